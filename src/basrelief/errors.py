@@ -1,0 +1,67 @@
+"""Every exception basrelief raises.
+
+    BasreliefError
+    ├── GeometryError (ValueError)      a shape that cannot be used: empty, not finite, wrong dimensions
+    ├── FileFormatError (ValueError)    a file that cannot be read: broken, too large, wrong extension
+    ├── ConfigError (ValueError)        a wrong name, option or label list
+    ├── MissingExtraError (ImportError) a library of an optional extra is not installed
+    └── EncoderError
+        ├── WeightsError (ValueError)   weights that do not fit the architecture they are loaded into
+        └── WeightsNotFoundError        weights that are not on this machine
+
+Messages follow one form: `<argument> must <rule>, but got <fact>. <Remedy or valid choices>.`
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BasreliefError(Exception):
+    """Base of all exceptions raised by basrelief."""
+
+
+class GeometryError(BasreliefError, ValueError):
+    """A shape cannot be used: it is empty, not finite, or of wrong dimensions."""
+
+
+class FileFormatError(BasreliefError, ValueError):
+    """A file cannot be read: it is broken, too large, or not what its extension says."""
+
+
+class ConfigError(BasreliefError, ValueError):
+    """A name, an option or a label list is wrong."""
+
+
+class MissingExtraError(BasreliefError, ImportError):
+    """A library that belongs to an optional extra is not installed."""
+
+
+class EncoderError(BasreliefError):
+    """An encoder cannot be built or used."""
+
+
+class WeightsError(EncoderError, ValueError):
+    """Weights do not fit the architecture they are loaded into."""
+
+
+class WeightsNotFoundError(EncoderError):
+    """Weights are not on this machine; the message says where they come from."""
+
+
+def unknown_choice(argument: str, value: object, choices: Iterable[str]) -> str:
+    """Word the message for a value that is not one of the choices, with the nearest one.
+
+    Args:
+        argument: What the user named, e.g. `projection`.
+        value: What was given.
+        choices: The valid values, in the order to show them.
+
+    Returns:
+        `<argument> must be one of a, b, c, but got 'x'. Did you mean 'b'?`
+    """
+    names = list(choices)
+    near = difflib.get_close_matches(str(value), names, n=1)
+    message = f"{argument} must be one of {', '.join(names)}, but got {str(value)!r}."
+    return f"{message} Did you mean {near[0]!r}?" if near else message

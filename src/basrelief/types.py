@@ -1,0 +1,161 @@
+"""What rooms hand each other: frozen records that check themselves. No torch here, so that reading a file stays cheap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from basrelief.errors import GeometryError
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a shape came from and how its up axis was found.
+
+    Attributes:
+        path: The file that was read, or a short name for a generated shape.
+        format: Format name, e.g. `glb`.
+        up: Axis of the file that became world +Z: `x`, `y`, `z`, `-x`, `-y` or `-z`.
+        up_reason: Why that axis, in words for the user.
+    """
+
+    path: str
+    format: str
+    up: str = "z"
+    up_reason: str = "given in the world frame"
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """Points of a shape in the world frame (right-handed, +Z up), scene units.
+
+    Attributes:
+        points: (N, 3) float32, finite, N >= 1.
+        colors: (N, 3) float32 in [0, 1] (sRGB), or None.
+        origin: Where it came from, or None.
+
+    Raises:
+        GeometryError: If a dimension is wrong, a value is not finite, or there is no point.
+    """
+
+    points: Float32[np.ndarray, "points 3"]
+    colors: Float32[np.ndarray, "points 3"] | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field and make the arrays read-only."""
+        object.__setattr__(self, "points", _positions("points", self.points))
+        if self.colors is not None:
+            object.__setattr__(self, "colors", _colors(self.colors, len(self.points), "points"))
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles of a shape in the world frame (right-handed, +Z up), scene units.
+
+    Attributes:
+        vertices: (V, 3) float32, finite, V >= 1.
+        faces: (F, 3) int64 indices into `vertices`, F >= 1.
+        colors: (V, 3) float32 in [0, 1] (sRGB) per vertex, or None.
+        origin: Where it came from, or None.
+
+    Raises:
+        GeometryError: If a dimension is wrong, a value is not finite, an index is out of range, or there is no face.
+    """
+
+    vertices: Float32[np.ndarray, "vertices 3"]
+    faces: Int64[np.ndarray, "faces 3"]
+    colors: Float32[np.ndarray, "vertices 3"] | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field and make the arrays read-only."""
+        object.__setattr__(self, "vertices", _positions("vertices", self.vertices))
+        object.__setattr__(self, "faces", _faces(self.faces, len(self.vertices)))
+        if self.colors is not None:
+            object.__setattr__(self, "colors", _colors(self.colors, len(self.vertices), "vertices"))
+
+
+Shape = PointCloud | Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer for one shape: labels ranked, best first, with the evidence of each view.
+
+    Attributes:
+        labels: C names, best first.
+        scores: (C,) float32, one for each label in that order; the scale is the pooling rule's own.
+        view_scores: (V, C) float32 similarity of each view with each label, columns in the order of `labels`.
+        probabilities: (C,) float32 that sum to 1, where the method defines them; None elsewhere.
+        source: File or name of the shape.
+        model: Name of the model that answered.
+    """
+
+    labels: tuple[str, ...]
+    scores: Float32[np.ndarray, " labels"]
+    view_scores: Float32[np.ndarray, "views labels"]
+    probabilities: Float32[np.ndarray, " labels"] | None = None
+    source: str = ""
+    model: str = ""
+
+    @property
+    def label(self) -> str:
+        """The best label."""
+        return self.labels[0]
+
+    @property
+    def view_labels(self) -> tuple[str, ...]:
+        """The best label of each view alone, V names."""
+        return tuple(self.labels[i] for i in self.view_scores.argmax(axis=1))
+
+
+def _readonly(array: np.ndarray) -> np.ndarray:
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _positions(name: str, value: np.ndarray) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != 2 or array.shape[1] != 3:
+        hint = f"Transpose the array: {name}.T" if array.ndim == 2 and array.shape[0] == 3 else f"Give x, y, z for each of the {name}"
+        raise GeometryError(f"{name} must have shape (N, 3), but got {array.shape}. {hint}.")
+    if len(array) == 0:
+        raise GeometryError(f"{name} must hold at least one row, but got none. Check that the file is not empty.")
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise GeometryError(f"{name} must be real numbers, but got dtype {array.dtype}. Convert them to float32.")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
+    bad = int(np.count_nonzero(~np.isfinite(array).all(axis=1)))
+    if bad:
+        raise GeometryError(f"{name} must be finite in float32, but got NaN or infinity in {bad} of {len(array)} rows. Remove those rows.")
+    return _readonly(array)
+
+
+def _faces(value: np.ndarray, vertices: int) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise GeometryError(f"faces must have shape (F, 3), but got {array.shape}. Triangulate the mesh first.")
+    if len(array) == 0:
+        raise GeometryError("faces must hold at least one row, but got none. Use PointCloud for points without faces.")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise GeometryError(f"faces must be integers, but got dtype {array.dtype}. Convert them to int64.")
+    array = array.astype(np.int64, copy=False)
+    if array.min() < 0 or array.max() >= vertices:
+        raise GeometryError(f"faces must index the {vertices} vertices, but got {array.min()} to {array.max()}. The file is likely truncated.")
+    return _readonly(array)
+
+
+def _colors(value: np.ndarray, rows: int, of: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.shape != (rows, 3):
+        raise GeometryError(f"colors must have shape ({rows}, 3) like {of}, but got {array.shape}. Give red, green, blue for each row.")
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / 255
+    array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+        raise GeometryError("colors must lie in [0, 1], but got values outside. Divide 8-bit colours by 255.")
+    return _readonly(array)
