@@ -1,0 +1,5 @@
+"""The command line: parse, call one public function, print. Heavy rooms are imported by the command that needs them."""
+
+from basrelief.cli.app import main
+
+__all__ = ["main"]

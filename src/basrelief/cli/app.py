@@ -1,0 +1,54 @@
+"""The `basrelief` command and how it ends: 0 all went well, 1 some file failed, 2 the command itself was wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from basrelief.cli import classify, models, render
+from basrelief.errors import BasreliefError
+
+app = typer.Typer(
+    name="basrelief",
+    help="Say what a 3D shape is, without 3D labels: depth maps from several sides, read with CLIP, compared with words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("classify")(classify.classify)
+app.command("render")(render.render)
+app.command("models")(models.models)
+
+_TRACEBACK = "--traceback"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from basrelief import __version__
+
+        typer.echo(f"basrelief {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)] = False,
+    traceback: Annotated[bool, typer.Option(_TRACEBACK, help="Show the whole traceback of an error.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line on stderr and exit code 2."""
+    try:
+        app()
+    except BasreliefError as error:
+        if _TRACEBACK in sys.argv:
+            raise
+        typer.echo(f"basrelief: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("basrelief: interrupted", err=True)
+        sys.exit(130)

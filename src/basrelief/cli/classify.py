@@ -1,0 +1,105 @@
+"""`basrelief classify`: name shapes with your own words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from basrelief.cli import options as opt
+
+if TYPE_CHECKING:
+    from basrelief.models import FileAnswer, Model
+
+
+def classify(
+    files: opt.Files,
+    labels: Annotated[str, typer.Option("--labels", "-l", help="Names: `chair,table,lamp`, a file with one per line, or a named set.")],
+    model: opt.ModelName = "tiny",
+    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+    picture: Annotated[Path | None, typer.Option(help="Write what the model saw: a PNG, or one per file beside it.")] = None,
+    weights: opt.Weights = None,
+    checkpoint: opt.CheckpointFile = None,
+    prompts: opt.Prompts = None,
+    up: opt.Up = None,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    as_json: opt.Json = False,
+) -> None:
+    """Name shapes with your own words, best first, zero-shot.
+
+    Exit code 1 when a file failed; the others are done all the same.
+    """
+    from basrelief.datasets import read_labels
+    from basrelief.models import classify_files, load_model
+
+    names = read_labels(labels)
+    paths = opt.expand_files(files)
+    loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+    answers = classify_files(loaded, paths, labels=names, up=up, seed=seed)
+    failed = 0
+    for answer in _progress(answers, len(paths), quiet=as_json):
+        failed += answer.error is not None
+        typer.echo(json.dumps(_record(answer, loaded, top)) if as_json else _line(answer, top), err=bool(answer.error) and not as_json)
+        if picture and answer.prediction:
+            _draw(answer, loaded, _picture_path(picture, answer.path, many=len(paths) > 1), top)
+    if failed:
+        typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
+        raise typer.Exit(1)
+
+
+def _progress(answers: Iterable[FileAnswer], total: int, *, quiet: bool) -> Iterator[FileAnswer]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if quiet or total < 2 or not console.is_terminal:
+        yield from answers
+    else:
+        yield from track(answers, total=total, description="classify", console=console, transient=True)
+
+
+def _line(answer: FileAnswer, top: int) -> str:
+    if answer.prediction is None:
+        return f"{answer.path}: error: {answer.error}"
+    p = answer.prediction
+    values = p.scores if p.probabilities is None else p.probabilities
+    ranked = "  ".join(f"{label} {value:.3f}" for label, value in zip(p.labels[:top], values, strict=False))
+    return f"{answer.path}: {ranked}"
+
+
+def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
+    if answer.prediction is None or answer.shape is None:
+        return {"file": str(answer.path), "error": answer.error}
+    p, origin = answer.prediction, answer.shape.origin
+    cameras = model.projection.cameras
+    best = p.view_scores.max(axis=1)
+    return {
+        "file": str(answer.path),
+        "model": p.model,
+        "label": p.label,
+        "labels": list(p.labels[:top]),
+        "scores": [round(float(s), 6) for s in p.scores[:top]],
+        "probabilities": None if p.probabilities is None else [round(float(s), 6) for s in p.probabilities[:top]],
+        "up": origin.up if origin else "z",
+        "up_reason": origin.up_reason if origin else "",
+        "views": [
+            {"azimuth": round(float(a), 1), "elevation": round(float(e), 1), "label": label, "similarity": round(float(s), 6)}
+            for a, e, label, s in zip(cameras.azimuth, cameras.elevation, p.view_labels, best, strict=True)
+        ],
+    }
+
+
+def _picture_path(picture: Path, file: Path, *, many: bool) -> Path:
+    return picture.with_name(f"{picture.stem}-{file.stem}{picture.suffix or '.png'}") if many else picture
+
+
+def _draw(answer: FileAnswer, model: Model, path: Path, top: int) -> None:
+    from basrelief.models import evidence_picture
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    evidence_picture(answer, model, top=top).save(path)

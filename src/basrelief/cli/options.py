@@ -1,0 +1,33 @@
+"""Options that several commands share, worded once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
+Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub.")]
+CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
+Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
+Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y or -z. Default: each format's own rule.")]
+Seed = Annotated[int, typer.Option(help="Seed of the surface sampling.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
+
+
+def expand_files(names: Sequence[str]) -> list[Path]:
+    """Turn what the user typed into files: folders are walked, `-` reads names from stdin.
+
+    Raises:
+        FileFormatError: If nothing readable is found.
+    """
+    from basrelief.io import find_shapes
+
+    typed = [line for name in names for line in (sys.stdin.read().splitlines() if name == "-" else [name]) if line.strip()]
+    return find_shapes([Path(name) for name in typed])

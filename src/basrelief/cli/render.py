@@ -1,0 +1,29 @@
+"""`basrelief render`: draw a shape's depth maps as one labelled picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from basrelief.cli import options as opt
+
+
+def render(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A shape file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write: png, jpg or webp.")] = Path("sheet.png"),
+    projection: Annotated[str, typer.Option("--projection", "-p", help="Name of a depth projection.")] = "opendlign",
+    points: Annotated[int | None, typer.Option(min=1, help="Points sampled from a mesh. Default: the projection's own number.")] = None,
+    up: opt.Up = None,
+    seed: opt.Seed = 0,
+) -> None:
+    """Draw every view of a depth projection, labelled with its camera."""
+    import basrelief as br
+    from basrelief.render import depth_sheet
+
+    shape = br.load(file, up=up)
+    views = br.render_depth(shape, projection, points=points, seed=seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    depth_sheet(views, title=f"{file.name}: {projection}").save(output)
+    typer.echo(f"{output}: {len(views.cameras)} views of {file} by {projection}, up axis {shape.origin.up} ({shape.origin.up_reason})")

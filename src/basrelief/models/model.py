@@ -1,0 +1,174 @@
+"""A Model: a recipe with its towers. It turns shapes, words and pictures into embeddings of one space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from basrelief.datasets import check_labels
+from basrelief.errors import ConfigError
+from basrelief.models.prompting import Prompter
+from basrelief.models.recipe import NORMALISATIONS, Recipe
+from basrelief.render import Projection, get_projection, render_shapes
+from basrelief.tasks import classify_embeddings
+from basrelief.types import Mesh, PointCloud, Prediction, Shape
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from basrelief.encoders import Encoder
+
+SHAPES_PER_PASS = 8
+"""Shapes rendered and encoded at once: 8 shapes of 10 views at 224 px are 16 MB of depth images."""
+
+
+class Model:
+    """Embeds shapes, text and pictures, and names shapes by words; built by `load_model`.
+
+    Attributes:
+        recipe: What the model does, as data.
+        encoder: The CLIP towers.
+        projection: How a shape becomes depth images.
+    """
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, *, prompter: Prompter | None = None) -> None:
+        self.recipe = recipe
+        self.encoder = encoder
+        self.projection: Projection = get_projection(recipe.projection, **recipe.projection_options)
+        self._prompter = prompter or Prompter(recipe.templates)
+        self._pooling = self._prompter.pooling(recipe.pooling)
+        preprocessing = NORMALISATIONS[recipe.normalisation]
+        self._depth_encoder = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
+        self._photo_encoder = self._depth_encoder if recipe.normalisation == "imagenet" else encoder
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name
+
+    def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
+        """Draw the depth images the encoder is shown, before mean and standard deviation.
+
+        Args:
+            shapes: World frame; meshes are sampled to `recipe.points` points, larger clouds thinned to that.
+            seed: Of the sampling.
+        """
+        return render_shapes(shapes, self.projection, points=self.recipe.points, seed=seed, device=self.encoder.device)
+
+    def embed_views(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
+        """Embed every view of every shape, unit length, float32.
+
+        Views named in `recipe.tuned_views` go through the tuned last block; one trunk pass serves both.
+
+        Args:
+            shapes: At least one shape.
+            seed: Of the surface sampling.
+
+        Raises:
+            GeometryError: If a shape cannot be sampled, e.g. a mesh without area.
+        """
+        return torch.cat([self.embed_depth_images(self.depth_images(part, seed=seed)) for part in _chunks(shapes)])
+
+    def embed_depth_images(self, images: Float[Tensor, "shapes views side side"]) -> Float[Tensor, "shapes views dim"]:
+        """Embed depth images drawn by `depth_images`, unit length, float32; see `embed_views`."""
+        shapes, views = images.shape[:2]
+        tuned = None
+        if self.recipe.tuned_views:
+            mask = torch.zeros(views, dtype=torch.bool)
+            mask[list(self.recipe.tuned_views)] = True
+            tuned = mask.repeat(shapes)
+        features = self._depth_encoder.encode_images(images.flatten(0, 1), tuned=tuned)
+        return F.normalize(features, dim=-1).unflatten(0, (shapes, views))
+
+    def embed_shapes(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
+        """Embed shapes as one vector each: the mean of their view embeddings, at unit length, float32."""
+        return F.normalize(self.embed_views(shapes, seed=seed).mean(dim=1), dim=-1)
+
+    def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
+        """Embed labels or phrases, each filled into the recipe's templates, averaged, at unit length, float32.
+
+        Raises:
+            ConfigError: If there is no text or one is empty.
+        """
+        return self._prompter.embed(texts, self.encoder)
+
+    def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
+        """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.
+
+        Args:
+            images: Pillow images, or arrays (H, W, 3) uint8 or float in [0, 1].
+        """
+        if not images:
+            raise ConfigError("images must hold at least one picture, but got none. Give Pillow images or (H, W, 3) arrays.")
+        pixels = torch.stack([_pixels(image, self.encoder.image_size) for image in images])
+        return F.normalize(self._photo_encoder.encode_images(pixels), dim=-1)
+
+    def classify(self, shapes: Sequence[Shape], labels: Sequence[str], *, seed: int = 0) -> list[Prediction]:
+        """Name each shape with the labels, best first, zero-shot.
+
+        Args:
+            shapes: At least one shape.
+            labels: At least two different names.
+            seed: Of the surface sampling.
+
+        Returns:
+            One prediction per shape, with the score of every label and of every view.
+
+        Raises:
+            ConfigError: If labels are fewer than two, empty or repeated.
+            GeometryError: If a shape cannot be sampled.
+
+        Example:
+            >>> import basrelief as br
+            >>> from basrelief.testing import make_shape
+            >>> model = br.load_model("tiny")
+            >>> model.classify([make_shape("chair")], ["chair", "airplane"])[0].label
+            'chair'
+        """
+        return self.classify_views(self.embed_views(shapes, seed=seed), labels, sources=[_source(s) for s in shapes])
+
+    def classify_views(
+        self, views: Float[Tensor, "shapes views dim"], labels: Sequence[str], *, sources: Sequence[str] = ()
+    ) -> list[Prediction]:
+        """Name shapes whose views are embedded already, see `embed_views`; `sources` are their names, if any."""
+        names = check_labels(labels)
+        found = classify_embeddings(
+            views, self.embed_text(names), labels=names, pooling=self._pooling, logit_scale=self.encoder.logit_scale
+        )
+        sources = sources or [""] * len(found)
+        return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]
+
+
+def _chunks(shapes: Sequence[Shape]) -> Iterator[Sequence[Shape]]:
+    if not shapes:
+        raise ConfigError("shapes must hold at least one shape, but got none. Load one with basrelief.load(path).")
+    for shape in shapes:
+        if not isinstance(shape, Mesh | PointCloud):
+            raise ConfigError(f"shapes must be Mesh or PointCloud, but got {type(shape).__name__}. Load it with basrelief.load(path).")
+    for start in range(0, len(shapes), SHAPES_PER_PASS):
+        yield shapes[start : start + SHAPES_PER_PASS]
+
+
+def _source(shape: Shape) -> str:
+    return shape.origin.path if shape.origin else ""
+
+
+def _pixels(image: Any, side: int) -> Float[Tensor, "3 side side"]:
+    from PIL import Image, ImageOps
+
+    if not isinstance(image, Image.Image):
+        array = np.asarray(image)
+        if array.ndim != 3 or array.shape[2] != 3:
+            raise ConfigError(f"images must be Pillow images or arrays of shape (H, W, 3), but got {array.shape}. Convert them to RGB.")
+        if array.dtype != np.uint8:
+            array = (np.clip(array, 0.0, 1.0) * 255).round().astype(np.uint8)
+        image = Image.fromarray(array)
+    fitted = ImageOps.fit(image.convert("RGB"), (side, side), method=Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 255

@@ -1,0 +1,152 @@
+"""A recipe: everything that turns an encoder into a published method, as data (one JSON file each in `recipes/`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.tasks import Pooling
+
+NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]] | None] = {
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "weights": None,
+}
+"""Mean and standard deviation of the encoder's input by name; `weights` keeps what belongs to the weights."""
+
+
+@dataclass(frozen=True)
+class PaperNumber:
+    """A published figure: data set, metric, value in percent, and where it is printed."""
+
+    dataset: str
+    metric: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A method's own weights on top of CLIP's.
+
+    Attributes:
+        layout: How its keys are named: `clip2point` or `opendlign`.
+        file: File name, or which one to take.
+        source: Where its authors published it, in words.
+        licence: Its licence as stated there.
+    """
+
+    layout: str
+    file: str
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method as data. `load_model` turns it into a `Model`.
+
+    Attributes:
+        name: What users type.
+        title: One line for people.
+        paper: Title, venue and arXiv number; empty for our own.
+        encoder: Name of the CLIP weights, as open_clip spells it, or `tiny`.
+        projection: Name of the depth projection.
+        projection_options: Options of the projection that differ from its defaults.
+        points: Points sampled from each shape.
+        normalisation: Key of `NORMALISATIONS` for depth images.
+        templates: Name of the template set.
+        pooling: How views become one.
+        tuned_views: Views that go through the tuned last block; the others use the frozen one.
+        checkpoint: The method's own weights, or None when CLIP's alone do.
+        licence: Licence of the weights.
+        training_data: What the weights were trained on.
+        numbers: The paper's figures.
+        notes: What a user should know.
+    """
+
+    name: str
+    title: str
+    paper: str
+    encoder: str
+    projection: str
+    points: int
+    normalisation: str
+    templates: str
+    pooling: Pooling
+    licence: str
+    training_data: str
+    projection_options: Mapping[str, Any] = field(default_factory=dict)
+    tuned_views: tuple[int, ...] = ()
+    checkpoint: Checkpoint | None = None
+    numbers: tuple[PaperNumber, ...] = ()
+    notes: str = ""
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Read a recipe from JSON, strictly.
+
+        Raises:
+            ConfigError: If the text is no JSON object, or a key is unknown or missing.
+        """
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"recipe must be JSON, but got a syntax error at line {error.lineno}. Check the file.") from error
+        if not isinstance(record, dict):
+            raise ConfigError(f"recipe must be a JSON object, but got {type(record).__name__}. Look at one that ships with basrelief.")
+        names = {f.name for f in fields(cls)} - {"projection_options"}
+        for key in record:
+            if key not in names:
+                raise ConfigError(unknown_choice("recipe key", key, sorted(names)))
+        try:
+            return cls(**_parts(record))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"recipe must hold every required key in its form, but got: {error}. Look at one that ships.") from error
+
+    def __post_init__(self) -> None:
+        """Check what does not need the other rooms."""
+        if self.normalisation not in NORMALISATIONS:
+            raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
+        if self.points < 1:
+            raise ConfigError(f"points must be at least 1, but got {self.points}. The papers use 1,024 to 10,000.")
+
+
+def _parts(record: dict[str, Any]) -> dict[str, Any]:
+    parts = dict(record)
+    projection = dict(record["projection"])
+    parts["projection"] = projection.pop("name")
+    parts["projection_options"] = projection
+    pooling = dict(record["pooling"])
+    weights = pooling.pop("weights", None)
+    parts["pooling"] = Pooling(**pooling, weights=None if weights is None else tuple(weights))
+    parts["tuned_views"] = tuple(record.get("tuned_views", ()))
+    parts["checkpoint"] = Checkpoint(**record["checkpoint"]) if record.get("checkpoint") else None
+    parts["numbers"] = tuple(PaperNumber(**n) for n in record.get("numbers", ()))
+    return parts
+
+
+@cache
+def recipes() -> Mapping[str, Recipe]:
+    """All recipes that ship with basrelief, by name."""
+    folder = resources.files("basrelief.models") / "recipes"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
+    found = [Recipe.from_json(f.read_text(encoding="utf-8")) for f in files]
+    return {recipe.name: recipe for recipe in found}
+
+
+def get_recipe(name: str) -> Recipe:
+    """Find a recipe by name.
+
+    Raises:
+        ConfigError: If there is none of that name; the message lists all and the nearest.
+    """
+    known = recipes()
+    if name not in known:
+        raise ConfigError(unknown_choice("model", name, known))
+    return known[name]

@@ -1,0 +1,41 @@
+"""What several test rooms need."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+def parity_path(name: str) -> Path:
+    """A file of the recorded arrays, or a skip that says which is missing."""
+    folder = Path(os.environ.get("BASRELIEF_PARITY") or SHARED / "parity")
+    if not (folder / name).is_file():
+        pytest.skip(f"recorded arrays {name} are absent: set BASRELIEF_PARITY to the folder that holds them")
+    return folder / name
+
+
+def parity_arrays(name: str) -> dict[str, np.ndarray]:
+    """All arrays of a recorded `.npz`."""
+    with np.load(parity_path(name), allow_pickle=False) as arrays:
+        return {key: arrays[key] for key in arrays.files}
+
+
+def parity_json(name: str) -> Any:
+    """A recorded JSON file."""
+    return json.loads(parity_path(name).read_text(encoding="utf-8"))
+
+
+def shared_path(name: str) -> Path:
+    """A file or folder of the shared assets, or a skip."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"the shared folder {name} is absent")
+    return path
