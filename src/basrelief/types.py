@@ -19,12 +19,14 @@ class Origin:
         format: Format name, e.g. `glb`.
         up: Axis of the file that became world +Z: `x`, `y`, `z`, `-x`, `-y` or `-z`.
         up_reason: Why that axis, in words for the user.
+        notes: What was changed or left out while reading, one sentence each.
     """
 
     path: str
     format: str
     up: str = "z"
     up_reason: str = "given in the world frame"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

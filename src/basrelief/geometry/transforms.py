@@ -163,7 +163,7 @@ def _centred(points: np.ndarray, centre: str) -> np.ndarray:
     largest = float(np.abs(array).max())
     array = array / largest if largest > 1e100 else array  # float64 input alone can be so large; squares must not overflow
     middle: np.ndarray = array.mean(axis=0) if centre == "mean" else (array.min(axis=0) + array.max(axis=0)) / 2
-    return array - middle
+    return np.subtract(array, middle)
 
 
 def _scaled(points: np.ndarray, centred: np.ndarray, radius: float) -> np.ndarray:
