@@ -55,7 +55,8 @@ class Cameras:
     """Where each view looks from, in the world frame (+Z up) of a normalised shape.
 
     Attributes:
-        rotation: (V, 3, 3) float32; world to camera, `p_camera = rotation @ p_world`; camera frame is OpenCV (+X right, +Y down, +Z forward).
+        rotation: (V, 3, 3) float32; world to camera, `p_camera = rotation @ p_world`; camera frame is OpenCV (+X right, +Y down,
+            +Z forward), as drawn: a method that draws mirror images has determinant -1 here.
         distance: Distance of the eye from the origin for a perspective camera; None when orthographic.
     """
 
@@ -66,12 +67,14 @@ class Cameras:
     def azimuth(self) -> Float[np.ndarray, " views"]:
         """Degrees from world +X towards +Y of the eye's direction, in (-180, 180]."""
         eye = -self.rotation[:, 2]
-        return np.degrees(np.arctan2(eye[:, 1], eye[:, 0]))
+        degrees: np.ndarray = np.degrees(np.arctan2(eye[:, 1], eye[:, 0]))
+        return degrees
 
     @property
     def elevation(self) -> Float[np.ndarray, " views"]:
         """Degrees of the eye above the horizon, in [-90, 90]."""
-        return np.degrees(np.arcsin(np.clip(-self.rotation[:, 2, 2], -1.0, 1.0)))
+        degrees: np.ndarray = np.degrees(np.arcsin(np.clip(-self.rotation[:, 2, 2], -1.0, 1.0)))
+        return degrees
 
     def __len__(self) -> int:
         return len(self.rotation)

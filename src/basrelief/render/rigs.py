@@ -1,0 +1,74 @@
+"""Named sets of cameras, as rotations from the world frame (+Z up) to camera frames (OpenCV)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.render.base import Cameras
+from basrelief.render.cameras import look_at_cameras
+
+# CLIP2Point draws in a frame with +Y up. Its `rot=True` brings +Z-up data there: p_drawn = CLIP2POINT_TURN @ p_world.
+CLIP2POINT_TURN = np.array([[0, -1, 0], [0, 0, 1], [-1, 0, 0]], dtype=np.float32)
+
+
+def clip2point_look(azimuth: Float[Tensor, " views"], elevation: Float[Tensor, " views"]) -> Float[Tensor, "views 3 3"]:
+    """CLIP2Point's cameras, from its drawing frame (+Y up) to camera frames (OpenCV).
+
+    The original leaves the choice of an "up" at elevations 90, 270 and -90 to the rounding of cos(pi/2) in float32 and to a tolerance of
+    its camera library; the same steps in the same precision are taken here, or those views would come out turned.
+
+    Args:
+        azimuth: (V,) degrees of the eye from +Z towards +X.
+        elevation: (V,) degrees of the eye above the horizon; beyond 90 the camera passes the pole, but up stays +Y.
+    """
+    a, e = torch.deg2rad(azimuth.float()), torch.deg2rad(elevation.float())
+    eye = torch.stack([e.cos() * a.sin(), e.sin(), e.cos() * a.cos()], dim=1)
+    up = torch.tensor([0.0, 1.0, 0.0], device=eye.device).expand_as(eye)
+    forward = F.normalize(-eye, eps=1e-5)
+    left = F.normalize(torch.linalg.cross(up, forward), eps=1e-5)
+    above = F.normalize(torch.linalg.cross(forward, left), eps=1e-5)
+    lost = (left.abs() <= 5e-3).all(dim=1, keepdim=True)
+    left = torch.where(lost, F.normalize(torch.linalg.cross(above, forward), eps=1e-5), left)
+    return torch.stack([-left, -above, forward], dim=1)
+
+
+def _clip2point(azimuth: Sequence[float], elevation: Sequence[float]) -> Cameras:
+    return Cameras(clip2point_look(torch.tensor(azimuth), torch.tensor(elevation)).numpy() @ CLIP2POINT_TURN)
+
+
+_CLIP2POINT10 = (
+    (0.0, 0.0, 0.0, 0.0, -45.0, 45.0, -45.0, 45.0, -90.0, 90.0),
+    (0.0, 90.0, 180.0, 270.0, 225.0, 225.0, 315.0, 315.0, 0.0, 0.0),
+)
+_CLIP2POINT6 = (0.0, 90.0, 180.0, 270.0, 0.0, 180.0), (0.0, 0.0, 0.0, 0.0, 90.0, -90.0)
+_TURNTABLE10 = (*range(0, 360, 45), 0, 0), (*(20,) * 8, 90, -20)
+
+RIGS: dict[str, Callable[[], Cameras]] = {
+    "clip2point10": lambda: _clip2point(*_CLIP2POINT10),
+    "clip2point6": lambda: _clip2point(*_CLIP2POINT6),
+    "turntable10": lambda: look_at_cameras(*_TURNTABLE10),
+}
+
+
+@cache
+def get_rig(name: str) -> Cameras:
+    """Orthographic cameras of a named rig.
+
+    Args:
+        name: `turntable10` (eight views every 45 degrees at elevation 20, the top, the front at elevation -20), or `clip2point10` or
+            `clip2point6` (the views of Huang et al. 2023, arXiv:2210.01055).
+
+    Raises:
+        ConfigError: If there is no rig of that name.
+    """
+    if name not in RIGS:
+        raise ConfigError(unknown_choice("rig", name, RIGS))
+    return RIGS[name]()
