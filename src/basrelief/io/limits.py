@@ -1,0 +1,75 @@
+"""How large a file may be, and the one border at which other libraries' exceptions become ours."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from basrelief.errors import BasreliefError, FileFormatError
+
+MAX_FILE_BYTES = 2 << 30
+MAX_POINTS = 50_000_000
+MAX_FACES = 50_000_000
+MAX_XML_BYTES = 256 << 20
+MAX_UNPACKED_BYTES = 1 << 30
+MAX_PACKING_RATIO = 300
+MAX_INSTANCES = 100_000
+MAX_NESTING = 256
+MAX_TEXTURE_PIXELS = 1 << 26
+
+_NOISY = ("trimesh", "collada", "laspy", "PIL", "h5py")
+
+
+def check_count(path: Path, count: int, limit: int, *, of: str) -> None:
+    """Refuse a declared count before anything of that size is made.
+
+    Args:
+        path: The file that declares it.
+        count: What the file declares.
+        limit: The most that is read.
+        of: What is counted, in the plural, e.g. `points`.
+
+    Raises:
+        FileFormatError: If `count` is negative or above `limit`.
+    """
+    if not 0 <= count <= limit:
+        raise FileFormatError(
+            f"path must hold at most {limit:,} {of}, but got {count:,} declared in {path.name}. Thin it out or check the file."
+        )
+
+
+@contextmanager
+def border(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a parser raises into a FileFormatError, and keep its warnings and log lines to itself.
+
+    Args:
+        path: The file being read.
+        kind: Format name for the message, e.g. `glb`.
+
+    Yields:
+        Nothing; parse inside the `with` block.
+
+    Raises:
+        FileFormatError: In place of any exception that is not basrelief's own; that one is its cause.
+    """
+    loggers = [logger for name in _NOISY if not (logger := logging.getLogger(name)).disabled]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except BasreliefError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FileFormatError(
+            f"path must be a readable {kind} file, but got {path.name}, which breaks with {type(error).__name__}: {reason}. "
+            "The file is likely truncated or damaged; export it again."
+        ) from error
+    finally:
+        for logger in loggers:
+            logger.disabled = False

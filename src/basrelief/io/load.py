@@ -1,0 +1,116 @@
+"""From a path to a shape in the world frame: right-handed, +Z up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from basrelief.errors import ConfigError, FileFormatError, unknown_choice
+from basrelief.geometry import UP_AXES, rotation_to_z_up
+from basrelief.io.arrays import read_h5, read_npy, read_npz
+from basrelief.io.gltf import read_gltf
+from basrelief.io.las import read_las
+from basrelief.io.limits import border
+from basrelief.io.mesh import read_mesh
+from basrelief.io.pcd import read_pcd
+from basrelief.io.sniff import check_content
+from basrelief.io.source import Raw, Source, open_source
+from basrelief.io.text import read_text
+from basrelief.io.xml import read_3mf, read_dae
+from basrelief.types import Mesh, Origin, PointCloud
+
+_READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
+    {
+        "glb": read_gltf,
+        "gltf": read_gltf,
+        "obj": read_mesh,
+        "stl": read_mesh,
+        "ply": read_mesh,
+        "off": read_mesh,
+        "3mf": read_3mf,
+        "dae": read_dae,
+        "pcd": read_pcd,
+        "xyz": read_text,
+        "txt": read_text,
+        "pts": read_text,
+        "npy": read_npy,
+        "npz": read_npz,
+        "h5": read_h5,
+        "hdf5": read_h5,
+        "las": read_las,
+        "laz": read_las,
+    }
+)
+FORMATS: tuple[str, ...] = tuple(_READERS)
+
+_FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
+
+
+def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Mesh:
+    """Read a shape from a file and turn it to the world frame.
+
+    The up axis is `up` when given, else what the file or its format states (glTF +Y, COLLADA `<up_axis>`, 3MF, PCD and LAS +Z), else +Z.
+    Rows of a point cloud that hold NaN or infinity are dropped; far-off coordinates are moved to the origin where float32 could not tell
+    neighbours apart. `shape.origin` says all of it.
+
+    Args:
+        path: A file whose suffix is one of `FORMATS`; `file.h5#12` is the twelfth shape, from zero, of a file that holds many.
+        up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None to find out.
+
+    Returns:
+        A mesh if the file holds faces, else a point cloud; scene units are those of the file.
+
+    Raises:
+        FileFormatError: If the file is missing, broken, too large, or not what its suffix says.
+        GeometryError: If it holds no usable shape: no point, or a mesh with NaN or infinity.
+        MissingExtraError: If the library for this format is not installed.
+        ConfigError: If `up` is not an axis.
+    """
+    if up is not None and up not in UP_AXES:
+        raise ConfigError(unknown_choice("up", up, UP_AXES))
+    source = open_source(path)
+    if source.format not in _READERS:
+        raise FileFormatError(unknown_choice("path suffix", source.format, FORMATS))
+    check_content(source)
+    with border(source.path, source.format):
+        raw = _READERS[source.format](source)
+        return _to_world(source, raw, up)
+
+
+def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
+    axis, reason = _up_axis(source, raw, up)
+    notes = list(raw.notes)
+    points, colors = np.asarray(raw.points, dtype=np.float64), raw.colors
+    if raw.faces is None:
+        kept: np.ndarray = np.isfinite(points).all(axis=1)
+        if kept.any() and not kept.all():
+            notes.append(f"{int((~kept).sum())} of {len(kept)} points are not finite and were dropped.")
+            points, colors = points[kept], None if colors is None else colors[kept]
+    points = _nearer(points, notes) @ rotation_to_z_up(axis).T
+    origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes))
+    if raw.faces is None:
+        return PointCloud(points=points, colors=colors, origin=origin)
+    return Mesh(vertices=points, faces=raw.faces, colors=colors, origin=origin)
+
+
+def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
+    if up is not None:
+        return up, "given by the caller"
+    if raw.up is not None:
+        return raw.up, raw.up_reason
+    return "z", f".{source.format} files do not say which axis is up; +Z is assumed"
+
+
+def _nearer(points: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Move points that lie too far off for float32, such as survey coordinates in metres."""
+    low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
+    extent = float((high - low).max())
+    if not np.isfinite(extent) or extent <= 0 or float(np.abs([low, high]).max()) <= _FAR * extent:
+        return points
+    middle = np.round((low + high) / 2)
+    notes.append(f"Moved by {(-middle).tolist()}, in the axes of the file, because float32 cannot hold such coordinates exactly.")
+    near: np.ndarray = points - middle
+    return near

@@ -1,0 +1,100 @@
+"""A file on its way in: what is read, and what a reader makes of it before the up axis is known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.limits import MAX_FILE_BYTES
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that exists, may be read and is not too large.
+
+    Attributes:
+        path: The file.
+        format: Its suffix in lower case, without the dot.
+        size: Bytes.
+        row: Which shape of a file with many, from `file.h5#12`; None when not given.
+    """
+
+    path: Path
+    format: str
+    size: int
+    row: int | None = None
+
+    def read(self) -> bytes:
+        """Read the whole file."""
+        return self.path.read_bytes()
+
+    def head(self, count: int = 512) -> bytes:
+        """Read the first bytes."""
+        with self.path.open("rb") as file:
+            return file.read(count)
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What a reader found, in the axes of the file.
+
+    Attributes:
+        points: (N, 3) positions of points or vertices, any real type; may hold NaN.
+        faces: (F, 3) integer indices, or None for a point cloud.
+        colors: (N, 3) floats in [0, 1], or None.
+        up: The up axis that the file or its format states, or None.
+        up_reason: Where that is stated.
+        notes: What was changed or left out.
+    """
+
+    points: np.ndarray
+    faces: np.ndarray | None = None
+    colors: np.ndarray | None = None
+    up: str | None = None
+    up_reason: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Look at a path without reading its content.
+
+    Args:
+        path: A file, or `file.h5#12` for one shape of many.
+
+    Returns:
+        The source.
+
+    Raises:
+        FileFormatError: If there is no such file, it is a folder or a device, may not be read, is empty, or is too large.
+    """
+    file, row = _split_row(Path(path))
+    try:
+        if file.is_dir():
+            raise FileFormatError(f"path must be a file, but got the folder {file}. Name its files, or use find_shapes.")
+        if not file.exists():
+            raise FileFormatError(f"path must be a file, but there is none at {file}. Check the spelling.")
+        if not file.is_file():
+            raise FileFormatError(f"path must be a regular file, but got the device or pipe {file}. Copy its content to a file.")
+        size = file.stat().st_size
+        with file.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"path must be a file that may be read, but got {file}: {error}. Check its name and permissions.") from error
+    if size == 0:
+        raise FileFormatError(f"path must hold a shape, but got {file.name}, which is empty. Fetch or export it again.")
+    if size > MAX_FILE_BYTES:
+        raise FileFormatError(f"path must be at most {MAX_FILE_BYTES:,} bytes, but got {size:,} in {file.name}. Thin it out or split it.")
+    return Source(path=file, format=file.suffix.lower().lstrip("."), size=size, row=row)
+
+
+def _split_row(path: Path) -> tuple[Path, int | None]:
+    name, mark, row = path.name.rpartition("#")
+    if mark and row.isascii() and row.isdigit() and len(row) < 10 and Path(name).suffix:
+        return path.with_name(name), int(row)
+    return path, None
