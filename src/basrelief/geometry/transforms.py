@@ -13,7 +13,7 @@ from jaxtyping import Float
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.types import Mesh, PointCloud
 
-ShapeT = TypeVar("ShapeT", PointCloud, Mesh)
+ShapeT = TypeVar("ShapeT", bound=PointCloud | Mesh)
 Centre = Literal["mean", "bbox"]
 
 # Rows of each rotation: which file axis, with which sign, becomes world x, y and z.
@@ -163,7 +163,8 @@ def _centred(points: np.ndarray, centre: str) -> np.ndarray:
     largest = float(np.abs(array).max())
     array = array / largest if largest > 1e100 else array  # float64 input alone can be so large; squares must not overflow
     middle: np.ndarray = array.mean(axis=0) if centre == "mean" else (array.min(axis=0) + array.max(axis=0)) / 2
-    return np.subtract(array, middle)
+    centred: np.ndarray = array - middle
+    return centred
 
 
 def _scaled(points: np.ndarray, centred: np.ndarray, radius: float) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Files to shapes and back; every reader takes its file for hostile."""
 
+from basrelief.io.find import find_shapes
 from basrelief.io.load import FORMATS, load
+from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS, save
 
-__all__ = ["FORMATS", "load"]
+__all__ = ["CLOUD_FORMATS", "FORMATS", "MESH_FORMATS", "find_shapes", "load", "save"]

@@ -64,7 +64,8 @@ def srgb_from_linear(linear: np.ndarray) -> np.ndarray:
         Values in [0, 1].
     """
     light = np.clip(linear, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
+    encoded: np.ndarray = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
+    return encoded
 
 
 def linear_from_srgb(encoded: np.ndarray) -> np.ndarray:
@@ -77,7 +78,8 @@ def linear_from_srgb(encoded: np.ndarray) -> np.ndarray:
         Values in [0, 1].
     """
     value: np.ndarray = np.clip(encoded, 0, 1)
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    decoded: np.ndarray = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return decoded
 
 
 def _vertex_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:

@@ -85,7 +85,7 @@ def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
     notes = list(raw.notes)
     points, colors = np.asarray(raw.points, dtype=np.float64), raw.colors
     if raw.faces is None:
-        kept: np.ndarray = np.isfinite(points).all(axis=1)
+        kept = np.atleast_1d(np.isfinite(points).all(axis=1))
         if kept.any() and not kept.all():
             notes.append(f"{int((~kept).sum())} of {len(kept)} points are not finite and were dropped.")
             points, colors = points[kept], None if colors is None else colors[kept]

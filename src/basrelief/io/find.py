@@ -1,0 +1,46 @@
+"""Shape files under folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from basrelief.io.load import FORMATS
+
+
+def find_shapes(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Expand folders to the shape files in them.
+
+    Args:
+        paths: Files and folders. A path that is no folder is passed on as it is, so that reading it reports what is wrong.
+
+    Returns:
+        Each path once, in the order given; the content of a folder sorted, without hidden files, links that lead out of the folder,
+        and .txt files that do not begin with three numbers.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        found.update(dict.fromkeys(sorted(_inside(path)) if path.is_dir() else [path]))
+    return list(found)
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    home = folder.resolve()
+    for here, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in (Path(here, name) for name in names if not name.startswith(".")):
+            if file.suffix.lower().lstrip(".") in FORMATS and file.is_file() and file.resolve().is_relative_to(home) and _is_points(file):
+                yield file
+
+
+def _is_points(file: Path) -> bool:
+    """Tell a .txt of points from notes and label lists by its first line; other suffixes are believed."""
+    if file.suffix.lower() != ".txt":
+        return True
+    try:
+        with file.open("rb") as lines:
+            words = lines.readline(4096).replace(b",", b" ").replace(b";", b" ").split()
+        return len([float(word) for word in words]) >= 3
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,60 @@
+"""Shapes to files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from basrelief.errors import FileFormatError, unknown_choice
+from basrelief.geometry import rotate, rotation_to_z_up
+from basrelief.io.colors import linear_from_srgb
+from basrelief.types import Mesh, PointCloud
+
+MESH_FORMATS = ("ply", "obj", "glb", "off", "stl")
+CLOUD_FORMATS = ("ply", "glb", "xyz")
+
+
+def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
+    """Write a shape to a file; `load` reads it back.
+
+    Colours go along where the format has a place for them (ply, obj, glb; 8 bits). A .glb is turned to +Y up and its colours to linear
+    light, as its specification says; the other formats keep the world frame, +Z up.
+
+    Args:
+        shape: Mesh (`MESH_FORMATS`) or point cloud (`CLOUD_FORMATS`).
+        path: Where to write; the suffix chooses the format. An older file is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileFormatError: If the format cannot hold such a shape, or the file cannot be written.
+    """
+    file = Path(path)
+    kind = file.suffix.lower().lstrip(".")
+    choices = MESH_FORMATS if isinstance(shape, Mesh) else CLOUD_FORMATS
+    if kind not in choices:
+        raise FileFormatError(unknown_choice("path suffix", kind, choices))
+    data = _geometry(shape, kind).export(file_type=kind)
+    try:
+        file.write_bytes(data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise FileFormatError(f"path must be a file that may be written, but got {file}: {error}. Choose another folder.") from error
+    return file
+
+
+def _geometry(shape: PointCloud | Mesh, kind: str) -> Any:  # noqa: ANN401 - trimesh is not typed
+    import trimesh
+
+    colors = shape.colors
+    if kind == "glb":
+        shape = rotate(shape, rotation_to_z_up("y").T)
+        colors = None if colors is None else linear_from_srgb(colors)
+    rgb = None if colors is None else np.round(colors * 255).astype(np.uint8)
+    if isinstance(shape, Mesh):
+        return trimesh.Trimesh(vertices=shape.vertices, faces=shape.faces, vertex_colors=rgb, process=False)
+    cloud: Any = trimesh.PointCloud
+    return cloud(vertices=shape.points, colors=rgb)
