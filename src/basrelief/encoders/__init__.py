@@ -1,0 +1,66 @@
+"""CLIP towers: depth images and words to features in one space.
+
+`load_encoder` gives published weights by name, `load_encoder_folder` basrelief's own, `random_encoder` none at all. Names are loaded
+when asked for, so that importing this room costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from basrelief.encoders.base import Encoder
+    from basrelief.encoders.cache import TextCache
+    from basrelief.encoders.clip import ClipEncoder
+    from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
+    from basrelief.encoders.folder import load_encoder_folder, save_encoder
+    from basrelief.encoders.load import choose_device, load_encoder, random_encoder
+    from basrelief.encoders.tokenizer import Tokenizer
+    from basrelief.encoders.zoo import EncoderSpec, encoder_spec, list_encoders
+
+_HOMES = {
+    "Encoder": "base",
+    "TextCache": "cache",
+    "ClipEncoder": "clip",
+    "ClipConfig": "config",
+    "TextConfig": "config",
+    "VisionConfig": "config",
+    "load_encoder_folder": "folder",
+    "save_encoder": "folder",
+    "choose_device": "load",
+    "load_encoder": "load",
+    "random_encoder": "load",
+    "Tokenizer": "tokenizer",
+    "EncoderSpec": "zoo",
+    "encoder_spec": "zoo",
+    "list_encoders": "zoo",
+}
+
+__all__ = [
+    "ClipConfig",
+    "ClipEncoder",
+    "Encoder",
+    "EncoderSpec",
+    "TextCache",
+    "TextConfig",
+    "Tokenizer",
+    "VisionConfig",
+    "choose_device",
+    "encoder_spec",
+    "list_encoders",
+    "load_encoder",
+    "load_encoder_folder",
+    "random_encoder",
+    "save_encoder",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,101 @@
+"""Text features kept on disk by content, so that the same words are read once on a machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+CACHE_VARIABLE = "BASRELIEF_CACHE"
+_SECONDS = 10.0
+_ASK = 500
+
+
+def cache_folder() -> Path:
+    """The folder for what can be computed again: `BASRELIEF_CACHE`, else `basrelief` in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "basrelief"
+
+
+class TextCache:
+    """One sqlite file: hash of encoder and prompt to float32 vector.
+
+    Several processes may use it at once. It never stands in the way: a file that is broken is renamed aside, and one that cannot be
+    read or written is passed over.
+
+    Attributes:
+        path: The file.
+        limit: Most vectors kept; the oldest go first.
+    """
+
+    def __init__(self, path: Path | str | None = None, *, limit: int = 200_000) -> None:
+        self.path = Path(path) if path is not None else cache_folder() / "text.sqlite"
+        self.limit = limit
+
+    def get(self, fingerprint: str, prompts: Sequence[str]) -> dict[str, Float32[np.ndarray, " dim"]]:
+        """The vectors that are known, by prompt."""
+        keys = {_key(fingerprint, prompt): prompt for prompt in prompts}
+        found: dict[str, Float32[np.ndarray, " dim"]] = {}
+        with self._open() as database:
+            for chunk in _chunks(list(keys)) if database is not None else ():
+                marks = ",".join("?" * len(chunk))
+                for key, blob in database.execute(f"SELECT key, vector FROM text WHERE key IN ({marks})", chunk):
+                    found[keys[key]] = np.frombuffer(blob, dtype=np.float32)
+        return found
+
+    def put(self, fingerprint: str, vectors: Mapping[str, Float32[np.ndarray, " dim"]]) -> None:
+        """Keep vectors by prompt, and drop the oldest over the limit."""
+        rows = [(_key(fingerprint, p), np.ascontiguousarray(v, dtype=np.float32).tobytes()) for p, v in vectors.items()]
+        with self._open() as database:
+            if database is not None:
+                database.executemany("INSERT OR REPLACE INTO text (key, vector) VALUES (?, ?)", rows)
+                database.execute("DELETE FROM text WHERE rowid <= (SELECT max(rowid) FROM text) - ?", (self.limit,))
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection whose work is one transaction, or None; trouble with the file stays inside."""
+        database = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self.path, timeout=_SECONDS)
+            database.execute("CREATE TABLE IF NOT EXISTS text (rowid INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE, vector BLOB)")
+        except (OSError, sqlite3.Error) as error:
+            _close(database)
+            database = None
+            self._set_aside(error)
+        try:
+            yield database
+            if database is not None:
+                database.commit()
+        except sqlite3.Error as error:
+            self._set_aside(error)
+        finally:
+            _close(database)
+
+    def _set_aside(self, error: Exception) -> None:
+        """Rename a broken file; a locked or unwritable one is left alone."""
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with contextlib.suppress(OSError):
+                self.path.replace(self.path.with_name(f"{self.path.name}.broken-{os.getpid()}"))
+
+
+def _key(fingerprint: str, prompt: str) -> bytes:
+    return hashlib.sha256(f"{fingerprint}\0{prompt}".encode()).digest()
+
+
+def _chunks(keys: list[bytes]) -> Iterator[list[bytes]]:
+    return (keys[i : i + _ASK] for i in range(0, len(keys), _ASK))
+
+
+def _close(database: sqlite3.Connection | None) -> None:
+    if database is not None:
+        with contextlib.suppress(sqlite3.Error):
+            database.close()

@@ -1,0 +1,239 @@
+"""The encoder people use: CLIP towers with their tokenizer, preprocessing and text cache."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from basrelief.encoders.cache import TextCache
+from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.convert import convert_visual
+from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.tokenizer import Tokenizer, clean
+from basrelief.encoders.towers import ClipTowers
+from basrelief.errors import ConfigError, WeightsError
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NO_MEAN, NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+_SAMPLES = 512
+_TEXT_BATCH = 256
+
+Channels = tuple[float, float, float]
+
+
+class ClipEncoder:
+    """CLIP towers that take depth images in [0, 1] and plain words; an `Encoder`.
+
+    Attributes:
+        towers: The torch module; differentiable, for training.
+        tokenizer: Words to ids.
+        name: What reports call it.
+        mean: Per channel, taken off inside.
+        std: Per channel, divided by inside.
+        cache: Where text features are kept, or None.
+        batch_size: Most images in one pass, which bounds the memory.
+        dtype_reason: How the number type was chosen, for reports.
+
+    Raises:
+        WeightsError: If the tokenizer and the text tower do not belong together.
+    """
+
+    def __init__(
+        self,
+        towers: ClipTowers,
+        tokenizer: Tokenizer,
+        *,
+        name: str = "clip",
+        mean: Channels = CLIP_MEAN,
+        std: Channels = CLIP_STD,
+        cache: TextCache | None = None,
+    ) -> None:
+        text = towers.config.text
+        if tokenizer.eot != text.eot or tokenizer.vocab_size > text.vocab_size:
+            raise WeightsError(
+                f"tokenizer must have the tower's {text.vocab_size} ids with end of text {text.eot}, "
+                f"but got {tokenizer.vocab_size} with {tokenizer.eot}. Take the tokenizer that came with the weights."
+            )
+        self.towers, self.tokenizer, self.name = towers, tokenizer, name
+        self.mean, self.std, self.cache = mean, std, cache
+        self.batch_size = 32
+        self.dtype_reason = "as loaded"
+
+    @property
+    def config(self) -> ClipConfig:
+        """The architecture."""
+        return self.towers.config
+
+    @property
+    def embedding_dim(self) -> int:
+        """Length of the features."""
+        return self.config.embed_dim
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures the tower reads, pixels."""
+        return self.config.vision.image_size
+
+    @property
+    def logit_scale(self) -> float:
+        """The multiplier of cosines, already exponentiated."""
+        return float(self.towers.logit_scale.detach().float().exp())
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.towers.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what it computes."""
+        return self.towers.dtype
+
+    @property
+    def has_tuned_block(self) -> bool:
+        """Whether OpenDlign's second last block is there."""
+        return self.towers.tuned_block is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 numbers of every tensor; read anew each time."""
+        record = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
+        digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+        for name, tensor in self.towers.state_dict().items():
+            flat = tensor.detach().flatten()
+            step = max(1, flat.numel() // _SAMPLES)
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(flat[::step][:_SAMPLES].double().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def with_preprocessing(self, mean: Channels, std: Channels) -> ClipEncoder:
+        """The same towers behind another mean and std, e.g. ImageNet's for OpenDlign or none for PointCLIP."""
+        other = copy.copy(self)
+        other.mean, other.std = mean, std
+        return other
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ClipEncoder:
+        """Move the towers and return the encoder."""
+        self.towers.to(device=device, dtype=dtype)
+        return self
+
+    def load_visual(self, path: Path | str) -> ClipEncoder:
+        """Replace the image tower by a file's, e.g. CLIP2Point's pre-training checkpoint, and return the encoder.
+
+        Raises:
+            WeightsError: If the file is broken or its image tower does not fit.
+        """
+        state = convert_visual(read_state_dict(path), self.config)
+        self.towers.load_state_dict(state, strict=False)
+        return self
+
+    @torch.no_grad()
+    def encode_images(
+        self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n dim"]:
+        """Features of depth images or pictures, float32, not of unit length, on the encoder's device.
+
+        Args:
+            images: Values in [0, 1], one channel (made three inside) or three. Another size is resized bilinearly with antialiasing.
+            tuned: True for the rows that go through OpenDlign's tuned branch; none when left out.
+
+        Raises:
+            ConfigError: If the images are not square and finite, or `tuned` does not fit.
+        """
+        if tuned is not None and (tuned.dtype != torch.bool or tuned.shape != images.shape[:1]):
+            got = f"{tuned.dtype} {tuple(tuned.shape)}"
+            raise ConfigError(
+                f"tuned must be one bool for each of {len(images)} images, but got {got}. Build it with torch.arange(n) >= 5."
+            )
+        if not len(images):
+            return torch.zeros(0, self.embedding_dim, device=self.device)
+        chunks = torch.split(images, self.batch_size)
+        masks = [None] * len(chunks) if tuned is None else torch.split(tuned, self.batch_size)
+        return torch.cat([self.towers.image_features(self.prepare(c), tuned=m).float() for c, m in zip(chunks, masks, strict=True)])
+
+    @torch.no_grad()
+    def encode_both(
+        self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"]
+    ) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
+        """Frozen and tuned features of the same images, float32, for one trunk pass; arguments as `encode_images`.
+
+        Raises:
+            ConfigError: If the images are not square and finite, or there is no tuned block.
+        """
+        pairs = [self.towers.both_features(self.prepare(chunk)) for chunk in torch.split(images, self.batch_size)]
+        return torch.cat([frozen.float() for frozen, _ in pairs]), torch.cat([tuned.float() for _, tuned in pairs])
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "p dim"]:
+        """Features of prompts, float32, not of unit length, on the encoder's device; read from the cache where they are known.
+
+        Args:
+            prompts: At least one text. What lies beyond the tower's context length is cut off, as open_clip does.
+
+        Raises:
+            ConfigError: If there is no prompt or one is empty.
+        """
+        wanted = list(dict.fromkeys(prompts))
+        if isinstance(prompts, str) or not wanted or not all(clean(p) for p in wanted):
+            raise ConfigError(f"prompts must be a list of texts with words in them, but got {_shown(prompts)}. Remove empty labels.")
+        features = self._read(wanted) if self.cache is None else self._read_through(self.cache, wanted)
+        rows = {prompt: row for row, prompt in enumerate(wanted)}
+        return features[[rows[p] for p in prompts]]
+
+    def prepare(self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n 3 size size"]:
+        """Pixels for the towers: three channels, the tower's size, mean and std applied, on the encoder's device, float32.
+
+        Raises:
+            ConfigError: If the images are not square and finite.
+        """
+        square = images.ndim in (3, 4) and images.shape[-1] == images.shape[-2] and (images.ndim == 3 or images.shape[1] == 3)
+        if not square or not images.is_floating_point():
+            raise ConfigError(
+                f"images must be floats of dimensions (n, s, s) or (n, 3, s, s), but got {images.dtype} {tuple(images.shape)}. "
+                "Crop them to a square; divide 8-bit values by 255."
+            )
+        pixels = images.to(device=self.device, dtype=torch.float32)
+        if not bool(pixels.isfinite().all()):
+            raise ConfigError(
+                "images must be finite, but got NaN or infinity. Make a depth image of the depth map first: projection.image(depth)."
+            )
+        pixels = pixels[:, None] if pixels.ndim == 3 else pixels
+        if pixels.shape[-1] != self.image_size:
+            pixels = F.interpolate(pixels, (self.image_size, self.image_size), mode="bilinear", align_corners=False, antialias=True)
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return (pixels - mean) / std
+
+    def _read(self, prompts: Sequence[str]) -> Tensor:
+        """Text features in the order given; prompts of like length share a pass."""
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        features = torch.empty(len(prompts), self.embedding_dim, device=self.device)
+        for start in range(0, len(order), _TEXT_BATCH):
+            rows = order[start : start + _TEXT_BATCH]
+            ids = self.tokenizer.encode([prompts[i] for i in rows], context_length=self.config.text.context_length)
+            features[rows] = self.towers.text_features(ids.to(self.device)).float()
+        return features
+
+    def _read_through(self, cache: TextCache, prompts: Sequence[str]) -> Tensor:
+        fingerprint = self.fingerprint
+        known = {p: v for p, v in cache.get(fingerprint, prompts).items() if v.shape == (self.embedding_dim,)}
+        missing = [p for p in prompts if p not in known]
+        if missing:
+            fresh = dict(zip(missing, self._read(missing).cpu().numpy(), strict=True))
+            cache.put(fingerprint, fresh)
+            known.update(fresh)
+        return torch.from_numpy(np.stack([known[p] for p in prompts])).to(self.device)
+
+
+def _shown(prompts: object) -> str:
+    text = repr(prompts)
+    return text if len(text) <= 80 else f"{text[:77]}..."

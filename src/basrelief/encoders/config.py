@@ -1,0 +1,148 @@
+"""Architectures as data: what a CLIP model is made of, readable from and writable to JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from basrelief.errors import ConfigError, unknown_choice
+
+Kind = Literal["vit", "resnet"]
+Activation = Literal["gelu", "quick_gelu"]
+ACTIVATIONS: tuple[Activation, ...] = ("gelu", "quick_gelu")
+KINDS: tuple[Kind, ...] = ("vit", "resnet")
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Image tower: a vision transformer, or CLIP's modified ResNet (Radford et al. 2021, arXiv:2103.00020, sec. 2.4).
+
+    Attributes:
+        image_size: Side of the square input, pixels; a multiple of 32 for a ResNet, else of `patch_size`.
+        width: Channels of the tokens; for a ResNet, channels after the stem.
+        layers: Number of blocks; for a ResNet, the blocks of each of the four stages.
+        heads: Attention heads; for a ResNet, those of the attention pooling.
+        patch_size: Side of a patch, pixels; None for a ResNet.
+        mlp_width: Channels inside a block's perceptron; four times `width` unless given.
+        kind: `vit` or `resnet`.
+
+    Raises:
+        ConfigError: If a number is not positive or the sizes do not divide.
+    """
+
+    image_size: int
+    width: int
+    layers: int | tuple[int, ...]
+    heads: int
+    patch_size: int | None = None
+    mlp_width: int | None = None
+    kind: Kind = "vit"
+
+    def __post_init__(self) -> None:
+        """Check the numbers and fill the derived one."""
+        if self.kind not in KINDS:
+            raise ConfigError(unknown_choice("vision.kind", self.kind, KINDS))
+        resnet = self.kind == "resnet"
+        object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
+        object.__setattr__(self, "layers", self.layers if isinstance(self.layers, int) else tuple(self.layers))
+        if isinstance(self.layers, int) == resnet or (isinstance(self.layers, tuple) and len(self.layers) != 4):
+            rule = "hold the blocks of four stages" if resnet else "be one number of blocks"
+            raise ConfigError(f"vision.layers must {rule}, but got {self.layers}. Check vision.kind, which is {self.kind!r}.")
+        layers = self.layers if isinstance(self.layers, tuple) else (self.layers,)
+        _positive("vision", image_size=self.image_size, width=self.width, heads=self.heads, layers=min(layers))
+        _divides("vision", 32 * self.width if resnet else self.width, "heads", self.heads)
+        if not resnet and self.patch_size is None:
+            raise ConfigError("vision.patch_size must be given for a vision transformer, but got None. Use 32, 16 or 14 for CLIP's own.")
+        _divides("vision", self.image_size, "patch_size", 32 if resnet else self.patch_size or 0)
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Text tower: a causal transformer read at the end-of-text token.
+
+    Attributes:
+        width: Channels of the tokens.
+        layers: Number of blocks.
+        heads: Attention heads.
+        context_length: Most tokens of a prompt, start and end included.
+        vocab_size: Rows of the token table.
+        eot: Id of the end-of-text token; the last row unless given.
+        mlp_width: Channels inside a block's perceptron; four times `width` unless given.
+
+    Raises:
+        ConfigError: If a number is not positive or the sizes do not divide.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    context_length: int = 77
+    vocab_size: int = 49408
+    eot: int | None = None
+    mlp_width: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers and fill the derived ones."""
+        object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
+        object.__setattr__(self, "eot", self.vocab_size - 1 if self.eot is None else self.eot)
+        _positive("text", width=self.width, layers=self.layers, heads=self.heads, context_length=self.context_length)
+        _divides("text", self.width, "heads", self.heads)
+        if not 0 <= (self.eot or 0) < self.vocab_size:
+            raise ConfigError(f"text.eot must be one of the {self.vocab_size} token ids, but got {self.eot}. Take it from the tokenizer.")
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Both towers and the space they meet in.
+
+    Attributes:
+        embed_dim: Length of the embeddings.
+        vision: Image tower.
+        text: Text tower.
+        activation: `gelu`, or `quick_gelu` (x times sigmoid(1.702 x), OpenAI's), in the blocks of both towers.
+
+    Raises:
+        ConfigError: If the activation is unknown or `embed_dim` is not positive.
+    """
+
+    embed_dim: int
+    vision: VisionConfig
+    text: TextConfig
+    activation: Activation = "gelu"
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
+        _positive("config", embed_dim=self.embed_dim)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ClipConfig:
+        """Build from the record that `to_json` writes.
+
+        Raises:
+            ConfigError: If a field is unknown, missing or of a wrong value.
+        """
+        try:
+            vision, text = VisionConfig(**record["vision"]), TextConfig(**record["text"])
+            return cls(**{**record, "vision": vision, "text": text})
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"config must hold the fields of ClipConfig, but got an error: {error}. Compare with a file of the zoo."
+            ) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """A record of plain numbers, words and lists."""
+        return asdict(self)
+
+
+def _positive(part: str, **values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{part}.{name} must be a whole number above zero, but got {value!r}. Check the configuration.")
+
+
+def _divides(part: str, whole: int, name: str, value: int) -> None:
+    if value < 1 or whole % value:
+        raise ConfigError(f"{part}.{name} must divide {whole}, but got {value}. Change one of the two.")

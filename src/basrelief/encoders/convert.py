@@ -1,0 +1,165 @@
+"""One strict converter from every known layout of CLIP weights to the names of `ClipTowers`.
+
+Layouts: `openai` (OpenAI's and open_clip's names), `huggingface`, `opendlign` (the published checkpoints: open_clip's names under
+`clip_model.`, a second last block, one scale listed twice) and `clip2point` (the pre-training checkpoint: an image tower under
+`point_model.`). Nothing is guessed: a name too many, a name too few or a wrong size raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.towers import empty_towers
+from basrelief.errors import WeightsError
+
+_NO_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
+_POSITION_IDS = re.compile(r"(vision|text)_model\.embeddings\.position_ids")
+_TUNED = "visual.transformer.depth_control_visual.resblocks.0."
+_BLOCK = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+_VISION = {
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
+    "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "visual.ln_post.weight": "vision_model.post_layernorm.weight",
+    "visual.ln_post.bias": "vision_model.post_layernorm.bias",
+    "visual.proj": "visual_projection.weight",
+}
+_TEXT = {
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "text_projection": "text_projection.weight",
+    "logit_scale": "logit_scale",
+}
+_RESBLOCK = re.compile(r"(?P<where>visual\.|)transformer\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
+_VISUAL_PARTS = ("vision_model.", "visual_projection.")
+
+
+def layout_of(names: Iterable[str]) -> str:
+    """Tell the layout by its names: `openai`, `huggingface`, `opendlign`, `clip2point` or `unknown`.
+
+    Raises:
+        WeightsError: If the names are those of a few-shot adapter, which is no encoder.
+    """
+    tops = {name.split(".")[0] for name in names}
+    if tops & {"adapter1", "pre_model", "adapter"}:
+        raise WeightsError(
+            "weights must hold an encoder, but got an adapter checkpoint (few-shot) with "
+            f"{', '.join(sorted(tops))}. Take the pre-training checkpoint, whose names start with point_model."
+        )
+    marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "visual": "openai"}
+    return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
+
+
+def convert(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
+    """Rename the tensors of both towers, and of a tuned block if there is one, to the names of `ClipTowers`.
+
+    Args:
+        state: Tensors by name, in any known layout but CLIP2Point's.
+        config: The architecture they are meant for.
+
+    Returns:
+        Every parameter and buffer, floating point ones as float32.
+
+    Raises:
+        WeightsError: If a name is unknown or missing, or a size differs.
+    """
+    layout = layout_of(state)
+    if layout == "clip2point":
+        raise WeightsError(
+            "weights must hold both towers, but got CLIP2Point's image tower alone. "
+            "Load plain CLIP first, then give this file to load_visual()."
+        )
+    return _fit(_rename(state, layout, config), config, layout, visual_only=False)
+
+
+def convert_visual(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
+    """Rename the tensors of an image tower, from any layout or from CLIP2Point's pre-training checkpoint; the rest is left out.
+
+    Args:
+        state: Tensors by name.
+        config: The architecture they are meant for.
+
+    Raises:
+        WeightsError: If a name of the image tower is unknown or missing, or a size differs.
+    """
+    layout = layout_of(state)
+    if layout == "clip2point":
+        state = {name.replace("point_model.", "visual."): t for name, t in state.items() if name.startswith("point_model.")}
+    named = {name: t for name, t in _rename(state, layout, config).items() if name.startswith((*_VISUAL_PARTS, "?visual", "?vision"))}
+    return _fit(named, config, layout, visual_only=True)
+
+
+def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
+    """Names of ours; a name that says nothing to us is kept behind a question mark."""
+    if layout == "huggingface" or (layout == "unknown" and "text_projection.weight" in state):
+        known = empty_towers(config, tuned=any(n.startswith("tuned_block.") for n in state)).state_dict().keys()
+        return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
+    if layout == "opendlign":
+        state = {name.removeprefix("clip_model."): t for name, t in state.items()}
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name not in _NO_WEIGHTS:
+            renamed.update(_rename_one(name, tensor, resnet=config.vision.kind == "resnet"))
+    return renamed
+
+
+def _rename_one(name: str, tensor: Tensor, *, resnet: bool) -> dict[str, Tensor]:
+    if name in _TEXT:
+        return {_TEXT[name]: tensor.T.contiguous() if name == "text_projection" else tensor}
+    if resnet and name.startswith("visual."):
+        return {name.replace("visual.", "vision_model.", 1): tensor}
+    if name in _VISION:
+        return {_VISION[name]: tensor.T.contiguous() if name == "visual.proj" else tensor}
+    if name.startswith(_TUNED):
+        return _rename_block("tuned_block.", name.removeprefix(_TUNED), tensor) or {f"?{name}": tensor}
+    block = _RESBLOCK.fullmatch(name)
+    if block is None:
+        return {f"?{name}": tensor}
+    tower = "vision_model" if block["where"] else "text_model"
+    return _rename_block(f"{tower}.encoder.layers.{block['number']}.", block["rest"], tensor) or {f"?{name}": tensor}
+
+
+def _rename_block(prefix: str, rest: str, tensor: Tensor) -> dict[str, Tensor]:
+    part, _, kind = rest.rpartition(".")
+    if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):
+        kind = rest.rpartition("_")[2]
+        return {f"{prefix}self_attn.{p}_proj.{kind}": t for p, t in zip("qkv", tensor.chunk(3), strict=False)}
+    return {f"{prefix}{_BLOCK[part]}.{kind}": tensor} if part in _BLOCK else {}
+
+
+def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_only: bool) -> dict[str, Tensor]:
+    tuned = any(name.startswith("tuned_block.") for name in named)
+    expected = {
+        name: t.shape
+        for name, t in empty_towers(config, tuned=tuned).state_dict().items()
+        if not visual_only or name.startswith(_VISUAL_PARTS)
+    }
+    for problem, names in (("unknown", named.keys() - expected.keys()), ("missing", expected.keys() - named.keys())):
+        if names:
+            shown = ", ".join(sorted(n.removeprefix("?") for n in names)[:5])
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            raise WeightsError(
+                f"weights must fit the architecture name by name, but got {len(names)} {problem}: {shown}{more} "
+                f"(layout looks like {layout}, {len(named)} tensors). Check that the file belongs to this encoder."
+            )
+    for name, shape in expected.items():
+        got = named[name].shape
+        if got != shape:
+            raise WeightsError(
+                f"{name} must have dimensions {tuple(shape)}, but got {tuple(got)}. The weights belong to another architecture."
+            )
+    return {name: t.float() if t.is_floating_point() else t for name, t in named.items()}

@@ -1,0 +1,67 @@
+"""basrelief's own format: a folder with `encoder.safetensors` (configuration in its head) and `tokenizer.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from basrelief.encoders.cache import TextCache
+from basrelief.encoders.clip import ClipEncoder
+from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.convert import convert
+from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.tokenizer import Tokenizer
+from basrelief.encoders.towers import towers_from_state
+from basrelief.errors import ConfigError, WeightsError
+
+WEIGHTS_FILE = "encoder.safetensors"
+_FIELD = "basrelief"
+
+
+def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype = torch.float16) -> Path:
+    """Write an encoder into a folder that `load_encoder_folder` reads.
+
+    Args:
+        encoder: What to write; a tuned block is written too.
+        folder: Made if it is not there.
+        dtype: Floating point type in the file; float16 halves the size and is read back as float32.
+
+    Returns:
+        The path of the weights file.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"format": 1, "name": encoder.name, "config": encoder.config.to_json(), "mean": encoder.mean, "std": encoder.std}
+    state = encoder.towers.state_dict()
+    tensors = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().contiguous() for n, t in state.items()}
+    tensors["logit_scale"] = state["logit_scale"].float().cpu()
+    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={_FIELD: json.dumps(record)})
+    encoder.tokenizer.save(folder)
+    return folder / WEIGHTS_FILE
+
+
+def load_encoder_folder(folder: Path | str, *, cache: TextCache | None = None) -> ClipEncoder:
+    """Read what `save_encoder` wrote, as float32 on the CPU.
+
+    Args:
+        folder: Holds `encoder.safetensors` and `tokenizer.json`.
+        cache: Where text features are kept, or None.
+
+    Raises:
+        WeightsError: If a file is broken or its head is not basrelief's.
+        WeightsNotFoundError: If the tokenizer is not there.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        record = json.loads(read_metadata(path)[_FIELD])
+        config = ClipConfig.from_json(record["config"])
+        name, mean, std = str(record["name"]), tuple(record["mean"]), tuple(record["std"])
+    except (KeyError, TypeError, json.JSONDecodeError, ConfigError) as error:
+        raise WeightsError(
+            f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {error!r}. Write it with save_encoder()."
+        ) from error
+    towers = towers_from_state(config, convert(read_state_dict(path), config))
+    return ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, cache=cache)

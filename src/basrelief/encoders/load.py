@@ -1,0 +1,87 @@
+"""From a name to an encoder that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from basrelief.encoders.cache import TextCache
+from basrelief.encoders.clip import ClipEncoder
+from basrelief.encoders.config import Activation, ClipConfig
+from basrelief.encoders.convert import convert
+from basrelief.encoders.precision import choose_dtype
+from basrelief.encoders.random_weights import random_towers
+from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.tokenizer import Tokenizer
+from basrelief.encoders.towers import towers_from_state
+from basrelief.encoders.weights import find_tokenizer, find_weights
+from basrelief.encoders.zoo import encoder_spec
+from basrelief.errors import ConfigError
+
+
+def load_encoder(
+    name: str,
+    *,
+    weights: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache: TextCache | Literal["default"] | None = "default",
+    activation: Activation | None = None,
+) -> ClipEncoder:
+    """Load CLIP towers by name, with their tokenizer and preprocessing.
+
+    Args:
+        name: One of `list_encoders()`, e.g. `ViT-B-32/datacomp_xl_s13b_b90k`.
+        weights: A file or folder in any layout `convert` reads, OpenDlign's checkpoints included; the hub when left out.
+        device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        dtype: `auto` (measured, see `choose_dtype`), `float32`, `bfloat16` or `float16`.
+        cache: Where text features are kept; None keeps none.
+        activation: Read the weights with another activation than they were trained with (the notes of a record say why).
+
+    Raises:
+        ConfigError: If the name, device, dtype or activation is unknown.
+        WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
+        WeightsError: If the file is broken or belongs to another architecture.
+    """
+    spec = encoder_spec(name)
+    spec = spec if activation is None else spec.with_activation(activation)
+    place = choose_device(device)
+    path = find_weights(spec, weights)
+    towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config))
+    kept = TextCache() if isinstance(cache, str) else cache
+    encoder = ClipEncoder(towers.to(place), find_tokenizer(spec, path), name=spec.name, mean=spec.mean, std=spec.std, cache=kept)
+    return choose_dtype(encoder, dtype)
+
+
+def random_encoder(
+    config: ClipConfig, *, seed: int = 0, tokenizer: Tokenizer | None = None, tuned: bool = False, name: str = "random"
+) -> ClipEncoder:
+    """An encoder with random weights: for tests, and as the start of a training.
+
+    Args:
+        config: The architecture. Its `text.vocab_size` and `text.eot` must be the tokenizer's.
+        seed: Of the weights.
+        tokenizer: Words to ids; the 514 byte tokens of `Tokenizer.of_bytes` when left out.
+        tuned: Add a tuned block, random too.
+        name: What reports call it.
+    """
+    towers = random_towers(config, seed=seed, tuned=tuned)
+    return ClipEncoder(towers, tokenizer or Tokenizer.of_bytes(), name=name)
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """The device of that name; `auto` is CUDA where there is one, else the processor.
+
+    Raises:
+        ConfigError: If the name is unknown or there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device must be auto, cpu or a CUDA device of this machine, but got {device!r}. Use --device cpu.") from error
+    return chosen

@@ -1,0 +1,92 @@
+"""The weights basrelief knows by name, one JSON each, under the names open_clip gave them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from basrelief.encoders.config import ACTIVATIONS, Activation, ClipConfig
+from basrelief.errors import ConfigError, unknown_choice
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One set of weights: what it is, where it lives, what it asks of pictures, what it allows.
+
+    Attributes:
+        name: open_clip's, `architecture/weights`.
+        repository: On the Hugging Face hub.
+        files: Names to look for there or in a folder, best first.
+        licence: Of the weights, to be shown to the user.
+        parameters: Numbers in both towers.
+        bytes: Size of the download, or None where it is not known; about 4 per parameter.
+        mean: Per channel, of the pictures it was trained on.
+        std: Per channel, of the same.
+        config: Architecture.
+        notes: What a user must know, or empty.
+    """
+
+    name: str
+    repository: str
+    files: tuple[str, ...]
+    licence: str
+    parameters: int
+    bytes: int | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    config: ClipConfig
+    notes: str = ""
+
+    def with_activation(self, activation: Activation) -> EncoderSpec:
+        """The same weights read with another activation than they were trained with.
+
+        Raises:
+            ConfigError: If the activation is unknown.
+        """
+        if activation not in ACTIVATIONS:
+            raise ConfigError(unknown_choice("activation", activation, ACTIVATIONS))
+        return replace(self, config=replace(self.config, activation=activation))
+
+
+def list_encoders() -> tuple[str, ...]:
+    """Names of the known weights, sorted."""
+    return tuple(sorted(_specs()))
+
+
+def encoder_spec(name: str) -> EncoderSpec:
+    """The record of one set of weights.
+
+    Args:
+        name: e.g. `ViT-B-32/openai`; open_clip's `-quickgelu` may be written where it holds.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
+    specs = _specs()
+    spec = specs.get(name.replace("-quickgelu/", "/"))
+    if spec is None or ("-quickgelu/" in name and spec.config.activation != "quick_gelu"):
+        raise ConfigError(unknown_choice("encoder", name, specs))
+    return spec
+
+
+@lru_cache(maxsize=1)
+def _specs() -> dict[str, EncoderSpec]:
+    return {spec.name: spec for spec in map(_spec, _json_files(files("basrelief.encoders") / "zoo"))}
+
+
+def _json_files(folder: Traversable) -> Iterator[Traversable]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _json_files(entry)
+        elif entry.name.endswith(".json"):
+            yield entry
+
+
+def _spec(entry: Traversable) -> EncoderSpec:
+    record = json.loads(entry.read_text(encoding="utf-8"))
+    lists = {key: tuple(record[key]) for key in ("files", "mean", "std")}
+    return EncoderSpec(**{**record, **lists, "config": ClipConfig.from_json(record["config"])})
