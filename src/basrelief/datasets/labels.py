@@ -1,0 +1,118 @@
+"""Labels: the class names a shape is compared with, from a published set, a file or a list typed by the user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from basrelief.errors import ConfigError, unknown_choice
+
+MAX_FILE_BYTES = 1_000_000
+"""Largest labels file that is read: about 50,000 names."""
+
+
+@cache
+def list_label_sets() -> tuple[str, ...]:
+    """List the names of the published label sets, alphabetically."""
+    folder = resources.files(__package__) / "labels"
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")))
+
+
+@cache
+def label_set(name: str) -> tuple[str, ...]:
+    """Look up a published label set.
+
+    Names are written as words: `night_stand` is `night stand`. LVIS keeps its brackets, `bow (weapon)`: without them
+    bow, fish, octopus, pan and salmon would each be listed twice.
+
+    Args:
+        name: One of `list_label_sets()`.
+
+    Returns:
+        The labels in the class order of the published list.
+
+    Raises:
+        ConfigError: If there is no set of that name.
+    """
+    if name not in list_label_sets():
+        raise ConfigError(unknown_choice("label set", name, list_label_sets()))
+    text = (resources.files(__package__) / "labels" / f"{name}.json").read_text(encoding="utf-8")
+    return tuple(json.loads(text)["labels"])
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Check labels and strip the blanks around them.
+
+    Args:
+        labels: At least two different names.
+
+    Raises:
+        ConfigError: If there are fewer than two, or one is empty, repeated, no string, or holds control characters.
+    """
+    if isinstance(labels, str):
+        raise ConfigError(f"labels must be a sequence of names, but got the string {labels!r}. Give a list, e.g. ['chair', 'table'].")
+    for label in labels:
+        if not isinstance(label, str):
+            raise ConfigError(f"labels must be strings, but got {type(label).__name__}. Convert each to str.")
+        if not label.strip():
+            raise ConfigError("labels must not be empty, but got an empty one. Remove it or a comma too many.")
+        if not label.isprintable():
+            raise ConfigError(f"labels must be printable text, but got {label!r}. Remove the control characters.")
+    names = tuple(label.strip() for label in labels)
+    if len(names) < 2:
+        raise ConfigError(f"labels must hold at least 2 names, but got {len(names)}. Add one that the shape could also be.")
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ConfigError(f"labels must differ from each other, but got {twice!r} twice. Remove one.")
+    return names
+
+
+def read_labels(text_or_path: str | Path) -> tuple[str, ...]:
+    """Read what a user gives as labels.
+
+    Tried in this order: a published set (`modelnet40`), a file that exists (UTF-8, one name per line, lines that start
+    with `#` are comments, at most 1 MB), names separated by commas (`chair, table`). A file named like a set is
+    reached by `./modelnet40`.
+
+    Raises:
+        ConfigError: If it is none of these, the file cannot be read, or the names fail `check_labels`.
+    """
+    text = str(text_or_path)
+    if text in list_label_sets():
+        return label_set(text)
+    path = Path(text_or_path)
+    if _exists(path):
+        return check_labels(_lines(path))
+    if isinstance(text_or_path, str) and "," in text:
+        return check_labels(text.split(","))
+    if isinstance(text_or_path, Path) or path.suffix or len(path.parts) > 1:
+        raise ConfigError(f"labels must name a file that exists, but got {text!r}. Check the path.")
+    near = unknown_choice("labels", text, list_label_sets()).partition("Did you mean")[1:]
+    hint = "".join(near) if near[0] else f"The sets are {', '.join(list_label_sets())}."
+    raise ConfigError(f"labels must be two or more names separated by commas, a file or a named set, but got {text!r}. {hint}")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a list of names can be longer than a path may be
+        return False
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise ConfigError(f"labels must name a file, but got the folder {str(path)!r}. Give a text file with one name per line.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(f"labels file must be at most {MAX_FILE_BYTES:,} bytes, but got more in {str(path)!r}. Split the list.")
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"labels file must be UTF-8, but got byte {error.start} of {str(path)!r} that is not. Convert it.") from error
+    except OSError as error:
+        raise ConfigError(f"labels file must be readable, but got {error.strerror} for {str(path)!r}. Check its permissions.") from error
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]

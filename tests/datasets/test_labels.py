@@ -1,0 +1,179 @@
+"""Label sets, what `--labels` accepts, and every way it can be wrong."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from basrelief.datasets import check_labels, label_set, list_label_sets, read_labels
+from basrelief.datasets.labels import MAX_FILE_BYTES
+from basrelief.errors import ConfigError
+from support import parity_json, shared_path
+
+SIZES = {"lvis": 1203, "modelnet10": 10, "modelnet40": 40, "omniobject3d": 216, "scanobjectnn": 15, "shapenet55": 55}
+
+
+def test_the_sets_are_those_and_as_large_as_published() -> None:
+    assert {name: len(label_set(name)) for name in list_label_sets()} == SIZES
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_set_is_in_order_readable_and_says_its_source(name: str) -> None:
+    record = json.loads((resources.files("basrelief.datasets") / "labels" / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["name"] == name
+    assert "arXiv:" in record["source"]
+    labels = label_set(name)
+    assert check_labels(labels) == labels == tuple(record["labels"])
+    assert not any("_" in label or "  " in label for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"), [("modelnet40", "airplane", "xbox"), ("scanobjectnn", "bag", "toilet"), ("lvis", "aerosol can", "zucchini")]
+)
+def test_class_order_is_the_published_one(name: str, first: str, last: str) -> None:
+    labels = label_set(name)
+    assert (labels[0], labels[-1]) == (first, last)
+
+
+def test_modelnet10_is_part_of_modelnet40() -> None:
+    assert set(label_set("modelnet10")) < set(label_set("modelnet40"))
+
+
+def test_brackets_keep_lvis_names_apart() -> None:
+    assert {"octopus (food)", "octopus (animal)"} < set(label_set("lvis"))
+
+
+def test_sets_agree_with_the_recorded_lists() -> None:
+    recorded = parity_json("labels.json")
+    for name, key in {"modelnet40": "modelnet40", "scanobjectnn": "scanobjectnn", "omniobject3d": "OmniObject3D"}.items():
+        assert label_set(name) == tuple(recorded[key])
+    recorded = parity_json("prompts_clip2point.json")
+    for name, key in {"modelnet10": "ModelNet10", "modelnet40": "ModelNet40", "shapenet55": "ShapeNet55_validation"}.items():
+        assert label_set(name) == tuple(label.replace("_", " ") for label in recorded[key])
+
+
+def test_lvis_agrees_with_the_names_by_category_id() -> None:
+    np = pytest.importorskip("numpy")
+    with np.load(shared_path("assets/clip_text/lvis1203.npz"), allow_pickle=False) as arrays:
+        assert label_set("lvis") == tuple(name.replace("_", " ") for name in arrays["names"].tolist())
+
+
+def test_unknown_set_names_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError, match=r"label set must be one of lvis, modelnet10, .*, but got 'modelnet41'\. Did you mean 'modelnet40'\?"
+    ):
+        label_set("modelnet41")
+
+
+def test_names_are_stripped() -> None:
+    assert check_labels([" chair", "night stand "]) == ("chair", "night stand")
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), min_size=2, unique=True))
+def test_typed_names_come_back(names: list[str]) -> None:
+    assert read_labels(" , ".join(names)) == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("chair", r"labels must be a sequence of names, but got the string 'chair'\. Give a list"),
+        (["chair", 3], r"labels must be strings, but got int\. Convert"),
+        (["chair", " "], r"labels must not be empty, but got an empty one\. Remove it"),
+        (["chair", "ta\x1bble"], r"labels must be printable text, but got 'ta\\x1bble'\. Remove"),
+        (["chair"], r"labels must hold at least 2 names, but got 1\. Add one"),
+        ([], r"labels must hold at least 2 names, but got 0"),
+        (["chair", "table", " chair"], r"labels must differ from each other, but got 'chair' twice\. Remove one"),
+    ],
+)
+def test_wrong_labels_are_explained(labels: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_labels(labels)
+
+
+def test_a_set_by_name() -> None:
+    assert read_labels("scanobjectnn") == label_set("scanobjectnn")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_with_comments_blank_lines_and_a_byte_order_mark(tmp_path: Path, kind: type) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes("\ufeff# furniture\nchair\r\n\n  coffee table \n  # more\nC# manual, printed\n".encode())
+    assert read_labels(kind(file)) == ("chair", "coffee table", "C# manual, printed")
+
+
+def test_a_file_is_found_even_if_its_name_holds_a_comma(tmp_path: Path) -> None:
+    file = tmp_path / "a,b"
+    file.write_text("chair\ntable\n", encoding="utf-8")
+    assert read_labels(str(file)) == ("chair", "table")
+
+
+def test_a_set_wins_over_a_file_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("modelnet10").write_text("cat\ndog\n", encoding="utf-8")
+    assert read_labels("modelnet10") == label_set("modelnet10")
+    assert read_labels("./modelnet10") == ("cat", "dog")
+
+
+def test_more_names_than_a_path_can_hold() -> None:
+    names = tuple(f"thing {i}" for i in range(2000))
+    assert read_labels(",".join(names)) == names
+
+
+def test_the_rules_hold_for_files_and_typed_names(tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("chair\n# table\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="labels must hold at least 2 names, but got 1"):
+        read_labels(file)
+    with pytest.raises(ConfigError, match="labels must not be empty"):
+        read_labels("chair,,table")
+
+
+@pytest.mark.parametrize("given_as", ["nowhere.txt", "folder/nowhere", Path("nowhere")])
+def test_an_absent_file_is_not_taken_for_a_name(given_as: str | Path) -> None:
+    with pytest.raises(ConfigError, match=r"labels must name a file that exists, but got '.*nowhere.*'\. Check the path"):
+        read_labels(given_as)
+
+
+def test_one_word_is_neither_a_list_nor_a_set() -> None:
+    start = "labels must be two or more names separated by commas, a file or a named set, but got"
+    with pytest.raises(ConfigError, match=rf"{start} 'modelnet4'\. Did you mean 'modelnet40'\?"):
+        read_labels("modelnet4")
+    with pytest.raises(ConfigError, match=rf"{start} 'chair'\. The sets are lvis, modelnet10, "):
+        read_labels("chair")
+
+
+def test_a_folder_is_no_labels_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"labels must name a file, but got the folder '.*'\. Give a text file"):
+        read_labels(tmp_path)
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes(b"chair\nt\xe4ble\n")
+    with pytest.raises(ConfigError, match=r"labels file must be UTF-8, but got byte 7 of '.*labels.txt' that is not\. Convert it"):
+        read_labels(file)
+
+
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes(b"a" * (MAX_FILE_BYTES + 1))
+    with pytest.raises(ConfigError, match=r"labels file must be at most 1,000,000 bytes, but got more in .*\. Split the list"):
+        read_labels(file)
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("chair\ntable\n", encoding="utf-8")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError, match=r"labels file must be readable, but got Permission denied for '.*'\. Check its permissions"):
+        read_labels(file)

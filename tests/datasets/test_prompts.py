@@ -1,0 +1,105 @@
+"""Template sets: equal to the published ones, smaller than them, and filled."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from basrelief.datasets import fill, label_set, list_templates, photo_templates, templates
+from basrelief.errors import ConfigError
+from support import parity_json
+
+EIGHTY = ("clip", "opendlign", "opendlign-scanobjectnn")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "name"),
+    [("modelnet40", "opendlign"), ("scanobjectnn", "opendlign-scanobjectnn"), ("OmniObject3D", "opendlign"), ("shapenet_64", "clip")],
+)
+def test_composed_templates_equal_the_published_list(recorded: str, name: str) -> None:
+    assert templates(name) == tuple(parity_json("templates.json")[recorded])
+
+
+def test_every_recorded_list_is_composed() -> None:
+    composed = {templates(name) for name in EIGHTY}
+    assert all(tuple(texts) in composed for texts in parity_json("templates.json").values())
+
+
+def test_single_templates_equal_the_published_ones() -> None:
+    pointclip = parity_json("prompts_pointclip.json")
+    assert templates("pointclip") == (pointclip["zero_shot"]["ModelNet40"],)
+    assert templates("pointclip-fewshot") == (pointclip["few_shot"]["ModelNet40"],)
+    assert templates("clip2point") == (parity_json("prompts_clip2point.json")["template"],)
+
+
+def test_labels_are_filled_as_pointclip_fills_them() -> None:
+    recorded = parity_json("prompts_pointclip.json")
+    (template,) = templates("pointclip")
+    for raw, label in zip(recorded["class_names"]["ModelNet40"], label_set("modelnet40"), strict=True):
+        assert fill(template, raw) == fill(template, label) == template.format(raw.replace("_", " "))
+
+
+@pytest.mark.parametrize("name", EIGHTY)
+def test_eighty_templates_with_their_places_for_the_label(name: str) -> None:
+    texts = templates(name)
+    places = 1 if name == "clip" else 2
+    assert len(texts) == 80
+    assert all(text.count("{}") == places and text.endswith(".") and "  " not in text for text in texts)
+
+
+@pytest.mark.parametrize("name", EIGHTY)
+def test_no_template_is_there_twice(name: str) -> None:
+    assert len(set(templates(name))) == 80
+
+
+def test_the_scanobjectnn_list_differs_in_one_place() -> None:
+    pairs = zip(templates("opendlign"), templates("opendlign-scanobjectnn"), strict=True)
+    assert [(a.removesuffix(".") + ", 3D.", b) for a, b in pairs if a != b] == [(templates("opendlign-scanobjectnn")[16],) * 2]
+
+
+def test_every_photo_template_but_four_has_a_twin_with_the_other_article() -> None:
+    texts = set(templates("clip"))
+    definite = {text for text in texts if re.search(r"\bthe\b", text)}
+    assert len(definite) == 38
+    assert texts - definite - {re.sub(r"\bthe\b", "a", text) for text in definite} == {
+        "a photo of many {}.",
+        "a photo of my {}.",
+        "a photo of one {}.",
+        "itap of my {}.",
+    }
+
+
+def test_the_grammar_is_smaller_than_the_lists() -> None:
+    source = Path(photo_templates.__file__).read_bytes()
+    spelled_out = sum(len(text) for name in EIGHTY for text in templates(name))
+    assert len(source) < spelled_out / 4
+
+
+def test_template_names_are_sorted() -> None:
+    assert list_templates() == tuple(sorted(list_templates()))
+    assert all(templates(name) for name in list_templates())
+
+
+def test_unknown_template_set() -> None:
+    with pytest.raises(
+        ConfigError, match=r"templates must be one of clip, clip2point, .*, but got 'openalign'\. Did you mean 'opendlign'\?"
+    ):
+        templates("openalign")
+
+
+def test_fill_uses_every_place() -> None:
+    assert fill("a {}, a silhouette of a {}.", "night_stand") == "a night stand, a silhouette of a night stand."
+
+
+@given(st.text(st.characters(exclude_characters="_"), min_size=1))
+def test_fill_takes_any_label_literally(label: str) -> None:
+    assert fill("<{}>", label) == f"<{label}>"
+
+
+def test_a_template_without_a_place() -> None:
+    with pytest.raises(ConfigError, match=r"template must hold \{\} where the label goes, but got 'a chair'\. Add \{\}"):
+        fill("a chair", "chair")
