@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -38,17 +39,38 @@ def point_chunks(count: int, cost: int, device: torch.device) -> Iterator[slice]
 
 
 def extents(
-    xyz: Float[Tensor, "3 views points"], cloud: Int[Tensor, " points"], clouds: int
+    points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3 1"], cloud: Int[Tensor, " points"], clouds: int
 ) -> tuple[Float[Tensor, "3 views clouds"], Float[Tensor, "3 views clouds"]]:
     """Smallest and largest coordinate of each cloud in each view."""
-    if clouds == 1:
-        return xyz.amin(2, keepdim=True), xyz.amax(2, keepdim=True)
-    index = cloud.expand(xyz.shape)
-    empty = xyz.new_empty(*xyz.shape[:2], clouds)
-    return (
-        empty.scatter_reduce(2, index, xyz, "amin", include_self=False),
-        empty.scatter_reduce(2, index, xyz, "amax", include_self=False),
-    )
+    low = points.new_full((3, len(rotation), clouds), math.inf)
+    high = -low
+    for part in point_chunks(len(points), 3 * len(rotation), points.device):
+        xyz = rotate(points[part], rotation)
+        if clouds == 1:
+            torch.minimum(low, xyz.amin(2, keepdim=True), out=low)
+            torch.maximum(high, xyz.amax(2, keepdim=True), out=high)
+        else:
+            index = cloud[part].expand(xyz.shape)
+            low.scatter_reduce_(2, index, xyz, "amin")
+            high.scatter_reduce_(2, index, xyz, "amax")
+    return low, high
+
+
+def running_maximum(values: Float[Tensor, "*any"], window: int, axis: int) -> Float[Tensor, "*any"]:
+    """Maximum of each full window along an axis, by doubling: three passes for a window of 7.
+
+    Args:
+        values: At least `window` elements along the axis.
+        window: Length of a window; the result is `window - 1` shorter.
+        axis: Along which axis.
+    """
+    width = 1
+    while width < window:
+        step = min(width, window - width)
+        length = values.shape[axis] - step
+        values = torch.maximum(values.narrow(axis, 0, length), values.narrow(axis, step, length))
+        width += step
+    return values
 
 
 def resize(image: Float[Tensor, "clouds views size size"], size: int) -> Float[Tensor, "clouds views image image"]:

@@ -8,10 +8,15 @@ from typing import Any
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.base import Projection
 from basrelief.render.clip2point import DiscProjection
+from basrelief.render.pointclip import PointClipProjection
+from basrelief.render.pointclip_v2 import PointClipV2Projection
 
 PROJECTIONS: dict[str, Projection] = {
     projection.name: projection
     for projection in (
+        PointClipProjection(),
+        PointClipProjection("pointclip-fewshot", views=10, size=224, distance=1.4),
+        PointClipV2Projection(),
         DiscProjection("clip2point", rig="clip2point10"),
         DiscProjection("clip2point-zeroshot", rig="clip2point6"),
         DiscProjection("discs", rig="turntable10", size=112, radius=0.04),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -17,6 +18,22 @@ from basrelief.render.cameras import look_at_cameras
 
 # CLIP2Point draws in a frame with +Y up. Its `rot=True` brings +Z-up data there: p_drawn = CLIP2POINT_TURN @ p_world.
 CLIP2POINT_TURN = np.array([[0, -1, 0], [0, 0, 1], [-1, 0, 0]], dtype=np.float32)
+
+
+def euler(angles: Sequence[tuple[float, float, float]]) -> Float[np.ndarray, "views 3 3"]:
+    """Rotations Rx Ry Rz of column vectors, in float32 from the angles on, as PointCLIP's code has them.
+
+    Args:
+        angles: V angles about x, y and z, in units of pi.
+    """
+    radians = torch.tensor(angles, dtype=torch.float64).mul(math.pi).float()
+    (ca, cb, cc), (sa, sb, sc) = radians.cos().T, radians.sin().T
+    rows = (
+        torch.stack([cb * cc, -cb * sc, sb], dim=1),
+        torch.stack([ca * sc + sa * sb * cc, ca * cc - sa * sb * sc, -sa * cb], dim=1),
+        torch.stack([sa * sc - ca * sb * cc, sa * cc + ca * sb * sc, ca * cb], dim=1),
+    )
+    return torch.stack(rows, dim=1).numpy()
 
 
 def clip2point_look(azimuth: Float[Tensor, " views"], elevation: Float[Tensor, " views"]) -> Float[Tensor, "views 3 3"]:

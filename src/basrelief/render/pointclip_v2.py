@@ -1,0 +1,162 @@
+"""PointCLIP V2's depth maps: a grid of voxels, densified, smoothed and squeezed (Zhu et al. 2023, arXiv:2211.11682, sec. 3.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basrelief.errors import ConfigError
+from basrelief.geometry import rotation_to_z_up
+from basrelief.render.base import Cameras, PointBatch, Projection
+from basrelief.render.ops import extents, point_chunks, resize, rotate, running_maximum
+from basrelief.render.rigs import euler
+
+# Euler angles in units of pi, as the original lists them, then the tilt of the camera about the picture's horizontal.
+_SIDES = tuple((a, 0.0, 0.5) for a in (0.25, 0.75, 1.25, 1.75, 0.0, 0.5, 1.0, 1.5))
+_POLES = (0.0, -0.5, 0.5), (0.0, 0.5, 0.5)
+_TILT = tuple((0.0, tilt, 0.0) for tilt in (*(1 / 9,) * 8, *(1 / 15,) * 2))
+
+# A drawn picture's right and down are the method's y and x; large z is near.
+_DRAWN = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class PointClipV2Projection(Projection):
+    """Closed, smooth maps: eight views from 20 degrees above, every 45 degrees, and two poles; nearer is darker.
+
+    The method's steps, with the original's quirks: each view is centred on its bounding box and scaled by the largest of its three
+    extents; a voxel's plane is the rounded-up depth, but the voxel keeps the depth itself (largest wins); maximum over 7x7; 3x3 Gaussian;
+    maximum over planes; `1 - x / max(x)`. The original's clouds have +Y up. A cloud of one repeated point, where the original divides
+    0 by 0, is one dot in the middle.
+
+    Attributes:
+        name: Key in `basrelief.render.PROJECTIONS`.
+        size: Side of the depth map, pixels; the grid is `window - 5` wider.
+        planes: Planes of the grid; the two outer ones stay empty but for rounding.
+        window: Side of the maximum's window, pixels.
+        ratio: Part of the grid's width that the largest extent takes.
+        bias: Depth added in front of the cloud, in units of its largest extent.
+        sigma: Width of the Gaussian, pixels.
+        image_size: Side of the depth image, pixels; bilinear, corners aligned.
+        background: Value of the background in the depth image.
+
+    Raises:
+        ConfigError: If an option is out of range.
+    """
+
+    name: str = "pointclip-v2"
+    size: int = 110
+    planes: int = 8
+    window: int = 7
+    ratio: float = 0.8
+    bias: float = 0.2
+    sigma: float = 3.0
+    image_size: int = 224
+    background: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for option, least in (("size", 1), ("image_size", 1), ("planes", 3), ("window", 5)):
+            if getattr(self, option) < least:
+                raise ConfigError(f"{option} must be at least {least}, but got {getattr(self, option)}. Leave it out for the paper's value.")
+        for option in ("ratio", "bias", "sigma"):
+            if not 0 < getattr(self, option) < math.inf:
+                raise ConfigError(f"{option} must be positive, but got {getattr(self, option)}. Leave it out for the paper's value.")
+
+    @property
+    def cameras(self) -> Cameras:
+        """The ten cameras, world frame, orthographic."""
+        return Cameras(_DRAWN @ _rotations() @ self.frame)
+
+    @property
+    def frame(self) -> Float[np.ndarray, "3 3"]:
+        """From +Z up to the original's +Y up."""
+        return rotation_to_z_up("y").T.astype(np.float32)
+
+    def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
+        """Depth maps in [0, 1), 0 at each view's nearest point, `inf` where no smoothed point reaches.
+
+        Args:
+            batch: Clouds in the method's frame, any scale.
+        """
+        grid, first = self.grid(batch)
+        clouds, views = batch.size, grid.shape[0]
+        for axis in (3, 4):
+            grid = self._densified(grid, first[axis - 2] + 2, axis)
+        for axis in (3, 4):
+            grid = _smoothed(grid, self.sigma, axis)
+        squeezed = grid.amax(2).transpose(0, 1)
+        margin = self.window
+        canvas = squeezed.new_zeros(clouds, views, self.size + 2 * margin, self.size + 2 * margin)
+        top, left = (start + 3 + margin for start in first[1:])
+        canvas[:, :, top : top + squeezed.shape[2], left : left + squeezed.shape[3]] = squeezed
+        near = canvas[:, :, margin:-margin, margin:-margin]
+        return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
+
+    def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views image image"]:
+        """Depth images in [0, 1]: near is dark, the background white."""
+        return resize(depth.clamp(max=self.background), self.image_size)
+
+    def grid(self, batch: PointBatch) -> tuple[Float[Tensor, "views clouds planes rows columns"], tuple[int, int, int]]:
+        """The voxels that can hold points, and empty ones around them as far as the later steps reach.
+
+        Returns:
+            Nearness of each voxel, 0 where it is empty, else in [1, planes - 2]; and the voxel of the whole grid that is first here:
+            plane, row, column (the latter two may be negative).
+        """
+        device = batch.points.device
+        rotation = torch.as_tensor(_rotations(), device=device)[..., None]
+        low, high = extents(batch.points, rotation, batch.cloud, batch.size)
+        centre, span = (high + low) / 2, (high - low).amax(0).clamp_(min=torch.finfo(torch.float32).tiny)
+        ends = [self._voxels(end, centre, span)[0].flatten(1) for end in (low, high)]
+        bounds = torch.stack([ends[0].amin(1), ends[1].amax(1)]).tolist()
+        row, column, plane = (int(x) for x in bounds[0])
+        rows, columns, planes = (int(last - first) + 1 for first, last in zip(*bounds, strict=True))
+        margin = self.window + 1
+        rows, columns = rows + 2 * margin, columns + 2 * margin
+        grid = torch.zeros(len(rotation), batch.size * planes * rows * columns, device=device)
+        for part in point_chunks(len(batch.points), 3 * len(rotation), device):
+            cloud = batch.cloud[part]
+            voxel, value = self._voxels(rotate(batch.points[part], rotation), centre[:, :, cloud], span[:, cloud])
+            r, c, p = voxel.long()
+            index = (p + (cloud * planes - plane)).mul_(rows).add_(r + (margin - row)).mul_(columns).add_(c + (margin - column))
+            grid.scatter_reduce_(1, index, value, "amax")
+        return grid.view(-1, batch.size, planes, rows, columns), (plane, row - margin, column - margin)
+
+    def _voxels(
+        self, xyz: Float[Tensor, "3 views points"], centre: Float[Tensor, "3 views points"], span: Float[Tensor, "views points"]
+    ) -> tuple[Float[Tensor, "3 views points"], Float[Tensor, "views points"]]:
+        """Row, column and plane of each point's voxel, and the nearness to be kept there."""
+        resolution = self.size + self.window - 5
+        scaled = (xyz - centre).div_(span).mul_(2)
+        near = scaled[2].add(1).div_(2).add_(self.bias).div_(1 + self.bias).mul_(self.planes - 2)
+        scaled[:2].mul_(self.ratio).add_(1).div_(2).mul_(resolution).ceil_().clamp_(1, resolution - 2)
+        torch.ceil(near, out=scaled[2]).clamp_(0, self.planes - 1)
+        return scaled, near.clamp_(1, self.planes - 2)
+
+    def _densified(self, grid: Float[Tensor, "*voxels"], start: int, axis: int) -> Float[Tensor, "*voxels"]:
+        """Running maximum along an axis; `start` is the pixel its first element belongs to. Pixels outside the picture are emptied."""
+        grid = running_maximum(grid, self.window, axis)
+        before, after = max(0, -start), max(0, start + grid.shape[axis] - self.size)
+        grid.narrow(axis, 0, before).zero_()
+        grid.narrow(axis, grid.shape[axis] - after, after).zero_()
+        return grid
+
+
+def _smoothed(grid: Float[Tensor, "*voxels"], sigma: float, axis: int) -> Float[Tensor, "*voxels"]:
+    """Three-tap Gaussian along an axis, not scaled to sum to 1: the picture is divided by its maximum afterwards."""
+    size = grid.shape[axis] - 2
+    sides = grid.narrow(axis, 0, size) + grid.narrow(axis, 2, size)
+    return sides.mul_(math.exp(-0.5 / sigma**2)).add_(grid.narrow(axis, 1, size))
+
+
+@cache
+def _rotations() -> Float[np.ndarray, "views 3 3"]:
+    """From the method's frame to its ten views."""
+    return euler(_TILT) @ euler((*_SIDES, *_POLES))
