@@ -1,0 +1,54 @@
+"""Normals that show round things round and edges sharp."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from basrelief.render.zbuffer import expand, pieces
+
+CREASE = 40.0  # degrees: a cylinder of nine sides looks round, a box does not
+MOST_CORNERS = 64  # vertices where more meet keep face normals, which bounds the number of pairs
+
+
+def face_normals(vertices: Float[Tensor, "vertices 3"], faces: Int64[Tensor, "faces 3"]) -> Float[Tensor, "faces 3"]:
+    """Cross products of each face's sides: normal to it, by the right hand, with twice its area as length."""
+    a, b, c = vertices[faces].unbind(1)
+    return torch.linalg.cross(b - a, c - a)
+
+
+def corner_normals(
+    vertices: Float[Tensor, "vertices 3"], faces: Int64[Tensor, "faces 3"], *, crease: float = CREASE
+) -> Float[Tensor, "faces 3 3"]:
+    """Unit normal of each corner of each face: the area-weighted mean over the faces at that place that bend less than `crease`.
+
+    Vertices at one place count as one, so a seam between colours stays smooth. Faces wound the other way round are turned first.
+
+    Args:
+        vertices: Scene units.
+        faces: Corners.
+        crease: Largest angle between two faces that look like one round surface, degrees.
+
+    Returns:
+        On the side of the face's own normal; zero for a face without area.
+    """
+    area = face_normals(vertices, faces)
+    unit = torch.nn.functional.normalize(area, dim=1)
+    place = torch.unique(vertices, dim=0, return_inverse=True)[1][faces].flatten()
+    order = place.argsort()
+    meeting = place.bincount()
+    first = meeting.cumsum(0) - meeting
+    counts = meeting[place]
+    counts = torch.where(counts <= MOST_CORNERS, counts, 0)
+    normals = area.repeat_interleave(3, 0) * (counts == 0)[:, None]
+    for piece in pieces(counts):
+        corner, offset = expand(counts[piece])
+        corner = corner + piece.start
+        other = order[first[place[corner]] + offset] // 3
+        cosine = (unit[corner // 3] * unit[other]).sum(1)
+        weight = cosine.sign() * (cosine.abs() >= math.cos(math.radians(crease)))
+        normals.index_add_(0, corner, area[other] * weight[:, None])
+    return torch.nn.functional.normalize(normals, dim=1).view(-1, 3, 3)

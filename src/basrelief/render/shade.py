@@ -1,0 +1,180 @@
+"""Shaded colour pictures of shapes: Phong's light on whatever each pixel sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basrelief.errors import ConfigError
+from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
+from basrelief.render.normals import corner_normals, face_normals
+from basrelief.render.spheres import ball_radius, rasterize_points
+from basrelief.render.zbuffer import Raster
+from basrelief.types import Mesh, PointCloud, Shape
+
+CLAY = (0.76, 0.74, 0.71)
+WHITE = (1.0, 1.0, 1.0)
+GAMMA = 2.2  # of sRGB, nearly
+FOLD_REACH = (0.015, 0.04)  # half lengths of the lines that look for folds, in picture sides
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """Phong (1975): ambient, a headlight at the eye, one distant light, and its highlight. Sums are in linear light, 1 is full.
+
+    Attributes:
+        ambient: Light from everywhere.
+        headlight: Light from the eye.
+        directional: Light from `direction`.
+        direction: Towards the distant light, any length.
+        follows_camera: Whether `direction` is in the camera frame (+X right, +Y down, +Z forward), the same in all views, or in the world.
+        specular: Strength of the highlight.
+        shininess: Exponent of the highlight.
+        occlusion: How much folds and places behind an edge are darkened, in [0, 1].
+
+    Raises:
+        ConfigError: If a strength is negative or the direction has no length.
+    """
+
+    ambient: float = 0.34
+    headlight: float = 0.26
+    directional: float = 0.62
+    direction: tuple[float, float, float] = (-0.45, -0.8, -0.55)
+    follows_camera: bool = True
+    specular: float = 0.06
+    shininess: float = 24.0
+    occlusion: float = 0.9
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("ambient", "headlight", "directional", "specular", "shininess", "occlusion"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be a number from 0 up, but got {getattr(self, name)}. Use 0 to switch it off.")
+        if not 0 < math.hypot(*self.direction) < math.inf:
+            raise ConfigError(f"direction must point somewhere, but got {self.direction}. Set directional to 0 to switch the light off.")
+
+
+def shade(
+    shape: Shape,
+    frame: Frame,
+    *,
+    lighting: Lighting | None = None,
+    background: tuple[float, float, float] = WHITE,
+    supersample: int = 2,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, "views size size 3"]:
+    """Draw a shape in colour from every camera; a mesh with both sides lit, a point cloud as little balls.
+
+    Args:
+        shape: Mesh or point cloud, world frame, about unit size; without colours it is the colour of clay.
+        frame: The pictures: cameras, size and extent.
+        lighting: The lights; `Lighting()` when None.
+        background: Colour where nothing is seen, sRGB in [0, 1].
+        supersample: Pixels computed along each side of a pixel, which smooths edges.
+        device: Where the work is done and the answer lives.
+
+    Returns:
+        sRGB in [0, 1], float32.
+
+    Raises:
+        ConfigError: If `supersample` is below 1.
+    """
+    if supersample < 1:
+        raise ConfigError(f"supersample must be at least 1, but got {supersample}. Use 1 for hard edges.")
+    lighting = lighting or Lighting()
+    fine = Frame(frame.cameras, frame.size * supersample, frame.extent)
+    surface = _mesh_surface(shape, fine, device) if isinstance(shape, Mesh) else _ball_surface(shape, fine, device)
+    raster, normal, albedo = surface
+    color = albedo.new_tensor(background).expand(*raster.item.shape, 3).clone()
+    color[raster.item >= 0] = _light(raster, normal, albedo, fine, lighting)
+    return torch.nn.functional.avg_pool2d(color.permute(0, 3, 1, 2), supersample).permute(0, 2, 3, 1)
+
+
+def portrait(shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, size: int = 512) -> Float[np.ndarray, "size size 3"]:
+    """Draw one handsome picture of a shape of any size and place, which fills the picture.
+
+    Args:
+        shape: Mesh or point cloud, world frame.
+        azimuth: Degrees of the eye from world +X towards +Y.
+        elevation: Degrees of the eye above the horizon.
+        size: Side of the picture, pixels.
+
+    Returns:
+        sRGB in [0, 1], float32, on white.
+    """
+    cameras = look_at_cameras([azimuth], elevation)
+    positions = shape.vertices if isinstance(shape, Mesh) else shape.points
+    seen = positions @ cameras.rotation[0].astype(np.float64).T
+    drawn = seen[np.unique(shape.faces)] if isinstance(shape, Mesh) else seen
+    low, high = drawn.min(0), drawn.max(0)
+    reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, np.finfo(np.float32).tiny)
+    placed = ((seen - (low + high) / 2) / reach @ cameras.rotation[0]).astype(np.float32)
+    field = "vertices" if isinstance(shape, Mesh) else "points"
+    return shade(dataclasses.replace(shape, **{field: placed}), Frame(cameras, size, 1.06), supersample=3).numpy()[0]
+
+
+def _mesh_surface(mesh: Mesh, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
+    """What is seen of a mesh, and of each pixel that sees something the unit normal towards the eye and the colour."""
+    raster = rasterize_mesh(mesh, frame, device=device)
+    vertices, faces = mesh_tensors(mesh, device)
+    face = raster.item[raster.item >= 0]
+    weight = barycentric(mesh, frame, raster)[:, :, None]
+    normal = (corner_normals(vertices, faces).float()[face] * weight).sum(1)
+    facing = (face_normals(vertices, faces)[face] * frame.rays(raster.seen)[1]).sum(1)
+    normal = torch.where(facing > 0, -1.0, 1.0)[:, None] * torch.nn.functional.normalize(normal, dim=1)
+    if mesh.colors is None:
+        return raster, normal, normal.new_tensor(CLAY).expand(len(face), 3)
+    return raster, normal, (torch.tensor(mesh.colors, device=device)[faces[face]] * weight).sum(1)
+
+
+def _ball_surface(cloud: PointCloud, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
+    """The same for a point cloud drawn as balls."""
+    raster = rasterize_points(cloud, frame, radius=ball_radius(len(cloud.points)), device=device)
+    pixels = raster.seen
+    point = raster.item[tuple(pixels.T)]
+    origin, direction = frame.rays(pixels)
+    hit = origin + direction * raster.depth[tuple(pixels.T)][:, None]
+    normal = torch.nn.functional.normalize(hit - torch.tensor(cloud.points, dtype=torch.float64, device=device)[point], dim=1).float()
+    if cloud.colors is None:
+        return raster, normal, normal.new_tensor(CLAY).expand(len(point), 3)
+    return raster, normal, torch.tensor(cloud.colors, device=device)[point]
+
+
+def _light(raster: Raster, normal: Tensor, color: Tensor, frame: Frame, lighting: Lighting) -> Float[Tensor, "pixels 3"]:
+    """Light the seen pixels: sRGB in, sRGB out, linear in between."""
+    pixels = raster.seen
+    eye = -torch.nn.functional.normalize(frame.rays(pixels)[1], dim=1).float()
+    light = torch.nn.functional.normalize(eye.new_tensor(lighting.direction), dim=0).expand_as(eye)
+    if lighting.follows_camera:
+        light = torch.einsum("pji,pj->pi", torch.tensor(frame.cameras.rotation, device=eye.device)[pixels[:, 0]].float(), light)
+    lambert = (normal * light).sum(1, keepdim=True)
+    mirrored = 2 * lambert * normal - light
+    shine = (mirrored * eye).sum(1, keepdim=True).clamp(min=0) ** lighting.shininess * (lambert > 0)
+    facing = (normal * eye).sum(1, keepdim=True).clamp(min=0)
+    white = lighting.ambient + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
+    open_ = 1 - lighting.occlusion * _folds(raster.depth, frame)[raster.item >= 0][:, None]
+    return (color**GAMMA * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)
+
+
+def _folds(depth: Float[Tensor, "views size size"], frame: Frame) -> Float[Tensor, "views size size"]:
+    """How deep each pixel lies between the two ends of short lines across it, in [0, 1]; 0 on planes, ridges and outlines.
+
+    The mean over lines of e t exp(-t), where t is the depth below the line's middle over half its length: most in a right-angled fold.
+    """
+    sum_ = torch.zeros_like(depth)
+    depth = torch.where(depth.isfinite(), depth, torch.nan)
+    lines = [(share, angle) for share in FOLD_REACH for angle in range(0, 180, 30)]
+    for share, angle in lines:
+        reach = max(1.0, share * frame.size)
+        step = (round(reach * math.sin(math.radians(angle))), round(reach * math.cos(math.radians(angle))))
+        ends = depth.roll(step, (1, 2)) + depth.roll((-step[0], -step[1]), (1, 2))
+        t = (depth - ends / 2).mul_(frame.scale / reach).nan_to_num_(0).clamp_(0)
+        sum_ += t * torch.exp(1 - t)
+    return sum_ / len(lines)

@@ -1,0 +1,74 @@
+"""Point clouds as little balls, so that a cloud can be looked at like a mesh."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from basrelief.errors import ConfigError
+from basrelief.render.cameras import Frame
+from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
+from basrelief.types import PointCloud
+
+SMALLEST = 0.71  # pixels: a ball of this reach covers the centre of one pixel wherever it is
+
+
+def ball_radius(count: int) -> float:
+    """Radius that closes the surface of a shape of unit size sampled with so many points, scene units."""
+    return min(max(1.7 * count**-0.5, 0.004), 0.06)
+
+
+def rasterize_points(cloud: PointCloud, frame: Frame, *, radius: float, device: torch.device | str = "cpu") -> Raster:
+    """Find the nearest ball in every pixel of every view; the depth is that of the ball's surface.
+
+    A ball's outline is drawn as a circle, also with perspective.
+
+    Args:
+        cloud: N points, world frame, scene units.
+        frame: The pictures: cameras, size and extent.
+        radius: Of every ball, scene units.
+        device: Where the work is done and the answer lives.
+
+    Raises:
+        ConfigError: If the radius is not positive.
+    """
+    if not radius > 0:
+        raise ConfigError(f"radius must be positive, but got {radius}. Give the size of each point in scene units.")
+    points = torch.tensor(cloud.points, dtype=torch.float64, device=device)
+    buffer = ZBuffer(frame, device)
+    step = max(1, CHUNK // len(points))
+    for first in range(0, len(frame.cameras), step):
+        x, y, w, depth = frame.project(points, slice(first, first + step)).flatten(1)
+        number = first * len(points) + torch.arange(len(depth), device=device)
+        reach = (radius * frame.scale / w).clamp(min=SMALLEST)
+        front = depth > frame.near
+        _draw(torch.stack([x / w, y / w, reach, depth])[:, front], number[front], buffer, (frame.size, len(points), radius))
+    return buffer.resolve()
+
+
+def _draw(balls: Float[Tensor, "4 n"], number: Int64[Tensor, " n"], buffer: ZBuffer, constants: tuple[int, int, float]) -> None:
+    """Cut balls (x, y, reach in pixels, depth of the centre) into rows and those into pixels, and put these into the buffer."""
+    size, points, radius = constants
+    top, rows = _between(balls[1] - balls[2], balls[1] + balls[2], size)
+    for piece in pieces(rows):
+        ball, offset = expand(rows[piece])
+        ball = ball + piece.start
+        x, y, reach, depth = balls[:, ball]
+        row = top[ball] + offset
+        half = (reach**2 - (row - y) ** 2).clamp(min=0).sqrt()
+        left, columns = _between(x - half, x + half, size)
+        pixel = (torch.div(number[ball], points, rounding_mode="floor") * size + row) * size + left
+        line = torch.stack([left - x, half, reach, depth]).float()
+        for part in pieces(columns):
+            at, step = expand(columns[part])
+            at = at + part.start
+            start, half_, reach_, middle = line[:, at]
+            bulge = (half_**2 - (start + step) ** 2).clamp(min=0).sqrt() / reach_
+            buffer.add(pixel[at] + step, middle - radius * bulge, number[ball[at]] % points)
+
+
+def _between(low: Float[Tensor, " n"], high: Float[Tensor, " n"], size: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
+    """First whole number in [low, high] that is in the picture, and how many there are."""
+    first, last = low.ceil().clamp(0, size), high.floor().clamp(-1, size - 1)
+    return first.long(), (last - first + 1).clamp(min=0).long()
