@@ -15,7 +15,9 @@ comes from a layer of at most k + 5, and a weighted mean of them lies below (k +
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 from jaxtyping import Float, Int
@@ -29,10 +31,11 @@ _LOWER = 4
 _TOP = 2 * REACH + 1
 _EDGE = REACH + RADIUS
 _FLOOR = _EDGE + _LOWER
-_UNKNOWN = 1e-30
+_UNKNOWN = 1e-20
 _SLACK = 1e-6
 _PIXELS = 1 << 13
-_NOTHING = -1e18
+_FAR = 13.0
+_LEAST = -80.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ class ContourFilter:
     spatial_sigma: float
     range_sigma: float
     count_empty: bool
+    scratch: list[Tensor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def squeeze(self, voxels: Voxels) -> Float[Tensor, "images size size"]:
         """Smoothed nearness of the nearest surface, (I, size, size) float32, 0 where nothing is seen."""
@@ -83,19 +87,38 @@ class ContourFilter:
         grid = self._densify(voxels, layer, low, shape)
         return self._look(grid, low)
 
+    @property
+    def nothing(self) -> float:
+        """What an empty voxel holds: 0 when it counts, else a value so far away that its range weight vanishes."""
+        return 0.0 if self.count_empty else -_FAR * self.range_sigma
+
     def layer(self, near: Float[Tensor, "*dims"]) -> Int[Tensor, "*dims"]:
         """Layer of a nearness: floor(near bins), at most bins - 1."""
         return (near * self.bins).long().clamp_(max=self.bins - 1)
 
     def _densify(self, voxels: Voxels, layer: Tensor, low: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Maximum over 7x7x7 on the box; the result is shifted by 3 rows and columns, so that (0, 0) is the corner `low`."""
-        grid = torch.full(shape, 0.0 if self.count_empty else _NOTHING, device=layer.device)
+        """Maximum over 7x7x7 on the box: over layers by writing each point seven times, over rows and columns by doubling steps.
+
+        A maximum over the voxel and the six after it moves the grid by 3 rows and columns, so that (0, 0) becomes the corner `low`.
+        """
+        grid, spare = (one[: math.prod(shape)].view(shape) for one in self._buffers(math.prod(shape), layer.device))
+        grid.fill_(self.nothing)
         row, column, base = (low[i][voxels.image] for i in range(3))
         cell = ((voxels.image * shape[1] + voxels.row - row + REACH) * shape[2] + voxels.column - column + REACH) * shape[3]
         spread = torch.arange(-REACH, REACH + 1, device=layer.device)
         cells = (cell - base + layer)[:, None] + spread
         grid.view(-1).scatter_reduce_(0, cells.flatten(), voxels.near.repeat_interleave(len(spread)), "amax")
-        return _running_maximum(_running_maximum(grid, 1), 2)
+        for dim, step in product((1, 2), (1, 2, REACH)):
+            length = grid.shape[dim] - step
+            here, ahead, spare = grid.narrow(dim, 0, length), grid.narrow(dim, step, length), spare.narrow(dim, 0, length)
+            grid, spare = torch.maximum(here, ahead, out=spare), here
+        return grid
+
+    def _buffers(self, cells: int, device: torch.device) -> list[Tensor]:
+        """Two buffers of at least so many voxels, kept from part to part: fresh memory costs more than what is done in it."""
+        if not self.scratch or self.scratch[0].numel() < cells:
+            self.scratch[:] = [torch.empty(cells, device=device) for _ in range(2)]
+        return self.scratch
 
     def _look(self, grid: Tensor, low: Tensor) -> Tensor:
         """Smooth and squeeze every pixel that holds something."""
@@ -103,7 +126,7 @@ class ContourFilter:
         image, row, column = torch.nonzero(top > 0, as_tuple=True)
         near = top[image, row, column]
         layer = self.layer(near) - low[2][image]
-        start = ((image * grid.shape[1] + row) * grid.shape[2] + column) * grid.shape[3]
+        start = image * grid.stride(0) + row * grid.stride(1) + column * grid.stride(2)
         out = torch.zeros(grid.shape[0], self.size, self.size, device=grid.device)
         best = [self._pixels(grid, s, n, k) for s, n, k in zip(*(v.split(_PIXELS) for v in (start, near, layer)), strict=True)]
         out[image, row + low[0][image], column + low[1][image]] = torch.cat(best)
@@ -136,7 +159,7 @@ class ContourFilter:
         """Raise `best` by those voxels of a block of layers whose bound leaves the chance."""
         which, step = torch.nonzero(~(bounds <= best[pixel, None] - _SLACK), as_tuple=True)
         voxel = first[which] + step
-        own = grid.view(-1)[voxel]
+        own = self.scratch[0][voxel]
         held = own > 0
         if bool(held.any()):
             exact = self._smooth(grid, voxel[held], own[held], 1).squeeze(1)
@@ -144,13 +167,13 @@ class ContourFilter:
 
     def _smooth(self, grid: Tensor, voxel: Tensor, centre: Tensor, count: int) -> Tensor:
         """Bilateral mean at `count` layers upwards from each voxel, range weights measured from `centre`; infinite where all weights vanish."""
-        window = grid.view(-1).unfold(0, count + 2 * RADIUS, 1)
+        window = self.scratch[0].unfold(0, count + 2 * RADIUS, 1)
         offset, reach = self._taps(grid)
         weights = grid.new_zeros(len(voxel), count + 2 * RADIUS)
         moment = torch.zeros_like(weights)
         for shift, spatial in zip(offset.tolist(), reach.tolist(), strict=True):
             value = window.index_select(0, voxel + (shift - RADIUS))
-            weight = (value - centre[:, None]).square_().mul_(-0.5 / self.range_sigma**2).exp_().mul_(spatial)
+            weight = (value - centre[:, None]).square_().mul_(-0.5 / self.range_sigma**2).clamp_(min=_LEAST).exp_().mul_(spatial)
             weights += weight
             moment.addcmul_(weight, value)
         along = self._gaussian(grid)
@@ -164,19 +187,10 @@ class ContourFilter:
     def _taps(self, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Flat distance to each of the 25 columns of a window, and their spatial weights."""
         steps = torch.arange(-RADIUS, RADIUS + 1)
-        offset = (steps[:, None] * grid.shape[2] + steps) * grid.shape[3]
+        offset = steps[:, None] * grid.stride(1) + steps * grid.stride(2)
         weight = self._gaussian(offset)
         return offset.flatten(), (weight[:, None] * weight).flatten()
 
 
 def _per_image(values: Tensor, voxels: Voxels, how: str) -> Tensor:
     return values.new_empty(voxels.images).scatter_reduce_(0, voxels.image, values, how, include_self=False)
-
-
-def _running_maximum(grid: Tensor, dim: int) -> Tensor:
-    """Maximum of each voxel and the six after it, in three doubling steps; the last six keep what they had."""
-    for step in (1, 2, REACH):
-        length = grid.shape[dim] - step
-        ahead, here = grid.narrow(dim, step, length), grid.narrow(dim, 0, length)
-        grid = torch.cat([torch.maximum(here, ahead), grid.narrow(dim, length, step)], dim)
-    return grid

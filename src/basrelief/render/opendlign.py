@@ -96,7 +96,7 @@ class OpenDlignProjection(Projection):
     def _quantise(self, part: PointBatch, rotation: Tensor) -> Voxels:
         """Step 1: normalise each view to [0, 1] by its longest side, centred, and find every point's voxel."""
         xyz = rotate(part.points, rotation[..., None])
-        low, high = extents(xyz, part.cloud, part.size)
+        low, high = extents(part.points, rotation[..., None], part.cloud, part.size)
         side = (high - low).amax(0)
         side = torch.where(side > 0, side, 1.0)
         unit = (xyz - ((high + low) / 2)[..., part.cloud]) / side[..., part.cloud]
