@@ -1,0 +1,58 @@
+"""basrelief says what a 3D shape is without 3D labels: it draws depth maps, reads them with CLIP and compares them with words."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from basrelief.errors import BasreliefError
+    from basrelief.io import load, save
+    from basrelief.models import Model, list_models, load_model
+    from basrelief.render import DepthViews, render_depth
+    from basrelief.types import Mesh, PointCloud, Prediction
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BasreliefError",
+    "DepthViews",
+    "Mesh",
+    "Model",
+    "PointCloud",
+    "Prediction",
+    "__version__",
+    "list_models",
+    "load",
+    "load_model",
+    "render_depth",
+    "save",
+]
+
+_ROOMS = {
+    "BasreliefError": "errors",
+    "DepthViews": "render",
+    "Mesh": "types",
+    "Model": "models",
+    "PointCloud": "types",
+    "Prediction": "types",
+    "list_models": "models",
+    "load": "io",
+    "load_model": "models",
+    "render_depth": "render",
+    "save": "io",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its room when it is first used, so that `import basrelief` costs nothing."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return list(__all__)
