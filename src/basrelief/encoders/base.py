@@ -9,44 +9,62 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+Channels = tuple[float, float, float]
+
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Two towers that meet in one space. Features are float32 and not of unit length; whoever compares normalises.
-
-    Attributes:
-        name: What reports call it, e.g. `ViT-B-32/openai`.
-        embedding_dim: Length of the features.
-        image_size: Side of the pictures the tower reads, pixels.
-        mean: Per channel, taken off the pictures inside.
-        std: Per channel, the pictures are divided by it inside.
-        logit_scale: The multiplier of cosines, already exponentiated.
-        fingerprint: Changes when weights, tokenizer, preprocessing or dtype change.
-        device: Where it computes.
-        dtype: In what it computes.
-        has_tuned_block: Whether `tuned` can be asked for.
-    """
-
-    name: str
+    """Two towers that meet in one space. Features are float32 and not of unit length; whoever compares normalises."""
 
     @property
-    def embedding_dim(self) -> int: ...  # noqa: D102
+    def name(self) -> str:
+        """What reports call it, e.g. `ViT-B-32/openai`."""
+        ...
+
     @property
-    def image_size(self) -> int: ...  # noqa: D102
+    def embedding_dim(self) -> int:
+        """Length of the features."""
+        ...
+
     @property
-    def mean(self) -> tuple[float, float, float]: ...  # noqa: D102
+    def image_size(self) -> int:
+        """Side of the pictures the tower reads, pixels."""
+        ...
+
     @property
-    def std(self) -> tuple[float, float, float]: ...  # noqa: D102
+    def mean(self) -> Channels:
+        """Per channel, taken off the pictures inside."""
+        ...
+
     @property
-    def logit_scale(self) -> float: ...  # noqa: D102
+    def std(self) -> Channels:
+        """Per channel, the pictures are divided by it inside."""
+        ...
+
     @property
-    def fingerprint(self) -> str: ...  # noqa: D102
+    def logit_scale(self) -> float:
+        """The multiplier of cosines, already exponentiated."""
+        ...
+
     @property
-    def device(self) -> torch.device: ...  # noqa: D102
+    def fingerprint(self) -> str:
+        """Changes when weights, tokenizer, preprocessing or dtype change."""
+        ...
+
     @property
-    def dtype(self) -> torch.dtype: ...  # noqa: D102
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
     @property
-    def has_tuned_block(self) -> bool: ...  # noqa: D102
+    def dtype(self) -> torch.dtype:
+        """In what it computes."""
+        ...
+
+    @property
+    def has_tuned_block(self) -> bool:
+        """Whether `tuned` and `encode_both` can be asked for."""
+        ...
 
     def encode_images(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None

@@ -45,10 +45,10 @@ class TextCache:
         keys = {_key(fingerprint, prompt): prompt for prompt in prompts}
         found: dict[str, Float32[np.ndarray, " dim"]] = {}
         with self._open() as database:
-            for chunk in _chunks(list(keys)) if database is not None else ():
-                marks = ",".join("?" * len(chunk))
-                for key, blob in database.execute(f"SELECT key, vector FROM text WHERE key IN ({marks})", chunk):
-                    found[keys[key]] = np.frombuffer(blob, dtype=np.float32)
+            for chunk in _chunks(list(keys)):
+                if database is not None:
+                    rows = database.execute(f"SELECT key, vector FROM text WHERE key IN ({','.join('?' * len(chunk))})", chunk)
+                    found.update({keys[key]: np.frombuffer(blob, dtype=np.float32) for key, blob in rows if len(blob) % 4 == 0})
         return found
 
     def put(self, fingerprint: str, vectors: Mapping[str, Float32[np.ndarray, " dim"]]) -> None:
@@ -88,7 +88,7 @@ class TextCache:
 
 
 def _key(fingerprint: str, prompt: str) -> bytes:
-    return hashlib.sha256(f"{fingerprint}\0{prompt}".encode()).digest()
+    return hashlib.sha256(f"{fingerprint}\0{prompt}".encode(errors="replace")).digest()
 
 
 def _chunks(keys: list[bytes]) -> Iterator[list[bytes]]:

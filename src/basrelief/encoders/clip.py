@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import TextCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
@@ -27,8 +28,6 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NO_MEAN, NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 _SAMPLES = 512
 _TEXT_BATCH = 256
-
-Channels = tuple[float, float, float]
 
 
 class ClipEncoder:
@@ -122,11 +121,6 @@ class ClipEncoder:
         other.mean, other.std = mean, std
         return other
 
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ClipEncoder:
-        """Move the towers and return the encoder."""
-        self.towers.to(device=device, dtype=dtype)
-        return self
-
     def load_visual(self, path: Path | str) -> ClipEncoder:
         """Replace the image tower by a file's, e.g. CLIP2Point's pre-training checkpoint, and return the encoder.
 
@@ -134,6 +128,8 @@ class ClipEncoder:
             WeightsError: If the file is broken or its image tower does not fit.
         """
         state = convert_visual(read_state_dict(path), self.config)
+        if not self.has_tuned_block and any(name.startswith("tuned_block.") for name in state):
+            self.towers.add_tuned_block()
         self.towers.load_state_dict(state, strict=False)
         return self
 

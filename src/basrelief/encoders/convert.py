@@ -45,7 +45,7 @@ _TEXT = {
     "logit_scale": "logit_scale",
 }
 _RESBLOCK = re.compile(r"(?P<where>visual\.|)transformer\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
-_VISUAL_PARTS = ("vision_model.", "visual_projection.")
+_VISUAL_PARTS = ("vision_model.", "visual_projection.", "tuned_block.")
 
 
 def layout_of(names: Iterable[str]) -> str:
@@ -105,7 +105,7 @@ def convert_visual(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str,
 
 def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
     """Names of ours; a name that says nothing to us is kept behind a question mark."""
-    if layout == "huggingface" or (layout == "unknown" and "text_projection.weight" in state):
+    if layout == "huggingface":
         known = empty_towers(config, tuned=any(n.startswith("tuned_block.") for n in state)).state_dict().keys()
         return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
     if layout == "opendlign":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,13 +40,15 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
         if requested not in DTYPES:
             raise ConfigError(unknown_choice("dtype", requested, ("auto", *DTYPES)))
         encoder.dtype_reason = "requested"
-        return encoder.to(dtype=DTYPES[requested])
+        encoder.towers.cast(DTYPES[requested])
+        return encoder
     gain = bfloat16_gain(encoder)
     if gain < _LEAST_GAIN:
         encoder.dtype_reason = f"float32: a block in bfloat16 is {gain:.2f} times as fast here"
         return encoder
     other = copy.copy(encoder)
-    other.towers = copy.deepcopy(encoder.towers).to(torch.bfloat16)
+    other.towers = copy.deepcopy(encoder.towers)
+    other.towers.cast(torch.bfloat16)
     cosine = least_cosine(encoder, other)
     if not cosine >= LEAST_COSINE:
         encoder.dtype_reason = f"float32: bfloat16 keeps a cosine of {cosine:.5f} only, {LEAST_COSINE} is asked"
@@ -54,17 +58,22 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
 
 
 def bfloat16_gain(encoder: ClipEncoder) -> float:
-    """How many times faster one image block runs in bfloat16 than in float32; below 1 is slower. A ResNet counts as 1."""
-    vision = encoder.towers.vision_model
-    if isinstance(vision, ModifiedResNet):
-        return 1.0
-    block = copy.deepcopy(vision.encoder.layers[0])
-    config = encoder.config.vision
-    tokens = (config.image_size // (config.patch_size or 1)) ** 2 + 1
-    probe = torch.randn(4, tokens, config.width, generator=torch.Generator().manual_seed(0)).to(encoder.device)
-    full = _seconds(lambda: block(probe, attention_mask=None))
-    block, probe = block.to(torch.bfloat16), probe.to(torch.bfloat16)
-    return full / _seconds(lambda: block(probe, attention_mask=None))
+    """How many times faster one image block (a ResNet's first stage) runs in bfloat16 than in float32; below 1 is slower."""
+    model, config = encoder.towers.vision_model, encoder.config.vision
+    generator = torch.Generator().manual_seed(0)
+    if isinstance(model, ModifiedResNet):
+        part: Any = copy.deepcopy(model.get_submodule("layer1"))
+        probe = torch.randn(4, config.width, config.image_size // 4, config.image_size // 4, generator=generator)
+        run: Callable[..., object] = part
+    else:
+        part = copy.deepcopy(model.encoder.layers[0])
+        probe = torch.randn(4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width, generator=generator)
+        run = partial(part, attention_mask=None)
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        part.to(dtype)
+        seconds.append(_seconds(partial(run, probe.to(encoder.device, dtype))))
+    return seconds[0] / seconds[1]
 
 
 def least_cosine(encoder: ClipEncoder, other: ClipEncoder) -> float:

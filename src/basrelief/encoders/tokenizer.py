@@ -146,7 +146,8 @@ def tokenizer_file(folder: Path | str) -> Path | None:
 
 
 def clean(text: str) -> str:
-    """Text as CLIP's tokenizer sees it: unescaped, NFC, single spaces, lower case."""
+    """Text as CLIP's tokenizer sees it: unescaped, NFC, single spaces, lower case; bytes that are no text become `?`."""
+    text = text.encode(errors="replace").decode()
     return " ".join(unicodedata.normalize("NFC", html.unescape(html.unescape(text))).split()).lower()
 
 

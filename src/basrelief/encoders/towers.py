@@ -51,6 +51,12 @@ class ClipTowers(nn.Module):
         """Where the parameters live."""
         return self.text_projection.weight.device
 
+    def cast(self, dtype: torch.dtype) -> None:
+        """Change the floating point type of everything but `logit_scale`, which bfloat16 would move by one in a hundred."""
+        scale = self.logit_scale.data
+        self.to(dtype)
+        self.logit_scale.data = scale
+
     def add_tuned_block(self) -> None:
         """Add a second last image block, a copy of the last one, as OpenDlign does before training.
 

@@ -72,7 +72,7 @@ def _local(spec: EncoderSpec, path: Path) -> Path:
 def _from_hub(repository: str, names: Iterable[str]) -> Path | None:
     """A file of a hub repository: the local copy of any of the names first, then a download of the first that exists."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     names = tuple(names)
     for name in names:
@@ -83,11 +83,11 @@ def _from_hub(repository: str, names: Iterable[str]) -> Path | None:
         try:
             _LOG.info("fetching %s from %s", name, repository)
             return Path(hf_hub_download(repository, name))
-        except EntryNotFoundError as error:
-            _LOG.info("%s has no %s here: %s", repository, name, error)
-        except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
             _LOG.info("the hub does not answer for %s: %s", repository, error)
             return None
+        except EntryNotFoundError:
+            _LOG.info("%s has no %s", repository, name)
     return None
 
 
