@@ -17,7 +17,8 @@ MOST_CORNERS = 64  # vertices where more meet keep face normals, which bounds th
 def face_normals(vertices: Float[Tensor, "vertices 3"], faces: Int64[Tensor, "faces 3"]) -> Float[Tensor, "faces 3"]:
     """Cross products of each face's sides: normal to it, by the right hand, with twice its area as length."""
     a, b, c = vertices[faces].unbind(1)
-    return torch.linalg.cross(b - a, c - a)
+    normals: Tensor = torch.linalg.cross(b - a, c - a)
+    return normals
 
 
 def corner_normals(

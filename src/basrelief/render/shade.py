@@ -117,7 +117,8 @@ def portrait(shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, s
     reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, np.finfo(np.float32).tiny)
     placed = ((seen - (low + high) / 2) / reach @ cameras.rotation[0]).astype(np.float32)
     field = "vertices" if isinstance(shape, Mesh) else "points"
-    return shade(dataclasses.replace(shape, **{field: placed}), Frame(cameras, size, 1.06), supersample=3).numpy()[0]
+    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), Frame(cameras, size, 1.06), supersample=3).numpy()[0]
+    return picture
 
 
 def _mesh_surface(mesh: Mesh, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -16,7 +18,7 @@ SMALLEST = 0.71  # pixels: a ball of this reach covers the centre of one pixel w
 
 def ball_radius(count: int) -> float:
     """Radius that closes the surface of a shape of unit size sampled with so many points, scene units."""
-    return min(max(1.7 * count**-0.5, 0.004), 0.06)
+    return min(max(1.7 / math.sqrt(count), 0.004), 0.06)
 
 
 def rasterize_points(cloud: PointCloud, frame: Frame, *, radius: float, device: torch.device | str = "cpu") -> Raster:

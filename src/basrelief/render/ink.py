@@ -1,0 +1,118 @@
+"""A page to draw words, bars and pictures on, with Pillow's own font, so that nothing has to be installed."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+
+Align = Literal["left", "right"]
+Color = tuple[int, int, int]
+
+PAPER: Color = (255, 255, 255)
+INK: Color = (28, 32, 38)
+QUIET: Color = (118, 124, 132)
+LINE: Color = (222, 225, 229)
+ACCENT: Color = (34, 98, 168)
+SOFT: Color = (158, 166, 176)
+
+LONGEST = 1000  # letters measured at all
+
+
+class Page:
+    """A white picture of fixed width that is drawn on.
+
+    Attributes:
+        image: The picture, RGB.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.image = Image.new("RGB", (width, height), PAPER)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def text(self, at: tuple[int, int], words: str, *, width: int, size: int = 14, color: Color = INK, align: Align = "left") -> int:
+        """Write one line, cut with an ellipsis where it is too long.
+
+        Args:
+            at: Left end and base line, pixels.
+            words: What to write; control characters become spaces.
+            width: Room for it, pixels.
+            size: Of the letters, pixels.
+            color: Of the letters.
+            align: Which end of the room it starts from.
+
+        Returns:
+            Width of what was written, pixels.
+        """
+        words = fit(words, size, width)
+        taken = round(_font(size).getlength(words))
+        self._draw.text((at[0] + (width - taken if align == "right" else 0), at[1]), words, font=_font(size), fill=color, anchor="ls")
+        return taken
+
+    def bar(self, at: tuple[int, int], share: float, *, width: int, height: int, color: Color = ACCENT) -> None:
+        """Draw a horizontal bar on its track.
+
+        Args:
+            at: Left and top, pixels.
+            share: Filled part, in [0, 1]; other values are clipped, NaN is empty.
+            width: Of the track, pixels.
+            height: Of the track, pixels.
+            color: Of the filled part.
+        """
+        share = min(max(share, 0.0), 1.0) if share == share else 0.0  # noqa: PLR0124
+        x, y = at
+        self._draw.rectangle((x, y, x + width - 1, y + height - 1), fill=LINE)
+        if filled := round(width * share):
+            self._draw.rectangle((x, y, x + filled - 1, y + height - 1), fill=color)
+
+    def picture(
+        self,
+        at: tuple[int, int],
+        pixels: Float[np.ndarray, "side side *rgb"],
+        *,
+        side: int,
+        framed: bool = True,
+    ) -> None:
+        """Paste a square picture, resized.
+
+        Args:
+            at: Left and top, pixels.
+            pixels: (S, S) grey or (S, S, 3) sRGB in [0, 1].
+            side: Side on the page, pixels.
+            framed: Whether to draw a thin line around it.
+        """
+        bytes_ = (np.nan_to_num(np.asarray(pixels, dtype=np.float32)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        self.image.paste(Image.fromarray(bytes_).convert("RGB").resize((side, side), Image.Resampling.LANCZOS), at)
+        if framed:
+            self._draw.rectangle((at[0], at[1], at[0] + side - 1, at[1] + side - 1), outline=LINE)
+
+
+def fit(words: str, size: int, width: int) -> str:
+    """Shorten a line to a width, with an ellipsis.
+
+    Args:
+        words: Control characters, line breaks among them, become spaces.
+        size: Of the letters, pixels.
+        width: Room, pixels.
+
+    Returns:
+        The longest beginning that fits; the whole line where it does.
+    """
+    words = re.sub(r"[\x00-\x1f\x7f]+", " ", words[:LONGEST])
+    font = _font(size)
+    if font.getlength(words) <= width:
+        return words
+    low, high = 0, len(words)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if font.getlength(words[:middle].rstrip() + "…") <= width else (low, middle)
+    return words[:low].rstrip() + "…"
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)

@@ -1,0 +1,207 @@
+"""Contact sheets: all views of a shape on one page, and the evidence for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from basrelief.errors import ConfigError
+from basrelief.render.base import Cameras
+from basrelief.render.ink import ACCENT, INK, QUIET, SOFT, Page
+from basrelief.render.views import DepthViews
+from basrelief.types import Prediction
+
+WIDTH = 1200
+MARGIN = 36
+GAP = 16
+LEFT = 312  # width of the picture of the shape
+NARROWEST = 140  # width of a view
+ROW = 40  # height of a ranked label
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What stands under a view.
+
+    Attributes:
+        camera: Number and camera.
+        caption: What was read in it; empty for nothing.
+        score: Beside the caption.
+        share: Filled part of the bar in [0, 1]; None for no bar.
+        agrees: Whether it is drawn in the accent colour.
+    """
+
+    camera: str
+    caption: str = ""
+    score: str = ""
+    share: float | None = None
+    agrees: bool = True
+
+    @property
+    def height(self) -> int:
+        """Room under the view, pixels."""
+        return 22 + 20 * bool(self.caption) + 10 * (self.share is not None)
+
+
+def camera_captions(cameras: Cameras) -> list[str]:
+    """Name each view by number, azimuth and elevation in whole degrees, e.g. `3  az 135 el 20`; from straight above `4  el 90`."""
+    angles = zip(cameras.azimuth.round().astype(int), cameras.elevation.round().astype(int), strict=True)
+    return [f"{i}  el {el}" if abs(el) == 90 else f"{i}  az {az} el {el}" for i, (az, el) in enumerate(angles)]
+
+
+def depth_sheet(
+    views: DepthViews, *, title: str = "", captions: Sequence[str] | None = None, shares: Sequence[float] | None = None
+) -> Image.Image:
+    """Draw all views in a grid, each with its number and camera.
+
+    Args:
+        views: A shape from V sides; its `image` is drawn.
+        title: Heading; empty for none.
+        captions: A line under each view, e.g. its best label.
+        shares: Filled part of a bar under each view, in [0, 1].
+
+    Returns:
+        RGB, 1200 pixels wide.
+
+    Raises:
+        ConfigError: If a list has another length than there are views.
+    """
+    for name, given in (("captions", captions), ("shares", shares)):
+        if given is not None and len(given) != len(views):
+            raise ConfigError(f"{name} must have {len(views)} entries, one for each view, but got {len(given)}. Leave it out for none.")
+    names = camera_captions(views.cameras)
+    tiles = [Tile(name, captions[i] if captions else "", share=shares[i] if shares else None) for i, name in enumerate(names)]
+    top = MARGIN + (52 if title else 0)
+    grid = _Grid.of(tiles, (MARGIN, top))
+    page = Page(WIDTH, grid.bottom + MARGIN)
+    page.text((MARGIN, MARGIN + 24), title, width=WIDTH - 2 * MARGIN, size=26)
+    grid.draw(page, views.image.cpu().numpy())
+    return page.image
+
+
+def evidence_sheet(
+    prediction: Prediction,
+    images: Float[np.ndarray, "views size size"],
+    cameras: Cameras,
+    *,
+    picture: Float[np.ndarray, "side side 3"] | None = None,
+    top: int = 5,
+) -> Image.Image:
+    """Draw an answer and what it rests on: the shape, the ranked labels, and every view with its own best label.
+
+    A bar is a probability where the method defines one, else a score's place between the lowest and the highest of all labels; under
+    a view, of all labels in all views. Views that agree with the answer are blue.
+
+    Args:
+        prediction: The answer for one shape.
+        images: The V depth images it was judged on, in [0, 1].
+        cameras: V cameras.
+        picture: Picture of the shape, sRGB in [0, 1], e.g. from `portrait`; None for none.
+        top: How many labels to rank.
+
+    Returns:
+        RGB, 1200 pixels wide.
+
+    Raises:
+        ConfigError: If images, cameras and view scores differ in number, or `top` is below 1.
+    """
+    if np.ndim(images) != 3 or images.shape[1] != images.shape[2] or len(images) != len(cameras):
+        raise ConfigError(f"images must have shape ({len(cameras)}, S, S), one for each camera, but got {np.shape(images)}.")
+    if len(prediction.view_scores) != len(cameras):
+        raise ConfigError(f"prediction must have scores of {len(cameras)} views like cameras, but got {len(prediction.view_scores)}.")
+    if top < 1:
+        raise ConfigError(f"top must be at least 1, but got {top}. Give the number of labels to rank.")
+    head = MARGIN + 60
+    grid = _Grid.of(_view_tiles(prediction, camera_captions(cameras)), (MARGIN + LEFT + 2 * GAP, head))
+    ranks = head + (LEFT + GAP if picture is not None else 0)
+    rows = min(top, len(prediction.labels))
+    page = Page(WIDTH, max(grid.bottom, ranks + rows * ROW) + MARGIN)
+    _draw_heading(page, prediction)
+    if picture is not None:
+        page.picture((MARGIN, head), picture, side=LEFT)
+    _draw_ranks(page, ranks, prediction, rows)
+    grid.draw(page, np.asarray(images))
+    return page.image
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Tiles in rows from (left, top) to the right margin."""
+
+    tiles: Sequence[Tile]
+    left: int
+    top: int
+    columns: int
+    side: int
+
+    @classmethod
+    def of(cls, tiles: Sequence[Tile], at: tuple[int, int]) -> _Grid:
+        """Choose how many tiles stand in a row: as leaves the fewest places empty, rather more, and none under `NARROWEST`."""
+        width = WIDTH - MARGIN - at[0]
+        fitting = [n for n in (5, 6, 4, 3) if (width - GAP * (n - 1)) // n >= NARROWEST]
+        columns = min(fitting, key=lambda n: -len(tiles) % n)
+        return cls(tiles, *at, columns, (width - GAP * (columns - 1)) // columns)
+
+    @property
+    def pitch(self) -> int:
+        return self.side + self.tiles[0].height + GAP
+
+    @property
+    def bottom(self) -> int:
+        return self.top + -(-len(self.tiles) // self.columns) * self.pitch - GAP
+
+    def draw(self, page: Page, images: np.ndarray) -> None:
+        for i, (image, tile) in enumerate(zip(images, self.tiles, strict=True)):
+            row, column = divmod(i, self.columns)
+            x, y = self.left + column * (self.side + GAP), self.top + row * self.pitch
+            page.picture((x, y), image, side=self.side)
+            _draw_tile(page, (x, y + self.side), self.side, tile)
+
+
+def _view_tiles(prediction: Prediction, names: Sequence[str]) -> list[Tile]:
+    scores = prediction.view_scores
+    best = scores.max(axis=1)
+    shares = _shares(best, scores)
+    return [
+        Tile(name, label, f"{score:.2f}", float(share), label == prediction.label)
+        for name, label, score, share in zip(names, prediction.view_labels, best, shares, strict=True)
+    ]
+
+
+def _shares(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Place of each value between the lowest and the highest of others; full where all are equal."""
+    low, high = float(among.min()), float(among.max())
+    return (values - low) / (high - low) if high > low else np.ones_like(values)
+
+
+def _draw_tile(page: Page, at: tuple[int, int], side: int, tile: Tile) -> None:
+    x, y = at
+    page.text((x, y + 18), tile.camera, width=side, size=13, color=QUIET)
+    if tile.caption:
+        taken = page.text((x, y + 37), tile.score, width=side, size=13, color=QUIET, align="right")
+        page.text((x, y + 37), tile.caption, width=side - taken - 8, size=15, color=INK)
+    if tile.share is not None:
+        page.bar((x, y + tile.height - 6), tile.share, width=side, height=4, color=ACCENT if tile.agrees else SOFT)
+
+
+def _draw_heading(page: Page, prediction: Prediction) -> None:
+    taken = page.text((MARGIN, MARGIN + 28), prediction.label, width=640, size=34)
+    rest = "   ".join(part for part in (PurePath(prediction.source).name, prediction.model) if part)
+    room = WIDTH - 2 * MARGIN - taken - 40
+    page.text((MARGIN + taken + 40, MARGIN + 28), rest, width=room, size=16, color=QUIET, align="right")
+
+
+def _draw_ranks(page: Page, top: int, prediction: Prediction, rows: int) -> None:
+    known = prediction.probabilities
+    shares = _shares(prediction.scores, prediction.scores) if known is None else known
+    for i in range(rows):
+        y = top + i * ROW
+        words = f"{prediction.scores[i]:.3f}" if known is None else f"{known[i]:.1%}"
+        taken = page.text((MARGIN, y + 20), words, width=LEFT, size=14, color=QUIET, align="right")
+        page.text((MARGIN, y + 20), prediction.labels[i], width=LEFT - taken - 10, size=17, color=INK)
+        page.bar((MARGIN, y + 28), float(shares[i]), width=LEFT, height=6, color=SOFT if i else ACCENT)
