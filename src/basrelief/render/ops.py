@@ -14,7 +14,8 @@ from torch.nn import functional as F
 def rotate(points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3 points_or_1"]) -> Float[Tensor, "3 views points"]:
     """Turn every point into every view, axis first.
 
-    Written out instead of a matrix product, which torch may round to bfloat16 or TF32 when asked for speed elsewhere.
+    Written out, so that equal points get equal bits wherever they stand in the list and on every device; a matrix product does not
+    promise that, and torch may round it to bfloat16 or TF32 when asked for speed elsewhere.
 
     Args:
         points: (M, 3).
@@ -23,7 +24,7 @@ def rotate(points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3
     x, y, z = points.T
     columns = rotation.movedim(1, 0)
     turned: Tensor = columns[:, :, 0] * x
-    return turned.addcmul_(columns[:, :, 1], y).addcmul_(columns[:, :, 2], z)
+    return turned.add_(columns[:, :, 1] * y).add_(columns[:, :, 2] * z)
 
 
 def point_chunks(count: int, cost: int, device: torch.device) -> Iterator[slice]:

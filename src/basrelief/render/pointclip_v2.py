@@ -64,7 +64,9 @@ class PointClipV2Projection(Projection):
         """Check the options."""
         for option, least in (("size", 1), ("image_size", 1), ("planes", 3), ("window", 5)):
             if getattr(self, option) < least:
-                raise ConfigError(f"{option} must be at least {least}, but got {getattr(self, option)}. Leave it out for the paper's value.")
+                raise ConfigError(
+                    f"{option} must be at least {least}, but got {getattr(self, option)}. Leave it out for the paper's value."
+                )
         for option in ("ratio", "bias", "sigma"):
             if not 0 < getattr(self, option) < math.inf:
                 raise ConfigError(f"{option} must be positive, but got {getattr(self, option)}. Leave it out for the paper's value.")
@@ -72,7 +74,7 @@ class PointClipV2Projection(Projection):
     @property
     def cameras(self) -> Cameras:
         """The ten cameras, world frame, orthographic."""
-        return Cameras(_DRAWN @ _rotations() @ self.frame)
+        return Cameras(_DRAWN @ view_rotations() @ self.frame)
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
@@ -111,7 +113,7 @@ class PointClipV2Projection(Projection):
             plane, row, column (the latter two may be negative).
         """
         device = batch.points.device
-        rotation = torch.as_tensor(_rotations(), device=device)[..., None]
+        rotation = torch.as_tensor(view_rotations(), device=device)[..., None]
         low, high = extents(batch.points, rotation, batch.cloud, batch.size)
         centre, span = (high + low) / 2, (high - low).amax(0).clamp_(min=torch.finfo(torch.float32).tiny)
         ends = [self._voxels(end, centre, span)[0].flatten(1) for end in (low, high)]
@@ -157,6 +159,7 @@ def _smoothed(grid: Float[Tensor, "*voxels"], sigma: float, axis: int) -> Float[
 
 
 @cache
-def _rotations() -> Float[np.ndarray, "views 3 3"]:
+def view_rotations() -> Float[np.ndarray, "views 3 3"]:
     """From the method's frame to its ten views."""
-    return euler(_TILT) @ euler((*_SIDES, *_POLES))
+    turned: np.ndarray = euler(_TILT) @ euler((*_SIDES, *_POLES))
+    return turned
