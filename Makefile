@@ -1,0 +1,35 @@
+# make demo | test | lint | bench | clean: each sets up .venv by itself. Another interpreter: make PYTHON=python3.12 demo
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+WORKERS ?= 2
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED) ## label a few shapes with the embedded model, write pictures to demo-out/
+	@$(BIN)/python examples/demo.py
+
+test: lint ## everything that must hold
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(INSTALLED) ## style, types, layers, the house's measures
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/python tools/measures.py
+
+bench: $(INSTALLED) ## time rendering and encoding
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv demo-out bench-out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("basrelief needs Python 3.11 or newer, but %s is %d.%d. Name another: make PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lidar,draco]'
+	@touch $@
