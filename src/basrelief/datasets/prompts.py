@@ -10,6 +10,7 @@ from basrelief.errors import ConfigError, unknown_choice
 _SETS: Mapping[str, Callable[[], tuple[str, ...]]] = {
     "clip": photo_templates,
     "clip2point": lambda: ("image of a {}",),
+    "name": lambda: ("a {}",),
     "opendlign": depth_templates,
     "opendlign-scanobjectnn": lambda: depth_templates(slip=True),
     "pointclip": lambda: ("point cloud depth map of a {}.",),
@@ -29,6 +30,7 @@ def templates(name: str) -> tuple[str, ...]:
     |--------------------------|-----------|---------------------------------------------------------------------|
     | `clip`                   | 80        | CLIP's photo templates (arXiv:2103.00020); OpenDlign uses them too  |
     | `clip2point`             | 1         | CLIP2Point (arXiv:2210.01055)                                       |
+    | `name`                   | 1         | `a {}`, what the embedded model reads                               |
     | `opendlign`              | 80        | OpenDlign (arXiv:2404.16538); two `{}` in each                      |
     | `opendlign-scanobjectnn` | 80        | the same but for `, 3D` at the end of one, as published             |
     | `pointclip`              | 1         | PointCLIP, zero-shot (arXiv:2112.02413)                             |

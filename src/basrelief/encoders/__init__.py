@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from basrelief.encoders.clip import ClipEncoder
     from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
+    from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
     from basrelief.encoders.tokenizer import Tokenizer
+    from basrelief.encoders.weights import cached_weights
     from basrelief.encoders.zoo import EncoderSpec, encoder_spec, list_encoders
 
 _HOMES = {
@@ -32,6 +34,8 @@ _HOMES = {
     "load_encoder": "load",
     "random_encoder": "load",
     "Tokenizer": "tokenizer",
+    "cached_weights": "weights",
+    "choose_dtype": "precision",
     "EncoderSpec": "zoo",
     "encoder_spec": "zoo",
     "list_encoders": "zoo",
@@ -46,7 +50,9 @@ __all__ = [
     "TextConfig",
     "Tokenizer",
     "VisionConfig",
+    "cached_weights",
     "choose_device",
+    "choose_dtype",
     "encoder_spec",
     "list_encoders",
     "load_encoder",

@@ -81,3 +81,7 @@ class Encoder(Protocol):
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "p dim"]:
         """Features of prompts."""
         ...
+
+    def with_preprocessing(self, mean: Channels, std: Channels) -> Encoder:
+        """The same towers behind another mean and std."""
+        ...

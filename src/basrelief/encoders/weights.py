@@ -36,6 +36,11 @@ def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
     return found
 
 
+def cached_weights(spec: EncoderSpec) -> Path | None:
+    """The hub's local copy of an encoder's weights, or None; never touches the network."""
+    return _from_cache(spec.repository, spec.files)
+
+
 def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
     """The tokenizer beside the weights, else the hub's.
 
@@ -71,14 +76,13 @@ def _local(spec: EncoderSpec, path: Path) -> Path:
 
 def _from_hub(repository: str, names: Iterable[str]) -> Path | None:
     """A file of a hub repository: the local copy of any of the names first, then a download of the first that exists."""
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     names = tuple(names)
-    for name in names:
-        cached = try_to_load_from_cache(repository, name)
-        if isinstance(cached, str):
-            return Path(cached)
+    cached = _from_cache(repository, names)
+    if cached is not None:
+        return cached
     for name in names:
         try:
             _LOG.info("fetching %s from %s", name, repository)
@@ -89,6 +93,13 @@ def _from_hub(repository: str, names: Iterable[str]) -> Path | None:
         except EntryNotFoundError:
             _LOG.info("%s has no %s", repository, name)
     return None
+
+
+def _from_cache(repository: str, names: Iterable[str]) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 def _missing(spec: EncoderSpec, fact: str) -> str:

@@ -1,0 +1,24 @@
+"""Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
+
+from basrelief.models.files import FileAnswer, classify_files
+from basrelief.models.model import Model
+from basrelief.models.picture import evidence_picture
+from basrelief.models.prompting import Prompter
+from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
+from basrelief.models.registry import ModelStatus, list_models, load_model
+
+__all__ = [
+    "Checkpoint",
+    "FileAnswer",
+    "Model",
+    "ModelStatus",
+    "PaperNumber",
+    "Prompter",
+    "Recipe",
+    "classify_files",
+    "evidence_picture",
+    "get_recipe",
+    "list_models",
+    "load_model",
+    "recipes",
+]

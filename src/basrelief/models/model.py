@@ -16,7 +16,7 @@ from basrelief.datasets import check_labels
 from basrelief.errors import ConfigError
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.render import Projection, get_projection, render_shapes
+from basrelief.render import Projection, draw_points, get_projection, render_batch
 from basrelief.tasks import classify_embeddings
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
@@ -60,7 +60,8 @@ class Model:
             shapes: World frame; meshes are sampled to `recipe.points` points, larger clouds thinned to that.
             seed: Of the sampling.
         """
-        return render_shapes(shapes, self.projection, points=self.recipe.points, seed=seed, device=self.encoder.device)
+        clouds = [draw_points(shape, self.recipe.points, seed=seed).points for shape in shapes]
+        return render_batch(clouds, self.projection, device=self.encoder.device)
 
     def embed_views(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
         """Embed every view of every shape, unit length, float32.

@@ -1,10 +1,8 @@
-"""From labels to text embeddings: templates or a published prompt list, averaged, cached."""
+"""From labels to text embeddings: templates or a published prompt list, averaged per label."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,9 +10,60 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief.datasets import PromptList, check_labels, fill, read_prompt_list, templates
+from basrelief.datasets import PromptList, fill, templates
 from basrelief.errors import ConfigError
-from basrelief.tasks import Pooling
 
 if TYPE_CHECKING:
     from basrelief.encoders import Encoder
+
+_LABELS_PER_PASS = 64
+_LABELS_KEPT = 8192
+
+
+class Prompter:
+    """Turns labels into embeddings and remembers them.
+
+    Attributes:
+        templates: Texts with `{}`; every one is filled with the label.
+        prompt_list: Published prompts that take the templates' place, or None.
+    """
+
+    def __init__(self, template_set: str, prompt_list: PromptList | None = None) -> None:
+        self.templates = templates(template_set)
+        self.prompt_list = prompt_list
+        self._kept: dict[str, Float[Tensor, " dim"]] = {}
+
+    def prompts(self, label: str) -> tuple[str, ...]:
+        """What the text tower is given for a label.
+
+        Raises:
+            ConfigError: If a prompt list is in use that does not know the label.
+        """
+        if self.prompt_list is not None:
+            return self.prompt_list.of(label)
+        return tuple(fill(template, label) for template in self.templates)
+
+    def embed(self, labels: Sequence[str], encoder: Encoder) -> Float[Tensor, "labels dim"]:
+        """Embed labels: prompts embedded, each at unit length, averaged per label, at unit length again.
+
+        Args:
+            labels: At least one text.
+            encoder: The towers; the same one on every call.
+
+        Raises:
+            ConfigError: If there is no label or one is empty.
+        """
+        if isinstance(labels, str) or not labels or not all(label.strip() for label in labels):
+            raise ConfigError(f"texts must be a list of words, but got {labels!r}. Give at least one text that is not empty.")
+        new = [label for label in dict.fromkeys(labels) if label not in self._kept]
+        if len(self._kept) + len(new) > _LABELS_KEPT:
+            self._kept, new = {}, list(dict.fromkeys(labels))
+        for start in range(0, len(new), _LABELS_PER_PASS):
+            self._read(new[start : start + _LABELS_PER_PASS], encoder)
+        return torch.stack([self._kept[label] for label in labels])
+
+    def _read(self, labels: Sequence[str], encoder: Encoder) -> None:
+        prompts = [self.prompts(label) for label in labels]
+        features = F.normalize(encoder.encode_text([p for group in prompts for p in group]), dim=-1)
+        for label, group in zip(labels, features.split([len(g) for g in prompts]), strict=True):
+            self._kept[label] = F.normalize(group.mean(dim=0), dim=-1)

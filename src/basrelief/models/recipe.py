@@ -62,6 +62,7 @@ class Recipe:
         normalisation: Key of `NORMALISATIONS` for depth images.
         templates: Name of the template set.
         pooling: How views become one.
+        activation: Activation the weights are read with where it is not their own, or None.
         tuned_views: Views that go through the tuned last block; the others use the frozen one.
         checkpoint: The method's own weights, or None when CLIP's alone do.
         licence: Licence of the weights.
@@ -82,6 +83,7 @@ class Recipe:
     licence: str
     training_data: str
     projection_options: Mapping[str, Any] = field(default_factory=dict)
+    activation: str | None = None
     tuned_views: tuple[int, ...] = ()
     checkpoint: Checkpoint | None = None
     numbers: tuple[PaperNumber, ...] = ()

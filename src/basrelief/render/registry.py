@@ -8,6 +8,7 @@ from typing import Any
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.base import Projection
 from basrelief.render.clip2point import DiscProjection
+from basrelief.render.opendlign import OpenDlignProjection
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection
 
@@ -17,6 +18,7 @@ PROJECTIONS: dict[str, Projection] = {
         PointClipProjection(),
         PointClipProjection("pointclip-fewshot", views=10, size=224, distance=1.4),
         PointClipV2Projection(),
+        OpenDlignProjection(),
         DiscProjection("clip2point", rig="clip2point10"),
         DiscProjection("clip2point-zeroshot", rig="clip2point6"),
         DiscProjection("discs", rig="turntable10", size=112, radius=0.04),

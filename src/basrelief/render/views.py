@@ -14,7 +14,7 @@ from basrelief.errors import GeometryError
 from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.registry import get_projection, with_options
-from basrelief.types import Mesh, Shape
+from basrelief.types import Mesh, PointCloud, Shape
 
 DEFAULT_POINTS = 10_000  # sampled from a mesh: what OpenDlign's paper uses for its ShapeNet, ModelNet40 and Objaverse clouds
 
@@ -80,14 +80,27 @@ def render_depth(
     chosen = get_projection(projection) if isinstance(projection, str) else projection
     if size is not None:
         chosen = with_options(chosen, size=size)
-    if isinstance(shape, Mesh):
-        shape = sample_surface(shape, DEFAULT_POINTS if points is None else points, seed=seed)
-    elif points is not None and points < len(shape.points):
-        shape = subsample(shape, points, seed=seed)
+    cloud = draw_points(shape, points, seed=seed)
     with torch.no_grad():
-        depth = chosen.depth(_pack([shape.points], chosen, device))
+        depth = chosen.depth(_pack([cloud.points], chosen, device))
         image = chosen.image(depth)
     return DepthViews(depth[0], image[0], chosen.cameras, chosen.name)
+
+
+def draw_points(shape: Shape, points: int | None = None, *, seed: int = 0) -> PointCloud:
+    """Draw the points a projection is given: sampled from a mesh's surface, or thinned from a larger cloud.
+
+    Args:
+        shape: Mesh or point cloud.
+        points: How many; when None 10,000 of a mesh and all of a cloud. A smaller cloud stays as it is.
+        seed: Fixes which points are drawn.
+
+    Raises:
+        GeometryError: If the shape cannot be sampled, e.g. a mesh without area.
+    """
+    if isinstance(shape, Mesh):
+        return sample_surface(shape, DEFAULT_POINTS if points is None else points, seed=seed)
+    return shape if points is None or points >= len(shape.points) else subsample(shape, points, seed=seed)
 
 
 def render_batch(

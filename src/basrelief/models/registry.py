@@ -1,0 +1,161 @@
+"""From a name to a Model, and what is known of each before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from basrelief.datasets import PromptList, read_prompt_list
+from basrelief.encoders import (
+    Encoder,
+    cached_weights,
+    choose_device,
+    choose_dtype,
+    encoder_spec,
+    load_encoder,
+    load_encoder_folder,
+)
+from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
+from basrelief.models.model import Model
+from basrelief.models.prompting import Prompter
+from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
+
+EMBEDDED = "tiny"
+"""The encoder whose weights ship in the wheel."""
+
+
+def load_model(
+    name: str = EMBEDDED,
+    *,
+    weights: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    prompts: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Model:
+    """Load a model by name: its recipe, its towers, its prompts.
+
+    Args:
+        name: One of `list_models()`, e.g. `tiny` (in the wheel), `opendlign-h14`, `clip2point`.
+        weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
+        checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign).
+        prompts: Your copy of a published prompt list (PointCLIP V2), as `FILE` or `FILE#dataset`; takes the place of the templates.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
+
+    Raises:
+        ConfigError: If the name or an option is wrong.
+        WeightsNotFoundError: If weights are not on this machine and cannot be fetched; the message says which and where from.
+        WeightsError: If a file is broken or belongs to another architecture.
+
+    Example:
+        >>> import basrelief as br
+        >>> br.load_model("tiny").name
+        'tiny'
+    """
+    recipe = get_recipe(name)
+    if checkpoint is not None and recipe.checkpoint is None:
+        raise ConfigError(f"checkpoint must be left out for {name}, but got {str(checkpoint)!r}. Its recipe has no weights of its own.")
+    listed = None if prompts is None else _read_prompts(recipe, prompts)
+    if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
+        recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
+    encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, checkpoint, (device, dtype))
+    if recipe.tuned_views and not encoder.has_tuned_block:
+        raise WeightsError(f"checkpoint must hold the tuned block for {name}, but got none in it. Plain CLIP weights are for opendlign-untuned.")
+    return Model(recipe, encoder, prompter=Prompter(recipe.templates, listed))
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """What is known of a model before it is loaded.
+
+    Attributes:
+        name: What users type.
+        title: One line for people.
+        encoder: Name of the CLIP weights.
+        ready: Whether `load_model(name)` needs nothing more.
+        megabytes: Size of the weights in MB, about 4 bytes per parameter where the file's size is not known.
+        licence: Of the weights.
+        training_data: What they were trained on.
+        missing: What to fetch and from where; empty if ready.
+        numbers: The paper's figures.
+        notes: What a user should know.
+    """
+
+    name: str
+    title: str
+    encoder: str
+    ready: bool
+    megabytes: float
+    licence: str
+    training_data: str
+    missing: str
+    numbers: tuple[PaperNumber, ...]
+    notes: str
+
+
+def list_models() -> list[ModelStatus]:
+    """All models, what is on this machine and what must be fetched; touches no network."""
+    return [_status(recipe) for recipe in sorted(recipes().values(), key=lambda r: (r.encoder != EMBEDDED, r.name))]
+
+
+def _status(recipe: Recipe) -> ModelStatus:
+    missing = []
+    if recipe.encoder == EMBEDDED:
+        size = sum(file.stat().st_size for file in _folder().iterdir())
+    else:
+        spec = encoder_spec(recipe.encoder)
+        found = cached_weights(spec)
+        size = found.stat().st_size if found else spec.bytes or 4 * spec.parameters
+        whole = recipe.checkpoint is not None and recipe.checkpoint.layout == "opendlign"
+        if found is None and not whole:
+            missing.append(f"{spec.files[0]} from the hub repository {spec.repository} ({spec.licence}), fetched on first use")
+        if recipe.checkpoint is not None:
+            missing.append(_where(recipe.checkpoint))
+    return ModelStatus(
+        name=recipe.name,
+        title=recipe.title,
+        encoder=recipe.encoder,
+        ready=not missing,
+        megabytes=round(size / 1e6, 1),
+        licence=recipe.licence,
+        training_data=recipe.training_data,
+        missing="; ".join(missing),
+        numbers=recipe.numbers,
+        notes=recipe.notes,
+    )
+
+
+def _where(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.file} from {checkpoint.source} (licence: {checkpoint.licence}), given with --checkpoint FILE"
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("basrelief.models") / EMBEDDED))
+
+
+def _embedded(device: str, dtype: str) -> Encoder:
+    encoder = load_encoder_folder(_folder())
+    encoder.towers.to(choose_device(device))
+    return choose_dtype(encoder, dtype)
+
+
+def _published(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | None, on: tuple[str, str]) -> Encoder:
+    device, dtype = on
+    own = recipe.checkpoint
+    if own is None:
+        return load_encoder(recipe.encoder, weights=weights, device=device, dtype=dtype, activation=recipe.activation)
+    if checkpoint is None:
+        raise WeightsNotFoundError(f"checkpoint must be given for {recipe.name}, but got none. Take {_where(own)}.")
+    if not Path(checkpoint).is_file():
+        raise WeightsNotFoundError(f"checkpoint must be a file, but there is no {str(checkpoint)!r}. Take {_where(own)}.")
+    if own.layout == "opendlign" and weights is None:
+        return load_encoder(recipe.encoder, weights=checkpoint, device=device, dtype=dtype, activation=recipe.activation)
+    encoder = load_encoder(recipe.encoder, weights=weights, device=device, dtype="float32", activation=recipe.activation)
+    return choose_dtype(encoder.load_visual(checkpoint), dtype)
+
+
+def _read_prompts(recipe: Recipe, prompts: Path | str) -> PromptList:
+    path, _, dataset = str(prompts).partition("#")
+    return read_prompt_list(path, dataset=dataset or None, backbone=recipe.encoder)

@@ -1,0 +1,89 @@
+"""Recipes: all that ship are whole, and a wrong one is explained."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from basrelief.encoders import list_encoders
+from basrelief.errors import ConfigError
+from basrelief.models.recipe import NORMALISATIONS, Recipe, get_recipe, recipes
+from basrelief.render import PROJECTIONS
+
+MINIMAL = {
+    "name": "mine",
+    "title": "t",
+    "paper": "",
+    "encoder": "ViT-B-32/openai",
+    "projection": {"name": "clip2point"},
+    "points": 1024,
+    "normalisation": "none",
+    "templates": "clip2point",
+    "pooling": {"rule": "mean"},
+    "licence": "MIT",
+    "training_data": "none",
+}
+
+
+def made(**changes: object) -> Recipe:
+    return Recipe.from_json(json.dumps(MINIMAL | changes))
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_names_things_that_exist(name: str) -> None:
+    recipe = get_recipe(name)
+    assert recipe.name == name
+    assert recipe.projection in PROJECTIONS
+    assert recipe.encoder == "tiny" or recipe.encoder in list_encoders()
+    assert recipe.normalisation in NORMALISATIONS
+    assert recipe.licence
+    assert recipe.training_data
+    assert all(0 < n.value < 100 and n.source for n in recipe.numbers)
+
+
+def test_the_methods_of_the_two_papers_are_there() -> None:
+    wanted = {"pointclip", "pointclip-rn101", "pointclip-b32", "pointclip-v2", "clip2point", "opendlign-b32", "opendlign-b16"}
+    assert wanted | {"opendlign-l14", "opendlign-h14", "opendlign-untuned", "tiny"} <= set(recipes())
+
+
+def test_opendlign_splits_its_views_between_the_branches() -> None:
+    assert get_recipe("opendlign-h14").tuned_views == (5, 6, 7, 8, 9)
+    assert get_recipe("opendlign-untuned").tuned_views == ()
+
+
+def test_a_recipe_is_read_with_its_parts() -> None:
+    recipe = made(
+        projection={"name": "clip2point", "size": 112},
+        pooling={"rule": "concat", "weights": [1, 2]},
+        numbers=[{"dataset": "modelnet40", "metric": "top1", "value": 1.0, "source": "s"}],
+        checkpoint={"layout": "clip2point", "file": "f", "source": "s", "licence": "l"},
+    )
+    assert recipe.projection_options == {"size": 112}
+    assert recipe.pooling.weights == (1, 2)
+    assert recipe.numbers[0].dataset == "modelnet40"
+    assert recipe.checkpoint is not None
+    assert recipe.checkpoint.file == "f"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "recipe must be JSON, but got a syntax error at line 1"),
+        ("[]", "recipe must be a JSON object, but got list"),
+        (json.dumps(MINIMAL | {"pionts": 3}), "recipe key must be one of .*, but got 'pionts'. Did you mean 'points'\\?"),
+        (json.dumps({k: v for k, v in MINIMAL.items() if k != "points"}), "recipe must hold every required key.*points"),
+        (json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}), "recipe must hold every required key.*projection"),
+        (json.dumps(MINIMAL | {"normalisation": "imagenets"}), "normalisation must be one of none, imagenet, weights"),
+        (json.dumps(MINIMAL | {"points": 0}), "points must be at least 1, but got 0"),
+        (json.dumps(MINIMAL | {"pooling": {"rule": "median"}}), "pooling rule must be one of"),
+    ],
+)
+def test_a_wrong_recipe_is_explained(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Recipe.from_json(text)
+
+
+def test_an_unknown_model_shows_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"model must be one of .* but got 'opendlign-h15'\. Did you mean 'opendlign-h14'\?"):
+        get_recipe("opendlign-h15")
