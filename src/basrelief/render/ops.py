@@ -57,7 +57,7 @@ def extents(
     return low, high
 
 
-def running_maximum(values: Float[Tensor, "*any"], window: int, axis: int) -> Float[Tensor, "*any"]:
+def running_maximum(values: Float[Tensor, "..."], window: int, axis: int) -> Float[Tensor, "..."]:
     """Maximum of each full window along an axis, by doubling: three passes for a window of 7.
 
     Args:
