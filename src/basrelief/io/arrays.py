@@ -12,13 +12,14 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.colors import unit_range
-from basrelief.io.limits import MAX_POINTS, check_count
+from basrelief.io.limits import MAX_POINTS, MAX_UNPACKED_BYTES, check_count
 from basrelief.io.source import Raw, Source
 from basrelief.io.text import guessed_colors
 from basrelief.io.xml import check_archive
 
 POINT_KEYS = ("points", "xyz", "pos", "positions", "vertices", "coord", "data", "pc", "arr_0")
 COLOR_KEYS = ("colors", "rgb", "color")
+MAX_COLUMNS = 256
 
 
 def read_npy(source: Source) -> Raw:
@@ -79,6 +80,8 @@ def _dataset(source: Source, file: Any, name: str) -> Any:  # noqa: ANN401 - h5p
         raise FileFormatError(
             f"path must hold its own data, but got {name!r} in {source.path.name}, which lies elsewhere. Copy the data into the file."
         )
+    chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
+    check_count(source.path, chunk, MAX_UNPACKED_BYTES, of="bytes in a chunk")
     return data
 
 
@@ -91,16 +94,14 @@ def _cloud(source: Source, points: Any, colors: Any = None) -> Raw:  # noqa: ANN
             f"path must hold an array (N, 3), but got {tuple(points.shape)} in {source.path.name}. Transpose or reshape it."
         )
     check_count(source.path, len(points), MAX_POINTS, of="points")
+    check_count(source.path, points.shape[1], MAX_COLUMNS, of="columns")
+    if points.dtype.kind not in "fiu":
+        raise FileFormatError(f"path must hold real numbers, but got dtype {points.dtype} in {source.path.name}. Convert it to float32.")
     rows = np.asarray(points[:])
-    if rows.dtype.kind not in "fiu":
-        raise FileFormatError(
-            f"path must hold an array of real numbers, but got dtype {rows.dtype} in {source.path.name}. Convert it to float32."
-        )
     if colors is None:
         return Raw(points=rows[:, :3], colors=guessed_colors(rows[:, 3:6]))
-    rgb = np.asarray(colors[:])
-    usable = rgb.ndim == 2 and rgb.shape[0] == len(rows) and rgb.shape[1] in (3, 4) and rgb.dtype.kind in "fiu"
-    return Raw(points=rows[:, :3], colors=unit_range(rgb) if usable else None)
+    usable = colors.shape in ((len(rows), 3), (len(rows), 4)) and colors.dtype.kind in "fiu"
+    return Raw(points=rows[:, :3], colors=unit_range(np.asarray(colors[:])) if usable else None)
 
 
 def _row(source: Source, count: int) -> int:

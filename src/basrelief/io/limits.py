@@ -11,6 +11,7 @@ from pathlib import Path
 from basrelief.errors import BasreliefError, FileFormatError
 
 MAX_FILE_BYTES = 2 << 30
+MAX_TEXT_BYTES = 512 << 20
 MAX_POINTS = 50_000_000
 MAX_FACES = 50_000_000
 MAX_XML_BYTES = 256 << 20
@@ -55,9 +56,9 @@ def border(path: Path, kind: str) -> Iterator[None]:
     Raises:
         FileFormatError: In place of any exception that is not basrelief's own; that one is its cause.
     """
-    loggers = [logger for name in _NOISY if not (logger := logging.getLogger(name)).disabled]
-    for logger in loggers:
-        logger.disabled = True
+    loggers = [(logger := logging.getLogger(name), logger.level) for name in _NOISY]
+    for logger, _ in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -71,5 +72,5 @@ def border(path: Path, kind: str) -> Iterator[None]:
             "The file is likely truncated or damaged; export it again."
         ) from error
     finally:
-        for logger in loggers:
-            logger.disabled = False
+        for logger, level in loggers:
+            logger.setLevel(level)

@@ -15,6 +15,7 @@ from basrelief.io.gltf import read_gltf
 from basrelief.io.las import read_las
 from basrelief.io.limits import border
 from basrelief.io.mesh import read_mesh
+from basrelief.io.obj import read_obj
 from basrelief.io.pcd import read_pcd
 from basrelief.io.sniff import check_content
 from basrelief.io.source import Raw, Source, open_source
@@ -26,7 +27,7 @@ _READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
     {
         "glb": read_gltf,
         "gltf": read_gltf,
-        "obj": read_mesh,
+        "obj": read_obj,
         "stl": read_mesh,
         "ply": read_mesh,
         "off": read_mesh,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.colors import part_colors
-from basrelief.io.limits import MAX_FACES, MAX_POINTS, check_count
+from basrelief.io.limits import MAX_FACES, MAX_FILE_BYTES, MAX_POINTS, MAX_TEXT_BYTES, check_count
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 
@@ -28,7 +29,7 @@ def read_mesh(source: Source) -> Raw:
     Returns:
         Vertices and faces in the axes of the file; points alone where there is no face.
     """
-    return parse(source, source.read())
+    return parse(source, source.read(MAX_TEXT_BYTES if source.format == "off" else MAX_FILE_BYTES))
 
 
 def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
@@ -58,7 +59,9 @@ def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
         raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
     check_count(source.path, sum(len(part["vertices"]) for part, _ in chosen), MAX_POINTS, of="vertices")
     check_count(source.path, sum(len(part["faces"]) for part, _ in meshes), MAX_FACES, of="faces")
-    return _joined(chosen, with_faces=bool(meshes), linear=linear)
+    raw = _joined(chosen, with_faces=bool(meshes), linear=linear)
+    notes = [f"{name!r} lies outside the folder of the file and was not read." for name in dict.fromkeys(resolver.refused)]
+    return dataclasses.replace(raw, notes=tuple(notes[:10]))
 
 
 def _placed_parts(scene: Part) -> list[tuple[Part, np.ndarray]]:

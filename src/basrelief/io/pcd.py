@@ -29,7 +29,7 @@ def read_pcd(source: Source) -> Raw:
     """
     data = source.read()
     header, body = _split(source, data)
-    count = int((header.get("POINTS") or header["WIDTH"])[0]) if "POINTS" in header or "HEIGHT" not in header else _area(header)
+    count = int(header["POINTS"][0]) if "POINTS" in header else int(header["WIDTH"][0]) * int(header["HEIGHT"][0])
     check_count(source.path, count, MAX_POINTS, of="points")
     layout = _layout(header)
     encoding = header["DATA"][0].lower()
@@ -106,10 +106,6 @@ def _split(source: Source, data: bytes) -> tuple[Mapping[str, list[str]], bytes]
         if words:
             header[words[0].upper()] = words[1:]
     return header, data[at:]
-
-
-def _area(header: Mapping[str, list[str]]) -> int:
-    return int(header["WIDTH"][0]) * int(header["HEIGHT"][0])
 
 
 def _layout(header: Mapping[str, list[str]]) -> Layout:

@@ -16,11 +16,13 @@ class FolderResolver:
     Attributes:
         folder: The folder of the shape file; names that leave it are refused.
         budget: Bytes that may still be read, over all side files.
+        refused: Names that were not read because they leave the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.budget = MAX_FILE_BYTES
+        self.refused: list[str] = []
 
     def get(self, name: str) -> bytes:
         """Read a side file.
@@ -48,6 +50,7 @@ class FolderResolver:
         relative = os.path.normpath(name.replace("\\", "/"))
         scheme = ":" in relative.split("/", 1)[0]
         if scheme or relative.startswith(("/", "..")) or "\0" in relative:
+            self.refused.append(name[:200])
             raise FileFormatError(f"path must refer to files in its own folder only, but got {name[:200]!r}. Copy that file beside it.")
         return self.folder / relative
 

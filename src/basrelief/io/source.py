@@ -28,8 +28,22 @@ class Source:
     size: int
     row: int | None = None
 
-    def read(self) -> bytes:
-        """Read the whole file."""
+    def read(self, limit: int = MAX_FILE_BYTES) -> bytes:
+        """Read the whole file.
+
+        Args:
+            limit: The most bytes that this format is read with; text takes many times its size while it is parsed.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            FileFormatError: If the file is larger than `limit`.
+        """
+        if self.size > limit:
+            raise FileFormatError(
+                f"path must be at most {limit:,} bytes, but got {self.size:,} in {self.path.name}. Thin it out or split it."
+            )
         return self.path.read_bytes()
 
     def head(self, count: int = 512) -> bytes:
@@ -88,9 +102,9 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise FileFormatError(f"path must be a file that may be read, but got {file}: {error}. Check its name and permissions.") from error
     if size == 0:
         raise FileFormatError(f"path must hold a shape, but got {file.name}, which is empty. Fetch or export it again.")
-    if size > MAX_FILE_BYTES:
-        raise FileFormatError(f"path must be at most {MAX_FILE_BYTES:,} bytes, but got {size:,} in {file.name}. Thin it out or split it.")
-    return Source(path=file, format=file.suffix.lower().lstrip("."), size=size, row=row)
+    source = Source(path=file, format=file.suffix.lower().lstrip("."), size=size, row=row)
+    source.check_size(MAX_FILE_BYTES)
+    return source
 
 
 def _split_row(path: Path) -> tuple[Path, int | None]:

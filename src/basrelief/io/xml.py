@@ -12,7 +12,7 @@ from pathlib import Path
 
 from basrelief.errors import FileFormatError
 from basrelief.io.graph import count_instances
-from basrelief.io.limits import MAX_PACKING_RATIO, MAX_UNPACKED_BYTES, MAX_XML_BYTES, check_count
+from basrelief.io.limits import MAX_NESTING, MAX_PACKING_RATIO, MAX_UNPACKED_BYTES, MAX_XML_BYTES, check_count
 from basrelief.io.mesh import parse
 from basrelief.io.source import Raw, Source
 
@@ -38,7 +38,9 @@ def read_3mf(source: Source) -> Raw:
     with zipfile.ZipFile(BytesIO(data)) as archive:
         check_archive(source.path, archive)
         for name in (name for name in archive.namelist() if name.lower().endswith(".model")):
-            for owner, used in _references(source.path, archive.read(name), ("object", "item"), ("component", "item"), "objectid"):
+            for owner, used in _references(
+                source.path, archive.read(name), owner_tag="object", use_tags=("component", "item"), attribute="objectid"
+            ):
                 (children[owner] if owner else roots).append(used)
     count_instances(source.path, children, roots)
     return dataclasses.replace(parse(source, data), up="z", up_reason="3MF is +Z up by its specification")
@@ -59,7 +61,7 @@ def read_dae(source: Source) -> Raw:
     data = source.read()
     children: dict[str, list[str]] = defaultdict(list)
     roots: list[str] = []
-    for owner, used in _references(source.path, data, ("node",), ("instance_node",), "url"):
+    for owner, used in _references(source.path, data, owner_tag="node", use_tags=("instance_node",), attribute="url"):
         (children[owner] if owner else roots).append(used.lstrip("#"))
     count_instances(source.path, children, [*roots, *children])
     stated = re.search(rb"<(?:\w+:)?up_axis>\s*(\w+)\s*<", data)
@@ -87,23 +89,26 @@ def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
             )
 
 
-def _references(path: Path, data: bytes, owners: tuple[str, ...], uses: tuple[str, ...], attribute: str) -> Iterator[tuple[str, str]]:
+def _references(path: Path, data: bytes, *, owner_tag: str, use_tags: tuple[str, ...], attribute: str) -> Iterator[tuple[str, str]]:
     """List who refers to whom: (`id` of the nearest owner above or "", the value of the attribute)."""
+    from lxml import etree
+
     check_count(path, len(data), MAX_XML_BYTES, of="bytes of XML")
     if re.search(rb"<!\s*(?:DOCTYPE|ENTITY)", data.replace(b"\0", b""), re.IGNORECASE):
         raise FileFormatError(f"path must hold XML without DOCTYPE and entities, but got {path.name} with them. Export it again.")
-    from lxml import etree
-
-    tags = tuple(f"{{*}}{tag}" for tag in dict.fromkeys((*owners, *uses)))
     above: list[str] = []
-    for event, element in etree.iterparse(BytesIO(data), tag=tags, events=("start", "end"), resolve_entities=False, no_network=True):
+    depth = 0
+    for event, element in etree.iterparse(BytesIO(data), events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=True):
         name = etree.QName(element).localname
-        if event == "start" and name in uses and attribute in element.attrib:
-            yield (above[-1] if above else ""), element.attrib[attribute]
-        if name in owners and name not in uses:
-            if event == "start":
+        if event == "start":
+            depth += 1
+            check_count(path, depth, MAX_NESTING, of="levels of XML")
+            if name in use_tags and attribute in element.attrib:
+                yield (above[-1] if above else ""), element.attrib[attribute]
+            if name == owner_tag:
                 above.append(element.attrib.get("id", f"unnamed {len(above)}"))
-            else:
+        else:
+            depth -= 1
+            if name == owner_tag:
                 above.pop()
-        if event == "end":
             element.clear()
