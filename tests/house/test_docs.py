@@ -1,0 +1,95 @@
+"""Documents say what is true: their commands run, their names and links exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import basrelief
+from console import Example, examples, run, same_output
+from support import REPOSITORY
+
+MARKDOWN = """text
+```console
+$ basrelief --version
+basrelief 9.9.9
+$ basrelief models \\
+    --json  # all of them
+```
+```python
+$ not this
+```
+"""
+
+
+def test_commands_are_found_with_their_output_and_place() -> None:
+    assert examples(MARKDOWN) == [
+        Example(3, "basrelief --version", "basrelief 9.9.9"),
+        Example(5, "basrelief models     --json", ""),
+    ]
+
+
+def test_a_command_is_run(tmp_path: Path) -> None:
+    done = run(examples(MARKDOWN)[0], tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.strip() == f"basrelief {basrelief.__version__}"
+
+
+def test_other_programs_are_not_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="command must start with basrelief, but got 'rm -r x'"):
+        run(Example(1, "rm -r x", ""), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        ("chair  0.91", "chair 0.9", True),
+        ("chair  0.91", "table  0.91", False),
+        ("a\nb", "a", False),
+        ("a\n...\nd", "a\nb\nc\nd", True),
+        ("a\n...", "a\nb", True),
+        ("...\nb", "a\nc", False),
+        ("a 1,000 x", "a 2 x", True),
+        ("(+x)", "(+x)\n", True),
+    ],
+)
+def test_outputs_are_compared_but_for_numbers(expected: str, actual: str, same: bool) -> None:
+    assert same_output(expected, actual) is same
+
+
+def _commands(document: str) -> list[Example]:
+    return [e for e in examples((REPOSITORY / document).read_text(encoding="utf-8")) if not e.command.startswith("git ")]
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(document: str) -> None:
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|\$ )make (?:PYTHON=\S+ )?([a-z]+)", text))
+    assert named <= targets
+    assert document != "CONTRIBUTING.md" or named == {"demo", "test", "lint", "bench", "clean"}
+
+
+def test_contributing_names_folders_that_exist() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {name.partition("NAME")[0] for name in re.findall(r"`((?:src|tests|docs)/[\w/.-]*)", text)}
+    assert named
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def test_contributing_fits_one_screen() -> None:
+    assert len((REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 45
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert headings[1] == basrelief.__version__
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")):
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text(encoding="utf-8"))
+        assert [link for link in links if not (document.parent / link).exists()] == [], document.name

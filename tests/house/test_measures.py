@@ -1,0 +1,175 @@
+"""The script that measures the house: a good tree passes, each fault is named with its place."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from support import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def measures() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("measures", REPOSITORY / "tools" / "measures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["measures"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+GOOD = '''"""A module."""
+
+
+def double(x: int, y: int = 0, *, z: int = 0) -> int:
+    """Double x."""
+    return 2 * x + y + z
+
+
+class Box:
+    """A box."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @property
+    def half(self) -> float:
+        """Half the size."""
+        return self.size / 2
+
+    def _hidden(self, a: int, b: int, c: int) -> int:
+        return a + b + c
+'''
+DOOR = '''"""The door."""
+
+from sample.room.good import Box, double
+
+__all__ = ["Box", "double"]
+'''
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A package that keeps to the bar."""
+    room = tmp_path / "src" / "sample" / "room"
+    room.mkdir(parents=True)
+    (tmp_path / "src" / "sample" / "__init__.py").write_text('"""A package."""\n', encoding="utf-8")
+    (room / "__init__.py").write_text(DOOR, encoding="utf-8")
+    (room / "good.py").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_good.py").write_text("# a line of a test\n" * 40, encoding="utf-8")
+    return tmp_path
+
+
+def measure(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = measures.main(tree)
+    return code, capsys.readouterr().out
+
+
+def test_a_good_tree_passes(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, output = measure(measures, tree, capsys)
+    assert code == 0, output
+    assert "BROKEN" not in output
+    for line in (
+        "functions typed 100.0 % ok 100 %",
+        "lines of a function, median 2 ok",
+        "parameters, most 3 ok",
+        "public names, door and rooms 0, 2 ok",
+    ):
+        assert line in " ".join(output.split())
+
+
+FAULTS = {
+    "def f(x) -> None:\n    '''Doc.'''\n": "2: f is not typed",
+    "def f(x: int):\n    '''Doc.'''\n": "2: f is not typed",
+    "def f(*x) -> None:\n    '''Doc.'''\n": "2: f is not typed",
+    "def f() -> None:\n    return None\n": "2: f has no docstring",
+    "class C:\n    x = 1\n": "2: C has no docstring",
+    "class C:\n    '''Doc.'''\n    @property\n    def p(self) -> int:\n        return 1\n": "5: p has no docstring",
+    "def f(a: int, b: int, *, c: int, d: int, e: int, g: int, **h: int) -> None:\n    '''Doc.'''\n": "2: f has 7 parameters",
+    "def _f(a: int, b: int, c: int, d: int, e: int, g: int, h: int) -> None: ...\n": "2: _f has 7 parameters",
+    "def double(a: int, b: int, c: int) -> None:\n    '''Doc.'''\n": "2: double has 3 positional parameters",
+    "class Box:\n    '''Doc.'''\n    def __init__(self, a: int, b: int, c: int) -> None: ...\n": "4: __init__ has 3 positional parameters",
+    "def _f() -> int:\n" + "    x = 1\n" * 59: "2: _f has 60 lines",
+    "\n" * 349: "1: file of 350 lines",
+    "def _f() -> None:\n    assert True\n": "3: assert",
+    "try:\n    pass\nexcept:\n    pass\n": "4: bare except",
+    "from os import *\n": "2: star import",
+    "print('x')\n": "2: print",
+    "x.cuda()\n": "2: .cuda()",
+    "# TODO later\n": "2: an unfinished mark",
+    "x = '/home/someone/x'\n": "2: a machine path",
+    "x = '/tmp/x'\n": "2: a machine path",
+    "x = 'https://pypi.org/simple'\n": "2: a registry host",
+    "# pip install --index-url x\n": "2: a registry host",
+}
+
+
+@pytest.mark.parametrize(("code", "named"), FAULTS.items())
+def test_a_fault_is_named_with_its_place(
+    measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str], code: str, named: str
+) -> None:
+    (tree / "src" / "sample" / "room" / "bad.py").write_text('"""Bad."""\n' + code, encoding="utf-8")
+    (tree / "tests" / "test_bad.py").write_text("# a line of a test\n" * 500, encoding="utf-8")
+    status, output = measure(measures, tree, capsys)
+    assert status == 1
+    assert output.splitlines()[-1] == str(Path("src/sample/room/bad.py:")) + named
+    assert output.count(".py:") == 1
+
+
+def test_what_is_allowed(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands have options, docstrings are no lines, inner functions and odd words are no faults."""
+    command = "def run(a: int, b: int, c: int, d: int, e: int, f: int, g: int) -> None:\n    '''Run.'''\n"
+    long_docstring = "def f() -> None:\n    '''Doc.\n" + "    more\n" * 70 + "    '''\n"
+    inner = "def g() -> None:\n    '''Doc.'''\n    def h(x: int) -> int:\n        return x\n"
+    (tree / "src" / "sample" / "cli").mkdir()
+    (tree / "src" / "sample" / "cli" / "run.py").write_text('"""Run."""\n' + command, encoding="utf-8")
+    (tree / "src" / "sample" / "room" / "fine.py").write_text(
+        f'"""Fine: ~/work/x, a/home/b, TO{""}DOS."""\n{long_docstring}{inner}', encoding="utf-8"
+    )
+    (tree / "tests" / "test_more.py").write_text("# a line of a test\n" * 200, encoding="utf-8")
+    status, output = measure(measures, tree, capsys)
+    assert status == 0, output
+
+
+def test_too_few_tests(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "tests" / "test_good.py").write_text("# one line\n", encoding="utf-8")
+    status, output = measure(measures, tree, capsys)
+    assert status == 1
+    written = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (tree / "src").rglob("*.py"))
+    assert f"test lines / source lines 1 / {written} BROKEN" in " ".join(output.split())
+
+
+def test_long_files_and_functions_break_the_median(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(3):
+        body = f"def _f{i}() -> int:\n" + "    x = 1\n" * 11 + "\n" * 120
+        (tree / "src" / "sample" / "room" / f"long{i}.py").write_text(f'"""Long."""\n{body}', encoding="utf-8")
+        (tree / "src" / "sample" / "room" / f"more{i}.py").write_text(f'"""Long."""\n{body}', encoding="utf-8")
+    status, output = measure(measures, tree, capsys)
+    assert status == 1
+    plain = " ".join(output.split())
+    assert "lines of a file, median 133 BROKEN" in plain
+    assert "lines of a function, median 12 BROKEN" in plain
+
+
+def test_files_that_git_ignores_are_not_read(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "notes.md").write_text("/tmp/x\n", encoding="utf-8")
+    assert measure(measures, tree, capsys)[0] == 1
+    subprocess.run(["git", "init", "-q", str(tree)], check=True)
+    assert measure(measures, tree, capsys)[0] == 1
+    (tree / ".gitignore").write_text("notes.md\n", encoding="utf-8")
+    assert measure(measures, tree, capsys)[0] == 0
+
+
+def test_the_script_runs_from_the_command_line(tree: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tools" / "measures.py"), str(tree)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test lines / source lines" in done.stdout
