@@ -59,6 +59,20 @@ def same_output(expected: str, actual: str) -> bool:
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in got)) is not None
 
 
+def differences(markdown: str, folder: Path) -> list[str]:
+    """Run every `basrelief ...` command of a document in a folder, in order; say where the output is another.
+
+    Commands of other programs (`git`, `make`) are left out, and so is the output of a command that shows none.
+    """
+    found = []
+    for example in examples(markdown):
+        if example.command.split()[0] == "basrelief":
+            done = run(example, folder)
+            if done.returncode or (example.output and not same_output(example.output, done.stdout)):
+                found.append(f"line {example.line}: {example.command} ended with {done.returncode} and printed\n{done.stdout}")
+    return found
+
+
 def _plain(output: str) -> list[str]:
     return [" ".join(_NUMBER.sub("0", line).split()) for line in output.strip().splitlines()]
 

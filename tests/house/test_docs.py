@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import basrelief
-from console import Example, examples, run, same_output
+from console import Example, differences, examples, run, same_output
 from support import REPOSITORY
 
 MARKDOWN = """text
@@ -59,8 +59,13 @@ def test_outputs_are_compared_but_for_numbers(expected: str, actual: str, same: 
     assert same_output(expected, actual) is same
 
 
-def _commands(document: str) -> list[Example]:
-    return [e for e in examples((REPOSITORY / document).read_text(encoding="utf-8")) if not e.command.startswith("git ")]
+def test_a_document_that_drifted_is_found(tmp_path: Path) -> None:
+    true = "```console\n$ make demo\n$ basrelief --version\nbasrelief 1\n$ basrelief --help\n```\n"
+    assert differences(true, tmp_path) == []
+    (drifted,) = differences(true.replace("basrelief 1", "version 1"), tmp_path)
+    assert drifted.startswith("line 3: basrelief --version ended with 0 and printed\nbasrelief ")
+    (failed,) = differences("```console\n$ basrelief fly\n```\n", tmp_path)
+    assert failed.startswith("line 2: basrelief fly ended with 2 and printed\nUsage: basrelief")
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
