@@ -40,11 +40,22 @@ class Source:
         Raises:
             FileFormatError: If the file is larger than `limit`.
         """
+        self.check_size(limit)
+        return self.path.read_bytes()
+
+    def check_size(self, limit: int) -> None:
+        """Refuse a file of more than `limit` bytes.
+
+        Args:
+            limit: The most bytes that are read.
+
+        Raises:
+            FileFormatError: If the file is larger.
+        """
         if self.size > limit:
             raise FileFormatError(
                 f"path must be at most {limit:,} bytes, but got {self.size:,} in {self.path.name}. Thin it out or split it."
             )
-        return self.path.read_bytes()
 
     def head(self, count: int = 512) -> bytes:
         """Read the first bytes."""
