@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import parity_arrays
 
 from basrelief.errors import ConfigError
 from basrelief.tasks import RULES, Pooling, pool_views, probabilities
+from support import parity_arrays
 
 
 def similarity(shapes: int = 3, views: int = 4, labels: int = 5, seed: int = 0) -> torch.Tensor:

@@ -24,7 +24,9 @@ def models(as_json: opt.Json = False) -> None:
 
     table = Table("model", "what it is", "on disk", "size", "licence of the weights", "ModelNet40 top-1, paper")
     for status in found:
-        table.add_row(status.name, status.title, "yes" if status.ready else "no", status.size_text, status.licence, status.paper_text("modelnet40"))
+        table.add_row(
+            status.name, status.title, "yes" if status.ready else "no", status.size_text, status.licence, status.paper_text("modelnet40")
+        )
     console = Console()
     console.print(table)
     for status in found:

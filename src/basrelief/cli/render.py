@@ -26,4 +26,6 @@ def render(
     views = br.render_depth(shape, projection, points=points, seed=seed)
     output.parent.mkdir(parents=True, exist_ok=True)
     depth_sheet(views, title=f"{file.name}: {projection}").save(output)
-    typer.echo(f"{output}: {len(views.cameras)} views of {file} by {projection}, up axis {shape.origin.up} ({shape.origin.up_reason})")
+    origin = shape.origin
+    up_axis = f", up axis {origin.up} ({origin.up_reason})" if origin else ""
+    typer.echo(f"{output}: {len(views)} views of {file} by {projection}{up_axis}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,6 @@ class Model:
         self.encoder = encoder
         self.projection: Projection = get_projection(recipe.projection, **recipe.projection_options)
         self._prompter = prompter or Prompter(recipe.templates)
-        self._pooling = self._prompter.pooling(recipe.pooling)
         preprocessing = NORMALISATIONS[recipe.normalisation]
         self._depth_encoder = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
         self._photo_encoder = self._depth_encoder if recipe.normalisation == "imagenet" else encoder
@@ -75,7 +74,9 @@ class Model:
         Raises:
             GeometryError: If a shape cannot be sampled, e.g. a mesh without area.
         """
-        return torch.cat([self.embed_depth_images(self.depth_images(part, seed=seed)) for part in _chunks(shapes)])
+        _check(shapes)
+        parts = (shapes[start : start + SHAPES_PER_PASS] for start in range(0, len(shapes), SHAPES_PER_PASS))
+        return torch.cat([self.embed_depth_images(self.depth_images(part, seed=seed)) for part in parts])
 
     def embed_depth_images(self, images: Float[Tensor, "shapes views side side"]) -> Float[Tensor, "shapes views dim"]:
         """Embed depth images drawn by `depth_images`, unit length, float32; see `embed_views`."""
@@ -86,7 +87,7 @@ class Model:
             mask[list(self.recipe.tuned_views)] = True
             tuned = mask.repeat(shapes)
         features = self._depth_encoder.encode_images(images.flatten(0, 1), tuned=tuned)
-        return F.normalize(features, dim=-1).unflatten(0, (shapes, views))
+        return F.normalize(features, dim=-1).view(shapes, views, -1)
 
     def embed_shapes(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
         """Embed shapes as one vector each: the mean of their view embeddings, at unit length, float32."""
@@ -141,20 +142,18 @@ class Model:
         """Name shapes whose views are embedded already, see `embed_views`; `sources` are their names, if any."""
         names = check_labels(labels)
         found = classify_embeddings(
-            views, self.embed_text(names), labels=names, pooling=self._pooling, logit_scale=self.encoder.logit_scale
+            views, self.embed_text(names), labels=names, pooling=self.recipe.pooling, logit_scale=self.encoder.logit_scale
         )
         sources = sources or [""] * len(found)
         return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]
 
 
-def _chunks(shapes: Sequence[Shape]) -> Iterator[Sequence[Shape]]:
+def _check(shapes: Sequence[Shape]) -> None:
     if not shapes:
         raise ConfigError("shapes must hold at least one shape, but got none. Load one with basrelief.load(path).")
     for shape in shapes:
         if not isinstance(shape, Mesh | PointCloud):
             raise ConfigError(f"shapes must be Mesh or PointCloud, but got {type(shape).__name__}. Load it with basrelief.load(path).")
-    for start in range(0, len(shapes), SHAPES_PER_PASS):
-        yield shapes[start : start + SHAPES_PER_PASS]
 
 
 def _source(shape: Shape) -> str:

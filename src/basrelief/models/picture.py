@@ -27,6 +27,4 @@ def evidence_picture(answer: FileAnswer, model: Model, *, top: int = 5) -> Image
         raise ConfigError(f"answer must hold a prediction, but {answer.path} failed: {answer.error}. Draw the files that were read.")
     from basrelief.render import evidence_sheet, portrait
 
-    return evidence_sheet(
-        answer.prediction, answer.images.cpu().numpy(), model.projection.cameras, picture=portrait(answer.shape), top=top
-    )
+    return evidence_sheet(answer.prediction, answer.images.cpu().numpy(), model.projection.cameras, picture=portrait(answer.shape), top=top)

@@ -65,5 +65,5 @@ class Prompter:
     def _read(self, labels: Sequence[str], encoder: Encoder) -> None:
         prompts = [self.prompts(label) for label in labels]
         features = F.normalize(encoder.encode_text([p for group in prompts for p in group]), dim=-1)
-        for label, group in zip(labels, features.split([len(g) for g in prompts]), strict=True):
+        for label, group in zip(labels, torch.split(features, [len(g) for g in prompts]), strict=True):
             self._kept[label] = F.normalize(group.mean(dim=0), dim=-1)

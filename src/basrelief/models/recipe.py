@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from basrelief.encoders.config import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.tasks import Pooling
 
@@ -83,7 +84,7 @@ class Recipe:
     licence: str
     training_data: str
     projection_options: Mapping[str, Any] = field(default_factory=dict)
-    activation: str | None = None
+    activation: Activation | None = None
     tuned_views: tuple[int, ...] = ()
     checkpoint: Checkpoint | None = None
     numbers: tuple[PaperNumber, ...] = ()
@@ -115,6 +116,8 @@ class Recipe:
         """Check what does not need the other rooms."""
         if self.normalisation not in NORMALISATIONS:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
+        if self.activation not in (None, *ACTIVATIONS):
+            raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
         if self.points < 1:
             raise ConfigError(f"points must be at least 1, but got {self.points}. The papers use 1,024 to 10,000.")
 

@@ -62,7 +62,9 @@ def load_model(
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
     encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, checkpoint, (device, dtype))
     if recipe.tuned_views and not encoder.has_tuned_block:
-        raise WeightsError(f"checkpoint must hold the tuned block for {name}, but got none in it. Plain CLIP weights are for opendlign-untuned.")
+        raise WeightsError(
+            f"checkpoint must hold the tuned block for {name}, but got none in it. Plain CLIP weights are for opendlign-untuned."
+        )
     return Model(recipe, encoder, prompter=Prompter(recipe.templates, listed))
 
 

@@ -98,5 +98,7 @@ def _view_weights(pooling: Pooling, similarity: Tensor) -> Tensor:
     if pooling.weights is None:
         return similarity.new_ones(views)
     if len(pooling.weights) != views:
-        raise ConfigError(f"weights must hold one number per view ({views}), but got {len(pooling.weights)}. Use the rig they were made for.")
+        raise ConfigError(
+            f"weights must hold one number per view ({views}), but got {len(pooling.weights)}. Use the rig they were made for."
+        )
     return similarity.new_tensor(pooling.weights)

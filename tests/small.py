@@ -1,0 +1,44 @@
+"""A small random CLIP with every path of the big ones, and shapes to show it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
+from basrelief.models import recipes
+from basrelief.types import Mesh, PointCloud
+
+VISION = VisionConfig(image_size=32, width=32, layers=2, heads=2, patch_size=16)
+
+
+def small_encoder(*, tuned: bool = False, seed: int = 0) -> ClipEncoder:
+    tokenizer = Tokenizer.of_bytes()
+    text = TextConfig(width=32, layers=1, heads=2, context_length=77, vocab_size=tokenizer.vocab_size, eot=tokenizer.eot)
+    return random_encoder(ClipConfig(embed_dim=16, vision=VISION, text=text), seed=seed, tokenizer=tokenizer, tuned=tuned)
+
+
+def box(*, size: tuple[float, float, float] = (1.0, 2.0, 3.0)) -> Mesh:
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float32) * np.array(size, dtype=np.float32)
+    faces = [
+        (0, 1, 3),
+        (0, 3, 2),
+        (4, 6, 7),
+        (4, 7, 5),
+        (0, 4, 5),
+        (0, 5, 1),
+        (2, 3, 7),
+        (2, 7, 6),
+        (0, 2, 6),
+        (0, 6, 4),
+        (1, 5, 7),
+        (1, 7, 3),
+    ]
+    return Mesh(corners, np.array(faces))
+
+
+def ball(points: int = 500) -> PointCloud:
+    rows = np.random.default_rng(0).normal(size=(points, 3))
+    return PointCloud((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+
+
+MODELS = tuple(name for name in recipes() if name != "tiny")
