@@ -57,7 +57,7 @@ def extents(
     return low, high
 
 
-def running_maximum(values: Float[Tensor, "..."], window: int, axis: int) -> Float[Tensor, "..."]:
+def running_maximum(values: Float[Tensor, "*before"], window: int, axis: int) -> Float[Tensor, "*after"]:
     """Maximum of each full window along an axis, by doubling: three passes for a window of 7.
 
     Args:

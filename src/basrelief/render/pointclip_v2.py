@@ -142,7 +142,7 @@ class PointClipV2Projection(Projection):
         torch.ceil(near, out=scaled[2]).clamp_(0, self.planes - 1)
         return scaled, near.clamp_(1, self.planes - 2)
 
-    def _densified(self, grid: Float[Tensor, "..."], start: int, axis: int) -> Float[Tensor, "..."]:
+    def _densified(self, grid: Float[Tensor, "*before"], start: int, axis: int) -> Float[Tensor, "*after"]:
         """Running maximum along an axis; `start` is the pixel its first element belongs to. Pixels outside the picture are emptied."""
         grid = running_maximum(grid, self.window, axis)
         before, after = max(0, -start), max(0, start + grid.shape[axis] - self.size)
@@ -151,7 +151,7 @@ class PointClipV2Projection(Projection):
         return grid
 
 
-def _smoothed(grid: Float[Tensor, "..."], sigma: float, axis: int) -> Float[Tensor, "..."]:
+def _smoothed(grid: Float[Tensor, "*before"], sigma: float, axis: int) -> Float[Tensor, "*after"]:
     """Three-tap Gaussian along an axis, not scaled to sum to 1: the picture is divided by its maximum afterwards."""
     size = grid.shape[axis] - 2
     sides = grid.narrow(axis, 0, size) + grid.narrow(axis, 2, size)

@@ -1,0 +1,51 @@
+"""Clouds to draw, and how two sets of maps are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+TOLERANCE = 1e-5
+EXEMPT_PART = 1e-4
+EXEMPT_AT_LEAST = 5
+
+
+def as_array(maps: np.ndarray | torch.Tensor) -> np.ndarray:
+    return maps.detach().cpu().numpy() if isinstance(maps, torch.Tensor) else maps
+
+
+def off(ours: np.ndarray | torch.Tensor, theirs: np.ndarray | torch.Tensor) -> str:
+    """Empty when every pixel agrees but for the few exempt ones, else what is wrong.
+
+    A point within rounding of a border may fall on its other side. Equal infinities agree, NaN never does.
+    """
+    ours, theirs = as_array(ours), as_array(theirs)
+    if ours.shape != theirs.shape:
+        return f"shape {ours.shape} instead of {theirs.shape}"
+    with np.errstate(invalid="ignore"):
+        agree = (ours == theirs) | (np.abs(ours - theirs) <= TOLERANCE)
+    wrong, allowed = int((~agree).sum()), max(EXEMPT_AT_LEAST, int(EXEMPT_PART * ours.size))
+    return "" if wrong <= allowed else f"{wrong} of {ours.size} pixels differ, {allowed} may"
+
+
+def _unit(points: np.ndarray) -> np.ndarray:
+    return (points / np.linalg.norm(points, axis=1).max()).astype(np.float32)
+
+
+def make_clouds(seed: int) -> dict[str, np.ndarray]:
+    """Clouds of many kinds, most of them in the unit sphere, float32."""
+    rng = np.random.default_rng(seed)
+    ball = _unit(rng.normal(size=(150, 3)))
+    return {
+        "ball": ball,
+        "sphere": (ball / np.linalg.norm(ball, axis=1, keepdims=True)).astype(np.float32),
+        "box": rng.uniform((-0.9, -0.35, -0.12), (0.9, 0.35, 0.12), (150, 3)).astype(np.float32),
+        "plane": np.c_[rng.uniform(-0.6, 0.6, (100, 2)), np.full(100, 0.25)].astype(np.float32),
+        "line": np.outer(rng.uniform(-1, 1, 60), _unit(rng.normal(size=(1, 3)))).astype(np.float32),
+        "two": _unit(rng.normal(size=(2, 3))),
+        "one": _unit(rng.normal(size=(1, 3))) * np.float32(0.5),
+        "repeated": np.repeat(_unit(rng.normal(size=(1, 3))) * np.float32(0.3), 32, axis=0),
+        "origin": np.zeros((5, 3), dtype=np.float32),
+        "leaving": rng.normal(scale=1.5, size=(150, 3)).astype(np.float32),
+        "outside": (rng.normal(scale=0.01, size=(16, 3)) + (5, 3, 7)).astype(np.float32),
+    }
