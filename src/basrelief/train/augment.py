@@ -1,0 +1,112 @@
+"""What real clouds suffer, as random changes of a batch of clouds; every draw comes from one generator."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly a cloud is changed. Zero everywhere leaves it as it is, apart from yaw.
+
+    Attributes:
+        stretch: Largest log of the scale of each axis.
+        taper: Largest change of width from bottom to top, as a share.
+        tilt: Standard deviation of the tilt from upright, degrees.
+        noise: Largest standard deviation of the noise, in unit-sphere radii.
+        outliers: Largest share of points put anywhere in the unit sphere's box.
+        cut: Largest share of points taken away by a random plane.
+        cut_chance: How many clouds are cut.
+        shift: Largest shift of the centre and change of scale, as a share of the radius.
+    """
+
+    stretch: float = 0.2
+    taper: float = 0.2
+    tilt: float = 4.0
+    noise: float = 0.02
+    outliers: float = 0.02
+    cut: float = 0.35
+    cut_chance: float = 0.2
+    shift: float = 0.08
+
+
+def augment(points: Float[Tensor, "batch points 3"], how: Augmentation, *, generator: Generator) -> Float[Tensor, "batch points 3"]:
+    """Deform, turn about +Z, tilt, cut, disturb and renormalise each cloud. Cut points become NaN."""
+    draw = _Draw(points, generator)
+    points = _deform(points, how, draw)
+    points = points @ _turn(draw.uniform(0, 2 * math.pi), how.tilt, draw).transpose(1, 2)
+    points = _cut(points, how, draw)
+    points = _normalise(points, draw.uniform(0, 1))
+    points = _disturb(points, how, draw)
+    scale = 1 + how.shift * draw.uniform(-1, 0.5)
+    return points * scale[:, None, None] + how.shift * draw.uniform(-1, 1, 3)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    like: Tensor
+    generator: Generator
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(len(self.like), *shape, generator=self.generator, device=self.like.device) * (high - low) + low
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(len(self.like), *shape, generator=self.generator, device=self.like.device)
+
+
+def _deform(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+    points = points * torch.exp(draw.uniform(-how.stretch, how.stretch, 3))[:, None]
+    width = 1 + how.taper * draw.uniform(-1, 1)[:, None] * points[..., 2]
+    return torch.cat([points[..., :2] * width[..., None], points[..., 2:]], dim=-1)
+
+
+def _turn(yaw: Tensor, tilt: float, draw: _Draw) -> Tensor:
+    """Rotations (B, 3, 3): yaw about +Z, then a small tilt about a random horizontal axis."""
+    angle = draw.normal() * math.radians(tilt)
+    axis = draw.uniform(0, 2 * math.pi)
+    about_axis = _about_z(axis) @ _about_x(angle) @ _about_z(-axis)
+    return about_axis @ _about_z(yaw)
+
+
+def _about_z(angle: Tensor) -> Tensor:
+    c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).unflatten(-1, (3, 3))
+
+
+def _about_x(angle: Tensor) -> Tensor:
+    c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([i, o, o, o, c, -s, o, s, c], dim=-1).unflatten(-1, (3, 3))
+
+
+def _cut(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+    """Take away what lies beyond a plane, as a scan from one side does."""
+    share = how.cut * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.cut_chance)
+    normal = torch.nn.functional.normalize(draw.normal(3), dim=-1)
+    height = (points @ normal[:, :, None])[..., 0]
+    rank = height.argsort(dim=1).argsort(dim=1)
+    keep = rank < ((1 - share) * points.shape[1]).clamp(min=1).ceil()[:, None]
+    return torch.where(keep[..., None], points, torch.nan)
+
+
+def _normalise(points: Tensor, share: Tensor) -> Tensor:
+    """Move the middle of the bounding box, the mean of the points, or a place between, to the origin; scale to the unit sphere."""
+    known = ~points.isnan()
+    low = torch.where(known, points, torch.inf).amin(dim=1, keepdim=True)
+    high = torch.where(known, points, -torch.inf).amax(dim=1, keepdim=True)
+    centre = (low + high) / 2
+    points = points - centre - share[:, None, None] * (points.nanmean(dim=1, keepdim=True) - centre)
+    radius = torch.nan_to_num(points.square().sum(dim=-1)).amax(dim=1).sqrt().clamp(min=1e-6)
+    return points / radius[:, None, None]
+
+
+def _disturb(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+    count = points.shape[1]
+    spread = how.noise * draw.uniform(0, 1) ** 3
+    points = points + draw.normal(count, 3) * spread[:, None, None]
+    stray = draw.uniform(0, 1, count) < (how.outliers * draw.uniform(0, 1) ** 2)[:, None]
+    return torch.where(stray[..., None], draw.uniform(-0.8, 0.8, count, 3), points)

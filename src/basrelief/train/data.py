@@ -1,0 +1,127 @@
+"""Shapes to train on: surface samples of labelled files and of generated shapes, kept once in memory."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.geometry import normalise_unit_sphere, sample_surface
+from basrelief.testing import make_shape
+from basrelief.types import Mesh
+
+GENERATED = "generated"
+"""Group of the shapes that `basrelief.testing.make_shape` made."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeSet:
+    """Labelled surface samples, each centred on its bounding box and scaled to the unit sphere, world frame.
+
+    Attributes:
+        points: (S, N, 3) float16, every shape sampled evenly over its surface.
+        label: (S,) int64 numbers of `names`.
+        names: Class names.
+        group: One name per shape: the pack and creator it comes from, so that a split never divides one.
+    """
+
+    points: Float[Tensor, "shapes points 3"]
+    label: Int[Tensor, " shapes"]
+    names: tuple[str, ...]
+    group: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def select(self, keep: Sequence[bool] | np.ndarray) -> ShapeSet:
+        """The shapes where `keep` is true, under the same class names."""
+        chosen = torch.as_tensor(np.flatnonzero(np.asarray(keep)))
+        return ShapeSet(self.points[chosen], self.label[chosen], self.names, tuple(self.group[i] for i in chosen.tolist()))
+
+
+def surface_points(mesh: Mesh, count: int, *, seed: int = 0) -> Float[np.ndarray, "points 3"]:
+    """Points drawn evenly over a mesh's area, centred on the bounding box and scaled to the unit sphere, float16."""
+    return normalise_unit_sphere(sample_surface(mesh, count, seed=seed).points, centre="bbox").astype(np.float16)
+
+
+def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
+    """Sample every shape listed in the table beside a folder.
+
+    Args:
+        folder: Holds `<class>/<id>.ply`; `<folder>.csv` lists `class`, `id`, `source_pack` and `creator`.
+        count: Points per shape.
+        seed: Of the surface samples.
+
+    Raises:
+        FileFormatError: If the table is missing.
+    """
+    table = folder.with_suffix(".csv")
+    if not table.is_file():
+        raise FileFormatError(
+            f"folder must have its table beside it, but got no {table.name} next to {folder}. Give the folder of labelled shapes."
+        )
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    names = tuple(sorted({row["class"] for row in rows}))
+    files = [folder / row["class"].replace(" ", "_") / f"{row['id']}.ply" for row in rows]
+    points = np.stack([surface_points(_read_ply(file), count, seed=seed + i) for i, file in enumerate(files)])
+    label = torch.tensor([names.index(row["class"]) for row in rows])
+    return ShapeSet(torch.from_numpy(points), label, names, tuple(f"{row['source_pack']} / {row['creator']}" for row in rows))
+
+
+def generated_shapes(categories: Sequence[str], each: int, *, count: int = 4096, seed: int = 0) -> ShapeSet:
+    """Sample `each` generated shapes of every category; shape i of a category is made from seed `seed + i`."""
+    points = np.stack([surface_points(make_shape(name, seed=seed + i), count, seed=seed + i) for name in categories for i in range(each)])
+    label = torch.arange(len(categories)).repeat_interleave(each)
+    return ShapeSet(torch.from_numpy(points), label, tuple(categories), (GENERATED,) * len(points))
+
+
+def merge(sets: Sequence[ShapeSet]) -> ShapeSet:
+    """Join shape sets of the same number of points under the union of their class names."""
+    names = tuple(sorted({name for one in sets for name in one.names}))
+    position = {name: i for i, name in enumerate(names)}
+    label = torch.cat([torch.tensor([position[name] for name in one.names])[one.label] for one in sets])
+    return ShapeSet(torch.cat([one.points for one in sets]), label, names, tuple(group for one in sets for group in one.group))
+
+
+def split_groups(shapes: ShapeSet, held_out: Iterable[str]) -> tuple[ShapeSet, ShapeSet]:
+    """Split by whole packs or creators: those whose group holds one of the given names are kept for validation.
+
+    Raises:
+        ConfigError: If a name fits no group.
+    """
+    wanted = tuple(held_out)
+    for name in wanted:
+        if not any(name in group for group in shapes.group):
+            raise ConfigError(f"held_out must name packs or creators, but got {name!r}, which none of the shapes has. Check the table.")
+    out = np.array([any(name in group for name in wanted) for group in shapes.group])
+    return shapes.select(~out), shapes.select(out)
+
+
+def class_weights(shapes: ShapeSet, *, power: float, found: float = 1.0) -> Float[Tensor, " shapes"]:
+    """Chance to draw each shape; sums to 1.
+
+    Args:
+        shapes: All shapes to draw from.
+        power: A class of n shapes is drawn in proportion to n ** power.
+        found: How many generated shapes of its class a shape read from a file counts for.
+    """
+    each = torch.tensor([1.0 if group == GENERATED else found for group in shapes.group])
+    number = torch.bincount(shapes.label, minlength=len(shapes.names)).float()
+    mass = torch.zeros(len(shapes.names)).index_add(0, shapes.label, each)
+    weight = each / mass[shapes.label] * number[shapes.label] ** power
+    return weight / weight.sum()
+
+
+def _read_ply(path: Path) -> Mesh:
+    import trimesh
+
+    mesh = trimesh.load(path, process=False)
+    return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces))

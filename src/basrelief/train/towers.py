@@ -1,0 +1,76 @@
+"""The two small towers and how they start."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
+from basrelief.render.clip2point import DiscProjection
+
+EMBEDDING = 512
+"""Dimensions of the space shared with the text features of CLIP ViT-B/32."""
+
+PROJECTION = DiscProjection(size=112, radius=0.036)
+"""What the vision tower is shown."""
+
+VISION = VisionConfig(image_size=PROJECTION.size, width=192, layers=6, heads=3, patch_size=16)
+"""49 patches through 6 blocks: 2.9 million numbers."""
+
+
+def new_encoder(tokenizer: Tokenizer, *, seed: int = 0) -> ClipEncoder:
+    """An untrained `tiny` for a vocabulary.
+
+    Args:
+        tokenizer: Words to ids.
+        seed: Of the weights.
+    """
+    text = TextConfig(width=192, layers=3, heads=3, context_length=32, vocab_size=tokenizer.vocab_size, eot=tokenizer.eot)
+    config = ClipConfig(embed_dim=EMBEDDING, vision=VISION, text=text, activation="gelu")
+    encoder = random_encoder(config, seed=seed, tokenizer=tokenizer, name="tiny")
+    start_vision(encoder, seed=seed)
+    return encoder.with_preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def start_vision(encoder: ClipEncoder, *, seed: int) -> None:
+    """Begin attention and positions where trained vision transformers end up, so that little data goes further.
+
+    Positions are sines of row and column; query-key products lie near the identity and value-output products near minus it
+    (Trockman and Kolter 2023, arXiv:2305.09828).
+    """
+    vision = encoder.towers.vision_model
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        _start_positions(vision.get_submodule("embeddings.position_embedding").get_parameter("weight"))
+        for block in range(VISION.layers if isinstance(VISION.layers, int) else 0):
+            _start_attention(vision.get_submodule(f"encoder.layers.{block}.self_attn"), generator)
+
+
+def _start_positions(weight: Float[Tensor, "positions width"]) -> None:
+    """Sines and cosines of row and column for the patches, nothing for the class token."""
+    side, width = math.isqrt(len(weight) - 1), weight.shape[1]
+    rate = 1 / 100 ** (torch.arange(width // 4) / (width // 4))
+    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    phase = torch.cat([row.reshape(-1, 1) * rate, column.reshape(-1, 1) * rate], dim=1)
+    weight.zero_()
+    weight[1:] = 0.1 * torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
+def _start_attention(attention: nn.Module, generator: Generator) -> None:
+    """Set the four matrices of one block from singular values of identity plus noise, the query-key part head by head."""
+    query, key, value, out = (attention.get_submodule(f"{name}_proj").get_parameter("weight") for name in ("q", "k", "v", "out"))
+    width = len(query)
+    for rows in torch.arange(width).split(width // VISION.heads):
+        u, s, v = torch.linalg.svd(0.7 * _noise(width, generator) + 0.7 * torch.eye(width))
+        root = s[: len(rows), None].sqrt()
+        query[rows], key[rows] = u.T[: len(rows)] * root, v[: len(rows)] * root
+    u, s, v = torch.linalg.svd(0.4 * _noise(width, generator) - 0.4 * torch.eye(width))
+    value.copy_(v * s.sqrt()[:, None])
+    out.copy_(u * s.sqrt())
+
+
+def _noise(width: int, generator: Generator) -> Float[Tensor, "width width"]:
+    return torch.randn(width, width, generator=generator) / math.sqrt(width)

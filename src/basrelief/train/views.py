@@ -1,0 +1,45 @@
+"""Depth images of a batch of clouds, one camera each: the `discs` projection as a training step needs it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from basrelief.render.clip2point import DiscProjection, draw_discs
+
+ELEVATIONS = ((10.0, 30.0, 0.7), (-25.0, 10.0, 0.2), (70.0, 90.0, 0.1))
+"""Bands of elevation of the eye, degrees, and the share of views in each: those of rig `turntable10`, loosened."""
+
+
+def random_elevations(count: int, *, generator: Generator, device: torch.device) -> Float[Tensor, " batch"]:
+    """Draw elevations from `ELEVATIONS`, degrees."""
+    low, high, share = torch.tensor(ELEVATIONS, device=device).T
+    band = torch.multinomial(share, count, replacement=True, generator=generator)
+    return low[band] + (high - low)[band] * torch.rand(count, generator=generator, device=device)
+
+
+def camera_points(points: Float[Tensor, "batch points 3"], elevation: Float[Tensor, " batch"]) -> Float[Tensor, "batch points 3"]:
+    """Turn each cloud into the frame (OpenCV) of an eye at azimuth 0 and the given elevation, degrees, one unit from the centre."""
+    c, s = torch.deg2rad(elevation).cos(), torch.deg2rad(elevation).sin()
+    zero, one = torch.zeros_like(c), torch.ones_like(c)
+    rotation = torch.stack([zero, one, zero, s, zero, -c, -c, zero, -s], dim=-1).unflatten(-1, (3, 3))
+    return points @ rotation.transpose(1, 2) + torch.tensor([0.0, 0.0, 1.0], device=points.device)
+
+
+def draw_views(
+    points: Float[Tensor, "batch points 3"], elevation: Float[Tensor, " batch"], projection: DiscProjection
+) -> Float[Tensor, "batch size size"]:
+    """Depth image of each cloud from azimuth 0; points that are NaN are left out.
+
+    Args:
+        points: World frame (+Z up), inside the unit sphere.
+        elevation: Of each cloud's eye, degrees.
+        projection: Size and radius of the discs.
+    """
+    batch, count, _ = points.shape
+    seen = camera_points(points, elevation)
+    seen = torch.where(seen.isnan().any(dim=-1, keepdim=True), torch.tensor([0.0, 0.0, -1.0], device=points.device), seen)
+    cloud = torch.arange(batch, device=points.device).repeat_interleave(count)
+    xyz = seen.flatten(0, 1).T[:, None].contiguous()
+    return projection.image(draw_discs(xyz, cloud, batch, size=projection.size, radius=projection.radius))[:, 0]
