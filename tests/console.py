@@ -46,7 +46,7 @@ def run(example: Example, folder: Path) -> subprocess.CompletedProcess[str]:
     program, *arguments = shlex.split(example.command)
     if program != "basrelief":
         raise ValueError(f"command must start with basrelief, but got {example.command!r}")
-    line = [sys.executable, "-c", "from basrelief.cli import main; main()", *arguments]
+    line = [sys.executable, "-c", "import sys; sys.argv[0] = 'basrelief'; from basrelief.cli import main; main()", *arguments]
     return subprocess.run(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
 
 
