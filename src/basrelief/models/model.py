@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -160,11 +160,11 @@ def _source(shape: Shape) -> str:
     return shape.origin.path if shape.origin else ""
 
 
-def _pixels(image: Any, side: int) -> Float[Tensor, "3 side side"]:
+def _pixels(image: Image.Image | np.ndarray, side: int) -> Float[Tensor, "3 side side"]:
     from PIL import Image, ImageOps
 
     if not isinstance(image, Image.Image):
-        array = np.asarray(image)
+        array = image
         if array.ndim != 3 or array.shape[2] != 3:
             raise ConfigError(f"images must be Pillow images or arrays of shape (H, W, 3), but got {array.shape}. Convert them to RGB.")
         if array.dtype != np.uint8:

@@ -24,7 +24,7 @@ def evidence_picture(answer: FileAnswer, model: Model, *, top: int = 5) -> Image
         ConfigError: If the file failed and there is nothing to draw.
     """
     if answer.prediction is None or answer.shape is None or answer.images is None:
-        raise ConfigError(f"answer must hold a prediction, but {answer.path} failed: {answer.error}. Draw the files that were read.")
+        raise ConfigError(f"answer must hold a prediction, but {answer.path} failed: {answer.error}")
     from basrelief.render import evidence_sheet, portrait
 
     return evidence_sheet(answer.prediction, answer.images.cpu().numpy(), model.projection.cameras, picture=portrait(answer.shape), top=top)

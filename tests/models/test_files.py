@@ -1,0 +1,72 @@
+"""Many files: order kept, a bad one skipped, the picture of an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from basrelief.encoders import ClipEncoder
+from basrelief.errors import ConfigError
+from basrelief.io import load
+from basrelief.models import Model, classify_files, evidence_picture, get_recipe
+from basrelief.models import model as model_room
+
+LABELS = ["chair", "table", "lamp"]
+
+
+@pytest.fixture
+def model(encoder: ClipEncoder) -> Model:
+    return Model(get_recipe("clip2point-untuned"), encoder)
+
+
+def test_a_bad_file_stops_nothing(model: Model, shape_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("basrelief.models.files.SHAPES_PER_PASS", 2)
+    broken = shape_files[0].with_name("broken.ply")
+    broken.write_bytes(b"ply\nformat ascii 1.0\n")
+    missing = broken.with_name("missing.obj")
+    paths = [broken, *shape_files[:2], missing, *shape_files[2:]]
+    answers = list(classify_files(model, paths, labels=LABELS))
+    assert [a.path for a in answers] == paths
+    assert [a.prediction is None for a in answers] == [True, False, False, True, False, False]
+    assert all(a.error for a in answers if a.prediction is None)
+    expected = model.classify([load(p) for p in shape_files], LABELS)
+    for answer, alone in zip((a for a in answers if a.prediction), expected, strict=True):
+        assert answer.prediction is not None
+        assert answer.prediction.labels == alone.labels
+        np.testing.assert_allclose(answer.prediction.scores, alone.scores, atol=1e-5)
+        assert answer.prediction.source == str(answer.path)
+
+
+def test_only_bad_files(model: Model, tmp_path: Path) -> None:
+    (answer,) = classify_files(model, [tmp_path / "no.glb"], labels=LABELS)
+    assert answer.error
+    with pytest.raises(ConfigError, match=r"answer must hold a prediction, but .*no\.glb failed"):
+        evidence_picture(answer, model)
+
+
+def test_wrong_labels_are_raised_at_once(model: Model, shape_files: list[Path]) -> None:
+    with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
+        list(classify_files(model, shape_files, labels=["chair"]))
+
+
+def test_memory_stays_bounded(model: Model, shape_files: list[Path]) -> None:
+    """Answers come while later files are not read yet."""
+    seen: list[int] = []
+
+    def names() -> object:
+        for i in range(10 * model_room.SHAPES_PER_PASS):
+            seen.append(i)
+            yield shape_files[i % 4]
+
+    next(classify_files(model, names(), labels=LABELS))  # type: ignore[arg-type]
+    assert len(seen) == model_room.SHAPES_PER_PASS
+
+
+def test_the_picture_shows_the_answer(model: Model, shape_files: list[Path]) -> None:
+    answer = next(classify_files(model, shape_files, labels=LABELS))
+    picture = evidence_picture(answer, model, top=2)
+    pixels = np.asarray(picture)
+    assert picture.width >= 1000
+    assert pixels.std() > 10

@@ -1,0 +1,122 @@
+"""load_model: weights from a folder, a method's checkpoint on top, prompts; and every way it can fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from basrelief.encoders import ClipEncoder, zoo
+from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
+from basrelief.models import list_models, load_model, recipe, recipes
+from small import box, small_encoder
+
+SMALL = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-v2")
+
+
+@pytest.fixture
+def small_zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The recipes of `SMALL` on a CLIP that is small enough to write to disk; all else is as shipped."""
+    spec = replace(zoo.encoder_spec("ViT-B-32/openai"), name="small/random", config=small_encoder().config)
+    known = recipes() | {name: replace(recipes()[name], encoder="small/random") for name in SMALL}
+    specs = {name: zoo.encoder_spec(name) for name in zoo.list_encoders()} | {spec.name: spec}
+    monkeypatch.setattr(zoo, "_specs", lambda: specs)
+    monkeypatch.setattr(recipe, "recipes", lambda: known)
+    return
+
+
+def written(encoder: ClipEncoder, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(dict(encoder.towers.state_dict()), folder / "model.safetensors")
+    encoder.tokenizer.save(folder)
+    return folder
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_weights_come_from_a_folder(tmp_path: Path) -> None:
+    encoder = small_encoder(seed=7)
+    model = load_model("clip2point-untuned", weights=written(encoder, tmp_path), dtype="float32")
+    assert isinstance(model.encoder, ClipEncoder)
+    for name, tensor in encoder.towers.state_dict().items():
+        assert torch.equal(model.encoder.towers.state_dict()[name], tensor), name
+    assert model.classify([box()], ["chair", "table"])[0].model == "clip2point-untuned"
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_a_checkpoint_replaces_the_image_tower_alone(tmp_path: Path) -> None:
+    base, method = small_encoder(seed=1), small_encoder(seed=2, tuned=True)
+    weights, checkpoint = written(base, tmp_path / "clip"), written(method, tmp_path / "method") / "model.safetensors"
+    model = load_model("opendlign-b32", weights=weights, checkpoint=checkpoint, dtype="float32")
+    assert isinstance(model.encoder, ClipEncoder)
+    state = model.encoder.towers.state_dict()
+    for name, tensor in method.towers.state_dict().items():
+        of_method = name.startswith(("vision_model.", "visual_projection.", "tuned_block."))
+        assert torch.equal(state[name], tensor if of_method else base.towers.state_dict()[name]), name
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_a_whole_checkpoint_needs_no_other_weights(tmp_path: Path) -> None:
+    method = small_encoder(seed=2, tuned=True)
+    model = load_model("opendlign-b32", checkpoint=written(method, tmp_path) / "model.safetensors", dtype="float32")
+    assert model.encoder.has_tuned_block
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_published_prompts_take_the_place_of_templates(tmp_path: Path) -> None:
+    best = {
+        "class_order": {"modelnet40": ["chair", "table"]},
+        "best": {"modelnet40": {"small": {"prompts": ["a chair of grey", "a table of grey"], "view_weights": [0.5] * 10}}},
+    }
+    listed = tmp_path / "best.json"
+    listed.write_text(json.dumps(best))
+    model = load_model("pointclip-v2", weights=written(small_encoder(), tmp_path), prompts=f"{listed}#modelnet40", dtype="float32")
+    assert model.recipe.pooling.weights == (0.5,) * 10
+    halved, whole = model.classify([box()], ["chair", "table"])[0], load_model("pointclip-v2", weights=tmp_path, dtype="float32")
+    assert halved.scores.sum() == pytest.approx(100 * 0.5 / 10**0.5 * halved.view_scores.sum(), rel=1e-3)
+    features = model.encoder.encode_text(["a chair of grey"])[0]
+    torch.testing.assert_close(model.embed_text(["chair"])[0], features / features.norm())
+    assert not torch.allclose(whole.embed_text(["chair"]), model.embed_text(["chair"]))
+    with pytest.raises(ConfigError, match="label must be one of chair, table, but got 'lamp'"):
+        model.embed_text(["lamp"])
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_failures_say_what_to_do(tmp_path: Path) -> None:
+    folder = written(small_encoder(), tmp_path / "clip")
+    plain = folder / "model.safetensors"
+    cases = [
+        (ConfigError, "model must be one of .* but got 'clip2pont'. Did you mean 'clip2point'", {"name": "clip2pont"}),
+        (ConfigError, "checkpoint must be left out for clip2point-untuned", {"name": "clip2point-untuned", "checkpoint": plain}),
+        (WeightsNotFoundError, "checkpoint must be given for clip2point, but got none. Take best_eval.pth", {"name": "clip2point"}),
+        (WeightsNotFoundError, "there is no 'nowhere.pth'", {"name": "clip2point", "checkpoint": "nowhere.pth"}),
+        (WeightsError, "checkpoint must hold the tuned block for opendlign-b32", {"name": "opendlign-b32", "checkpoint": plain}),
+        (WeightsNotFoundError, "weights must be there for small/random", {"name": "clip2point-untuned", "weights": tmp_path}),
+        (ConfigError, "device must be auto, cpu or a CUDA device", {"name": "clip2point-untuned", "weights": folder, "device": "abacus"}),
+        (ConfigError, "dtype must be one of", {"name": "clip2point-untuned", "weights": folder, "dtype": "float8"}),
+    ]
+    for error, message, arguments in cases:
+        with pytest.raises(error, match=message):
+            load_model(**arguments)
+
+
+def test_absent_weights_are_named_with_source_and_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsNotFoundError, match=r"safetensors .*from .*laion/.*licence: MIT.*--weights FOLDER") as caught:
+        load_model("opendlign-b32", weights=tmp_path, checkpoint=__file__)
+    assert "ViT-B-32/datacomp_xl_s13b_b90k" in str(caught.value)
+
+
+def test_models_are_listed_with_what_is_missing() -> None:
+    found = {status.name: status for status in list_models()}
+    assert set(found) == set(recipes())
+    assert found["tiny"].ready
+    assert found["tiny"].megabytes <= 12
+    assert "best_eval.pth" in found["clip2point"].missing
+    assert "apple/DFN5B" in found["opendlign-untuned"].missing
+    assert found["opendlign-h14"].megabytes > 3000
+    assert all(s.licence and s.training_data for s in found.values())
