@@ -26,7 +26,7 @@ PROJECTIONS: dict[str, Projection] = {
 }
 
 
-def get_projection(name: str, **options: Any) -> Projection:  # noqa: ANN401
+def get_projection(name: str, /, **options: Any) -> Projection:  # noqa: ANN401
     """A named projection, with some of its constants changed.
 
     Args:
@@ -41,7 +41,7 @@ def get_projection(name: str, **options: Any) -> Projection:  # noqa: ANN401
     return with_options(PROJECTIONS[name], **options)
 
 
-def with_options(projection: Projection, **options: Any) -> Projection:  # noqa: ANN401
+def with_options(projection: Projection, /, **options: Any) -> Projection:  # noqa: ANN401
     """A copy of a projection with some of its constants changed.
 
     Args:
