@@ -14,8 +14,10 @@ from torch import Tensor
 from basrelief.errors import ConfigError
 from basrelief.render.base import Cameras
 
+Angles = Sequence[float] | Float[np.ndarray, " views"]
 
-def look_at_cameras(azimuths: Sequence[float], elevations: Sequence[float] | float = 0.0, *, distance: float | None = None) -> Cameras:
+
+def look_at_cameras(azimuths: Angles, elevations: Angles | float = 0.0, *, distance: float | None = None) -> Cameras:
     """Build cameras that look at the origin with world +Z upwards.
 
     Straight above, where "upwards" has no meaning, the azimuth's side is at the bottom of the picture; straight below, at its top.

@@ -95,13 +95,15 @@ class _Screen:
     """Vertices as some views see them, float64.
 
     Attributes:
-        position: Homogeneous pixel coordinates; those in front of the eye are divided by w and rounded.
+        exact: Homogeneous pixel coordinates.
+        position: The same; those in front of the eye are divided by w and rounded.
         inverse: 1/w of those that were divided, 1 for the others.
         depth: Along the view axis.
         front: Whether the vertex is in front of the eye.
         size: Side of a picture, pixels.
     """
 
+    exact: Float[Tensor, "3 views vertices"]
     position: Float[Tensor, "3 views vertices"]
     inverse: Float[Tensor, "views vertices"]
     depth: Float[Tensor, "views vertices"]
@@ -111,11 +113,11 @@ class _Screen:
     @classmethod
     def of(cls, vertices: Float[Tensor, "vertices 3"], frame: Frame, views: slice) -> _Screen:
         *xyw, depth = frame.project(vertices, views)
-        position = torch.stack(xyw)
+        exact = torch.stack(xyw)
         front = depth > frame.near
-        inverse = torch.where(front, 1 / position[2], 1.0)
-        divided = torch.round(position * (inverse * SUBPIXELS)) / SUBPIXELS
-        return cls(torch.where(front, divided, position), inverse, depth, front, frame.size)
+        inverse = torch.where(front, 1 / exact[2], 1.0)
+        divided = torch.round(exact * (inverse * SUBPIXELS)) / SUBPIXELS
+        return cls(exact, torch.where(front, divided, exact), inverse, depth, front, frame.size)
 
     def triangles(self, faces: Int64[Tensor, "faces 3"], number: Int64[Tensor, " faces"], first: int) -> _Triangles:
         """Every face in every view, without those that meet no pixel centre.
@@ -132,15 +134,26 @@ class _Screen:
         top, rows = _span(self.position[1].flatten()[corner], whole, self.size)
         _, columns = _span(self.position[0].flatten()[corner], whole, self.size)
         keep = ((rows > 0) & (columns > 0) & ~none).nonzero().squeeze(1)
-        edges, planes = self._equations(corner[:, keep])
+        edges, planes = self._equations(corner[:, keep], whole[keep])
         view, face = first + keep // len(faces), number[keep % len(faces)]
         return _Triangles(edges, planes, top[keep], rows[keep], view, face)
 
-    def _equations(self, corner: Int64[Tensor, "3 n"]) -> tuple[Float[Tensor, "3 3 n"], Float[Tensor, "2 3 n"]]:
+    def _equations(self, corner: Int64[Tensor, "3 n"], whole: Bool[Tensor, " n"]) -> tuple[Float[Tensor, "3 3 n"], Float[Tensor, "2 3 n"]]:
+        """Edges and planes. Of a triangle that reaches behind the eye pixels are not between the corners, where rounding would grow."""
         position, inverse, depth = self.position.flatten(1)[:, corner], self.inverse.flatten()[corner], self.depth.flatten()[corner]
-        edges = torch.linalg.cross(position.roll(-1, 1), position.roll(-2, 1), dim=0)
+        edges = _opposite_edges(position)
         edges = edges * (position[:, 0] * edges[:, 0]).sum(0).sign()
-        return edges, torch.stack([(edges * (inverse * depth)).sum(1), (edges * inverse).sum(1)])
+        planes = torch.stack([(edges * (inverse * depth)).sum(1), (edges * inverse).sum(1)])
+        behind = whole.nonzero().squeeze(1)
+        exact = _opposite_edges(self.exact.flatten(1)[:, corner[:, behind]])
+        planes[:, :, behind] = torch.stack([(exact * depth[:, behind]).sum(1), exact.sum(1)])
+        return edges, planes
+
+
+def _opposite_edges(position: Float[Tensor, "3 3 n"]) -> Float[Tensor, "3 3 n"]:
+    """For (coordinate, corner, n) the line through the other two corners: (coefficient, corner, n)."""
+    edges: Tensor = torch.linalg.cross(position.roll(-1, 1), position.roll(-2, 1), dim=0)
+    return edges
 
 
 def _span(value: Float[Tensor, "3 n"], whole: Bool[Tensor, " n"], size: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
