@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -57,8 +58,8 @@ class OpenDlignProjection(Projection):
         bias: Nearness of the farthest possible point before division by 1 + bias, as in PointCLIP V2; keeps it apart from the background.
         spatial_sigma: The filter's s1, voxels; 2 blurs corners at 10,000 points.
         range_sigma: The filter's s2, nearness; from 0.05 to 0.1 the maps are alike, below that noise stays.
-        count_empty: Whether empty voxels take part in the filter as zeros, which pales the rims of far parts. They stay empty either way, or
-            every silhouette would grow by 2 pixels.
+        count_empty: Whether empty voxels take part in the filter as zeros, which pales the rims of far parts. They stay empty either way,
+            or every silhouette would grow by 2 pixels.
         median: Whether `image` applies the 7x7 median.
         background: Value of the background in the depth image.
         image_size: Side of the depth image, the same as `size`.
@@ -141,10 +142,11 @@ class OpenDlignProjection(Projection):
     def _parts(self, ends: list[int], views: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
         """Cut clouds x views into parts of bounded memory, on CPU small enough for the processor's cache."""
         images = max(1, 2 ** (23 if device.type == "cpu" else 28) // (self.size**2 * self.planes))
-        step = max(1, images // views)
+        largest = max(stop - start for start, stop in pairwise(ends))
+        step = max(1, min(images, 2**22 // largest) // views)
+        width = max(1, min(views, images, 2**22 // largest))
         for start in range(0, len(ends) - 1, step):
             clouds = slice(start, min(start + step, len(ends) - 1))
-            width = max(1, min(views, images, 2**22 // (ends[clouds.stop] - ends[start])))
             yield from ((clouds, slice(view, view + width)) for view in range(0, views, width))
 
 

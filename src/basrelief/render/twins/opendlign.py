@@ -69,4 +69,6 @@ def smooth(grid: Float32[np.ndarray, "size size planes"], projection: OpenDlignP
             weight *= neighbour > 0
         weights += weight
         total += weight * neighbour
-    return np.divide(total, weights, out=np.zeros_like(grid), where=grid > 0)
+    smoothed = np.zeros_like(grid)
+    np.divide(total, weights, out=smoothed, where=grid > 0)
+    return smoothed
