@@ -1,5 +1,28 @@
-"""Shapes made from numbers and public fakes: for tests, the demo, the documentation and the training of `tiny`."""
+"""Shapes made from numbers and public fakes: for tests, the demo, the documentation and the training of `tiny`.
 
-from basrelief.testing.procedural import CATEGORIES, make_shape
+Names are loaded when asked for, so that shapes can be made without torch.
+"""
 
-__all__ = ["CATEGORIES", "make_shape"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from basrelief.testing.fakes import FakeEncoder
+    from basrelief.testing.procedural import CATEGORIES, make_shape
+
+_HOMES = {"CATEGORIES": "procedural", "FakeEncoder": "fakes", "make_shape": "procedural"}
+
+__all__ = ["CATEGORIES", "FakeEncoder", "make_shape"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

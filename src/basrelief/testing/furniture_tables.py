@@ -34,12 +34,8 @@ def _table(r: Generator) -> list[Solid]:
         return plane + _c_frame(r, (width, depth), high, color)
     parts = plane + legs(r, (width * 0.97, depth * 0.97), high - thick, color=color, splay=(-3, 7))
     levels = int(r.choice([0, 1, 2], p=[0.7, 0.25, 0.05])) if kind in ("side", "coffee", "round") else 0
-    shape = (
-        (lambda z: cylinder(width * 0.46, 0.02, (0, 0, z), color=color))
-        if kind == "round"
-        else (lambda z: box((width * 0.93, depth * 0.93, 0.02), (0, 0, z), color=color))
-    )
-    return parts + [shape(high * (0.15 + 0.35 * (i + r.uniform(0, 0.5)))) for i in range(levels)]
+    board = cylinder(width * 0.46, 0.02, color=color) if kind == "round" else box((width * 0.93, depth * 0.93, 0.02), color=color)
+    return parts + [board.moved((0, 0, high * (0.15 + 0.35 * (i + r.uniform(0, 0.5))))) for i in range(levels)]
 
 
 def _pedestal(r: Generator, width: float, high: float, color: Color) -> list[Solid]:

@@ -112,7 +112,12 @@ def ball(radius: Vector, at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.
 
 
 def tube(
-    path: Sequence[Vector] | Array, radius: float | Sequence[float], *, color: Color = (0.7, 0.7, 0.7), sides: int = 8, flat: float = 1.0
+    path: Sequence[Vector | Array] | Array,
+    radius: float | Sequence[float] | Array,
+    *,
+    color: Color = (0.7, 0.7, 0.7),
+    sides: int = 8,
+    flat: float = 1.0,
 ) -> Solid:
     """A round bar along a path, its radius one number or one for each point; `flat` squeezes it in the path's own plane."""
     points = np.asarray(path, dtype=float)

@@ -13,7 +13,7 @@ from basrelief.testing.primitives import Color, Solid, ball, box, curve, cylinde
 BLACK: Color = (0.1, 0.1, 0.11)
 
 
-def _wheels(xs: Sequence[float], half: float, radius: float) -> list[Solid]:
+def _wheels(xs: Sequence[float] | np.ndarray, half: float, radius: float) -> list[Solid]:
     disc = cylinder(radius, 0.2, color=BLACK).turned("x", 90).moved((0, 0.1, radius))
     return [disc.moved((float(x), s * half, 0)) for x in xs for s in (-1, 1)]
 

@@ -69,18 +69,18 @@ def _turn(yaw: Tensor, tilt: float, draw: _Draw) -> Tensor:
     """Rotations (B, 3, 3): yaw about +Z, then a small tilt about a random horizontal axis."""
     angle = draw.normal() * math.radians(tilt)
     axis = draw.uniform(0, 2 * math.pi)
-    about_axis = _about_z(axis) @ _about_x(angle) @ _about_z(-axis)
-    return about_axis @ _about_z(yaw)
+    turn: Tensor = _about_z(axis) @ _about_x(angle) @ _about_z(yaw - axis)
+    return turn
 
 
 def _about_z(angle: Tensor) -> Tensor:
     c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
-    return torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).view(-1, 3, 3)
 
 
 def _about_x(angle: Tensor) -> Tensor:
     c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
-    return torch.stack([i, o, o, o, c, -s, o, s, c], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([i, o, o, o, c, -s, o, s, c], dim=-1).view(-1, 3, 3)
 
 
 def _cut(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.geometry import normalise_unit_sphere, sample_surface
+from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
+from basrelief.io import load
 from basrelief.testing import make_shape
-from basrelief.types import Mesh
+from basrelief.types import Mesh, Shape
 
 GENERATED = "generated"
 """Group of the shapes that `basrelief.testing.make_shape` made."""
@@ -46,9 +47,10 @@ class ShapeSet:
         return ShapeSet(self.points[chosen], self.label[chosen], self.names, tuple(self.group[i] for i in chosen.tolist()))
 
 
-def surface_points(mesh: Mesh, count: int, *, seed: int = 0) -> Float[np.ndarray, "points 3"]:
-    """Points drawn evenly over a mesh's area, centred on the bounding box and scaled to the unit sphere, float16."""
-    return normalise_unit_sphere(sample_surface(mesh, count, seed=seed).points, centre="bbox").astype(np.float16)
+def surface_points(shape: Shape, count: int, *, seed: int = 0) -> Float[np.ndarray, "points 3"]:
+    """Points drawn evenly over a mesh's area or from a cloud, centred on the bounding box and scaled to the unit sphere, float16."""
+    cloud = sample_surface(shape, count, seed=seed) if isinstance(shape, Mesh) else subsample(shape, count, seed=seed)
+    return normalise_unit_sphere(cloud.points, centre="bbox").astype(np.float16)
 
 
 def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
@@ -71,7 +73,7 @@ def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
         rows = list(csv.DictReader(lines))
     names = tuple(sorted({row["class"] for row in rows}))
     files = [folder / row["class"].replace(" ", "_") / f"{row['id']}.ply" for row in rows]
-    points = np.stack([surface_points(_read_ply(file), count, seed=seed + i) for i, file in enumerate(files)])
+    points = np.stack([surface_points(load(file, up="z"), count, seed=seed + i) for i, file in enumerate(files)])
     label = torch.tensor([names.index(row["class"]) for row in rows])
     return ShapeSet(torch.from_numpy(points), label, names, tuple(f"{row['source_pack']} / {row['creator']}" for row in rows))
 
@@ -118,10 +120,3 @@ def class_weights(shapes: ShapeSet, *, power: float, found: float = 1.0) -> Floa
     mass = torch.zeros(len(shapes.names)).index_add(0, shapes.label, each)
     weight = each / mass[shapes.label] * number[shapes.label] ** power
     return weight / weight.sum()
-
-
-def _read_ply(path: Path) -> Mesh:
-    import trimesh
-
-    mesh = trimesh.load(path, process=False)
-    return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces))

@@ -119,7 +119,7 @@ def fit_text(
         logits = 60 * output @ target.T
         loss = F.cross_entropy(logits, label) + 20 * (1 - cosine)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()

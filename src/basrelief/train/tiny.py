@@ -140,7 +140,7 @@ class VisionTrainer:
         pooled = F.normalize(first, dim=-1) + F.normalize(second, dim=-1)
         mean = alignment_loss(pooled, self.texts, label, logit_scale=scale, smoothing=self.settings.smoothing)
         agree = invariance_loss(first, second, label)
-        (align + 0.5 * mean + self.settings.invariance * agree).backward()  # type: ignore[no-untyped-call]
+        (align + 0.5 * mean + self.settings.invariance * agree).backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -159,7 +159,7 @@ class VisionTrainer:
         points = torch.cat([drawn[:, part] for part in chosen]).float().to(device)
         points = augment(points, self.settings.augmentation, generator=self.generator)
         elevation = random_elevations(len(points), generator=self.generator, device=torch.device(device))
-        return draw_views(points, elevation, PROJECTION).unflatten(0, (2, -1)), self.shapes.label[rows].to(device)
+        return draw_views(points, elevation, PROJECTION).view(2, -1, PROJECTION.size, PROJECTION.size), self.shapes.label[rows].to(device)
 
     def state(self) -> dict[str, object]:
         """What a resumed run needs."""
@@ -224,10 +224,10 @@ def accuracy(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 2048) -> d
 
     texts = class_embeddings(encoder, shapes.names)
     hits = torch.zeros(2)
-    for part in torch.arange(len(shapes)).split(16):
+    for part in torch.split(torch.arange(len(shapes)), 16):
         images = render_batch(list(shapes.points[part, :points].float().numpy()), PROJECTION, device=encoder.device)
         with torch.no_grad():
-            views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).unflatten(0, images.shape[:2])
+            views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).view(*images.shape[:2], -1)
         score = views.mean(dim=1) @ texts.T
         rank = (score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1)
         hits += torch.stack([(rank < 1).sum(), (rank < 5).sum()]).cpu()

@@ -63,10 +63,11 @@ def _start_attention(attention: nn.Module, generator: Generator) -> None:
     """Set the four matrices of one block from singular values of identity plus noise, the query-key part head by head."""
     query, key, value, out = (attention.get_submodule(f"{name}_proj").get_parameter("weight") for name in ("q", "k", "v", "out"))
     width = len(query)
-    for rows in torch.arange(width).split(width // VISION.heads):
+    head = width // VISION.heads
+    for start in range(0, width, head):
         u, s, v = torch.linalg.svd(0.7 * _noise(width, generator) + 0.7 * torch.eye(width))
-        root = s[: len(rows), None].sqrt()
-        query[rows], key[rows] = u.T[: len(rows)] * root, v[: len(rows)] * root
+        root = s[:head, None].sqrt()
+        query[start : start + head], key[start : start + head] = u.T[:head] * root, v[:head] * root
     u, s, v = torch.linalg.svd(0.4 * _noise(width, generator) - 0.4 * torch.eye(width))
     value.copy_(v * s.sqrt()[:, None])
     out.copy_(u * s.sqrt())

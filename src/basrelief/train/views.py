@@ -16,15 +16,17 @@ def random_elevations(count: int, *, generator: Generator, device: torch.device)
     """Draw elevations from `ELEVATIONS`, degrees."""
     low, high, share = torch.tensor(ELEVATIONS, device=device).T
     band = torch.multinomial(share, count, replacement=True, generator=generator)
-    return low[band] + (high - low)[band] * torch.rand(count, generator=generator, device=device)
+    drawn: Tensor = low[band] + (high - low)[band] * torch.rand(count, generator=generator, device=device)
+    return drawn
 
 
 def camera_points(points: Float[Tensor, "batch points 3"], elevation: Float[Tensor, " batch"]) -> Float[Tensor, "batch points 3"]:
     """Turn each cloud into the frame (OpenCV) of an eye at azimuth 0 and the given elevation, degrees, one unit from the centre."""
     c, s = torch.deg2rad(elevation).cos(), torch.deg2rad(elevation).sin()
     zero, one = torch.zeros_like(c), torch.ones_like(c)
-    rotation = torch.stack([zero, one, zero, s, zero, -c, -c, zero, -s], dim=-1).unflatten(-1, (3, 3))
-    return points @ rotation.transpose(1, 2) + torch.tensor([0.0, 0.0, 1.0], device=points.device)
+    rotation = torch.stack([zero, one, zero, s, zero, -c, -c, zero, -s], dim=-1).view(-1, 3, 3)
+    seen: Tensor = points @ rotation.transpose(1, 2) + torch.tensor([0.0, 0.0, 1.0], device=points.device)
+    return seen
 
 
 def draw_views(
