@@ -1,4 +1,4 @@
-"""What holds for every test: types are checked, nothing leaves this machine, one thread each."""
+"""What holds for every test: types are checked, nothing leaves this machine, one thread each, the same examples each time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
@@ -15,6 +16,9 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 install_import_hook("basrelief", "typechecks.check_types")
+
+settings.register_profile("house", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _watching: list[str] | None = None

@@ -36,6 +36,10 @@ def test_single_templates_equal_the_published_ones() -> None:
     assert templates("clip2point") == (parity_json("prompts_clip2point.json")["template"],)
 
 
+def test_the_embedded_model_reads_the_name_alone() -> None:
+    assert templates("name") == ("a {}",)
+
+
 def test_labels_are_filled_as_pointclip_fills_them() -> None:
     recorded = parity_json("prompts_pointclip.json")
     (template,) = templates("pointclip")
