@@ -35,18 +35,22 @@ def classify(
     Exit code 1 when a file failed; the others are done all the same.
     """
     from basrelief.datasets import read_labels
-    from basrelief.models import classify_files, load_model
+    from basrelief.models import classify_files, evidence_picture, load_model
 
+    if picture:
+        opt.picture_file("picture", picture)
     names = read_labels(labels)
     paths = opt.expand_files(files)
     loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
     answers = classify_files(loaded, paths, labels=names, up=up, seed=seed)
+    widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
     failed = 0
-    for answer in _progress(answers, len(paths), quiet=as_json):
+    for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
         failed += answer.error is not None
-        typer.echo(json.dumps(_record(answer, loaded, top)) if as_json else _line(answer, top), err=bool(answer.error) and not as_json)
+        text = json.dumps(_record(answer, loaded, top)) if as_json else _row(answer, top, widths)
+        typer.echo(text, err=bool(answer.error) and not as_json)
         if picture and answer.prediction:
-            _draw(answer, loaded, _picture_path(picture, answer.path, many=len(paths) > 1), top)
+            evidence_picture(answer, loaded, top=top).save(_numbered(picture, number, answer.path) if len(paths) > 1 else picture)
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
@@ -63,13 +67,14 @@ def _progress(answers: Iterable[FileAnswer], total: int, *, quiet: bool) -> Iter
         yield from track(answers, total=total, description="classify", console=console, transient=True)
 
 
-def _line(answer: FileAnswer, top: int) -> str:
+def _row(answer: FileAnswer, top: int, widths: tuple[int, int]) -> str:
+    """One row of the table: the file, then label and score, best first, in columns."""
     if answer.prediction is None:
         return f"{answer.path}: error: {answer.error}"
     p = answer.prediction
     values = p.scores if p.probabilities is None else p.probabilities
-    ranked = "  ".join(f"{label} {value:.3f}" for label, value in zip(p.labels[:top], values, strict=False))
-    return f"{answer.path}: {ranked}"
+    cells = [f"{label:<{widths[1]}} {value:6.3f}" for label, value in zip(p.labels[:top], values, strict=False)]
+    return "   ".join([f"{answer.path!s:<{widths[0]}}", *cells])
 
 
 def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
@@ -94,12 +99,6 @@ def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
     }
 
 
-def _picture_path(picture: Path, file: Path, *, many: bool) -> Path:
-    return picture.with_name(f"{picture.stem}-{file.stem}{picture.suffix or '.png'}") if many else picture
-
-
-def _draw(answer: FileAnswer, model: Model, path: Path, top: int) -> None:
-    from basrelief.models import evidence_picture
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    evidence_picture(answer, model, top=top).save(path)
+def _numbered(picture: Path, number: int, file: Path) -> Path:
+    """`out.png` for several files: `out-0-chair.png`, `out-1-table.png`, so that files of one name do not meet."""
+    return picture.with_name(f"{picture.stem}-{number}-{file.stem}{picture.suffix}")

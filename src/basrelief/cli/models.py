@@ -24,9 +24,8 @@ def models(as_json: opt.Json = False) -> None:
 
     table = Table("model", "what it is", "on disk", "size", "licence of the weights", "ModelNet40 top-1, paper")
     for status in found:
-        table.add_row(
-            status.name, status.title, "yes" if status.ready else "no", status.size_text, status.licence, status.paper_text("modelnet40")
-        )
+        paper = next((f"{n.value:.1f}" for n in status.numbers if n.dataset == "modelnet40"), "")
+        table.add_row(status.name, status.title, "yes" if status.ready else "no", f"{status.megabytes:,.0f} MB", status.licence, paper)
     console = Console()
     console.print(table)
     for status in found:

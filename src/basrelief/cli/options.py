@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from basrelief.errors import ConfigError
+
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Shape files or folders; `-` reads file names from stdin, one per line.")
 ]
@@ -21,6 +23,26 @@ Seed = Annotated[int, typer.Option(help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
+
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def picture_file(argument: str, path: Path) -> Path:
+    """Check that a picture can be written under a name, and make its folder.
+
+    Raises:
+        ConfigError: If the suffix is no picture's or the folder cannot be made.
+    """
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ConfigError(f"{argument} must end in {', '.join(PICTURE_SUFFIXES)}, but got {str(path)!r}. Name a picture file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{argument} must lie in a folder that can be made, but got {error.strerror} for {str(path.parent)!r}."
+        ) from error
+    return path
 
 
 def expand_files(names: Sequence[str]) -> list[Path]:

@@ -22,9 +22,9 @@ def render(
     import basrelief as br
     from basrelief.render import depth_sheet
 
+    opt.picture_file("output", output)
     shape = br.load(file, up=up)
     views = br.render_depth(shape, projection, points=points, seed=seed)
-    output.parent.mkdir(parents=True, exist_ok=True)
     depth_sheet(views, title=f"{file.name}: {projection}").save(output)
     origin = shape.origin
     up_axis = f", up axis {origin.up} ({origin.up_reason})" if origin else ""
