@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from basrelief.encoders.clip import ClipEncoder
     from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
-    from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
+    from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.tokenizer import Tokenizer
     from basrelief.encoders.weights import cached_weights
     from basrelief.encoders.zoo import EncoderSpec, encoder_spec, list_encoders

@@ -166,7 +166,9 @@ class ClipEncoder:
         Raises:
             ConfigError: If the images are not square and finite, or there is no tuned block.
         """
-        pairs = [self.towers.both_features(self.prepare(chunk)) for chunk in torch.split(images, self.batch_size)]
+        none = torch.zeros(0, self.embedding_dim, device=self.device)
+        chunks = torch.split(images, self.batch_size) if len(images) else ()
+        pairs = [(none, none), *(self.towers.both_features(self.prepare(chunk)) for chunk in chunks)]
         return torch.cat([frozen.float() for frozen, _ in pairs]), torch.cat([tuned.float() for _, tuned in pairs])
 
     @torch.no_grad()

@@ -119,11 +119,11 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
 
 def _rename_one(name: str, tensor: Tensor, *, resnet: bool) -> dict[str, Tensor]:
     if name in _TEXT:
-        return {_TEXT[name]: tensor.T.contiguous() if name == "text_projection" else tensor}
+        return {_TEXT[name]: _turned(tensor) if name == "text_projection" else tensor}
     if resnet and name.startswith("visual."):
         return {name.replace("visual.", "vision_model.", 1): tensor}
     if name in _VISION:
-        return {_VISION[name]: tensor.T.contiguous() if name == "visual.proj" else tensor}
+        return {_VISION[name]: _turned(tensor) if name == "visual.proj" else tensor}
     if name.startswith(_TUNED):
         return _rename_block("tuned_block.", name.removeprefix(_TUNED), tensor) or {f"?{name}": tensor}
     block = _RESBLOCK.fullmatch(name)
@@ -137,8 +137,13 @@ def _rename_block(prefix: str, rest: str, tensor: Tensor) -> dict[str, Tensor]:
     part, _, kind = rest.rpartition(".")
     if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):
         kind = rest.rpartition("_")[2]
-        return {f"{prefix}self_attn.{p}_proj.{kind}": t for p, t in zip("qkv", tensor.chunk(3), strict=False)}
+        parts = tensor.chunk(3) if tensor.ndim else (tensor,) * 3
+        return {f"{prefix}self_attn.{p}_proj.{kind}": t for p, t in zip("qkv", parts, strict=False)}
     return {f"{prefix}{_BLOCK[part]}.{kind}": tensor} if part in _BLOCK else {}
+
+
+def _turned(tensor: Tensor) -> Tensor:
+    return tensor.T.contiguous() if tensor.ndim == 2 else tensor
 
 
 def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_only: bool) -> dict[str, Tensor]:

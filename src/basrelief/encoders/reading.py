@@ -64,25 +64,24 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_pickle(path: Path) -> object:
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
+    try:
+        zipped = zipfile.is_zipfile(path)
+        script = zipped and _is_torchscript(path)
+        content: object = None if script else torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except Exception as error:  # a hostile file may raise anything
+        cause = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise WeightsError(f"weights must be a file of tensors alone, but got {path.name}: {cause} Take a safetensors file.") from error
+    if script:
         raise WeightsError(
             f"weights must hold tensors by name, but got the TorchScript archive {path.name}. Take open_clip_model.safetensors of the "
             "encoder's hub repository, or save torch.jit.load(file).state_dict() with safetensors."
         )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a hostile pickle may raise anything
-        cause = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise WeightsError(f"weights must be a file of tensors alone, but got {path.name}: {cause} Take a safetensors file.") from error
+    return content
 
 
 def _is_torchscript(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _only_tensors(path: Path, content: object) -> dict[str, Tensor]:

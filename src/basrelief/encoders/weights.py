@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from basrelief.encoders.folder import WEIGHTS_FILE
@@ -11,10 +10,9 @@ from basrelief.encoders.tokenizer import TOKENIZER_FILES, Tokenizer, tokenizer_f
 from basrelief.encoders.zoo import EncoderSpec
 from basrelief.errors import WeightsNotFoundError
 
-_LOG = logging.getLogger(__name__)
 _OTHER_FILES = ("model.safetensors", "pytorch_model.bin", WEIGHTS_FILE)
-# Every encoder of the zoo reads the same vocabulary.
-_TOKENIZER_REPOSITORIES = ("openai/clip-vit-base-patch32", "timm/vit_base_patch32_clip_224.openai")
+_TOKENIZER = ("tokenizer.json",)
+_SAME_VOCABULARY = ("openai/clip-vit-base-patch32", "timm/vit_base_patch32_clip_224.openai")
 
 
 def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
@@ -30,15 +28,13 @@ def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
     """
     if weights is not None:
         return _local(spec, Path(weights))
-    found = _from_hub(spec.repository, spec.files)
-    if found is None:
-        raise WeightsNotFoundError(_missing(spec, "none on this machine and none from the hub"))
-    return found
+    message = _missing(spec, "none on this machine and none from the hub")
+    return cached_weights(spec) or _fetch(spec.repository, spec.files, message)
 
 
 def cached_weights(spec: EncoderSpec) -> Path | None:
     """The hub's local copy of an encoder's weights, or None; never touches the network."""
-    return _from_cache(spec.repository, spec.files)
+    return _cached(spec.repository, spec.files)
 
 
 def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
@@ -55,14 +51,12 @@ def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
     beside = tokenizer_file(weights.parent)
     if beside is not None:
         return Tokenizer.from_file(beside)
-    for repository in (spec.repository, *_TOKENIZER_REPOSITORIES):
-        found = _from_hub(repository, ("tokenizer.json",))
-        if found is not None:
-            return Tokenizer.from_file(found)
-    raise WeightsNotFoundError(
+    found = next(filter(None, (_cached(repository, _TOKENIZER) for repository in (spec.repository, *_SAME_VOCABULARY))), None)
+    message = (
         f"tokenizer must be there for {spec.name}, but got none beside {weights.name} and none from the hub. Fetch tokenizer.json from "
         f"https://huggingface.co/{spec.repository} and put it beside the weights; {' or '.join(TOKENIZER_FILES[1:])} will do as well."
     )
+    return Tokenizer.from_file(found or _fetch(spec.repository, _TOKENIZER, message))
 
 
 def _local(spec: EncoderSpec, path: Path) -> Path:
@@ -74,32 +68,28 @@ def _local(spec: EncoderSpec, path: Path) -> Path:
     return found
 
 
-def _from_hub(repository: str, names: Iterable[str]) -> Path | None:
-    """A file of a hub repository: the local copy of any of the names first, then a download of the first that exists."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    names = tuple(names)
-    cached = _from_cache(repository, names)
-    if cached is not None:
-        return cached
-    for name in names:
-        try:
-            _LOG.info("fetching %s from %s", name, repository)
-            return Path(hf_hub_download(repository, name))
-        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-            _LOG.info("the hub does not answer for %s: %s", repository, error)
-            return None
-        except EntryNotFoundError:
-            _LOG.info("%s has no %s", repository, name)
-    return None
-
-
-def _from_cache(repository: str, names: Iterable[str]) -> Path | None:
+def _cached(repository: str, names: Sequence[str]) -> Path | None:
+    """The first of these files that huggingface_hub keeps on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     found = (try_to_load_from_cache(repository, name) for name in names)
     return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def _fetch(repository: str, names: Sequence[str], message: str) -> Path:
+    """Download the first of these files that the repository has."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    cause: Exception | None = None
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except Exception as error:  # the hub's client raises the errors of whichever HTTP library it has
+            cause = error
+            if isinstance(error, LocalEntryNotFoundError) or not isinstance(error, EntryNotFoundError):
+                break  # the hub does not answer: asking for the next name would only take longer
+    raise WeightsNotFoundError(message) from cause
 
 
 def _missing(spec: EncoderSpec, fact: str) -> str:

@@ -54,7 +54,7 @@ class EncoderSpec:
 
 def list_encoders() -> tuple[str, ...]:
     """Names of the known weights, sorted."""
-    return tuple(sorted(_specs()))
+    return tuple(_specs())
 
 
 def encoder_spec(name: str) -> EncoderSpec:
@@ -75,7 +75,8 @@ def encoder_spec(name: str) -> EncoderSpec:
 
 @lru_cache(maxsize=1)
 def _specs() -> dict[str, EncoderSpec]:
-    return {spec.name: spec for spec in map(_spec, _json_files(files("basrelief.encoders") / "zoo"))}
+    found = map(_spec, _json_files(files("basrelief.encoders") / "zoo"))
+    return {spec.name: spec for spec in sorted(found, key=lambda spec: spec.name)}
 
 
 def _json_files(folder: Traversable) -> Iterator[Traversable]:

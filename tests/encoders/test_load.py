@@ -1,0 +1,247 @@
+"""From a name to an encoder, with weights in every place they may lie; no network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from basrelief.encoders import (
+    ClipConfig,
+    ClipEncoder,
+    EncoderSpec,
+    TextCache,
+    choose_device,
+    encoder_spec,
+    load_encoder,
+    random_encoder,
+    save_encoder,
+    zoo,
+)
+from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
+from basrelief.encoders.weights import cached_weights, find_tokenizer, find_weights
+from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
+
+Layout = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+REPOSITORY = "someone/small-clip"
+
+
+@pytest.fixture
+def spec(config: ClipConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EncoderSpec:
+    """A small record beside the known ones, and an empty hub folder."""
+    own = replace(encoder_spec("ViT-B-32/openai"), name="small/own", repository=REPOSITORY, config=config)
+    known = {name: encoder_spec(name) for name in zoo.list_encoders()}
+    monkeypatch.setattr(zoo, "_specs", lambda: {**known, own.name: own})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path / "cache"))
+    return own
+
+
+@pytest.fixture
+def folder(encoder: ClipEncoder, openai_layout: Layout, tmp_path: Path) -> Path:
+    """Weights as open_clip publishes them, with their tokenizer."""
+    place = tmp_path / "weights"
+    place.mkdir()
+    state = {n: t.contiguous() for n, t in openai_layout(encoder.towers.state_dict()).items()}
+    save_file(state, str(place / "open_clip_model.safetensors"))
+    encoder.tokenizer.save(place)
+    return place
+
+
+def in_hub(hub: Path, repository: str, files: list[Path]) -> None:
+    """Lay files as huggingface_hub does after a download."""
+    base = hub / f"models--{repository.replace('/', '--')}"
+    snapshot = base / "snapshots" / "abc123"
+    snapshot.mkdir(parents=True)
+    (base / "refs").mkdir()
+    (base / "refs" / "main").write_text("abc123")
+    for file in files:
+        shutil.copy(file, snapshot / file.name)
+
+
+def same_features(found: ClipEncoder, encoder: ClipEncoder, images: Tensor) -> bool:
+    pairs = ((e.encode_images(images), e.encode_text(["a chair"])) for e in (found, encoder))
+    return all(torch.allclose(a, b, atol=1e-6, rtol=0) for a, b in zip(*pairs, strict=True))
+
+
+def test_from_a_folder(spec: EncoderSpec, folder: Path, encoder: ClipEncoder, images: Tensor) -> None:
+    found = load_encoder("small/own", weights=folder, device="cpu", dtype="float32", cache=None)
+    assert same_features(found, encoder, images)
+    assert (found.name, found.mean, found.std, found.cache) == ("small/own", CLIP_MEAN, CLIP_STD, None)
+    assert found.dtype_reason == "requested"
+
+
+def test_from_a_file(spec: EncoderSpec, folder: Path, encoder: ClipEncoder, images: Tensor) -> None:
+    file = folder / "open_clip_model.safetensors"
+    assert same_features(load_encoder("small/own", weights=str(file), dtype="float32", cache=None), encoder, images)
+
+
+def test_a_pickle_is_taken_where_there_is_nothing_better(spec: EncoderSpec, folder: Path, encoder: ClipEncoder, openai_layout: Layout, images: Tensor) -> None:  # fmt: skip
+    (folder / "open_clip_model.safetensors").unlink()
+    torch.save({"state_dict": openai_layout(encoder.towers.state_dict())}, folder / "open_clip_pytorch_model.bin")
+    assert same_features(load_encoder("small/own", weights=folder, dtype="float32", cache=None), encoder, images)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_hugging_face_folders(spec: EncoderSpec, tmp_path: Path, encoder: ClipEncoder, images: Tensor, name: str) -> None:
+    state = encoder.towers.state_dict()
+    save_file(state, str(tmp_path / name)) if name.endswith("safetensors") else torch.save(state, tmp_path / name)
+    encoder.tokenizer.save(tmp_path)
+    assert same_features(load_encoder("small/own", weights=tmp_path, dtype="float32", cache=None), encoder, images)
+
+
+def test_opendligns_checkpoint_brings_its_tuned_block(
+    spec: EncoderSpec, tuned_encoder: ClipEncoder, opendlign_layout: Layout, tmp_path: Path, images: Tensor
+) -> None:
+    state = {f"module.{n}": t for n, t in opendlign_layout(tuned_encoder.towers.state_dict()).items()}
+    torch.save({"epoch": 9, "model_state_dict": state, "optimizer_d_visual_state_dict": {}}, tmp_path / "best.pt")
+    tuned_encoder.tokenizer.save(tmp_path)
+    found = load_encoder("small/own", weights=tmp_path / "best.pt", dtype="float32", cache=None)
+    assert found.has_tuned_block
+    torch.testing.assert_close(found.encode_both(images)[1], tuned_encoder.encode_both(images)[1], atol=1e-6, rtol=0)
+
+
+def test_our_own_folder_is_read_by_name_too(spec: EncoderSpec, tuned_encoder: ClipEncoder, tmp_path: Path, images: Tensor) -> None:
+    save_encoder(tuned_encoder, tmp_path, dtype=torch.float32)
+    found = load_encoder("small/own", weights=tmp_path, dtype="float32", cache=None)
+    torch.testing.assert_close(found.encode_both(images)[1], tuned_encoder.encode_both(images)[1], atol=1e-6, rtol=0)
+
+
+def test_from_the_hubs_local_copy(spec: EncoderSpec, folder: Path, tmp_path: Path, encoder: ClipEncoder, images: Tensor) -> None:
+    in_hub(tmp_path / "hub", REPOSITORY, [folder / "open_clip_model.safetensors", folder / "tokenizer.json"])
+    assert same_features(load_encoder("small/own", dtype="float32", cache=None), encoder, images)
+    found = cached_weights(spec)
+    assert found is not None
+    assert found.name == "open_clip_model.safetensors"
+    assert cached_weights(replace(spec, repository="someone/else")) is None
+
+
+def test_a_second_best_file_in_the_hubs_copy_will_do(spec: EncoderSpec, folder: Path, tmp_path: Path, encoder: ClipEncoder) -> None:
+    torch.save(encoder.towers.state_dict(), folder / "open_clip_pytorch_model.bin")
+    in_hub(tmp_path / "hub", REPOSITORY, [folder / "open_clip_pytorch_model.bin"])
+    assert find_weights(spec).name == "open_clip_pytorch_model.bin"
+
+
+@pytest.mark.parametrize("repository", [REPOSITORY, "openai/clip-vit-base-patch32", "timm/vit_base_patch32_clip_224.openai"])
+def test_a_tokenizer_that_is_not_beside_comes_from_the_hubs_copy(spec: EncoderSpec, folder: Path, tmp_path: Path, repository: str) -> None:
+    in_hub(tmp_path / "hub", repository, [folder / "tokenizer.json"])
+    (folder / "tokenizer.json").unlink()
+    assert find_tokenizer(spec, folder / "open_clip_model.safetensors").vocab_size == 514
+
+
+class Hub:
+    """Answers as the hub does for a repository that holds some files."""
+
+    def __init__(self, folder: Path, holds: tuple[str, ...], missing: Exception) -> None:
+        self.folder, self.holds, self.missing = folder, holds, missing
+        self.asked: list[str] = []
+
+    def __call__(self, repository: str, name: str) -> str:
+        self.asked.append(f"{repository}/{name}")
+        if name not in self.holds:
+            raise self.missing
+        return str(self.folder / name)
+
+
+def no_entry() -> Exception:
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    error: Exception = RemoteEntryNotFoundError.__new__(RemoteEntryNotFoundError)
+    return error
+
+
+def test_a_download_takes_the_best_file_there_is(spec: EncoderSpec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(folder, ("open_clip_pytorch_model.bin", "tokenizer.json"), no_entry())
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", hub)
+    assert find_weights(spec) == folder / "open_clip_pytorch_model.bin"
+    assert find_tokenizer(spec, folder / "elsewhere" / "w.bin").vocab_size == 514
+    assert hub.asked == [f"{REPOSITORY}/{name}" for name in (*spec.files, "tokenizer.json")]
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(spec: EncoderSpec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for trouble in (TimeoutError("slow"), RuntimeError("odd"), ValueError("bad name")):
+        hub = Hub(folder, (), trouble)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", hub)
+        with pytest.raises(WeightsNotFoundError, match="none from the hub") as caught:
+            find_weights(spec)
+        assert caught.value.__cause__ is trouble
+        assert len(hub.asked) == 1
+
+
+def test_absent_weights_say_what_to_fetch_and_where_to_put_it(spec: EncoderSpec, tmp_path: Path) -> None:
+    tail = (
+        r"Fetch open_clip_model\.safetensors or open_clip_pytorch_model\.bin and tokenizer\.json from https://huggingface\.co/someone/small-clip "
+        r"\(licence: MIT\), put both in one folder and give it: --weights FOLDER\."
+    )
+    with pytest.raises(
+        WeightsNotFoundError, match=rf"weights must be there for small/own, but got none on this machine and none from the hub\. {tail}"
+    ):
+        load_encoder("small/own")
+    with pytest.raises(WeightsNotFoundError, match=rf"but got none in .*\. {tail}"):
+        load_encoder("small/own", weights=tmp_path)
+    with pytest.raises(WeightsNotFoundError, match=rf"but got no file or folder .*nowhere\. {tail}"):
+        load_encoder("small/own", weights=tmp_path / "nowhere")
+
+
+def test_the_licence_is_in_the_message() -> None:
+    with pytest.raises(WeightsNotFoundError, match=r"apple/DFN5B-CLIP-ViT-H-14 \(licence: apple-amlr .*research use only\)"):
+        find_weights(encoder_spec("ViT-H-14/dfn5b"), "nowhere")
+
+
+def test_an_absent_tokenizer_says_what_to_fetch(spec: EncoderSpec, folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    message = (
+        r"tokenizer must be there for small/own, but got none beside open_clip_model\.safetensors and none from the hub\. "
+        r"Fetch tokenizer\.json from https://huggingface\.co/someone/small-clip and put it beside the weights; merges\.txt or bpe_simple_vocab"
+    )
+    with pytest.raises(WeightsNotFoundError, match=message):
+        load_encoder("small/own", weights=folder)
+
+
+def test_weights_of_another_architecture_are_refused(spec: EncoderSpec, resnet_encoder: ClipEncoder, tmp_path: Path) -> None:
+    save_encoder(resnet_encoder, tmp_path)
+    with pytest.raises(WeightsError, match="weights must fit the architecture name by name"):
+        load_encoder("small/own", weights=tmp_path)
+
+
+def test_the_activation_can_be_changed(spec: EncoderSpec, folder: Path, encoder: ClipEncoder, images: Tensor) -> None:
+    found = load_encoder("small/own", weights=folder, activation="quick_gelu", dtype="float32", cache=None)
+    assert found.config.activation == "quick_gelu"
+    assert float((found.encode_images(images) - encoder.encode_images(images)).abs().max()) > 1e-3
+
+
+def test_the_cache_is_the_users_unless_told_otherwise(spec: EncoderSpec, folder: Path, tmp_path: Path) -> None:
+    found = load_encoder("small/own", weights=folder, dtype="float32")
+    assert isinstance(found.cache, TextCache)
+    assert found.cache.path == tmp_path / "cache" / "text.sqlite"
+    own = TextCache(tmp_path / "own.sqlite")
+    assert load_encoder("small/own", weights=folder, dtype="float32", cache=own).cache is own
+
+
+def test_wrong_choices_say_why(spec: EncoderSpec, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"encoder must be one of .*, but got 'small/onw'\. Did you mean 'small/own'\?"):
+        load_encoder("small/onw")
+    with pytest.raises(ConfigError, match="dtype must be one of"):
+        load_encoder("small/own", weights=folder, dtype="int8")
+    with pytest.raises(ConfigError, match=r"device must be auto, cpu or a CUDA device of this machine, but got 'gpu'\. Use --device cpu\."):
+        load_encoder("small/own", weights=folder, device="gpu")
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ConfigError, match="device must be auto, cpu or a CUDA device"):
+        choose_device("cuda:99")
+
+
+def test_random_weights_never_stand_in(spec: EncoderSpec) -> None:
+    with pytest.raises(WeightsNotFoundError):
+        load_encoder("small/own")
+    assert random_encoder(spec.config).name == "random"

@@ -1,0 +1,163 @@
+"""Weights files: told apart by content, never executed, never a surprise."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.errors import WeightsError
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(1, dtype=torch.int64)}
+
+
+def equal(found: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == STATE.keys() and all(torch.equal(found[n], STATE[n]) for n in STATE)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.bin", "w"])
+def test_safetensors_by_content(tmp_path: Path, name: str) -> None:
+    save_file(STATE, str(tmp_path / name))
+    assert equal(read_state_dict(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.bin", "w"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickles_of_tensors(tmp_path: Path, name: str, zipped: bool) -> None:
+    torch.save(STATE, tmp_path / name, _use_new_zipfile_serialization=zipped)
+    assert equal(read_state_dict(str(tmp_path / name)))
+
+
+@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict", "model"])
+def test_wrappers_and_module_prefixes_come_off(tmp_path: Path, wrapper: str) -> None:
+    inner = {f"module.{n}": t for n, t in STATE.items()}
+    torch.save({"epoch": 3, wrapper: inner, "optimizer": {"lr": 0.1}}, tmp_path / "w.pt")
+    assert equal(read_state_dict(tmp_path / "w.pt"))
+
+
+def test_every_module_of_a_name_comes_off(tmp_path: Path) -> None:
+    torch.save({"module.point_model.module.proj": torch.zeros(1)}, tmp_path / "w.pt")
+    assert list(read_state_dict(tmp_path / "w.pt")) == ["point_model.proj"]
+
+
+def test_a_torchscript_archive_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    pt = tmp_path / "ViT-B-32.pt"
+    with pytest.warns(DeprecationWarning):
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(pt))
+    message = r"weights must hold tensors by name, but got the TorchScript archive ViT-B-32\.pt\. Take open_clip_model\.safetensors .* or save torch\.jit\.load"
+    with pytest.raises(WeightsError, match=message):
+        read_state_dict(pt)
+
+
+class Hostile:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("by_torch", [True, False])
+def test_a_hostile_pickle_runs_nothing(tmp_path: Path, by_torch: bool) -> None:
+    content, path = {"a": Hostile(tmp_path / "owned")}, tmp_path / "w.pt"
+    if by_torch:
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    with pytest.raises(WeightsError, match=r"weights must be a file of tensors alone, but got w\.pt: .* Take a safetensors file\."):
+        read_state_dict(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"a": 1}, {"a": torch.zeros(1), "b": "x"}, {}, {1: torch.zeros(1)}, torch.zeros(3), {"model": {}}]
+)
+def test_anything_but_tensors_by_name_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(
+        WeightsError, match=r"weights must hold tensors by name, but got w\.pt, a \w+ with .*\. Save the state dict alone\."
+    ):
+        read_state_dict(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x02garbage", b"just text, quite long", b"\x00" * 7 + b"\x00{}"])
+def test_broken_files_say_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"weights must be"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pickle"])
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.98])
+def test_truncated_files_say_so(tmp_path: Path, kind: str, keep: float) -> None:
+    path = tmp_path / "w"
+    state = {f"t{i}": torch.full((50,), float(i)) for i in range(10)}
+    if kind == "safetensors":
+        save_file(state, str(path))
+    else:
+        torch.save(state, path)
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(len(raw) * keep)])
+    with pytest.raises(WeightsError, match=r"weights must be a (whole safetensors file|file of tensors alone), but got w: "):
+        read_state_dict(path)
+
+
+def test_a_safetensors_head_that_lies_is_refused(tmp_path: Path) -> None:
+    head = json.dumps({"a": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "w").write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
+    with pytest.raises(WeightsError, match="whole safetensors file"):
+        read_state_dict(tmp_path / "w")
+
+
+def test_a_path_that_is_no_file_says_so(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.pt", tmp_path):
+        with pytest.raises(WeightsError, match=r"weights must be a readable file, but got .*\. Check the path\."):
+            read_state_dict(path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300), st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x10\0\0\0\0\0\0\0{"]))
+def test_no_bytes_surprise_the_reader(tmp_path: Path, tail: bytes, head: bytes) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(head + tail)
+    with pytest.raises(WeightsError):
+        read_state_dict(path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(0, 255), st.booleans())
+def test_a_changed_byte_gives_tensors_or_a_clear_error(tmp_path: Path, where: int, value: int, zipped: bool) -> None:
+    path = tmp_path / "w"
+    torch.save(STATE, path) if zipped else save_file(STATE, str(path))
+    raw = bytearray(path.read_bytes())
+    raw[where % len(raw)] = value
+    path.write_bytes(bytes(raw))
+    try:
+        found = read_state_dict(path)
+    except WeightsError:
+        return
+    assert all(isinstance(t, torch.Tensor) for t in found.values())
+
+
+def test_metadata_is_read_from_the_head(tmp_path: Path) -> None:
+    save_file(STATE, str(tmp_path / "w"), metadata={"basrelief": "1"})
+    assert read_metadata(tmp_path / "w") == {"basrelief": "1"}
+    save_file(STATE, str(tmp_path / "w"))
+    assert read_metadata(tmp_path / "w") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff" * 40])
+def test_metadata_of_another_file_says_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"weights must be a safetensors file, but got w: .*\. Fetch it again\."):
+        read_metadata(tmp_path / "w")
+    with pytest.raises(WeightsError, match=r"weights must be a safetensors file, but got none: "):
+        read_metadata(tmp_path / "none")

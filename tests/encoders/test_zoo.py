@@ -1,0 +1,80 @@
+"""The records of the known weights."""
+
+from __future__ import annotations
+
+import pytest
+
+from basrelief.encoders import encoder_spec, list_encoders
+from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
+from basrelief.encoders.towers import empty_towers
+from basrelief.errors import ConfigError
+
+NAMES = (
+    "RN101/openai",
+    "RN50/openai",
+    "ViT-B-16/datacomp_xl_s13b_b90k",
+    "ViT-B-16/dfn2b",
+    "ViT-B-16/openai",
+    "ViT-B-32/datacomp_xl_s13b_b90k",
+    "ViT-B-32/openai",
+    "ViT-H-14/dfn5b",
+    "ViT-L-14/datacomp_xl_s13b_b90k",
+    "ViT-L-14/dfn2b",
+    "ViT-bigG-14/laion2b_s39b_b160k",
+)
+
+
+def test_the_list() -> None:
+    assert list_encoders() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_holds_together(name: str) -> None:
+    spec = encoder_spec(name)
+    assert spec.name == name
+    assert spec.parameters == sum(p.numel() for p in empty_towers(spec.config).parameters())
+    assert (spec.mean, spec.std) == (CLIP_MEAN, CLIP_STD)
+    assert spec.files == ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    assert spec.config.vision.image_size == 224
+    assert (spec.config.text.context_length, spec.config.text.eot) == (77, 49407)
+    assert spec.repository.count("/") == 1
+    assert spec.bytes is None or spec.bytes > spec.parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_openai_and_apple_trained_with_quick_gelu(name: str) -> None:
+    spec = encoder_spec(name)
+    quick = "openai" in name or spec.repository.startswith("apple/")
+    assert spec.config.activation == ("quick_gelu" if quick else "gelu")
+    assert ("research" in spec.licence) == spec.repository.startswith("apple/")
+    assert spec.licence.startswith("apple-amlr" if spec.repository.startswith("apple/") else "MIT")
+
+
+def test_the_heads_of_the_large_ones() -> None:
+    huge, giant = (encoder_spec(n).config.vision for n in ("ViT-H-14/dfn5b", "ViT-bigG-14/laion2b_s39b_b160k"))
+    assert (huge.heads, huge.width // huge.heads) == (16, 80)
+    assert (giant.heads, giant.width // giant.heads, giant.mlp_width) == (16, 104, 8192)
+
+
+def test_open_clips_other_spelling() -> None:
+    assert encoder_spec("ViT-H-14-quickgelu/dfn5b") == encoder_spec("ViT-H-14/dfn5b")
+    assert encoder_spec("RN50-quickgelu/openai") == encoder_spec("RN50/openai")
+    with pytest.raises(ConfigError, match=r"encoder must be one of .*, but got 'ViT-B-32-quickgelu/datacomp_xl_s13b_b90k'"):
+        encoder_spec("ViT-B-32-quickgelu/datacomp_xl_s13b_b90k")
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError, match=r"encoder must be one of RN101/openai, .*, but got 'ViT-B-32/openia'\. Did you mean 'ViT-B-32/openai'\?"
+    ):
+        encoder_spec("ViT-B-32/openia")
+
+
+def test_the_trap_of_dfn2b_is_told_and_can_be_repeated() -> None:
+    spec = encoder_spec("ViT-B-16/dfn2b")
+    assert "OpenDlign" in spec.notes
+    other = spec.with_activation("gelu")
+    assert (spec.config.activation, other.config.activation) == ("quick_gelu", "gelu")
+    assert other.config.vision == spec.config.vision
+    with pytest.raises(ConfigError, match="activation must be one of gelu, quick_gelu, but got 'relu'"):
+        spec.with_activation("relu")  # type: ignore[arg-type]
