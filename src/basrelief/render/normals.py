@@ -31,7 +31,7 @@ def corner_normals(
     Args:
         vertices: Scene units.
         faces: Corners.
-        crease: Largest angle between two faces that look like one round surface, degrees.
+        crease: Largest angle between two faces that look like one round surface, degrees below 90.
 
     Returns:
         On the side of the face's own normal; zero for a face without area.

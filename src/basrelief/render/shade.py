@@ -116,8 +116,8 @@ def portrait(shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, s
     low, high = drawn.min(0), drawn.max(0)
     reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, np.finfo(np.float32).tiny)
     placed = ((seen - (low + high) / 2) / reach @ cameras.rotation[0]).astype(np.float32)
-    field = "vertices" if isinstance(shape, Mesh) else "points"
-    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), Frame(cameras, size, 1.06), supersample=3).numpy()[0]
+    field, edge = ("vertices", 0.0) if isinstance(shape, Mesh) else ("points", ball_radius(len(seen)))
+    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), Frame(cameras, size, 1.06 + edge), supersample=3).numpy()[0]
     return picture
 
 
@@ -169,13 +169,13 @@ def _folds(depth: Float[Tensor, "views size size"], frame: Frame) -> Float[Tenso
 
     The mean over lines of e t exp(-t), where t is the depth below the line's middle over half its length: most in a right-angled fold.
     """
-    sum_ = torch.zeros_like(depth)
-    depth = torch.where(depth.isfinite(), depth, torch.nan)
-    lines = [(share, angle) for share in FOLD_REACH for angle in range(0, 180, 30)]
-    for share, angle in lines:
-        reach = max(1.0, share * frame.size)
-        step = (round(reach * math.sin(math.radians(angle))), round(reach * math.cos(math.radians(angle))))
-        ends = depth.roll(step, (1, 2)) + depth.roll((-step[0], -step[1]), (1, 2))
-        t = (depth - ends / 2).mul_(frame.scale / reach).nan_to_num_(0).clamp_(0)
-        sum_ += t * torch.exp(1 - t)
-    return sum_ / len(lines)
+    total = torch.zeros_like(depth)
+    size, border = frame.size, math.ceil(max(FOLD_REACH) * frame.size) + 1
+    padded = torch.nn.functional.pad(torch.where(depth.isfinite(), depth, torch.nan), (border,) * 4, value=torch.nan)
+    lines = [(max(1.0, share * size), math.radians(angle)) for share in FOLD_REACH for angle in range(0, 180, 30)]
+    for reach, angle in lines:
+        y, x = round(reach * math.sin(angle)), round(reach * math.cos(angle))
+        ends = (padded[:, border + s * y :, border + s * x :][:, :size, :size] for s in (-1, 1))
+        t = (depth - sum(ends) / 2).mul_(frame.scale / reach).nan_to_num_(0, 0, 0).clamp_(0)
+        total += t * torch.exp(1 - t)
+    return total / len(lines)

@@ -111,9 +111,13 @@ def evidence_sheet(
         ConfigError: If images, cameras and view scores differ in number, or `top` is below 1.
     """
     if np.ndim(images) != 3 or images.shape[1] != images.shape[2] or len(images) != len(cameras):
-        raise ConfigError(f"images must have shape ({len(cameras)}, S, S), one for each camera, but got {np.shape(images)}.")
+        raise ConfigError(
+            f"images must have shape ({len(cameras)}, S, S), one for each camera, but got {np.shape(images)}. Give `image` of the views."
+        )
     if len(prediction.view_scores) != len(cameras):
-        raise ConfigError(f"prediction must have scores of {len(cameras)} views like cameras, but got {len(prediction.view_scores)}.")
+        raise ConfigError(
+            f"prediction must have scores of {len(cameras)} views like cameras, but got {len(prediction.view_scores)}. Give its own."
+        )
     if top < 1:
         raise ConfigError(f"top must be at least 1, but got {top}. Give the number of labels to rank.")
     head = MARGIN + 60
