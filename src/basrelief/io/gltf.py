@@ -92,4 +92,5 @@ def _check_primitives(source: Source, header: Mapping[str, Any]) -> None:
 
 def _check_nodes(source: Source, nodes: Sequence[Mapping[str, Any]]) -> None:
     children = {str(i): [str(child) for child in node.get("children", [])] for i, node in enumerate(nodes)}
-    count_instances(source.path, children, list(children))
+    below = {child for of in children.values() for child in of}
+    count_instances(source.path, children, [name for name in children if name not in below])

@@ -11,16 +11,17 @@ import numpy as np
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.geometry import UP_AXES, rotation_to_z_up
 from basrelief.io.arrays import read_h5, read_npy, read_npz
+from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
 from basrelief.io.las import read_las
 from basrelief.io.limits import border
-from basrelief.io.mesh import read_mesh
+from basrelief.io.mesh import read_off, read_ply, read_stl
 from basrelief.io.obj import read_obj
 from basrelief.io.pcd import read_pcd
 from basrelief.io.sniff import check_content
 from basrelief.io.source import Raw, Source, open_source
 from basrelief.io.text import read_text
-from basrelief.io.xml import read_3mf, read_dae
+from basrelief.io.threemf import read_3mf
 from basrelief.types import Mesh, Origin, PointCloud
 
 _READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
@@ -28,9 +29,9 @@ _READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
         "glb": read_gltf,
         "gltf": read_gltf,
         "obj": read_obj,
-        "stl": read_mesh,
-        "ply": read_mesh,
-        "off": read_mesh,
+        "stl": read_stl,
+        "ply": read_ply,
+        "off": read_off,
         "3mf": read_3mf,
         "dae": read_dae,
         "pcd": read_pcd,

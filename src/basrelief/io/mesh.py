@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
@@ -11,25 +12,68 @@ import numpy as np
 
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.colors import part_colors
-from basrelief.io.limits import MAX_FACES, MAX_FILE_BYTES, MAX_POINTS, MAX_TEXT_BYTES, check_count
+from basrelief.io.limits import MAX_FACES, MAX_POINTS, MAX_TEXT_BYTES, check_count
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 
+_BETWEEN_SOLIDS = re.compile(rb"^\s*endsolid\b[^\n]*\n\s*solid\b[^\n]*\n", re.MULTILINE)
+_PLY_ELEMENT = re.compile(rb"^element (vertex|face) (\d{1,18})\s", re.MULTILINE)
+_PLY_HEADER = 1 << 16
 _UNCOLORED = 0.8  # of the parts without colour in a file where others have one
 
 Part = Mapping[str, Any]
 
 
-def read_mesh(source: Source) -> Raw:
-    """Read a mesh file (obj, stl, ply, off) of which no special care needs to be taken.
+def read_off(source: Source) -> Raw:
+    """Read .off, also with ModelNet's counts glued to the keyword (`OFF123 45 0`).
 
     Args:
         source: The file.
 
     Returns:
-        Vertices and faces in the axes of the file; points alone where there is no face.
+        Vertices and faces in the axes of the file.
     """
-    return parse(source, source.read(MAX_TEXT_BYTES if source.format == "off" else MAX_FILE_BYTES))
+    return parse(source, source.read(MAX_TEXT_BYTES))
+
+
+def read_stl(source: Source) -> Raw:
+    """Read .stl, binary or text; the solids of a text file become one.
+
+    Args:
+        source: The file.
+
+    Returns:
+        Three vertices for each face, in the axes of the file.
+    """
+    data = source.read()
+    binary = len(data) == 84 + 50 * int.from_bytes(data[80:84], "little")
+    return parse(source, data if binary else _BETWEEN_SOLIDS.sub(b"\n", data))
+
+
+def read_ply(source: Source) -> Raw:
+    """Read .ply, binary or text: a mesh, or points where it has no face.
+
+    Args:
+        source: The file.
+
+    Returns:
+        Vertices and faces in the axes of the file.
+
+    Raises:
+        FileFormatError: If the file holds fewer vertices or faces than its header declares.
+    """
+    data = source.read()
+    declared = {name: int(count) for name, count in _PLY_ELEMENT.findall(data[:_PLY_HEADER])}
+    check_count(source.path, declared.get(b"vertex", 0), MAX_POINTS, of="vertices")
+    check_count(source.path, declared.get(b"face", 0), MAX_FACES, of="faces")
+    raw = parse(source, data)
+    found = (len(raw.points), 0 if raw.faces is None else len(raw.faces))
+    if found < (declared.get(b"vertex", 0), declared.get(b"face", 0)):
+        raise FileFormatError(
+            f"path must hold the data it declares, but got {found[0]:,} vertices and {found[1]:,} faces in {source.path.name}. "
+            "The file is truncated."
+        )
+    return raw
 
 
 def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
@@ -59,7 +103,7 @@ def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
         raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
     check_count(source.path, sum(len(part["vertices"]) for part, _ in chosen), MAX_POINTS, of="vertices")
     check_count(source.path, sum(len(part["faces"]) for part, _ in meshes), MAX_FACES, of="faces")
-    raw = _joined(chosen, with_faces=bool(meshes), linear=linear)
+    raw = join_parts(chosen, with_faces=bool(meshes), linear=linear)
     notes = [f"{name!r} lies outside the folder of the file and was not read." for name in dict.fromkeys(resolver.refused)]
     return dataclasses.replace(raw, notes=tuple(notes[:10]))
 
@@ -72,13 +116,29 @@ def _placed_parts(scene: Part) -> list[tuple[Part, np.ndarray]]:
         return [(scene, np.eye(4))]
     parts = scene["geometry"]
     graph: Any = SceneGraph(base_frame=scene.get("base_frame") or "world")
+    seen: set[str] = set()
     for edge in scene.get("graph") or ():
-        graph.update(**edge)
+        name = edge["frame_to"] if edge["frame_to"] not in seen else f"{edge['frame_to']} {len(seen)}"  # the loader's random names can meet
+        seen.add(name)
+        graph.update(**{**edge, "frame_to": name})
     placed = [(parts[name], np.asarray(matrix)) for matrix, name in (graph[node] for node in graph.nodes_geometry) if name in parts]
     return placed or [(part, np.eye(4)) for part in parts.values()]
 
 
-def _joined(placed: list[tuple[Part, np.ndarray]], *, with_faces: bool, linear: bool) -> Raw:
+def join_parts(placed: list[tuple[Part, np.ndarray]], *, with_faces: bool, linear: bool = False) -> Raw:
+    """Move parts to their places and make one list of vertices and faces of them.
+
+    Args:
+        placed: Each part (keyword arguments for a mesh, as trimesh's loaders return them) with a 4 x 4 matrix.
+        with_faces: Whether the parts have faces.
+        linear: Whether material and vertex colours are linear light, as in glTF, and not sRGB.
+
+    Returns:
+        Vertices and faces in the axes of the file.
+
+    Raises:
+        GeometryError: If a face refers to a vertex that does not exist.
+    """
     vertices, faces, colors, offset = [], [], [], 0
     for part, matrix in placed:
         points = np.asarray(part["vertices"], dtype=np.float64).reshape(-1, 3)

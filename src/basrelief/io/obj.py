@@ -9,11 +9,13 @@ from basrelief.io.mesh import parse
 from basrelief.io.source import Raw, Source
 
 _RELATIVE = re.compile(rb"^[ \t]*f[ \t][^\n]*-\d", re.MULTILINE)
+_MATERIAL = re.compile(rb"^[ \t]*usemtl\b[^\n]*\n", re.MULTILINE)
+_MAX_MATERIALS = 1000  # trimesh's time grows with their square
 _ELEMENTS = (b"v", b"vt", b"vn")
 
 
 def read_obj(source: Source) -> Raw:
-    """Read .obj with its materials, which are sought in its folder only.
+    """Read .obj with its materials, which are sought in its folder only; above 1000 materials they are left out.
 
     Args:
         source: The file.
@@ -22,6 +24,8 @@ def read_obj(source: Source) -> Raw:
         Vertices and faces in the axes of the file; points alone where there is no face.
     """
     data = source.read(MAX_TEXT_BYTES)
+    if len(set(_MATERIAL.findall(data))) > _MAX_MATERIALS:
+        data = _MATERIAL.sub(b"", data)
     return parse(source, absolute_indices(data) if _RELATIVE.search(data) else data)
 
 

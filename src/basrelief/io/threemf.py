@@ -1,0 +1,124 @@
+"""3MF (core specification 1.3, parts in other files of the archive, base colours)."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.graph import count_instances
+from basrelief.io.limits import MAX_FACES, MAX_POINTS, check_count
+from basrelief.io.mesh import join_parts
+from basrelief.io.source import Raw, Source
+from basrelief.io.xml import check_archive, local_name, walk_xml
+
+_ROOT = "3d/3dmodel.model"
+
+Use = tuple[str, np.ndarray]  # the key of an object, and where it is put
+
+
+@dataclass
+class _Object:
+    vertices: list[tuple[str, str, str]] = field(default_factory=list)
+    triangles: list[tuple[str, str, str]] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    color: tuple[str, str] = ("", "")
+
+
+@dataclass
+class _Package:
+    objects: dict[str, _Object] = field(default_factory=dict)
+    items: list[Use] = field(default_factory=list)
+    colors: dict[str, list[str]] = field(default_factory=dict)
+
+
+def read_3mf(source: Source) -> Raw:
+    """Read 3MF: the objects that its build lists, in place, with the colour of each object.
+
+    Args:
+        source: The file.
+
+    Returns:
+        Vertices and faces, +Z up as the specification says.
+
+    Raises:
+        FileFormatError: If there is no model, or the archive, its XML or its components would unfold to more than the limits.
+    """
+    package = _Package()
+    with zipfile.ZipFile(source.path) as archive:
+        check_archive(source.path, archive)
+        models = [name for name in archive.namelist() if name.lower().endswith(".model")]
+        if not any(name.lower().lstrip("/") == _ROOT for name in models):
+            raise FileFormatError(f"path must hold 3D/3dmodel.model, but got {source.path.name} without. Export it again as 3MF.")
+        for name in models:
+            _read_model(source.path, name.lower().strip("/"), archive.read(name), package)
+    uses = {key: [used for used, _ in thing.uses] for key, thing in package.objects.items()}
+    count_instances(source.path, uses, [key for key, _ in package.items])
+    placed = list(_unfolded(package))
+    check_count(source.path, sum(len(package.objects[key].vertices) for key, _ in placed), MAX_POINTS, of="vertices")
+    check_count(source.path, sum(len(package.objects[key].triangles) for key, _ in placed), MAX_FACES, of="faces")
+    parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in placed)}
+    if not parts:
+        raise FileFormatError(f"path must hold triangles, but got {source.path.name} without any in its build. Check the export.")
+    raw = join_parts([(parts[key], matrix) for key, matrix in placed], with_faces=True)
+    return Raw(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
+
+
+def _read_model(path: Path, name: str, data: bytes, package: _Package) -> None:
+    """Collect the objects, colours and build items of one model file; the build of the root file alone counts."""
+    current, group = _Object(), ""
+    for event, element in walk_xml(path, data):
+        if event == "end":
+            continue
+        tag, attribute = local_name(element), element.attrib
+        if tag == "vertex":
+            current.vertices.append((attribute["x"], attribute["y"], attribute["z"]))
+        elif tag == "triangle":
+            current.triangles.append((attribute["v1"], attribute["v2"], attribute["v3"]))
+        elif tag == "object":
+            current = package.objects[f"{name}#{attribute['id']}"] = _Object()
+            current.color = (f"{name}#{attribute.get('pid', '')}", attribute.get("pindex", ""))
+        elif tag == "component":
+            current.uses.append(_use(name, attribute))
+        elif tag == "item" and name == _ROOT:
+            package.items.append(_use(name, attribute))
+        elif tag in ("basematerials", "colorgroup"):
+            group = f"{name}#{attribute['id']}"
+        elif tag in ("base", "color"):
+            package.colors.setdefault(group, []).append(attribute.get("displaycolor") or attribute.get("color", ""))
+
+
+def _use(name: str, attribute: Mapping[str, str]) -> Use:
+    other = next((value for key, value in attribute.items() if key.rpartition("}")[2] == "path"), name)
+    matrix = np.eye(4)
+    if "transform" in attribute:
+        matrix[:3] = np.array(attribute["transform"].split(), dtype=np.float64).reshape(4, 3).T
+    return f"{other.lower().strip('/')}#{attribute['objectid']}", matrix
+
+
+def _unfolded(package: _Package) -> Iterator[Use]:
+    """Walk from the build through components to the objects that hold triangles."""
+    waiting = list(package.items)
+    while waiting:
+        key, matrix = waiting.pop()
+        if key not in package.objects:
+            continue
+        if package.objects[key].triangles:
+            yield key, matrix
+        waiting.extend((used, matrix @ inner) for used, inner in package.objects[key].uses)
+
+
+def _part(package: _Package, key: str) -> dict[str, Any]:
+    thing = package.objects[key]
+    part: dict[str, Any] = {"vertices": np.array(thing.vertices, dtype=np.float64), "faces": np.array(thing.triangles, dtype=np.int64)}
+    group, index = thing.color
+    colors = package.colors.get(group, [])
+    if index.isdigit() and int(index) < len(colors):
+        rgb = np.frombuffer(bytes.fromhex(colors[int(index)].lstrip("#"))[:3], dtype=np.uint8)
+        part["vertex_colors"] = np.tile(rgb, (len(thing.vertices), 1))
+    return part
