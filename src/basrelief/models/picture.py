@@ -27,4 +27,5 @@ def evidence_picture(answer: FileAnswer, model: Model, *, top: int = 5) -> Image
         raise ConfigError(f"answer must hold a prediction, but {answer.path} failed: {answer.error}")
     from basrelief.render import evidence_sheet, portrait
 
-    return evidence_sheet(answer.prediction, answer.images.cpu().numpy(), model.projection.cameras, picture=portrait(answer.shape), top=top)
+    images, cameras = answer.images.cpu().numpy(), model.projection.cameras
+    return evidence_sheet(answer.prediction, images, cameras=cameras, picture=portrait(answer.shape), top=top)

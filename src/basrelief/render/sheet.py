@@ -87,8 +87,8 @@ def depth_sheet(
 def evidence_sheet(
     prediction: Prediction,
     images: Float[np.ndarray, "views size size"],
-    cameras: Cameras,
     *,
+    cameras: Cameras,
     picture: Float[np.ndarray, "side side 3"] | None = None,
     top: int = 5,
 ) -> Image.Image:
