@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,11 @@ class Ended:
     err: str
 
 
+Run = Callable[..., Ended]
+
+
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> object:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     def call(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["basrelief", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "300")
@@ -47,7 +51,7 @@ def files(tmp_path: Path) -> list[Path]:
     return found
 
 
-def test_classify_prints_a_line_for_each_file(run, files) -> None:  # type: ignore[no-untyped-def]
+def test_classify_prints_a_line_for_each_file(run: Run, files: list[Path]) -> None:
     ended = run("classify", *files, "--labels", "chair,ball,box", "--top", 2)
     assert ended.code == 0
     first, second = ended.out.splitlines()
@@ -57,7 +61,7 @@ def test_classify_prints_a_line_for_each_file(run, files) -> None:  # type: igno
     assert float(first.split()[2]) >= float(first.split()[4])
 
 
-def test_classify_prints_json_lines(run, files) -> None:  # type: ignore[no-untyped-def]
+def test_classify_prints_json_lines(run: Run, files: list[Path]) -> None:
     ended = run("classify", *files, "-l", "chair,ball,box", "--json")
     records = [json.loads(line) for line in ended.out.splitlines()]
     assert [r["file"] for r in records] == [str(f) for f in files]
@@ -72,7 +76,7 @@ def test_classify_prints_json_lines(run, files) -> None:  # type: ignore[no-unty
     assert records[1]["up"] == "z"
 
 
-def test_a_failed_file_gives_exit_code_1_with_the_others_done(run, files) -> None:  # type: ignore[no-untyped-def]
+def test_a_failed_file_gives_exit_code_1_with_the_others_done(run: Run, files: list[Path]) -> None:
     broken = files[0].with_name("broken.stl")
     broken.write_bytes(b"<html>not a mesh</html>")
     ended = run("classify", files[0], broken, files[1], "-l", "chair,ball")
@@ -86,7 +90,7 @@ def test_a_failed_file_gives_exit_code_1_with_the_others_done(run, files) -> Non
     assert json.loads(as_json.out.splitlines()[1])["label"] in ("chair", "ball")
 
 
-def test_a_folder_is_walked_and_names_come_from_stdin(run, files, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_is_walked_and_names_come_from_stdin(run: Run, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     walked = run("classify", files[0].parent, "-l", "chair,ball")
     assert len(walked.out.splitlines()) == 2
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{files[0]}\n\n{files[1]}\n"))
@@ -95,7 +99,7 @@ def test_a_folder_is_walked_and_names_come_from_stdin(run, files, monkeypatch) -
     assert [line.split()[0] for line in piped.out.splitlines()] == [str(f) for f in files]
 
 
-def test_pictures_are_written(run, files, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_pictures_are_written(run: Run, files: list[Path], tmp_path: Path) -> None:
     one, many = tmp_path / "new" / "one.png", tmp_path / "many.png"
     assert run("classify", files[0], "-l", "chair,ball", "--picture", one).code == 0
     assert run("classify", *files, "-l", "chair,ball", "--picture", many).code == 0
@@ -105,7 +109,7 @@ def test_pictures_are_written(run, files, tmp_path) -> None:  # type: ignore[no-
 
 
 @pytest.mark.parametrize("projection", ["pointclip", "clip2point", "opendlign"])
-def test_render_writes_a_sheet(run, files, tmp_path, projection) -> None:  # type: ignore[no-untyped-def]
+def test_render_writes_a_sheet(run: Run, files: list[Path], tmp_path: Path, projection: str) -> None:
     sheet = tmp_path / "sheets" / "out.png"
     ended = run("render", files[0], "--projection", projection, "-o", sheet)
     assert ended.code == 0
@@ -115,7 +119,7 @@ def test_render_writes_a_sheet(run, files, tmp_path, projection) -> None:  # typ
         assert picture.width >= 1000
 
 
-def test_models_are_listed_for_people_and_programs(run) -> None:  # type: ignore[no-untyped-def]
+def test_models_are_listed_for_people_and_programs(run: Run) -> None:
     people = run("models")
     assert people.code == 0
     assert "opendlign-h14" in people.out
@@ -143,19 +147,19 @@ def test_models_are_listed_for_people_and_programs(run) -> None:  # type: ignore
         (("classfy",), "No such command"),
     ],
 )
-def test_a_wrong_command_ends_with_2_and_a_reason(run, files, arguments, message) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_command_ends_with_2_and_a_reason(run: Run, files: list[Path], arguments: tuple[str, ...], message: str) -> None:
     ended = run(*(files[0] if a == "FILE" else a for a in arguments))
     assert ended.code == 2
     assert message in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_traceback_on_request(run, files) -> None:  # type: ignore[no-untyped-def]
+def test_traceback_on_request(run: Run, files: list[Path]) -> None:
     with pytest.raises(ValueError, match="labels must"):
         run("--traceback", "classify", files[0], "-l", "chair")
 
 
-def test_interrupting_is_no_crash(run, files, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_interrupting_is_no_crash(run: Run, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -165,7 +169,7 @@ def test_interrupting_is_no_crash(run, files, monkeypatch) -> None:  # type: ign
     assert "interrupted" in ended.err
 
 
-def test_version(run) -> None:  # type: ignore[no-untyped-def]
+def test_version(run: Run) -> None:
     from basrelief import __version__
 
     assert run("--version").out == f"basrelief {__version__}\n"
