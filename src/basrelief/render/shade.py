@@ -43,13 +43,13 @@ class Lighting:
         ConfigError: If a strength is negative or the direction has no length.
     """
 
-    ambient: float = 0.34
+    ambient: float = 0.32
     headlight: float = 0.26
     directional: float = 0.62
     direction: tuple[float, float, float] = (-0.45, -0.8, -0.55)
     follows_camera: bool = True
-    specular: float = 0.06
-    shininess: float = 24.0
+    specular: float = 0.12
+    shininess: float = 16.0
     occlusion: float = 0.9
 
     def __post_init__(self) -> None:
