@@ -146,8 +146,9 @@ def _faces(value: np.ndarray, vertices: int) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.integer):
         raise GeometryError(f"faces must be integers, but got dtype {array.dtype}. Convert them to int64.")
     array = array.astype(np.int64, copy=False)
-    if array.min() < 0 or array.max() >= vertices:
-        raise GeometryError(f"faces must index the {vertices} vertices, but got {array.min()} to {array.max()}. The file is likely truncated.")
+    low, high = array.min(), array.max()
+    if low < 0 or high >= vertices:
+        raise GeometryError(f"faces must index the {vertices} vertices, but got {low} to {high}. The file is likely truncated.")
     return _readonly(array)
 
 
