@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,10 +75,14 @@ class DiscProjection(Projection):
         Args:
             batch: Clouds in the method's frame (see `rot`), in the unit sphere; what lies outside the picture is cut off.
         """
-        rotation = torch.as_tensor(self.cameras.rotation @ self.frame.T, device=batch.points.device)
-        xyz = rotate(batch.points, rotation[..., None])
-        xyz[2] += 1
-        return draw_discs(xyz, batch.cloud, batch.size, size=self.size, radius=self.radius)
+        rotation = torch.as_tensor(self.cameras.rotation @ self.frame.T, device=batch.points.device)[..., None]
+
+        def place(part: slice) -> Tensor:
+            xyz = rotate(batch.points[part], rotation)
+            xyz[2] += 1
+            return xyz
+
+        return draw_discs(batch, place, views=len(rotation), size=self.size, radius=self.radius)
 
     def pair(
         self,
@@ -100,10 +105,15 @@ class DiscProjection(Projection):
         rotation = clip2point_look(azimuth.cpu(), elevation.cpu())
         if self.rot:
             rotation = rotation @ torch.as_tensor(CLIP2POINT_TURN)
-        away = distance.to(device, torch.float32).T[:, batch.cloud]
-        xyz = rotate(batch.points, rotation.to(device)[batch.cloud].movedim(0, -1)[None]) / away
-        xyz[2] += away
-        return draw_discs(xyz, batch.cloud, batch.size, size=self.size, radius=self.radius)
+        rotation, away = rotation.to(device), distance.to(device, torch.float32).T
+
+        def place(part: slice) -> Tensor:
+            cloud = batch.cloud[part]
+            xyz = rotate(batch.points[part], rotation[cloud].movedim(0, -1)[None]) / away[:, cloud]
+            xyz[2] += away[:, cloud]
+            return xyz
+
+        return draw_discs(batch, place, views=2, size=self.size, radius=self.radius)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
         """Depth images in [0, 1]: the nearest point of a view is black, the background white; a view of nothing is white.
@@ -117,41 +127,41 @@ class DiscProjection(Projection):
         return filled.sub_(near).mul_(200 / 255 / far).masked_fill_(~seen, self.background)
 
 
-def jitter_distance(distance: Float[Tensor, " clouds"], *, generator: torch.Generator | None = None) -> Float[Tensor, "clouds 2"]:
+def jitter_distance(distance: Float[Tensor, " clouds"], *, generator: torch.Generator) -> Float[Tensor, "clouds 2"]:
     """Two distances for each cloud, each within a tenth of the given one: `d * (1 + (u - 0.5) / 5)` with u uniform in [0, 1).
 
     Args:
         distance: (B,), 1 in the paper.
-        generator: Source of randomness on the CPU; a fresh one, seeded 0, when None.
+        generator: Source of randomness, on the CPU.
     """
-    u = torch.rand(len(distance), 2, generator=generator or torch.Generator().manual_seed(0))
+    u = torch.rand(len(distance), 2, generator=generator)
     return distance[:, None] * (1 + (u.to(distance.device) - 0.5) / 5)
 
 
 def draw_discs(
-    xyz: Float[Tensor, "3 views points"], cloud: Int[Tensor, " points"], clouds: int, *, size: int, radius: float
+    batch: PointBatch, place: Callable[[slice], Tensor], *, views: int, size: int, radius: float
 ) -> Float[Tensor, "clouds views size size"]:
     """Depth of the nearest disc at each pixel, in orthographic cameras that see [-1, 1] x [-1, 1].
 
     Args:
-        xyz: Camera frame (OpenCV) of each view; depth below 0 is not drawn.
-        cloud: Number of the cloud of each point.
-        clouds: Number of clouds B.
+        batch: B clouds.
+        place: Gives some of the batch's points in the camera frame (OpenCV) of each view, (3, V, M); depth below 0 is not drawn.
+        views: Number of views V.
         size: Side of the map, pixels.
-        radius: Radius of a disc, strictly beyond which a pixel's centre is not covered.
+        radius: Radius of a disc; a pixel whose centre is that far away is not covered.
 
     Returns:
         (B, V, size, size) float32, `inf` where nothing is seen.
     """
-    views, count = xyz.shape[1:]
+    device = batch.points.device
     reach = _reach(radius, size)
-    step = torch.arange(-reach, reach + 1, device=xyz.device)[:, None]
-    start = cloud * size**2
+    step = torch.arange(-reach, reach + 1, device=device)[:, None]
+    start = batch.cloud * size**2
     limit = float(np.float32(radius) ** 2)
     # Depths are compared as integers: for floats >= 0 the order of the bits is the order of the numbers, and integer minima are quicker.
-    nearest = torch.full((views, clouds * size**2), _INFINITY, dtype=torch.int32, device=xyz.device)
-    for part in point_chunks(count, views * len(step) ** 2, xyz.device):
-        x, y, z = xyz[:, :, part]
+    nearest = torch.full((views, batch.size * size**2), _INFINITY, dtype=torch.int32, device=device)
+    for part in point_chunks(len(batch.points), views * len(step) ** 2, device):
+        x, y, z = place(part)
         column, dx2 = _window(x, step, size)
         row, dy2 = _window(y, step, size)
         depth = z.masked_fill(z < 0, math.inf).view(torch.int32)
@@ -159,11 +169,11 @@ def draw_discs(
         pixel = ((row * size).add_(column).add_(start[part]))[:, None, None] + (step * size + step.T)[..., None]
         value = torch.where(covered, depth[:, None, None], _INFINITY)
         nearest.scatter_reduce_(1, pixel.flatten(1), value.flatten(1), "amin")
-    return nearest.view(torch.float32).view(views, clouds, size, size).movedim(1, 0)
+    return nearest.view(torch.float32).view(views, batch.size, size, size).movedim(1, 0)
 
 
 def _reach(radius: float, size: int) -> int:
-    return math.ceil(radius * size / 2 + 0.501) - 1
+    return math.ceil(radius * size / 2 + 0.501) - 1  # a thousandth of a pixel more than half, for rounding
 
 
 def _window(
