@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
-from basrelief.encoders.clip import IMAGENET_MEAN, IMAGENET_STD
+from basrelief.encoders.clip import IMAGENET_MEAN, IMAGENET_STD, NO_MEAN, NO_STD
 from basrelief.encoders.convert import convert
 from basrelief.encoders.towers import towers_from_state
 from support import parity_arrays, parity_json
@@ -152,6 +152,44 @@ def test_opendlign_text(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act
     features = encoder.encode_text(prompts)
     close(features[:8], opendlign_arrays[f"{act}/encode_text_first8"])
     close(pooled(features.unflatten(0, (len(labels), len(templates)))), opendlign_arrays[f"{act}/text_features_from_templates"])
+
+
+@pytest.mark.parametrize("act", ["gelu", "quick"])
+def test_opendlign_gradients(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
+    """One training step's loss and gradients through the same module: contrastive plus mean squared error of the pooled views."""
+    encoder = opendlign(opendlign_arrays, act, clip_tokenizer)
+    encoder.towers.requires_grad_(False)
+    for parameter in encoder.towers.tuned_parameters():
+        parameter.requires_grad_(True)
+    depth, rgb = pictures(opendlign_arrays["depth_uint8"]), pictures(opendlign_arrays["rgb_uint8"])
+    views = depth.shape[:2]
+    everything = torch.ones(views.numel(), dtype=torch.bool)
+    a = pooled(encoder.towers.image_features(encoder.prepare(depth.flatten(0, 1)), tuned=everything).unflatten(0, views))
+    b = pooled(encoder.encode_images(rgb.flatten(0, 1)).unflatten(0, views))
+    logits, target = encoder.logit_scale * a @ b.T, torch.arange(len(a))
+    loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2 + F.mse_loss(a, b)
+    recorded = {
+        key.rpartition("resblocks.0.attn.")[2]: value for key, value in opendlign_arrays.items() if key.startswith(f"{act}/grad_step0")
+    }
+    close(loss.detach(), opendlign_arrays[f"{act}/train_loss_step0"], 1e-5)
+    loss.backward()
+    attention = encoder.towers.get_submodule("tuned_block.self_attn")
+    for kind in ("weight", "bias"):
+        found = torch.cat([attention.get_parameter(f"{p}_proj.{kind}").grad for p in "qkv"])
+        expected = torch.from_numpy(recorded[f"in_proj_{kind}"])
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(
+            attention.get_parameter(f"out_proj.{kind}").grad, torch.from_numpy(recorded[f"out_proj.{kind}"]), atol=1e-6, rtol=1e-4
+        )
+
+
+def test_pointclip_visual_tower_without_mean_and_std(clip_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    arrays = parity_arrays("pointclip_logits.npz")
+    state = {f"visual.{key.removeprefix('visual/')}": torch.from_numpy(a) for key, a in arrays.items() if key.startswith("visual/")}
+    torch.save(state, tmp_path / "visual.pt")
+    config = ClipConfig(32, VisionConfig(224, 64, 2, 4, 32), TextConfig(16, 1, 1, vocab_size=514), "quick_gelu")
+    encoder = random_encoder(config).load_visual(tmp_path / "visual.pt").with_preprocessing(NO_MEAN, NO_STD)
+    close(encoder.encode_images(torch.from_numpy(arrays["fs_images"])), arrays["fs_visual_feat"])
 
 
 def test_clip2point_visual_tower(tmp_path: Path) -> None:

@@ -12,6 +12,19 @@ from basrelief.encoders.precision import DTYPES, bfloat16_gain, choose_dtype, le
 from basrelief.errors import ConfigError
 
 
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat the small encoders of these tests as large ones."""
+    monkeypatch.setattr(room, "_SMALL", 0)
+
+
+def test_small_towers_are_not_measured(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "bfloat16_gain", lambda _: pytest.fail("measured"))
+    found = choose_dtype(encoder)
+    assert found is encoder
+    assert (found.dtype, found.dtype_reason) == (torch.float32, "float32: the towers are small")
+
+
 @pytest.mark.parametrize("name", DTYPES)
 def test_a_requested_type_is_obeyed(encoder: ClipEncoder, images: Tensor, name: str) -> None:
     expected = encoder.encode_images(images)
@@ -29,6 +42,7 @@ def test_an_unknown_type_is_refused(encoder: ClipEncoder) -> None:
         choose_dtype(encoder, "bf16")
 
 
+@pytest.mark.usefixtures("large")
 def test_a_type_that_is_no_faster_is_not_used(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "bfloat16_gain", lambda _: 1.1)
     found = choose_dtype(encoder)
@@ -37,6 +51,7 @@ def test_a_type_that_is_no_faster_is_not_used(encoder: ClipEncoder, monkeypatch:
     assert found.dtype_reason == "float32: a block in bfloat16 is 1.10 times as fast here"
 
 
+@pytest.mark.usefixtures("large")
 def test_a_type_that_is_faster_and_true_is_used(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "bfloat16_gain", lambda _: 2.5)
     found = choose_dtype(encoder)
@@ -46,14 +61,14 @@ def test_a_type_that_is_faster_and_true_is_used(encoder: ClipEncoder, monkeypatc
     assert encoder.dtype == torch.float32, "the measured one is left as it was"
 
 
+@pytest.mark.usefixtures("large")
 def test_a_type_that_is_faster_but_wrong_is_not_used(config: ClipConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = random_encoder(config, seed=1)
     with torch.no_grad():
-        # Neighbouring positions that differ only below bfloat16's eight bits carry all the information.
-        encoder.towers.visual_projection.weight.normal_(generator=torch.Generator().manual_seed(0))
-        bias = encoder.towers.vision_model.post_layernorm.bias
-        bias.fill_(1000.0)
-        encoder.towers.visual_projection.weight.sub_(encoder.towers.visual_projection.weight.mean(1, keepdim=True))
+        # All that tells two pictures apart rides on a constant of 1000, below what bfloat16's eight bits can hold; the projection takes it off.
+        projection = encoder.towers.visual_projection.weight
+        encoder.towers.vision_model.post_layernorm.bias.fill_(1000.0)
+        projection.sub_(projection.mean(1, keepdim=True))
     monkeypatch.setattr(room, "bfloat16_gain", lambda _: 2.5)
     found = choose_dtype(encoder)
     assert found is encoder
@@ -62,6 +77,7 @@ def test_a_type_that_is_faster_but_wrong_is_not_used(config: ClipConfig, monkeyp
     assert found.dtype_reason.endswith(" only, 0.999 is asked")
 
 
+@pytest.mark.usefixtures("large")
 def test_the_choice_is_made_by_a_measurement(encoder: ClipEncoder, resnet_encoder: ClipEncoder) -> None:
     for measured in (encoder, resnet_encoder):
         assert 0 < bfloat16_gain(measured) < 100

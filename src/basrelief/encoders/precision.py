@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +18,18 @@ from basrelief.errors import ConfigError, unknown_choice
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LEAST_COSINE = 0.999
 _LEAST_GAIN = 1.2
-_RUNS = 3
+_SMALL = 20_000_000
+_RUNS = 5
 _PROMPTS = ("a depth map of a chair", "point cloud of a big airplane")
 
 
 def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
     """Put the towers into a number type and note the reason in `encoder.dtype_reason`.
 
-    `auto` takes bfloat16 when one image block runs at least 1.2 times faster in it than in float32 on this very processor, and then only
-    if the features of a probe keep a cosine of at least 0.999 to float32 in both towers. Anything else stays float32.
+    `auto` leaves towers of fewer than 20 million numbers in float32: they are quick anyway, and a result should not depend on how busy
+    the processor was while it was measured. For larger ones it takes bfloat16 when one image block runs at least 1.2 times faster in it
+    than in float32 on this very processor, and then only if the features of a probe keep a cosine of at least 0.999 to float32 in both
+    towers. Anything else stays float32.
 
     Args:
         encoder: Loaded in float32, on the device it will run on.
@@ -41,6 +43,9 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
             raise ConfigError(unknown_choice("dtype", requested, ("auto", *DTYPES)))
         encoder.dtype_reason = "requested"
         encoder.towers.cast(DTYPES[requested])
+        return encoder
+    if sum(p.numel() for p in encoder.towers.parameters()) < _SMALL:
+        encoder.dtype_reason = "float32: the towers are small"
         return encoder
     gain = bfloat16_gain(encoder)
     if gain < _LEAST_GAIN:
@@ -62,18 +67,14 @@ def bfloat16_gain(encoder: ClipEncoder) -> float:
     model, config = encoder.towers.vision_model, encoder.config.vision
     generator = torch.Generator().manual_seed(0)
     if isinstance(model, ModifiedResNet):
-        part: Any = copy.deepcopy(model.get_submodule("layer1"))
+        part, arguments = model.get_submodule("layer1"), {}
         probe = torch.randn(4, config.width, config.image_size // 4, config.image_size // 4, generator=generator)
-        run: Callable[..., object] = part
     else:
-        part = copy.deepcopy(model.encoder.layers[0])
+        part, arguments = model.encoder.layers[0], {"attention_mask": None}
         probe = torch.randn(4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width, generator=generator)
-        run = partial(part, attention_mask=None)
-    seconds = []
-    for dtype in (torch.float32, torch.bfloat16):
-        part.to(dtype)
-        seconds.append(_seconds(partial(run, probe.to(encoder.device, dtype))))
-    return seconds[0] / seconds[1]
+    dtypes = (torch.float32, torch.bfloat16)
+    full, half = _seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype), **arguments) for dtype in dtypes])
+    return full / half
 
 
 def least_cosine(encoder: ClipEncoder, other: ClipEncoder) -> float:
@@ -92,13 +93,15 @@ def _text(encoder: ClipEncoder) -> Tensor:
 
 
 @torch.no_grad()
-def _seconds(work: Callable[[], object]) -> float:
-    """Best of a few runs after one to warm up."""
-    best = float("inf")
-    for run in range(_RUNS + 1):
-        start = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        best = best if run == 0 else min(best, time.perf_counter() - start)
-    return best
+def _seconds(works: Sequence[Callable[[], object]]) -> list[float]:
+    """Best time of each over a few rounds in turn, after one round to warm up."""
+    rounds = [[_once(work) for work in works] for _ in range(_RUNS + 1)]
+    return [min(times) for times in zip(*rounds[1:], strict=True)]
+
+
+def _once(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
