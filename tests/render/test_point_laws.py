@@ -10,7 +10,7 @@ import torch
 
 from basrelief.geometry import axis_rotation
 from basrelief.render import PointBatch, Projection, get_projection
-from basrelief.render.clip2point import DiscProjection, jitter_distance
+from basrelief.render.clip2point import DiscProjection, draw_discs, jitter_distance
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection
 from render.maps import make_clouds, off
@@ -80,6 +80,16 @@ def test_nearest_disc_wins_and_more_points_only_come_nearer(name: str) -> None:
     ball, box = make_clouds(4)["ball"], make_clouds(4)["box"]
     apart, together = draw(projection, ball, box), draw(projection, np.concatenate([ball, box]))
     assert torch.equal(together[0], torch.minimum(apart[0], apart[1]))
+
+
+def test_points_in_camera_frames_are_drawn_without_a_rig() -> None:
+    projection = DiscProjection(size=40, radius=0.06)
+    clouds = [make_clouds(4)["ball"], make_clouds(4)["box"]]
+    batch = PointBatch.pack(clouds)
+    xyz = torch.stack(
+        [(batch.points @ torch.tensor(rotation).T + torch.tensor([0.0, 0, 1])).T for rotation in projection.cameras.rotation], 1
+    )
+    assert not off(draw_discs(xyz, batch.cloud, 2, size=40, radius=0.06), draw(projection, *clouds))
 
 
 def test_one_point_is_one_disc() -> None:

@@ -82,7 +82,7 @@ class DiscProjection(Projection):
             xyz[2] += 1
             return xyz
 
-        return draw_discs(batch, place, views=len(rotation), size=self.size, radius=self.radius)
+        return _draw(place, batch.cloud, batch.size, views=len(rotation), size=self.size, radius=self.radius)
 
     def pair(
         self,
@@ -113,7 +113,7 @@ class DiscProjection(Projection):
             xyz[2] += away[:, cloud]
             return xyz
 
-        return draw_discs(batch, place, views=2, size=self.size, radius=self.radius)
+        return _draw(place, batch.cloud, batch.size, views=2, size=self.size, radius=self.radius)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
         """Depth images in [0, 1]: the nearest point of a view is black, the background white; a view of nothing is white.
@@ -139,28 +139,35 @@ def jitter_distance(distance: Float[Tensor, " clouds"], *, generator: torch.Gene
 
 
 def draw_discs(
-    batch: PointBatch, place: Callable[[slice], Tensor], *, views: int, size: int, radius: float
+    xyz: Float[Tensor, "3 views points"], cloud: Int[Tensor, " points"], clouds: int, *, size: int, radius: float
 ) -> Float[Tensor, "clouds views size size"]:
     """Depth of the nearest disc at each pixel, in orthographic cameras that see [-1, 1] x [-1, 1].
 
     Args:
-        batch: B clouds.
-        place: Gives some of the batch's points in the camera frame (OpenCV) of each view, (3, V, M); depth below 0 is not drawn.
-        views: Number of views V.
+        xyz: Camera frame (OpenCV) of each view; depth below 0 is not drawn.
+        cloud: Number of the cloud of each point.
+        clouds: Number of clouds B.
         size: Side of the map, pixels.
         radius: Radius of a disc; a pixel whose centre is that far away is not covered.
 
     Returns:
         (B, V, size, size) float32, `inf` where nothing is seen.
     """
-    device = batch.points.device
+    return _draw(lambda part: xyz[:, :, part].contiguous(), cloud, clouds, views=xyz.shape[1], size=size, radius=radius)
+
+
+def _draw(
+    place: Callable[[slice], Tensor], cloud: Int[Tensor, " points"], clouds: int, *, views: int, size: int, radius: float
+) -> Float[Tensor, "clouds views size size"]:
+    """`draw_discs`, with points placed in the camera frames a part at a time."""
+    device = cloud.device
     reach = _reach(radius, size)
     step = torch.arange(-reach, reach + 1, device=device)[:, None]
-    start = batch.cloud * size**2
+    start = cloud * size**2
     limit = float(np.float32(radius) ** 2)
     # Depths are compared as integers: for floats >= 0 the order of the bits is the order of the numbers, and integer minima are quicker.
-    nearest = torch.full((views, batch.size * size**2), _INFINITY, dtype=torch.int32, device=device)
-    for part in point_chunks(len(batch.points), views * len(step) ** 2, device):
+    nearest = torch.full((views, clouds * size**2), _INFINITY, dtype=torch.int32, device=device)
+    for part in point_chunks(len(cloud), views * len(step) ** 2, device):
         x, y, z = place(part)
         column, dx2 = _window(x, step, size)
         row, dy2 = _window(y, step, size)
@@ -169,7 +176,7 @@ def draw_discs(
         pixel = ((row * size).add_(column).add_(start[part]))[:, None, None] + (step * size + step.T)[..., None]
         value = torch.where(covered, depth[:, None, None], _INFINITY)
         nearest.scatter_reduce_(1, pixel.flatten(1), value.flatten(1), "amin")
-    return nearest.view(torch.float32).view(views, batch.size, size, size).movedim(1, 0)
+    return nearest.view(torch.float32).view(views, clouds, size, size).movedim(1, 0)
 
 
 def _reach(radius: float, size: int) -> int:
