@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
     check_content(source)
     with border(source.path, source.format):
         raw = _READERS[source.format](source)
-        return _to_world(source, raw, up)
+    return _to_world(source, raw, up)
 
 
 def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
@@ -91,7 +91,8 @@ def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
         if kept.any() and not kept.all():
             notes.append(f"{int((~kept).sum())} of {len(kept)} points are not finite and were dropped.")
             points, colors = points[kept], None if colors is None else colors[kept]
-    points = _nearer(points, notes) @ rotation_to_z_up(axis).T
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported by the shape itself
+        points = _nearer(points, notes) @ rotation_to_z_up(axis).T
     origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes))
     if raw.faces is None:
         return PointCloud(points=points, colors=colors, origin=origin)
@@ -109,8 +110,10 @@ def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
 def _nearer(points: np.ndarray, notes: list[str]) -> np.ndarray:
     """Move points that lie too far off for float32, such as survey coordinates in metres."""
     low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
+    if not np.isfinite([low, high]).all():
+        return points
     extent = float((high - low).max())
-    if not np.isfinite(extent) or extent <= 0 or float(np.abs([low, high]).max()) <= _FAR * extent:
+    if extent <= 0 or float(np.abs([low, high]).max()) <= _FAR * extent:
         return points
     middle = np.round((low + high) / 2)
     notes.append(f"Moved by {(-middle).tolist()}, in the axes of the file, because float32 cannot hold such coordinates exactly.")

@@ -145,7 +145,7 @@ def join_parts(placed: list[tuple[Part, np.ndarray]], *, with_faces: bool, linea
         vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3])
         colors.append(part_colors(part, linear=linear))
         if with_faces:
-            faces.append(_triangles(part["faces"], len(points), mirrored=np.linalg.det(matrix[:3, :3]) < 0) + offset)
+            faces.append(_triangles(part["faces"], len(points), mirrored=bool(np.linalg.det(matrix[:3, :3]) < 0)) + offset)
         offset += len(points)
     return Raw(
         points=np.concatenate(vertices),

@@ -36,7 +36,8 @@ def walk_xml(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
     depth = 0
     for event, element in etree.iterparse(BytesIO(data), events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=True):
         depth += 1 if event == "start" else -1
-        check_count(path, depth, MAX_NESTING, of="levels of XML")
+        if depth > MAX_NESTING:
+            check_count(path, depth, MAX_NESTING, of="levels of XML")
         yield event, element
         if event == "end":
             element.clear(keep_tail=True)

@@ -1,0 +1,326 @@
+"""Files made to harm: each is refused with basrelief's own error, quickly and in little memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import basrelief.io as shapes
+from basrelief.errors import BasreliefError, FileFormatError, GeometryError
+from basrelief.io.graph import count_instances
+from basrelief.io.limits import MAX_FILE_BYTES, border
+from basrelief.io.resolver import FolderResolver
+from basrelief.types import Mesh
+
+from .conftest import Put, gltf_text
+
+PLY = "ply\nformat {0} 1.0\nelement vertex {1}\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    """No test here may burn more than a few seconds of processor time."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 5
+
+
+def zipped(name: str, text: str | bytes) -> bytes:
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", shapes.FORMATS)
+def test_an_empty_file(kind: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match=f"path must hold a shape, but got a.{kind}, which is empty"):
+        shapes.load(put(f"a.{kind}", b""))
+
+
+@pytest.mark.parametrize("kind", shapes.FORMATS)
+@pytest.mark.parametrize("content", [b"\0", b" ", b"\n" * 100, b"\xff" * 1000, b"{}", b"[]", b"null", b"0"])
+def test_files_of_nothing_much(kind: str, content: bytes, put: Put) -> None:
+    with pytest.raises((FileFormatError, GeometryError)):
+        shapes.load(put(f"a.{kind}", content))
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_truncated_files(part: float, put: Put, valid_files: dict[str, tuple[bytes, ...]]) -> None:
+    text_that_may_end_early = {"xyz", "txt", "pts", "obj", "off", "stl"}
+    for kind, contents in valid_files.items():
+        for content in contents:
+            path = put(f"a.{kind}", content[: int(part * len(content))])
+            if kind in text_that_may_end_early:
+                try:
+                    shapes.load(path)
+                except BasreliefError:
+                    continue
+            else:
+                with pytest.raises((FileFormatError, GeometryError)):
+                    shapes.load(path)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_ply_that_declares_a_hundred_million_vertices(encoding: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 vertices, but got 100,000,000 declared in a.ply"):
+        shapes.load(put("a.ply", PLY.format(encoding, 10**8) + "1 2 3\n" * 9))
+
+
+def test_ply_that_declares_more_than_it_holds(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="a.ply"):
+        shapes.load(put("a.ply", PLY.format("binary_little_endian", 10**7) + "1 2 3\n" * 9))
+
+
+def test_off_that_declares_a_hundred_million_vertices(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="a.off, which breaks with ValueError"):
+        shapes.load(put("a.off", "OFF\n100000000 100000000 0\n1 2 3\n"))
+
+
+def test_stl_that_declares_too_many_triangles(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="a.stl"):
+        shapes.load(put("a.stl", b"\0" * 80 + b"\xff\xff\xff\xff" + b"\0" * 50))
+
+
+def test_npy_that_declares_more_than_it_holds(put: Put) -> None:
+    out = BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 3)})
+    with pytest.raises(FileFormatError, match="a.npy"):
+        shapes.load(put("a.npy", out.getvalue() + b"\0" * 64))
+    with pytest.raises(
+        FileFormatError, match=r"path must hold the data it declares, but got 'points.npy' in a.npz declared \(1000000000000, 3\)"
+    ):
+        shapes.load(put("a.npz", zipped("points.npy", out.getvalue())))
+
+
+@pytest.mark.parametrize("name", ["a.3mf", "a.npz"])
+def test_a_zip_bomb(name: str, put: Put) -> None:
+    inner = "3D/3dmodel.model" if name == "a.3mf" else "points.npy"
+    with pytest.raises(FileFormatError, match=f"path must be packed at most 300 to 1, but got '{inner}' in {name}, a ZIP bomb"):
+        shapes.load(put(name, zipped(inner, b"\0" * (20 << 20))))
+
+
+def test_a_zip_that_declares_too_much(put: Put) -> None:
+    data = bytearray(zipped("points.npy", b"\0" * 64))
+    at = data.index(b"PK\x01\x02") + 24
+    data[at : at + 4] = (0xF0000000).to_bytes(4, "little")
+    with pytest.raises(FileFormatError, match=r"path must hold at most 1,073,741,824 bytes when unpacked, but got 4,026,531,840"):
+        shapes.load(put("a.npz", bytes(data)))
+
+
+def test_3mf_components_that_double(put: Put) -> None:
+    doubled = "".join(
+        f'<object id="{i}"><components><component objectid="{i - 1}"/><component objectid="{i - 1}"/></components></object>'
+        for i in range(1, 100)
+    )
+    model = f'<model><resources><object id="0"/>{doubled}</resources><build><item objectid="99"/></build></model>'
+    with pytest.raises(FileFormatError, match="path must hold at most 100,000 scene nodes, but got 131,072"):
+        shapes.load(put("a.3mf", zipped("3D/3dmodel.model", model)))
+
+
+def test_3mf_components_in_a_circle(put: Put) -> None:
+    model = '<model><resources><object id="1"><components><component objectid="1"/></components></object></resources>'
+    with pytest.raises(FileFormatError, match="path must hold a scene without cycles, but got a.3mf with a node inside itself"):
+        shapes.load(put("a.3mf", zipped("3D/3dmodel.model", model + '<build><item objectid="1"/></build></model>')))
+
+
+ENTITY = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><COLLADA>&b;</COLLADA>'
+EXTERNAL = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><COLLADA>&x;</COLLADA>'
+
+
+@pytest.mark.parametrize("text", [ENTITY, EXTERNAL, ENTITY.lower()])
+def test_xml_entities_are_refused(text: str, put: Put) -> None:
+    for path in (put("a.dae", text), put("b.dae", text.encode("utf-16")), put("a.3mf", zipped("3D/3dmodel.model", text))):
+        with pytest.raises(FileFormatError, match=f"path must hold XML without DOCTYPE and entities, but got {path.name} with them"):
+            shapes.load(path)
+
+
+def test_xml_nested_without_end(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold at most 128 levels of XML, but got 129 declared in a.dae"):
+        shapes.load(put("a.dae", "<?xml version='1.0'?><COLLADA>" + "<a>" * 200_000))
+
+
+def test_collada_nodes_that_double(put: Put) -> None:
+    nodes = "".join(f'<node id="n{i}"><instance_node url="#n{i - 1}"/><instance_node url="#n{i - 1}"/></node>' for i in range(1, 80))
+    with pytest.raises(FileFormatError, match="path must hold at most 100,000 scene nodes"):
+        shapes.load(put("a.dae", f"<COLLADA><library_nodes>{nodes}</library_nodes></COLLADA>"))
+
+
+@pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 1_000_000])
+def test_json_nested_without_end(text: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match="a.gltf, which breaks with RecursionError"):
+        shapes.load(put("a.gltf", text))
+
+
+def test_gltf_with_a_huge_accessor(put: Put) -> None:
+    accessor = {"count": 10**12, "type": "VEC3", "componentType": 5126}
+    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 values in an accessor, but got 1,000,000,000,000"):
+        shapes.load(put("a.gltf", gltf_text(accessors=[accessor])))
+    with pytest.raises(FileFormatError, match="path must hold at most 4,096 values without data, but got 10,000,000"):
+        shapes.load(put("a.gltf", gltf_text(accessors=[accessor | {"count": 10**7}])))
+
+
+def test_gltf_whose_accessors_read_the_same_bytes_over_and_over(put: Put) -> None:
+    accessor = {"bufferView": 0, "count": 3, "type": "VEC3", "componentType": 5126}
+    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got 360,000 bytes declared of 36 in a.gltf"):
+        shapes.load(put("a.gltf", gltf_text(accessors=[accessor] * 10_000)))
+
+
+def test_gltf_nodes_in_a_circle(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold a scene without cycles"):
+        shapes.load(put("a.gltf", gltf_text(nodes=[{"mesh": 0, "children": [1]}, {"children": [0]}])))
+
+
+def test_gltf_nodes_nested_too_deeply(put: Put) -> None:
+    nodes = [{"mesh": 0, "children": [i + 1]} for i in range(300)] + [{"mesh": 0}]
+    with pytest.raises(FileFormatError, match="path must hold at most 128 levels of scene nodes, but got 300"):
+        shapes.load(put("a.gltf", gltf_text(nodes=nodes)))
+
+
+@pytest.mark.parametrize(
+    "uri", ["../secret.bin", "/etc/passwd", "file:///etc/passwd", "http://localhost/x", "C:\\x.bin", "..\\x", "%2e%2e/secret.bin"]
+)
+def test_gltf_never_reads_outside_its_folder(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.bin").write_bytes(np.eye(3, dtype="<f4").tobytes())
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.gltf"
+    path.write_text(gltf_text(buffers=[{"byteLength": 36, "uri": uri}]))
+    with pytest.raises(FileFormatError, match="path must refer to files in its own folder only, but got"):
+        shapes.load(path)
+
+
+def test_gltf_with_a_buffer_that_is_not_there(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must come with the files it refers to, but 'gone.bin' is not beside it"):
+        shapes.load(put("a.gltf", gltf_text(buffers=[{"byteLength": 36, "uri": "gone.bin"}])))
+
+
+def test_obj_never_reads_materials_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "m.mtl").write_text("newmtl a\nKd 1 0 0\n")
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.obj"
+    path.write_text("mtllib ../m.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n")
+    shape = shapes.load(path)
+    assert shape.colors is None
+    assert shape.origin is not None
+    assert shape.origin.notes == ("'../m.mtl' lies outside the folder of the file and was not read.",)
+
+
+def test_side_files_have_a_budget(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"12345")
+    resolver = FolderResolver(tmp_path)
+    resolver.budget = 9
+    assert resolver["a.bin"] == b"12345"
+    with pytest.raises(FileFormatError, match="path must refer to at most .* bytes in other files, but got more"):
+        resolver["a.bin"]
+
+
+def test_hdf5_that_points_to_other_files(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "secret.bin").write_bytes(b"\0" * 36)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = np.zeros((3, 3))
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["data"] = h5py.ExternalLink("other.h5", "data")
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file.create_dataset("data", (3, 3), dtype="f4", external=[(str(tmp_path / "secret.bin"), 0, 36)])
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout((3, 3), dtype="f8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "data", shape=(3, 3))
+        file.create_virtual_dataset("data", layout)
+    for name in ("link.h5", "raw.h5", "virtual.h5"):
+        with pytest.raises(FileFormatError, match=f"path must hold its own data, but got 'data' in {name}, which lies elsewhere"):
+            shapes.load(tmp_path / name)
+
+
+def test_hdf5_that_declares_without_storing(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", (10**11, 3), dtype="f4", chunks=(1000, 3))
+    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 points, but got 100,000,000,000"):
+        shapes.load(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("data", (10, 3), maxshape=(None, 3), dtype="f4", chunks=(10**8, 3))
+    with pytest.raises(FileFormatError, match="path must hold at most 1,073,741,824 bytes in a chunk, but got 1,200,000,000"):
+        shapes.load(tmp_path / "b.h5")
+
+
+def test_text_stl_of_very_many_solids(put: Put) -> None:
+    solid = "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+    shape = shapes.load(put("a.stl", solid * 20_000))
+    assert isinstance(shape, Mesh)
+    assert len(shape.faces) == 20_000
+
+
+def test_obj_of_very_many_materials(put: Put) -> None:
+    text = "v 0 0 0\nv 1 0 0\nv 0 1 0\n" + "".join(f"usemtl m{i}\nf 1 2 3\n" for i in range(20_000))
+    shape = shapes.load(put("a.obj", text))
+    assert isinstance(shape, Mesh)
+    assert len(shape.faces) == 20_000
+
+
+def test_zero_area_meshes_load_and_points_stay_points(put: Put) -> None:
+    shape = shapes.load(put("a.off", "OFF\n3 1 0\n1 1 1\n1 1 1\n1 1 1\n3 0 1 2\n"))
+    assert isinstance(shape, Mesh)
+    assert len(shapes.load(put("a.xyz", "1 2 3\n")).points) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e39"])
+def test_a_cloud_without_one_usable_point(value: str, put: Put) -> None:
+    with pytest.raises(GeometryError, match="points must be finite in float32, but got NaN or infinity in 1 of 1 rows"):
+        shapes.load(put("a.xyz", f"{value} 0 0\n"))
+
+
+def test_instances_are_counted_without_unfolding_them() -> None:
+    path = Path("a.3mf")
+    assert count_instances(path, {"a": ["b", "b"], "b": ["c", "c", "c"]}, ["a"]) == 1 + 2 + 6
+    assert count_instances(path, {"a": ["b"]}, []) == 0
+    assert count_instances(path, {}, ["x", "x"]) == 2
+
+
+def test_the_border_lets_our_errors_through_and_chains_others() -> None:
+    with pytest.raises(GeometryError, match="ours"), border(Path("a.ply"), "ply"):
+        raise GeometryError("ours")
+    with pytest.raises(FileFormatError, match="path must be a readable ply file, but got a.ply, which breaks with MemoryError") as caught:
+        with border(Path("a.ply"), "ply"):
+            raise MemoryError
+    assert isinstance(caught.value.__cause__, MemoryError)
+    with pytest.raises(KeyboardInterrupt), border(Path("a.ply"), "ply"):
+        raise KeyboardInterrupt
+
+
+def test_libraries_stay_silent(put: Put, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    level = logging.getLogger("trimesh").level
+    broken = gltf_text(
+        extensionsUsed=["X"], meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "extensions": {"KHR_draco_mesh_compression": {}}}]}]
+    )
+    shapes.load(put("a.gltf", broken))
+    with pytest.raises(FileFormatError):
+        shapes.load(put("a.stl", "solid\nfacet normal a b c\nvertex 0 0\nendsolid\n"))
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err, caplog.records) == ("", "", [])
+    assert logging.getLogger("trimesh").level == level
+
+
+def test_a_file_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.ply"
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(FileFormatError, match=f"path must be at most {MAX_FILE_BYTES:,} bytes, but got {MAX_FILE_BYTES + 1:,} in a.ply"):
+        shapes.load(path)
+    os.truncate(path, 600 << 20)
+    with pytest.raises(FileFormatError, match="path must be at most 536,870,912 bytes, but got 629,145,600 in a.off"):
+        shapes.load(path.rename(tmp_path / "a.off"))
+
+
+def test_gltf_that_is_no_header(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold a glTF header, but got a.gltf without one"):
+        shapes.load(put("a.gltf", json.dumps([1, 2])))

@@ -1,0 +1,354 @@
+"""Point formats: PCD, text, arrays, HDF5, LAS."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import basrelief.io as shapes
+from basrelief.errors import FileFormatError, MissingExtraError
+from basrelief.io.pcd import lzf_decompress
+from basrelief.io.text import guessed_colors
+from basrelief.types import PointCloud
+
+from .conftest import Put, las_bytes, pcd_bytes
+
+h5py = pytest.importorskip("h5py")
+
+POINTS = np.random.default_rng(1).normal(size=(30, 3)).astype(np.float32)
+RGB = np.random.default_rng(2).integers(0, 256, size=(30, 3))
+
+
+def loaded(path: Path | str) -> PointCloud:
+    shape = shapes.load(path)
+    assert isinstance(shape, PointCloud)
+    return shape
+
+
+def npy(array: np.ndarray, **keywords: bool) -> bytes:
+    out = BytesIO()
+    np.save(out, array, **keywords)
+    return out.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    out = BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+def h5(**arrays: np.ndarray) -> bytes:
+    out = BytesIO()
+    with h5py.File(out, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])
+def test_pcd_positions_and_packed_colors(encoding: str, put: Put) -> None:
+    shape = loaded(put("a.pcd", pcd_bytes(encoding, POINTS, RGB)))
+    assert np.array_equal(shape.points, POINTS)
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, RGB / 255, atol=1e-6)
+    assert shape.origin is not None
+    assert (shape.origin.up, shape.origin.up_reason) == ("z", "PCD is +Z up by custom")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])
+def test_pcd_rows_without_a_return_are_dropped_and_counted(encoding: str, put: Put) -> None:
+    points = POINTS.copy()
+    points[::3] = np.nan
+    shape = loaded(put("a.pcd", pcd_bytes(encoding, points)))
+    assert np.array_equal(shape.points, points[np.isfinite(points).all(axis=1)])
+    assert shape.origin is not None
+    assert shape.origin.notes == ("10 of 30 points are not finite and were dropped.",)
+
+
+def test_pcd_fields_of_several_values_and_padding(put: Put) -> None:
+    record = np.dtype([("x", "<f8"), ("_", "u1", (4,)), ("y", "<f8"), ("h", "<f4", (3,)), ("z", "<f8")])
+    table = np.zeros(5, dtype=record)
+    table["x"], table["y"], table["z"] = np.arange(5), 1, 2
+    header = "VERSION 0.7\nFIELDS x _ y h z\nSIZE 8 1 8 4 8\nTYPE F U F F F\nCOUNT 1 4 1 3 1\nWIDTH 5\nHEIGHT 1\nPOINTS 5\nDATA binary\n"
+    shape = loaded(put("a.pcd", header.encode() + table.tobytes()))
+    assert shape.points.tolist() == [[i, 1, 2] for i in range(5)]
+
+
+def test_pcd_without_points_counts_width_times_height(put: Put) -> None:
+    data = pcd_bytes("binary", POINTS).replace(b"WIDTH 30\nHEIGHT 1", b"WIDTH 10\nHEIGHT 3").replace(b"POINTS 30\n", b"")
+    assert len(loaded(put("a.pcd", data)).points) == 30
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"DATA binary", b"DATA zipped", "path must have DATA ascii, binary or binary_compressed, but got 'zipped'"),
+        (b"FIELDS x y z", b"FIELDS x y w", "path must have the fields x, y, z, but got no z in a.pcd"),
+        (b"POINTS 30", b"POINTS 31", "path must hold the data it declares, but got 360 of 372 bytes in a.pcd"),
+        (b"POINTS 30", b"POINTS 99999999", "path must hold at most 50,000,000 points, but got 99,999,999 declared in a.pcd"),
+        (b"DATA binary\n", b"", "path must have a PCD header that ends with DATA, but got a.pcd without"),
+        (b"COUNT 1 1 1", b"COUNT 1 1 0", "COUNT is"),
+    ],
+)
+def test_pcd_headers_that_lie(old: bytes, new: bytes, message: str, put: Put) -> None:
+    data = pcd_bytes("binary", np.ones((30, 3), dtype=np.float32) * 0.1)
+    with pytest.raises(FileFormatError, match=message):
+        shapes.load(put("a.pcd", data.replace(old, new)))
+
+
+def test_pcd_compressed_size_that_lies(put: Put) -> None:
+    data = pcd_bytes("binary_compressed", POINTS)
+    at = data.index(b"DATA binary_compressed\n") + len(b"DATA binary_compressed\n") + 4
+    with pytest.raises(FileFormatError, match="path must unpack to the 360 bytes it declares, but got 4,294,967,295 in a.pcd"):
+        shapes.load(put("a.pcd", data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]))
+
+
+def slow_lzf(data: bytes, size: int) -> bytes:
+    """The twin of lzf_decompress: one byte at a time, as the format is told."""
+    out: list[int] = []
+    at = 0
+    while at < len(data) and len(out) < size:
+        control, at = data[at], at + 1
+        if control < 32:
+            for _ in range(control + 1):
+                out.append(data[at])
+                at += 1
+            continue
+        length, high = control >> 5, control & 31
+        if length == 7:
+            length, at = length + data[at], at + 1
+        start, at = len(out) - (high * 256 + data[at]) - 1, at + 1
+        for i in range(length + 2):
+            out.append(out[start + i])
+    return bytes(out)
+
+
+def lzf_stream(plain: bytes) -> bytes:
+    """Compress by HDF5's own LZF filter, an implementation apart from ours."""
+    out = BytesIO()
+    with h5py.File(out, "w") as file:
+        data = file.create_dataset("d", data=np.frombuffer(plain, dtype=np.uint8), chunks=(len(plain),), compression="lzf")
+        mask, packed = data.id.read_direct_chunk((0,))
+    return plain if mask else packed
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=8), st.integers(10, 60))
+def test_lzf_agrees_with_hdf5_and_with_its_slow_twin(words: list[bytes], repeats: int) -> None:
+    plain = (b"".join(words) + words[0] * 20) * repeats
+    packed = lzf_stream(plain)
+    assert len(packed) < len(plain)
+    assert lzf_decompress(packed, len(plain)) == plain == slow_lzf(packed, len(plain))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"\x20\x05", "refers to before its start"), (b"\x01ab", "gives 2 bytes where 5 are declared")]
+)
+def test_lzf_that_is_damaged(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        lzf_decompress(data, 5)
+
+
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ";", ", "])
+@pytest.mark.parametrize("kind", ["xyz", "txt", "pts"])
+def test_text_with_any_separator(kind: str, separator: str, put: Put) -> None:
+    text = "\n".join(separator.join(f"{v:.9g}" for v in row) for row in POINTS)
+    assert np.array_equal(loaded(put(f"a.{kind}", text)).points, POINTS)
+
+
+@pytest.mark.parametrize("top", ["# a comment\n", "// a comment\n", "x y z\n", "X,Y,Z\n", "2\n", "\ufeff", "\n\n"])
+def test_text_with_something_on_top(top: str, put: Put) -> None:
+    shape = loaded(put("a.txt", top + "1 2 3\n4 5 6\n"))
+    assert shape.points.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_text_like_modelnet40_normal_resampled_has_normals_not_colors(put: Put) -> None:
+    normals = POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)
+    text = "\n".join(",".join(f"{v:.6f}" for v in row) for row in np.hstack([POINTS, normals]))
+    shape = loaded(put("chair_0001.txt", text))
+    assert shape.points.shape == (30, 3)
+    assert shape.colors is None
+
+
+@pytest.mark.parametrize("kind", ["xyz", "pts"])
+def test_text_colors(kind: str, put: Put) -> None:
+    rows = np.hstack([POINTS, np.full((30, 1), 7.0), RGB]) if kind == "pts" else np.hstack([POINTS, RGB])
+    shape = loaded(put(f"a.{kind}", "\n".join(" ".join(f"{v:.6g}" for v in row) for row in rows)))
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, RGB / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("columns", "are_colors"),
+    [
+        (np.array([[0, 128, 255], [1, 2, 3]]), True),
+        (np.array([[0.1, 0.5, 1.0], [0.0, 0.0, 0.0]]), True),
+        (np.array([[0.5, 200.2, 3.0]]), False),
+        (np.array([[-0.1, 0.2, 0.3]]), False),
+        (np.array([[0.6, 0.8, 0.0], [0.0, 1.0, 0.0]]), False),
+        (np.array([[0, 0, 300]]), False),
+        (np.array([[np.nan, 0, 0]]), False),
+        (np.zeros((0, 3)), False),
+        (np.zeros((4, 2)), False),
+    ],
+)
+def test_nameless_columns_are_colors_only_when_they_look_so(columns: np.ndarray, are_colors: bool) -> None:
+    assert (guessed_colors(columns) is not None) == are_colors
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2\n3 4\n", "path must hold x, y, z in each line, but got 2 columns in a.xyz"),
+        ("1 2 3\n4 5\n", "a.xyz, which breaks with ValueError"),
+        ("1 2 3\n4 5 six\n", "a.xyz, which breaks with ValueError"),
+        ("\0\1\2", "path must hold lines of numbers, but got a.xyz with binary content"),
+    ],
+)
+def test_text_that_is_not_points(text: str, message: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        shapes.load(put("a.xyz", text))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "f2", "i4", "u1"])
+def test_npy_of_any_number_type(dtype: str, put: Put) -> None:
+    array = np.arange(12).reshape(4, 3).astype(dtype)
+    assert loaded(put("a.npy", npy(array))).points.tolist() == array.tolist()
+
+
+def test_npy_columns_of_color(put: Put) -> None:
+    shape = loaded(put("a.npy", npy(np.hstack([POINTS, RGB / 255]))))
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, RGB / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 100)).T[:, :2], r"path must hold an array \(N, 3\), but got \(100, 2\)"),
+        (np.zeros(9), r"path must hold an array \(N, 3\), but got \(9,\)"),
+        (np.zeros((4, 3), dtype="S4"), "path must hold real numbers, but got dtype"),
+        (np.zeros((4, 3), dtype=complex), "path must hold real numbers, but got dtype complex128"),
+        (np.zeros((2, 300)), "path must hold at most 256 columns, but got 300"),
+        (np.zeros((5, 4, 3)), "path must name one of 5 shapes, but got a.npy. Write a.npy#0 to a.npy#4"),
+    ],
+)
+def test_npy_that_is_not_points(array: np.ndarray, message: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        shapes.load(put("a.npy", npy(array)))
+
+
+@pytest.mark.parametrize("name", ["points", "xyz", "pos"])
+@pytest.mark.parametrize("color", ["colors", "rgb"])
+def test_npz_keys(name: str, color: str, put: Put) -> None:
+    shape = loaded(put("a.npz", npz(**{"other": np.zeros(3), name: POINTS, color: RGB.astype(np.uint8)})))
+    assert np.array_equal(shape.points, POINTS)
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, RGB / 255)
+
+
+def test_npz_with_one_array_needs_no_name(put: Put) -> None:
+    assert np.array_equal(loaded(put("a.npz", npz(whatever=POINTS))).points, POINTS)
+
+
+def test_npz_without_a_known_name_lists_what_it_has(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold an array named one of points, .*, but got 'a', 'b' in a.npz"):
+        shapes.load(put("a.npz", npz(a=POINTS, b=POINTS)))
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_pickles_are_never_loaded(kind: str, put: Put) -> None:
+    array = np.array([[object()] * 3], dtype=object)
+    data = npy(array, allow_pickle=True) if kind == "npy" else npz(points=array)
+    with pytest.raises(FileFormatError, match=f"a.{kind}"):
+        shapes.load(put(f"a.{kind}", data))
+
+
+@pytest.mark.parametrize("name", ["data", "points"])
+def test_h5_data_sets(name: str, put: Put) -> None:
+    assert np.array_equal(loaded(put("a.h5", h5(**{name: POINTS}))).points, POINTS)
+
+
+def test_h5_batches_need_a_row(put: Put) -> None:
+    batch = np.stack([POINTS, POINTS + 1, POINTS + 2])
+    path = put("a.h5", h5(data=batch))
+    assert np.array_equal(loaded(f"{path}#2").points, batch[2])
+    with pytest.raises(FileFormatError, match="path must name one of 3 shapes, but got a.h5. Write a.h5#0 to a.h5#2"):
+        shapes.load(path)
+    with pytest.raises(FileFormatError, match="path must name one of 3 shapes, but got a.h5#3"):
+        shapes.load(f"{path}#3")
+
+
+def test_h5_batch_of_one_needs_no_row(put: Put) -> None:
+    assert np.array_equal(loaded(put("a.h5", h5(data=POINTS[None]))).points, POINTS)
+
+
+def test_h5_colors(put: Put) -> None:
+    shape = loaded(put("a.h5", h5(points=POINTS, rgb=RGB.astype(np.uint8))))
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, RGB / 255)
+
+
+@pytest.mark.parametrize("suffix", ["las", "laz"])
+def test_las_and_laz(suffix: str, put: Put, tmp_path: Path) -> None:
+    shape = loaded(put(f"a.{suffix}", las_bytes(suffix, POINTS, tmp_path)))
+    assert np.allclose(shape.points, POINTS, atol=1e-4)
+    assert shape.colors is not None
+    assert shape.colors[:, 0].max() == 1
+    assert shape.origin is not None
+    assert shape.origin.up_reason == "LAS is +Z up by its specification"
+
+
+def test_las_without_laspy_names_the_extra(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put("a.las", las_bytes("las", POINTS, tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"a\.las must be read with laspy, but got none installed. .*basrelief\[lidar\]"):
+        shapes.load(path)
+
+
+@pytest.mark.parametrize(
+    ("at", "size", "message"), [(100, 4, "path must hold the data it declares"), (107, 4, "at most 50,000,000 points")]
+)
+def test_las_headers_that_lie(at: int, size: int, message: str, put: Put, tmp_path: Path) -> None:
+    data = bytearray(las_bytes("las", POINTS, tmp_path))
+    data[at : at + size] = b"\xff" * size
+    with pytest.raises(FileFormatError, match=message):
+        shapes.load(put("a.las", bytes(data)))
+
+
+def test_laz_with_a_chunk_table_that_lies(put: Put, tmp_path: Path) -> None:
+    data = bytearray(las_bytes("laz", POINTS, tmp_path))
+    start = int.from_bytes(data[96:100], "little")
+    table = int.from_bytes(data[start : start + 8], "little")
+    data[table + 4 : table + 8] = b"\xff\xff\xff\x7f"
+    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
+        shapes.load(put("a.laz", bytes(data)))
+
+
+def test_survey_coordinates_are_moved_near_before_float32_rounds_them(put: Put) -> None:
+    points = np.array([[500000.01, 5400000.01, 100.0], [500000.02, 5400000.03, 100.5], [500001.0, 5400001.0, 101.0]])
+    shape = loaded(put("a.npy", npy(points)))
+    assert np.allclose(np.diff(shape.points, axis=0), np.diff(points, axis=0), atol=1e-6)
+    assert shape.origin is not None
+    assert shape.origin.notes[0].startswith("Moved by [-500001.0, -5400001.0, -100.0], in the axes of the file")
+
+
+def test_a_single_far_point_stays_where_it_is(put: Put) -> None:
+    assert loaded(put("a.xyz", "1000 2000 3000\n")).points.tolist() == [[1000, 2000, 3000]]
+
+
+def test_scans_are_read_in_full(shared_assets: Path) -> None:
+    expected = {"room_scan1.pcd": 112586, "room_scan2.pcd": 112624}
+    assert {name: len(loaded(shared_assets / "scans" / name).points) for name in expected} == expected
+    for name in ("table_scene_mug_stereo_textured.pcd", "region_growing_rgb_tutorial.pcd"):
+        shape = loaded(shared_assets / "scans" / name)
+        assert shape.colors is not None
+        assert shape.origin is not None
+        dropped = int(shape.origin.notes[0].split()[0])
+        assert dropped > 0
+        assert dropped + len(shape.points) == 640 * 480
