@@ -289,9 +289,9 @@ def test_instances_are_counted_without_unfolding_them() -> None:
 def test_the_border_lets_our_errors_through_and_chains_others() -> None:
     with pytest.raises(GeometryError, match="ours"), border(Path("a.ply"), "ply"):
         raise GeometryError("ours")
-    with pytest.raises(FileFormatError, match="path must be a readable ply file, but got a.ply, which breaks with MemoryError") as caught:
-        with border(Path("a.ply"), "ply"):
-            raise MemoryError
+    message = "path must be a readable ply file, but got a.ply, which breaks with MemoryError"
+    with pytest.raises(FileFormatError, match=message) as caught, border(Path("a.ply"), "ply"):
+        raise MemoryError
     assert isinstance(caught.value.__cause__, MemoryError)
     with pytest.raises(KeyboardInterrupt), border(Path("a.ply"), "ply"):
         raise KeyboardInterrupt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Int64, Real
 
 from basrelief.errors import GeometryError
 from basrelief.geometry.transforms import checked_positions
@@ -72,7 +72,7 @@ def subsample(cloud: PointCloud, count: int, *, seed: int = 0) -> PointCloud:
 
 
 def farthest_points(
-    points: Float[np.ndarray, "points 3"], count: int, *, start: int = 0, skip_near_origin: bool = False
+    points: Real[np.ndarray, "points 3"], count: int, *, start: int = 0, skip_near_origin: bool = False
 ) -> Int64[np.ndarray, " count"]:
     """Choose points one by one, each the farthest from all chosen before (Gonzalez 1985).
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.types import Mesh, PointCloud
@@ -94,7 +94,7 @@ def rotate(shape: ShapeT, rotation: Float[np.ndarray, "3 3"]) -> ShapeT:
     return dataclasses.replace(shape, **{field: getattr(shape, field).astype(np.float64) @ matrix.T})
 
 
-def normalise_unit_sphere(points: Float[np.ndarray, "points 3"], *, centre: Centre = "mean") -> Float[np.ndarray, "points 3"]:
+def normalise_unit_sphere(points: Real[np.ndarray, "points 3"], *, centre: Centre = "mean") -> Float[np.ndarray, "points 3"]:
     """Move a cloud to the origin and scale its farthest point to radius 1.
 
     Args:
@@ -114,7 +114,7 @@ def normalise_unit_sphere(points: Float[np.ndarray, "points 3"], *, centre: Cent
     return _scaled(points, centred, float(np.linalg.norm(centred, axis=1).max()))
 
 
-def normalise_unit_cube(points: Float[np.ndarray, "points 3"], *, centre: Centre = "bbox") -> Float[np.ndarray, "points 3"]:
+def normalise_unit_cube(points: Real[np.ndarray, "points 3"], *, centre: Centre = "bbox") -> Float[np.ndarray, "points 3"]:
     """Move a cloud to the origin and scale its largest coordinate to 1.
 
     With the default centre the bounding box is centred and its largest half extent becomes 1: the cloud fills [-1, 1] along its
@@ -135,7 +135,7 @@ def normalise_unit_cube(points: Float[np.ndarray, "points 3"], *, centre: Centre
     return _scaled(points, centred, float(np.abs(centred).max()))
 
 
-def checked_positions(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
+def checked_positions(points: Real[np.ndarray, "points 3"]) -> Real[np.ndarray, "points 3"]:
     """Check an array of positions.
 
     Args:

@@ -1,0 +1,188 @@
+"""Surface sampling, subsampling and farthest points: laws, a slow twin, and the recorded originals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from basrelief.errors import GeometryError
+from basrelief.geometry import farthest_points, sample_surface, subsample
+from basrelief.types import Mesh, Origin, PointCloud
+
+SMALL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+
+# Two triangles in the plane z = 0, of area 1/2 and 9/2.
+UNEVEN = Mesh(
+    vertices=np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [10, 0, 0], [13, 0, 0], [10, 3, 0]], dtype=np.float32),
+    faces=np.array([[0, 1, 2], [3, 4, 5]]),
+    colors=np.array([[1, 0, 0]] * 3 + [[0, 0, 1]] * 3, dtype=np.float32),
+    origin=Origin(path="uneven", format="test"),
+)
+
+
+def clouds(points: int = 30) -> st.SearchStrategy[np.ndarray]:
+    seeds = st.tuples(st.integers(0, 10_000), st.integers(1, points))
+    return seeds.map(lambda pair: np.random.default_rng(pair[0]).normal(size=(pair[1], 3)).astype(np.float32))
+
+
+def test_points_lie_on_the_surface_in_proportion_to_area() -> None:
+    cloud = sample_surface(UNEVEN, 20_000)
+    assert cloud.points.shape == (20_000, 3)
+    x, y, z = cloud.points.T
+    assert not z.any()
+    second = x > 5
+    assert np.mean(second) == pytest.approx(0.9, abs=0.01)
+    inside = np.where(second, (x - 10) + y <= 3 + 1e-5, x + y <= 1 + 1e-5)
+    assert inside.all()
+    assert (y >= 0).all()
+
+
+def test_points_fill_a_triangle_evenly() -> None:
+    points = sample_surface(UNEVEN, 20_000).points
+    first = points[points[:, 0] < 5]
+    assert np.allclose(first.mean(axis=0), [1 / 3, 1 / 3, 0], atol=0.01)
+    assert np.mean(first[:, 0] + first[:, 1] < 0.5) == pytest.approx(0.25, abs=0.03)
+
+
+def test_colors_are_interpolated_and_the_origin_kept() -> None:
+    cloud = sample_surface(UNEVEN, 500)
+    assert cloud.colors is not None
+    red = cloud.points[:, 0] < 5
+    assert np.allclose(cloud.colors[red], [1, 0, 0], atol=1e-6)
+    assert np.allclose(cloud.colors[~red], [0, 0, 1], atol=1e-6)
+    assert cloud.origin == UNEVEN.origin
+    blended = Mesh(vertices=UNEVEN.vertices[:3], faces=UNEVEN.faces[:1], colors=np.eye(3, dtype=np.float32))
+    cloud = sample_surface(blended, 100)
+    assert cloud.colors is not None
+    assert np.allclose(cloud.colors.sum(axis=1), 1, atol=1e-6)
+    assert np.allclose(cloud.colors[:, 1:], cloud.points[:, :2], atol=1e-6)
+
+
+def test_a_mesh_without_color_gives_none() -> None:
+    assert sample_surface(Mesh(vertices=UNEVEN.vertices, faces=UNEVEN.faces), 5).colors is None
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    state = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    first, again, other = (sample_surface(UNEVEN, 50, seed=seed).points for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.array_equal(state, np.random.get_state()[1])  # type: ignore[index]
+
+
+def test_faces_without_area_are_never_drawn_from() -> None:
+    mesh = Mesh(vertices=UNEVEN.vertices, faces=np.array([[3, 3, 4], [0, 1, 2], [5, 5, 5]]))
+    assert sample_surface(mesh, 1000).points[:, 0].max() <= 1
+
+
+def test_a_mesh_without_area_is_refused() -> None:
+    with pytest.raises(GeometryError, match="mesh must have a surface, but got 1 faces of zero area. Use its vertices as a point cloud"):
+        sample_surface(Mesh(vertices=np.ones((3, 3)), faces=np.array([[0, 1, 2]])), 5)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-6, 1e15, 1e30])
+def test_scale_does_not_matter(scale: float) -> None:
+    mesh = Mesh(vertices=UNEVEN.vertices * np.float32(scale), faces=UNEVEN.faces)
+    assert np.allclose(sample_surface(mesh, 100).points / scale, sample_surface(UNEVEN, 100).points, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_counts_below_one_are_refused(count: int) -> None:
+    for call in (
+        lambda: sample_surface(UNEVEN, count),
+        lambda: subsample(PointCloud(points=np.eye(3)), count),
+        lambda: farthest_points(np.eye(3), count),
+    ):
+        with pytest.raises(GeometryError, match=f"count must be at least 1, but got {count}"):
+            call()
+
+
+@SMALL
+@given(clouds(), st.integers(1, 60), st.integers(0, 99))
+def test_subsample_repeats_only_when_it_must(points: np.ndarray, count: int, seed: int) -> None:
+    cloud = PointCloud(points=points, colors=np.linspace(0, 1, points.size).reshape(-1, 3))
+    part = subsample(cloud, count, seed=seed)
+    assert cloud.colors is not None
+    assert part.colors is not None
+    rows = [int(np.flatnonzero((points == row).all(axis=1))[0]) for row in part.points]
+    assert np.array_equal(part.colors, cloud.colors[rows])
+    assert len(rows) == count
+    assert len(set(rows)) == min(count, len(points))
+    assert np.array_equal(subsample(cloud, count, seed=seed).points, part.points)
+
+
+def slow_farthest(points: np.ndarray, count: int, start: int) -> list[int]:
+    """The twin: compare every point with every chosen one, each time anew."""
+    chosen = [start]
+    while len(chosen) < count:
+        distances = [min(float(((p - points[c]) ** 2).sum()) for c in chosen) for p in points]
+        chosen.append(int(np.argmax(distances)))
+    return chosen
+
+
+@SMALL
+@given(clouds(), st.data())
+def test_farthest_points_agree_with_the_slow_twin(points: np.ndarray, data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(points)))
+    start = data.draw(st.integers(0, len(points) - 1))
+    exact = points.astype(np.float64)
+    assert farthest_points(exact, count, start=start).tolist() == slow_farthest(exact, count, start)
+
+
+def test_the_corners_of_a_square_come_first() -> None:
+    square = np.array([[0.5, 0.5, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32)
+    assert farthest_points(square, 5, start=1).tolist() == [1, 4, 2, 3, 0]
+
+
+def test_beyond_the_last_position_index_zero_repeats() -> None:
+    points = np.array([[1, 0, 0], [1, 0, 0], [2, 0, 0]], dtype=np.float32)
+    assert farthest_points(points, 6).tolist() == [0, 2, 0, 0, 0, 0]
+    assert farthest_points(points, 6, skip_near_origin=True).tolist() == [0, 2, 0, 0, 0, 0]
+    assert farthest_points(np.zeros((1, 3)), 3).tolist() == [0, 0, 0]
+
+
+def test_points_near_the_origin_are_skipped_on_request() -> None:
+    points = np.array([[1, 0, 0], [0, 0, 0], [0.5, 0, 0]], dtype=np.float32)
+    assert farthest_points(points, 2).tolist() == [0, 1]
+    assert farthest_points(points, 2, skip_near_origin=True).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-15, 1e30])
+def test_farthest_points_at_any_scale(scale: float, dtype: type) -> None:
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    assert farthest_points((points * scale).astype(dtype), 20).tolist() == farthest_points(points, 20).tolist()
+
+
+@pytest.mark.parametrize("start", [-1, 3])
+def test_a_start_out_of_range(start: int) -> None:
+    with pytest.raises(GeometryError, match=f"start must be an index of the 3 points, but got {start}"):
+        farthest_points(np.eye(3), 2, start=start)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Mapping[str, np.ndarray]:
+    repository = Path(__file__).resolve().parents[2]
+    path = Path(os.environ.get("BASRELIEF_PARITY", repository.parent / "shared" / "parity")) / "pointnet2_ops.npz"
+    if not path.is_file():
+        pytest.skip("needs pointnet2_ops.npz in the parity folder")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("case", ["random", "core", "start_at_origin", "ties_512", "ties_900", "exhausted", "all_at_origin"])
+def test_parity_with_pointnet2_ops(case: str, recorded: Mapping[str, np.ndarray]) -> None:
+    for points, expected in zip(recorded[f"{case}/xyz"], recorded[f"{case}/idx"], strict=True):
+        assert farthest_points(points, len(expected), skip_near_origin=True).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("case", "name"), [("core", "idx_if_origin_points_were_allowed"), ("ties_512", "idx_lowest_index_rule")])
+def test_parity_of_the_other_convention(case: str, name: str, recorded: Mapping[str, np.ndarray]) -> None:
+    for points, expected in zip(recorded[f"{case}/xyz"], recorded[f"{case}/{name}"], strict=True):
+        assert farthest_points(points, len(expected)).tolist() == expected.tolist()
