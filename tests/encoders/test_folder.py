@@ -12,7 +12,10 @@ from torch import Tensor
 
 from basrelief.encoders import ClipEncoder, TextCache, TextConfig, Tokenizer, load_encoder_folder, random_encoder, save_encoder
 from basrelief.encoders.clip import NO_MEAN, NO_STD
+from basrelief.encoders.convert import convert
 from basrelief.encoders.folder import WEIGHTS_FILE
+from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.towers import towers_from_state
 from basrelief.errors import WeightsError, WeightsNotFoundError
 
 
@@ -60,6 +63,34 @@ def test_a_trained_encoder_can_be_trained_on(encoder: ClipEncoder, images: Tenso
     towers = load_encoder_folder(tmp_path).towers
     towers.image_features(encoder.prepare(images)).sum().backward()
     assert all(p.grad is not None for p in towers.vision_model.parameters())
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_training_what_was_read_leaves_the_file_alone(encoder: ClipEncoder, tmp_path: Path, pickled: bool) -> None:
+    path = save_encoder(encoder, tmp_path, dtype=torch.float32)
+    if pickled:
+        path = tmp_path / "w.pt"
+        torch.save(encoder.towers.state_dict(), path)
+    raw = path.read_bytes()
+    towers = towers_from_state(encoder.config, convert(read_state_dict(path), encoder.config))
+    before = towers.text_projection.weight.detach().clone()
+    with torch.no_grad():
+        for parameter in towers.parameters():
+            parameter.add_(1)
+    assert torch.equal(towers.text_projection.weight, before + 1)
+    assert path.read_bytes() == raw
+
+
+def test_saving_over_the_file_that_was_read(encoder: ClipEncoder, tmp_path: Path) -> None:
+    save_encoder(encoder, tmp_path, dtype=torch.float32)
+    found = load_encoder_folder(tmp_path)
+    with torch.no_grad():
+        found.towers.text_projection.weight.mul_(2)
+    save_encoder(found, tmp_path, dtype=torch.float32)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [WEIGHTS_FILE, "tokenizer.json"]
+    again = load_encoder_folder(tmp_path)
+    assert again.fingerprint == found.fingerprint
+    assert torch.equal(again.towers.text_projection.weight, 2 * encoder.towers.text_projection.weight)
 
 
 def test_saving_a_cast_encoder_keeps_what_it_has(encoder: ClipEncoder, tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
     state = encoder.towers.state_dict()
     tensors = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().contiguous() for n, t in state.items()}
     tensors["logit_scale"] = state["logit_scale"].float().cpu()
-    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={_FIELD: json.dumps(record)})
+    part = folder / f"{WEIGHTS_FILE}.part"  # the tensors may be mapped from the very file that is replaced
+    save_file(tensors, str(part), metadata={_FIELD: json.dumps(record)})
+    part.replace(folder / WEIGHTS_FILE)
     encoder.tokenizer.save(folder)
     return folder / WEIGHTS_FILE
 
