@@ -137,6 +137,14 @@ def test_draco_is_decoded(put: Put) -> None:
     assert np.allclose(corners(shape), VERTICES[FACES], atol=1e-3)
 
 
+def test_damaged_draco_is_not_taken_for_a_mesh_of_zeros(put: Put) -> None:
+    pytest.importorskip("DracoPy")
+    data = trimesh.exchange.gltf.export_glb(trimesh.Scene(trimesh.creation.icosphere(1)), extension_draco=True)
+    at = data.index(b"DRACO") + 5
+    with pytest.raises(FileFormatError, match="path must hold whole Draco data, but got a.glb with some damaged"):
+        shapes.load(put("a.glb", data[:at] + b"\xff\xff" + data[at + 2 :]))
+
+
 def test_draco_without_its_decoder_names_the_extra(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     path = put("a.gltf", gltf_text(extensionsUsed=["KHR_draco_mesh_compression"]))

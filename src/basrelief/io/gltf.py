@@ -44,6 +44,9 @@ def read_gltf(source: Source) -> Raw:
     _check_primitives(source, header)
     _check_nodes(source, header.get("nodes", []))
     raw = parse(source, data, linear=True)
+    if _DRACO in header.get("extensionsUsed", []) and raw.faces is not None and (raw.faces == raw.faces[:, :1]).all(axis=1).any():
+        # trimesh leaves faces 0, 0, 0 where its decoder fails
+        raise FileFormatError(f"path must hold whole Draco data, but got {source.path.name} with some damaged. Fetch or export it again.")
     return dataclasses.replace(raw, up="y", up_reason="glTF is +Y up by its specification")
 
 
