@@ -93,6 +93,18 @@ def merge(sets: Sequence[ShapeSet]) -> ShapeSet:
     return ShapeSet(torch.cat([one.points for one in sets]), label, names, tuple(group for one in sets for group in one.group))
 
 
+def save_shapes(shapes: ShapeSet, path: Path) -> None:
+    """Keep a shape set in a file, so that a resumed run need not sample again."""
+    record = {"points": shapes.points, "label": shapes.label, "names": list(shapes.names), "group": list(shapes.group)}
+    torch.save(record, path)
+
+
+def load_shapes(path: Path) -> ShapeSet:
+    """Read what `save_shapes` wrote."""
+    record = torch.load(path, weights_only=True)
+    return ShapeSet(record["points"], record["label"], tuple(record["names"]), tuple(record["group"]))
+
+
 def split_groups(shapes: ShapeSet, held_out: Iterable[str]) -> tuple[ShapeSet, ShapeSet]:
     """Split by whole packs or creators: those whose group holds one of the given names are kept for validation.
 

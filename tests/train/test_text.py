@@ -1,0 +1,117 @@
+"""Recorded names read in all their spellings; the text tower learns them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.encoders import ClipEncoder, Tokenizer
+from basrelief.errors import FileFormatError
+from basrelief.train.text import ALIASES, FILES, TEMPLATES, class_embeddings, fit_text, recorded_features, spellings, text_features
+from basrelief.train.towers import new_encoder
+from support import shared_path
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("chair", ["chair"]),
+        ("Street Lights", ["street lights"]),
+        ("traffic_light", ["traffic light"]),
+        ("car_(automobile)", ["car (automobile)", "car"]),
+        ("Cabinet/shelf", ["cabinet/shelf", "cabinet", "shelf"]),
+        ("monitor_(computer_equipment) computer_monitor", ["monitor (computer equipment)", "computer monitor", "monitor"]),
+    ],
+)
+def test_spellings(name: str, expected: list[str]) -> None:
+    assert spellings(name) == expected
+
+
+def test_names_are_known_by_every_spelling(clip_text: Path) -> None:
+    known = recorded_features(clip_text)
+    assert {"chair", "table", "cabinet", "shelf", "cabinet/shelf", "traffic light", "car", "car (automobile)", "computer monitor"} <= set(
+        known
+    )
+
+
+def test_features_have_unit_length(clip_text: Path) -> None:
+    for row in recorded_features(clip_text).values():
+        assert np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_plainest_record_of_a_name_counts(clip_text: Path) -> None:
+    known = recorded_features(clip_text)
+    with np.load(clip_text / "coco80.npz") as record:
+        row = record["embeddings"][1].astype(np.float32)
+    assert np.allclose(known["car"], row / np.linalg.norm(row))
+    assert not np.allclose(known["car"], known["car (automobile)"])
+
+
+def test_aliases_point_to_recorded_names(clip_text: Path) -> None:
+    known = recorded_features(clip_text)
+    assert np.array_equal(known["axe"], known["ax"])
+    assert "bookshelf" not in known
+
+
+def test_aliases_exist_in_the_real_record() -> None:
+    known = recorded_features(shared_path("assets/clip_text"))
+    assert len(known) > 1500
+    assert {name for name in ALIASES if name not in known} <= {"coat rack", "whisk", "chest"}
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"folder must hold coco80\.npz, .*, but got no coco80\.npz in"):
+        recorded_features(tmp_path)
+
+
+def test_there_are_four_files() -> None:
+    assert len(FILES) == 4
+
+
+def test_the_first_template_is_the_recorded_wording() -> None:
+    assert TEMPLATES[0] == "a {}"
+    assert all(template.count("{}") == 1 for template in TEMPLATES)
+
+
+def test_text_features_have_gradients(encoder: ClipEncoder) -> None:
+    features = text_features(encoder, ["a chair", "a table of some length"])
+    assert features.shape == (2, 512)
+    assert features.requires_grad
+
+
+def test_class_embeddings_use_the_template_and_unit_length(encoder: ClipEncoder) -> None:
+    embeddings = class_embeddings(encoder, ["chair", "car"])
+    direct = encoder.encode_text(["a chair", "a car"])
+    assert torch.allclose(embeddings, direct / direct.norm(dim=-1, keepdim=True), atol=1e-5)
+    assert not embeddings.requires_grad
+
+
+def test_the_tower_learns_the_names(clip_text: Path) -> None:
+    known = recorded_features(clip_text)
+    encoder = new_encoder(Tokenizer.train([*known, *(t.format("") for t in TEMPLATES)], vocab_size=600))
+    records: list[dict[str, float]] = []
+    fit_text(encoder, known, steps=15, progress=lambda record: records.append(dict(record)))
+    assert records[0]["step"] == 0
+    assert records[-1]["step"] == 14
+    assert records[-1]["cosine"] > records[0]["cosine"] + 0.3
+    assert records[-1]["loss"] < 0.5 * records[0]["loss"]
+
+
+def test_only_the_text_tower_moves(clip_text: Path, encoder: ClipEncoder) -> None:
+    before = {name: value.clone() for name, value in encoder.towers.state_dict().items()}
+    fit_text(encoder, recorded_features(clip_text), steps=2)
+    moved = {name.split(".")[0] for name, value in encoder.towers.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"text_model", "text_projection"}
+
+
+def test_fitting_is_seeded(clip_text: Path) -> None:
+    known = recorded_features(clip_text)
+    results = []
+    for _ in range(2):
+        encoder = new_encoder(Tokenizer.train(known, vocab_size=560))
+        fit_text(encoder, known, steps=2, seed=3)
+        results.append(class_embeddings(encoder, ["chair"]))
+    assert torch.equal(*results)
