@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, VisionConfig
@@ -197,3 +199,23 @@ def test_weights_of_another_architecture_do_not_load(resnet_encoder: ClipEncoder
         convert(openai_layout(resnet_encoder.towers.state_dict()), encoder.config)
     with pytest.raises(WeightsError, match="unknown: vision_model"):
         convert(openai_layout(encoder.towers.state_dict()), resnet_encoder.config)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.booleans())
+def test_no_tensor_can_be_left_out(encoder: ClipEncoder, openai_layout: Layout, which: int, hugging_face: bool) -> None:
+    own = encoder.towers.state_dict()
+    state = dict(own) if hugging_face else openai_layout(own)
+    del state[sorted(state)[which % len(state)]]
+    with pytest.raises(WeightsError, match=r"but got [13] missing: "):
+        convert(state, encoder.config)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=8))
+def test_no_tensor_can_be_renamed(encoder: ClipEncoder, openai_layout: Layout, which: int, ending: str) -> None:
+    state = openai_layout(encoder.towers.state_dict())
+    name = sorted(state)[which % len(state)]
+    state[f"{name}_{ending}"] = state.pop(name)
+    with pytest.raises(WeightsError, match=r"weights must fit the architecture name by name, but got \d+ unknown: "):
+        convert(state, encoder.config)
