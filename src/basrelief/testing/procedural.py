@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.testing.appliances import APPLIANCES
 from basrelief.testing.furniture_seats import SEATS
 from basrelief.testing.furniture_tables import TABLES
 from basrelief.testing.household import HOUSEHOLD
@@ -17,7 +18,7 @@ from basrelief.testing.vehicles import VEHICLES
 from basrelief.testing.vessels import VESSELS
 from basrelief.types import Mesh
 
-_BUILDERS = {**SEATS, **TABLES, **HOUSEHOLD, **VESSELS, **TOOLS, **VEHICLES, **OUTDOORS}
+_BUILDERS = {**SEATS, **TABLES, **APPLIANCES, **HOUSEHOLD, **VESSELS, **TOOLS, **VEHICLES, **OUTDOORS}
 
 CATEGORIES: tuple[str, ...] = tuple(_BUILDERS)
 """Names that `make_shape` takes, furniture first."""

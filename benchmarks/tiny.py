@@ -1,0 +1,147 @@
+"""How well `tiny` names shapes it has never seen, and how fast.
+
+    python benchmarks/tiny.py
+    python benchmarks/tiny.py --shapes SHAPES --realistic realistic_dev/shapes.npz
+
+Every figure is zero-shot over all the class names of the training, by the views and pooling of the recipe. The held-out packs and creators
+are those of `basrelief.train.tiny.HELD_OUT`. Generated shapes use seeds from 100,000 on; training used seeds below 1,000.
+Realistic shapes may have several right labels; they are also named over their own labels only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import basrelief as br
+from basrelief.testing import CATEGORIES, make_shape
+from basrelief.train.data import ShapeSet, generated_shapes, merge, read_shapes, split_groups
+from basrelief.train.tiny import HELD_OUT
+from basrelief.types import PointCloud, Prediction
+
+POINTS = 4096
+UNSEEN = 100_000
+
+Clouds = Sequence[np.ndarray]
+Right = Sequence[frozenset[str]]
+
+
+def score(model: br.Model, clouds: Clouds, right: Right, names: Sequence[str]) -> tuple[float, float, float, list[Prediction]]:
+    """Top-1, top-5 and the mean over classes of top-1, with the answers."""
+    found = model.classify([PointCloud(np.asarray(c, dtype=np.float32)) for c in clouds], names)
+    first = np.array([p.label in ok for p, ok in zip(found, right, strict=True)])
+    five = np.array([bool(set(p.labels[:5]) & ok) for p, ok in zip(found, right, strict=True)])
+    main = np.array([sorted(ok)[0] for ok in right])
+    return float(first.mean()), float(five.mean()), float(np.mean([first[main == name].mean() for name in np.unique(main)])), found
+
+
+def line(title: str, figures: tuple[float, float, float, list[Prediction]]) -> None:
+    """Print one row of figures in percent."""
+    top1, top5, mean, found = figures
+    print(f"{title:<44} n {len(found):>4}   top-1 {top1:6.1%}   top-5 {top5:6.1%}   class mean {mean:6.1%}")
+
+
+def labelled(shapes: ShapeSet) -> tuple[Clouds, Right]:
+    """Clouds and their one right name."""
+    return list(shapes.points.float().numpy()), [frozenset({shapes.names[i]}) for i in shapes.label.tolist()]
+
+
+def realistic(path: Path) -> tuple[Clouds, Right]:
+    """Recorded realistic clouds with all labels that count as right."""
+    with np.load(path) as record:
+        clouds = list(record["points"][:, :POINTS].astype(np.float32))
+        right = [frozenset(filter(None, [str(a), *str(b).split("|")])) for a, b in zip(record["label"], record["alt"], strict=True)]
+    return clouds, right
+
+
+def corrupted() -> dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]:
+    """What is done to clouds to see when the answer breaks."""
+    return {
+        **{f"{n} points": lambda c, r, n=n: c[r.permutation(len(c))[:n]] for n in (256, 512, 1024, 2048, 4096)},
+        **{f"noise {s}": lambda c, r, s=s: c + r.normal(0, s, c.shape) for s in (0.01, 0.02, 0.04)},
+        "5 % outliers": lambda c, r: np.where(r.random((len(c), 1)) < 0.05, r.uniform(-1, 1, c.shape), c),
+        "half scan": lambda c, r: c[c @ _direction(r) > 0],
+        "random yaw": lambda c, r: c @ _about(2, r.uniform(0, 2 * np.pi)),
+        "tilted 15 degrees": lambda c, r: c @ _about(2, r.uniform(0, 2 * np.pi)) @ _about(0, np.radians(15)),
+        "lying on its side": lambda c, r: c @ _about(0, np.pi / 2),
+    }
+
+
+def _direction(r: np.random.Generator) -> np.ndarray:
+    angle = r.uniform(0, 2 * np.pi)
+    return np.array([np.cos(angle), np.sin(angle), 0.0])
+
+
+def _about(axis: int, angle: float) -> np.ndarray:
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.eye(3)
+    matrix[[first, first, second, second], [first, second, first, second]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+    return matrix
+
+
+def timing(model: br.Model, repeats: int) -> None:
+    """Best and median milliseconds to name one generated chair from its mesh, and from 4096 points."""
+    mesh = make_shape("chair", seed=UNSEEN)
+    for title, shape in (("mesh", mesh), ("4096 points", br.PointCloud(np.array(mesh.vertices[np.arange(POINTS) % len(mesh.vertices)])))):
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            model.classify([shape], ["chair", "table", "lamp"])
+            times.append((time.perf_counter() - start) * 1e3)
+        print(f"one shape from its {title:<12} best {min(times):6.1f} ms   median {np.median(times):6.1f} ms")
+
+
+def main() -> None:
+    """Print every figure that the data at hand allows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", type=Path, help="folder of labelled shapes, its table beside it")
+    parser.add_argument("--realistic", type=Path, help="npz of realistic clouds: points, label, alt")
+    parser.add_argument("--each", type=int, default=5, help="generated shapes of each category")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--wrong", action="store_true", help="list the realistic shapes that are named wrongly")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    model = br.load_model("tiny", device="cpu", dtype="float32")
+    device = f"{platform.machine()}, {given.threads} threads, torch {torch.__version__}"
+    print(f"tiny {model.encoder.fingerprint[:12]} on {device}, {time.strftime('%Y-%m-%d')}")
+    generated = generated_shapes(CATEGORIES, given.each, count=POINTS, seed=UNSEEN)
+    files = None
+    if given.shapes is None or not given.shapes.is_dir():
+        print("held-out packs: skipped, the folder of labelled shapes is absent (--shapes)")
+        names = list(CATEGORIES)
+    else:
+        files = merge([read_shapes(given.shapes, count=POINTS), generated.select(np.zeros(len(generated), dtype=bool))])
+        names = list(files.names)
+        line(f"held-out packs, {len(names)} names", score(model, *labelled(split_groups(files, HELD_OUT)[1]), names))
+    line(f"generated, unseen seeds, {len(names)} names", score(model, *labelled(generated), names))
+    target = labelled(generated)
+    if given.realistic is None or not given.realistic.is_file():
+        print("realistic shapes: skipped, the file is absent (--realistic)")
+    else:
+        target = realistic(given.realistic)
+        every = [*names, *sorted(set().union(*target[1]) - set(names))]
+        line(f"realistic, {len(every)} names", score(model, *target, every))
+        line(f"realistic, {len(CATEGORIES)} generated names", score(model, *target, CATEGORIES))
+        own = sorted(set().union(*target[1]))
+        figures = score(model, *target, own)
+        line(f"realistic, its own {len(own)} names", figures)
+        if given.wrong:
+            for answer, ok in zip(figures[3], target[1], strict=True):
+                if answer.label not in ok:
+                    print(f"    {'|'.join(sorted(ok)):<28} named {', '.join(answer.labels[:3])}")
+    print("robustness, over the generated names:")
+    for title, change in corrupted().items():
+        r = np.random.default_rng(0)
+        line(f"  {title}", score(model, [change(c, r) for c in target[0]], target[1], CATEGORIES))
+    timing(model, given.repeats)
+
+
+if __name__ == "__main__":
+    main()
