@@ -166,7 +166,7 @@ def test_interrupting_is_no_crash(run: Run, files: list[Path], monkeypatch: pyte
     monkeypatch.setattr("basrelief.io.find_shapes", interrupted)
     ended = run("classify", files[0], "-l", "chair,ball")
     assert ended.code == 130
-    assert "interrupted" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_version(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The `basrelief` command and how it ends: 0 all went well, 1 some file failed, 2 the command itself was wrong."""
+"""The `basrelief` command and how it ends: 0 all went well, 1 some file failed, 2 the command itself was wrong, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ app.command("models")(models.models)
 _TRACEBACK = "--traceback"
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from basrelief import __version__
 
         typer.echo(f"basrelief {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -49,6 +50,3 @@ def main() -> None:
             raise
         typer.echo(f"basrelief: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("basrelief: interrupted", err=True)
-        sys.exit(130)

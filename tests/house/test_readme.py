@@ -1,0 +1,45 @@
+"""What the README and the examples show is what happens."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console import differences
+from support import REPOSITORY
+
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with the examples in it, to be run in."""
+    shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def test_commands_print_what_the_readme_says(copy: Path) -> None:
+    assert differences((REPOSITORY / "README.md").read_text(encoding="utf-8"), copy) == []
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(script: Path, copy: Path) -> None:
+    done = subprocess.run([sys.executable, f"examples/{script.name}"], cwd=copy, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_the_examples_name_things_rightly(copy: Path) -> None:
+    def printed(name: str) -> list[str]:
+        return subprocess.run(
+            [sys.executable, f"examples/{name}"], cwd=copy, capture_output=True, text=True, timeout=120, check=True
+        ).stdout.splitlines()
+
+    assert printed("classify.py")[0].startswith("chair")
+    assert printed("own_points.py") == ["table"]
+    assert printed("similar.py")[0] == "a seat: chair.glb"
+    assert printed("similar.py")[1] == "something to drink from: mug.ply"
