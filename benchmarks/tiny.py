@@ -1,7 +1,7 @@
 """How well `tiny` names shapes it has never seen, and how fast.
 
     python benchmarks/tiny.py
-    python benchmarks/tiny.py --shapes SHAPES --realistic realistic_dev/shapes.npz
+    python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
 
 Every figure is zero-shot over all the class names of the training, by the views and pooling of the recipe. The held-out packs and creators
 are those of `basrelief.train.tiny.HELD_OUT`. Generated shapes use seeds from 100,000 on; training used seeds below 1,000.
@@ -22,6 +22,7 @@ import torch
 import basrelief as br
 from basrelief.testing import CATEGORIES, make_shape
 from basrelief.train.data import ShapeSet, generated_shapes, merge, read_shapes, split_groups
+from basrelief.train.text import recorded_features
 from basrelief.train.tiny import HELD_OUT
 from basrelief.types import PointCloud, Prediction
 
@@ -85,6 +86,20 @@ def _about(axis: int, angle: float) -> np.ndarray:
     return matrix
 
 
+def text(model: br.Model, folder: Path) -> None:
+    """How near the text tower comes to the recorded features it was taught."""
+    recorded = recorded_features(folder)
+    target = np.stack(list(recorded.values()))
+    given = model.embed_text(list(recorded)).numpy()
+    right = (given @ target.T).argmax(axis=1) == np.arange(len(target))
+    mean = target.mean(axis=0)
+    centred = [(x - mean) / np.linalg.norm(x - mean, axis=1, keepdims=True) for x in (given, target)]
+    print(
+        f"text, {len(recorded)} recorded names: cosine {(given * target).sum(axis=1).mean():.3f}, after taking off the mean "
+        f"{(centred[0] * centred[1]).sum(axis=1).mean():.3f}, nearest name right {right.mean():.1%}"
+    )
+
+
 def timing(model: br.Model, repeats: int) -> None:
     """Best and median milliseconds to name one generated chair from its mesh, and from 4096 points."""
     mesh = make_shape("chair", seed=UNSEEN)
@@ -102,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", type=Path, help="folder of labelled shapes, its table beside it")
     parser.add_argument("--realistic", type=Path, help="npz of realistic clouds: points, label, alt")
+    parser.add_argument("--clip-text", type=Path, help="folder of recorded CLIP text features")
     parser.add_argument("--each", type=int, default=5, help="generated shapes of each category")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
@@ -140,6 +156,10 @@ def main() -> None:
     for title, change in corrupted().items():
         r = np.random.default_rng(0)
         line(f"  {title}", score(model, [change(c, r) for c in target[0]], target[1], CATEGORIES))
+    if given.clip_text is None or not given.clip_text.is_dir():
+        print("text: skipped, the folder of recorded features is absent (--clip-text)")
+    else:
+        text(model, given.clip_text)
     timing(model, given.repeats)
 
 

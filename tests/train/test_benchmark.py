@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from support import REPOSITORY
 
@@ -102,4 +103,12 @@ def test_absent_data_is_said_so(bench: ModuleType, monkeypatch: pytest.MonkeyPat
     printed = capsys.readouterr().out
     assert "held-out packs: skipped, the folder of labelled shapes is absent (--shapes)" in printed
     assert "realistic shapes: skipped, the file is absent (--realistic)" in printed
+    assert "text: skipped, the folder of recorded features is absent (--clip-text)" in printed
     assert "robustness, over the generated names:" in printed
+
+
+def test_a_text_tower_that_is_right_scores_in_full(bench: ModuleType, clip_text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = {name: torch.from_numpy(row) for name, row in bench.recorded_features(clip_text).items()}
+    oracle = SimpleNamespace(embed_text=lambda names: torch.stack([known[name] for name in names]))
+    bench.text(oracle, clip_text)
+    assert "cosine 1.000, after taking off the mean 1.000" in capsys.readouterr().out
