@@ -223,3 +223,15 @@ def test_at_least_one_label_is_ranked() -> None:
     seen = views(3)
     with pytest.raises(ConfigError, match="top must be at least 1, but got 0"):
         evidence_sheet(prediction(3), seen.image.numpy(), cameras=seen.cameras, top=0)
+
+
+def test_depths_beyond_one_keep_their_greys() -> None:
+    """PointCLIP's images hold bare depths up to 2.6: drawn as they are, near and far would both be white."""
+    from basrelief.render import render_depth
+    from basrelief.testing import make_shape
+
+    views = render_depth(make_shape("chair"), "pointclip", points=2000)
+    assert float(views.image.max()) > 1
+    tile = np.asarray(depth_sheet(views).convert("L"))
+    greys = np.unique(tile[tile > 40])
+    assert len(greys) > 20

@@ -60,7 +60,7 @@ def depth_sheet(
     """Draw all views in a grid, each with its number and camera.
 
     Args:
-        views: A shape from V sides; its `image` is drawn.
+        views: A shape from V sides; its `image` is drawn, scaled to white where it exceeds 1.
         title: Heading; empty for none.
         captions: A line under each view, e.g. its best label.
         shares: Filled part of a bar under each view, in [0, 1].
@@ -99,7 +99,7 @@ def evidence_sheet(
 
     Args:
         prediction: The answer for one shape.
-        images: The V depth images it was judged on, in [0, 1].
+        images: The V depth images it was judged on; scaled to white where they exceed 1.
         cameras: V cameras.
         picture: Picture of the shape, sRGB in [0, 1], e.g. from `portrait`; None for none.
         top: How many labels to rank.
@@ -160,6 +160,8 @@ class _Grid:
         return self.top + -(-len(self.tiles) // self.columns) * self.pitch - GAP
 
     def draw(self, page: Page, images: np.ndarray) -> None:
+        """Draw every tile; images that go beyond 1, as PointCLIP's bare depths do, are scaled together so that their greys show."""
+        images = images / max(1.0, float(np.nanmax(images)))
         for i, (image, tile) in enumerate(zip(images, self.tiles, strict=True)):
             row, column = divmod(i, self.columns)
             x, y = self.left + column * (self.side + GAP), self.top + row * self.pitch
