@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from basrelief.testing.primitives import Solid
 from basrelief.types import Mesh
@@ -33,3 +36,11 @@ def slice_extent(mesh: Mesh, low: float, high: float) -> np.ndarray:
     bottom, tall = z.min(), np.ptp(z)
     inside = mesh.vertices[(z >= bottom + low * tall) & (z <= bottom + high * tall)]
     return np.asarray(np.ptp(inside[:, :2], axis=0), dtype=float)
+
+
+def groups(solids: Sequence[Solid], slack: float) -> int:
+    """How many groups of solids there are whose bounding boxes, widened by `slack`, do not meet those of another group."""
+    low = np.stack([s.vertices.min(axis=0) for s in solids]) - slack
+    high = np.stack([s.vertices.max(axis=0) for s in solids]) + slack
+    meet = (low[:, None] <= high[None]).all(axis=-1) & (low[None] <= high[:, None]).all(axis=-1)
+    return int(connected_components(meet)[0])
