@@ -7,8 +7,9 @@ WORKERS ?= 2
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
 
-demo: $(INSTALLED) ## label a few shapes with the embedded model, write pictures to demo-out/
-	@$(BIN)/python examples/demo.py
+demo: $(INSTALLED) ## name a few shapes with the embedded model, write pictures to demo-out/
+	$(BIN)/basrelief classify examples/shapes --labels examples/labels.txt --top 3 --picture demo-out/seen.png
+	@echo "what the model was shown, and what each view says alone: demo-out/seen-*.png"
 
 test: lint ## everything that must hold
 	@$(BIN)/python -m pytest -q -n $(WORKERS)

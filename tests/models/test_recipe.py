@@ -10,6 +10,7 @@ from basrelief.encoders import list_encoders
 from basrelief.errors import ConfigError
 from basrelief.models.recipe import NORMALISATIONS, Recipe, get_recipe, recipes
 from basrelief.render import PROJECTIONS
+from support import REPOSITORY
 
 MINIMAL = {
     "name": "mine",
@@ -87,3 +88,11 @@ def test_a_wrong_recipe_is_explained(text: str, message: str) -> None:
 def test_an_unknown_model_shows_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"model must be one of .* but got 'opendlign-h15'\. Did you mean 'opendlign-h14'\?"):
         get_recipe("opendlign-h15")
+
+
+def test_the_models_page_lists_every_recipe() -> None:
+    page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+    for recipe in recipes().values():
+        views = f"{min(recipe.tuned_views)}-{max(recipe.tuned_views)}" if recipe.tuned_views else "none"
+        cells = (f"`{recipe.name}`", recipe.encoder, recipe.projection, views, recipe.templates, recipe.pooling.rule)
+        assert f"| {' | '.join(cells)} |" in page
