@@ -175,7 +175,11 @@ class ContourFilter:
             weight = (value - centre[:, None]).square_().mul_(-0.5 / self.range_sigma**2).clamp_(min=_LEAST).exp_().mul_(down * across)
             weights += weight
             moments.addcmul_(weight, value)
-        total, moment = (sum(v[:, RADIUS + k : RADIUS + k + count] * along for k, along in self._kernel) for v in (weights, moments))
+        total, moment = torch.zeros_like(weights[:, :count]), torch.zeros_like(weights[:, :count])
+        for step, along in self._kernel:
+            part = slice(RADIUS + step, RADIUS + step + count)
+            total.add_(weights[:, part], alpha=along)
+            moment.add_(moments[:, part], alpha=along)
         return torch.where(total > _TRUSTED, moment / total, torch.inf)
 
     @property
