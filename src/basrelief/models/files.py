@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.datasets import check_labels
-from basrelief.errors import BasreliefError
+from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import load
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.types import Prediction, Shape
@@ -50,7 +50,7 @@ def classify_files(
         seed: Of the surface sampling.
 
     Raises:
-        ConfigError: If the labels are wrong; a file's own error is yielded, not raised.
+        ConfigError: If the labels or `up` are wrong; a file's own error is yielded, not raised.
     """
     names = check_labels(labels)
     remaining = iter(paths)
@@ -68,5 +68,5 @@ def _read(model: Model, path: Path, up: str | None, seed: int) -> FileAnswer:
     try:
         shape = load(path, up=up)
         return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=seed)[0])
-    except BasreliefError as error:
+    except (FileFormatError, GeometryError, MissingExtraError) as error:
         return FileAnswer(path, error=str(error))
