@@ -1,92 +1,407 @@
-"""PLY as different programs write it."""
+"""PLY as different programs write it, and as none should."""
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 import basrelief.io as shapes
-from basrelief.errors import FileFormatError
+from basrelief.errors import FileFormatError, GeometryError
+from basrelief.geometry import sample_surface
+from basrelief.io.limits import border
+from basrelief.io.ply import read_ply
+from basrelief.io.ply_header import ENCODINGS, read_header
+from basrelief.io.ply_rows import Body, Lists, fan_triangles
+from basrelief.io.source import Source
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import FACES, RGB, VERTICES, Put
 
+trimesh = pytest.importorskip("trimesh")
 
-def ply(encoding: str, vertex: np.ndarray, face: np.ndarray | None = None) -> bytes:
-    """A binary PLY of these structured arrays."""
-    names = {"f4": "float", "f8": "double", "u1": "uchar", "i4": "int", "i2": "short"}
-    lines = ["ply", f"format {encoding} 1.0", "comment made by hand", f"element vertex {len(vertex)}"]
-    fields = vertex.dtype.fields or {}
-    lines += [f"property {names[kind.str[1:]]} {name}" for name, (kind, *_) in fields.items()]
-    if face is not None:
-        lines += [f"element face {len(face)}", "property list uchar int vertex_indices"]
-    body = vertex.tobytes() + (b"" if face is None else face.tobytes())
-    return "\n".join([*lines, "end_header\n"]).encode() + body
+NAMES = {"f4": "float", "f8": "double", "u1": "uchar", "i1": "char", "i4": "int", "i2": "short", "u4": "uint", "u2": "ushort"}
+BINARY = [name for name in ENCODINGS if name != "ascii"]
+CUBE = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], dtype=np.float64)
+CUBE_FACES = [[0, 2, 3, 1], [4, 5, 7, 6], [0, 1, 5, 4], [2, 6, 7, 3], [0, 4, 6], [0, 6, 2], [1, 3, 7, 5]]
+
+Value = tuple[str, str]  # a property's type and name; lists as `u1 i4`
+Rows = tuple[list[Value], list[list[Any]]]
 
 
-def vertices(order: str, kind: str = "f4", *, colored: bool = False) -> np.ndarray:
-    fields = [(axis, f"{order}{kind}") for axis in "xyz"] + ([(c, "u1") for c in ("red", "green", "blue")] if colored else [])
-    table = np.zeros(len(VERTICES), dtype=fields)
-    for i, axis in enumerate("xyz"):
-        table[axis] = VERTICES[:, i]
-    for i, channel in enumerate(("red", "green", "blue") if colored else ()):
-        table[channel] = RGB[:, i]
-    return table
+def body(encoding: str, kinds: list[str], rows: list[list[Any]]) -> bytes:
+    """Rows of an element; a value is a number or a list of them."""
+    out = b""
+    order = ">" if "big" in encoding else "<"
+    for row in rows:
+        cells: list[tuple[str, Any]] = []
+        for kind, value in zip(kinds, row, strict=True):
+            if isinstance(value, list):
+                counter, item = kind.split()
+                cells += [(counter, len(value)), *((item, entry) for entry in value)]
+            else:
+                cells.append((kind, value))
+        if encoding == "ascii":
+            out += " ".join(str(value) for _, value in cells).encode() + b"\n"
+        else:
+            out += b"".join(np.array(value).astype(order + kind).tobytes() for kind, value in cells)
+    return out
 
 
-def faces(order: str) -> np.ndarray:
-    table = np.zeros(len(FACES), dtype=[("count", "u1"), ("index", f"{order}i4", (3,))])
-    table["count"], table["index"] = 3, FACES
-    return table
+def ply(encoding: str, **elements: Rows) -> bytes:
+    """A PLY of any encoding from rows of Python numbers and lists."""
+    lines, data = ["ply", f"format {encoding} 1.0", "comment made by hand", "obj_info nothing"], b""
+    for element, (properties, rows) in elements.items():
+        lines.append(f"element {element} {len(rows)}")
+        for kinds, name in properties:
+            words = [NAMES[kind] for kind in kinds.split()]
+            lines.append(f"property {'list ' if len(words) == 2 else ''}{' '.join(words)} {name}")
+        data += body(encoding, [kinds for kinds, _ in properties], rows)
+    return "\n".join([*lines, "end_header\n"]).encode() + data
 
 
-@pytest.mark.parametrize(("encoding", "order"), [("binary_little_endian", "<"), ("binary_big_endian", ">")])
-@pytest.mark.parametrize("kind", ["f4", "f8"])
-@pytest.mark.parametrize("colored", [False, True])
-def test_binary_of_either_byte_order(encoding: str, order: str, kind: str, colored: bool, put: Put) -> None:
-    shape = shapes.load(put("a.ply", ply(encoding, vertices(order, kind, colored=colored), faces(order))))
+def vertices(points: np.ndarray = VERTICES, kind: str = "f4") -> Rows:
+    return [(kind, axis) for axis in "xyz"], points.tolist()
+
+
+def faces(polygons: list[list[int]], kind: str = "u1 i4", name: str = "vertex_indices") -> Rows:
+    return [(kind, name)], [[polygon] for polygon in polygons]
+
+
+def mesh(path: Path) -> Mesh:
+    shape = shapes.load(path)
     assert isinstance(shape, Mesh)
+    return shape
+
+
+def area(shape: Mesh) -> float:
+    a, b, c = (shape.vertices[shape.faces[:, i]].astype(np.float64) for i in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def notes(shape: Mesh | PointCloud) -> tuple[str, ...]:
+    assert shape.origin is not None
+    return shape.origin.notes
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("corners", ["u1 i4", "u1 u4", "i4 i4", "u2 u2", "i1 i2", "u4 u1"])
+def test_any_encoding_and_type(encoding: str, kind: str, corners: str, put: Put) -> None:
+    shape = mesh(put("a.ply", ply(encoding, vertex=vertices(kind=kind), face=faces(FACES.tolist(), corners))))
     assert np.array_equal(shape.vertices, VERTICES)
     assert np.array_equal(shape.faces, FACES)
-    assert (shape.colors is not None) == colored
-    if shape.colors is not None:
+    assert shape.colors is None
+    assert notes(shape) == ()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("kind", "top"), [("u1", 255), ("f4", 1), ("u2", 65535)])
+def test_vertex_colors_of_any_type(encoding: str, kind: str, top: int, put: Put) -> None:
+    rgb = RGB.astype(np.int64) * top // 255
+    properties = vertices()[0] + [(kind, name) for name in ("red", "green", "blue")] + [("f4", "confidence")]
+    rows = np.hstack([VERTICES, rgb, np.ones((4, 1))]).tolist()
+    if encoding == "ascii" and kind != "f4":
+        rows = [[*map(float, row[:3]), *map(int, row[3:6]), 1.0] for row in rows]
+    for rest in ({}, {"face": faces(FACES.tolist())}):
+        shape = shapes.load(put("a.ply", ply(encoding, vertex=(properties, rows), **rest)))
+        assert shape.colors is not None
         assert np.allclose(shape.colors, RGB / 255)
 
 
-@pytest.mark.parametrize(("encoding", "order"), [("binary_little_endian", "<"), ("binary_big_endian", ">")])
-def test_binary_points(encoding: str, order: str, put: Put) -> None:
-    shape = shapes.load(put("a.ply", ply(encoding, vertices(order, colored=True))))
-    assert isinstance(shape, PointCloud)
-    assert np.array_equal(shape.points, VERTICES)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_points_without_a_face_are_a_cloud(encoding: str, put: Put) -> None:
+    for data in (ply(encoding, vertex=vertices()), ply(encoding, vertex=vertices(), face=faces([]))):
+        shape = shapes.load(put("a.ply", data))
+        assert isinstance(shape, PointCloud)
+        assert np.array_equal(shape.points, VERTICES)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_cube_of_quads_and_triangles(encoding: str, put: Put) -> None:
+    shape = mesh(put("a.ply", ply(encoding, vertex=vertices(CUBE), face=faces(CUBE_FACES))))
+    assert len(shape.faces) == 12
+    assert area(shape) == pytest.approx(6)
+    volume = np.linalg.det(shape.vertices[shape.faces].astype(np.float64)).sum() / 6
+    assert volume == pytest.approx(1)
+    assert float(sample_surface(shape, 500, seed=0).points.max()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("name", ["vertex_indices", "vertex_index", "corners"])
+def test_a_polygon_of_many_corners_and_any_name_of_its_list(encoding: str, name: str, put: Put) -> None:
+    turns = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    circle = np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
+    shape = mesh(put("a.ply", ply(encoding, vertex=vertices(circle, "f8"), face=faces([list(range(100)), [0, 1, 2]], name=name))))
+    assert len(shape.faces) == 99
+    assert area(shape) == pytest.approx(50 * np.sin(2 * np.pi / 100), rel=1e-3)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_faces_of_fewer_than_three_corners_are_dropped_and_counted(encoding: str, put: Put) -> None:
+    shape = mesh(put("a.ply", ply(encoding, vertex=vertices(), face=faces([[0], [], [0, 1], [0, 1, 2], [0, 1, 2, 3]]))))
+    assert shape.faces.tolist() == [[0, 1, 2], [0, 1, 2], [0, 2, 3]]
+    assert notes(shape) == ("3 of 5 faces have fewer than three corners and were dropped.",)
+    lines = shapes.load(put("a.ply", ply(encoding, vertex=vertices(), face=faces([[0, 1], [2, 3]]))))
+    assert isinstance(lines, PointCloud)
+    assert notes(lines) == ("2 of 2 faces have fewer than three corners and were dropped.",)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("polygons", [FACES.tolist(), [[0, 1, 2, 3], [0, 1, 2]]])
+def test_other_properties_and_elements_are_stepped_over(encoding: str, polygons: list[list[int]], put: Put) -> None:
+    face: list[Value] = [("f4", "quality"), ("u1 f4", "texcoord"), ("u1 i4", "vertex_indices"), ("i2", "group")]
+    rows: list[list[Any]] = [[0.5, [0.25] * 2 * len(polygon), polygon, -1] for polygon in polygons]
+    edge = ([("i4", "vertex1"), ("i4", "vertex2")], [[0, 1], [1, 2]])
+    odd = ([("u1 f4", "weights"), ("u1", "end")], [[[0.5, 0.5], 7], [[], 7], [[0.1], 7]])
+    camera = ([("f8", "view")], [[1.0]])
+    data = ply(encoding, camera=camera, odd=odd, vertex=vertices(), edge=edge, face=(face, rows), last=camera)
+    plain = ply(encoding, vertex=vertices(), face=faces(polygons))
+    assert np.array_equal(mesh(put("a.ply", data)).faces, mesh(put("b.ply", plain)).faces)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_face_colors_reach_the_vertices_of_their_polygon(encoding: str, put: Put) -> None:
+    properties: list[Value] = [("u1 i4", "vertex_indices"), ("u1", "red"), ("u1", "green"), ("u1", "blue")]
+    rows: list[list[Any]] = [[[0, 1, 3, 2], 255, 0, 0], [[4, 5, 7], 0, 0, 255], [[4, 7, 6], 0, 0, 255]]
+    shape = mesh(put("a.ply", ply(encoding, vertex=vertices(CUBE), face=(properties, rows))))
     assert shape.colors is not None
-    assert np.allclose(shape.colors, RGB / 255)
+    assert np.allclose(shape.colors, [[1, 0, 0]] * 4 + [[0, 0, 1]] * 4)
 
 
-def test_an_empty_face_list_makes_a_cloud(put: Put) -> None:
-    assert isinstance(shapes.load(put("a.ply", ply("binary_little_endian", vertices("<"), faces("<")[:0]))), PointCloud)
+def picture() -> bytes:
+    """Left half red, right half blue."""
+    out = BytesIO()
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    pixels[:, :4, 0] = pixels[:, 4:, 2] = 255
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
 
 
-def test_text_of_mixed_polygons(put: Put) -> None:
-    text = "ply\nformat ascii 1.0\nelement vertex 5\nproperty float x\nproperty float y\nproperty float z\nelement face 2\n"
-    text += "property list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n0 0 1\n4 0 1 2 3\n3 0 1 4\n"
-    shape = shapes.load(put("a.ply", text))
-    assert isinstance(shape, Mesh)
-    assert len(shape.faces) == 3
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("axes", ["st", "uv", None])
+def test_a_texture_beside_the_file_colors_the_vertices(encoding: str, axes: str | None, put: Put) -> None:
+    put("my picture.png", picture())
+    places = [0.1, 0.1, 0.9, 0.9]
+    if axes is None:
+        vertex = vertices()
+        properties: list[Value] = [("u1 i4", "vertex_indices"), ("u1 f4", "texcoord")]
+        polygons: list[list[int]] = [[0, 1, 2, 3], [0, 1, 2]]
+        face = (properties, [[polygon, [x for i in polygon for x in (places[i], 0.5)]] for polygon in polygons])
+    else:
+        rows = [[*row, place, 0.5] for row, place in zip(VERTICES.tolist(), places, strict=True)]
+        vertex, face = (vertices()[0] + [("f4", axis) for axis in axes], rows), faces([[0, 1, 2, 3]])
+    data = ply(encoding, vertex=vertex, face=face).replace(b"comment made by hand", b"comment TextureFile my picture.png")
+    shape = mesh(put("a.ply", data))
+    assert shape.colors is not None
+    assert shape.colors.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    put("my picture.png", b"\x89PNG\r\n\x1a\nbroken")
+    assert shapes.load(put("a.ply", data)).colors is None
 
 
-@pytest.mark.parametrize("cut", [1, 4, 16, 60])
-def test_binary_that_ends_early(cut: int, put: Put) -> None:
-    data = ply("binary_little_endian", vertices("<"), faces("<"))
-    with pytest.raises(FileFormatError, match="path must be a readable ply file, but got a.ply"):
-        shapes.load(put("a.ply", data[:-cut]))
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_texture_elsewhere_is_not_read(encoding: str, put: Put) -> None:
+    data = ply(encoding, vertex=vertices(), face=faces(FACES.tolist()))
+    shape = mesh(put("a.ply", data.replace(b"comment made by hand", b"comment TextureFile ../t.png")))
+    assert shape.colors is None
+    assert notes(shape) == ("'../t.png' lies outside the folder of the file and was not read.",)
 
 
-def test_a_header_that_never_ends(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must be a readable ply file, but got a.ply"):
-        shapes.load(put("a.ply", "ply\nformat ascii 1.0\nelement vertex 3\n"))
+def test_lines_may_end_as_on_windows(put: Put) -> None:
+    data = ply("binary_little_endian", vertex=vertices(), face=faces(FACES.tolist()))
+    end = data.index(b"end_header\n") + len(b"end_header\n")
+    shape = mesh(put("a.ply", data[:end].replace(b"\n", b"\r\n") + data[end:]))
+    assert np.array_equal(shape.faces, FACES)
 
 
-def test_vertices_without_positions(put: Put) -> None:
-    text = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float u\nproperty float v\nend_header\n0 0\n"
-    with pytest.raises(FileFormatError, match="path must be a readable ply file, but got a.ply"):
+@pytest.mark.parametrize(("encoding", "rest"), [("ascii", "3 numbers"), ("binary_big_endian", "6 bytes")])
+def test_what_follows_the_last_element_is_told(encoding: str, rest: str, put: Put) -> None:
+    shape = shapes.load(put("a.ply", ply(encoding, vertex=vertices()) + b"1 2 3\n"))
+    assert notes(shape) == (f"{rest} after the last element were not read.",)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary"])
+@pytest.mark.parametrize("colored", [False, True])
+def test_the_same_as_trimesh(encoding: str, colored: bool, put: Put) -> None:
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    if colored:
+        ball.visual.vertex_colors = np.random.default_rng(0).integers(0, 256, (len(ball.vertices), 4))
+    path = put("a.ply", trimesh.exchange.ply.export_ply(ball, encoding=encoding))
+    theirs, ours = trimesh.load(path, process=False), mesh(path)
+    assert np.array_equal(ours.faces, theirs.faces)
+    assert np.allclose(ours.vertices, theirs.vertices, atol=1e-7)
+    if colored:
+        assert ours.colors is not None
+        assert np.allclose(ours.colors, theirs.visual.vertex_colors[:, :3] / 255)
+
+
+polygon_lists = st.lists(st.lists(st.integers(0, 7), max_size=9), min_size=1, max_size=12)
+
+
+@settings(derandomize=True, max_examples=80, deadline=None)
+@given(polygons=polygon_lists, encoding=st.sampled_from(ENCODINGS), kind=st.sampled_from(["u1 i4", "u1 u1", "i4 i4", "u2 i2"]))
+def test_polygons_of_any_sizes_are_fans(polygons: list[list[int]], encoding: str, kind: str) -> None:
+    data = ply(encoding, vertex=vertices(CUBE), face=faces(polygons, kind))
+    header = read_header(Path("a.ply"), data)
+    rows = Body(Path("a.ply"), header, data)
+    points, lists = (rows.read(element) for element in header.elements.values())
+    triangles, of = fan_triangles(lists.lists["vertex_indices"])
+    expected = [(n, [p[0], p[i], p[i + 1]]) for n, p in enumerate(polygons) for i in range(1, len(p) - 1)]
+    assert np.array_equal(np.stack([points.columns[axis] for axis in "xyz"], axis=1), CUBE)
+    assert triangles.tolist() == [triangle for _, triangle in expected]
+    assert of.tolist() == [n for n, _ in expected]
+    assert rows.left == ""
+
+
+def test_fans_of_no_polygon() -> None:
+    triangles, of = fan_triangles(Lists(values=np.zeros(0, dtype=np.int64), counts=np.zeros(0, dtype=np.int64)))
+    assert (triangles.shape, of.shape) == ((0, 3), (0,))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("polygons", [FACES.tolist(), CUBE_FACES])
+def test_every_place_to_end_early_is_noticed(encoding: str, polygons: list[list[int]], tmp_path: Path) -> None:
+    data = ply(encoding, vertex=vertices(CUBE), face=faces(polygons))
+    path = tmp_path / "a.ply"
+    for cut in range(1, len(data) - 1 if encoding == "ascii" else len(data)):
+        path.write_bytes(data[:-cut].rsplit(None, 1)[0] if encoding == "ascii" else data[:-cut])
+        with pytest.raises(FileFormatError), border(path, "ply"):
+            read_ply(Source(path, "ply", path.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "polygons", "message"),
+    [
+        ("binary_little_endian", FACES.tolist(), "got 50 bytes where an element of a.ply takes 52 bytes or more. The file is truncated"),
+        ("binary_big_endian", [[0, 1, 2, 3], [0, 1, 2]], "got 28 bytes where an element of a.ply takes 30 bytes or more"),
+    ],
+)
+def test_the_message_of_a_truncated_file(encoding: str, polygons: list[list[int]], message: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match=f"path must hold the data it declares, but {message}"):
+        shapes.load(put("a.ply", ply(encoding, vertex=vertices(), face=faces(polygons))[:-2]))
+
+
+@pytest.mark.parametrize(("end", "found"), [("", 12), ("4 5", 14)])
+def test_a_text_that_ends_early(end: str, found: int, put: Put) -> None:
+    text = ply("ascii", vertex=vertices()).replace(b"vertex 4", b"vertex 5") + end.encode()
+    with pytest.raises(FileFormatError, match=f"but got {found} numbers where an element of a.ply takes 15 numbers or more"):
         shapes.load(put("a.ply", text))
+
+
+@pytest.mark.parametrize("word", [b"x", b"0x10", b"1,5", b"\0", b"\xff"])
+def test_a_text_of_words(word: bytes, put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold numbers below its header, but got a.ply with something else"):
+        shapes.load(put("a.ply", ply("ascii", vertex=vertices()).replace(b"3.0", word)))
+
+
+@pytest.mark.parametrize("length", ["-1", "nan", "inf", "1e300", "1e12", "250"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_text_whose_lists_cannot_be_so_long(length: str, first: bool, put: Put) -> None:
+    text = ply("ascii", vertex=vertices(), face=faces(FACES.tolist()))
+    row = b"3 0 2 1\n" if first else b"3 1 2 3\n"
+    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
+        shapes.load(put("a.ply", text.replace(row, row.replace(b"3", length.encode(), 1))))
+
+
+@pytest.mark.parametrize("kind", ["u1 i4", "i1 i4", "i4 i4", "u4 u4"])
+@pytest.mark.parametrize("encoding", BINARY)
+def test_a_list_whose_length_is_all_ones(kind: str, encoding: str, put: Put) -> None:
+    data = ply(encoding, vertex=vertices(), face=faces([[0, 1, 2], [3, 2, 1]], kind))
+    width = np.dtype(kind.split(maxsplit=1)[0]).itemsize
+    at = len(data) - width - 12
+    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
+        shapes.load(put("a.ply", data[:at] + b"\xff" * width + data[at + width :]))
+
+
+@pytest.mark.parametrize(("told", "meant"), [BINARY, BINARY[::-1]])
+def test_the_wrong_byte_order_is_not_taken_for_a_shape(told: str, meant: str, put: Put) -> None:
+    data = ply(meant, vertex=vertices(), face=faces(FACES.tolist()))
+    with pytest.raises(GeometryError, match="faces must index the 4 vertices, but got"):
+        shapes.load(put("a.ply", data.replace(meant.encode(), told.encode())))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("polygon", "low", "high"), [([0, 1, 4], 0, 4), ([-1, 0, 1], -1, 2), ([0, 1, 2, 2**31 - 1], 0, 2**31 - 1)])
+def test_corners_that_are_no_vertices(encoding: str, polygon: list[int], low: int, high: int, put: Put) -> None:
+    with pytest.raises(GeometryError, match=f"faces must index the 4 vertices, but got {low} to {high}"):
+        shapes.load(put("a.ply", ply(encoding, vertex=vertices(), face=faces([[0, 1, 2], polygon]))))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_not_a_number(encoding: str, put: Put) -> None:
+    points = VERTICES.copy()
+    points[1, 2] = np.nan
+    cloud = shapes.load(put("a.ply", ply(encoding, vertex=vertices(points))))
+    assert notes(cloud) == ("1 of 4 points are not finite and were dropped.",)
+    with pytest.raises(GeometryError, match="vertices must be finite in float32, but got NaN or infinity in 1 of 4 rows"):
+        shapes.load(put("a.ply", ply(encoding, vertex=vertices(points), face=faces(FACES.tolist()))))
+
+
+GOOD = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("format binary 1.0\n" + GOOD, "format of a.ply must be one of ascii, binary_little_endian, binary_big_endian, but got 'binary'"),
+        (GOOD, "format of a.ply must be one of ascii, .*, but got ''"),
+        ("format ascii 1.0\n", "path must have vertices with x, y, z, but got no x in a.ply. Export it with positions"),
+        ("format ascii 1.0\n" + GOOD.replace(" z", " w"), "path must have vertices with x, y, z, but got no z in a.ply"),
+        ("format ascii 1.0\n" + GOOD.replace("float z", "list int int z"), "path must have vertices with x, y, z, but got no z"),
+        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex -1"), "`element NAME COUNT`, but got 'element vertex -1' in a.ply"),
+        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex"), "`element NAME COUNT`, but got 'element vertex' in a.ply"),
+        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 1" + "0" * 30), "`element NAME COUNT`, but got 'element vertex 1000"),
+        ("format ascii 1.0\n" + GOOD.replace("float z", "floaty z"), "property type in a.ply must be one of char, .*Did you mean 'float'"),
+        ("format ascii 1.0\n" + GOOD + "property list float int a\n", "property type in a.ply must be one of .*, but got 'float'"),
+        ("format ascii 1.0\n" + GOOD + "property list int a\n", "`property TYPE NAME`, but got 'property list int a' in a.ply"),
+        ("format ascii 1.0\n" + GOOD + "property\n", "`property TYPE NAME`, but got 'property' in a.ply"),
+        ("format ascii 1.0\n" + GOOD + "property int x\n", "path must declare each name once, but got 'x' twice in a.ply"),
+        ("format ascii 1.0\n" + GOOD + GOOD, "path must declare each name once, but got 'vertex' twice in a.ply"),
+        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 50000001"), "at most 50,000,000 vertices, but got 50,000,001"),
+        ("format ascii 1.0\n" + GOOD + "element face 99999999\n", "at most 50,000,000 faces, but got 99,999,999 declared in a.ply"),
+        ("format ascii 1.0\n" + GOOD + "element tristrips 1\n", "path must hold faces, but got a.ply with triangle strips"),
+        ("format ascii 1.0\n" + GOOD + "element face 1\n", "path must list corners as integers in vertex_indices, but got none in a.ply"),
+        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 0"), "path must hold triangles or points, but got a.ply without any"),
+    ],
+)
+def test_headers_that_cannot_be(header: str, message: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        shapes.load(put("a.ply", f"ply\n{header}end_header\n1 2 3\n"))
+
+
+@pytest.mark.parametrize("kind", ["u1 f4", "u1 f8"])
+def test_corners_that_are_not_integers(kind: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must list corners as integers in vertex_indices, but got vertex_indices in a.ply"):
+        shapes.load(put("a.ply", ply("binary_little_endian", vertex=vertices(), face=faces(FACES.tolist(), kind))))
+
+
+def test_two_lists_neither_of_which_is_known(put: Put) -> None:
+    face: Rows = ([("u1 i4", "a"), ("u1 i4", "b")], [[[0, 1, 2], [0, 1, 2]]])
+    with pytest.raises(FileFormatError, match="path must list corners as integers in vertex_indices, but got a, b in a.ply"):
+        shapes.load(put("a.ply", ply("ascii", vertex=vertices(), face=face)))
+
+
+@pytest.mark.parametrize(
+    "header", ["ply\nformat ascii 1.0\nelement vertex 3\n", "ply\n" + "comment x\n" * 10_000 + "end_header\n", "ply\r"]
+)
+def test_a_header_that_never_ends(header: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must have a PLY header that ends with end_header, but got a.ply without"):
+        shapes.load(put("a.ply", header))
+
+
+def test_a_huge_element_without_properties_costs_nothing(put: Put) -> None:
+    data = ply("binary_little_endian", vertex=vertices()).replace(b"end_header", b"element ghosts 999999999999999999\nend_header")
+    assert isinstance(shapes.load(put("a.ply", data)), PointCloud)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_huge_element_is_refused_before_it_is_made(encoding: str, put: Put) -> None:
+    more = b"element edges 999999999999999999\nproperty list uint double weights\nend_header"
+    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got 0 .* where an element of a.ply takes"):
+        shapes.load(put("a.ply", ply(encoding, vertex=vertices()).replace(b"end_header", more)))

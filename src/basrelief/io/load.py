@@ -15,9 +15,10 @@ from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
 from basrelief.io.las import read_las
 from basrelief.io.limits import border
-from basrelief.io.mesh import read_off, read_ply, read_stl
+from basrelief.io.mesh import read_off, read_stl
 from basrelief.io.obj import read_obj
 from basrelief.io.pcd import read_pcd
+from basrelief.io.ply import read_ply
 from basrelief.io.sniff import check_content
 from basrelief.io.source import Raw, Source, open_source
 from basrelief.io.text import read_text

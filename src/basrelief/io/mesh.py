@@ -17,8 +17,6 @@ from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 
 _BETWEEN_SOLIDS = re.compile(rb"^\s*endsolid\b[^\n]*\n\s*solid\b[^\n]*\n", re.MULTILINE)
-_PLY_ELEMENT = re.compile(rb"^element (vertex|face) (\d{1,18})\s", re.MULTILINE)
-_PLY_HEADER = 1 << 16
 _UNCOLORED = 0.8  # of the parts without colour in a file where others have one
 
 Part = Mapping[str, Any]
@@ -50,32 +48,6 @@ def read_stl(source: Source) -> Raw:
     return parse(source, data if binary else _BETWEEN_SOLIDS.sub(b"\n", data))
 
 
-def read_ply(source: Source) -> Raw:
-    """Read .ply, binary or text: a mesh, or points where it has no face.
-
-    Args:
-        source: The file.
-
-    Returns:
-        Vertices and faces in the axes of the file.
-
-    Raises:
-        FileFormatError: If the file holds fewer vertices or faces than its header declares.
-    """
-    data = source.read()
-    declared = {name: int(count) for name, count in _PLY_ELEMENT.findall(data[:_PLY_HEADER])}
-    check_count(source.path, declared.get(b"vertex", 0), MAX_POINTS, of="vertices")
-    check_count(source.path, declared.get(b"face", 0), MAX_FACES, of="faces")
-    raw = parse(source, data)
-    found = (len(raw.points), 0 if raw.faces is None else len(raw.faces))
-    if found < (declared.get(b"vertex", 0), declared.get(b"face", 0)):
-        raise FileFormatError(
-            f"path must hold the data it declares, but got {found[0]:,} vertices and {found[1]:,} faces in {source.path.name}. "
-            "The file is truncated."
-        )
-    return raw
-
-
 def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
     """Parse with trimesh, apply the transforms of the scene and join its parts.
 
@@ -104,8 +76,7 @@ def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
     check_count(source.path, sum(len(part["vertices"]) for part, _ in chosen), MAX_POINTS, of="vertices")
     check_count(source.path, sum(len(part["faces"]) for part, _ in meshes), MAX_FACES, of="faces")
     raw = join_parts(chosen, with_faces=bool(meshes), linear=linear)
-    notes = [f"{name!r} lies outside the folder of the file and was not read." for name in dict.fromkeys(resolver.refused)]
-    return dataclasses.replace(raw, notes=tuple(notes[:10]))
+    return dataclasses.replace(raw, notes=resolver.notes)
 
 
 def _placed_parts(scene: Part) -> list[tuple[Part, np.ndarray]]:

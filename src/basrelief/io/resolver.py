@@ -24,6 +24,11 @@ class FolderResolver:
         self.budget = MAX_FILE_BYTES
         self.refused: list[str] = []
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was refused, a sentence for each of the first ten names."""
+        return tuple(f"{name!r} lies outside the folder of the file and was not read." for name in dict.fromkeys(self.refused))[:10]
+
     def get(self, name: str) -> bytes:
         """Read a side file.
 
