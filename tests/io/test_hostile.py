@@ -82,8 +82,10 @@ def test_ply_that_declares_more_than_it_holds(put: Put) -> None:
 
 
 def test_off_that_declares_a_hundred_million_vertices(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="a.off, which breaks with ValueError"):
+    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 vertices, but got 100,000,000 declared in a.off"):
         shapes.load(put("a.off", "OFF\n100000000 100000000 0\n1 2 3\n"))
+    with pytest.raises(FileFormatError, match="at most 50,000,000 faces, but got 100,000,000 declared in a.off"):
+        shapes.load(put("a.off", "OFF\n1 100000000 0\n1 2 3\n"))
 
 
 def test_stl_that_declares_too_many_triangles(put: Put) -> None:

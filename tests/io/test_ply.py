@@ -18,7 +18,8 @@ from basrelief.geometry import sample_surface
 from basrelief.io.limits import border
 from basrelief.io.ply import read_ply
 from basrelief.io.ply_header import ENCODINGS, read_header
-from basrelief.io.ply_rows import Body, Lists, fan_triangles
+from basrelief.io.ply_rows import Body
+from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.io.source import Source
 from basrelief.types import Mesh, PointCloud
 

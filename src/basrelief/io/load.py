@@ -15,8 +15,9 @@ from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
 from basrelief.io.las import read_las
 from basrelief.io.limits import border
-from basrelief.io.mesh import read_off, read_stl
+from basrelief.io.mesh import read_stl
 from basrelief.io.obj import read_obj
+from basrelief.io.off import read_off
 from basrelief.io.pcd import read_pcd
 from basrelief.io.ply import read_ply
 from basrelief.io.sniff import check_content

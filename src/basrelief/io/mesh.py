@@ -12,7 +12,7 @@ import numpy as np
 
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.colors import part_colors
-from basrelief.io.limits import MAX_FACES, MAX_POINTS, MAX_TEXT_BYTES, check_count
+from basrelief.io.limits import MAX_FACES, MAX_POINTS, check_count
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 
@@ -20,18 +20,6 @@ _BETWEEN_SOLIDS = re.compile(rb"^\s*endsolid\b[^\n]*\n\s*solid\b[^\n]*\n", re.MU
 _UNCOLORED = 0.8  # of the parts without colour in a file where others have one
 
 Part = Mapping[str, Any]
-
-
-def read_off(source: Source) -> Raw:
-    """Read .off, also with ModelNet's counts glued to the keyword (`OFF123 45 0`).
-
-    Args:
-        source: The file.
-
-    Returns:
-        Vertices and faces in the axes of the file.
-    """
-    return parse(source, source.read(MAX_TEXT_BYTES))
 
 
 def read_stl(source: Source) -> Raw:

@@ -13,7 +13,8 @@ from basrelief.errors import FileFormatError
 from basrelief.io.limits import MAX_FACES, MAX_POINTS, MAX_TEXT_BYTES, check_count
 from basrelief.io.mesh import join_parts
 from basrelief.io.ply_header import read_header
-from basrelief.io.ply_rows import Body, Lists, Table, fan_triangles
+from basrelief.io.ply_rows import Body, Table
+from basrelief.io.polygons import Lists, fan_triangles, thin_note
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 
@@ -56,8 +57,7 @@ def read_ply(source: Source) -> Raw:
         part["faces"], of = fan_triangles(polygons)
         colors = face.stack("red", "green", "blue")
         part["face_colors"] = None if colors is None else colors[of]
-        thin = int((polygons.counts < 3).sum())
-        notes += [f"{thin:,} of {len(polygons.counts):,} faces have fewer than three corners and were dropped."] if thin else []
+        notes += thin_note(polygons)
         if header.texture:
             part["visual"] = _texture(header.texture, resolver, uv=_texture_places(vertex, face, polygons))
     raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)

@@ -1,4 +1,4 @@
-"""The body of a PLY: rows of equal or of varying length to columns, polygons to triangles."""
+"""The body of a PLY: rows of equal or of varying length to columns."""
 
 from __future__ import annotations
 
@@ -13,21 +13,9 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.limits import MAX_FACES, MAX_FILE_BYTES, check_count
 from basrelief.io.ply_header import Element, Header, Property
+from basrelief.io.polygons import Lists, list_places
 
 _NUMBER = np.dtype(np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Lists:
-    """A list for each row.
-
-    Attributes:
-        values: The values of all rows, one after another.
-        counts: (N,) int64, how many of them belong to each row.
-    """
-
-    values: np.ndarray
-    counts: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +159,7 @@ class Body:
             counts = self._everywhere(item.counter)[cursor].astype(np.int64)
             check_count(self.path, int(counts.sum()), 3 * MAX_FACES, of="values in lists")
             cursor = cursor + item.counter.itemsize
-            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-            places = np.repeat(cursor, counts) + within * item.kind.itemsize
+            places = list_places(cursor, counts, step=item.kind.itemsize)
             lists[item.name] = Lists(values=self._everywhere(item.kind)[places] if len(places) else places, counts=counts)
             cursor = cursor + counts * item.kind.itemsize
         return Table(columns, lists)
@@ -180,22 +167,6 @@ class Body:
     def _everywhere(self, kind: np.dtype) -> np.ndarray:
         """See the value of this type that begins at every single byte."""
         return np.ndarray((len(self.data) - kind.itemsize + 1,), kind, buffer=self.data, strides=(1,))
-
-
-def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
-    """Cut polygons into fans around their first corner, which is exact for convex ones.
-
-    Args:
-        polygons: Corners of each polygon; those of fewer than three give no triangle.
-
-    Returns:
-        Triangles (F, 3) in the order of the polygons, and the polygon (F,) that each came from.
-    """
-    shares = np.maximum(polygons.counts - 2, 0)
-    polygon = np.repeat(np.arange(len(shares)), shares)
-    first = (np.cumsum(polygons.counts) - polygons.counts)[polygon]
-    step = np.arange(len(polygon)) - np.repeat(np.cumsum(shares) - shares, shares)
-    return polygons.values[np.stack([first, first + step + 1, first + step + 2], axis=1)], polygon
 
 
 def _numbers(path: Path, text: bytes) -> memoryview:

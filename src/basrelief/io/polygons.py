@@ -1,0 +1,58 @@
+"""Lists of different lengths in flat arrays, and polygons to triangles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """A list for each row.
+
+    Attributes:
+        values: The values of all rows, one after another.
+        counts: (N,) int64, how many of them belong to each row.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray
+
+
+def list_places(starts: np.ndarray, counts: np.ndarray, *, step: int = 1) -> np.ndarray:
+    """Count through lists that begin at different places.
+
+    Args:
+        starts: (N,) place of the first entry of each list.
+        counts: (N,) entries of each list.
+        step: From one entry to the next.
+
+    Returns:
+        (sum of counts,) int64 places, list after list.
+    """
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    places: np.ndarray = np.repeat(starts, counts) + within * step
+    return places
+
+
+def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
+    """Cut polygons into fans around their first corner, which is exact for convex ones.
+
+    Args:
+        polygons: Corners of each polygon; those of fewer than three give no triangle.
+
+    Returns:
+        Triangles (F, 3) in the order of the polygons, and the polygon (F,) that each came from.
+    """
+    shares = np.maximum(polygons.counts - 2, 0)
+    polygon = np.repeat(np.arange(len(shares)), shares)
+    first = (np.cumsum(polygons.counts) - polygons.counts)[polygon]
+    second = list_places(np.cumsum(polygons.counts) - polygons.counts + 1, shares)
+    return polygons.values[np.stack([first, second, second + 1], axis=1)], polygon
+
+
+def thin_note(polygons: Lists) -> tuple[str, ...]:
+    """Tell how many polygons are none; nothing when all are."""
+    thin = int((polygons.counts < 3).sum())
+    return (f"{thin:,} of {len(polygons.counts):,} faces have fewer than three corners and were dropped.",) if thin else ()
