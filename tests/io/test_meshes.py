@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import zipfile
 from io import BytesIO
 
 import numpy as np
@@ -274,53 +273,6 @@ def test_relative_indices_before_the_first_element_are_refused(put: Put) -> None
 def test_obj_without_faces_is_a_cloud(put: Put) -> None:
     shape = shapes.load(put("a.obj", "v 0 0 0\nv 1 0 0\n"))
     assert isinstance(shape, PointCloud)
-
-
-def threemf(model: str, **others: str) -> bytes:
-    """A 3MF archive; `others` are further models."""
-    namespace = 'xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02" xmlns:p="http://schemas.microsoft.com/3dmanufacturing/production/2015/06"'
-    out = BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("3D/3dmodel.model", f"<model {namespace}>{model}</model>")
-        for name, text in others.items():
-            archive.writestr(f"3D/{name}.model", f"<model {namespace}>{text}</model>")
-    return out.getvalue()
-
-
-TRIANGLE = (
-    '<mesh><vertices><vertex x="0" y="0" z="0"/><vertex x="1" y="0" z="0"/><vertex x="0" y="1" z="0"/></vertices>'
-    '<triangles><triangle v1="0" v2="1" v3="2"/></triangles></mesh>'
-)
-
-
-def test_3mf_puts_components_where_they_belong(put: Put) -> None:
-    model = f'<resources><object id="1">{TRIANGLE}</object><object id="2"><components><component objectid="1"/>'
-    model += '<component objectid="1" transform="1 0 0 0 1 0 0 0 1 5 0 0"/></components></object></resources>'
-    model += '<build><item objectid="2" transform="0 1 0 -1 0 0 0 0 1 0 0 7"/></build>'
-    shape = shapes.load(put("a.3mf", threemf(model)))
-    found = sorted(tuple(row) for row in corners(shape).reshape(-1, 3).tolist())
-    assert found == sorted([(0, 0, 7), (0, 1, 7), (-1, 0, 7), (0, 5, 7), (0, 6, 7), (-1, 5, 7)])
-
-
-def test_3mf_parts_in_other_files_and_colors(put: Put) -> None:
-    model = '<resources><object id="2"><components><component objectid="1" p:path="/3D/part.model"/></components></object></resources>'
-    part = f'<resources><basematerials id="9"><base name="r" displaycolor="#FF0000FF"/></basematerials><object id="1" pid="9" pindex="0">{TRIANGLE}'
-    shape = shapes.load(put("a.3mf", threemf(model + '<build><item objectid="2"/></build>', part=part + "</object></resources>")))
-    assert shape.colors is not None
-    assert shape.colors.tolist() == [[1, 0, 0]] * 3
-
-
-def test_3mf_objects_outside_the_build_do_not_exist(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold triangles, but got a.3mf without any in its build"):
-        shapes.load(put("a.3mf", threemf(f'<resources><object id="1">{TRIANGLE}</object></resources><build/>')))
-
-
-def test_3mf_needs_its_model(put: Put) -> None:
-    out = BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("readme.txt", "nothing")
-    with pytest.raises(FileFormatError, match="path must hold 3D/3dmodel.model, but got a.3mf without"):
-        shapes.load(put("a.3mf", out.getvalue()))
 
 
 def test_a_mesh_with_nan_is_refused(put: Put) -> None:

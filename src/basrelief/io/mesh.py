@@ -17,7 +17,7 @@ from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 
 _BETWEEN_SOLIDS = re.compile(rb"^\s*endsolid\b[^\n]*\n\s*solid\b[^\n]*\n", re.MULTILINE)
-_UNCOLORED = 0.8  # of the parts without colour in a file where others have one
+UNCOLORED = (0.8, 0.8, 0.8)  # for what has no colour in a file where the rest has
 
 Part = Mapping[str, Any]
 
@@ -127,4 +127,4 @@ def _triangles(faces: Any, vertices: int, *, mirrored: bool) -> np.ndarray:  # n
 def _joined_colors(colors: list[np.ndarray | None], lengths: list[int]) -> np.ndarray | None:
     if all(color is None for color in colors):
         return None
-    return np.concatenate([np.full((n, 3), _UNCOLORED) if color is None else color for color, n in zip(colors, lengths, strict=True)])
+    return np.concatenate([np.tile(UNCOLORED, (n, 1)) if color is None else color for color, n in zip(colors, lengths, strict=True)])

@@ -13,13 +13,14 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.graph import count_instances
 from basrelief.io.limits import MAX_FACES, MAX_POINTS, check_count
-from basrelief.io.mesh import join_parts
+from basrelief.io.mesh import UNCOLORED, join_parts
 from basrelief.io.source import Raw, Source
 from basrelief.io.xml import check_archive, local_name, walk_xml
 
 _ROOT = "3d/3dmodel.model"
 
 Use = tuple[str, np.ndarray]  # the key of an object, and where it is put
+Paint = tuple[str, str]  # the key of a group of colours, and which of them
 
 
 @dataclass
@@ -27,7 +28,8 @@ class _Object:
     vertices: list[tuple[str, str, str]] = field(default_factory=list)
     triangles: list[tuple[str, str, str]] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
-    color: tuple[str, str] = ("", "")
+    color: Paint = ("", "")
+    paints: list[Paint] = field(default_factory=list)
 
 
 @dataclass
@@ -38,7 +40,7 @@ class _Package:
 
 
 def read_3mf(source: Source) -> Raw:
-    """Read 3MF: the objects that its build lists, in place, with the colour of each object.
+    """Read 3MF: the objects that its build lists, in place, with the colours of objects and triangles.
 
     Args:
         source: The file.
@@ -80,6 +82,7 @@ def _read_model(path: Path, name: str, data: bytes, package: _Package) -> None:
             current.vertices.append((attribute["x"], attribute["y"], attribute["z"]))
         elif tag == "triangle":
             current.triangles.append((attribute["v1"], attribute["v2"], attribute["v3"]))
+            current.paints.append(_paint(name, attribute, current.color))
         elif tag == "object":
             current = package.objects[f"{name}#{attribute['id']}"] = _Object()
             current.color = (f"{name}#{attribute.get('pid', '')}", attribute.get("pindex", ""))
@@ -91,6 +94,13 @@ def _read_model(path: Path, name: str, data: bytes, package: _Package) -> None:
             group = f"{name}#{attribute['id']}"
         elif tag in ("base", "color"):
             package.colors.setdefault(group, []).append(attribute.get("displaycolor") or attribute.get("color", ""))
+
+
+def _paint(name: str, attribute: Mapping[str, str], default: Paint) -> Paint:
+    """Find the colour of a triangle's first corner: its own, or that of its object."""
+    if "pid" not in attribute and "p1" not in attribute:
+        return default
+    return (f"{name}#{attribute['pid']}" if "pid" in attribute else default[0]), attribute.get("p1", "")
 
 
 def _use(name: str, attribute: Mapping[str, str]) -> Use:
@@ -116,9 +126,17 @@ def _unfolded(package: _Package) -> Iterator[Use]:
 def _part(package: _Package, key: str) -> dict[str, Any]:
     thing = package.objects[key]
     part: dict[str, Any] = {"vertices": np.array(thing.vertices, dtype=np.float64), "faces": np.array(thing.triangles, dtype=np.int64)}
-    group, index = thing.color
-    colors = package.colors.get(group, [])
-    if index.isdigit() and int(index) < len(colors):
-        rgb = np.frombuffer(bytes.fromhex(colors[int(index)].lstrip("#"))[:3], dtype=np.uint8)
-        part["vertex_colors"] = np.tile(rgb, (len(thing.vertices), 1))
+    shades = {paint: _rgb(package, paint) for paint in set(thing.paints)}
+    if any(shade is not None for shade in shades.values()):
+        part["face_colors"] = np.array([shades[paint] or UNCOLORED for paint in thing.paints])
     return part
+
+
+def _rgb(package: _Package, paint: Paint) -> tuple[float, ...] | None:
+    """Look a colour up, as fractions; one that is absent or broken is None."""
+    group, index = paint
+    colors = package.colors.get(group, [])
+    try:
+        return tuple(part / 255 for part in bytes.fromhex(colors[int(index)].lstrip("#"))[:3])
+    except (IndexError, ValueError):
+        return None

@@ -1,0 +1,150 @@
+"""3MF: the build, components, parts in other files, colours of objects and triangles."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+import basrelief.io as shapes
+from basrelief.errors import FileFormatError, GeometryError
+from basrelief.types import Mesh, PointCloud
+
+from .conftest import Put
+
+
+def corners(shape: Mesh | PointCloud) -> np.ndarray:
+    assert isinstance(shape, Mesh)
+    return shape.vertices[shape.faces]
+
+
+def threemf(model: str, **others: str) -> bytes:
+    """A 3MF archive; `others` are further models."""
+    namespace = 'xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02" xmlns:p="http://schemas.microsoft.com/3dmanufacturing/production/2015/06"'
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("3D/3dmodel.model", f"<model {namespace}>{model}</model>")
+        for name, text in others.items():
+            archive.writestr(f"3D/{name}.model", f"<model {namespace}>{text}</model>")
+    return out.getvalue()
+
+
+TRIANGLE = (
+    '<mesh><vertices><vertex x="0" y="0" z="0"/><vertex x="1" y="0" z="0"/><vertex x="0" y="1" z="0"/></vertices>'
+    '<triangles><triangle v1="0" v2="1" v3="2"/></triangles></mesh>'
+)
+
+
+def test_3mf_puts_components_where_they_belong(put: Put) -> None:
+    model = f'<resources><object id="1">{TRIANGLE}</object><object id="2"><components><component objectid="1"/>'
+    model += '<component objectid="1" transform="1 0 0 0 1 0 0 0 1 5 0 0"/></components></object></resources>'
+    model += '<build><item objectid="2" transform="0 1 0 -1 0 0 0 0 1 0 0 7"/></build>'
+    shape = shapes.load(put("a.3mf", threemf(model)))
+    found = sorted(tuple(row) for row in corners(shape).reshape(-1, 3).tolist())
+    assert found == sorted([(0, 0, 7), (0, 1, 7), (-1, 0, 7), (0, 5, 7), (0, 6, 7), (-1, 5, 7)])
+
+
+def test_3mf_parts_in_other_files_and_colors(put: Put) -> None:
+    model = '<resources><object id="2"><components><component objectid="1" p:path="/3D/part.model"/></components></object></resources>'
+    part = f'<resources><basematerials id="9"><base name="r" displaycolor="#FF0000FF"/></basematerials><object id="1" pid="9" pindex="0">{TRIANGLE}'
+    shape = shapes.load(put("a.3mf", threemf(model + '<build><item objectid="2"/></build>', part=part + "</object></resources>")))
+    assert shape.colors is not None
+    assert shape.colors.tolist() == [[1, 0, 0]] * 3
+
+
+def test_3mf_objects_outside_the_build_do_not_exist(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold triangles, but got a.3mf without any in its build"):
+        shapes.load(put("a.3mf", threemf(f'<resources><object id="1">{TRIANGLE}</object></resources><build/>')))
+
+
+def test_3mf_needs_its_model(put: Put) -> None:
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    with pytest.raises(FileFormatError, match="path must hold 3D/3dmodel.model, but got a.3mf without"):
+        shapes.load(put("a.3mf", out.getvalue()))
+
+
+PALETTE = (
+    '<basematerials id="9"><base name="r" displaycolor="#FF0000"/><base name="g" displaycolor="#00FF00FF"/></basematerials>'
+    '<colorgroup id="8"><color color="#0000FFFF"/><color color="blue"/></colorgroup>'
+)
+POINTS = "".join(f'<vertex x="{x}" y="{y}" z="0"/>' for x, y in ((0, 0), (1, 0), (0, 1), (5, 0), (6, 0), (5, 1)))
+
+
+def painted(first: str, second: str, on_object: str = "") -> str:
+    """Two triangles that share no corner, with these attributes."""
+    triangles = f'<triangle v1="0" v2="1" v3="2" {first}/><triangle v1="3" v2="4" v3="5" {second}/>'
+    mesh = f"<mesh><vertices>{POINTS}</vertices><triangles>{triangles}</triangles></mesh>"
+    return f'<resources>{PALETTE}<object id="1" {on_object}>{mesh}</object></resources><build><item objectid="1"/></build>'
+
+
+RED, GREEN, BLUE, GREY = [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.8, 0.8, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "on_object", "expected"),
+    [
+        ("", "", 'pid="9" pindex="1"', (GREEN, GREEN)),
+        ('pid="9" p1="0"', 'pid="8" p1="0"', "", (RED, BLUE)),
+        ('pid="9" p1="0"', "", 'pid="9" pindex="1"', (RED, GREEN)),
+        ('p1="0"', "", 'pid="9" pindex="1"', (RED, GREEN)),
+        ('pid="9" p1="0"', "", "", (RED, GREY)),
+        ('pid="9" p1="0"', 'pid="9" p1="77"', "", (RED, GREY)),
+        ('pid="9" p1="0"', 'pid="8" p1="1"', "", (RED, GREY)),
+        ('pid="9" p1="0"', 'pid="7" p1="0"', "", (RED, GREY)),
+        ('pid="9" p1="0"', 'pid="9" p1="x"', "", (RED, GREY)),
+    ],
+)
+def test_colors_of_triangles(first: str, second: str, on_object: str, expected: tuple[list[float], ...], put: Put) -> None:
+    shape = shapes.load(put("a.3mf", threemf(painted(first, second, on_object))))
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, np.repeat(expected, 3, axis=0))
+
+
+@pytest.mark.parametrize("paint", ["", 'pid="9"', 'pid="8" p1="1"', 'pid="9" p1="2"', 'p1="0"'])
+def test_broken_colors_alone_are_none(paint: str, put: Put) -> None:
+    assert shapes.load(put("a.3mf", threemf(painted(paint, paint)))).colors is None
+
+
+def test_an_item_may_mirror_and_faces_stay_outward(put: Put) -> None:
+    model = (
+        f'<resources><object id="1">{TRIANGLE}</object></resources><build><item objectid="1" transform="-1 0 0 0 1 0 0 0 1 0 0 0"/></build>'
+    )
+    a, b, c = corners(shapes.load(put("a.3mf", threemf(model))))[0]
+    assert np.cross(b - a, c - a)[2] > 0
+
+
+def test_an_object_built_twice_is_there_twice(put: Put) -> None:
+    model = f'<resources><object id="1">{TRIANGLE}</object></resources>'
+    model += '<build><item objectid="1"/><item objectid="1" transform="1 0 0 0 1 0 0 0 1 9 0 0"/></build>'
+    assert len(corners(shapes.load(put("a.3mf", threemf(model))))) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ('v3="2"', 'v3="3"', GeometryError, "faces must index the 3 vertices, but got 0 to 3"),
+        ('v3="2"', 'v3="-1"', GeometryError, "faces must index the 3 vertices, but got -1 to 1"),
+        ('v3="2"', 'v3="two"', FileFormatError, "path must be a readable 3mf file, but got a.3mf"),
+        ('v3="2"', "", FileFormatError, "path must be a readable 3mf file, but got a.3mf"),
+        ('x="1"', 'x="nan"', GeometryError, "vertices must be finite in float32"),
+        ('x="1"', 'x="one"', FileFormatError, "path must be a readable 3mf file, but got a.3mf"),
+        ('<item objectid="1"', '<item objectid="1" transform="1 2 3"', FileFormatError, "path must be a readable 3mf file"),
+        ('<item objectid="1"', '<item objectid="5"', FileFormatError, "path must hold triangles, but got a.3mf without any in its build"),
+        ("</build>", "", FileFormatError, "path must be a readable 3mf file, but got a.3mf, which breaks with XMLSyntaxError"),
+    ],
+)
+def test_models_that_are_wrong(old: str, new: str, error: type[Exception], message: str, put: Put) -> None:
+    model = f'<resources><object id="1">{TRIANGLE}</object></resources><build><item objectid="1"/></build>'
+    with pytest.raises(error, match=message):
+        shapes.load(put("a.3mf", threemf(model.replace(old, new))))
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_an_archive_that_ends_early(part: float, put: Put) -> None:
+    data = threemf(painted("", ""))
+    with pytest.raises(FileFormatError, match="a.3mf, which breaks with BadZipFile"):
+        shapes.load(put("a.3mf", data[: int(part * len(data))]))
