@@ -74,6 +74,16 @@ def test_names_that_leave(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="path must refer to files in its own folder only"):
         resolver.get(name)
     assert resolver.refused == [name]
+    assert resolver.notes == (f"{name!r} lies outside the folder of the file and was not read.",)
+
+
+def test_notes_of_refused_names_are_told_once_and_not_without_end(tmp_path: Path) -> None:
+    resolver = FolderResolver(tmp_path)
+    for i in (*range(30), 0, 0):
+        with pytest.raises(FileFormatError):
+            resolver.get(f"../{i}.png")
+    assert len(resolver.notes) == 10
+    assert len(set(resolver.notes)) == 10
 
 
 def test_names_are_tested_without_reading(put: Put, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""PLY as different programs write it, and as none should."""
+"""PLY as different programs write it."""
 
 from __future__ import annotations
 
@@ -13,66 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import basrelief.io as shapes
-from basrelief.errors import FileFormatError, GeometryError
 from basrelief.geometry import sample_surface
-from basrelief.io.limits import border
-from basrelief.io.ply import read_ply
 from basrelief.io.ply_header import ENCODINGS, read_header
 from basrelief.io.ply_rows import Body
 from basrelief.io.polygons import Lists, fan_triangles
-from basrelief.io.source import Source
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import FACES, RGB, VERTICES, Put
+from .plys import CUBE, CUBE_FACES, Value, faces, ply, vertices
 
 trimesh = pytest.importorskip("trimesh")
-
-NAMES = {"f4": "float", "f8": "double", "u1": "uchar", "i1": "char", "i4": "int", "i2": "short", "u4": "uint", "u2": "ushort"}
-BINARY = [name for name in ENCODINGS if name != "ascii"]
-CUBE = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], dtype=np.float64)
-CUBE_FACES = [[0, 2, 3, 1], [4, 5, 7, 6], [0, 1, 5, 4], [2, 6, 7, 3], [0, 4, 6], [0, 6, 2], [1, 3, 7, 5]]
-
-Value = tuple[str, str]  # a property's type and name; lists as `u1 i4`
-Rows = tuple[list[Value], list[list[Any]]]
-
-
-def body(encoding: str, kinds: list[str], rows: list[list[Any]]) -> bytes:
-    """Rows of an element; a value is a number or a list of them."""
-    out = b""
-    order = ">" if "big" in encoding else "<"
-    for row in rows:
-        cells: list[tuple[str, Any]] = []
-        for kind, value in zip(kinds, row, strict=True):
-            if isinstance(value, list):
-                counter, item = kind.split()
-                cells += [(counter, len(value)), *((item, entry) for entry in value)]
-            else:
-                cells.append((kind, value))
-        if encoding == "ascii":
-            out += " ".join(str(value) for _, value in cells).encode() + b"\n"
-        else:
-            out += b"".join(np.array(value).astype(order + kind).tobytes() for kind, value in cells)
-    return out
-
-
-def ply(encoding: str, **elements: Rows) -> bytes:
-    """A PLY of any encoding from rows of Python numbers and lists."""
-    lines, data = ["ply", f"format {encoding} 1.0", "comment made by hand", "obj_info nothing"], b""
-    for element, (properties, rows) in elements.items():
-        lines.append(f"element {element} {len(rows)}")
-        for kinds, name in properties:
-            words = [NAMES[kind] for kind in kinds.split()]
-            lines.append(f"property {'list ' if len(words) == 2 else ''}{' '.join(words)} {name}")
-        data += body(encoding, [kinds for kinds, _ in properties], rows)
-    return "\n".join([*lines, "end_header\n"]).encode() + data
-
-
-def vertices(points: np.ndarray = VERTICES, kind: str = "f4") -> Rows:
-    return [(kind, axis) for axis in "xyz"], points.tolist()
-
-
-def faces(polygons: list[list[int]], kind: str = "u1 i4", name: str = "vertex_indices") -> Rows:
-    return [(kind, name)], [[polygon] for polygon in polygons]
 
 
 def mesh(path: Path) -> Mesh:
@@ -263,146 +213,3 @@ def test_polygons_of_any_sizes_are_fans(polygons: list[list[int]], encoding: str
 def test_fans_of_no_polygon() -> None:
     triangles, of = fan_triangles(Lists(values=np.zeros(0, dtype=np.int64), counts=np.zeros(0, dtype=np.int64)))
     assert (triangles.shape, of.shape) == ((0, 3), (0,))
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("polygons", [FACES.tolist(), CUBE_FACES])
-def test_every_place_to_end_early_is_noticed(encoding: str, polygons: list[list[int]], tmp_path: Path) -> None:
-    data = ply(encoding, vertex=vertices(CUBE), face=faces(polygons))
-    path = tmp_path / "a.ply"
-    for cut in range(1, len(data) - 1 if encoding == "ascii" else len(data)):
-        path.write_bytes(data[:-cut].rsplit(None, 1)[0] if encoding == "ascii" else data[:-cut])
-        with pytest.raises(FileFormatError), border(path, "ply"):
-            read_ply(Source(path, "ply", path.stat().st_size))
-
-
-@pytest.mark.parametrize(
-    ("encoding", "polygons", "message"),
-    [
-        ("binary_little_endian", FACES.tolist(), "got 50 bytes where an element of a.ply takes 52 bytes or more. The file is truncated"),
-        ("binary_big_endian", [[0, 1, 2, 3], [0, 1, 2]], "got 28 bytes where an element of a.ply takes 30 bytes or more"),
-    ],
-)
-def test_the_message_of_a_truncated_file(encoding: str, polygons: list[list[int]], message: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match=f"path must hold the data it declares, but {message}"):
-        shapes.load(put("a.ply", ply(encoding, vertex=vertices(), face=faces(polygons))[:-2]))
-
-
-@pytest.mark.parametrize(("end", "found"), [("", 12), ("4 5", 14)])
-def test_a_text_that_ends_early(end: str, found: int, put: Put) -> None:
-    text = ply("ascii", vertex=vertices()).replace(b"vertex 4", b"vertex 5") + end.encode()
-    with pytest.raises(FileFormatError, match=f"but got {found} numbers where an element of a.ply takes 15 numbers or more"):
-        shapes.load(put("a.ply", text))
-
-
-@pytest.mark.parametrize("word", [b"x", b"0x10", b"1,5", b"\0", b"\xff"])
-def test_a_text_of_words(word: bytes, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold numbers below its header, but got a.ply with something else"):
-        shapes.load(put("a.ply", ply("ascii", vertex=vertices()).replace(b"3.0", word)))
-
-
-@pytest.mark.parametrize("length", ["-1", "nan", "inf", "1e300", "1e12", "250"])
-@pytest.mark.parametrize("first", [False, True])
-def test_a_text_whose_lists_cannot_be_so_long(length: str, first: bool, put: Put) -> None:
-    text = ply("ascii", vertex=vertices(), face=faces(FACES.tolist()))
-    row = b"3 0 2 1\n" if first else b"3 1 2 3\n"
-    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
-        shapes.load(put("a.ply", text.replace(row, row.replace(b"3", length.encode(), 1))))
-
-
-@pytest.mark.parametrize("kind", ["u1 i4", "i1 i4", "i4 i4", "u4 u4"])
-@pytest.mark.parametrize("encoding", BINARY)
-def test_a_list_whose_length_is_all_ones(kind: str, encoding: str, put: Put) -> None:
-    data = ply(encoding, vertex=vertices(), face=faces([[0, 1, 2], [3, 2, 1]], kind))
-    width = np.dtype(kind.split(maxsplit=1)[0]).itemsize
-    at = len(data) - width - 12
-    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
-        shapes.load(put("a.ply", data[:at] + b"\xff" * width + data[at + width :]))
-
-
-@pytest.mark.parametrize(("told", "meant"), [BINARY, BINARY[::-1]])
-def test_the_wrong_byte_order_is_not_taken_for_a_shape(told: str, meant: str, put: Put) -> None:
-    data = ply(meant, vertex=vertices(), face=faces(FACES.tolist()))
-    with pytest.raises(GeometryError, match="faces must index the 4 vertices, but got"):
-        shapes.load(put("a.ply", data.replace(meant.encode(), told.encode())))
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize(("polygon", "low", "high"), [([0, 1, 4], 0, 4), ([-1, 0, 1], -1, 2), ([0, 1, 2, 2**31 - 1], 0, 2**31 - 1)])
-def test_corners_that_are_no_vertices(encoding: str, polygon: list[int], low: int, high: int, put: Put) -> None:
-    with pytest.raises(GeometryError, match=f"faces must index the 4 vertices, but got {low} to {high}"):
-        shapes.load(put("a.ply", ply(encoding, vertex=vertices(), face=faces([[0, 1, 2], polygon]))))
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_not_a_number(encoding: str, put: Put) -> None:
-    points = VERTICES.copy()
-    points[1, 2] = np.nan
-    cloud = shapes.load(put("a.ply", ply(encoding, vertex=vertices(points))))
-    assert notes(cloud) == ("1 of 4 points are not finite and were dropped.",)
-    with pytest.raises(GeometryError, match="vertices must be finite in float32, but got NaN or infinity in 1 of 4 rows"):
-        shapes.load(put("a.ply", ply(encoding, vertex=vertices(points), face=faces(FACES.tolist()))))
-
-
-GOOD = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
-
-
-@pytest.mark.parametrize(
-    ("header", "message"),
-    [
-        ("format binary 1.0\n" + GOOD, "format of a.ply must be one of ascii, binary_little_endian, binary_big_endian, but got 'binary'"),
-        (GOOD, "format of a.ply must be one of ascii, .*, but got ''"),
-        ("format ascii 1.0\n", "path must have vertices with x, y, z, but got no x in a.ply. Export it with positions"),
-        ("format ascii 1.0\n" + GOOD.replace(" z", " w"), "path must have vertices with x, y, z, but got no z in a.ply"),
-        ("format ascii 1.0\n" + GOOD.replace("float z", "list int int z"), "path must have vertices with x, y, z, but got no z"),
-        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex -1"), "`element NAME COUNT`, but got 'element vertex -1' in a.ply"),
-        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex"), "`element NAME COUNT`, but got 'element vertex' in a.ply"),
-        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 1" + "0" * 30), "`element NAME COUNT`, but got 'element vertex 1000"),
-        ("format ascii 1.0\n" + GOOD.replace("float z", "floaty z"), "property type in a.ply must be one of char, .*Did you mean 'float'"),
-        ("format ascii 1.0\n" + GOOD + "property list float int a\n", "property type in a.ply must be one of .*, but got 'float'"),
-        ("format ascii 1.0\n" + GOOD + "property list int a\n", "`property TYPE NAME`, but got 'property list int a' in a.ply"),
-        ("format ascii 1.0\n" + GOOD + "property\n", "`property TYPE NAME`, but got 'property' in a.ply"),
-        ("format ascii 1.0\n" + GOOD + "property int x\n", "path must declare each name once, but got 'x' twice in a.ply"),
-        ("format ascii 1.0\n" + GOOD + GOOD, "path must declare each name once, but got 'vertex' twice in a.ply"),
-        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 50000001"), "at most 50,000,000 vertices, but got 50,000,001"),
-        ("format ascii 1.0\n" + GOOD + "element face 99999999\n", "at most 50,000,000 faces, but got 99,999,999 declared in a.ply"),
-        ("format ascii 1.0\n" + GOOD + "element tristrips 1\n", "path must hold faces, but got a.ply with triangle strips"),
-        ("format ascii 1.0\n" + GOOD + "element face 1\n", "path must list corners as integers in vertex_indices, but got none in a.ply"),
-        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 0"), "path must hold triangles or points, but got a.ply without any"),
-    ],
-)
-def test_headers_that_cannot_be(header: str, message: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match=message):
-        shapes.load(put("a.ply", f"ply\n{header}end_header\n1 2 3\n"))
-
-
-@pytest.mark.parametrize("kind", ["u1 f4", "u1 f8"])
-def test_corners_that_are_not_integers(kind: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must list corners as integers in vertex_indices, but got vertex_indices in a.ply"):
-        shapes.load(put("a.ply", ply("binary_little_endian", vertex=vertices(), face=faces(FACES.tolist(), kind))))
-
-
-def test_two_lists_neither_of_which_is_known(put: Put) -> None:
-    face: Rows = ([("u1 i4", "a"), ("u1 i4", "b")], [[[0, 1, 2], [0, 1, 2]]])
-    with pytest.raises(FileFormatError, match="path must list corners as integers in vertex_indices, but got a, b in a.ply"):
-        shapes.load(put("a.ply", ply("ascii", vertex=vertices(), face=face)))
-
-
-@pytest.mark.parametrize(
-    "header", ["ply\nformat ascii 1.0\nelement vertex 3\n", "ply\n" + "comment x\n" * 10_000 + "end_header\n", "ply\r"]
-)
-def test_a_header_that_never_ends(header: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must have a PLY header that ends with end_header, but got a.ply without"):
-        shapes.load(put("a.ply", header))
-
-
-def test_a_huge_element_without_properties_costs_nothing(put: Put) -> None:
-    data = ply("binary_little_endian", vertex=vertices()).replace(b"end_header", b"element ghosts 999999999999999999\nend_header")
-    assert isinstance(shapes.load(put("a.ply", data)), PointCloud)
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_huge_element_is_refused_before_it_is_made(encoding: str, put: Put) -> None:
-    more = b"element edges 999999999999999999\nproperty list uint double weights\nend_header"
-    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got 0 .* where an element of a.ply takes"):
-        shapes.load(put("a.ply", ply(encoding, vertex=vertices()).replace(b"end_header", more)))
