@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,3 +175,12 @@ def test_version(run: Run) -> None:
     from basrelief import __version__
 
     assert run("--version").out == f"basrelief {__version__}\n"
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_told_otherwise(run: Run, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert run("--version").code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == used
