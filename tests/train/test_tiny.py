@@ -37,12 +37,12 @@ def test_training_shapes_are_files_and_generated_ones(folder: Path) -> None:
 @pytest.mark.usefixtures("two_packs")
 def test_training_writes_weights_and_resumes(folder: Path, clip_text: Path, tmp_path: Path) -> None:
     settings = replace(SMALL, hours=1e-9)
-    train(folder, clip_text, tmp_path, settings=settings)
+    train(folder, clip_text, out=tmp_path, settings=settings)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [r["stage"] for r in records] == ["data", "text", "text", "vision", "held out"]
     assert load_encoder_folder(tmp_path).encode_text(["a chair"]).shape == (1, 512)
     first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    again = train(folder, clip_text, tmp_path, settings=replace(settings, hours=(first["elapsed"] + 1e-3) / 3600))
+    again = train(folder, clip_text, out=tmp_path, settings=replace(settings, hours=(first["elapsed"] + 1e-3) / 3600))
     later = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][len(records) :]
     assert later[0]["stage"] == "data"
     assert "text" not in {r["stage"] for r in later}
@@ -75,7 +75,7 @@ from basrelief.train.settings import Settings
 tiny.HELD_OUT, tiny.CATEGORIES = ("second pack",), ("chair", "mug")
 dist.init_process_group("gloo")
 settings = Settings(hours=1e-9, text_steps=1, furniture=1, others=1, batch=2)
-trained = tiny.train(Path({str(folder)!r}), Path({str(clip_text)!r}), Path({str(tmp_path)!r}), settings=settings)
+trained = tiny.train(Path({str(folder)!r}), Path({str(clip_text)!r}), out=Path({str(tmp_path)!r}), settings=settings)
 Path({str(tmp_path)!r}, f"rank{{tiny.rank()}}").write_text(trained.fingerprint)
 """
     (tmp_path / "program.py").write_text(program, encoding="utf-8")

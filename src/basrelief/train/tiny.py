@@ -63,7 +63,7 @@ def _ready(encoder: ClipEncoder, settings: Settings) -> ClipEncoder:
     return encoder
 
 
-def train(shapes: Path, clip_text: Path, out: Path, *, settings: Settings, minutes: float = 4.0) -> ClipEncoder:
+def train(shapes: Path, clip_text: Path, *, out: Path, settings: Settings, minutes: float = 4.0) -> ClipEncoder:
     """Train `tiny`, resuming what lies in `out`.
 
     Args:
@@ -134,7 +134,7 @@ def main() -> None:
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
     settings = Settings(hours=given.hours, seed=given.seed, device=given.device)
-    train(given.shapes, given.clip_text, given.out, settings=settings)
+    train(given.shapes, given.clip_text, out=given.out, settings=settings)
 
 
 if __name__ == "__main__":
