@@ -3,9 +3,9 @@
     python benchmarks/tiny.py
     python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
 
-Every name was taught in 3D, none of these shapes was; all names of the training compete, by the views and pooling of the recipe. The held-out
-packs and creators are those of `basrelief.train.tiny.HELD_OUT`. Generated shapes use seeds from 100,000 on; training used seeds below 1,000.
-Realistic shapes may have several right labels; they are also named over their own labels only.
+Every name was taught in 3D, none of these shapes was; all names of the training compete, by the views and pooling of the recipe.
+The held-out packs and creators are those of `basrelief.train.tiny.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
+used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
 """
 
 from __future__ import annotations
