@@ -22,7 +22,7 @@ lint: $(INSTALLED) ## style, types, layers, the house's measures
 	@$(BIN)/python tools/measures.py
 
 bench: $(INSTALLED) ## time rendering and encoding
-	@for script in benchmarks/*.py; do OMP_WAIT_POLICY=PASSIVE $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/*.py; do GOMP_SPINCOUNT=10000 $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv demo-out bench-out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -177,10 +177,10 @@ def test_version(run: Run) -> None:
     assert run("--version").out == f"basrelief {__version__}\n"
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_wait_asleep_unless_told_otherwise(run: Run, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+@pytest.mark.parametrize(("given", "used"), [(None, "10000"), ("7", "7")])
+def test_threads_do_not_spin_for_long_unless_told_so(run: Run, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", given or "")
     if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+        monkeypatch.delenv("GOMP_SPINCOUNT")
     assert run("--version").code == 0
-    assert os.environ["OMP_WAIT_POLICY"] == used
+    assert os.environ["GOMP_SPINCOUNT"] == used

@@ -45,10 +45,10 @@ def _common(
 def main() -> None:
     """Run the command line; errors of ours become one line on stderr and exit code 2.
 
-    Threads of torch wait asleep unless `OMP_WAIT_POLICY` says otherwise: those that wait awake bring a busy machine to a halt (drawing
-    six views of 1,024 points took 76 ms instead of 1.2 ms while one of two cores was taken).
+    Threads of torch spin for 10,000 rounds while they wait for each other, unless the user chose otherwise. libgomp's own 300,000 stall
+    every step once another program wants the core (docs/projections.md, Speed).
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app()
     except BasreliefError as error:
