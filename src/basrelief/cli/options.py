@@ -11,9 +11,7 @@ import typer
 
 from basrelief.errors import ConfigError
 
-Files = Annotated[
-    list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")
-]
+Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
 Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub.")]
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
