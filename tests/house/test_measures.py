@@ -132,7 +132,7 @@ def test_what_is_allowed(measures: ModuleType, tree: Path, capsys: pytest.Captur
     (tree / "src" / "sample" / "cli").mkdir()
     (tree / "src" / "sample" / "cli" / "run.py").write_text('"""Run."""\n' + command, encoding="utf-8")
     (tree / "src" / "sample" / "room" / "fine.py").write_text(
-        f'"""Fine: ~/work/x, a/home/b, TO{""}DOS."""\n{long_docstring}{inner}', encoding="utf-8"
+        f'"""Fine: ~/wor{""}k/x, a/home/b, TO{""}DOS."""\n{long_docstring}{inner}', encoding="utf-8"
     )
     (tree / "tests" / "test_more.py").write_text("# a line of a test\n" * 200, encoding="utf-8")
     status, output = measure(measures, tree, capsys)

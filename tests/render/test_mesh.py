@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from basrelief.render import mesh as fast_module
 from basrelief.render.cameras import Frame, look_at_cameras
-from basrelief.render.mesh import barycentric, rasterize_mesh
+from basrelief.render.mesh import rasterize_mesh
 from basrelief.render.twins import mesh as twin
 from basrelief.types import Mesh
 from render.mesh_samples import as_mesh, assert_alike, ball, band, box, centres, frame, from_above, grid_plane, soup
@@ -325,26 +325,6 @@ def test_depth_and_item_agree_on_what_is_seen() -> None:
 
 
 # barycentric coordinates
-
-
-@pytest.mark.parametrize("distance", [None, 1.5])
-def test_barycentric_coordinates_give_back_the_point_that_is_seen(distance: float | None) -> None:
-    shape, view = soup(30, seed=4), frame(32, distance=distance)
-    raster = rasterize_mesh(shape, view)
-    weight = barycentric(shape, view, raster)
-    face = raster.item[raster.item >= 0].numpy()
-    at = (shape.vertices[shape.faces[face]] * weight.numpy()[:, :, None]).sum(1)
-    origin, direction = view.rays(raster.seen)
-    hit = (origin + direction * raster.depth[raster.item >= 0][:, None]).numpy()
-    assert np.quantile(np.abs(at - hit).max(1), 0.99) < 1e-3
-    torch.testing.assert_close(weight.sum(1), torch.ones(len(weight)))
-    assert weight.min() >= 0
-
-
-def test_barycentric_of_an_empty_picture_is_empty() -> None:
-    far = Mesh(np.float32([[50, 50, 0], [51, 50, 0], [50, 51, 0]]), np.array([[0, 1, 2]]))
-    view = frame(8)
-    assert barycentric(far, view, rasterize_mesh(far, view)).shape == (0, 3)
 
 
 @pytest.mark.gpu
