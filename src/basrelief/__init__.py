@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
     from basrelief.errors import BasreliefError
@@ -43,16 +44,4 @@ _ROOMS = {
     "save": "io",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its room when it is first used, so that `import basrelief` costs nothing."""
-    if name not in _ROOMS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
-    return list(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _ROOMS, public=__all__)

@@ -11,13 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from basrelief.io import load
 from basrelief.types import Mesh, PointCloud
 
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32)
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 RGB = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], dtype=np.uint8)
 
+POINTS = np.random.default_rng(1).normal(size=(30, 3)).astype(np.float32)
+POINT_RGB = np.random.default_rng(2).integers(0, 256, size=(30, 3))
+
 Put = Callable[[str, bytes | str], Path]
+
+
+def loaded(path: Path | str) -> PointCloud:
+    """Read a file that must hold points."""
+    shape = load(path)
+    assert isinstance(shape, PointCloud)
+    return shape
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,20 +12,11 @@ from hypothesis import strategies as st
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError
 from basrelief.io.pcd import lzf_decompress
-from basrelief.types import PointCloud
 
-from .conftest import Put, pcd_bytes
+from .conftest import POINT_RGB as RGB
+from .conftest import POINTS, Put, loaded, pcd_bytes
 
 h5py = pytest.importorskip("h5py")
-
-POINTS = np.random.default_rng(1).normal(size=(30, 3)).astype(np.float32)
-RGB = np.random.default_rng(2).integers(0, 256, size=(30, 3))
-
-
-def loaded(path: Path | str) -> PointCloud:
-    shape = shapes.load(path)
-    assert isinstance(shape, PointCloud)
-    return shape
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])

@@ -11,20 +11,11 @@ import pytest
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, MissingExtraError
 from basrelief.io.text import guessed_colors
-from basrelief.types import PointCloud
 
-from .conftest import Put, las_bytes
+from .conftest import POINT_RGB as RGB
+from .conftest import POINTS, Put, las_bytes, loaded
 
 h5py = pytest.importorskip("h5py")
-
-POINTS = np.random.default_rng(1).normal(size=(30, 3)).astype(np.float32)
-RGB = np.random.default_rng(2).integers(0, 256, size=(30, 3))
-
-
-def loaded(path: Path | str) -> PointCloud:
-    shape = shapes.load(path)
-    assert isinstance(shape, PointCloud)
-    return shape
 
 
 def npy(array: np.ndarray, **keywords: bool) -> bytes:

@@ -92,6 +92,7 @@ def test_failures_say_what_to_do(tmp_path: Path) -> None:
     cases = [
         (ConfigError, "model must be one of .* but got 'clip2pont'. Did you mean 'clip2point'", {"name": "clip2pont"}),
         (ConfigError, "checkpoint must be left out for clip2point-untuned", {"name": "clip2point-untuned", "checkpoint": plain}),
+        (ConfigError, "weights must be left out for tiny, but got", {"name": "tiny", "weights": folder}),
         (WeightsNotFoundError, "checkpoint must be given for clip2point, but got none. Take best_eval.pth", {"name": "clip2point"}),
         (WeightsNotFoundError, "there is no 'nowhere.pth'", {"name": "clip2point", "checkpoint": "nowhere.pth"}),
         (WeightsError, "checkpoint must hold the tuned block for opendlign-b32", {"name": "opendlign-b32", "checkpoint": plain}),

@@ -185,9 +185,3 @@ def test_join_keeps_every_solid_and_its_colour() -> None:
     assert (mesh.origin.path, mesh.origin.format) == ("two", "generated")
     triangles = np.concatenate([p.vertices[p.faces] for p in parts])
     assert np.allclose(mesh.vertices[mesh.faces], triangles, atol=1e-6)
-
-
-def test_painted_changes_only_the_colour() -> None:
-    solid = box((1, 1, 1)).painted((0.1, 0.2, 0.3))
-    assert solid.color == (0.1, 0.2, 0.3)
-    assert np.array_equal(solid.vertices, box((1, 1, 1)).vertices)

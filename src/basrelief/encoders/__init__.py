@@ -6,8 +6,9 @@ when asked for, so that importing this room costs nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
     from basrelief.encoders.base import Encoder
@@ -61,12 +62,4 @@ __all__ = [
     "save_encoder",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

@@ -57,6 +57,8 @@ def load_model(
     recipe = get_recipe(name)
     if checkpoint is not None and recipe.checkpoint is None:
         raise ConfigError(f"checkpoint must be left out for {name}, but got {str(checkpoint)!r}. Its recipe has no weights of its own.")
+    if weights is not None and recipe.encoder == EMBEDDED:
+        raise ConfigError(f"weights must be left out for {name}, but got {str(weights)!r}. Its weights are in the package.")
     listed = None if prompts is None else _read_prompts(recipe, prompts)
     if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from basrelief.lazy import lazy_names
+
 if TYPE_CHECKING:
     from basrelief.testing.fakes import FakeEncoder
     from basrelief.testing.procedural import CATEGORIES, make_shape
@@ -15,14 +17,4 @@ _HOMES = {"CATEGORIES": "procedural", "FakeEncoder": "fakes", "make_shape": "pro
 
 __all__ = ["CATEGORIES", "FakeEncoder", "make_shape"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

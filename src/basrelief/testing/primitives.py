@@ -45,10 +45,6 @@ class Solid:
         """Stretched along x, y and z about the origin; factors are positive."""
         return Solid(self.vertices * np.asarray(factor), self.faces, self.color)
 
-    def painted(self, color: Color) -> Solid:
-        """In another colour."""
-        return Solid(self.vertices, self.faces, color)
-
 
 def join(solids: Sequence[Solid], *, name: str) -> Mesh:
     """Put solids into one coloured mesh."""

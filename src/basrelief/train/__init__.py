@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
     from basrelief.train.augment import Augmentation
@@ -18,12 +19,4 @@ _HOMES = {"Augmentation": "augment", "Settings": "settings", "ShapeSet": "data",
 
 __all__ = ["Augmentation", "Settings", "ShapeSet", "train"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

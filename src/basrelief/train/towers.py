@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
+from basrelief.models import get_recipe
+from basrelief.render import get_projection
 from basrelief.render.clip2point import DiscProjection
 
 EMBEDDING = 512
 """Dimensions of the space shared with the text features of CLIP ViT-B/32."""
 
-PROJECTION = DiscProjection(size=112, radius=0.036)
-"""What the vision tower is shown."""
+_RECIPE = get_recipe("tiny")
+PROJECTION = cast(DiscProjection, get_projection(_RECIPE.projection, **_RECIPE.projection_options))
+"""What the vision tower is shown: the recipe's own."""
 
 VISION = VisionConfig(image_size=PROJECTION.size, width=192, layers=6, heads=3, patch_size=16)
 """49 patches through 6 blocks: 2.9 million numbers."""
