@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -112,6 +113,23 @@ class Prediction:
     def view_labels(self) -> tuple[str, ...]:
         """The best label of each view alone, V names."""
         return tuple(self.labels[i] for i in self.view_scores.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check of a data set, a model or a file found.
+
+    Attributes:
+        check: What was looked at, a few words, e.g. `up axis`.
+        level: `ok`, `warning` (a figure may suffer) or `wrong` (the figure would not be the one asked for).
+        fact: What was found, and what was expected where that differs; one sentence.
+        remedy: What to do about it; empty when `ok`.
+    """
+
+    check: str
+    level: Literal["ok", "warning", "wrong"]
+    fact: str
+    remedy: str = ""
 
 
 def _readonly(array: np.ndarray) -> np.ndarray:

@@ -1,10 +1,13 @@
-"""Names and words: label sets, prompt templates, published prompt lists. Text and numbers only; no torch, no network."""
+"""Data sets: label sets, prompt templates, published prompt lists, benchmarks as they lie on disk. No torch, no network."""
 
+from basrelief.datasets.benchmark import Benchmark, Item
 from basrelief.datasets.labels import check_labels, label_set, list_label_sets, read_labels
 from basrelief.datasets.prompt_list import PromptList, read_prompt_list
 from basrelief.datasets.prompts import fill, list_templates, templates
 
 __all__ = [
+    "Benchmark",
+    "Item",
     "PromptList",
     "check_labels",
     "fill",

@@ -1,0 +1,116 @@
+"""A benchmark: labelled shapes as they lie on disk, one split of one variant, with what is known about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from basrelief.datasets.labels import check_labels
+from basrelief.errors import ConfigError
+from basrelief.io import load
+from basrelief.types import Finding, Shape
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled shape.
+
+    Attributes:
+        id: Its name within the benchmark, the same on every machine: the path below the root, `file.h5#12` for a row.
+        label: Number of its class in `Benchmark.labels`.
+        path: What `basrelief.load` reads, `file.h5#12` for a row of a file with many.
+    """
+
+    id: str
+    label: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One split of a data set, found on disk by `open_benchmark`.
+
+    Attributes:
+        name: Name of its data card, or of its folder where there is none.
+        layout: How it lies on disk, one of `LAYOUTS`.
+        variant: Which of several, e.g. `PB_T50_RS`; empty where there is one.
+        split: `train`, `val` or `test`; `all` where the files know no split.
+        root: The folder that was given.
+        labels: C class names in the class order of the files.
+        items: The shapes, sorted by class order, then name, or in the order of the file.
+        up: Up axis of the stored files, or None for each format's own rule.
+        up_reason: Where that axis is known from.
+        findings: What was checked against the data card: labels, counts, order.
+
+    Raises:
+        ConfigError: If the labels fail `check_labels` or an item has none of them.
+    """
+
+    name: str
+    layout: str
+    variant: str
+    split: str
+    root: Path
+    labels: tuple[str, ...]
+    items: tuple[Item, ...]
+    up: str | None
+    up_reason: str
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check labels and items."""
+        check_labels(self.labels)
+        if not self.items:
+            raise ConfigError(f"root must hold shapes of the {self.split} split, but got none in {self.root.name!r}. Check the path.")
+        for item in self.items:
+            if not 0 <= item.label < len(self.labels):
+                raise ConfigError(
+                    f"label must number one of {len(self.labels)} classes, but got {item.label} for {item.id!r}. Check the list."
+                )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def load(self, item: Item) -> Shape:
+        """Read one shape in the world frame, see `basrelief.load`."""
+        return load(item.path, up=self.up)
+
+    def counts(self) -> dict[str, int]:
+        """Shapes of each class, by name, in class order."""
+        found = dict.fromkeys(self.labels, 0)
+        for item in self.items:
+            found[self.labels[item.label]] += 1
+        return found
+
+    def limited(self, limit: int) -> Benchmark:
+        """The first shapes of every class in turn, `limit` in all: a small run still meets every class.
+
+        Raises:
+            ConfigError: If `limit` is below 1.
+        """
+        if limit < 1:
+            raise ConfigError(f"limit must be at least 1, but got {limit}. Leave it out to use every shape.")
+        seen: dict[int, int] = {}
+        turns = []
+        for place, item in enumerate(self.items):
+            turns.append((seen.get(item.label, 0), place))
+            seen[item.label] = seen.get(item.label, 0) + 1
+        kept = sorted(place for _, place in sorted(turns)[:limit])
+        return replace(self, items=tuple(self.items[place] for place in kept))
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of labels, items and their files' sizes: another copy of the same data has the same."""
+        digest = hashlib.sha256("\0".join((self.split, self.variant, *self.labels)).encode())
+        for line in self._lines():
+            digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()[:16]
+
+    def _lines(self) -> Iterator[str]:
+        sizes: dict[str, int] = {}
+        for item in self.items:
+            file = item.path.rpartition("#")[0] or item.path
+            if file not in sizes:
+                sizes[file] = Path(file).stat().st_size if Path(file).is_file() else -1
+            yield f"\n{item.id}\0{item.label}\0{sizes[file]}"
