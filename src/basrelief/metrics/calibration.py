@@ -1,0 +1,64 @@
+"""Whether confidence can be believed: of answers given with 80 %, are 80 % right?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from basrelief.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Answers grouped by confidence into bins of equal width over [0, 1].
+
+    Attributes:
+        count: (B,) answers in each bin.
+        confidence: (B,) their mean confidence, NaN for an empty bin.
+        accuracy: (B,) share of them that are right, NaN for an empty bin.
+    """
+
+    count: Int[np.ndarray, " bins"]
+    confidence: Float[np.ndarray, " bins"]
+    accuracy: Float[np.ndarray, " bins"]
+
+
+def reliability(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray, " shapes"], *, bins: int = 15) -> Reliability:
+    """Group answers by their confidence.
+
+    Args:
+        confidence: Probability of the answer, in [0, 1].
+        right: Whether it was right.
+        bins: How many groups.
+
+    Raises:
+        ConfigError: If a confidence lies outside [0, 1].
+    """
+    if len(confidence) and not (confidence.min() >= 0 and confidence.max() <= 1 + 1e-6):
+        raise ConfigError(f"confidence must lie in [0, 1], but got up to {confidence.max():g}. Give probabilities, not scores.")
+    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(number, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(number, weights=confidence, minlength=bins) / count
+        accuracy = np.bincount(number, weights=right.astype(float), minlength=bins) / count
+    return Reliability(count, mean, accuracy)
+
+
+def expected_calibration_error(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray, " shapes"], *, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over the bins, weighted by their answers (Guo et al. 2017, arXiv:1706.04599, eq. 3).
+
+    Args:
+        confidence: Probability of the answer, in [0, 1].
+        right: Whether it was right.
+        bins: How many groups of equal width; the paper uses 15.
+
+    Returns:
+        A number in [0, 1]; NaN for no shape.
+    """
+    if len(confidence) == 0:
+        return float("nan")
+    found = reliability(confidence, right, bins=bins)
+    gap = np.abs(found.accuracy - found.confidence)[found.count > 0]
+    return float((gap * found.count[found.count > 0]).sum() / found.count.sum())

@@ -1,0 +1,41 @@
+"""Calibration error: closed forms and limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from basrelief.errors import ConfigError
+from basrelief.metrics import expected_calibration_error, reliability
+
+
+def test_closed_form_of_two_bins() -> None:
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.6])
+    right = np.array([True, True, True, False, False, False])
+    assert expected_calibration_error(confidence, right, bins=10) == pytest.approx((4 * 0.15 + 2 * 0.6) / 6)
+
+
+def test_honest_confidence_has_a_small_error() -> None:
+    random = np.random.default_rng(0)
+    confidence = random.random(20000)
+    assert expected_calibration_error(confidence, random.random(20000) < confidence) < 0.02
+
+
+def test_boasting_is_measured() -> None:
+    assert expected_calibration_error(np.ones(100), np.arange(100) < 30) == pytest.approx(0.7)
+
+
+def test_bins_are_closed_above_and_hold_both_ends() -> None:
+    found = reliability(np.array([0.0, 0.1, 0.1000001, 1.0]), np.array([True, True, False, True]), bins=10)
+    assert found.count.tolist() == [2, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert found.accuracy[:2].tolist() == [1.0, 0.0]
+    assert np.isnan(found.confidence[2])
+
+
+def test_no_shape_is_no_number() -> None:
+    assert np.isnan(expected_calibration_error(np.empty(0), np.empty(0, dtype=bool)))
+
+
+def test_scores_are_not_taken_for_probabilities() -> None:
+    with pytest.raises(ConfigError, match=r"confidence must lie in \[0, 1\], but got up to 3\. Give probabilities, not scores\."):
+        reliability(np.array([0.5, 3.0]), np.array([True, False]))
