@@ -95,6 +95,7 @@ class Prediction:
         probabilities: (C,) float32 that sum to 1, where the method defines them; None elsewhere.
         source: File or name of the shape.
         model: Name of the model that answered.
+        declined: Why no answer is given, or empty: none of the labels fits well enough.
     """
 
     labels: tuple[str, ...]
@@ -103,6 +104,7 @@ class Prediction:
     probabilities: Float32[np.ndarray, " labels"] | None = None
     source: str = ""
     model: str = ""
+    declined: str = ""
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from basrelief.encoders import ClipConfig, ClipEncoder, Encoder, TextCache, Tokenizer, random_encoder
+from basrelief.encoders import ClipConfig, ClipEncoder, Encoder, Tokenizer, VectorCache, random_encoder
 from basrelief.encoders.clip import IMAGENET_MEAN, IMAGENET_STD, NO_MEAN, NO_STD
 from basrelief.errors import ConfigError, WeightsError
 
@@ -151,7 +151,7 @@ def test_prompts_without_words_say_why(encoder: ClipEncoder, prompts: Any) -> No
 
 
 def test_text_is_read_once(config: ClipConfig, tmp_path: Path) -> None:
-    cache = TextCache(tmp_path / "text.sqlite")
+    cache = VectorCache(tmp_path / "text.sqlite")
     passes: list[int] = []
 
     def fresh() -> ClipEncoder:
@@ -170,7 +170,7 @@ def test_text_is_read_once(config: ClipConfig, tmp_path: Path) -> None:
 
 def test_a_vector_of_another_length_in_the_cache_is_read_anew(encoder: ClipEncoder, tmp_path: Path) -> None:
     expected = encoder.encode_text(["a chair"])
-    encoder.cache = TextCache(tmp_path / "text.sqlite")
+    encoder.cache = VectorCache(tmp_path / "text.sqlite")
     encoder.cache.put(encoder.fingerprint, {"a chair": np.ones(3, dtype=np.float32)})
     near(encoder.encode_text(["a chair"]), expected)
     encoder.cache.put(encoder.fingerprint, {"a chair": np.full(24, 7, dtype=np.float32)})

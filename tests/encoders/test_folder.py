@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from basrelief.encoders import ClipEncoder, TextCache, TextConfig, Tokenizer, load_encoder_folder, random_encoder, save_encoder
+from basrelief.encoders import ClipEncoder, TextConfig, Tokenizer, VectorCache, load_encoder_folder, random_encoder, save_encoder
 from basrelief.encoders.clip import NO_MEAN, NO_STD
 from basrelief.encoders.convert import convert
 from basrelief.encoders.folder import WEIGHTS_FILE
@@ -51,7 +51,7 @@ def test_the_tokenizer_and_preprocessing_go_along(tmp_path: Path, encoder: ClipE
     config = replace(encoder.config, text=TextConfig(16, 2, 2, context_length=20, vocab_size=tokenizer.vocab_size))
     own = random_encoder(config, seed=3, tokenizer=tokenizer, name="own").with_preprocessing(NO_MEAN, NO_STD)
     save_encoder(own, tmp_path)
-    cache = TextCache(tmp_path / "text.sqlite")
+    cache = VectorCache(tmp_path / "text.sqlite")
     found = load_encoder_folder(str(tmp_path), cache=cache)
     assert (found.name, found.mean, found.std) == ("own", NO_MEAN, NO_STD)
     assert found.tokenizer.fingerprint == tokenizer.fingerprint

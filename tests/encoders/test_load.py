@@ -16,7 +16,7 @@ from basrelief.encoders import (
     ClipConfig,
     ClipEncoder,
     EncoderSpec,
-    TextCache,
+    VectorCache,
     choose_device,
     encoder_spec,
     load_encoder,
@@ -219,9 +219,9 @@ def test_the_activation_can_be_changed(spec: EncoderSpec, folder: Path, encoder:
 
 def test_the_cache_is_the_users_unless_told_otherwise(spec: EncoderSpec, folder: Path, tmp_path: Path) -> None:
     found = load_encoder("small/own", weights=folder, dtype="float32")
-    assert isinstance(found.cache, TextCache)
+    assert isinstance(found.cache, VectorCache)
     assert found.cache.path == tmp_path / "cache" / "text.sqlite"
-    own = TextCache(tmp_path / "own.sqlite")
+    own = VectorCache(tmp_path / "own.sqlite")
     assert load_encoder("small/own", weights=folder, dtype="float32", cache=own).cache is own
 
 

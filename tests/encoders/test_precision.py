@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from basrelief.encoders import ClipConfig, ClipEncoder, TextCache, random_encoder
+from basrelief.encoders import ClipConfig, ClipEncoder, VectorCache, random_encoder
 from basrelief.encoders import precision as room
 from basrelief.encoders.precision import DTYPES, bfloat16_gain, choose_dtype, least_cosine
 from basrelief.errors import ConfigError
@@ -99,7 +99,7 @@ def test_an_encoder_is_true_to_itself(encoder: ClipEncoder, config: ClipConfig) 
 
 
 def test_the_probe_does_not_read_from_the_cache(encoder: ClipEncoder, config: ClipConfig, tmp_path: object) -> None:
-    cache = TextCache(f"{tmp_path}/text.sqlite")
+    cache = VectorCache(f"{tmp_path}/text.sqlite")
     encoder.cache = cache
     other = random_encoder(config, seed=5)
     other.cache = cache

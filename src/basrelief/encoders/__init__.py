@@ -12,7 +12,7 @@ from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
     from basrelief.encoders.base import Encoder
-    from basrelief.encoders.cache import TextCache
+    from basrelief.encoders.cache import VectorCache
     from basrelief.encoders.clip import ClipEncoder
     from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Encoder": "base",
-    "TextCache": "cache",
+    "VectorCache": "cache",
     "ClipEncoder": "clip",
     "ClipConfig": "config",
     "TextConfig": "config",
@@ -47,9 +47,9 @@ __all__ = [
     "ClipEncoder",
     "Encoder",
     "EncoderSpec",
-    "TextCache",
     "TextConfig",
     "Tokenizer",
+    "VectorCache",
     "VisionConfig",
     "cached_weights",
     "choose_device",

@@ -1,4 +1,4 @@
-"""Text features kept on disk by content, so that the same words are read once on a machine."""
+"""Vectors kept on disk by what they were made from, so that the same words are read once on a machine, and a shape of a long run too."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "basrelief"
 
 
-class TextCache:
-    """One sqlite file: hash of encoder and prompt to float32 vector.
+class VectorCache:
+    """One sqlite file: hash of what made a vector (a fingerprint and a text) to float32 vector.
 
     Several processes may use it at once. It never stands in the way: a file that is broken is renamed aside, and one that cannot be
     read or written is passed over.
@@ -40,9 +40,9 @@ class TextCache:
         self.path = Path(path) if path is not None else cache_folder() / "text.sqlite"
         self.limit = limit
 
-    def get(self, fingerprint: str, prompts: Sequence[str]) -> dict[str, Float32[np.ndarray, " dim"]]:
-        """The vectors that are known, by prompt."""
-        keys = {_key(fingerprint, prompt): prompt for prompt in prompts}
+    def get(self, fingerprint: str, texts: Sequence[str]) -> dict[str, Float32[np.ndarray, " dim"]]:
+        """The vectors that are known, by text: a prompt, or the name of a shape."""
+        keys = {_key(fingerprint, text): text for text in texts}
         found: dict[str, Float32[np.ndarray, " dim"]] = {}
         with self._open() as database:
             for chunk in _chunks(list(keys)):
@@ -52,8 +52,8 @@ class TextCache:
         return found
 
     def put(self, fingerprint: str, vectors: Mapping[str, Float32[np.ndarray, " dim"]]) -> None:
-        """Keep vectors by prompt, and drop the oldest over the limit."""
-        rows = [(_key(fingerprint, p), np.ascontiguousarray(v, dtype=np.float32).tobytes()) for p, v in vectors.items()]
+        """Keep vectors by text, and drop the oldest over the limit."""
+        rows = [(_key(fingerprint, text), np.ascontiguousarray(v, dtype=np.float32).tobytes()) for text, v in vectors.items()]
         with self._open() as database:
             if database is not None:
                 database.executemany("INSERT OR REPLACE INTO text (key, vector) VALUES (?, ?)", rows)
@@ -87,8 +87,8 @@ class TextCache:
                 self.path.replace(self.path.with_name(f"{self.path.name}.broken-{os.getpid()}"))
 
 
-def _key(fingerprint: str, prompt: str) -> bytes:
-    return hashlib.sha256(f"{fingerprint}\0{prompt}".encode(errors="replace")).digest()
+def _key(fingerprint: str, text: str) -> bytes:
+    return hashlib.sha256(f"{fingerprint}\0{text}".encode(errors="replace")).digest()
 
 
 def _chunks(keys: list[bytes]) -> Iterator[list[bytes]]:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from basrelief.encoders.base import Channels
-from basrelief.encoders.cache import TextCache
+from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.reading import read_state_dict
@@ -55,7 +55,7 @@ class ClipEncoder:
         name: str = "clip",
         mean: Channels = CLIP_MEAN,
         std: Channels = CLIP_STD,
-        cache: TextCache | None = None,
+        cache: VectorCache | None = None,
     ) -> None:
         text = towers.config.text
         if tokenizer.eot != text.eot or tokenizer.vocab_size > text.vocab_size:
@@ -221,7 +221,7 @@ class ClipEncoder:
             features[rows] = self.towers.text_features(ids.to(self.device)).float()
         return features
 
-    def _read_through(self, cache: TextCache, prompts: Sequence[str]) -> Tensor:
+    def _read_through(self, cache: VectorCache, prompts: Sequence[str]) -> Tensor:
         fingerprint = self.fingerprint
         known = {p: v for p, v in cache.get(fingerprint, prompts).items() if v.shape == (self.embedding_dim,)}
         missing = [p for p in prompts if p not in known]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from basrelief.encoders.cache import TextCache
+from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert
@@ -45,7 +45,7 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
     return folder / WEIGHTS_FILE
 
 
-def load_encoder_folder(folder: Path | str, *, cache: TextCache | None = None) -> ClipEncoder:
+def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None) -> ClipEncoder:
     """Read what `save_encoder` wrote, as float32 on the CPU.
 
     Args:

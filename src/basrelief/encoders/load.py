@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from basrelief.encoders.cache import TextCache
+from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import Activation, ClipConfig
 from basrelief.encoders.convert import convert
@@ -27,7 +27,7 @@ def load_encoder(
     weights: Path | str | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    cache: TextCache | Literal["default"] | None = "default",
+    cache: VectorCache | Literal["default"] | None = "default",
     activation: Activation | None = None,
 ) -> ClipEncoder:
     """Load CLIP towers by name, with their tokenizer and preprocessing.
@@ -50,7 +50,7 @@ def load_encoder(
     place = choose_device(device)
     path = find_weights(spec, weights)
     towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config))
-    kept = TextCache() if isinstance(cache, str) else cache
+    kept = VectorCache() if isinstance(cache, str) else cache
     encoder = ClipEncoder(towers.to(place), find_tokenizer(spec, path), name=spec.name, mean=spec.mean, std=spec.std, cache=kept)
     return choose_dtype(encoder, dtype)
 

@@ -1,6 +1,21 @@
 """What embeddings are asked: pool, compare, rank. Pure functions on tensors; a `Model` composes them."""
 
+from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, calibrate, decline, fit_temperature
 from basrelief.tasks.classify import classify_embeddings
+from basrelief.tasks.few_shot import ViewProbe, draw_shots
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
 
-__all__ = ["RULES", "Pooling", "classify_embeddings", "pool_views", "probabilities"]
+__all__ = [
+    "NONE_OF_THESE",
+    "RULES",
+    "Calibration",
+    "Pooling",
+    "ViewProbe",
+    "calibrate",
+    "classify_embeddings",
+    "decline",
+    "draw_shots",
+    "fit_temperature",
+    "pool_views",
+    "probabilities",
+]

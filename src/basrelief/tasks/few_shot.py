@@ -1,0 +1,90 @@
+"""Few-shot: a logistic regression on the features of every view of a few labelled shapes, its logits summed over the views.
+
+OpenDlign's head (Mao et al. 2024, arXiv:2404.16538, sec. 3.4), for any model. The paper does not state the strength of the penalty; ours
+is scikit-learn's default, C = 1, on features scaled to unit variance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from basrelief.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+
+def draw_shots(truth: Int[np.ndarray, " shapes"], shots: int, *, seed: int = 0) -> Int[np.ndarray, " support"]:
+    """Draw the support: `shots` shapes of every class, without replacement.
+
+    Args:
+        truth: Class number of each shape.
+        shots: K, shapes per class.
+        seed: Of the draw; more shots of one seed hold the fewer.
+
+    Returns:
+        Their places in `truth`, class by class.
+
+    Raises:
+        ConfigError: If a class has fewer shapes, or `shots` is below 1.
+    """
+    if shots < 1:
+        raise ConfigError(f"shots must be at least 1, but got {shots}. The papers use 1, 2, 4, 8 and 16.")
+    random = np.random.default_rng(seed)
+    classes, counts = np.unique(truth, return_counts=True)
+    if len(classes) and counts.min() < shots:
+        short = classes[counts.argmin()]
+        raise ConfigError(f"shots must be at most {counts.min()}, the shapes of class {short}, but got {shots}. Use fewer shots.")
+    return np.concatenate([random.permutation(np.flatnonzero(truth == c))[:shots] for c in classes])
+
+
+class ViewProbe:
+    """Logistic regression on view features.
+
+    Attributes:
+        penalty: Inverse strength C of scikit-learn's L2 penalty.
+        classes_: (C,) class numbers seen by `fit`, ascending.
+    """
+
+    def __init__(self, *, penalty: float = 1.0) -> None:
+        self.penalty = penalty
+
+    def fit(self, views: Float[np.ndarray, "shapes views dim"], truth: Int[np.ndarray, " shapes"]) -> ViewProbe:
+        """Learn from labelled shapes; every view is a sample of its shape's class.
+
+        Args:
+            views: Features of each view.
+            truth: Class number of each shape, of at least two classes.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ConfigError: If there are fewer than two classes.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        if len(np.unique(truth)) < 2:
+            raise ConfigError(f"truth must hold at least 2 classes, but got {len(np.unique(truth))}. Add shapes of another class.")
+        flat = views.reshape(-1, views.shape[-1]).astype(np.float64)
+        self._mean, self._scale = flat.mean(axis=0), float(flat.std()) or 1.0
+        self._model: LogisticRegression = LogisticRegression(C=self.penalty, max_iter=1000)
+        self._model.fit((flat - self._mean) / self._scale, np.repeat(truth, views.shape[1]))
+        self.classes_: np.ndarray = self._model.classes_
+        return self
+
+    def scores(self, views: Float[np.ndarray, "shapes views dim"]) -> Float[np.ndarray, "shapes classes"]:
+        """Logits of every class, summed over the views; columns in the order of `classes_`."""
+        flat = (views.reshape(-1, views.shape[-1]).astype(np.float64) - self._mean) / self._scale
+        logits = self._model.decision_function(flat)
+        both = np.stack([-logits, logits], axis=1) / 2 if logits.ndim == 1 else logits
+        summed: np.ndarray = both.reshape(len(views), views.shape[1], -1).sum(axis=1)
+        return summed
+
+    def predict(self, views: Float[np.ndarray, "shapes views dim"]) -> Int[np.ndarray, " shapes"]:
+        """Class number of each shape."""
+        found: np.ndarray = self.classes_[self.scores(views).argmax(axis=1)]
+        return found
