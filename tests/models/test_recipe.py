@@ -96,3 +96,32 @@ def test_the_models_page_lists_every_recipe() -> None:
         views = f"{min(recipe.tuned_views)}-{max(recipe.tuned_views)}" if recipe.tuned_views else "none"
         cells = (f"`{recipe.name}`", recipe.encoder, recipe.projection, views, recipe.templates, recipe.pooling.rule)
         assert f"| {' | '.join(cells)} |" in page
+
+
+def test_a_recipe_says_what_the_paper_did_otherwise_on_a_data_set() -> None:
+    recipe = get_recipe("opendlign-h14")
+    assert recipe.points == 10000
+    assert recipe.on("scanobjectnn").points == 2048
+    assert recipe.on("scanobjectnn").templates == "opendlign-scanobjectnn"
+    assert recipe.on("omniobject3d").points == 4096
+    assert recipe.on("modelnet40") == recipe
+
+
+def test_settings_that_are_told_win_over_the_papers() -> None:
+    changed = get_recipe("opendlign-h14").on("scanobjectnn", points=512, templates="clip")
+    assert (changed.points, changed.templates) == (512, "clip")
+
+
+def test_a_setting_nobody_reads_is_an_error() -> None:
+    with pytest.raises(
+        ConfigError, match="datasets key of modelnet40 must be one of points, templates, variant, but got 'point'. Did you mean"
+    ):
+        made(datasets={"modelnet40": {"point": 3}})
+
+
+def test_top_1_is_below_top_3_is_below_top_5() -> None:
+    for recipe in recipes().values():
+        by_place = {(n.dataset, n.source, n.metric): n.value for n in recipe.numbers}
+        for (dataset, source, metric), value in by_place.items():
+            if metric == "top3":
+                assert by_place[dataset, source, "top1"] < value < by_place[dataset, source, "top5"]

@@ -36,13 +36,14 @@ class Model:
         recipe: What the model does, as data.
         encoder: The CLIP towers.
         projection: How a shape becomes depth images.
+        prompter: How labels become text embeddings.
     """
 
     def __init__(self, recipe: Recipe, encoder: Encoder, *, prompter: Prompter | None = None) -> None:
         self.recipe = recipe
         self.encoder = encoder
         self.projection: Projection = get_projection(recipe.projection, **recipe.projection_options)
-        self._prompter = prompter or Prompter(recipe.templates)
+        self.prompter = prompter or Prompter(recipe.templates)
         preprocessing = NORMALISATIONS[recipe.normalisation]
         self._depth_encoder = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
         self._photo_encoder = self._depth_encoder if recipe.normalisation == "imagenet" else encoder
@@ -51,6 +52,11 @@ class Model:
     def name(self) -> str:
         """The recipe's name."""
         return self.recipe.name
+
+    def on(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Model:
+        """The same towers under the recipe's settings for a data set, see `Recipe.on`; a published prompt list stays."""
+        recipe = self.recipe.on(dataset, points=points, templates=templates)
+        return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
     def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
         """Draw the depth images the encoder is shown, before mean and standard deviation.
@@ -99,7 +105,7 @@ class Model:
         Raises:
             ConfigError: If there is no text or one is empty.
         """
-        return self._prompter.embed(texts, self.encoder)
+        return self.prompter.embed(texts, self.encoder)
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.

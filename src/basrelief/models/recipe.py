@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -19,6 +19,9 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
     "weights": None,
 }
 """Mean and standard deviation of the encoder's input by name; `weights` keeps what belongs to the weights."""
+
+
+_PER_DATASET = ("points", "templates", "variant")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Recipe:
         licence: Licence of the weights.
         training_data: What the weights were trained on.
         numbers: The paper's figures.
+        datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`.
         notes: What a user should know.
     """
 
@@ -88,7 +92,23 @@ class Recipe:
     tuned_views: tuple[int, ...] = ()
     checkpoint: Checkpoint | None = None
     numbers: tuple[PaperNumber, ...] = ()
+    datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: str = ""
+
+    def on(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
+        """The recipe as the paper used it on a data set, or as told.
+
+        Args:
+            dataset: Name of the data set; one without an entry in `datasets` changes nothing.
+            points: Points in place of the paper's.
+            templates: Name of a template set in place of the paper's.
+        """
+        own = self.datasets.get(dataset, {})
+        return replace(
+            self,
+            points=own.get("points", self.points) if points is None else points,
+            templates=own.get("templates", self.templates) if templates is None else templates,
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -114,6 +134,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what does not need the other rooms."""
+        for name, own in self.datasets.items():
+            for key in own:
+                if key not in _PER_DATASET:
+                    raise ConfigError(unknown_choice(f"datasets key of {name}", key, _PER_DATASET))
         if self.normalisation not in NORMALISATIONS:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
         if self.activation not in (None, *ACTIVATIONS):
