@@ -1,19 +1,27 @@
 """Data sets: label sets, prompt templates, published prompt lists, benchmarks as they lie on disk. No torch, no network."""
 
 from basrelief.datasets.benchmark import Benchmark, Item
+from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
 from basrelief.datasets.labels import check_labels, label_set, list_label_sets, read_labels
+from basrelief.datasets.layouts import LAYOUTS
+from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList, read_prompt_list
 from basrelief.datasets.prompts import fill, list_templates, templates
 
 __all__ = [
+    "LAYOUTS",
     "Benchmark",
+    "DatasetCard",
     "Item",
     "PromptList",
     "check_labels",
+    "dataset_card",
     "fill",
     "label_set",
+    "list_datasets",
     "list_label_sets",
     "list_templates",
+    "open_benchmark",
     "read_labels",
     "read_prompt_list",
     "templates",

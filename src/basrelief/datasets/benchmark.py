@@ -6,11 +6,18 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
 
 from basrelief.datasets.labels import check_labels
-from basrelief.errors import ConfigError
+from basrelief.errors import ConfigError, FileFormatError
 from basrelief.io import load
+from basrelief.io.limits import border
 from basrelief.types import Finding, Shape
+
+_MAX_VIEWS, _MAX_SIDE = 64, 1024
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Benchmark:
         up: Up axis of the stored files, or None for each format's own rule.
         up_reason: Where that axis is known from.
         findings: What was checked against the data card: labels, counts, order.
+        kind: `shapes`, or `depth_maps` for files that hold drawn depth.
 
     Raises:
         ConfigError: If the labels fail `check_labels` or an item has none of them.
@@ -58,6 +66,7 @@ class Benchmark:
     up: str | None
     up_reason: str
     findings: tuple[Finding, ...] = ()
+    kind: Literal["shapes", "depth_maps"] = "shapes"
 
     def __post_init__(self) -> None:
         """Check labels and items."""
@@ -74,8 +83,32 @@ class Benchmark:
         return len(self.items)
 
     def load(self, item: Item) -> Shape:
-        """Read one shape in the world frame, see `basrelief.load`."""
+        """Read one shape in the world frame, see `basrelief.load`.
+
+        Raises:
+            FileFormatError: If the benchmark holds depth maps, or as `basrelief.load` does.
+        """
+        if self.kind != "shapes":
+            raise FileFormatError(f"item must be a shape, but got depth maps in {item.id!r}. Use load_depth_maps.")
         return load(item.path, up=self.up)
+
+    def load_depth_maps(self, item: Item) -> Float32[np.ndarray, "views height width"]:
+        """Read the depth maps of one item, as stored.
+
+        Raises:
+            FileFormatError: If the benchmark holds shapes, or the file is no array (V, H, W) of numbers, at most 64 views of 1,024 pixels.
+        """
+        if self.kind != "depth_maps":
+            raise FileFormatError(f"item must be depth maps, but got a shape in {item.id!r}. Use load.")
+        path = Path(item.path)
+        with border(path, "npy"):
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)
+            maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
+            if maps.ndim != 3 or maps.dtype.kind not in "fiu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:
+                raise FileFormatError(
+                    f"path must hold depth maps (V, H, W), but got {stored.shape} {stored.dtype} in {path.name}. Draw them again."
+                )
+            return np.asarray(maps, dtype=np.float32)
 
     def counts(self) -> dict[str, int]:
         """Shapes of each class, by name, in class order."""

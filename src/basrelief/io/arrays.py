@@ -13,6 +13,7 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.colors import unit_range
 from basrelief.io.limits import MAX_POINTS, MAX_UNPACKED_BYTES, check_count
+from basrelief.io.objects import holds_objects, read_objects
 from basrelief.io.source import Raw, Source
 from basrelief.io.text import guessed_colors
 from basrelief.io.xml import check_archive
@@ -23,7 +24,7 @@ MAX_COLUMNS = 256
 
 
 def read_npy(source: Source) -> Raw:
-    """Read one array (N, 3) or (N, 6 and more); never a pickle.
+    """Read one array (N, 3) or (N, 6 and more), or `xyz` and `rgb` of OpenShape's clouds; no pickle is ever run.
 
     Args:
         source: The file.
@@ -31,6 +32,8 @@ def read_npy(source: Source) -> Raw:
     Returns:
         Points in the axes of the file, with colours where columns 4 to 6 look so.
     """
+    if holds_objects(source.path):
+        return _object(source, read_objects(source.path))
     return _cloud(source, np.load(source.path, mmap_mode="r", allow_pickle=False))
 
 
@@ -83,6 +86,15 @@ def _dataset(source: Source, file: Any, name: str) -> Any:  # noqa: ANN401 - h5p
     chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
     check_count(source.path, chunk, MAX_UNPACKED_BYTES, of="bytes in a chunk")
     return data
+
+
+def _object(source: Source, objects: np.ndarray) -> Raw:
+    """Choose a cloud among dicts of arrays, or a row of a dict of stacked arrays."""
+    record = objects.item() if objects.ndim == 0 else objects.reshape(-1)[_row(source, objects.size)]
+    arrays = {key: value for key, value in record.items() if isinstance(value, np.ndarray)} if isinstance(record, dict) else {}
+    points = arrays[_key(source, arrays, POINT_KEYS)]
+    color = next((key for key in COLOR_KEYS if key in arrays), None)
+    return _cloud(source, points, None if color is None else arrays[color])
 
 
 def _cloud(source: Source, points: Any, colors: Any = None) -> Raw:  # noqa: ANN401 - an array or an HDF5 data set

@@ -1,0 +1,189 @@
+"""`basrelief evaluate`: a figure on a benchmark, with its card; or a published table beside ours."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from basrelief.cli import options as opt
+from basrelief.errors import ConfigError
+
+if TYPE_CHECKING:
+    from basrelief.datasets import Benchmark
+    from basrelief.evaluate import EvalCard, Progress, TableRow
+
+_KEPT = 100_000  # embedded shapes in the cache: 2 GB of tiny's, 4 GB of ViT-H-14's
+
+_ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="Name of a model; `basrelief models` lists them.")]
+_DatasetArgument = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name of a data set; `auto` finds out.")]
+_Root = Annotated[Path | None, typer.Option(help="Folder of the data set, as it was unpacked.")]
+_Task = Annotated[str, typer.Option("--task", "-t", help="zero-shot, few-shot, retrieval, robustness or calibration.")]
+_Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the cards, one folder each.")]
+_Variant = Annotated[str | None, typer.Option(help="Which of several, e.g. PB_T50_RS. Default: the paper's.")]
+_Split = Annotated[str, typer.Option(help="train, val or test.")]
+_Limit = Annotated[int | None, typer.Option(min=1, help="Only so many shapes, of every class in turn; the card says so.")]
+_Points = Annotated[int | None, typer.Option(min=1, help="Points per shape. Default: the paper's on this data set.")]
+_Templates = Annotated[str | None, typer.Option(help="Template set. Default: the paper's on this data set.")]
+_Shots = Annotated[str, typer.Option(help="Shapes per class for few-shot, comma-separated.")]
+_Draws = Annotated[int, typer.Option(min=1, help="How often the shots are drawn again.")]
+_Queries = Annotated[str, typer.Option(help="For retrieval: of text, image, shape, comma-separated.")]
+_Pictures = Annotated[Path | None, typer.Option(help="For retrieval by image: class folders of pictures. Default: drawn from the shapes.")]
+_Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set whose counts or labels are not those of its card.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Embed again what is in the cache.")]
+_Table = Annotated[str | None, typer.Option(help="Print a published table beside our cards: 1 is OpenDlign's Table 1.")]
+_Dtype = Annotated[str, typer.Option(help="float32 gives the same card every time; auto measures what is quickest.")]
+
+
+def evaluate(
+    model: _ModelArgument = None,
+    dataset: _DatasetArgument = None,
+    root: _Root = None,
+    task: _Task = "zero-shot",
+    out: _Out = Path("eval"),
+    variant: _Variant = None,
+    split: _Split = "test",
+    limit: _Limit = None,
+    points: _Points = None,
+    templates: _Templates = None,
+    shots: _Shots = "1,2,4,8,16",
+    draws: _Draws = 10,
+    queries: _Queries = "text,image,shape",
+    pictures: _Pictures = None,
+    partial: _Partial = False,
+    fresh: _Fresh = False,
+    table: _Table = None,
+    weights: opt.Weights = None,
+    checkpoint: opt.CheckpointFile = None,
+    prompts: opt.Prompts = None,
+    up: opt.Up = None,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    dtype: _Dtype = "float32",
+    as_json: opt.Json = False,
+) -> None:
+    """Measure a model on a data set and write an eval card; stopped and started again, it goes on where it was.
+
+    Exit code 1 when a shape could not be used; it counts as wrong.
+    """
+    if table is not None:
+        _print_table(table, out, [name for name in (model, dataset) if name], as_json=as_json)
+        return
+    if model is None or dataset is None or root is None:
+        raise ConfigError("evaluate must be given MODEL, DATASET and --root DIR, but got less. Name all three, or a --table.")
+    from basrelief.encoders import VectorCache, cache_folder
+    from basrelief.evaluate import Embedder, Request, Shots, card_folder, run_evaluation, write_outcome
+    from basrelief.models import get_recipe, load_model
+
+    recipe = get_recipe(model)
+    wanted = None if dataset == "auto" else dataset
+    chosen = variant or recipe.datasets.get(dataset, {}).get("variant")
+    benchmark = _open(root, wanted, (split, chosen), strict=not partial, up=up)
+    request = Request(
+        task=task,
+        shots=Shots(_numbers(shots), draws, seed),
+        support=_support(root, benchmark, wanted, up) if task == "few-shot" else None,
+        directions=tuple(word.strip() for word in queries.split(",")),
+        pictures=pictures,
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )
+    loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+    cache = None if fresh else VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
+    with _progress(quiet=as_json) as progress:
+        embedder = Embedder(loaded.on(benchmark.name, points=points, templates=templates), cache, seed, progress)
+        outcome = run_evaluation(embedder, benchmark if limit is None else benchmark.limited(limit), request=request)
+    folder = write_outcome(outcome, out / card_folder(outcome.card))
+    typer.echo(json.dumps(json.loads(outcome.card.to_json())) if as_json else _summary(outcome.card, folder))
+    if outcome.card.failures:
+        typer.echo(f"basrelief: {len(outcome.card.failures)} of {len(benchmark)} shapes could not be used", err=True)
+        raise typer.Exit(1)
+
+
+def _open(root: Path, name: str | None, which: tuple[str, str | None], *, strict: bool, up: str | None) -> Benchmark:
+    from dataclasses import replace
+
+    from basrelief.datasets import open_benchmark
+
+    benchmark = open_benchmark(root, name, split=which[0], variant=which[1], strict=strict)
+    return benchmark if up is None else replace(benchmark, up=up, up_reason="given by the caller")
+
+
+def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None) -> Benchmark | None:
+    """The training split for few-shot, or None where the files know no split."""
+    if benchmark.split in ("all", "train"):
+        return None
+    return _open(root, name, ("train", benchmark.variant or None), strict=False, up=up)
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in words.split(","))
+    except ValueError as error:
+        raise ConfigError(f"shots must be whole numbers with commas between, but got {words!r}. Write 1,2,4,8,16.") from error
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress | None]:
+    from rich.console import Console
+    from rich import progress as rich
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (rich.TextColumn("evaluate"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
+    with rich.Progress(*columns, console=console, transient=True) as bar:
+        line = bar.add_task("evaluate")
+        yield lambda done, total: bar.update(line, completed=done, total=total)
+
+
+def _summary(card: EvalCard, folder: Path) -> str:
+    lines = [f"{card.title}   protocol {card.protocol_hash}"]
+    paper = {number.metric: f"   paper {number.value:g}" for number in reversed(card.paper)}
+    for f in card.figures:
+        lines.append(f"  {f.title:<40} {f.value:6.1f} {f.unit}   {f.low:5.1f} to {f.high:5.1f}   n {f.count}{paper.get(f.name, '')}")
+    lines += [f"  {finding.level}: {finding.fact} {finding.remedy}".rstrip() for finding in card.findings if finding.level != "ok"]
+    lines += [f"  differs from the paper: {difference}" for difference in card.differences]
+    lines += [f"  {note}" for note in card.notes]
+    return "\n".join([*lines, f"card: {folder / 'card.html'}"])
+
+
+def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) -> None:
+    import dataclasses
+
+    from basrelief.evaluate import find_cards, published_table
+
+    cards, errors = find_cards(out)
+    rows = published_table(name, cards, datasets=datasets)
+    for error in errors:
+        typer.echo(f"basrelief: {error}", err=True)
+    for row in rows if as_json else ():
+        typer.echo(json.dumps(dataclasses.asdict(row)))
+    if not as_json:
+        _draw_table(rows)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _draw_table(rows: list[TableRow]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("data set", "trained on", "method", "paper, top-1/3/5", "ours", "why not yet")
+    last = ""
+    for row in rows:
+        if last and row.dataset != last:
+            table.add_section()
+        table.add_row("" if row.dataset == last else row.dataset, row.training, row.method, _three(row.paper), _three(row.ours), row.why)
+        last = row.dataset
+    Console().print(table)
+
+
+def _three(numbers: tuple[float | None, ...]) -> str:
+    return " / ".join("-" if n is None else f"{n:.1f}" for n in numbers) if any(n is not None for n in numbers) else ""

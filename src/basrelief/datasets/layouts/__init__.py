@@ -1,0 +1,25 @@
+"""How data sets lie on disk: one reader for each layout, tried from the most particular to the most general."""
+
+from basrelief.datasets.layouts import class_folders, depth_maps, modelnet, objaverse, openshape, scanobjectnn, shapenet
+from basrelief.datasets.layouts.base import Found, Layout, Wanted
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        openshape.MODELNET,
+        openshape.SCANOBJECTNN,
+        openshape.OBJAVERSE,
+        objaverse.OBJAVERSE,
+        scanobjectnn.SCANOBJECTNN,
+        modelnet.HDF5,
+        modelnet.RESAMPLED,
+        shapenet.CLOUDS,
+        shapenet.CORE,
+        depth_maps.DEPTH_MAPS,
+        class_folders.OMNIOBJECT,
+        class_folders.MODELNET,
+        class_folders.CLASS_FOLDERS,
+    )
+}
+
+__all__ = ["LAYOUTS", "Found", "Layout", "Wanted"]

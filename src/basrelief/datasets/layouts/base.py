@@ -1,0 +1,165 @@
+"""What the readers of layouts share: what is wanted, what was found, and looking at folders that strangers made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from basrelief.datasets.benchmark import Item
+from basrelief.errors import FileFormatError
+
+MAX_LIST_BYTES = 64_000_000
+"""Largest list file that is read; that of OpenShape's 46,832 Objaverse shapes takes about 10 MB."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for; empty means not said."""
+
+    name: str = ""
+    split: str = "test"
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader found.
+
+    Attributes:
+        name: Name of a data card, or empty.
+        variant: Which of several was read.
+        split: Which split; `all` where the files know none.
+        labels: Class names in the order of the files.
+        items: The shapes.
+        up: Up axis of the stored files, or None for each format's own rule.
+        up_reason: Where that is known from.
+        kind: `shapes`, or `depth_maps` for files that hold drawn depth.
+        notes: What was left out, one sentence each.
+        by_number: Whether classes are known by number only, so that another class order would make every label wrong.
+    """
+
+    name: str
+    split: str
+    labels: tuple[str, ...]
+    items: tuple[Item, ...]
+    up: str | None
+    up_reason: str
+    variant: str = ""
+    kind: Literal["shapes", "depth_maps"] = "shapes"
+    notes: tuple[str, ...] = ()
+    by_number: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set lies on disk.
+
+    Attributes:
+        name: Key in `LAYOUTS`.
+        holds: Names of the data cards it can hold; empty for any.
+        home: Finds the folder it starts in under what the user named, or None if that is another layout.
+        read: Reads what is wanted from there.
+        shown: What such a folder looks like, for messages.
+    """
+
+    name: str
+    holds: tuple[str, ...]
+    home: Callable[[Path], Path | None]
+    read: Callable[[Path, Wanted], Found]
+    shown: str
+
+
+def plain(name: str) -> str:
+    """A class name for comparison: `Night_Stand`, `night-stand` and `night stand` are the same."""
+    return name.replace("_", " ").replace("-", " ").strip().lower()
+
+
+def words(name: str) -> str:
+    """A folder name as a label: underscores become spaces."""
+    return name.replace("_", " ").strip()
+
+
+def ordered(names: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """Put class names into the order of a label set, under its spelling; names it does not have come last, sorted."""
+    known = {plain(label): label for label in labels}
+    place = {label: i for i, label in enumerate(labels)}
+    found = {known.get(plain(name), words(name)) for name in names}
+    return tuple(sorted(found, key=lambda label: (place.get(label, len(place)), label)))
+
+
+def numbered(names: Iterable[str], labels: Sequence[str]) -> dict[str, int]:
+    """Number of the label of each class name, whatever its spelling; names without a label are left out."""
+    place = {plain(label): i for i, label in enumerate(labels)}
+    return {name: place[plain(name)] for name in names if plain(name) in place}
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders inside a folder, sorted, without hidden ones and links that lead out of it."""
+    home = folder.resolve()
+    inside = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+    return sorted(path for path in inside if path.resolve().is_relative_to(home))
+
+
+def files(folder: Path, *suffixes: str) -> list[Path]:
+    """Files of a folder with one of the suffixes, sorted, without hidden ones and links that lead out of it."""
+    if not folder.is_dir():
+        return []
+    home = folder.resolve()
+    inside = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
+    return sorted(path for path in inside if path.is_file() and path.resolve().is_relative_to(home))
+
+
+def inside(home: Path, name: str) -> Path:
+    """A file that a list names, which must lie in the data set.
+
+    Raises:
+        FileFormatError: If it leads out of the folder.
+    """
+    path = home / name
+    if not path.resolve().is_relative_to(home.resolve()):
+        raise FileFormatError(f"list must name files inside the data set, but got {name!r}. Remove that line.")
+    return path
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list file that are not empty, at most 64 MB.
+
+    Raises:
+        FileFormatError: If the file is absent, too large or not UTF-8.
+    """
+    try:
+        return [line.strip() for line in _read(path).decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"list must be UTF-8, but got byte {error.start} of {path.name!r} that is not. Convert it.") from error
+
+
+def read_json(path: Path, data: bytes | None = None) -> Any:  # noqa: ANN401 - anything may stand in a file
+    """A JSON file, at most 64 MB; or the bytes given, under the file's name.
+
+    Raises:
+        FileFormatError: If the file is absent, too large or not JSON.
+    """
+    try:
+        return json.loads(_read(path) if data is None else data)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"list must be JSON in UTF-8, but got {path.name!r}: {error}. Fetch it again.") from error
+
+
+def item(home: Path, path: Path, label: int, row: int | None = None) -> Item:
+    """An item named by its path below the home folder."""
+    end = "" if row is None else f"#{row}"
+    return Item(f"{path.relative_to(home).as_posix()}{end}", label, f"{path}{end}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+    except OSError as error:
+        raise FileFormatError(f"list must be a readable file, but got {error.strerror} for {path.name!r}. Fetch it again.") from error
+    if len(data) > MAX_LIST_BYTES:
+        raise FileFormatError(f"list must be at most {MAX_LIST_BYTES:,} bytes, but got more in {path.name!r}. Check the file.")
+    return data

@@ -1,0 +1,50 @@
+"""Labels of files with many shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.limits import border
+
+MAX_ROWS = 1_000_000
+
+
+def row_labels(path: Path, classes: int) -> list[int]:
+    """Read `label` of an HDF5 file, one number for each row of `data`.
+
+    Args:
+        path: The file.
+        classes: How many there are.
+
+    Raises:
+        FileFormatError: If the file is broken, has no such data sets, or a label names no class.
+    """
+    import h5py
+
+    with border(path, "h5"), h5py.File(path, "r") as file:
+        data, label = (file.get(key) if isinstance(file.get(key, getlink=True), h5py.HardLink) else None for key in ("data", "label"))
+        if not isinstance(data, h5py.Dataset) or not isinstance(label, h5py.Dataset) or label.size > MAX_ROWS:
+            raise FileFormatError(f"path must hold `data` and `label`, but got {sorted(file)[:9]} in {path.name}. Fetch the file again.")
+        labels = np.asarray(label[:]).reshape(-1)
+        rows = len(data)
+    return checked_labels(labels, rows=rows, classes=classes, path=path)
+
+
+def checked_labels(labels: np.ndarray, *, rows: int, classes: int, path: Path) -> list[int]:
+    """Check class numbers that a file gives for its rows.
+
+    Raises:
+        FileFormatError: If they are no whole numbers below `classes`, or not one for each row.
+    """
+    if len(labels) != rows:
+        raise FileFormatError(f"path must hold a label for each of {rows} shapes, but got {len(labels)} in {path.name}. Fetch it again.")
+    if labels.dtype.kind not in "iuf" or (labels != labels.astype(np.int64)).any():
+        raise FileFormatError(f"path must hold whole numbers as labels, but got {labels.dtype} in {path.name}. Fetch it again.")
+    if rows and (labels.min() < 0 or labels.max() >= classes):
+        raise FileFormatError(
+            f"path must hold labels from 0 to {classes - 1}, but got {labels.min()} to {labels.max()} in {path.name}. This is other data."
+        )
+    return [int(label) for label in labels]

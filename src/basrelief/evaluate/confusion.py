@@ -1,0 +1,70 @@
+"""A confusion matrix as a picture: rows are what shapes are, columns what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int64
+from PIL import Image
+
+from basrelief.render.ink import ACCENT, INK, LINE, PAPER, QUIET, SOFT, Page
+
+MOST = 40
+"""Classes drawn at most; of more, those with the most wrong answers."""
+
+_CELL, _NAMES, _MARGIN, _HEAD = 18, 190, 24, 78
+
+
+def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Sequence[str], *, title: str) -> Image.Image:
+    """Draw a confusion matrix; a cell is as dark as its share of the row.
+
+    Args:
+        confusion: Shapes of label r that were called c, in row r and column c.
+        labels: The C names.
+        title: One line above.
+
+    Returns:
+        RGB. Of more than `MOST` classes with shapes, those with the most wrong answers; answers outside them are in the last column.
+    """
+    chosen = _chosen(confusion)
+    rows = confusion[chosen]
+    inside = rows[:, chosen]
+    other = rows.sum(axis=1) - inside.sum(axis=1)
+    table = np.concatenate([inside, other[:, None]], axis=1)
+    share = table / np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    page = Page(2 * _MARGIN + _NAMES + (len(chosen) + 1) * _CELL + 60, _HEAD + len(chosen) * _CELL + 2 * _MARGIN)
+    left = _MARGIN + _NAMES
+    page.text((_MARGIN, 30), title, width=page.image.width - 2 * _MARGIN, size=17)
+    shown = f"{len(chosen)} of {int((confusion.sum(axis=1) > 0).sum())} classes; columns by the rows' numbers, the last is any other answer"
+    page.text((_MARGIN, 48), shown, width=page.image.width - 2 * _MARGIN, size=11, color=QUIET)
+    page.image.paste(
+        Image.fromarray(_colors(share)).resize((table.shape[1] * _CELL, len(chosen) * _CELL), Image.Resampling.NEAREST), (left, _HEAD)
+    )
+    for i, number in enumerate(chosen):
+        base = _HEAD + i * _CELL + 13
+        page.text((_MARGIN, base), f"{i + 1}  {labels[number]}", width=_NAMES - 8, size=12, color=INK, align="right")
+        right = f"{100 * share[i, i]:.0f} %"
+        page.text((left + table.shape[1] * _CELL + 6, base), right, width=50, size=11, color=QUIET)
+        page.text((left + i * _CELL, _HEAD - 5), str(i + 1), width=_CELL, size=9, color=SOFT, align="right")
+    page.text((left + len(chosen) * _CELL, _HEAD - 5), "…", width=_CELL, size=9, color=SOFT, align="right")
+    return page.image
+
+
+def _chosen(confusion: np.ndarray) -> np.ndarray:
+    """The classes to draw, in their own order."""
+    present = np.flatnonzero(confusion.sum(axis=1))
+    if len(present) <= MOST:
+        return present
+    wrong = confusion.sum(axis=1) - np.diag(confusion)
+    return np.sort(present[np.argsort(-wrong[present], kind="stable")[:MOST]])
+
+
+def _colors(share: np.ndarray) -> np.ndarray:
+    """White to ink for wrong answers, white to the accent on the diagonal; the grid stays visible where nothing is."""
+    colors = np.empty((*share.shape, 3))
+    depth = np.sqrt(share)[..., None]
+    colors[:] = np.array(PAPER) + (np.array(INK) - np.array(PAPER)) * depth
+    diagonal = np.arange(len(share))
+    colors[diagonal, diagonal] = (np.array(LINE) + (np.array(ACCENT) - np.array(LINE)) * depth[diagonal, diagonal]).reshape(-1, 3)
+    return colors.round().astype(np.uint8)

@@ -1,0 +1,145 @@
+"""View embeddings of a benchmark: read, drawn and encoded a few at a time, and kept on disk as they come, so that a run can be stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from basrelief import __version__
+from basrelief.datasets import Benchmark, Item
+from basrelief.encoders import VectorCache
+from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
+from basrelief.evaluate.corruptions import Corruption
+from basrelief.models import Model
+from basrelief.models.model import SHAPES_PER_PASS
+from basrelief.render import draw_points
+from basrelief.types import PointCloud
+
+Progress = Callable[[int, int], None]
+"""Called with the number of shapes done and the number of all."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A shape that could not be read or drawn, and why."""
+
+    id: str
+    label: int
+    error: str
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Embedded shapes in the order of the benchmark, those that failed apart.
+
+    Attributes:
+        items: N shapes.
+        views: (N, V, D) float32, unit length.
+        failures: Shapes that are not among them.
+    """
+
+    items: tuple[Item, ...]
+    views: Float32[np.ndarray, "shapes views dim"]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def truth(self) -> Int64[np.ndarray, " shapes"]:
+        """Class number of each shape."""
+        return np.array([item.label for item in self.items], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Embedder:
+    """Embeds benchmarks with one model.
+
+    Attributes:
+        model: What embeds.
+        cache: Where embeddings are kept by shape, or None.
+        seed: Of the surface samples and of the corruption.
+        progress: Told after each pass, or None.
+    """
+
+    model: Model
+    cache: VectorCache | None = None
+    seed: int = 0
+    progress: Progress | None = None
+
+    def parts(self, benchmark: Benchmark, change: Corruption | None = None) -> Iterator[Embedded]:
+        """Embed a few shapes at a time; memory does not grow with the benchmark.
+
+        A part is embedded whole or taken from the cache whole: the same command gives the same numbers to the last bit, interrupted or not.
+
+        Args:
+            benchmark: What to read.
+            change: What is done to the points of each shape before they are drawn, or None.
+        """
+        for start in range(0, len(benchmark), SHAPES_PER_PASS):
+            items = benchmark.items[start : start + SHAPES_PER_PASS]
+            yield self._part(benchmark, items, change)
+            if self.progress:
+                self.progress(start + len(items), len(benchmark))
+
+    def whole(self, benchmark: Benchmark, change: Corruption | None = None) -> Embedded:
+        """Embed all of a benchmark: V x D x 4 bytes a shape."""
+        parts = list(self.parts(benchmark, change))
+        return Embedded(
+            tuple(item for part in parts for item in part.items),
+            np.concatenate([part.views for part in parts]),
+            tuple(failure for part in parts for failure in part.failures),
+        )
+
+    def _part(self, benchmark: Benchmark, items: tuple[Item, ...], change: Corruption | None) -> Embedded:
+        names = [_name(benchmark, item, change) for item in items]
+        known = self.cache.get(self._fingerprint, names) if self.cache else {}
+        views = len(self.model.projection.cameras)
+        if len(known) == len(items):
+            return Embedded(items, np.stack([known[name].reshape(views, -1) for name in names]))
+        drawn: list[Tensor] = []
+        good: list[int] = []
+        failures = []
+        for place, item in enumerate(items):
+            try:
+                drawn.append(self._draw(benchmark, item, change))
+                good.append(place)
+            except (FileFormatError, GeometryError, MissingExtraError) as error:
+                failures.append(Failure(item.id, item.label, str(error)))
+        if not drawn:
+            return Embedded((), np.empty((0, views, 1), dtype=np.float32), tuple(failures))
+        found = self.model.embed_depth_images(torch.stack(drawn)).float().cpu().numpy()
+        if self.cache:
+            self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})
+        return Embedded(tuple(items[place] for place in good), found, tuple(failures))
+
+    def _draw(self, benchmark: Benchmark, item: Item, change: Corruption | None) -> Tensor:
+        shape = benchmark.load(item)
+        if change is not None:
+            cloud = draw_points(shape, self.model.recipe.points, seed=self.seed)
+            shape = PointCloud(change(cloud.points, item.id, self.seed))
+        return self.model.depth_images([shape], seed=self.seed)[0]
+
+    @property
+    def _fingerprint(self) -> str:
+        """Changes with everything but the shape that decides a view embedding."""
+        recipe = self.model.recipe
+        settings = (recipe.projection, dict(recipe.projection_options), recipe.points, recipe.normalisation, recipe.tuned_views)
+        text = json.dumps([__version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _name(benchmark: Benchmark, item: Item, change: Corruption | None) -> str:
+    """What a shape is kept under: another file, or the same one written again, has another name."""
+    file = Path(item.path.rpartition("#")[0] or item.path)
+    try:
+        state = file.stat()
+        stamp = f"{state.st_size} {state.st_mtime_ns}"
+    except OSError:
+        stamp = "absent"
+    return "\0".join((str(file.resolve()), item.id, stamp, str(benchmark.up), change.name if change else ""))

@@ -1,0 +1,105 @@
+"""Few-shot classification of a benchmark: K shapes of every class teach a head, the rest are asked; over several draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError
+from basrelief.evaluate.embed import Embedded, Embedder
+from basrelief.evaluate.result import Figure, Result, Table, mean_figure, percent
+from basrelief.tasks import ViewProbe, draw_shots
+
+
+@dataclass(frozen=True)
+class Shots:
+    """How a few-shot figure is drawn.
+
+    Attributes:
+        counts: K, shapes per class, one figure each.
+        draws: How often the support is drawn again; the papers use 10.
+        seed: Of the first draw.
+    """
+
+    counts: tuple[int, ...] = (1, 2, 4, 8, 16)
+    draws: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not self.counts or min(self.counts) < 1 or self.draws < 1:
+            raise ConfigError(
+                f"shots must be numbers from 1 on, with 1 or more draws, but got {self.counts}, {self.draws} draws. Give 1,2,4."
+            )
+
+
+def few_shot(embedder: Embedder, benchmark: Benchmark, *, support: Benchmark | None = None, shots: Shots | None = None) -> Result:
+    """Teach a logistic regression on view features of K shapes per class and ask it the others.
+
+    Args:
+        embedder: With the model.
+        benchmark: The query split.
+        support: The split the shots are drawn from, under the same labels; None draws them from `benchmark`, whose other shapes are asked,
+            over the classes with more shapes than the largest K.
+        shots: How many, how often.
+
+    Raises:
+        ConfigError: If the labels of both splits differ, or fewer than two classes have enough shapes.
+    """
+    shots = shots or Shots()
+    if support is not None and support.labels != benchmark.labels:
+        raise ConfigError("support must have the labels of the queries in the same order, but got others. Open both from one data set.")
+    query = embedder.whole(benchmark)
+    pool = query if support is None else embedder.whole(support)
+    classes = _enough(pool, max(shots.counts) + (support is None))
+    if len(classes) < 2:
+        raise ConfigError(
+            f"shots must leave 2 or more classes with enough shapes, but got {len(classes)} for {max(shots.counts)} shots. Use fewer shots."
+        )
+    pool, query = _only(pool, classes), _only(query, classes)
+    runs = {count: _draws(pool, None if support is None else query, count, shots) for count in shots.counts}
+    failures = (*query.failures, *(pool.failures if support is not None else ()))
+    return Result(
+        figures=tuple(_figure(count, values) for count, values in runs.items()),
+        tables=(_table(runs),),
+        failures=tuple((failure.id, failure.error) for failure in failures),
+        notes=(
+            f"{len(classes)} of {len(benchmark.labels)} classes have enough shapes; {len(query.items)} shapes are asked or drawn from.",
+        ),
+    )
+
+
+def _draws(pool: Embedded, query: Embedded | None, count: int, shots: Shots) -> np.ndarray:
+    """Accuracy of each draw, in [0, 1]; without a query split the shapes outside the support are asked."""
+    truth, found = pool.truth, []
+    for seed in range(shots.seed, shots.seed + shots.draws):
+        chosen = draw_shots(truth, count, seed=seed)
+        rest = np.setdiff1d(np.arange(len(truth)), chosen)
+        asked, right = (pool.views[rest], truth[rest]) if query is None else (query.views, query.truth)
+        found.append((ViewProbe().fit(pool.views[chosen], truth[chosen]).predict(asked) == right).mean())
+    return np.array(found)
+
+
+def _enough(pool: Embedded, least: int) -> np.ndarray:
+    classes, counts = np.unique(pool.truth, return_counts=True)
+    return classes[counts >= least]
+
+
+def _only(shapes: Embedded, classes: Sequence[int] | np.ndarray) -> Embedded:
+    keep = np.flatnonzero(np.isin(shapes.truth, classes))
+    return Embedded(tuple(shapes.items[i] for i in keep), shapes.views[keep], shapes.failures)
+
+
+def _figure(count: int, values: np.ndarray) -> Figure:
+    return mean_figure(f"top1_{count}shot", f"top-1, {count} shot{'s' if count > 1 else ''}", values)
+
+
+def _table(runs: dict[int, np.ndarray]) -> Table:
+    rows = tuple(
+        (count, round(percent(values.mean()), 2), round(percent(values.std()), 2), len(values), " ".join(f"{100 * v:.1f}" for v in values))
+        for count, values in runs.items()
+    )
+    return Table("shots", ("shots", "top-1 %", "deviation", "draws", "each draw"), rows)

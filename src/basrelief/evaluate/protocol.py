@@ -1,0 +1,128 @@
+"""The protocol of a figure: everything that decides it, as data with a hash, and what of it differs from the paper's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from basrelief.datasets import Benchmark, dataset_card
+from basrelief.models import Model, PaperNumber, get_recipe, recipes
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What was asked of what, in which way.
+
+    Attributes:
+        task: `zero-shot`, `few-shot`, `retrieval`, `robustness` or `calibration`.
+        model: Settings of the model: recipe, weights, projection, points, prompts, pooling.
+        data: Settings of the data: name, layout, variant, split, labels, shapes, axis, fingerprint.
+        options: Settings of the task.
+        seed: Of every draw.
+    """
+
+    task: str
+    model: Mapping[str, Any]
+    data: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Everything as one JSON object."""
+        return {"task": self.task, "model": dict(self.model), "data": dict(self.data), "options": dict(self.options), "seed": self.seed}
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits: two figures with the same ones were made in the same way from the same data and weights."""
+        return _digest(self.settings())
+
+
+def describe(model: Model, benchmark: Benchmark, *, task: str, options: Mapping[str, Any] | None = None, seed: int = 0) -> Protocol:
+    """Write down the protocol of a run.
+
+    Args:
+        model: With the settings it runs under.
+        benchmark: As it is asked, limits included.
+        task: What is asked.
+        options: Settings of the task.
+        seed: Of every draw.
+    """
+    recipe, prompter = model.recipe, model.prompter
+    prompts = [prompter.prompts(label) for label in benchmark.labels]
+    about_model = {
+        "recipe": recipe.name,
+        "encoder": recipe.encoder,
+        "weights": model.encoder.fingerprint[:16],
+        "activation": recipe.activation or "the weights' own",
+        "dtype": str(model.encoder.dtype).removeprefix("torch."),
+        "projection": recipe.projection,
+        "projection options": dict(recipe.projection_options),
+        "points": recipe.points,
+        "normalisation": recipe.normalisation,
+        "views": len(model.projection.cameras),
+        "tuned views": list(recipe.tuned_views),
+        "templates": recipe.templates if prompter.prompt_list is None else "published prompt list",
+        "prompts": f"{sum(map(len, prompts))} texts {_digest(prompts)}",
+        "pooling": recipe.pooling.rule,
+        "pooling scale": "learned" if recipe.pooling.scale is None else recipe.pooling.scale,
+        "view weights": None if recipe.pooling.weights is None else list(recipe.pooling.weights),
+    }
+    about_data = {
+        "name": benchmark.name,
+        "layout": benchmark.layout,
+        "variant": benchmark.variant,
+        "split": benchmark.split,
+        "shapes": len(benchmark),
+        "labels": len(benchmark.labels),
+        "label order": _digest(list(benchmark.labels)),
+        "up axis": benchmark.up or "each format's own",
+        "fingerprint": benchmark.fingerprint(),
+    }
+    return Protocol(task, about_model, about_data, dict(options or {}), seed)
+
+
+def paper_numbers(protocol: Protocol) -> tuple[PaperNumber, ...]:
+    """The published numbers of this recipe on this data set; only a zero-shot run has some."""
+    recipe = recipes().get(protocol.model["recipe"])
+    if recipe is None or protocol.task != "zero-shot":
+        return ()
+    return tuple(number for number in recipe.numbers if number.dataset == protocol.data["name"])
+
+
+def differences(protocol: Protocol) -> tuple[str, ...]:
+    """Name every setting that differs from the paper's on this data set; empty for a run in the paper's way.
+
+    What the paper used is the recipe as it ships, with what the recipe notes for the data set, over the whole test split.
+    """
+    name = protocol.data["name"]
+    if not paper_numbers(protocol):
+        return ()
+    shipped = get_recipe(protocol.model["recipe"])
+    paper, card = shipped.on(name), dataset_card(name)
+    variant = shipped.datasets.get(name, {}).get("variant", card.default_variant)
+    split = "test" if card.count(variant, "test") else "all"
+    prompts = "published prompt list" if "v2" in shipped.name else paper.templates
+    wanted = {
+        "points": (paper.points, protocol.model["points"]),
+        "prompts": (prompts, protocol.model["templates"]),
+        "pooling": (paper.pooling.rule, protocol.model["pooling"]),
+        "split": (split, protocol.data["split"]),
+        "variant": (variant, protocol.data["variant"]),
+        "shapes": (card.count(variant, split) or protocol.data["shapes"], protocol.data["shapes"]),
+    }
+    return tuple(_difference(what, *both) for what, both in wanted.items() if both[0] != both[1])
+
+
+def _difference(what: str, paper: object, ours: object) -> str:
+    return f"{what}: {_shown(paper)} in the paper, {_shown(ours)} here"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value) or "none"
+
+
+def _digest(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode(errors="replace")).hexdigest()[:12]

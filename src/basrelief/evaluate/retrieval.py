@@ -1,0 +1,140 @@
+"""Retrieval on a benchmark: shapes found by words, by a picture, by another shape. Right is what has the query's class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.evaluate.embed import Embedded, Embedder
+from basrelief.evaluate.result import Cell, Figure, Result, Table, mean_figure
+from basrelief.metrics import RetrievalScores, retrieval_scores
+from basrelief.models import Model
+from basrelief.render import portrait
+
+DIRECTIONS = ("text", "image", "shape")
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_PICTURES_AT_ONCE = 32
+_MAX_PICTURE_BYTES = 50_000_000
+
+Queries = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+"""Embeddings (Q, D), class numbers (Q,), and places of the query itself among the shapes (Q,) or None."""
+
+
+def retrieval(
+    embedder: Embedder, benchmark: Benchmark, *, directions: tuple[str, ...] = DIRECTIONS, pictures: Path | None = None
+) -> Result:
+    """Rank all shapes of a benchmark for each query.
+
+    Two ways to turn a shape's views into one similarity are measured: the mean over views and the best view.
+
+    Args:
+        embedder: With the model.
+        benchmark: The shapes to be found, and the words.
+        directions: Of `text` (the class names), `image` and `shape` (each shape finds the others of its class).
+        pictures: Folder of class folders of pictures for `image`; None uses our own shaded picture of each shape, which then may not find
+            its own shape.
+
+    Raises:
+        ConfigError: If a direction is unknown or the folder holds no picture of a class.
+    """
+    for direction in directions:
+        if direction not in DIRECTIONS:
+            raise ConfigError(unknown_choice("directions", direction, DIRECTIONS))
+    found = embedder.whole(benchmark)
+    asked: Mapping[str, Callable[[], Queries]] = {
+        "text": lambda: _words(embedder.model, benchmark, found),
+        "image": lambda: _pictures(embedder.model, benchmark, found) if pictures is None else _folder(embedder.model, benchmark, pictures),
+        "shape": lambda: (_unit(found.views.mean(axis=1)), found.truth, np.arange(len(found.items))),
+    }
+    figures: list[Figure] = []
+    rows: list[tuple[Cell, ...]] = []
+    for direction in directions:
+        queries = asked[direction]()
+        for pooling in ("mean", "best"):
+            scored = _score(queries, found, pooling)
+            rows.append(_row(direction, pooling, scored))
+            figures += _figures(direction, scored) if pooling == "mean" else ()
+    columns = ("query", "views", "queries", "R@1 %", "R@5 %", "R@10 %", "mAP %", "median rank", "MRR %")
+    notes = ("Pictures are our own shaded drawings of the shapes.",) if "image" in directions and pictures is None else ()
+    failures = tuple((failure.id, failure.error) for failure in found.failures)
+    return Result(tuple(figures), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=notes)
+
+
+def _score(queries: Queries, found: Embedded, pooling: str) -> RetrievalScores:
+    vectors, classes, own = queries
+    views = found.views if pooling == "best" else _unit(found.views.mean(axis=1))[:, None]
+    scores = np.full((len(vectors), len(views)), -np.inf, dtype=np.float32)
+    for v in range(views.shape[1]):  # a view at a time: Q x N, not Q x N x V
+        scores = np.maximum(scores, vectors @ views[:, v].T)
+    left_out = None if own is None else own[:, None] == np.arange(len(views))
+    return retrieval_scores(scores, classes[:, None] == found.truth, left_out=left_out)
+
+
+def _words(model: Model, benchmark: Benchmark, found: Embedded) -> Queries:
+    present = np.unique(found.truth)
+    return model.embed_text([benchmark.labels[i] for i in present]).cpu().numpy(), present, None
+
+
+def _pictures(model: Model, benchmark: Benchmark, found: Embedded) -> Queries:
+    """Our own pictures, drawn a few at a time."""
+    drawn = (portrait(benchmark.load(item), size=model.encoder.image_size) for item in found.items)
+    return _embedded(model, drawn), found.truth, np.arange(len(found.items))
+
+
+def _folder(model: Model, benchmark: Benchmark, pictures: Path) -> Queries:
+    names = {label.replace("_", " ").lower(): i for i, label in enumerate(benchmark.labels)}
+    files = [
+        (file, names[folder.name.replace("_", " ").lower()])
+        for folder in (sorted(pictures.iterdir()) if pictures.is_dir() else ())
+        if folder.is_dir() and folder.name.replace("_", " ").lower() in names
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in _PICTURES and file.stat().st_size <= _MAX_PICTURE_BYTES
+    ]
+    if not files:
+        raise ConfigError(
+            f"pictures must hold folders named like the labels, but got none with a picture in {pictures.name!r}. See docs/evaluation.md."
+        )
+    return _embedded(model, (_read(file) for file, _ in files)), np.array([number for _, number in files]), None
+
+
+def _read(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ConfigError(f"pictures must be readable, but got {file.name!r}: {error}. Remove or replace it.") from error
+
+
+def _embedded(model: Model, pictures: Iterator[np.ndarray]) -> np.ndarray:
+    rows, waiting = [], []
+    for picture in pictures:
+        waiting.append(picture)
+        if len(waiting) == _PICTURES_AT_ONCE:
+            rows.append(model.embed_images(waiting).float().cpu().numpy())
+            waiting = []
+    if waiting:
+        rows.append(model.embed_images(waiting).float().cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
+    return scaled
+
+
+def _figures(direction: str, scored: RetrievalScores) -> tuple[Figure, ...]:
+    recall = tuple(mean_figure(f"{direction}_r{k}", f"{direction} to shape, R@{k}", (scored.first < k).astype(float)) for k in (1, 5))
+    return (*recall, mean_figure(f"{direction}_map", f"{direction} to shape, mAP", scored.average_precision))
+
+
+def _row(direction: str, pooling: str, scored: RetrievalScores) -> tuple[Cell, ...]:
+    shares = [scored.recall_at(k) for k in (1, 5, 10)]
+    numbers = [round(100 * value, 2) for value in (*shares, scored.mean_average_precision)]
+    reciprocal = round(100 * scored.mean_reciprocal_rank, 2)
+    return (f"{direction} to shape", pooling, len(scored.first), *numbers, scored.median_rank, reciprocal)

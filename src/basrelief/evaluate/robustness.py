@@ -1,0 +1,75 @@
+"""How zero-shot accuracy falls when shapes are spoilt, and with fewer views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from basrelief.datasets import Benchmark
+from basrelief.evaluate.corruptions import Corruption, corruptions
+from basrelief.evaluate.embed import Embedded, Embedder
+from basrelief.evaluate.result import Figure, Result, Table, share
+from basrelief.metrics import truth_ranks
+from basrelief.models import Model
+from basrelief.tasks import pool_views
+
+_VIEWS = (1, 2, 4, 6, 8)
+
+
+def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corruption] | None = None) -> Result:
+    """Name all shapes as they are, then under every change of the sweep, then with the first few views only.
+
+    Changes to more points than the recipe draws are left out.
+
+    Args:
+        embedder: With the model; its seed draws the changes, the same for every shape of that name.
+        benchmark: What to name, and the labels.
+        sweep: The changes; None for `corruptions()`.
+    """
+    model = embedder.model
+    changes = [c for c in (corruptions() if sweep is None else sweep) if c.family != "points" or c.level < model.recipe.points]
+    texts = model.embed_text(benchmark.labels)
+    clean = embedder.whole(benchmark)
+    rows = [("as they are", _figure(model, clean, texts, "clean"))]
+    rows += [(change.name, _figure(model, embedder.whole(benchmark, change), texts, change.name)) for change in changes]
+    views = clean.views.shape[1]
+    rows += [(f"{n} of {views} views", _figure(model, clean, texts, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
+    best = rows[0][1].value
+    table = Table(
+        "robustness",
+        ("change", "top-1 %", "low", "high", "lost"),
+        tuple((name, round(f.value, 2), round(f.low, 2), round(f.high, 2), round(best - f.value, 2)) for name, f in rows),
+    )
+    worst = min(rows[1:], key=lambda row: row[1].value, default=rows[0])[1]
+    mean = Figure("mean_top1", "mean top-1 over all changes", *_means([f for _, f in rows[1:]]), len(clean.items))
+    return Result(
+        figures=(rows[0][1], mean, replace(worst, name="worst_top1", title=f"worst: {worst.title}")),
+        tables=(table,),
+        failures=tuple((failure.id, failure.error) for failure in clean.failures),
+    )
+
+
+def spread(views: int, count: int) -> list[int]:
+    """Numbers of `count` views spread evenly over a rig of `views`."""
+    return [int(v) for v in np.linspace(0, views, count, endpoint=False).round()]
+
+
+def _figure(model: Model, found: Embedded, texts: torch.Tensor, name: str, only: Sequence[int] | None = None) -> Figure:
+    pooling = model.recipe.pooling
+    kept = list(range(found.views.shape[1])) if only is None else list(only)
+    if pooling.weights is not None:
+        pooling = replace(pooling, weights=tuple(pooling.weights[v] for v in kept))
+    similarity = torch.from_numpy(found.views[:, kept]).to(texts.device) @ texts.T
+    scores = pool_views(similarity, pooling, logit_scale=model.encoder.logit_scale).cpu().numpy()
+    lost = np.full(len(found.failures), scores.shape[1], dtype=np.int64)
+    ranks = np.concatenate([truth_ranks(scores, found.truth), lost])
+    return share("top1" if name == "clean" else name.replace(" ", "_"), f"top-1, {name}", ranks < 1)
+
+
+def _means(figures: Sequence[Figure]) -> tuple[float, float, float]:
+    values = np.array([(f.value, f.low, f.high) for f in figures]) if figures else np.full((1, 3), np.nan)
+    value, low, high = values.mean(axis=0).round(4)
+    return float(value), float(low), float(high)
