@@ -296,3 +296,10 @@ def test_published_counts() -> None:
     assert dataset_card("omniobject3d").count("4096", "all") == 5911
     assert dataset_card("objaverse-lvis").count("", "all") == 46832
     assert dataset_card("objaverse-lvis").classes == 1156
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+    root = miniatures.class_folders(tmp_path)
+    (root / "lamp").rename(root / "train")
+    found = opened(root)
+    assert (found.labels, found.split, len(found)) == (("office chair", "train"), "all", 4)

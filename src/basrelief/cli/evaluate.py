@@ -130,8 +130,8 @@ def _numbers(words: str) -> tuple[int, ...]:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Progress | None]:
-    from rich.console import Console
     from rich import progress as rich
+    from rich.console import Console
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
@@ -172,10 +172,11 @@ def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) ->
 
 
 def _draw_table(rows: list[TableRow]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("data set", "trained on", "method", "paper, top-1/3/5", "ours", "why not yet")
+    table = Table("data set", "trained on", "method", "paper, top-1 / 3 / 5", "ours", "why not yet", box=SIMPLE_HEAD)
     last = ""
     for row in rows:
         if last and row.dataset != last:

@@ -114,10 +114,10 @@ def _why(card: EvalCard | None, recipe: str, dataset: str, status: Mapping[str, 
     if card is not None:
         return "; ".join(card.differences)
     if not recipe:
-        return "basrelief has no recipe of this method yet"
+        return "no recipe yet"
     if not status[recipe].ready:
-        return f"weights are not on this machine: {status[recipe].missing}"
-    return f"not run: basrelief evaluate {recipe} {dataset} --root DIR"
+        return "weights not on this machine: basrelief models"
+    return f"not run: evaluate {recipe} {dataset} --root DIR"
 
 
 def _three(values: Sequence[float | None]) -> Numbers:

@@ -64,16 +64,21 @@ def _any_home(root: Path) -> Path | None:
 
 
 def _read_any(home: Path, wanted: Wanted) -> Found:
-    splits = [home / split for split in _SPLITS if (home / split).is_dir()]
+    splits = [home / split for split in _SPLITS if _holds_classes(home / split)]
     if splits:  # SPLIT/CLASS/*
         classes = {folder.name for split in splits for folder in subfolders(split)}
         found = ((folder.name, _shapes(folder)) for folder in subfolders(home / wanted.split)) if (home / wanted.split).is_dir() else ()
         return _of_classes(home, wanted.split, classes, found)
     folders = subfolders(home)
-    below = any((folder / split).is_dir() for folder in folders for split in _SPLITS)
+    below = any(_shapes(folder / split) for folder in folders for split in _SPLITS)
     split = wanted.split if below else "all"
     pairs = ((folder.name, _shapes(folder / split if below else folder)) for folder in folders)
     return _of_classes(home, split, {folder.name for folder in folders}, pairs)
+
+
+def _holds_classes(split: Path) -> bool:
+    """Whether a folder named like a split is one: `train` may be a class, with shapes in it."""
+    return split.is_dir() and not _shapes(split) and any(_shapes(folder) for folder in subfolders(split))
 
 
 def _of_classes(home: Path, split: str, classes: Iterable[str], found: Iterable[tuple[str, list[Path]]]) -> Found:
