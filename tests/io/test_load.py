@@ -58,7 +58,7 @@ def test_the_origin_says_which_axis_and_why(name: str, text: str, axis: str, rea
 @pytest.mark.parametrize("up", ["Z", "up", "", "+y"])
 def test_an_unknown_axis(up: str, put: Put) -> None:
     with pytest.raises(
-        ConfigError, match=f"up must be one of x, y, z, -x, -y, -z, but got '\\{up}'" if up == "+y" else "up must be one of"
+        ConfigError, match=f"up must be one of x, y, z, -x, -y, -z, auto, but got '\\{up}'" if up == "+y" else "up must be one of"
     ):
         shapes.load(put("a.xyz", "1 2 3\n"), up=up)
 

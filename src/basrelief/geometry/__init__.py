@@ -9,15 +9,21 @@ from basrelief.geometry.transforms import (
     rotate,
     rotation_to_z_up,
 )
+from basrelief.geometry.upright import CUES, cue_scores, guess_up, up_candidates, upright_cues
 
 __all__ = [
+    "CUES",
     "UP_AXES",
     "axis_rotation",
+    "cue_scores",
     "farthest_points",
+    "guess_up",
     "normalise_unit_cube",
     "normalise_unit_sphere",
     "rotate",
     "rotation_to_z_up",
     "sample_surface",
     "subsample",
+    "up_candidates",
+    "upright_cues",
 ]

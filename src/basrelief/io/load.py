@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
-from basrelief.geometry import UP_AXES, rotation_to_z_up
+from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up
 from basrelief.io.arrays import read_h5, read_npy, read_npz
 from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
@@ -50,6 +50,9 @@ _READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
 )
 FORMATS: tuple[str, ...] = tuple(_READERS)
 
+AUTO = "auto"
+"""Value of `up` for a guess where the format states no axis."""
+
 _FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
 
 
@@ -60,9 +63,12 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
     Rows of a point cloud that hold NaN or infinity are dropped; far-off coordinates are moved to the origin where float32 could not tell
     neighbours apart. `shape.origin` says all of it.
 
+    With `up="auto"`, a file that states no axis is looked at: what it would stand on, its balance and symmetry decide.
+
     Args:
         path: A file whose suffix is one of `FORMATS`; `file.h5#12` is the twelfth shape, from zero, of a file that holds many.
-        up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None to find out.
+        up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None for the format's rule, else +Z; `auto` for the
+            format's rule, else what `basrelief.geometry.guess_up` says.
 
     Returns:
         A mesh if the file holds faces, else a point cloud; scene units are those of the file.
@@ -73,8 +79,8 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
         MissingExtraError: If the library for this format is not installed.
         ConfigError: If `up` is not an axis.
     """
-    if up is not None and up not in UP_AXES:
-        raise ConfigError(unknown_choice("up", up, UP_AXES))
+    if up is not None and up not in (*UP_AXES, AUTO):
+        raise ConfigError(unknown_choice("up", up, (*UP_AXES, AUTO)))
     source = open_source(path)
     if source.format not in _READERS:
         raise FileFormatError(unknown_choice("path suffix", source.format, FORMATS))
@@ -102,11 +108,21 @@ def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
 
 
 def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
-    if up is not None:
+    if up is not None and up != AUTO:
         return up, "given by the caller"
     if raw.up is not None:
         return raw.up, raw.up_reason
+    if up == AUTO:
+        return _guessed(np.asarray(raw.points, dtype=np.float64))
     return "z", f".{source.format} files do not say which axis is up; +Z is assumed"
+
+
+def _guessed(points: np.ndarray) -> tuple[str, str]:
+    finite = points[np.isfinite(points).all(axis=1)]
+    if len(finite) < 4:
+        return "z", "too few points to guess from; +Z is assumed"
+    axis, chance = guess_up(finite)
+    return axis, f"guessed from how it stands, {chance:.0%} sure"
 
 
 def _nearer(points: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -3,16 +3,19 @@
 from basrelief.models.files import FileAnswer, classify_files
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
+from basrelief.models.pose import TURNS, Pose, resolve_pose
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
 from basrelief.models.registry import ModelStatus, list_models, load_model
 
 __all__ = [
+    "TURNS",
     "Checkpoint",
     "FileAnswer",
     "Model",
     "ModelStatus",
     "PaperNumber",
+    "Pose",
     "Prompter",
     "Recipe",
     "classify_files",
@@ -21,4 +24,5 @@ __all__ = [
     "list_models",
     "load_model",
     "recipes",
+    "resolve_pose",
 ]
