@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.errors import ConfigError, unknown_choice
 
 if TYPE_CHECKING:
-    from basrelief.models import FileAnswer, Model
+    from basrelief.models import FileAnswer, Model, Turns
 
 
 def classify(
@@ -25,6 +26,11 @@ def classify(
     checkpoint: opt.CheckpointFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
+    pose: Annotated[str, typer.Option(help="file: as the file lies. axes, any: turn it upright by one of its axes, or freely.")] = "file",
+    min_confidence: Annotated[float, typer.Option(help="Answer `none of these` below this probability.")] = 0.0,
+    min_margin: Annotated[float, typer.Option(help="Answer `none of these` where the best leads by less probability.")] = 0.0,
+    distractors: Annotated[str | None, typer.Option(help="Names that are compared too; when one is best, `none of these`.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="calibration.json that basrelief evaluate --task calibration wrote.")] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
@@ -35,14 +41,18 @@ def classify(
     Exit code 1 when a file failed; the others are done all the same.
     """
     from basrelief.datasets import read_labels
-    from basrelief.models import classify_files, evidence_picture, load_model
+    from basrelief.models import Reading, classify_files, evidence_picture, load_model
+    from basrelief.tasks import Calibration, Judge
 
     if picture:
         opt.picture_file("picture", picture)
     names = read_labels(labels)
+    reading = Reading(up, _turns(pose), seed)
+    believed = None if calibration is None else Calibration.read(calibration)
+    judge = Judge(believed, min_confidence, min_margin, () if distractors is None else read_labels(distractors))
     paths = opt.expand_files(files)
     loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
-    answers = classify_files(loaded, paths, labels=names, up=up, seed=seed)
+    answers = classify_files(loaded, paths, labels=names, reading=reading, judge=judge)
     widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
@@ -54,6 +64,14 @@ def classify(
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
+
+
+def _turns(pose: str) -> Turns | None:
+    from basrelief.models import TURNS
+
+    if pose not in ("file", *TURNS):
+        raise ConfigError(unknown_choice("pose", pose, ("file", *TURNS)))
+    return None if pose == "file" else cast("Turns", pose)
 
 
 def _progress(answers: Iterable[FileAnswer], total: int, *, quiet: bool) -> Iterator[FileAnswer]:
@@ -74,7 +92,8 @@ def _row(answer: FileAnswer, top: int, widths: tuple[int, int]) -> str:
     p = answer.prediction
     values = p.scores if p.probabilities is None else p.probabilities
     cells = [f"{label:<{widths[1]}} {value:6.3f}" for label, value in zip(p.labels[:top], values, strict=False)]
-    return "   ".join([f"{answer.path!s:<{widths[0]}}", *cells])
+    verdict = [f"none of these: {p.declined};"] if p.declined else []
+    return "   ".join([f"{answer.path!s:<{widths[0]}}", *verdict, *cells])
 
 
 def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
@@ -87,16 +106,26 @@ def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
         "file": str(answer.path),
         "model": p.model,
         "label": p.label,
+        "declined": p.declined,
         "labels": list(p.labels[:top]),
         "scores": [round(float(s), 6) for s in p.scores[:top]],
         "probabilities": None if p.probabilities is None else [round(float(s), 6) for s in p.probabilities[:top]],
         "up": origin.up if origin else "z",
         "up_reason": origin.up_reason if origin else "",
+        "pose": _pose(answer),
         "views": [
             {"azimuth": round(float(a), 1), "elevation": round(float(e), 1), "label": label, "similarity": round(float(s), 6)}
             for a, e, label, s in zip(cameras.azimuth, cameras.elevation, p.view_labels, best, strict=True)
         ],
     }
+
+
+def _pose(answer: FileAnswer) -> dict[str, Any] | None:
+    """How the shape was turned, or None where it lies as in the file."""
+    if answer.pose is None:
+        return None
+    rotation = [[round(float(value), 6) for value in row] for row in answer.pose.rotation]
+    return {"up": answer.pose.up, "confidence": round(answer.pose.confidence, 4), "reason": answer.pose.reason, "rotation": rotation}
 
 
 def _numbered(picture: Path, number: int, file: Path) -> Path:

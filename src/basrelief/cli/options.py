@@ -16,7 +16,7 @@ ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; 
 Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub.")]
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
-Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y or -z. Default: each format's own rule.")]
+Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
 Seed = Annotated[int, typer.Option(help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]

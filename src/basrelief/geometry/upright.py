@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -150,8 +152,9 @@ def _balance(middle: np.ndarray, support: np.ndarray) -> float:
         hull = None
     if hull is None:
         return -min(1.0, float(np.linalg.norm(support.mean(axis=0) - middle)))
-    depth: float = -(hull.equations[:, :2] @ middle + hull.equations[:, 2]).max()
-    return max(-1.0, min(1.0, float(depth) / max(float(hull.volume) ** 0.5, 1e-9)))
+    planes: np.ndarray = hull.equations
+    depth = float(np.max(planes[:, :2] @ middle + planes[:, 2]))
+    return max(-1.0, min(1.0, -depth / max(math.sqrt(hull.volume), 1e-9)))
 
 
 def _occupied(unit: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from basrelief.errors import ConfigError, FileFormatError, unknown_choice
-from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up
+from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknown_choice
+from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
 from basrelief.io.arrays import read_h5, read_npy, read_npz
 from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
@@ -53,6 +53,7 @@ FORMATS: tuple[str, ...] = tuple(_READERS)
 AUTO = "auto"
 """Value of `up` for a guess where the format states no axis."""
 
+_LOOKED_AT = 4096
 _FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
 
 
@@ -113,15 +114,19 @@ def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
     if raw.up is not None:
         return raw.up, raw.up_reason
     if up == AUTO:
-        return _guessed(np.asarray(raw.points, dtype=np.float64))
+        return _guessed(raw)
     return "z", f".{source.format} files do not say which axis is up; +Z is assumed"
 
 
-def _guessed(points: np.ndarray) -> tuple[str, str]:
-    finite = points[np.isfinite(points).all(axis=1)]
-    if len(finite) < 4:
-        return "z", "too few points to guess from; +Z is assumed"
-    axis, chance = guess_up(finite)
+def _guessed(raw: Raw) -> tuple[str, str]:
+    points = np.asarray(raw.points, dtype=np.float64)
+    points = points[np.isfinite(points).all(axis=1)] if raw.faces is None else points
+    try:
+        shape = PointCloud(points - points[:1]) if raw.faces is None else Mesh(points - points[:1], raw.faces)
+        surface = sample_surface(shape, _LOOKED_AT) if isinstance(shape, Mesh) else shape
+    except GeometryError:
+        return "z", "nothing to guess from; +Z is assumed"
+    axis, chance = guess_up(surface.points)
     return axis, f"guessed from how it stands, {chance:.0%} sure"
 
 

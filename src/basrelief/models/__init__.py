@@ -1,9 +1,9 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
-from basrelief.models.files import FileAnswer, classify_files
+from basrelief.models.files import FileAnswer, Reading, classify_files
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
-from basrelief.models.pose import TURNS, Pose, resolve_pose
+from basrelief.models.pose import TURNS, Pose, Turns, resolve_pose
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
 from basrelief.models.registry import ModelStatus, list_models, load_model
@@ -17,7 +17,9 @@ __all__ = [
     "PaperNumber",
     "Pose",
     "Prompter",
+    "Reading",
     "Recipe",
+    "Turns",
     "classify_files",
     "evidence_picture",
     "get_recipe",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from basrelief.datasets import check_labels
 from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import load
 from basrelief.models.model import SHAPES_PER_PASS, Model
+from basrelief.models.pose import Pose, Turns, resolve_pose
+from basrelief.tasks import Judge
 from basrelief.types import Prediction, Shape
 
 
@@ -28,6 +30,7 @@ class FileAnswer:
         error: Why it failed, or None.
         shape: What was read.
         images: (V, S, S) depth images the answer rests on, in [0, 1] for most projections.
+        pose: How the shape was turned upright, or None where the file's own axis was kept.
     """
 
     path: Path
@@ -35,10 +38,26 @@ class FileAnswer:
     error: str | None = None
     shape: Shape | None = None
     images: Float[Tensor, "views side side"] | None = None
+    pose: Pose | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files become upright shapes.
+
+    Attributes:
+        up: Up axis of every file, `auto`, or None for each format's own rule; see `basrelief.load`.
+        pose: None keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
+        seed: Of the surface sampling.
+    """
+
+    up: str | None = None
+    pose: Turns | None = None
+    seed: int = 0
 
 
 def classify_files(
-    model: Model, paths: Iterable[Path], *, labels: Sequence[str], up: str | None = None, seed: int = 0
+    model: Model, paths: Iterable[Path], *, labels: Sequence[str], reading: Reading | None = None, judge: Judge | None = None
 ) -> Iterator[FileAnswer]:
     """Classify files one pass of a few shapes after another, yielding answers in the order of the paths.
 
@@ -46,27 +65,33 @@ def classify_files(
         model: From `load_model`.
         paths: Files that `basrelief.load` reads.
         labels: At least two different names.
-        up: Up axis of every file, or None for each format's own rule.
-        seed: Of the surface sampling.
+        reading: How files become upright shapes; each format's own rule when None.
+        judge: When an answer is believed; its distractors are compared, too. Every answer is when None.
 
     Raises:
-        ConfigError: If the labels or `up` are wrong; a file's own error is yielded, not raised.
+        ConfigError: If the labels, `up` or a bound are wrong; a file's own error is yielded, not raised.
     """
-    names = check_labels(labels)
+    reading, judge = reading or Reading(), judge or Judge()
+    asked = check_labels(labels)
+    names = (*asked, *(word for word in judge.distractors if word not in asked))
+    judge = replace(judge, distractors=tuple(word for word in judge.distractors if word not in asked))
     remaining = iter(paths)
     while batch := list(islice(remaining, SHAPES_PER_PASS)):
-        read = [_read(model, path, up, seed) for path in batch]
+        read = [_read(model, path, asked, reading) for path in batch]
         good = [a for a in read if a.images is not None]
         if good:
             views = model.embed_depth_images(torch.stack([a.images for a in good if a.images is not None]))
             answers = iter(model.classify_views(views, names, sources=[str(a.path) for a in good]))
         for answer in read:
-            yield answer if answer.error else FileAnswer(answer.path, next(answers), None, answer.shape, answer.images)
+            yield answer if answer.error else replace(answer, prediction=judge(next(answers)))
 
 
-def _read(model: Model, path: Path, up: str | None, seed: int) -> FileAnswer:
+def _read(model: Model, path: Path, labels: Sequence[str], reading: Reading) -> FileAnswer:
     try:
-        shape = load(path, up=up)
-        return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=seed)[0])
+        shape, pose = load(path, up=reading.up), None
+        if reading.pose is not None:
+            pose = resolve_pose([shape], model=model, labels=labels, turns=reading.pose, seed=reading.seed)[0]
+            shape = pose.apply(shape)
+        return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=reading.seed)[0], pose=pose)
     except (FileFormatError, GeometryError, MissingExtraError) as error:
         return FileAnswer(path, error=str(error))

@@ -1,6 +1,6 @@
 """What embeddings are asked: pool, compare, rank. Pure functions on tensors; a `Model` composes them."""
 
-from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, calibrate, decline, fit_temperature
+from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, Judge, calibrate, decline, fit_temperature
 from basrelief.tasks.classify import classify_embeddings
 from basrelief.tasks.few_shot import ViewProbe, draw_shots
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
@@ -9,6 +9,7 @@ __all__ = [
     "NONE_OF_THESE",
     "RULES",
     "Calibration",
+    "Judge",
     "Pooling",
     "ViewProbe",
     "calibrate",

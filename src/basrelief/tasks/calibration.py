@@ -78,6 +78,29 @@ class Calibration:
             ) from error
 
 
+@dataclass(frozen=True)
+class Judge:
+    """When an answer is believed.
+
+    Attributes:
+        calibration: Turns scores into probabilities; None keeps the pooling rule's own.
+        min_confidence: Least probability of the best label, in [0, 1].
+        min_margin: Least lead of its probability over the next, in [0, 1].
+        distractors: Labels that are compared too but are no answer: `none of these` when one is best.
+    """
+
+    calibration: Calibration | None = None
+    min_confidence: float = 0.0
+    min_margin: float = 0.0
+    distractors: tuple[str, ...] = ()
+
+    def __call__(self, prediction: Prediction) -> Prediction:
+        """Calibrate a prediction and decline it where it does not hold, see `decline`."""
+        if self.calibration is not None:
+            prediction = calibrate([prediction], self.calibration)[0]
+        return decline(prediction, min_confidence=self.min_confidence, min_margin=self.min_margin, distractors=self.distractors)
+
+
 def fit_temperature(scores: Float[np.ndarray, "shapes labels"], truth: Int[np.ndarray, " shapes"]) -> float:
     """Find the temperature under which the right labels are likeliest: the mean of -log softmax(scores / T)[truth] is least.
 
