@@ -2,6 +2,7 @@
 
 from basrelief.evaluate.card import Cost, EvalCard
 from basrelief.evaluate.corruptions import Corruption, corruptions
+from basrelief.evaluate.doctor import Given, Question, examine
 from basrelief.evaluate.embed import Embedded, Embedder, Failure, Progress
 from basrelief.evaluate.few_shot import Shots
 from basrelief.evaluate.page import card_page, card_picture
@@ -20,9 +21,11 @@ __all__ = [
     "EvalCard",
     "Failure",
     "Figure",
+    "Given",
     "Outcome",
     "Progress",
     "Protocol",
+    "Question",
     "Request",
     "Result",
     "Shots",
@@ -34,6 +37,7 @@ __all__ = [
     "corruptions",
     "describe",
     "differences",
+    "examine",
     "find_cards",
     "paper_numbers",
     "published_table",
