@@ -33,7 +33,7 @@ class Corruption:
         """E.g. `noise 0.02`."""
         return f"{self.family} {self.level:g}"
 
-    def __call__(self, points: Cloud, shape: str, seed: int) -> Cloud:
+    def __call__(self, points: Cloud, shape: str, seed: int) -> Float32[np.ndarray, "kept 3"]:
         """Change a cloud, seeded by the shape's name, so that every shape meets its own draw and each run the same."""
         random = np.random.default_rng([seed, zlib.crc32(shape.encode(errors="replace")), zlib.crc32(self.name.encode())])
         return self.change(normalise_unit_sphere(points), random).astype(np.float32)

@@ -31,8 +31,10 @@ class Protocol:
     seed: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """Everything as one JSON object."""
-        return {"task": self.task, "model": dict(self.model), "data": dict(self.data), "options": dict(self.options), "seed": self.seed}
+        """Everything as one JSON object: a file gives back the same."""
+        parts = {"task": self.task, "model": dict(self.model), "data": dict(self.data), "options": dict(self.options), "seed": self.seed}
+        plain: dict[str, Any] = json.loads(json.dumps(parts))
+        return plain
 
     @property
     def hash(self) -> str:

@@ -56,12 +56,14 @@ def retrieval(
         queries = asked[direction]()
         for pooling in ("mean", "best"):
             scored = _score(queries, found, pooling)
-            rows.append(_row(direction, pooling, scored))
-            figures += _figures(direction, scored) if pooling == "mean" else ()
+            rows += [_row(direction, pooling, scored)] if len(scored.first) else []
+            figures += _figures(direction, scored) if pooling == "mean" and len(scored.first) else ()
+    unasked = [direction for direction in directions if not any(row[0] == f"{direction} to shape" for row in rows)]
     columns = ("query", "views", "queries", "R@1 %", "R@5 %", "R@10 %", "mAP %", "median rank", "MRR %")
-    notes = ("Pictures are our own shaded drawings of the shapes.",) if "image" in directions and pictures is None else ()
+    notes = ["Pictures are our own shaded drawings of the shapes."] if "image" in directions and pictures is None else []
+    notes += [f"{direction} to shape: no query has another shape of its class." for direction in unasked]
     failures = tuple((failure.id, failure.error) for failure in found.failures)
-    return Result(tuple(figures), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=notes)
+    return Result(tuple(figures), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=tuple(notes))
 
 
 def _score(queries: Queries, found: Embedded, pooling: str) -> RetrievalScores:

@@ -12,6 +12,7 @@ from basrelief.datasets import Benchmark
 from basrelief.evaluate.corruptions import Corruption, corruptions
 from basrelief.evaluate.embed import Embedded, Embedder
 from basrelief.evaluate.result import Figure, Result, Table, share
+from basrelief.evaluate.zero_shot import LAST
 from basrelief.metrics import truth_ranks
 from basrelief.models import Model
 from basrelief.tasks import pool_views
@@ -64,7 +65,7 @@ def _figure(model: Model, found: Embedded, texts: torch.Tensor, name: str, only:
         pooling = replace(pooling, weights=tuple(pooling.weights[v] for v in kept))
     similarity = torch.from_numpy(found.views[:, kept]).to(texts.device) @ texts.T
     scores = pool_views(similarity, pooling, logit_scale=model.encoder.logit_scale).cpu().numpy()
-    lost = np.full(len(found.failures), scores.shape[1], dtype=np.int64)
+    lost = np.full(len(found.failures), LAST, dtype=np.int64)
     ranks = np.concatenate([truth_ranks(scores, found.truth), lost])
     return share("top1" if name == "clean" else name.replace(" ", "_"), f"top-1, {name}", ranks < 1)
 

@@ -23,6 +23,9 @@ from basrelief.metrics import (
 from basrelief.models import Model
 from basrelief.tasks import pool_views, probabilities
 
+LAST = 1 << 30
+"""Place of the right label of a shape that could not be read: never among the first."""
+
 _SHOWN = 5
 
 
@@ -96,7 +99,7 @@ def zero_shot(embedder: Embedder, benchmark: Benchmark) -> Result:
     """
     found = score_benchmark(embedder, benchmark)
     labels = benchmark.labels
-    lost = np.full(len(found.failures), len(labels), dtype=np.int64)
+    lost = np.full(len(found.failures), LAST, dtype=np.int64)
     ranks = np.concatenate([truth_ranks(found.scores, found.truth), lost])
     answer = found.scores.argmax(axis=1)
     confusion = confusion_matrix(found.truth, answer, labels=len(labels))

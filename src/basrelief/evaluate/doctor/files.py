@@ -109,7 +109,8 @@ def _colors(shape: Shape) -> Iterator[Finding]:
         return
     spread = float(shape.colors.std())
     if spread < _GREY:
-        yield Finding("colour", "ok", f"One colour, {" ".join(f"{value:.2f}" for value in shape.colors.mean(axis=0))}: as good as none. {needed}")
+        shade = " ".join(f"{value:.2f}" for value in shape.colors.mean(axis=0))
+        yield Finding("colour", "ok", f"One colour, {shade}: as good as none. {needed}")
     elif float(shape.colors.max()) < 0.02:
         remedy = "Colours were 0 to 1 and were divided by 255 once more: export them as they are."
         yield Finding("colour", "warning", f"Nearly black, at most {shape.colors.max():.3f}.", remedy)

@@ -1,0 +1,59 @@
+"""A small labelled folder of generated shapes, and the embedded model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import basrelief as br
+from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.encoders import VectorCache
+from basrelief.evaluate import Embedder
+from basrelief.geometry import sample_surface
+from basrelief.io import save
+from basrelief.models import Model
+from basrelief.testing import make_shape
+from basrelief.types import Mesh, PointCloud
+
+CLASSES = ("airplane", "chair", "mug", "table")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Model:
+    return br.load_model("tiny", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of three shapes, clouds of 1,024 points."""
+    root = tmp_path_factory.mktemp("data") / "generated"
+    for name in CLASSES:
+        (root / name).mkdir(parents=True)
+        for seed in range(3):
+            shape = make_shape(name, seed=500 + seed)
+            cloud = sample_surface(shape, 1024, seed=seed) if isinstance(shape, Mesh) else shape
+            save(PointCloud(np.asarray(cloud.points)), root / name / f"{seed}.ply")
+    return root
+
+
+@pytest.fixture
+def benchmark(folder: Path) -> Benchmark:
+    return open_benchmark(folder)
+
+
+@pytest.fixture
+def embedder(tiny: Model, tmp_path: Path) -> Embedder:
+    return Embedder(tiny, VectorCache(tmp_path / "shapes.sqlite"))
+
+
+@pytest.fixture
+def broken(benchmark: Benchmark, tmp_path: Path) -> Benchmark:
+    """The same with one file that cannot be read and one that is absent."""
+    from dataclasses import replace
+
+    (tmp_path / "junk.ply").write_bytes(b"ply\njunk")
+    first, second, *rest = benchmark.items
+    items = (replace(first, path=str(tmp_path / "junk.ply")), replace(second, path=str(tmp_path / "absent.ply")), *rest)
+    return replace(benchmark, items=items)

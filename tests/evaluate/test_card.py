@@ -1,0 +1,296 @@
+"""The card: whole, repeatable, readable, honest about the paper."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.evaluate import (
+    Embedder,
+    EvalCard,
+    Protocol,
+    Request,
+    Shots,
+    card_folder,
+    card_page,
+    card_picture,
+    describe,
+    differences,
+    find_cards,
+    paper_numbers,
+    published_table,
+    run_evaluation,
+    write_outcome,
+)
+from basrelief.evaluate.confusion import MOST, confusion_picture
+from basrelief.models import Model, get_recipe
+from basrelief.testing import FakeEncoder
+
+
+def protocol(recipe: str, dataset: str = "modelnet40", **data: object) -> Protocol:
+    """A protocol in the paper's way, but for what is given."""
+    shipped = get_recipe(recipe).on(dataset)
+    model = {"recipe": recipe, "points": shipped.points, "templates": shipped.templates, "pooling": shipped.pooling.rule}
+    shapes = {"modelnet40": 2468, "scanobjectnn": 581}[dataset]
+    variant = get_recipe(recipe).datasets.get(dataset, {}).get("variant", "")
+    return Protocol("zero-shot", model, {"name": dataset, "split": "test", "variant": variant, "shapes": shapes, **data})
+
+
+@pytest.fixture
+def card(embedder: Embedder, benchmark: Benchmark) -> EvalCard:
+    return run_evaluation(embedder, benchmark).card
+
+
+def test_two_runs_give_the_same_card_but_for_the_run(embedder: Embedder, benchmark: Benchmark, card: EvalCard) -> None:
+    again = run_evaluation(embedder, benchmark).card
+    assert replace(again, run=card.run) == card
+    fresh = run_evaluation(Embedder(embedder.model), benchmark).card
+    assert replace(fresh, run=card.run) == card
+
+
+@pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "robustness", "calibration"])
+def test_every_task_has_a_card_that_survives_its_file(task: str, embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    outcome = run_evaluation(embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), command="basrelief evaluate"))
+    folder = write_outcome(outcome, tmp_path / "out")
+    assert EvalCard.read(folder / "card.json") == outcome.card
+    assert outcome.card.task == task
+    assert outcome.card.command == "basrelief evaluate"
+    assert (folder / "card.html").read_text().startswith("<!doctype html>")
+    with Image.open(folder / "card.png") as picture:
+        assert picture.width >= 760
+    assert (folder / "answers.csv").exists() == (task == "zero-shot")
+    assert (folder / "calibration.json").exists() == (task == "calibration")
+
+
+def test_the_card_says_how_the_figure_was_made(card: EvalCard) -> None:
+    assert card.title == "tiny on generated all, zero-shot"
+    assert card.protocol["model"]["weights"]
+    assert card.protocol["model"]["points"] == 4096
+    assert card.protocol["data"]["shapes"] == 12
+    assert card.protocol["data"]["fingerprint"]
+    assert set(card.versions) == {"python", "basrelief", "numpy", "torch", "scikit-learn"}
+    assert card.device.startswith("cpu")
+    assert card.run.seconds > 0
+    assert card.run.peak_megabytes is None or card.run.peak_megabytes > 10
+    assert card.licence == "MIT"
+    assert sum(count for _, _, count in card.confusion) == 12
+
+
+def test_answers_are_a_table_of_shapes(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    write_outcome(run_evaluation(embedder, benchmark), tmp_path)
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["shape", "label", "answers, best first", "probability of the first"]
+    assert [row[0] for row in rows[1:]] == [item.id for item in benchmark.items]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="out must be a folder that can be written, but got"):
+        write_outcome(run_evaluation(embedder, benchmark), tmp_path / "file" / "out")
+
+
+def test_an_unknown_task_is_explained() -> None:
+    with pytest.raises(ConfigError, match="task must be one of zero-shot, .*, but got 'zeroshot'. Did you mean 'zero-shot'?"):
+        Request(task="zeroshot")
+
+
+def test_the_hash_changes_with_what_decides_the_figure(tiny: Model, benchmark: Benchmark) -> None:
+    base = describe(tiny, benchmark, task="zero-shot").hash
+    others = [
+        describe(tiny.on("", points=100), benchmark, task="zero-shot"),
+        describe(tiny.on("", templates="clip"), benchmark, task="zero-shot"),
+        describe(tiny, benchmark.limited(8), task="zero-shot"),
+        describe(tiny, replace(benchmark, labels=benchmark.labels[::-1]), task="zero-shot"),
+        describe(tiny, replace(benchmark, up="y"), task="zero-shot"),
+        describe(tiny, benchmark, task="robustness"),
+        describe(tiny, benchmark, task="zero-shot", seed=1),
+        describe(tiny, benchmark, task="zero-shot", options={"a": 1}),
+        describe(Model(tiny.recipe, FakeEncoder()), benchmark, task="zero-shot"),
+    ]
+    assert len({base, *(other.hash for other in others)}) == 10
+    assert describe(tiny, benchmark, task="zero-shot").hash == base
+
+
+def test_a_run_in_the_papers_way_differs_in_nothing() -> None:
+    assert differences(protocol("opendlign-h14")) == ()
+    assert differences(protocol("opendlign-h14", "scanobjectnn")) == ()
+    assert differences(protocol("clip2point")) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"points": 1024}, "points: 10,000 in the paper, 1,024 here"),
+        ({"templates": "clip"}, "prompts: opendlign in the paper, clip here"),
+        ({"pooling": "mean"}, "pooling: softmax-sum in the paper, mean here"),
+    ],
+)
+def test_settings_of_the_model_that_differ_are_named(changes: dict[str, object], said: str) -> None:
+    made = protocol("opendlign-h14")
+    assert differences(replace(made, model={**made.model, **changes})) == (said,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split": "train"}, "split: test in the paper, train here"),
+        ({"shapes": 40}, "shapes: 581 in the paper, 40 here"),
+        ({"variant": "PB_T50_RS"}, "variant: OBJ_ONLY in the paper, PB_T50_RS here"),
+    ],
+)
+def test_settings_of_the_data_that_differ_are_named(changes: dict[str, object], said: str) -> None:
+    assert differences(protocol("opendlign-h14", "scanobjectnn", **changes)) == (said,)
+
+
+def test_pointclip_v2_without_its_prompts_is_not_the_papers_way() -> None:
+    assert differences(protocol("pointclip-v2")) == ("prompts: published prompt list in the paper, pointclip here",)
+
+
+def test_only_zero_shot_has_a_number_in_the_paper() -> None:
+    made = protocol("opendlign-h14")
+    assert {n.metric for n in paper_numbers(made)} == {"top1", "top3", "top5"}
+    assert paper_numbers(replace(made, task="robustness")) == ()
+    assert paper_numbers(replace(made, data={**made.data, "name": "mine"})) == ()
+    assert differences(replace(made, data={**made.data, "name": "mine"})) == ()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "figures": 3}', "[" * 100_000])
+def test_another_form_of_card_is_an_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(FileFormatError, match="card must be a JSON file written by basrelief evaluate, but got"):
+        EvalCard.read(tmp_path / "card.json")
+
+
+def test_an_absent_card_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="card must be a readable file in UTF-8, but got"):
+        EvalCard.read(tmp_path / "card.json")
+
+
+def test_a_figure_that_is_no_number_is_null(card: EvalCard) -> None:
+    odd = replace(card, figures=(replace(card.figures[0], value=float("nan")),))
+    assert json.loads(odd.to_json())["figures"][0]["value"] is None
+    assert np.isnan(EvalCard.from_json(odd.to_json()).figures[0].value)
+    assert "nan" in card_page(odd)
+
+
+def test_the_page_escapes_what_strangers_wrote(card: EvalCard) -> None:
+    evil = "<script>alert(1)</script>"
+    page = card_page(replace(card, title=evil, notes=(evil,), command=evil, failures=((evil, evil),), labels=(evil, *card.labels[1:])))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_page_needs_nothing_else(card: EvalCard) -> None:
+    page = card_page(card)
+    assert "http" not in page
+    assert "src=" not in page.replace('src="data:', "")
+
+
+def test_the_page_says_what_the_paper_says_and_what_differs(card: EvalCard) -> None:
+    made = protocol("opendlign-h14", shapes=40)
+    page = card_page(replace(card, paper=paper_numbers(made), differences=differences(made)))
+    assert "top1 82.6 % (OpenDlign Table 1" in page
+    assert "shapes: 2,468 in the paper, 40 here" in page
+    assert "No setting that is checked differs" in card_page(replace(card, paper=paper_numbers(made), differences=()))
+
+
+def test_many_failures_are_counted_and_the_first_shown(card: EvalCard) -> None:
+    page = card_page(replace(card, failures=tuple((f"f{i}", "broken") for i in range(80))))
+    assert "(80, the first 50)" in page
+    assert "f49: broken" in page
+    assert "f50: broken" not in page
+
+
+def test_the_picture_grows_with_what_it_says(card: EvalCard) -> None:
+    plain, more = card_picture(card), card_picture(replace(card, notes=("a", "b")))
+    assert more.height == plain.height + 40
+    assert plain.width >= 760
+
+
+def test_the_confusion_of_many_classes_shows_the_worst() -> None:
+    labels = [f"class {i}" for i in range(60)]
+    confusion = np.diag(np.full(60, 5))
+    confusion[50, 3] = 20
+    image = np.asarray(confusion_picture(confusion, labels, title="t"))
+    small = np.asarray(confusion_picture(confusion[:10, :10], labels[:10], title="t"))
+    assert image.shape[0] > small.shape[0]
+    assert image.shape[0] < 18 * (MOST + 10)
+
+
+def test_a_wrong_cell_is_dark_and_a_right_one_blue() -> None:
+    pixels = np.asarray(confusion_picture(np.array([[0, 4], [0, 4]]), ["a", "b"], title="t")).reshape(-1, 3).tolist()
+    assert [28, 32, 38] in pixels
+    assert [34, 98, 168] in pixels
+
+
+def test_cards_are_found_and_bad_ones_named(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    outcome = run_evaluation(embedder, benchmark)
+    write_outcome(outcome, tmp_path / card_folder(outcome.card))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.json").write_text("{")
+    cards, errors = find_cards(tmp_path)
+    assert cards == [outcome.card]
+    assert [error.split(":")[0] for error in errors] == ["bad"]
+    assert find_cards(tmp_path / "absent") == ([], [])
+
+
+def test_the_folder_of_a_card_is_a_safe_name(card: EvalCard) -> None:
+    odd = replace(card, protocol={**card.protocol, "data": {**card.protocol["data"], "name": "../../x y"}})
+    assert card_folder(odd) == f"tiny-..-..-x-y-zero-shot-{card.protocol_hash}"
+    assert "/" not in card_folder(odd)
+
+
+def test_table_1_has_the_papers_numbers_and_no_others() -> None:
+    rows = published_table("1")
+    assert {row.dataset for row in rows} == {"modelnet40", "scanobjectnn", "omniobject3d", "objaverse-lvis"}
+    by_row = {(row.training, row.method, row.dataset): row for row in rows}
+    assert by_row["ShapeNet", "OpenDlign", "modelnet40"].paper == (82.6, 96.2, 98.4)
+    assert by_row["Ensemble", "TAMM-PointBERT (+dlign)", "omniobject3d"].paper == (37.5, 54.9, 62.1)
+    assert by_row["ShapeNet", "TAMM-SparseConv", "omniobject3d"].why == "the paper has no number"
+    assert all(row.ours == (None, None, None) and row.why for row in rows)
+    assert by_row["ShapeNet", "ULIP-PointBERT", "modelnet40"].why == "no recipe yet"
+    assert by_row["ShapeNet", "OpenDlign", "modelnet40"].why == "weights not on this machine: basrelief models"
+
+
+def as_run(card: EvalCard, made: Protocol, date: str, top1: float) -> EvalCard:
+    """A card as if a published recipe had been run."""
+    figures = tuple(replace(f, value=top1 + i) for i, f in enumerate(card.figures[:3]))
+    run = replace(card.run, date=date)
+    return replace(card, figures=figures, protocol=made.settings(), differences=differences(made), paper=paper_numbers(made), run=run)
+
+
+def test_our_cards_fill_their_rows(card: EvalCard) -> None:
+    whole = as_run(card, protocol("opendlign-h14"), "2026-01-01", 80.0)
+    partial = as_run(card, protocol("opendlign-h14", shapes=40), "2026-02-01", 10.0)
+    other = replace(as_run(card, protocol("opendlign-b32"), "2026-01-01", 60.0), task="robustness")
+    rows = {row.method: row for row in published_table("1", [partial, whole, other], datasets=["modelnet40"])}
+    assert rows["OpenDlign"].ours == (80.0, 81.0, 82.0)
+    assert rows["OpenDlign"].why == ""
+    assert rows["OpenDlign-B32"].ours == (None, None, None)
+    only = {row.method: row for row in published_table("1", [partial], datasets=["modelnet40"])}
+    assert only["OpenDlign"].why == "shapes: 2,468 in the paper, 40 here"
+
+
+def test_unknown_tables_are_explained() -> None:
+    with pytest.raises(ConfigError, match="table must be one of 1, but got '2'"):
+        published_table("2")
+    with pytest.raises(ConfigError, match="dataset must be one of modelnet40, .*, but got 'modelnet4'"):
+        published_table("1", datasets=["modelnet4"])
+
+
+def test_ready_models_say_which_command_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from basrelief.models import list_models
+
+    ready = [replace(status, ready=True) for status in list_models()]
+    monkeypatch.setattr("basrelief.evaluate.table.list_models", lambda: ready)
+    rows = published_table("1", datasets=["scanobjectnn"])
+    assert next(r.why for r in rows if r.method == "PointCLIP") == "not run: evaluate pointclip scanobjectnn --root DIR"
