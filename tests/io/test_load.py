@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,32 @@ def test_shapes_are_float32_and_read_only(put: Put) -> None:
     assert shape.points.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
         shape.points[0] = 1
+
+
+@pytest.mark.parametrize("axis", ["y", "z"])
+def test_the_axis_of_a_file_that_states_none_can_be_guessed(axis: str, tmp_path: Path) -> None:
+    from basrelief.geometry import rotate
+    from basrelief.testing import make_shape
+
+    path = tmp_path / "car.ply"
+    shapes.save(rotate(make_shape("car", seed=7), rotation_to_z_up(axis).T), path)
+    origin = shapes.load(path, up="auto").origin
+    assert origin is not None
+    assert origin.up == axis
+    assert re.fullmatch(r"guessed from how it stands, \d+% sure", origin.up_reason)
+
+
+def test_a_guess_never_overrules_the_format(tmp_path: Path) -> None:
+    from small import box
+
+    shapes.save(box(), tmp_path / "a.glb")
+    origin = shapes.load(tmp_path / "a.glb", up="auto").origin
+    assert origin is not None
+    assert origin.up_reason == "glTF is +Y up by its specification"
+
+
+def test_nothing_to_guess_from_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("0 0 0\n")
+    origin = shapes.load(tmp_path / "a.xyz", up="auto").origin
+    assert origin is not None
+    assert origin.up == "z"
