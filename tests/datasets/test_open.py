@@ -304,3 +304,15 @@ def test_a_list_of_unknown_classes_is_an_error(tmp_path: Path) -> None:
         open_benchmark(root, strict=False)
     with pytest.raises(ConfigError, match="split must have its list, but got no modelnet40_val.txt"):
         open_benchmark(root, split="val", strict=False)
+
+
+def test_an_axis_that_is_given_is_that_of_every_shape(tmp_path: Path) -> None:
+    root = miniatures.class_folders(tmp_path / "mine")
+    found = open_benchmark(root, up="y")
+    assert found.up == "y"
+    assert finding(found, "up axis") == ("ok", "y: given by the caller.")
+    origin = found.load(found.items[0]).origin
+    assert origin is not None
+    assert origin.up == "y"
+    with pytest.raises(ConfigError, match="up must be one of auto, x, y, z, .*, but got 'up'"):
+        open_benchmark(root, up="up")

@@ -77,6 +77,7 @@ def evaluate(
         return
     if model is None or dataset is None or root is None:
         raise ConfigError("evaluate must be given MODEL, DATASET and --root DIR, but got less. Name all three, or a --table.")
+    from basrelief.datasets import open_benchmark
     from basrelief.encoders import VectorCache, cache_folder
     from basrelief.evaluate import Embedder, Request, Shots, card_folder, run_evaluation, write_outcome
     from basrelief.models import get_recipe, load_model
@@ -84,7 +85,7 @@ def evaluate(
     recipe = get_recipe(model)
     wanted = None if dataset == "auto" else dataset
     chosen = variant or recipe.datasets.get(dataset, {}).get("variant")
-    benchmark = _open(root, wanted, (split, chosen), strict=not partial, up=up)
+    benchmark = open_benchmark(root, wanted, split=split, variant=chosen, up=up, strict=not partial)
     request = Request(
         task=task,
         shots=Shots(_numbers(shots), draws, seed),
@@ -101,24 +102,25 @@ def evaluate(
     folder = write_outcome(outcome, out / card_folder(outcome.card))
     typer.echo(json.dumps(json.loads(outcome.card.to_json())) if as_json else _summary(outcome.card, folder))
     if outcome.card.failures:
-        typer.echo(f"basrelief: {len(outcome.card.failures)} of {len(benchmark)} shapes could not be used", err=True)
+        typer.echo(
+            f"basrelief: {len(outcome.card.failures)} of {outcome.card.protocol['data']['shapes']} shapes could not be used", err=True
+        )
         raise typer.Exit(1)
-
-
-def _open(root: Path, name: str | None, which: tuple[str, str | None], *, strict: bool, up: str | None) -> Benchmark:
-    from dataclasses import replace
-
-    from basrelief.datasets import open_benchmark
-
-    benchmark = open_benchmark(root, name, split=which[0], variant=which[1], strict=strict)
-    return benchmark if up is None else replace(benchmark, up=up, up_reason="given by the caller")
 
 
 def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None) -> Benchmark | None:
     """The training split for few-shot, or None where the files know no split."""
+    from basrelief.datasets import open_benchmark
+
     if benchmark.split in ("all", "train"):
         return None
-    return _open(root, name, ("train", benchmark.variant or None), strict=False, up=up)
+    return open_benchmark(root, name, split="train", variant=benchmark.variant or None, up=up, strict=False)
+
+
+def _end(card: EvalCard) -> None:
+    if card.failures:
+        typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} shapes could not be used", err=True)
+        raise typer.Exit(1)
 
 
 def _numbers(words: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from basrelief.datasets.benchmark import Benchmark
@@ -11,6 +12,8 @@ from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
 from basrelief.datasets.layouts import LAYOUTS, Found, Layout, Wanted
 from basrelief.datasets.layouts.base import plain
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.geometry import UP_AXES
+from basrelief.io.load import AUTO
 from basrelief.types import Finding
 
 FOLDER = "folder"
@@ -21,7 +24,13 @@ _SHOWN = 5
 
 
 def open_benchmark(
-    root: str | Path, name: str | None = None, *, split: str = "test", variant: str | None = None, strict: bool = True
+    root: str | Path,
+    name: str | None = None,
+    *,
+    split: str = "test",
+    variant: str | None = None,
+    up: str | None = None,
+    strict: bool = True,
 ) -> Benchmark:
     """Open a data set as it lies on disk; nothing is repacked.
 
@@ -30,11 +39,12 @@ def open_benchmark(
         name: Name of a data card, `folder` for any folder of class folders, or None to find out.
         split: `train`, `val` or `test`; files that know no split give all they have.
         variant: Which of several, e.g. `PB_T50_RS`; the card's default when None.
+        up: Up axis of the files, one of `UP_AXES` or `auto`; that of the layout when None.
         strict: Whether labels or counts that are not the card's are an error; otherwise they are findings.
 
     Raises:
-        ConfigError: If a name is unknown, the folder is no layout that can be read, has no such split or variant, or, when strict, does not
-            hold what the data card says.
+        ConfigError: If a name or axis is unknown, the folder is no layout that can be read, has no such split or variant, or, when
+            strict, does not hold what the data card says.
         FileFormatError: If a list or label file is broken.
     """
     folder = Path(root)
@@ -42,10 +52,13 @@ def open_benchmark(
         raise ConfigError(unknown_choice("dataset", name, (*list_datasets(), FOLDER)))
     if split not in SPLITS:
         raise ConfigError(unknown_choice("split", split, SPLITS))
+    if up not in (None, AUTO, *UP_AXES):
+        raise ConfigError(unknown_choice("up", str(up), (AUTO, *UP_AXES)))
     if not folder.is_dir():
         raise ConfigError(f"root must be a folder, but got {str(root)!r}, which is none. Give the folder of the unpacked data set.")
     layout, home = _layout(folder, name)
     found = layout.read(home, Wanted("" if name in (None, FOLDER) else str(name), split, variant or ""))
+    found = found if up is None else replace(found, up=up, up_reason="given by the caller")
     card = dataset_card(found.name) if found.name in list_datasets() and name != FOLDER else None
     findings = (Finding("layout", "ok", f"{layout.name}: {layout.shown}."), *_findings(found, card, home))
     if strict and (wrong := next((finding for finding in findings if finding.level == "wrong"), None)):

@@ -11,7 +11,7 @@ from PIL import Image
 from basrelief.render.ink import ACCENT, INK, LINE, PAPER, QUIET, SOFT, Page
 
 MOST = 40
-"""Classes drawn at most; of more, those with the most wrong answers."""
+"""Classes drawn at most; of more, those of the most confused pairs."""
 
 _CELL, _NAMES, _MARGIN, _HEAD = 18, 190, 24, 78
 
@@ -25,7 +25,7 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
         title: One line above.
 
     Returns:
-        RGB. Of more than `MOST` classes with shapes, those with the most wrong answers; answers outside them are in the last column.
+        RGB. Of more than `MOST` classes with shapes, those of the most confused pairs; answers outside them are in the last column.
     """
     chosen = _chosen(confusion)
     rows = confusion[chosen]
@@ -52,12 +52,14 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
 
 
 def _chosen(confusion: np.ndarray) -> np.ndarray:
-    """The classes to draw, in their own order."""
+    """The classes to draw, in their own order: of many, those of the most confused pairs, so that both of a pair are shown."""
     present = np.flatnonzero(confusion.sum(axis=1))
     if len(present) <= MOST:
         return present
+    pairs = (confusion + confusion.T) * (1 - np.eye(len(confusion), dtype=np.int64))
     wrong = confusion.sum(axis=1) - np.diag(confusion)
-    return np.sort(present[np.argsort(-wrong[present], kind="stable")[:MOST]])
+    order = np.lexsort((-wrong[present], -pairs[np.ix_(present, present)].max(axis=1)))
+    return np.sort(present[order[:MOST]])
 
 
 def _colors(share: np.ndarray) -> np.ndarray:

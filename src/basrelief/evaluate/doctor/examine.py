@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from basrelief.datasets import Benchmark, list_datasets, open_benchmark
@@ -72,5 +72,4 @@ def examine(target: str, question: Question | None = None, *, given: Given | Non
 def _open(path: Path, question: Question) -> Benchmark:
     own = get_recipe(question.model).datasets.get(question.dataset, {}) if question.model else {}
     variant = question.variant or own.get("variant")
-    benchmark = open_benchmark(path, question.dataset or None, split=question.split, variant=variant, strict=False)
-    return benchmark if question.up is None else replace(benchmark, up=question.up, up_reason="given by the caller")
+    return open_benchmark(path, question.dataset or None, split=question.split, variant=variant, up=question.up, strict=False)

@@ -107,13 +107,12 @@ def _colors(shape: Shape) -> Iterator[Finding]:
     if shape.colors is None:
         yield Finding("colour", "ok", f"No colour. {needed}")
         return
-    spread = float(shape.colors.std())
-    if spread < _GREY:
-        shade = " ".join(f"{value:.2f}" for value in shape.colors.mean(axis=0))
-        yield Finding("colour", "ok", f"One colour, {shade}: as good as none. {needed}")
-    elif float(shape.colors.max()) < 0.02:
+    if 0 < float(shape.colors.max()) < 0.02:
         remedy = "Colours were 0 to 1 and were divided by 255 once more: export them as they are."
         yield Finding("colour", "warning", f"Nearly black, at most {shape.colors.max():.3f}.", remedy)
+    elif float(shape.colors.std()) < _GREY:
+        shade = " ".join(f"{value:.2f}" for value in shape.colors.mean(axis=0))
+        yield Finding("colour", "ok", f"One colour, {shade}: as good as none. {needed}")
     else:
         yield Finding("colour", "ok", f"Colours from {shape.colors.min():.2f} to {shape.colors.max():.2f} in [0, 1]. {needed}")
 

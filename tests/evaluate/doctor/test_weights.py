@@ -1,0 +1,149 @@
+"""Checks of weights files: what they are, and whether they fit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from basrelief.evaluate.doctor import examine_weights
+from basrelief.models import get_recipe
+
+from .conftest import B16, B32, Put, levels, of, text, vit
+
+
+def test_the_backbone_fits(weights: Put) -> None:
+    findings = examine_weights(weights("clip.safetensors", vit(**B32) | text()), get_recipe("pointclip-b32"))
+    assert levels(findings) == {"weights file": "ok", "backbone": "ok"}
+    assert of(findings, "backbone").fact == "a ViT of width 768, patch 32, 12 blocks, as ViT-B-32/openai."
+
+
+def test_the_identity_of_a_file_is_said(weights: Put) -> None:
+    path = weights("clip.safetensors", vit() | text())
+    fact = of(examine_weights(path), "weights file").fact
+    assert fact.startswith("clip.safetensors, ")
+    assert "SHA-256 " in fact
+    assert fact.endswith("layout openai, a ViT of width 32, patch 16, 2 blocks.")
+
+
+def test_another_file_has_another_hash(weights: Put) -> None:
+    one = of(examine_weights(weights("a.safetensors", vit())), "weights file").fact
+    other = of(examine_weights(weights("b.safetensors", vit(width=48))), "weights file").fact
+    assert one.split("SHA-256 ")[1][:12] != other.split("SHA-256 ")[1][:12]
+
+
+def test_another_backbone_is_wrong_and_both_are_named(weights: Put) -> None:
+    finding = of(examine_weights(weights("clip.safetensors", vit(**B16)), get_recipe("clip2point-untuned")), "backbone")
+    assert finding.level == "wrong"
+    assert "clip2point-untuned is a ViT of width 768, patch 32, 12 blocks (ViT-B-32/openai)" in finding.fact
+    assert "the file is a ViT of width 768, patch 16, 12 blocks, as ViT-B-16" in finding.fact
+    assert finding.remedy
+
+
+def test_a_backbone_nobody_knows_is_said_to_be_unknown(weights: Put) -> None:
+    assert "which is none that basrelief knows" in of(examine_weights(weights("clip.safetensors", vit())), "backbone").fact
+
+
+def test_a_resnet_is_told_from_a_vit(weights: Put) -> None:
+    state = {"visual.conv1.weight": torch.zeros(32, 3, 3, 3)}
+    state |= {f"visual.layer{i}.{j}.conv1.weight": torch.zeros(4) for i, n in ((1, 3), (2, 4), (3, 6), (4, 3)) for j in range(n)}
+    findings = examine_weights(weights("rn50.pt", state), get_recipe("pointclip"))
+    assert of(findings, "backbone").level == "ok"
+    assert "a ResNet of width 64, 16 blocks" in of(findings, "backbone").fact
+    wrong = of(examine_weights(weights("rn50.pt", state), get_recipe("pointclip-v2")), "backbone")
+    assert wrong.level == "wrong"
+    assert "a ResNet of width 64" in wrong.fact
+
+
+def test_a_hugging_face_file_is_known_too(weights: Put) -> None:
+    state = {"vision_model.embeddings.patch_embedding.weight": torch.zeros(768, 3, 32, 32)}
+    state |= {f"vision_model.encoder.layers.{i}.layer_norm1.weight": torch.zeros(4) for i in range(12)}
+    findings = examine_weights(weights("model.safetensors", state), get_recipe("pointclip-b32"))
+    assert "layout huggingface" in of(findings, "weights file").fact
+    assert of(findings, "backbone").level == "ok"
+
+
+def test_a_text_tower_alone_is_wrong(weights: Put) -> None:
+    finding = of(examine_weights(weights("text.safetensors", text()), get_recipe("pointclip-b32")), "backbone")
+    assert finding.level == "wrong"
+    assert finding.fact == "The file holds no image tower; pointclip-b32 needs ViT-B-32/openai."
+
+
+def test_opendlign_without_its_tuned_block_is_wrong(weights: Put) -> None:
+    finding = of(examine_weights(weights("clip.safetensors", vit(1280, 14, 32)), get_recipe("opendlign-h14")), "tuned block")
+    assert finding.level == "wrong"
+    assert "needs its tuned block, the file has none (layout openai)" in finding.fact
+    assert "opendlign-untuned" in finding.remedy
+
+
+def test_a_tuned_block_nobody_uses_is_a_warning(weights: Put) -> None:
+    state = vit(**B32) | {"visual.transformer.depth_control_visual.resblocks.0.ln_1.weight": torch.zeros(4)}
+    finding = of(examine_weights(weights("clip.safetensors", state), get_recipe("pointclip-b32")), "tuned block")
+    assert finding.level == "warning"
+    assert finding.remedy == "Name an opendlign model."
+
+
+def test_plain_clip_is_no_clip2point(weights: Put) -> None:
+    finding = of(examine_weights(weights("clip.safetensors", vit(**B32)), get_recipe("clip2point")), "checkpoint")
+    assert finding.level == "wrong"
+    assert finding.remedy == "Give this file with --weights, and best_eval.pth with --checkpoint."
+
+
+def test_clip2points_own_tower_fits(weights: Put) -> None:
+    findings = examine_weights(weights("best_eval.pth", vit(**B32, prefix="module.point_model.")), get_recipe("clip2point"))
+    assert levels(findings) == {"weights file": "ok", "backbone": "ok"}
+    assert "layout clip2point" in of(findings, "weights file").fact
+
+
+@pytest.mark.parametrize("recipe", [None, "clip2point", "pointclip-b32"])
+def test_an_adapter_is_no_encoder_whatever_it_is_meant_for(recipe: str | None, weights: Put) -> None:
+    path = weights("best_test.pth", {"adapter1.fusion_ratio": torch.zeros(10), "pre_model.conv1.weight": torch.zeros(4)})
+    (finding,) = examine_weights(path, get_recipe(recipe) if recipe else None)
+    assert finding.level == "wrong"
+    assert "an adapter checkpoint (few-shot)" in finding.fact
+    assert finding.remedy == "An adapter alone gives answers at chance level."
+
+
+class Hostile:
+    """What runs a command when unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        import os
+
+        return os.mkdir, ("owned",)
+
+
+def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"visual.conv1.weight": Hostile()}))
+    (finding,) = examine_weights(tmp_path / "evil.pt")
+    assert finding.level == "wrong"
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x08\0\0\0\0\0\0\0{}      ", b"PK\x03\x04"])
+def test_a_broken_file_is_one_finding(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(content)
+    (finding,) = examine_weights(tmp_path / "w.safetensors")
+    assert (finding.check, finding.level) == ("weights file", "wrong")
+    assert finding.remedy == "Fetch the file again, from where basrelief models says."
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("point_encoder.visual.blocks.0.norm1.weight", "a Uni3D point encoder (xyz + rgb)"),
+        ("ppat.transformer.layers.0.weight", "an OpenShape or TAMM point encoder"),
+        ("point_adapter.fc.weight", "a TAMM point encoder with its adapters"),
+    ],
+)
+def test_point_encoders_of_others_are_named(name: str, said: str, weights: Put) -> None:
+    path = weights("encoder.pt", {name: torch.zeros(4)})
+    (alone,) = examine_weights(path)
+    assert alone.level == "ok"
+    assert said in alone.fact
+    (meant,) = examine_weights(path, get_recipe("clip2point"))
+    assert meant.level == "wrong"
+    assert meant.remedy == "basrelief has no recipe that reads it; it is no CLIP image tower."
