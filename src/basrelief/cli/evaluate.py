@@ -82,9 +82,8 @@ def evaluate(
     from basrelief.evaluate import Embedder, Request, Shots, card_folder, run_evaluation, write_outcome
     from basrelief.models import get_recipe, load_model
 
-    recipe = get_recipe(model)
     wanted = None if dataset == "auto" else dataset
-    chosen = variant or recipe.datasets.get(dataset, {}).get("variant")
+    chosen = variant or get_recipe(model).datasets.get(dataset, {}).get("variant")
     benchmark = open_benchmark(root, wanted, split=split, variant=chosen, up=up, strict=not partial)
     request = Request(
         task=task,
@@ -117,7 +116,8 @@ def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None)
     return open_benchmark(root, name, split="train", variant=benchmark.variant or None, up=up, strict=False)
 
 
-def _end(card: EvalCard) -> None:
+def _tell(card: EvalCard, folder: Path, *, as_json: bool) -> None:
+    typer.echo(json.dumps(json.loads(card.to_json())) if as_json else _summary(card, folder))
     if card.failures:
         typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} shapes could not be used", err=True)
         raise typer.Exit(1)

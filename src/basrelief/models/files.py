@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.datasets import check_labels
-from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
+from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import load
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.pose import Pose, Turns, resolve_pose
@@ -69,9 +69,13 @@ def classify_files(
         judge: When an answer is believed; its distractors are compared, too. Every answer is when None.
 
     Raises:
-        ConfigError: If the labels, `up` or a bound are wrong; a file's own error is yielded, not raised.
+        ConfigError: If the labels, `up` or a bound are wrong, or the calibration is another model's; a file's own error is yielded, not
+            raised.
     """
     reading, judge = reading or Reading(), judge or Judge()
+    fitted = judge.calibration.model if judge.calibration else ""
+    if fitted not in ("", model.recipe.name):
+        raise ConfigError(f"calibration must be that of {model.recipe.name}, but got one fitted on {fitted}. Run evaluate with this model.")
     asked = check_labels(labels)
     names = (*asked, *(word for word in judge.distractors if word not in asked))
     judge = replace(judge, distractors=tuple(word for word in judge.distractors if word not in asked))

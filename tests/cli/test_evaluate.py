@@ -1,0 +1,188 @@
+"""`basrelief evaluate` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import miniatures
+from basrelief.geometry import sample_surface
+from basrelief.io import save
+from basrelief.testing import make_shape
+from basrelief.types import Mesh
+
+from .conftest import Run
+
+CLASSES = ("airplane", "chair", "mug")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three classes of two clouds."""
+    for name in CLASSES:
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for seed in range(2):
+            shape = make_shape(name, seed=500 + seed)
+            assert isinstance(shape, Mesh)
+            save(sample_surface(shape, 512, seed=seed), tmp_path / "mine" / name / f"{seed}.ply")
+    return tmp_path / "mine"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path / "cache"))
+
+
+def card(out: Path) -> dict[str, object]:
+    (path,) = out.glob("*/card.json")
+    found = json.loads(path.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_card_is_written_and_its_figures_are_printed(run: Run, root: Path, tmp_path: Path) -> None:
+    ended = run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("tiny on mine all, zero-shot   protocol ")
+    assert lines[1].split()[:2] == ["top-1", "accuracy"]
+    assert lines[-1].startswith("card: ")
+    folder = Path(lines[-1].removeprefix("card: ")).parent
+    assert {path.name for path in folder.iterdir()} == {"card.json", "card.html", "card.png", "answers.csv"}
+
+
+def test_two_runs_give_the_same_card_but_for_the_run(run: Run, root: Path, tmp_path: Path) -> None:
+    run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "a")
+    run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "b", "--fresh")
+    one, other = card(tmp_path / "a"), card(tmp_path / "b")
+    for own in ("run", "command"):
+        one.pop(own), other.pop(own)
+    assert one == other
+
+
+def test_what_was_embedded_is_not_embedded_again(run: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from basrelief.models import Model
+
+    run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise RuntimeError("embedded again")
+
+    monkeypatch.setattr(Model, "embed_depth_images", forbidden)
+    monkeypatch.setattr(Model, "embed_views", forbidden)
+    assert run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out").code == 0
+    with pytest.raises(RuntimeError, match="embedded again"):
+        run("--traceback", "evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "--fresh")
+
+
+def test_a_limit_takes_every_class_and_the_card_says_so(run: Run, root: Path, tmp_path: Path) -> None:
+    run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "--limit", 3)
+    protocol = card(tmp_path / "out")["protocol"]
+    assert protocol["data"]["shapes"] == 3  # type: ignore[index]
+    assert protocol["data"]["labels"] == 3  # type: ignore[index]
+
+
+def test_a_bad_file_counts_as_wrong_and_ends_with_1(run: Run, root: Path, tmp_path: Path) -> None:
+    (root / "mug" / "0.ply").write_bytes(b"ply\njunk")
+    ended = run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert "basrelief: 1 of 6 shapes could not be used" in ended.err
+    written = card(tmp_path / "out")
+    ((name, reason),) = written["failures"]  # type: ignore[misc]
+    assert name.endswith("mug/0.ply")
+    assert reason
+    figures = {figure["name"]: figure for figure in written["figures"]}  # type: ignore[attr-defined]
+    assert figures["top1"]["count"] == 6
+    assert figures["top1"]["value"] < 100
+
+
+def test_programs_get_the_card(run: Run, root: Path, tmp_path: Path) -> None:
+    ended = run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "--json")
+    assert json.loads(ended.out) == card(tmp_path / "out")
+
+
+def test_few_shot_draws_shots_from_the_folder(run: Run, root: Path, tmp_path: Path) -> None:
+    ended = run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "-t", "few-shot", "--shots", "1", "--draws", 2)
+    assert ended.code == 0
+    assert "1 shot" in ended.out
+
+
+def test_calibration_writes_a_file_that_classify_takes(run: Run, root: Path, tmp_path: Path) -> None:
+    for i in range(6):
+        (root / "chair" / f"more{i}.ply").write_bytes((root / "chair" / f"{i % 2}.ply").read_bytes())
+    assert run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "-t", "calibration").code == 0
+    (written,) = (tmp_path / "out").glob("*/calibration.json")
+    ended = run("classify", root / "mug" / "0.ply", "-l", ",".join(CLASSES), "--calibration", written, "--min-confidence", 0.01)
+    assert ended.code == 0
+
+
+def test_retrieval_in_one_direction(run: Run, root: Path, tmp_path: Path) -> None:
+    ended = run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "-t", "retrieval", "--queries", "text")
+    assert ended.code == 0
+    assert "text" in ended.out
+    assert "image" not in ended.out.partition("card: ")[0]
+
+
+def test_settings_that_are_given_are_on_the_card(run: Run, root: Path, tmp_path: Path) -> None:
+    run(
+        "evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "--points", 100, "--templates", "clip", "--up", "y", "--seed", 3
+    )
+    protocol = card(tmp_path / "out")["protocol"]
+    assert protocol["model"]["points"] == 100  # type: ignore[index]
+    assert protocol["model"]["templates"] == "clip"  # type: ignore[index]
+    assert protocol["data"]["up axis"] == "y"  # type: ignore[index]
+    assert protocol["seed"] == 3  # type: ignore[index]
+
+
+def test_a_wrong_count_ends_with_2_and_partial_accepts_it(run: Run, tmp_path: Path) -> None:
+    data = miniatures.modelnet_off(tmp_path / "data")
+    ended = run("evaluate", "tiny", "modelnet40", "--root", data, "-o", tmp_path / "out", "--limit", 2)
+    assert ended.code == 2
+    assert "40 shapes, 2,468 expected in ModelNet40 test" in ended.err
+    accepted = run("evaluate", "tiny", "modelnet40", "--root", data, "-o", tmp_path / "out", "--limit", 2, "--partial")
+    assert accepted.code == 0
+    assert "40 shapes, 2,468 expected" in accepted.out
+
+
+def test_the_published_table_stands_beside_our_cards(run: Run, tmp_path: Path) -> None:
+    ended = run("evaluate", "--table", 1, "-o", tmp_path / "out")
+    assert ended.code == 0
+    for word in ("modelnet40", "objaverse-lvis", "OpenDlign", "82.6 / 96.2 / 98.4", "weights not on this machine"):
+        assert word in ended.out
+    rows = [json.loads(line) for line in run("evaluate", "--table", 1, "-o", tmp_path / "out", "--json").out.splitlines()]
+    assert all(row["ours"] == [None, None, None] and row["why"] for row in rows)
+    assert len({(row["dataset"], row["method"], row["training"]) for row in rows}) == len(rows)
+
+
+def test_a_broken_card_is_named_beside_the_table(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out" / "bad").mkdir(parents=True)
+    (tmp_path / "out" / "bad" / "card.json").write_text("{")
+    ended = run("evaluate", "--table", 1, "-o", tmp_path / "out")
+    assert ended.code in (0, 1)
+    assert "bad" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "evaluate must be given MODEL, DATASET and --root DIR"),
+        (("tiny", "auto"), "evaluate must be given MODEL, DATASET and --root DIR"),
+        (("tinny", "auto", "--root", "ROOT"), "Did you mean 'tiny'"),
+        (("tiny", "modelnet4", "--root", "ROOT"), "dataset must be one of"),
+        (("tiny", "auto", "--root", "nowhere"), "root must be a folder"),
+        (("tiny", "auto", "--root", "ROOT", "--task", "zeroshot"), "Did you mean 'zero-shot'"),
+        (("tiny", "auto", "--root", "ROOT", "--shots", "1,two", "--task", "few-shot"), "shots must be whole numbers"),
+        (("tiny", "auto", "--root", "ROOT", "--split", "tset"), "Did you mean 'test'"),
+        (("tiny", "auto", "--root", "ROOT", "--templates", "clipp"), "templates"),
+        (("tiny", "auto", "--root", "ROOT", "--limit", "0"), "limit"),
+        (("tiny", "auto", "--root", "ROOT", "--queries", "smell", "--task", "retrieval"), "smell"),
+        (("--table", "2"), "table must be one of 1"),
+    ],
+)
+def test_a_wrong_command_ends_with_2_and_a_reason(arguments: tuple[str, ...], message: str, run: Run, root: Path, tmp_path: Path) -> None:
+    ended = run("evaluate", *(root if word == "ROOT" else word for word in arguments), "-o", tmp_path / "out")
+    assert ended.code == 2, ended
+    assert message in ended.err
+    assert "Traceback" not in ended.err
