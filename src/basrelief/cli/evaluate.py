@@ -17,6 +17,7 @@ from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
     from basrelief.datasets import Benchmark
+    from basrelief.encoders import VectorCache
     from basrelief.evaluate import EvalCard, Progress, TableRow
 
 _KEPT = 100_000  # embedded shapes in the cache: 2 GB of tiny's, 4 GB of ViT-H-14's
@@ -78,7 +79,6 @@ def evaluate(
     if model is None or dataset is None or root is None:
         raise ConfigError("evaluate must be given MODEL, DATASET and --root DIR, but got less. Name all three, or a --table.")
     from basrelief.datasets import open_benchmark
-    from basrelief.encoders import VectorCache, cache_folder
     from basrelief.evaluate import Embedder, Request, Shots, card_folder, run_evaluation, write_outcome
     from basrelief.models import get_recipe, load_model
 
@@ -94,9 +94,8 @@ def evaluate(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
     loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
-    cache = None if fresh else VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
     with _progress(quiet=as_json) as progress:
-        embedder = Embedder(loaded.on(benchmark.name, points=points, templates=templates), cache, seed, progress)
+        embedder = Embedder(loaded.on(benchmark.name, points=points, templates=templates), _cache(fresh=fresh), seed, progress)
         outcome = run_evaluation(embedder, benchmark if limit is None else benchmark.limited(limit), request=request)
     folder = write_outcome(outcome, out / card_folder(outcome.card))
     typer.echo(json.dumps(json.loads(outcome.card.to_json())) if as_json else _summary(outcome.card, folder))
@@ -105,6 +104,12 @@ def evaluate(
             f"basrelief: {len(outcome.card.failures)} of {outcome.card.protocol['data']['shapes']} shapes could not be used", err=True
         )
         raise typer.Exit(1)
+
+
+def _cache(*, fresh: bool) -> VectorCache | None:
+    from basrelief.encoders import VectorCache, cache_folder
+
+    return None if fresh else VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
 
 
 def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None) -> Benchmark | None:

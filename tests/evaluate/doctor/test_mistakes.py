@@ -40,7 +40,7 @@ def folder_of_shapes(root: Path, *, axis: str, suffix: str = ".off") -> Path:
 
 @pytest.mark.parametrize("axis", ["y", "-y", "x"])
 def test_clip2point_3_shapes_turned_the_wrong_way(axis: str, tmp_path: Path) -> None:
-    """49.38 became 36.71: the clouds were turned another way than in training."""
+    """CLIP2Point #3: 49.38 became 36.71: the clouds were turned another way than in training."""
     finding = of(examine_benchmark(open_benchmark(folder_of_shapes(tmp_path / "mine", axis=axis))), "upright")
     assert finding.level == "wrong"
     assert f"have world {axis} up, so" in finding.fact
@@ -50,7 +50,7 @@ def test_clip2point_3_shapes_turned_the_wrong_way(axis: str, tmp_path: Path) -> 
 
 
 def test_clip2point_2_a_few_shot_file_taken_for_the_encoder(weights: Put) -> None:
-    """8.9 and 0.65 %: the loader took what it found."""
+    """CLIP2Point #2: 8.9 and 0.65 %: the loader took what it found."""
     path = weights("best_test.pth", {"adapter1.fc.0.weight": torch.zeros(4), "ori_model.conv1.weight": torch.zeros(4)})
     findings = examine_model("clip2point", given=Given(weights("clip.safetensors", vit(**B32) | text()), path))
     wrong = [finding for finding in findings if finding.level == "wrong"]
@@ -60,13 +60,14 @@ def test_clip2point_2_a_few_shot_file_taken_for_the_encoder(weights: Put) -> Non
 
 
 def test_clip2point_2_plain_clip_taken_for_the_checkpoint(weights: Put) -> None:
+    """CLIP2Point #2."""
     finding = of(examine(str(weights("clip.safetensors", vit(**B32))), Question(model="clip2point")), "checkpoint")
     assert finding.level == "wrong"
     assert "needs its pre-trained tower (names begin with point_model.)" in finding.fact
 
 
 def test_clip2point_2_scanobjectnn_is_read_where_it_lies(tmp_path: Path) -> None:
-    """Its pipeline was absent for a year."""
+    """CLIP2Point #2: Its pipeline was absent for a year."""
     found = examine(str(miniatures.scanobjectnn(tmp_path)), Question(model="clip2point", sample=2))
     assert of(found, "layout").fact.startswith("scanobjectnn: ")
     assert of(found, "variant").fact.startswith("OBJ_ONLY is read; others are OBJ_BG, PB_T50_RS")
@@ -74,7 +75,7 @@ def test_clip2point_2_scanobjectnn_is_read_where_it_lies(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("share", "word"), [(0.05, "sparse"), (0.7, "dense")])
 def test_clip2point_6_depth_maps_given_as_input(share: float, word: str, tmp_path: Path) -> None:
-    """Which input is legal, sparse or dense maps? Neither: the cloud is."""
+    """CLIP2Point #6: Which input is legal, sparse or dense maps? Neither: the cloud is."""
     maps = (np.random.default_rng(0).random((10, 224, 224)) < share).astype(np.float32)
     maps[:, 0, 0] = 0
     np.save(tmp_path / "maps.npy", maps)
@@ -85,7 +86,7 @@ def test_clip2point_6_depth_maps_given_as_input(share: float, word: str, tmp_pat
 
 
 def test_pointclip_7_view_weights_searched_on_the_test_set(tmp_path: Path) -> None:
-    """20.18 instead of 19.33 %: `--post-search`."""
+    """PointCLIP #7: 20.18 instead of 19.33 %: `--post-search`."""
     order = ["chair", "table"]
     entry = {"prompts": ["a depth map of a chair", "a depth map of a table"], "view_weights": [0.5] * 10}
     (tmp_path / "p.json").write_text(json.dumps({"class_order": {"mine": order}, "best": {"mine": {"vit_b16": entry}}}))
@@ -96,7 +97,7 @@ def test_pointclip_7_view_weights_searched_on_the_test_set(tmp_path: Path) -> No
 
 
 def test_pointclip_13_another_backbone_has_another_number(weights: Put) -> None:
-    """16 or 7 % with ViT-B/32, where the paper's 20 % is a ResNet-50's."""
+    """PointCLIP #13: 16 or 7 % with ViT-B/32, where the paper's 20 % is a ResNet-50's."""
     finding = of(examine(str(weights("ViT-B-32.safetensors", vit(**B32))), Question(model="pointclip")), "backbone")
     assert finding.level == "wrong"
     assert "pointclip is a ResNet of width 64, 16 blocks (RN50/openai)" in finding.fact
@@ -106,7 +107,7 @@ def test_pointclip_13_another_backbone_has_another_number(weights: Put) -> None:
 
 
 def test_pointclip_12_and_17_ulip_21_scanobjectnn_lying_is_seen_and_its_axis_is_said(tmp_path: Path) -> None:
-    """10.5 instead of 15.4 %: which way do these clouds stand?"""
+    """PointCLIP #12, PointCLIP #17, ULIP #21: 10.5 instead of 15.4 %: which way do these clouds stand?"""
     import h5py
 
     root = miniatures.scanobjectnn(tmp_path)
@@ -128,7 +129,7 @@ def _points(name: str, seed: int, *, axis: str) -> np.ndarray:
 
 
 def test_pointclip_v2_8_a_resnet_where_a_vit_was_meant(weights: Put) -> None:
-    """29.78 instead of 50.09 %: the configuration said rn50."""
+    """PointCLIP V2 #8: 29.78 instead of 50.09 %: the configuration said rn50."""
     state = {"visual.conv1.weight": torch.zeros(32, 3, 3, 3)}
     state |= {f"visual.layer{i}.{j}.conv1.weight": torch.zeros(4) for i, n in ((1, 3), (2, 4), (3, 6), (4, 3)) for j in range(n)}
     finding = of(examine_weights(weights("RN50.safetensors", state), get_recipe("pointclip-v2")), "backbone")
@@ -146,7 +147,7 @@ def test_pointclip_v2_prompts_of_another_backbone(tmp_path: Path) -> None:
 
 
 def test_opendlign_3_its_depth_maps_taken_for_a_shape(tmp_path: Path) -> None:
-    """Only drawn maps were published; the projection that drew them was not."""
+    """OpenDlign #3: Only drawn maps were published; the projection that drew them was not."""
     np.save(tmp_path / "0001+chair_dm.npy", np.random.default_rng(0).random((10, 224, 224, 3)).astype(np.float32))
     (finding,) = examine_file(tmp_path / "0001+chair_dm.npy")
     assert finding.level == "wrong"
@@ -162,7 +163,7 @@ def test_opendlign_without_its_tuned_block(weights: Put) -> None:
 
 
 def test_openshape_4_two_axes_swapped_mirror_a_shape(tmp_path: Path) -> None:
-    """ "Swap y and z" stands the shape up and makes its left its right; a rotation does not."""
+    """OpenShape #4:  "Swap y and z" stands the shape up and makes its left its right; a rotation does not."""
     cloud = PointCloud(np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32))
     save(cloud, tmp_path / "a.ply")
     turned = load(tmp_path / "a.ply", up="y")
@@ -174,6 +175,7 @@ def test_openshape_4_two_axes_swapped_mirror_a_shape(tmp_path: Path) -> None:
 
 
 def test_openshape_4_the_axes_of_its_checkpoints_differ(weights: Put) -> None:
+    """OpenShape #4."""
     (finding,) = examine_weights(weights("model.pt", {"ppat.sa.mlp.0.weight": torch.zeros(4)}))
     assert "B/32 and L/14 files want +Y up, its bigG file +Z up" in finding.fact
 
@@ -183,6 +185,7 @@ def test_openshape_4_the_axes_of_its_checkpoints_differ(weights: Put) -> None:
     [("ULIP #90", 3, "of 3 channels, xyz alone"), ("ULIP #66", 6, "of 6 channels, xyz + rgb: a cloud without colour needs 0.4 grey")],
 )
 def test_ulip_which_checkpoint_takes_a_cloud_without_colour(thread: str, channels: int, said: str, weights: Put) -> None:
+    """ULIP #90, ULIP #66."""
     name = "point_encoder.encoder.first_conv.0.weight"
     (finding,) = examine_weights(weights("ulip.pt", {f"module.{name}": torch.zeros(128, channels, 1)}))
     assert said in finding.fact, thread
@@ -204,7 +207,7 @@ def test_colours_that_were_divided_twice_are_seen(tmp_path: Path) -> None:
 
 
 def test_ulip_40_47_50_which_checkpoint_is_this(weights: Put) -> None:
-    """74.0 and 84.7 % under one file name: contents decide, and a hash names them."""
+    """ULIP #40, ULIP #47, ULIP #50: 74.0 and 84.7 % under one file name: contents decide, and a hash names them."""
     one = of(examine_weights(weights("pretrained.pt", vit(**B32) | text())), "weights file").fact
     other = of(examine_weights(weights("pretrained.pt", vit(**B16) | text())), "weights file").fact
     assert one.split("SHA-256 ")[1][:12] != other.split("SHA-256 ")[1][:12]
@@ -220,7 +223,7 @@ def test_every_model_says_what_it_was_trained_on() -> None:
 
 
 def test_open_clip_1068_the_preprocessing_of_other_weights(weights: Put, tmp_path: Path) -> None:
-    """Offline, another model's mean and std were taken without a word; here they belong to the recipe, and the card names them."""
+    """open_clip #1068: Offline, another model's mean and std were taken without a word; here they belong to the recipe, and the card names them."""
     ours, theirs = (of(examine_model(name), "normalisation").fact for name in ("opendlign-h14", "clip2point"))
     assert "ImageNet's mean and std" in ours
     assert "the weights' own mean and std" in theirs
@@ -231,7 +234,7 @@ def test_open_clip_1068_the_preprocessing_of_other_weights(weights: Put, tmp_pat
 
 
 def test_trimesh_1938_a_gltf_turned_by_its_scene(tmp_path: Path) -> None:
-    """Transforms of the scene are applied and +Y is up: the shape stands as its maker saw it."""
+    """trimesh #1938: Transforms of the scene are applied and +Y is up: the shape stands as its maker saw it."""
     import trimesh
 
     upright = make_shape("chair", seed=7)

@@ -1,0 +1,112 @@
+"""Tables in the documents agree with the code they speak of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from basrelief.datasets import dataset_card, list_datasets
+from basrelief.datasets.layouts import LAYOUTS
+from basrelief.evaluate import TASKS
+from basrelief.geometry import CUES
+from basrelief.models import get_recipe, recipes
+from support import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+
+
+def read(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def rows(text: str, *, after: str) -> list[list[str]]:
+    """Cells of the first table after a text, without its head."""
+    lines = text[text.index(after) :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    found = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def test_every_layout_is_documented_in_its_order() -> None:
+    named = [row[0].strip("`") for row in rows(read("data-sets.md"), after="Nothing is repacked")]
+    assert named == list(LAYOUTS)
+
+
+@pytest.mark.parametrize("name", list(LAYOUTS))
+def test_a_layout_is_shown_as_messages_show_it(name: str) -> None:
+    shown = {row[0].strip("`"): row[1].replace("`", "") for row in rows(read("data-sets.md"), after="Nothing is repacked")}[name]
+    assert shown.startswith(LAYOUTS[name].shown.split(" and ")[0].split(",")[0]), LAYOUTS[name].shown
+
+
+def test_every_data_card_is_documented_with_its_counts() -> None:
+    table = {row[0].strip("`"): row[1] for row in rows(read("data-sets.md"), after="## What is checked")}
+    assert sorted(table) == list(list_datasets())
+    for name, text in table.items():
+        for counts in dataset_card(name).counts.values():
+            for count in counts.values():
+                assert f"{count:,}" in text, name
+
+
+def test_every_task_is_documented() -> None:
+    assert [row[0].strip("`") for row in rows(read("evaluation.md"), after="## Tasks")] == list(TASKS)
+
+
+def test_every_model_is_documented_with_its_settings() -> None:
+    table = {row[0].strip("`"): row[1:] for row in rows(read("models.md"), after="# Models and weights")}
+    assert sorted(table) == sorted(recipes())
+    for name, (encoder, projection, _, templates, pooling) in table.items():
+        recipe = get_recipe(name)
+        assert (encoder, projection, templates, pooling) == (recipe.encoder, recipe.projection, recipe.templates, recipe.pooling.rule), name
+
+
+def test_every_mistake_of_the_table_has_a_test() -> None:
+    tests = (REPOSITORY / "tests" / "evaluate" / "doctor" / "test_mistakes.py").read_text(encoding="utf-8")
+    tested = set(re.findall(r"(?:PointCLIP V2|\w+) #\d+", tests))
+    for _, threads, _ in rows(read("doctor.md"), after="## Mistakes it was built for"):
+        for project, numbers in re.findall(r"(PointCLIP V2|\w+) (#\d+(?:, #\d+)*)", threads):
+            assert {f"{project} {number}" for number in numbers.split(", ")} <= tested, threads
+
+
+def test_the_pose_page_counts_the_cues() -> None:
+    words = {5: "Five", 6: "Six", 7: "Seven", 8: "Eight"}
+    assert f"{words[len(CUES)]} numbers for a direction" in read("pose.md")
+
+
+def test_the_pose_page_names_the_size_of_the_shipped_network() -> None:
+    from basrelief.models.upright import SIDE, UprightNet
+
+    weights = sum(parameter.numel() for parameter in UprightNet().parameters())
+    assert f"{round(weights, -3):,} weights" in read("pose.md")
+    assert f"{SIDE}-pixel depth images" in read("pose.md")
+    (file,) = (REPOSITORY / "src" / "basrelief" / "models").glob("upright.safetensors")
+    assert f"{file.stat().st_size / 1e6:.2f} MB" in read("pose.md")
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (REPOSITORY / "runs").glob("*.sh")))
+def test_scripts_say_how_they_are_used(script: str) -> None:
+    path = REPOSITORY / "runs" / script
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("#!/bin/sh\n# ")
+    assert f"# Usage: runs/{script} " in text
+    assert path.stat().st_mode & 0o111
+    (module,) = re.findall(r"-m (basrelief[\w.]+)", text)
+    assert Path(REPOSITORY / "src" / (module.replace(".", "/") + ".py")).is_file()
+
+
+def test_options_that_documents_name_exist() -> None:
+    import typer.main
+
+    from basrelief.cli.app import app
+
+    group = typer.main.get_command(app)
+    known = {flag for command in group.commands.values() for option in command.params for flag in option.opts}  # type: ignore[attr-defined]
+    for document in ("evaluation.md", "doctor.md", "data-sets.md", "models.md", "pose.md"):
+        text = re.sub(r"python benchmarks/\S+[^`]*", "", read(document))
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+        assert named <= known, f"{document}: {sorted(named - known)}"
