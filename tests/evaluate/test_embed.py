@@ -104,3 +104,10 @@ def test_changes_do_what_they_say() -> None:
     assert np.abs(by_name["noise 0.04"] - unit).std() == pytest.approx(0.04 * (1 - 2 / np.pi) ** 0.5, rel=0.05)
     np.testing.assert_allclose(by_name["yaw 180"][:, 2], unit[:, 2], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(by_name["yaw 180"], axis=1), np.linalg.norm(unit, axis=1), atol=1e-5)
+
+
+def test_a_pass_of_bad_files_alone_does_not_stop_the_others(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    items = tuple(replace(item, path=str(tmp_path / "absent.ply")) for item in benchmark.items[:8]) + benchmark.items[8:]
+    found = embedder.whole(replace(benchmark, items=items))
+    assert len(found.failures) == 8
+    assert len(found.items) == len(found.views) == 4

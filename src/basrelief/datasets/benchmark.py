@@ -93,7 +93,7 @@ class Benchmark:
         return load(item.path, up=self.up)
 
     def load_depth_maps(self, item: Item) -> Float32[np.ndarray, "views height width"]:
-        """Read the depth maps of one item, as stored.
+        """Read the depth maps of one item: bytes as shares of 255, as the original code does, other numbers as stored.
 
         Raises:
             FileFormatError: If the benchmark holds shapes, or the file is no array (V, H, W) of numbers, at most 64 views of 1,024 pixels.
@@ -108,7 +108,8 @@ class Benchmark:
                 raise FileFormatError(
                     f"path must hold depth maps (V, H, W), but got {stored.shape} {stored.dtype} in {path.name}. Draw them again."
                 )
-            return np.asarray(maps, dtype=np.float32)
+            scale = 255 if maps.dtype == np.uint8 else 1
+            return np.asarray(maps, dtype=np.float32) / np.float32(scale)
 
     def counts(self) -> dict[str, int]:
         """Shapes of each class, by name, in class order."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from basrelief import __version__
 from basrelief.datasets import Benchmark, Item
@@ -112,18 +113,30 @@ class Embedder:
             except (FileFormatError, GeometryError, MissingExtraError) as error:
                 failures.append(Failure(item.id, item.label, str(error)))
         if not drawn:
-            return Embedded((), np.empty((0, views, 1), dtype=np.float32), tuple(failures))
+            return Embedded((), np.empty((0, views, self.model.encoder.embedding_dim), dtype=np.float32), tuple(failures))
         found = self.model.embed_depth_images(torch.stack(drawn)).float().cpu().numpy()
         if self.cache:
             self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})
         return Embedded(tuple(items[place] for place in good), found, tuple(failures))
 
     def _draw(self, benchmark: Benchmark, item: Item, change: Corruption | None) -> Tensor:
+        if benchmark.kind == "depth_maps" and change is None:
+            return self._drawn(benchmark, item)
         shape = benchmark.load(item)
         if change is not None:
             cloud = draw_points(shape, self.model.recipe.points, seed=self.seed)
             shape = PointCloud(change(cloud.points, item.id, self.seed))
         return self.model.depth_images([shape], seed=self.seed)[0]
+
+    def _drawn(self, benchmark: Benchmark, item: Item) -> Tensor:
+        """Depth maps that came drawn, at the encoder's size."""
+        maps, views = torch.from_numpy(benchmark.load_depth_maps(item)), len(self.model.projection.cameras)
+        if len(maps) != views:
+            raise FileFormatError(
+                f"item must hold {views} views for {self.model.name}, but got {len(maps)} in {item.id!r}. Use its own model."
+            )
+        size = (self.model.encoder.image_size,) * 2
+        return F.interpolate(maps[None], size, mode="bilinear", antialias=True)[0].to(self.model.encoder.device)
 
     @property
     def _fingerprint(self) -> str:

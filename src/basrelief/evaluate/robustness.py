@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError
 from basrelief.evaluate.corruptions import Corruption, corruptions
 from basrelief.evaluate.embed import Embedded, Embedder
 from basrelief.evaluate.result import Figure, Result, Table, share
@@ -29,7 +30,12 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
         embedder: With the model; its seed draws the changes, the same for every shape of that name.
         benchmark: What to name, and the labels.
         sweep: The changes; None for `corruptions()`.
+
+    Raises:
+        ConfigError: If the benchmark holds drawn depth maps.
     """
+    if benchmark.kind != "shapes":
+        raise ConfigError("benchmark must hold shapes for the robustness sweep, but got drawn depth maps. Take the clouds or meshes.")
     model = embedder.model
     changes = [c for c in (corruptions() if sweep is None else sweep) if c.family != "points" or c.level < model.recipe.points]
     texts = model.embed_text(benchmark.labels)
