@@ -146,3 +146,12 @@ def test_threads_do_not_spin_for_long_unless_told_so(run: Run, monkeypatch: pyte
         monkeypatch.delenv("GOMP_SPINCOUNT")
     assert run("--version").code == 0
     assert os.environ["GOMP_SPINCOUNT"] == used
+
+
+def test_the_package_runs_as_a_module() -> None:
+    import subprocess
+
+    from basrelief import __version__
+
+    done = subprocess.run([sys.executable, "-m", "basrelief", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"basrelief {__version__}\n"

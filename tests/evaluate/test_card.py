@@ -294,3 +294,14 @@ def test_ready_models_say_which_command_is_missing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("basrelief.evaluate.table.list_models", lambda: ready)
     rows = published_table("1", datasets=["scanobjectnn"])
     assert next(r.why for r in rows if r.method == "PointCLIP") == "not run: evaluate pointclip scanobjectnn --root DIR"
+
+
+def test_both_of_a_confused_pair_are_drawn() -> None:
+    from basrelief.evaluate.confusion import _chosen
+
+    confusion = np.diag(np.full(60, 5))
+    confusion[58, 59] = 9  # 59 itself is never wrong
+    confusion[:50, 0] += 1
+    assert {58, 59} <= set(_chosen(confusion).tolist())
+    assert len(_chosen(confusion)) == MOST
+    assert _chosen(confusion[:10, :10]).tolist() == list(range(10))

@@ -12,6 +12,7 @@ from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.models import Model, classify_files, evidence_picture, get_recipe
 from basrelief.models import model as model_room
+from basrelief.tasks import Calibration, Judge
 
 LABELS = ["chair", "table", "lamp"]
 
@@ -70,3 +71,20 @@ def test_the_picture_shows_the_answer(model: Model, shape_files: list[Path]) -> 
     pixels = np.asarray(picture)
     assert picture.width >= 1000
     assert pixels.std() > 10
+
+
+def test_a_calibration_of_another_model_is_refused(model: Model, shape_files: list[Path]) -> None:
+    judge = Judge(Calibration(2.0, "another"))
+    with pytest.raises(ConfigError, match=f"calibration must be that of {model.name}, but got one fitted on another. Run evaluate"):
+        list(classify_files(model, shape_files, labels=("a", "b"), judge=judge))
+
+
+def test_a_calibration_without_a_name_fits_any_model(model: Model, shape_files: list[Path]) -> None:
+    plain = list(classify_files(model, shape_files, labels=("a", "b")))
+    hot = list(classify_files(model, shape_files, labels=("a", "b"), judge=Judge(Calibration(1e4))))
+    for before, after in zip(plain, hot, strict=True):
+        assert before.prediction is not None
+        assert after.prediction is not None
+        assert after.prediction.probabilities is not None
+        assert after.prediction.labels == before.prediction.labels
+        assert after.prediction.probabilities[0] == pytest.approx(0.5, abs=1e-2)

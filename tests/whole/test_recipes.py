@@ -1,0 +1,143 @@
+"""Every published recipe, with small random towers: what its method promises about shapes, views and answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.geometry import axis_rotation, rotate, sample_surface
+from basrelief.models import Model, get_recipe
+from basrelief.render import draw_points
+from basrelief.testing import make_shape
+from basrelief.types import Mesh, PointCloud
+from small import MODELS, small_encoder
+
+LABELS = ("chair", "airplane", "mug")
+PROJECTIONS = sorted({get_recipe(name).projection: name for name in sorted(MODELS, reverse=True)}.values())
+"""One recipe for each projection."""
+
+
+def build(name: str, points: int = 400) -> Model:
+    """A recipe with few points, so that drawing is quick."""
+    recipe = get_recipe(name)
+    return Model(replace(recipe, points=points), small_encoder(tuned=bool(recipe.tuned_views)))
+
+
+def mesh(name: str = "chair") -> Mesh:
+    shape = make_shape(name, seed=4)
+    assert isinstance(shape, Mesh)
+    return shape
+
+
+def cloud(name: str = "chair", points: int = 400) -> PointCloud:
+    return sample_surface(mesh(name), points, seed=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_prediction_is_whole(name: str) -> None:
+    model = build(name)
+    (answer,) = model.classify([cloud()], LABELS)
+    views = len(model.projection.cameras)
+    assert sorted(answer.labels) == sorted(LABELS)
+    assert list(answer.scores) == sorted(answer.scores, reverse=True)
+    assert len(answer.view_labels) == len(answer.view_scores) == views
+    assert set(answer.view_labels) <= set(LABELS)
+    assert answer.probabilities is None or answer.probabilities.sum() == pytest.approx(1, abs=1e-4)
+    assert not answer.declined
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_view_embeddings_have_unit_length(name: str) -> None:
+    views = build(name).embed_views([cloud(), cloud("mug")])
+    torch.testing.assert_close(views.norm(dim=-1), torch.ones(views.shape[:2]), atol=1e-5, rtol=0)
+    assert views.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize(("scale", "shift"), [(0.01, 3.0), (100.0, -20.0)])
+def test_scale_and_place_hardly_change_what_is_drawn(name: str, scale: float, shift: float) -> None:
+    model, base = build(name), cloud()
+    moved = PointCloud(((base.points + shift) * scale).astype(np.float32))
+    one, other = model.depth_images([base, moved])
+    assert ((one - other).abs() > 0.02).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_drawing_is_seeded(name: str) -> None:
+    model = build(name)
+    torch.testing.assert_close(model.depth_images([mesh()]), model.depth_images([mesh()]), atol=0, rtol=0)
+    assert not torch.equal(model.depth_images([mesh()]), model.depth_images([mesh()], seed=1))
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_shape_is_drawn_the_same_alone_and_in_company(name: str) -> None:
+    model, shapes = build(name), [cloud(), cloud("mug"), cloud("airplane")]
+    together = model.depth_images(shapes)
+    for i, shape in enumerate(shapes):
+        torch.testing.assert_close(together[i], model.depth_images([shape])[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_mesh_is_drawn_as_the_points_of_its_surface(name: str) -> None:
+    model = build(name)
+    points = draw_points(mesh(), model.recipe.points, seed=0)
+    torch.testing.assert_close(model.depth_images([mesh()]), model.depth_images([points]), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_images_lie_in_their_range_and_show_something(name: str) -> None:
+    images = build(name).depth_images([cloud()])
+    assert images.isfinite().all()
+    assert images.min() >= 0
+    for view in images[0]:
+        assert view.std() > 1e-3
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_another_pose_is_drawn_otherwise(name: str) -> None:
+    model = build(name)
+    turned = rotate(cloud(), axis_rotation("x", np.pi / 2))
+    one, other = model.depth_images([cloud(), turned])
+    assert (one - other).abs().mean() > 0.005
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_order_of_labels_does_not_matter(name: str) -> None:
+    model = build(name)
+    (one,), (other,) = model.classify([cloud()], LABELS), model.classify([cloud()], LABELS[::-1])
+    scores = dict(zip(one.labels, one.scores, strict=True))
+    for label, score in zip(other.labels, other.scores, strict=True):
+        assert score == pytest.approx(scores[label], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_views_that_are_kept_can_be_asked_later(name: str) -> None:
+    model = build(name)
+    (now,) = model.classify([cloud()], LABELS)
+    (later,) = model.classify_views(model.embed_views([cloud()]), LABELS, sources=[""])
+    assert later.labels == now.labels
+    np.testing.assert_allclose(later.scores, now.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if get_recipe(name).tuned_views])
+def test_tuned_views_go_through_the_tuned_block_and_others_do_not(name: str) -> None:
+    recipe = replace(get_recipe(name), points=200)
+    encoder = small_encoder(tuned=True)
+    split = Model(recipe, encoder).embed_views([cloud()])[0]
+    frozen = Model(replace(recipe, tuned_views=()), encoder).embed_views([cloud()])[0]
+    for view in range(len(split)):
+        same = torch.allclose(split[view], frozen[view], atol=1e-6)
+        assert same != (view in recipe.tuned_views), view
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_settings_of_a_data_set_change_what_they_say_and_nothing_else(name: str) -> None:
+    recipe = get_recipe(name)
+    for dataset, changes in recipe.datasets.items():
+        changed = recipe.on(dataset)
+        for key in ("points", "templates"):
+            assert getattr(changed, key) == changes.get(key, getattr(recipe, key))
+        assert replace(changed, points=recipe.points, templates=recipe.templates) == recipe
