@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
@@ -218,3 +218,21 @@ def class_folders(root: Path, *, kind: str = "class") -> Path:
             for number in range(2 + i):
                 save(PointCloud(tall(seed=number)), folder / f"{number}.ply")
     return root
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "modelnet-off": modelnet_off,
+    "modelnet-h5": modelnet_h5,
+    "modelnet-txt": modelnet_txt,
+    "scanobjectnn": scanobjectnn,
+    "omniobject3d": omniobject,
+    "shapenet-core": shapenet_core,
+    "shapenet55-npy": shapenet55,
+    "objaverse-lvis": objaverse,
+    "openshape-modelnet40": openshape_modelnet,
+    "openshape-scanobjectnn": openshape_scanobjectnn,
+    "openshape-lvis": openshape_lvis,
+    "opendlign-depth-maps": depth_maps,
+    "class-folders": class_folders,
+}
+"""Writes the miniature of each layout."""

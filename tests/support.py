@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -39,3 +42,15 @@ def shared_path(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"the shared folder {name} is absent")
     return path
+
+
+def load_script(path: str) -> ModuleType:
+    """A script of the repository as a module, e.g. `benchmarks/pose.py`."""
+    name = f"script_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +12,6 @@ from basrelief.datasets import LAYOUTS, Benchmark, dataset_card, label_set, open
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.types import Mesh
 
-Write = Callable[[Path], Path]
-
-WRITERS: dict[str, Write] = {
-    "modelnet-off": miniatures.modelnet_off,
-    "modelnet-h5": miniatures.modelnet_h5,
-    "modelnet-txt": miniatures.modelnet_txt,
-    "scanobjectnn": miniatures.scanobjectnn,
-    "omniobject3d": miniatures.omniobject,
-    "shapenet-core": miniatures.shapenet_core,
-    "shapenet55-npy": miniatures.shapenet55,
-    "objaverse-lvis": miniatures.objaverse,
-    "openshape-modelnet40": miniatures.openshape_modelnet,
-    "openshape-scanobjectnn": miniatures.openshape_scanobjectnn,
-    "openshape-lvis": miniatures.openshape_lvis,
-    "opendlign-depth-maps": miniatures.depth_maps,
-    "class-folders": miniatures.class_folders,
-}
 CARDS = {
     "modelnet-off": "modelnet40",
     "modelnet-h5": "modelnet40",
@@ -50,12 +32,12 @@ def opened(root: Path, name: str | None = None, **options: str) -> Benchmark:
 
 
 def test_every_layout_has_a_miniature() -> None:
-    assert list(WRITERS) and set(WRITERS) == set(LAYOUTS)
+    assert list(miniatures.WRITERS) and set(miniatures.WRITERS) == set(LAYOUTS)
 
 
-@pytest.mark.parametrize("layout", WRITERS)
+@pytest.mark.parametrize("layout", miniatures.WRITERS)
 def test_a_layout_is_found_and_named(layout: str, tmp_path: Path) -> None:
-    found = opened(WRITERS[layout](tmp_path / "set"))
+    found = opened(miniatures.WRITERS[layout](tmp_path / "set"))
     assert found.layout == layout
     assert found.name == CARDS.get(layout, "set")
     assert len({item.id for item in found.items}) == len(found)
@@ -64,12 +46,12 @@ def test_a_layout_is_found_and_named(layout: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", CARDS)
 def test_a_layout_is_found_by_the_name_of_its_data_set(layout: str, tmp_path: Path) -> None:
-    assert opened(WRITERS[layout](tmp_path / "set"), CARDS[layout]).layout == layout
+    assert opened(miniatures.WRITERS[layout](tmp_path / "set"), CARDS[layout]).layout == layout
 
 
-@pytest.mark.parametrize("layout", sorted(set(WRITERS) - {"opendlign-depth-maps"}))
+@pytest.mark.parametrize("layout", sorted(set(miniatures.WRITERS) - {"opendlign-depth-maps"}))
 def test_shapes_stand_up_in_the_world_frame(layout: str, tmp_path: Path) -> None:
-    found = opened(WRITERS[layout](tmp_path / "set"))
+    found = opened(miniatures.WRITERS[layout](tmp_path / "set"))
     shape = found.load(found.items[0])
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     extent = np.ptp(points, axis=0)
@@ -78,9 +60,9 @@ def test_shapes_stand_up_in_the_world_frame(layout: str, tmp_path: Path) -> None
     assert extent[2] > 1.4 * extent[0]
 
 
-@pytest.mark.parametrize("layout", sorted(set(WRITERS) - {"opendlign-depth-maps"}))
+@pytest.mark.parametrize("layout", sorted(set(miniatures.WRITERS) - {"opendlign-depth-maps"}))
 def test_reading_twice_gives_the_same(layout: str, tmp_path: Path) -> None:
-    root = WRITERS[layout](tmp_path / "set")
+    root = miniatures.WRITERS[layout](tmp_path / "set")
     one, two = opened(root), opened(root)
     assert one == two
     assert one.fingerprint() == two.fingerprint()

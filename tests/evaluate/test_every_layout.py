@@ -18,22 +18,6 @@ from basrelief.models import Model, get_recipe
 from basrelief.testing import FakeEncoder
 from small import MODELS, small_encoder
 
-WRITERS = {
-    "modelnet-off": miniatures.modelnet_off,
-    "modelnet-h5": miniatures.modelnet_h5,
-    "modelnet-txt": miniatures.modelnet_txt,
-    "scanobjectnn": miniatures.scanobjectnn,
-    "omniobject3d": miniatures.omniobject,
-    "shapenet-core": miniatures.shapenet_core,
-    "shapenet55-npy": miniatures.shapenet55,
-    "objaverse-lvis": miniatures.objaverse,
-    "openshape-modelnet40": miniatures.openshape_modelnet,
-    "openshape-scanobjectnn": miniatures.openshape_scanobjectnn,
-    "openshape-lvis": miniatures.openshape_lvis,
-    "opendlign-depth-maps": miniatures.depth_maps,
-    "class-folders": miniatures.class_folders,
-}
-
 
 @pytest.fixture(scope="module")
 def fake() -> Model:
@@ -42,15 +26,15 @@ def fake() -> Model:
 
 
 def opened(layout: str, root: Path, *, most: int = 8) -> Benchmark:
-    found = open_benchmark(WRITERS[layout](root / "set"), strict=False)
+    found = open_benchmark(miniatures.WRITERS[layout](root / "set"), strict=False)
     return found.limited(most) if len(found) > most else found
 
 
 def test_every_layout_is_evaluated_here() -> None:
-    assert set(WRITERS) == set(LAYOUTS)
+    assert set(miniatures.WRITERS) == set(LAYOUTS)
 
 
-@pytest.mark.parametrize("layout", WRITERS)
+@pytest.mark.parametrize("layout", miniatures.WRITERS)
 def test_a_layout_goes_all_the_way_to_a_card(layout: str, fake: Model, tmp_path: Path) -> None:
     benchmark = opened(layout, tmp_path)
     outcome = run_evaluation(Embedder(fake), benchmark)
@@ -64,7 +48,7 @@ def test_a_layout_goes_all_the_way_to_a_card(layout: str, fake: Model, tmp_path:
     assert len(outcome.result.answers) == len(benchmark)
 
 
-@pytest.mark.parametrize("layout", WRITERS)
+@pytest.mark.parametrize("layout", miniatures.WRITERS)
 def test_the_doctor_looks_at_every_layout(layout: str, tmp_path: Path) -> None:
     findings = examine_benchmark(opened(layout, tmp_path), sample=1)
     assert findings[0].check == "layout"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +9,12 @@ from types import ModuleType
 
 import pytest
 
-from support import REPOSITORY
+from support import REPOSITORY, load_script
 
 
 @pytest.fixture(scope="module")
 def measures() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measures", REPOSITORY / "tools" / "measures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["measures"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tools/measures.py")
 
 
 GOOD = '''"""A module."""

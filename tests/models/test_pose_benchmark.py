@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import ModuleType
 
 import numpy as np
@@ -12,17 +11,12 @@ import basrelief as br
 from basrelief.geometry import rotation_to_z_up
 from basrelief.testing import CATEGORIES
 from basrelief.train.data import generated_shapes
-from support import REPOSITORY
+from support import load_script
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_pose", REPOSITORY / "benchmarks" / "pose.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/pose.py")
 
 
 def test_groups_share_no_name(bench: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -12,19 +11,14 @@ import pytest
 from basrelief.io import load
 from basrelief.testing import CATEGORIES
 from basrelief.types import Mesh, PointCloud
-from support import REPOSITORY
+from support import REPOSITORY, load_script
 
 FOLDER = REPOSITORY / "examples" / "shapes"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_shapes", REPOSITORY / "examples" / "make_shapes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("examples/make_shapes.py")
 
 
 @pytest.fixture(scope="module")
