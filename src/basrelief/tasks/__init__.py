@@ -3,12 +3,17 @@
 from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, Judge, calibrate, decline, fit_temperature
 from basrelief.tasks.classify import classify_embeddings
 from basrelief.tasks.few_shot import ViewProbe, draw_shots
+from basrelief.tasks.heads import HEADS, Fit, Head, HeadKind, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
 
 __all__ = [
+    "HEADS",
     "NONE_OF_THESE",
     "RULES",
     "Calibration",
+    "Fit",
+    "Head",
+    "HeadKind",
     "Judge",
     "Pooling",
     "ViewProbe",
@@ -16,7 +21,10 @@ __all__ = [
     "classify_embeddings",
     "decline",
     "draw_shots",
+    "fit_head",
     "fit_temperature",
+    "head_scores",
     "pool_views",
     "probabilities",
+    "read_head",
 ]

@@ -84,6 +84,13 @@ class ViewProbe:
         summed: np.ndarray = both.reshape(len(views), views.shape[1], -1).sum(axis=1)
         return summed
 
+    def linear(self) -> tuple[Float[np.ndarray, "classes dim"], Float[np.ndarray, " classes"]]:
+        """Weight and bias of the logits of one view, rows in the order of `classes_`."""
+        weight, bias = self._model.coef_ / self._scale, self._model.intercept_ - self._model.coef_ @ self._mean / self._scale
+        if len(weight) == 1:  # two classes share one row
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        return weight, bias
+
     def predict(self, views: Float[np.ndarray, "shapes views dim"]) -> Int[np.ndarray, " shapes"]:
         """Class number of each shape."""
         found: np.ndarray = self.classes_[self.scores(views).argmax(axis=1)]

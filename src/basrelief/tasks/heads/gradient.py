@@ -1,0 +1,82 @@
+"""Fitting an adapter by gradients on features that are already there: seconds on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from basrelief.tasks.heads.adapters import adapter_loss
+from basrelief.tasks.heads.base import Fit
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Class names as a head sees them.
+
+    Attributes:
+        texts: (C, D) unit-length embeddings.
+        logit_scale: The encoder's multiplier of cosines.
+    """
+
+    texts: Float[Tensor, "classes dim"]
+    logit_scale: float = 100.0
+
+
+def fit_adapter(
+    adapter: nn.Module,
+    views: Float[Tensor, "shapes views dim"],
+    truth: Int[Tensor, " shapes"],
+    *,
+    words: Words,
+    fit: Fit,
+    smoothing: float = 0.0,
+    learned_scale: bool = False,
+) -> dict[str, Tensor]:
+    """Train an adapter with AdamW under a cosine schedule, by cross entropy on the cosines with the words.
+
+    Args:
+        adapter: Gives D numbers of each shape, or V times D of all its views; trained in place.
+        views: Features as the tower gives them.
+        truth: Class number of each shape.
+        words: The class names.
+        fit: How long and how fast.
+        smoothing: The method's label smoothing where `fit` names none.
+        learned_scale: Whether the method multiplies cosines by the encoder's scale; CLIP2Point does not.
+
+    Returns:
+        Its tensors, the words as it compares them (`texts`) and the multiplier (`scale`).
+    """
+    device = views.device
+    adapter = adapter.to(device).train()
+    repeats = _width(adapter, views) // words.texts.shape[1]
+    texts = F.normalize(words.texts.to(device).repeat(1, repeats), dim=-1)
+    scale = fit.scale if fit.scale is not None else words.logit_scale if learned_scale else 1.0
+    optimiser = torch.optim.AdamW(adapter.parameters(), lr=fit.rate, weight_decay=fit.decay)
+    batch = min(fit.batch, len(views))
+    steps = fit.epochs * max(1, len(views) // batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    draw = torch.Generator().manual_seed(fit.seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(fit.seed)  # of the dropout
+        for _ in range(fit.epochs):
+            order = torch.randperm(len(views), generator=draw).to(device)
+            for rows in order[: len(views) // batch * batch].split(batch):
+                cosine = F.normalize(adapter(views[rows]), dim=-1) @ texts.T
+                loss = adapter_loss(scale * cosine, truth[rows], smoothing=smoothing if fit.smoothing is None else fit.smoothing)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+    return {**adapter.eval().state_dict(), "texts": texts, "scale": torch.tensor(scale)}
+
+
+def _width(adapter: nn.Module, views: Tensor) -> int:
+    was = adapter.training
+    with torch.no_grad():
+        width: int = adapter.eval()(views[:1]).shape[1]
+    adapter.train(was)
+    return width

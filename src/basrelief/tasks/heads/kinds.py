@@ -1,0 +1,163 @@
+"""The kinds of heads, by name: how each is fitted, and what it makes of views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from basrelief.errors import ConfigError, WeightsError, unknown_choice
+from basrelief.tasks.heads.adapters import DualPathAdapter, InterViewAdapter, SimplifiedAdapter
+from basrelief.tasks.heads.base import FORMAT, Fit, Head
+from basrelief.tasks.heads.gradient import Words, fit_adapter
+from basrelief.tasks.heads.probe import cache_scores, fit_cache, fit_probe, probe_scores
+
+Views = Float[Tensor, "shapes views dim"]
+_Fitted = Callable[[Views, Int[Tensor, " shapes"], Words, Fit], dict[str, Tensor]]
+_Scores = Callable[[Head, Views], Float[Tensor, "shapes classes"]]
+
+
+@dataclass(frozen=True)
+class HeadKind:
+    """One kind of head.
+
+    Attributes:
+        name: Key in `HEADS`.
+        title: One line for people.
+        paths: Towers whose views it takes, one after another along the views: 1, or 2 for the dual path.
+        fitted: Learns its tensors from views, truth and words.
+        scores: What it makes of views.
+        source: The paper it follows; empty for ours.
+    """
+
+    name: str
+    title: str
+    paths: int
+    fitted: _Fitted
+    scores: _Scores
+    source: str = ""
+
+
+def fit_head(
+    kind: str,
+    views: Float[Tensor, "shapes views dim"],
+    truth: Int[Tensor, " shapes"],
+    *,
+    texts: Float[Tensor, "classes dim"],
+    fit: Fit | None = None,
+    logit_scale: float = 100.0,
+) -> Head:
+    """Learn a head from labelled shapes.
+
+    Args:
+        kind: Key of `HEADS`.
+        views: Features of each view as the tower gives them, not of unit length; both paths along the views for `dual-path`.
+        truth: Class number of each shape.
+        texts: Unit-length embedding of each class name, in the order of the numbers.
+        fit: How; the paper's way when None.
+        logit_scale: The encoder's multiplier of cosines.
+
+    Raises:
+        ConfigError: If the kind is unknown, there is no shape, a number names no class, or the number of views does not fit the kind.
+    """
+    if kind not in HEADS:
+        raise ConfigError(unknown_choice("head", kind, HEADS))
+    found, fit = HEADS[kind], fit or Fit()
+    if len(views) == 0 or views.shape[1] % found.paths:
+        raise ConfigError(f"views must hold shapes with {found.paths} path(s) of views, but got {tuple(views.shape)}. Embed both towers.")
+    if truth.min() < 0 or truth.max() >= len(texts):
+        raise ConfigError(f"truth must number one of {len(texts)} classes, but got {truth.min()} to {truth.max()}. Check the labels.")
+    words = Words(texts.float(), logit_scale)
+    tensors = found.fitted(views.float(), truth, words, fit)
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
+    return Head(kind, tensors, views.shape[1], views.shape[2], len(texts), fit)
+
+
+def head_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
+    """Score every class for shapes.
+
+    Args:
+        head: From `fit_head` or `read_head`.
+        views: As it was fitted with.
+
+    Raises:
+        ConfigError: If views or their length are not those of the head.
+    """
+    if tuple(views.shape[1:]) != (head.views, head.dim):
+        got = f"{head.views} of length {head.dim} for this head, but got {tuple(views.shape[1:])}"
+        raise ConfigError(f"views must be {got}. Use the model it was fitted with.")
+    with torch.no_grad():
+        return HEADS[head.kind].scores(head, views.float())
+
+
+def read_head(path: Path | str) -> Head:
+    """Read what `Head.save` wrote.
+
+    Raises:
+        WeightsError: If the file is no head of this format, or broken.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            texts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if texts.get("format") != FORMAT:
+            raise ValueError(f"format {texts.get('format')!r}")
+        record, fit, notes = (_object(texts[name]) for name in ("head", "fit", "notes"))
+        head = Head(tensors=tensors, fit=Fit(**fit), notes=notes, **record)
+        if head.kind not in HEADS:
+            raise ValueError(f"kind {head.kind!r}")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        name = Path(path).name
+        raise WeightsError(f"head must be a file written by basrelief train adapter, but got {name}: {error}. Train it again.") from error
+    return head
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
+
+
+def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_scale: bool = False) -> tuple[_Fitted, _Scores]:
+    """Fit and scores of an adapter compared with the words."""
+
+    def build(views: int, dim: int, fit: Fit) -> nn.Module:
+        return kind(views, dim) if fit.dropout is None else kind(views, dim, dropout=fit.dropout)
+
+    def fitted(views: Tensor, truth: Tensor, words: Words, fit: Fit) -> dict[str, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(fit.seed)
+            adapter = build(views.shape[1], views.shape[2], fit)
+        return fit_adapter(adapter, views, truth, words=words, fit=fit, smoothing=smoothing, learned_scale=learned_scale)
+
+    def scores(head: Head, views: Tensor) -> Tensor:
+        adapter = build(head.views, head.dim, head.fit).eval()
+        adapter.load_state_dict({name: tensor for name, tensor in head.tensors.items() if name not in ("texts", "scale")}, strict=True)
+        cosine = F.normalize(adapter(views), dim=-1) @ head.tensors["texts"].T
+        return head.tensors["scale"] * cosine
+
+    return fitted, scores
+
+
+HEADS: Mapping[str, HeadKind] = {
+    kind.name: kind
+    for kind in (
+        HeadKind("probe", "logistic regression on every view", 1, fit_probe, probe_scores, "OpenDlign, arXiv:2404.16538, sec. 4.2"),
+        HeadKind("cache", "words and a cache of the support", 1, fit_cache, cache_scores, "Tip-Adapter, arXiv:2207.09519"),
+        HeadKind("simplified", "CLIP2Point's adapter of one path", 1, *_adapter(SimplifiedAdapter), "arXiv:2210.01055"),
+        HeadKind(
+            "inter-view", "PointCLIP's adapter", 1, *_adapter(InterViewAdapter, smoothing=0.2, learned_scale=True), "arXiv:2112.02413"
+        ),
+        HeadKind("dual-path", "CLIP2Point's Dual-Path Adapter", 2, *_adapter(DualPathAdapter), "arXiv:2210.01055"),
+    )
+}

@@ -1,0 +1,43 @@
+"""Heads without gradients: logistic regression on every view, and a cache of the support beside the words."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from basrelief.tasks.few_shot import ViewProbe
+from basrelief.tasks.heads.base import Fit, Head
+from basrelief.tasks.heads.gradient import Words
+
+
+def fit_probe(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: Fit) -> dict[str, Tensor]:
+    """Fit `ViewProbe` on views of unit length; classes without a shape never win."""
+    probe = ViewProbe(penalty=fit.penalty).fit(F.normalize(views, dim=-1).cpu().numpy(), truth.cpu().numpy())
+    weight, bias = probe.linear()
+    seen = torch.from_numpy(probe.classes_)
+    full = torch.zeros(len(words.texts), weight.shape[1])
+    full[seen] = torch.from_numpy(weight).float()
+    offset = torch.full((len(words.texts),), -1e4)
+    offset[seen] = torch.from_numpy(bias).float()
+    return {"weight": full, "bias": offset}
+
+
+def probe_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
+    """Logits summed over the views."""
+    return (F.normalize(views, dim=-1) @ head.tensors["weight"].T + head.tensors["bias"]).sum(dim=1)
+
+
+def fit_cache(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: Fit) -> dict[str, Tensor]:
+    """Keep the support as it is: nothing is learned (Zhang et al. 2022, arXiv:2207.09519, sec. 3.1)."""
+    keys = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
+    values = F.one_hot(truth, len(words.texts)).float()
+    return {"keys": keys, "values": values, "texts": words.texts, "scale": torch.tensor(words.logit_scale)}
+
+
+def cache_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
+    """The words' logits plus `strength` times the support's: `exp(-sharpness (1 - cosine))` of each shape counts for its class."""
+    query = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
+    near = torch.exp(-head.fit.sharpness * (1 - query @ head.tensors["keys"].T))
+    return head.tensors["scale"] * query @ head.tensors["texts"].T + head.fit.strength * near @ head.tensors["values"]
