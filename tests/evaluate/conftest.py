@@ -10,10 +10,9 @@ import pytest
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
-from basrelief.evaluate import Embedder
 from basrelief.geometry import sample_surface
 from basrelief.io import save
-from basrelief.models import Model
+from basrelief.models import Embedder, Model
 from basrelief.testing import make_shape
 from basrelief.types import Mesh, PointCloud
 

@@ -14,7 +14,6 @@ from PIL import Image
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.evaluate import (
-    Embedder,
     EvalCard,
     Protocol,
     Request,
@@ -31,7 +30,7 @@ from basrelief.evaluate import (
     write_outcome,
 )
 from basrelief.evaluate.confusion import MOST, confusion_picture
-from basrelief.models import Model, get_recipe
+from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
 
 

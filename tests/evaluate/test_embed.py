@@ -10,8 +10,8 @@ import pytest
 
 from basrelief.datasets import Benchmark
 from basrelief.encoders import VectorCache
-from basrelief.evaluate import Corruption, Embedder, corruptions
-from basrelief.models import Model
+from basrelief.evaluate import Corruption, corruptions
+from basrelief.models import Embedder, Model
 
 
 def test_embeddings_are_those_of_the_model(embedder: Embedder, benchmark: Benchmark) -> None:

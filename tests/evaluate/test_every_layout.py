@@ -12,9 +12,9 @@ import miniatures
 from basrelief.datasets import LAYOUTS, Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
-from basrelief.evaluate import Embedder, EvalCard, Request, Shots, examine, run_evaluation, write_outcome
+from basrelief.evaluate import EvalCard, Request, Shots, examine, run_evaluation, write_outcome
 from basrelief.evaluate.doctor import Question, examine_benchmark
-from basrelief.models import Model, get_recipe
+from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
 from small import MODELS, small_encoder
 

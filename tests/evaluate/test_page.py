@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate import Embedder, EvalCard, Request, Shots, Table, card_page, run_evaluation
+from basrelief.evaluate import EvalCard, Request, Shots, Table, card_page, run_evaluation
+from basrelief.models import Embedder
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import ConfigError
-from basrelief.evaluate import Corruption, Embedder, Figure, Shots
+from basrelief.evaluate import Corruption, Figure, Shots
 from basrelief.evaluate.calibrate import calibrated
 from basrelief.evaluate.few_shot import few_shot
 from basrelief.evaluate.result import mean_figure, share
@@ -19,6 +19,7 @@ from basrelief.evaluate.retrieval import retrieval
 from basrelief.evaluate.robustness import robustness, spread
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.io import save
+from basrelief.models import Embedder
 from small import ball
 
 

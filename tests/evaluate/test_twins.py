@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate import Embedder, Figure
+from basrelief.evaluate import Figure
 from basrelief.evaluate.retrieval import retrieval
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
+from basrelief.models import Embedder
 
 
 def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:

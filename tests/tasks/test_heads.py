@@ -32,7 +32,7 @@ def words(classes: int = CLASSES) -> Tensor:
 
 def fitted(kind: str, *, each: int = 8, fit: Fit = QUICK) -> Head:
     views, truth = shapes(each, 0)
-    return fit_head(kind, views, truth, texts=words(), fit=fit)
+    return fit_head(kind, views, truth=truth, texts=words(), fit=fit)
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -94,27 +94,27 @@ def test_the_probe_scores_as_scikit_learn_does(classes: int) -> None:
     views, truth = shapes(6, 0, classes=classes)
     unit = F.normalize(views, dim=-1)
     expected = ViewProbe().fit(unit.numpy(), truth.numpy()).scores(unit.numpy())
-    head = fit_head("probe", views, truth, texts=words(classes))
+    head = fit_head("probe", views, truth=truth, texts=words(classes))
     torch.testing.assert_close(head_scores(head, views).double(), torch.from_numpy(expected), atol=2e-3, rtol=1e-3)
 
 
 def test_a_class_without_a_shape_never_wins_the_probe() -> None:
     views, truth = shapes(6, 0)
     keep = truth != 2
-    head = fit_head("probe", views[keep], truth[keep], texts=words())
+    head = fit_head("probe", views[keep], truth=truth[keep], texts=words())
     assert not (head_scores(head, views).argmax(dim=1) == 2).any()
 
 
 def test_the_cache_without_strength_is_zero_shot() -> None:
     views, truth = shapes(4, 0)
-    head = fit_head("cache", views, truth, texts=words(), fit=Fit(strength=0.0), logit_scale=50.0)
+    head = fit_head("cache", views, truth=truth, texts=words(), fit=Fit(strength=0.0), logit_scale=50.0)
     pooled = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     torch.testing.assert_close(head_scores(head, views), 50 * pooled @ words().T)
 
 
 def test_the_cache_by_its_definition() -> None:
     views, truth = shapes(3, 0)
-    head = fit_head("cache", views, truth, texts=words(), fit=Fit(strength=2.0, sharpness=3.0), logit_scale=10.0)
+    head = fit_head("cache", views, truth=truth, texts=words(), fit=Fit(strength=2.0, sharpness=3.0), logit_scale=10.0)
     pooled = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     query = pooled[0]
     expected = 10 * query @ words().T
@@ -128,7 +128,7 @@ def test_more_shots_are_better(monkeypatch: pytest.MonkeyPatch) -> None:
     right = []
     for each in (1, 16):
         support = shapes(each, 0, noise=3.0)
-        head = fit_head("simplified", *support, texts=words(), fit=QUICK)
+        head = fit_head("simplified", support[0], truth=support[1], texts=words(), fit=QUICK)
         right.append(float((head_scores(head, views).argmax(dim=1) == truth).float().mean()))
     assert right[1] > right[0] + 0.1
 
@@ -136,17 +136,17 @@ def test_more_shots_are_better(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_dual_path_needs_two_paths() -> None:
     views, truth = shapes(2, 0)
     with pytest.raises(ConfigError, match=r"views must hold shapes with 2 path\(s\) of views, but got \(10, 3, 16\). Embed both towers"):
-        fit_head("dual-path", views[:, :3], truth, texts=words())
+        fit_head("dual-path", views[:, :3], truth=truth, texts=words())
 
 
 def test_what_does_not_fit_is_explained() -> None:
     views, truth = shapes(2, 0)
     with pytest.raises(ConfigError, match="head must be one of probe, cache, .*, but got 'prob'. Did you mean 'probe'?"):
-        fit_head("prob", views, truth, texts=words())
+        fit_head("prob", views, truth=truth, texts=words())
     with pytest.raises(ConfigError, match="truth must number one of 3 classes, but got 0 to 4"):
-        fit_head("cache", views, truth, texts=words()[:3])
+        fit_head("cache", views, truth=truth, texts=words()[:3])
     with pytest.raises(ConfigError, match=r"views must hold shapes .*, but got \(0, 4, 16\)"):
-        fit_head("cache", views[:0], truth[:0], texts=words())
+        fit_head("cache", views[:0], truth=truth[:0], texts=words())
     with pytest.raises(ConfigError, match=r"views must be 4 of length 16 for this head, but got \(3, 16\)"):
         head_scores(fitted("cache"), views[:, :3])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -13,13 +14,16 @@ from basrelief.cli import options as opt
 from basrelief.errors import ConfigError, unknown_choice
 
 if TYPE_CHECKING:
-    from basrelief.models import FileAnswer, Model, Turns
+    from basrelief.models import FewShotClassifier, FileAnswer, Model, Turns
 
 
 def classify(
     files: opt.Files,
-    labels: Annotated[str, typer.Option("--labels", "-l", help="Names: `chair,table,lamp`, a file with one per line, or a named set.")],
+    labels: Annotated[
+        str | None, typer.Option("--labels", "-l", help="Names: `chair,table,lamp`, a file with one per line, or a named set.")
+    ] = None,
     model: opt.ModelName = "tiny",
+    adapter: Annotated[Path | None, typer.Option(help="A head from basrelief train adapter; it brings its labels and models.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     picture: Annotated[Path | None, typer.Option(help="Write what the model saw: a PNG, or one per file beside it.")] = None,
     weights: opt.Weights = None,
@@ -36,7 +40,7 @@ def classify(
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Name shapes with your own words, best first, zero-shot.
+    """Name shapes with your own words, best first, zero-shot, or with what an adapter was taught.
 
     Exit code 1 when a file failed; the others are done all the same.
     """
@@ -46,13 +50,17 @@ def classify(
 
     if picture:
         opt.picture_file("picture", picture)
-    names = read_labels(labels)
+    if (labels is None) == (adapter is None):
+        raise ConfigError("classify must be given --labels or --adapter, but got both or neither. An adapter brings its own labels.")
     reading = Reading(up, _turns(pose), seed)
     believed = None if calibration is None else Calibration.read(calibration)
     judge = Judge(believed, min_confidence, min_margin, () if distractors is None else read_labels(distractors))
     paths = opt.expand_files(files)
-    loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
-    answers = classify_files(loaded, paths, labels=names, reading=reading, judge=judge)
+    load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
+    taught = None if adapter is None else _taught(adapter, load, checkpoint)
+    loaded = taught.models[0] if taught else load(model, checkpoint=checkpoint, prompts=prompts)
+    names = taught.labels if taught else read_labels(labels or "")
+    answers = classify_files(loaded, paths, labels=names, reading=reading, judge=judge, taught=taught)
     widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
@@ -64,6 +72,14 @@ def classify(
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
+
+
+def _taught(adapter: Path, load: Callable[..., Model], checkpoint: Path | None) -> FewShotClassifier:
+    """A head on the models it was fitted on; the checkpoint belongs to the first."""
+    from basrelief.models import FewShotClassifier, taught_recipes
+
+    first, *others = taught_recipes(adapter)
+    return FewShotClassifier.load(adapter, [load(first, checkpoint=checkpoint), *(load(name) for name in others)])
 
 
 def _turns(pose: str) -> Turns | None:

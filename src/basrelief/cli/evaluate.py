@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +16,8 @@ from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
     from basrelief.datasets import Benchmark
-    from basrelief.encoders import VectorCache
-    from basrelief.evaluate import EvalCard, Progress, TableRow
+    from basrelief.evaluate import EvalCard, TableRow
 
-_KEPT = 100_000  # embedded shapes in the cache: 2 GB of tiny's, 4 GB of ViT-H-14's
 
 _ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="Name of a model; `basrelief models` lists them.")]
 _DatasetArgument = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name of a data set; `auto` finds out.")]
@@ -34,6 +31,7 @@ _Points = Annotated[int | None, typer.Option(min=1, help="Points per shape. Defa
 _Templates = Annotated[str | None, typer.Option(help="Template set. Default: the paper's on this data set.")]
 _Shots = Annotated[str, typer.Option(help="Shapes per class for few-shot, comma-separated.")]
 _Draws = Annotated[int, typer.Option(min=1, help="How often the shots are drawn again.")]
+_Head = Annotated[str, typer.Option(help="For few-shot: probe, cache, simplified, inter-view or dual-path.")]
 _Queries = Annotated[str, typer.Option(help="For retrieval: of text, image, shape, comma-separated.")]
 _Pictures = Annotated[Path | None, typer.Option(help="For retrieval by image: class folders of pictures. Default: drawn from the shapes.")]
 _Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set whose counts or labels are not those of its card.")]
@@ -55,6 +53,7 @@ def evaluate(
     templates: _Templates = None,
     shots: _Shots = "1,2,4,8,16",
     draws: _Draws = 10,
+    head: _Head = "probe",
     queries: _Queries = "text,image,shape",
     pictures: _Pictures = None,
     partial: _Partial = False,
@@ -79,37 +78,28 @@ def evaluate(
     if model is None or dataset is None or root is None:
         raise ConfigError("evaluate must be given MODEL, DATASET and --root DIR, but got less. Name all three, or a --table.")
     from basrelief.datasets import open_benchmark
-    from basrelief.evaluate import Embedder, Request, Shots, card_folder, run_evaluation, write_outcome
-    from basrelief.models import get_recipe, load_model
+    from basrelief.evaluate import Request, Shots, card_folder, run_evaluation, write_outcome
+    from basrelief.models import Embedder, get_recipe, load_model
 
     wanted = None if dataset == "auto" else dataset
     chosen = variant or get_recipe(model).datasets.get(dataset, {}).get("variant")
     benchmark = open_benchmark(root, wanted, split=split, variant=chosen, up=up, strict=not partial)
+    load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
+    loaded, cache = load(model, checkpoint=checkpoint, prompts=prompts), None if fresh else opt.shape_cache()
     request = Request(
         task=task,
-        shots=Shots(_numbers(shots), draws, seed),
+        shots=Shots(_numbers(shots), draws, seed, head),
         support=_support(root, benchmark, wanted, up) if task == "few-shot" else None,
+        second=opt.second_path(model, head, load, cache, seed) if task == "few-shot" else None,
         directions=tuple(word.strip() for word in queries.split(",")),
         pictures=pictures,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
-    loaded = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
-    with _progress(quiet=as_json) as progress:
-        embedder = Embedder(loaded.on(benchmark.name, points=points, templates=templates), _cache(fresh=fresh), seed, progress)
+    with opt.progress("evaluate", quiet=as_json) as progress:
+        ready = (loaded.for_shots() if task == "few-shot" else loaded).on(benchmark.name, points=points, templates=templates)
+        embedder = Embedder(ready, cache, seed, progress)
         outcome = run_evaluation(embedder, benchmark if limit is None else benchmark.limited(limit), request=request)
-    folder = write_outcome(outcome, out / card_folder(outcome.card))
-    typer.echo(json.dumps(json.loads(outcome.card.to_json())) if as_json else _summary(outcome.card, folder))
-    if outcome.card.failures:
-        typer.echo(
-            f"basrelief: {len(outcome.card.failures)} of {outcome.card.protocol['data']['shapes']} shapes could not be used", err=True
-        )
-        raise typer.Exit(1)
-
-
-def _cache(*, fresh: bool) -> VectorCache | None:
-    from basrelief.encoders import VectorCache, cache_folder
-
-    return None if fresh else VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
+    _tell(outcome.card, write_outcome(outcome, out / card_folder(outcome.card)), as_json=as_json)
 
 
 def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None) -> Benchmark | None:
@@ -133,21 +123,6 @@ def _numbers(words: str) -> tuple[int, ...]:
         return tuple(int(word) for word in words.split(","))
     except ValueError as error:
         raise ConfigError(f"shots must be whole numbers with commas between, but got {words!r}. Write 1,2,4,8,16.") from error
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress | None]:
-    from rich import progress as rich
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    columns = (rich.TextColumn("evaluate"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
-    with rich.Progress(*columns, console=console, transient=True) as bar:
-        line = bar.add_task("evaluate")
-        yield lambda done, total: bar.update(line, completed=done, total=total)
 
 
 def _summary(card: EvalCard, folder: Path) -> str:

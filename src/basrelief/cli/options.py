@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from basrelief.errors import ConfigError
+
+if TYPE_CHECKING:
+    from basrelief.encoders import VectorCache
+    from basrelief.models import Embedder, Model, Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
@@ -22,6 +27,58 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
 
+
+def second_path(model: str, head: str, load: Callable[[str], Model], cache: VectorCache | None, seed: int) -> Embedder | None:
+    """The second path of a head that has two: the recipe that the model names for it, under its few-shot settings.
+
+    Raises:
+        ConfigError: If the model names none.
+    """
+    from basrelief.models import Embedder, get_recipe
+    from basrelief.tasks import HEADS
+
+    if head not in HEADS or HEADS[head].paths == 1:
+        return None
+    second = get_recipe(model).few_shot.get("second")
+    if second is None:
+        raise ConfigError(f"model must name a second path for head {head!r}, but got {model!r}, which has one. Use --model clip2point.")
+    return Embedder(load(second).for_shots(), cache, seed)
+
+
+def shape_cache() -> VectorCache:
+    """Where view features are kept from one command to the next."""
+    from basrelief.encoders import VectorCache, cache_folder
+
+    return VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing elsewhere or when `quiet`."""
+    from rich import progress as rich
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (rich.TextColumn(what), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
+    with rich.Progress(*columns, console=console, transient=True) as bar:
+        line = bar.add_task(what)
+        yield lambda done, total: bar.update(line, completed=done, total=total)
+
+
+def end_with(failures: Sequence[tuple[str, str]]) -> None:
+    """Name the shapes that failed, at most ten, and end with exit code 1 if there are some."""
+    for name, error in failures[:10]:
+        typer.echo(f"{name}: error: {error}", err=True)
+    if failures:
+        typer.echo(f"basrelief: {len(failures)} shapes could not be used", err=True)
+        raise typer.Exit(1)
+
+
+_KEPT = 100_000
+"""Shapes whose features are kept, 2 GB of tiny's, 4 GB of ViT-H-14's; the oldest go first."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

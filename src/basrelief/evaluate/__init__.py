@@ -3,7 +3,6 @@
 from basrelief.evaluate.card import Cost, EvalCard
 from basrelief.evaluate.corruptions import Corruption, corruptions
 from basrelief.evaluate.doctor import Given, Question, examine
-from basrelief.evaluate.embed import Embedded, Embedder, Failure, Progress
 from basrelief.evaluate.few_shot import Shots
 from basrelief.evaluate.page import card_page, card_picture
 from basrelief.evaluate.protocol import Protocol, describe, differences, paper_numbers
@@ -16,14 +15,10 @@ __all__ = [
     "TASKS",
     "Corruption",
     "Cost",
-    "Embedded",
-    "Embedder",
     "EvalCard",
-    "Failure",
     "Figure",
     "Given",
     "Outcome",
-    "Progress",
     "Protocol",
     "Question",
     "Request",

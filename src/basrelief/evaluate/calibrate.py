@@ -8,10 +8,10 @@ import numpy as np
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
-from basrelief.evaluate.embed import Embedder
 from basrelief.evaluate.result import Figure, Result, Table, drawn_again, percent
 from basrelief.evaluate.zero_shot import Scores, score_benchmark
 from basrelief.metrics import bootstrap, expected_calibration_error, reliability
+from basrelief.models import Embedder
 from basrelief.tasks import Calibration, fit_temperature
 
 _BOUNDS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)

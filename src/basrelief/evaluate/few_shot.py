@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from basrelief.datasets import Benchmark
-from basrelief.errors import ConfigError
-from basrelief.evaluate.embed import Embedded, Embedder
+from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Figure, Result, Table, mean_figure, percent
-from basrelief.tasks import ViewProbe, draw_shots
+from basrelief.models import Embedded, Embedder
+from basrelief.tasks import HEADS, Fit, draw_shots, fit_head, head_scores
 
 
 @dataclass(frozen=True)
@@ -22,29 +24,41 @@ class Shots:
         counts: K, shapes per class, one figure each.
         draws: How often the support is drawn again; the papers use 10.
         seed: Of the first draw.
+        head: What is fitted on the support, a key of `basrelief.tasks.HEADS`.
     """
 
     counts: tuple[int, ...] = (1, 2, 4, 8, 16)
     draws: int = 10
     seed: int = 0
+    head: str = "probe"
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the numbers and the head."""
+        if self.head not in HEADS:
+            raise ConfigError(unknown_choice("head", self.head, HEADS))
         if not self.counts or min(self.counts) < 1 or self.draws < 1:
             raise ConfigError(
                 f"shots must be numbers from 1 on, with 1 or more draws, but got {self.counts}, {self.draws} draws. Give 1,2,4."
             )
 
 
-def few_shot(embedder: Embedder, benchmark: Benchmark, *, support: Benchmark | None = None, shots: Shots | None = None) -> Result:
-    """Teach a logistic regression on view features of K shapes per class and ask it the others.
+def few_shot(
+    embedder: Embedder,
+    benchmark: Benchmark,
+    *,
+    support: Benchmark | None = None,
+    shots: Shots | None = None,
+    second: Embedder | None = None,
+) -> Result:
+    """Teach a head on view features of K shapes per class and ask it the others.
 
     Args:
         embedder: With the model.
         benchmark: The query split.
         support: The split the shots are drawn from, under the same labels; None draws them from `benchmark`, whose other shapes are asked,
             over the classes with more shapes than the largest K.
-        shots: How many, how often.
+        shots: How many, how often, and which head.
+        second: The second path of a head of two.
 
     Raises:
         ConfigError: If the labels of both splits differ, or fewer than two classes have enough shapes.
@@ -52,15 +66,17 @@ def few_shot(embedder: Embedder, benchmark: Benchmark, *, support: Benchmark | N
     shots = shots or Shots()
     if support is not None and support.labels != benchmark.labels:
         raise ConfigError("support must have the labels of the queries in the same order, but got others. Open both from one data set.")
-    query = embedder.whole(benchmark)
-    pool = query if support is None else embedder.whole(support)
+    query = _both(embedder, second, benchmark)
+    pool = query if support is None else _both(embedder, second, support)
     classes = _enough(pool, max(shots.counts) + (support is None))
     if len(classes) < 2:
         raise ConfigError(
             f"shots must leave 2 or more classes with enough shapes, but got {len(classes)} for {max(shots.counts)} shots. Use fewer shots."
         )
     pool, query = _only(pool, classes), _only(query, classes)
-    runs = {count: _draws(pool, None if support is None else query, count, shots) for count in shots.counts}
+    asked = None if support is None else query
+    words = embedder.model.embed_text(benchmark.labels).cpu(), embedder.model.encoder.logit_scale
+    runs = {count: _draws(pool, asked, replace(shots, counts=(count,)), words) for count in shots.counts}
     failures = (*query.failures, *(pool.failures if support is not None else ()))
     return Result(
         figures=tuple(_figure(count, values) for count, values in runs.items()),
@@ -72,15 +88,29 @@ def few_shot(embedder: Embedder, benchmark: Benchmark, *, support: Benchmark | N
     )
 
 
-def _draws(pool: Embedded, query: Embedded | None, count: int, shots: Shots) -> np.ndarray:
+def _draws(pool: Embedded, query: Embedded | None, shots: Shots, words: tuple[Tensor, float]) -> np.ndarray:
     """Accuracy of each draw, in [0, 1]; without a query split the shapes outside the support are asked."""
-    truth, found = pool.truth, []
+    truth, features, found = pool.truth, torch.from_numpy(pool.features), []
     for seed in range(shots.seed, shots.seed + shots.draws):
-        chosen = draw_shots(truth, count, seed=seed)
+        chosen = draw_shots(truth, shots.counts[0], seed=seed)
         rest = np.setdiff1d(np.arange(len(truth)), chosen)
-        asked, right = (pool.views[rest], truth[rest]) if query is None else (query.views, query.truth)
-        found.append((ViewProbe().fit(pool.views[chosen], truth[chosen]).predict(asked) == right).mean())
+        asked, right = (features[rest], truth[rest]) if query is None else (torch.from_numpy(query.features), query.truth)
+        labelled = torch.from_numpy(truth[chosen])
+        head = fit_head(shots.head, features[chosen], truth=labelled, texts=words[0], fit=Fit(seed=seed), logit_scale=words[1])
+        among = np.unique(truth)  # classes without enough shapes are no answer
+        found.append((among[head_scores(head, asked)[:, among].argmax(dim=1).numpy()] == right).mean())
     return np.array(found)
+
+
+def _both(embedder: Embedder, second: Embedder | None, benchmark: Benchmark) -> Embedded:
+    """Features of one path, or of two along the views; shapes that fail for one path fail."""
+    first = embedder.whole(benchmark)
+    if second is None:
+        return first
+    other = second.whole(benchmark)
+    if first.items != other.items:
+        raise ConfigError("second must read the shapes that the first path reads, but got others. Look at the failures of both.")
+    return Embedded(first.items, np.concatenate([first.features, other.features], axis=1), first.failures)
 
 
 def _enough(pool: Embedded, least: int) -> np.ndarray:
@@ -90,7 +120,7 @@ def _enough(pool: Embedded, least: int) -> np.ndarray:
 
 def _only(shapes: Embedded, classes: Sequence[int] | np.ndarray) -> Embedded:
     keep = np.flatnonzero(np.isin(shapes.truth, classes))
-    return Embedded(tuple(shapes.items[i] for i in keep), shapes.views[keep], shapes.failures)
+    return Embedded(tuple(shapes.items[i] for i in keep), shapes.features[keep], shapes.failures)
 
 
 def _figure(count: int, values: np.ndarray) -> Figure:

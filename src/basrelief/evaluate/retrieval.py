@@ -9,10 +9,9 @@ import numpy as np
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.evaluate.embed import Embedded, Embedder
 from basrelief.evaluate.result import Cell, Figure, Result, Table, mean_figure
 from basrelief.metrics import RetrievalScores, retrieval_scores
-from basrelief.models import Model
+from basrelief.models import Embedded, Embedder, Model
 from basrelief.render import portrait
 
 DIRECTIONS = ("text", "image", "shape")

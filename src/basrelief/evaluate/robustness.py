@@ -11,11 +11,10 @@ import torch
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
 from basrelief.evaluate.corruptions import Corruption, corruptions
-from basrelief.evaluate.embed import Embedded, Embedder
 from basrelief.evaluate.result import Figure, Result, Table, share
 from basrelief.evaluate.zero_shot import LAST
 from basrelief.metrics import truth_ranks
-from basrelief.models import Model
+from basrelief.models import Embedded, Embedder, Model
 from basrelief.tasks import pool_views
 
 _VIEWS = (1, 2, 4, 6, 8)

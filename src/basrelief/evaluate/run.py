@@ -16,7 +16,6 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.calibrate import calibrated
 from basrelief.evaluate.card import EvalCard, make_card, measured_cost
-from basrelief.evaluate.embed import Embedder
 from basrelief.evaluate.few_shot import Shots, few_shot
 from basrelief.evaluate.page import card_page, card_picture
 from basrelief.evaluate.protocol import describe
@@ -24,6 +23,7 @@ from basrelief.evaluate.result import Result
 from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import zero_shot
+from basrelief.models import Embedder
 from basrelief.tasks import Calibration
 
 _ANSWERS = ("shape", "label", "answers, best first", "probability of the first")
@@ -37,6 +37,7 @@ class Request:
         task: One of `TASKS`.
         shots: For `few-shot`.
         support: For `few-shot`: the split the shots come from; None draws them from the benchmark itself.
+        second: For `few-shot` with a head of two paths: the embedder of the second.
         directions: For `retrieval`.
         pictures: For `retrieval`: folder of class folders of pictures; None draws our own.
         command: What was typed, for the card.
@@ -45,6 +46,7 @@ class Request:
     task: str = "zero-shot"
     shots: Shots = field(default_factory=Shots)
     support: Benchmark | None = None
+    second: Embedder | None = None
     directions: tuple[str, ...] = DIRECTIONS
     pictures: Path | None = None
     command: str = ""
@@ -138,7 +140,10 @@ def _options(request: Request) -> dict[str, Any]:
     """The settings of the task, for the protocol."""
     if request.task == "few-shot":
         support = None if request.support is None else f"{request.support.split} {request.support.fingerprint()}"
-        return dataclasses.asdict(request.shots) | {"support": support or "drawn from the benchmark"}
+        return dataclasses.asdict(request.shots) | {
+            "support": support or "drawn from the benchmark",
+            "second": None if request.second is None else request.second.model.encoder.fingerprint[:16],
+        }
     if request.task == "retrieval":
         return {"directions": list(request.directions), "pictures": "our own" if request.pictures is None else request.pictures.name}
     return {}
@@ -156,7 +161,7 @@ _Task = Callable[[Embedder, Benchmark, Request], tuple[Calibration | None, Resul
 
 TASKS: Mapping[str, _Task] = {
     "zero-shot": lambda e, b, _: (None, zero_shot(e, b)),
-    "few-shot": lambda e, b, r: (None, few_shot(e, b, support=r.support, shots=r.shots)),
+    "few-shot": lambda e, b, r: (None, few_shot(e, b, support=r.support, shots=r.shots, second=r.second)),
     "retrieval": lambda e, b, r: (None, retrieval(e, b, directions=r.directions, pictures=r.pictures)),
     "robustness": lambda e, b, _: (None, robustness(e, b)),
     "calibration": lambda e, b, _: calibrated(e, b),

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float32, Int64
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate.embed import Embedder, Failure
 from basrelief.evaluate.result import Cell, Figure, Result, Table, drawn_again, percent, share
 from basrelief.metrics import (
     bootstrap,
@@ -20,7 +19,7 @@ from basrelief.metrics import (
     mean_class_accuracy,
     truth_ranks,
 )
-from basrelief.models import Model
+from basrelief.models import Embedder, Failure, Model
 from basrelief.tasks import pool_views, probabilities
 
 LAST = 1 << 30

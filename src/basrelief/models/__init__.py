@@ -1,5 +1,7 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
+from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress
+from basrelief.models.few_shot import FewShotClassifier, default_head, taught_recipes, view_features
 from basrelief.models.files import FileAnswer, Reading, classify_files
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
@@ -10,21 +12,30 @@ from basrelief.models.registry import ModelStatus, list_models, load_model
 
 __all__ = [
     "TURNS",
+    "Change",
     "Checkpoint",
+    "Embedded",
+    "Embedder",
+    "Failure",
+    "FewShotClassifier",
     "FileAnswer",
     "Model",
     "ModelStatus",
     "PaperNumber",
     "Pose",
+    "Progress",
     "Prompter",
     "Reading",
     "Recipe",
     "Turns",
     "classify_files",
+    "default_head",
     "evidence_picture",
     "get_recipe",
     "list_models",
     "load_model",
     "recipes",
     "resolve_pose",
+    "taught_recipes",
+    "view_features",
 ]

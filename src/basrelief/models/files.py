@@ -14,6 +14,7 @@ from torch import Tensor
 from basrelief.datasets import check_labels
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import load
+from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.pose import Pose, Turns, resolve_pose
 from basrelief.tasks import Judge
@@ -57,7 +58,13 @@ class Reading:
 
 
 def classify_files(
-    model: Model, paths: Iterable[Path], *, labels: Sequence[str], reading: Reading | None = None, judge: Judge | None = None
+    model: Model,
+    paths: Iterable[Path],
+    *,
+    labels: Sequence[str],
+    reading: Reading | None = None,
+    judge: Judge | None = None,
+    taught: FewShotClassifier | None = None,
 ) -> Iterator[FileAnswer]:
     """Classify files one pass of a few shapes after another, yielding answers in the order of the paths.
 
@@ -67,10 +74,11 @@ def classify_files(
         labels: At least two different names.
         reading: How files become upright shapes; each format's own rule when None.
         judge: When an answer is believed; its distractors are compared, too. Every answer is when None.
+        taught: Names the shapes in place of the words alone; `model` is then its first path, and `labels` are its own.
 
     Raises:
-        ConfigError: If the labels, `up` or a bound are wrong, or the calibration is another model's; a file's own error is yielded, not
-            raised.
+        ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those of `taught`, or the calibration is
+            another model's; a file's own error is yielded, not raised.
     """
     reading, judge = reading or Reading(), judge or Judge()
     fitted = judge.calibration.model if judge.calibration else ""
@@ -79,15 +87,25 @@ def classify_files(
     asked = check_labels(labels)
     names = (*asked, *(word for word in judge.distractors if word not in asked))
     judge = replace(judge, distractors=tuple(word for word in judge.distractors if word not in asked))
+    if taught is not None and (names != taught.labels):
+        raise ConfigError(f"labels must be those that were taught, but got {len(names)} with others among them. Leave labels out.")
     remaining = iter(paths)
     while batch := list(islice(remaining, SHAPES_PER_PASS)):
         read = [_read(model, path, asked, reading) for path in batch]
         good = [a for a in read if a.images is not None]
         if good:
-            views = model.embed_depth_images(torch.stack([a.images for a in good if a.images is not None]))
-            answers = iter(model.classify_views(views, names, sources=[str(a.path) for a in good]))
+            answers = iter(_answers(model, good, names, taught))
         for answer in read:
             yield answer if answer.error else replace(answer, prediction=judge(next(answers)))
+
+
+def _answers(model: Model, read: Sequence[FileAnswer], labels: Sequence[str], taught: FewShotClassifier | None) -> list[Prediction]:
+    sources = [str(a.path) for a in read]
+    if taught is not None:
+        found = taught.predict([a.shape for a in read if a.shape is not None])
+        return [replace(p, source=source) for p, source in zip(found, sources, strict=True)]
+    views = model.embed_depth_images(torch.stack([a.images for a in read if a.images is not None]))
+    return model.classify_views(views, labels, sources=sources)
 
 
 def _read(model: Model, path: Path, labels: Sequence[str], reading: Reading) -> FileAnswer:

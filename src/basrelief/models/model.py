@@ -58,6 +58,11 @@ class Model:
         recipe = self.recipe.on(dataset, points=points, templates=templates)
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
+    def for_shots(self) -> Model:
+        """The same towers under the recipe's settings for labelled shapes, see `Recipe.for_shots`."""
+        recipe = self.recipe.for_shots()
+        return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
+
     def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
         """Draw the depth images the encoder is shown, before mean and standard deviation.
 
@@ -86,6 +91,10 @@ class Model:
 
     def embed_depth_images(self, images: Float[Tensor, "shapes views side side"]) -> Float[Tensor, "shapes views dim"]:
         """Embed depth images drawn by `depth_images`, unit length, float32; see `embed_views`."""
+        return F.normalize(self.view_features(images), dim=-1)
+
+    def view_features(self, images: Float[Tensor, "shapes views side side"]) -> Float[Tensor, "shapes views dim"]:
+        """Features of depth images as the tower gives them, not of unit length, float32: what heads are fitted on."""
         shapes, views = images.shape[:2]
         tuned = None
         if self.recipe.tuned_views:
@@ -93,7 +102,7 @@ class Model:
             mask[list(self.recipe.tuned_views)] = True
             tuned = mask.repeat(shapes)
         features = self._depth_encoder.encode_images(images.flatten(0, 1), tuned=tuned)
-        return F.normalize(features, dim=-1).view(shapes, views, -1)
+        return features.view(shapes, views, -1)
 
     def embed_shapes(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
         """Embed shapes as one vector each: the mean of their view embeddings, at unit length, float32."""

@@ -22,6 +22,7 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
 
 
 _PER_DATASET = ("points", "templates", "variant")
+_FOR_SHOTS = ("projection", "templates", "head", "second")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Recipe:
         training_data: What the weights were trained on.
         numbers: The paper's figures.
         datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`.
+        few_shot: What the paper does otherwise with labelled shapes: `projection`, `templates`, `head`, and `second`, the recipe whose
+            tower is the head's second path.
         notes: What a user should know.
     """
 
@@ -93,7 +96,15 @@ class Recipe:
     checkpoint: Checkpoint | None = None
     numbers: tuple[PaperNumber, ...] = ()
     datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    few_shot: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
+
+    def for_shots(self) -> Recipe:
+        """The recipe as its paper uses it with labelled shapes."""
+        own = self.few_shot
+        projection, templates = own.get("projection", self.projection), own.get("templates", self.templates)
+        options = {} if "projection" in own else self.projection_options
+        return replace(self, projection=projection, projection_options=options, templates=templates)
 
     def on(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
         """The recipe as the paper used it on a data set, or as told.
@@ -138,6 +149,9 @@ class Recipe:
             for key in own:
                 if key not in _PER_DATASET:
                     raise ConfigError(unknown_choice(f"datasets key of {name}", key, _PER_DATASET))
+        for key in self.few_shot:
+            if key not in _FOR_SHOTS:
+                raise ConfigError(unknown_choice("few_shot key", key, _FOR_SHOTS))
         if self.normalisation not in NORMALISATIONS:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
         if self.activation not in (None, *ACTIVATIONS):

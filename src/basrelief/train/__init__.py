@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from basrelief.train.adapter import Taught, train_adapter
     from basrelief.train.augment import Augmentation
     from basrelief.train.data import ShapeSet
     from basrelief.train.settings import Settings
     from basrelief.train.tiny import train
 
-_HOMES = {"Augmentation": "augment", "Settings": "settings", "ShapeSet": "data", "train": "tiny"}
+_HOMES = {
+    "Augmentation": "augment",
+    "Settings": "settings",
+    "ShapeSet": "data",
+    "Taught": "adapter",
+    "train": "tiny",
+    "train_adapter": "adapter",
+}
 
-__all__ = ["Augmentation", "Settings", "ShapeSet", "train"]
+__all__ = ["Augmentation", "Settings", "ShapeSet", "Taught", "train", "train_adapter"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

@@ -33,8 +33,6 @@ def fit_adapter(
     *,
     words: Words,
     fit: Fit,
-    smoothing: float = 0.0,
-    learned_scale: bool = False,
 ) -> dict[str, Tensor]:
     """Train an adapter with AdamW under a cosine schedule, by cross entropy on the cosines with the words.
 
@@ -43,9 +41,7 @@ def fit_adapter(
         views: Features as the tower gives them.
         truth: Class number of each shape.
         words: The class names.
-        fit: How long and how fast.
-        smoothing: The method's label smoothing where `fit` names none.
-        learned_scale: Whether the method multiplies cosines by the encoder's scale; CLIP2Point does not.
+        fit: How long and how fast, with the method's `scale` and `smoothing` filled in.
 
     Returns:
         Its tensors, the words as it compares them (`texts`) and the multiplier (`scale`).
@@ -54,8 +50,8 @@ def fit_adapter(
     adapter = adapter.to(device).train()
     repeats = _width(adapter, views) // words.texts.shape[1]
     texts = F.normalize(words.texts.to(device).repeat(1, repeats), dim=-1)
-    scale = fit.scale if fit.scale is not None else words.logit_scale if learned_scale else 1.0
-    optimiser = torch.optim.AdamW(adapter.parameters(), lr=fit.rate, weight_decay=fit.decay)
+    scale = fit.scale or 1.0
+    optimiser = torch.optim.AdamW(adapter.parameters(), lr=fit.rate, weight_decay=fit.decay, fused=True)
     batch = min(fit.batch, len(views))
     steps = fit.epochs * max(1, len(views) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -66,7 +62,7 @@ def fit_adapter(
             order = torch.randperm(len(views), generator=draw).to(device)
             for rows in order[: len(views) // batch * batch].split(batch):
                 cosine = F.normalize(adapter(views[rows]), dim=-1) @ texts.T
-                loss = adapter_loss(scale * cosine, truth[rows], smoothing=smoothing if fit.smoothing is None else fit.smoothing)
+                loss = adapter_loss(scale * cosine, truth[rows], smoothing=fit.smoothing or 0.0)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()

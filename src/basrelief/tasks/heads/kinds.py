@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ class HeadKind:
 def fit_head(
     kind: str,
     views: Float[Tensor, "shapes views dim"],
-    truth: Int[Tensor, " shapes"],
     *,
+    truth: Int[Tensor, " shapes"],
     texts: Float[Tensor, "classes dim"],
     fit: Fit | None = None,
     logit_scale: float = 100.0,
@@ -138,7 +138,11 @@ def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(fit.seed)
             adapter = build(views.shape[1], views.shape[2], fit)
-        return fit_adapter(adapter, views, truth, words=words, fit=fit, smoothing=smoothing, learned_scale=learned_scale)
+        scale = words.logit_scale if learned_scale else 1.0
+        resolved = replace(
+            fit, scale=scale if fit.scale is None else fit.scale, smoothing=smoothing if fit.smoothing is None else fit.smoothing
+        )
+        return fit_adapter(adapter, views, truth, words=words, fit=resolved)
 
     def scores(head: Head, views: Tensor) -> Tensor:
         adapter = build(head.views, head.dim, head.fit).eval()

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,14 +20,24 @@ from basrelief import __version__
 from basrelief.datasets import Benchmark, Item
 from basrelief.encoders import VectorCache
 from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
-from basrelief.evaluate.corruptions import Corruption
-from basrelief.models import Model
-from basrelief.models.model import SHAPES_PER_PASS
+from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import draw_points
 from basrelief.types import PointCloud
 
 Progress = Callable[[int, int], None]
 """Called with the number of shapes done and the number of all."""
+
+
+@runtime_checkable
+class Change(Protocol):
+    """What is done to the points of a shape before they are drawn, named for the cache."""
+
+    @property
+    def name(self) -> str:
+        """Changes with everything that decides the result."""
+
+    def __call__(self, points: Float32[np.ndarray, "points 3"], shape: str, seed: int) -> Float32[np.ndarray, "kept 3"]:
+        """Change a cloud, seeded by the shape's name."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +55,19 @@ class Embedded:
 
     Attributes:
         items: N shapes.
-        views: (N, V, D) float32, unit length.
+        features: (N, V, D) float32, as the tower gives them.
         failures: Shapes that are not among them.
     """
 
     items: tuple[Item, ...]
-    views: Float32[np.ndarray, "shapes views dim"]
+    features: Float32[np.ndarray, "shapes views dim"]
     failures: tuple[Failure, ...] = ()
+
+    @cached_property
+    def views(self) -> Float32[np.ndarray, "shapes views dim"]:
+        """The features at unit length."""
+        unit: np.ndarray = F.normalize(torch.from_numpy(self.features), dim=-1).numpy()
+        return unit
 
     @property
     def truth(self) -> Int64[np.ndarray, " shapes"]:
@@ -73,7 +91,7 @@ class Embedder:
     seed: int = 0
     progress: Progress | None = None
 
-    def parts(self, benchmark: Benchmark, change: Corruption | None = None) -> Iterator[Embedded]:
+    def parts(self, benchmark: Benchmark, change: Change | None = None) -> Iterator[Embedded]:
         """Embed a few shapes at a time; memory does not grow with the benchmark.
 
         A part is embedded whole or taken from the cache whole: the same command gives the same numbers to the last bit, interrupted or not.
@@ -88,16 +106,16 @@ class Embedder:
             if self.progress:
                 self.progress(start + len(items), len(benchmark))
 
-    def whole(self, benchmark: Benchmark, change: Corruption | None = None) -> Embedded:
+    def whole(self, benchmark: Benchmark, change: Change | None = None) -> Embedded:
         """Embed all of a benchmark: V x D x 4 bytes a shape."""
         parts = list(self.parts(benchmark, change))
         return Embedded(
             tuple(item for part in parts for item in part.items),
-            np.concatenate([part.views for part in parts]),
+            np.concatenate([part.features for part in parts]),
             tuple(failure for part in parts for failure in part.failures),
         )
 
-    def _part(self, benchmark: Benchmark, items: tuple[Item, ...], change: Corruption | None) -> Embedded:
+    def _part(self, benchmark: Benchmark, items: tuple[Item, ...], change: Change | None) -> Embedded:
         names = [_name(benchmark, item, change) for item in items]
         known = self.cache.get(self._fingerprint, names) if self.cache else {}
         views = len(self.model.projection.cameras)
@@ -114,12 +132,12 @@ class Embedder:
                 failures.append(Failure(item.id, item.label, str(error)))
         if not drawn:
             return Embedded((), np.empty((0, views, self.model.encoder.embedding_dim), dtype=np.float32), tuple(failures))
-        found = self.model.embed_depth_images(torch.stack(drawn)).float().cpu().numpy()
+        found = self.model.view_features(torch.stack(drawn)).float().cpu().numpy()
         if self.cache:
             self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})
         return Embedded(tuple(items[place] for place in good), found, tuple(failures))
 
-    def _draw(self, benchmark: Benchmark, item: Item, change: Corruption | None) -> Tensor:
+    def _draw(self, benchmark: Benchmark, item: Item, change: Change | None) -> Tensor:
         if benchmark.kind == "depth_maps" and change is None:
             return self._drawn(benchmark, item)
         shape = benchmark.load(item)
@@ -143,11 +161,11 @@ class Embedder:
         """Changes with everything but the shape that decides a view embedding."""
         recipe = self.model.recipe
         settings = (recipe.projection, dict(recipe.projection_options), recipe.points, recipe.normalisation, recipe.tuned_views)
-        text = json.dumps([__version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
+        text = json.dumps(["features", __version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _name(benchmark: Benchmark, item: Item, change: Corruption | None) -> str:
+def _name(benchmark: Benchmark, item: Item, change: Change | None) -> str:
     """What a shape is kept under: another file, or the same one written again, has another name."""
     file = Path(item.path.rpartition("#")[0] or item.path)
     try:

@@ -1,0 +1,198 @@
+"""A model that was taught with labelled shapes: towers, a head on their view features, and the names it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basrelief.datasets import check_labels
+from basrelief.errors import ConfigError
+from basrelief.models.model import SHAPES_PER_PASS, Model
+from basrelief.tasks import Fit, Head, fit_head, head_scores, read_head
+from basrelief.types import Prediction, Shape
+
+_PATHS = "a head of one path takes one model, dual-path takes two: the depth tower, then CLIP's own"
+
+
+class FewShotClassifier:
+    """Towers under their few-shot settings, and a head.
+
+    `dual-path` takes two models, CLIP2Point's and plain CLIP's; every other head takes one.
+
+    Attributes:
+        models: One for each path of the head.
+        head: Fitted on their view features.
+        labels: C names, in the order of the head's classes.
+    """
+
+    def __init__(self, models: Sequence[Model], head: Head, *, labels: Sequence[str]) -> None:
+        self.models, self.head, self.labels = tuple(models), head, check_labels(labels)
+        if len(self.labels) != head.classes:
+            raise ConfigError(f"labels must be {head.classes} names for this head, but got {len(self.labels)}. Give those it was taught.")
+
+    @classmethod
+    def fit(
+        cls, models: Sequence[Model], shapes: Sequence[Shape], *, truth: Sequence[str], head: str = "probe", fit: Fit | None = None
+    ) -> FewShotClassifier:
+        """Teach labelled shapes.
+
+        Args:
+            models: From `load_model`, one for each path; they are used under their few-shot settings, `Model.for_shots`.
+            shapes: The support, world frame.
+            truth: Label of each shape; classes are numbered in the order in which they first come.
+            head: Key of `basrelief.tasks.HEADS`.
+            fit: How the head is fitted; the paper's way when None.
+
+        Raises:
+            ConfigError: If shapes and labels differ in number, there are fewer than two labels, or the models do not fit the head.
+        """
+        if len(truth) != len(shapes):
+            raise ConfigError(f"truth must hold a label for each of {len(shapes)} shapes, but got {len(truth)}. Give one per shape.")
+        labels = check_labels(tuple(dict.fromkeys(truth)))
+        ready = tuple(model.for_shots() for model in models)
+        number = {label: i for i, label in enumerate(labels)}
+        return cls.taught(ready, view_features(ready, shapes), truth=[number[label] for label in truth], labels=labels, head=head, fit=fit)
+
+    @classmethod
+    def taught(
+        cls,
+        models: Sequence[Model],
+        features: Float[Tensor, "shapes views dim"],
+        *,
+        truth: Sequence[int],
+        labels: Sequence[str],
+        head: str = "probe",
+        fit: Fit | None = None,
+    ) -> FewShotClassifier:
+        """The same from features that are there already.
+
+        Args:
+            models: Under their few-shot settings.
+            features: From `view_features` with these models.
+            truth: Number of the label of each shape.
+            labels: All names.
+            head: Key of `basrelief.tasks.HEADS`.
+            fit: How the head is fitted.
+        """
+        first = models[0]
+        texts = first.embed_text(labels)
+        numbers = torch.as_tensor(list(truth), device=features.device)
+        made = fit_head(head, features, truth=numbers, texts=texts, fit=fit, logit_scale=first.encoder.logit_scale)
+        notes = {"labels": list(labels), "paths": [_path(model) for model in models], "shapes": len(features)}
+        return cls(models, replace(made, notes=notes), labels=labels)
+
+    def predict(self, shapes: Sequence[Shape]) -> list[Prediction]:
+        """Name shapes, best first.
+
+        `view_scores` are what each view of the first path says by the words alone. CLIP2Point's heads score by plain cosines; their
+        probabilities are of cosines times the encoder's scale, and no more calibrated than zero-shot ones.
+        """
+        return self.predict_features(view_features(self.models, shapes))
+
+    def predict_features(self, features: Float[Tensor, "shapes views dim"]) -> list[Prediction]:
+        """The same from `view_features`."""
+        scores = head_scores(self.head, features.cpu())
+        plain = float(self.head.tensors.get("scale", 0.0)) == 1.0  # a cosine: its softmax is all but even
+        sharp = scores * (self.models[0].encoder.logit_scale if plain else 1.0)
+        first = features[:, : self.head.views // len(self.models)]
+        words = torch.nn.functional.normalize(first, dim=-1).cpu() @ self.models[0].embed_text(self.labels).cpu().T
+        order = scores.argsort(dim=-1, descending=True, stable=True)
+        name = "+".join(model.name for model in self.models)
+        return [
+            Prediction(
+                labels=tuple(self.labels[j] for j in rank.tolist()),
+                scores=scores[i][rank].numpy(),
+                view_scores=words[i][:, rank].numpy(),
+                probabilities=sharp[i].softmax(dim=0)[rank].numpy(),
+                model=f"{name} {self.head.kind}",
+            )
+            for i, rank in enumerate(order)
+        ]
+
+    def save(self, path: Path | str) -> Path:
+        """Write the head with its labels and what it was fitted on; the towers stay where they are."""
+        return self.head.save(path)
+
+    @classmethod
+    def load(cls, path: Path | str, models: Sequence[Model]) -> FewShotClassifier:
+        """Put a saved head on its towers again.
+
+        Args:
+            path: What `save` wrote.
+            models: From `load_model`, one for each path.
+
+        Raises:
+            WeightsError: If the file is no head.
+            ConfigError: If the models are not those it was fitted on.
+        """
+        head = read_head(path)
+        ready = tuple(model.for_shots() for model in models)
+        wanted = head.notes.get("paths", [])
+        for i, model in enumerate(ready):
+            if i >= len(wanted) or _path(model) != wanted[i]:
+                known = wanted[i] if i < len(wanted) else {"recipe": "none"}
+                raise ConfigError(f"models must be those of {Path(path).name}, but got {_difference(_path(model), known)}. Load the same.")
+        if len(wanted) != len(ready):
+            raise ConfigError(f"models must be {len(wanted)} for this head, but got {len(ready)}: {_PATHS}.")
+        return cls(ready, head, labels=head.notes["labels"])
+
+
+def taught_recipes(path: Path | str) -> tuple[str, ...]:
+    """Names of the recipes a saved head was fitted on, one for each path.
+
+    Raises:
+        WeightsError: If the file is no head.
+    """
+    return tuple(str(path["recipe"]) for path in read_head(path).notes.get("paths", []))
+
+
+def view_features(models: Sequence[Model], shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
+    """Features of every view by every model, paths one after another along the views.
+
+    Args:
+        models: Under the settings they are to run with.
+        shapes: World frame.
+        seed: Of the surface sampling.
+
+    Raises:
+        ConfigError: If there is no model or no shape, or the lengths of their features differ.
+    """
+    if not models or not shapes:
+        raise ConfigError(f"models and shapes must not be empty, but got {len(models)} and {len(shapes)}. Give at least one of each.")
+    lengths = {model.encoder.embedding_dim for model in models}
+    if len(lengths) > 1:
+        raise ConfigError(f"models must give features of one length, but got {sorted(lengths)}. Take towers of one size.")
+    paths = []
+    for model in models:
+        parts = (shapes[start : start + SHAPES_PER_PASS] for start in range(0, len(shapes), SHAPES_PER_PASS))
+        paths.append(torch.cat([model.view_features(model.depth_images(part, seed=seed)).cpu() for part in parts]))
+    return torch.cat(paths, dim=1)
+
+
+def default_head(model: Model) -> tuple[str, str | None]:
+    """The head of a model's paper, and the recipe of its second path where it has one; the probe for recipes that name none."""
+    own = model.recipe.few_shot
+    return own.get("head", "probe"), own.get("second")
+
+
+def _path(model: Model) -> dict[str, Any]:
+    """What decides the features of a path."""
+    recipe = model.recipe
+    return {
+        "recipe": recipe.name,
+        "weights": model.encoder.fingerprint[:16],
+        "projection": recipe.projection,
+        "points": recipe.points,
+        "normalisation": recipe.normalisation,
+    }
+
+
+def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    key = next(key for key in ours if ours[key] != theirs.get(key))
+    return f"{key} {ours[key]} where it was fitted on {theirs.get(key)}"
