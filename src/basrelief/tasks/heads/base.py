@@ -34,7 +34,7 @@ class Fit:
     """
 
     epochs: int = 100
-    batch: int = 128
+    batch: int = 32
     rate: float = 1e-3
     decay: float = 1e-4
     dropout: float | None = None
@@ -49,7 +49,7 @@ class Fit:
         """Check every number."""
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}. The papers use 100 epochs.")
+                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}. CLIP2Point uses 100 epochs of 32 shapes.")
         for name in ("rate", "penalty", "sharpness"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be positive and finite, but got {getattr(self, name)}. Leave it out for the default.")

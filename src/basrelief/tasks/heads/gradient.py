@@ -63,7 +63,7 @@ def fit_adapter(
             for rows in order[: len(views) // batch * batch].split(batch):
                 cosine = F.normalize(adapter(views[rows]), dim=-1) @ texts.T
                 loss = adapter_loss(scale * cosine, truth[rows], smoothing=fit.smoothing or 0.0)
-                optimiser.zero_grad(set_to_none=True)
+                optimiser.zero_grad(set_to_none=False)
                 loss.backward()
                 optimiser.step()
                 schedule.step()

@@ -1,0 +1,116 @@
+"""One pair: a shape's pictures from the ten views of CLIP2Point, and points of its surface.
+
+Huang et al. 2023 (arXiv:2210.01055), sec. 3.1 and 4.1: a perspective camera at twice the distance of the depth camera, Phong shading on
+white. The field of view is 60 degrees, the default of the library they used; the light is ours: one headlight and one distant light from a
+direction drawn for each shape.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image
+
+from basrelief.errors import ConfigError
+from basrelief.geometry import normalise_unit_sphere, subsample
+from basrelief.render import Cameras, draw_points, shade
+from basrelief.render.cameras import Frame
+from basrelief.render.rigs import get_rig
+from basrelief.render.shade import Lighting
+from basrelief.types import Mesh, PointCloud, Shape
+
+RIG = "clip2point10"
+_FIELD = math.radians(60)
+
+
+@dataclass(frozen=True)
+class PairStyle:
+    """How pairs are drawn.
+
+    Attributes:
+        size: Side of a picture, pixels.
+        points: Points kept of each shape, as ShapeNet55 keeps 8,192.
+        distance: Eye to origin; the depth cameras stand at 1.
+        random_light: Whether the distant light comes from a direction drawn for each shape, or always from the same.
+        supersample: Pixels computed along each side of a pixel.
+        seed: Of the points and the light.
+    """
+
+    size: int = 224
+    points: int = 8192
+    distance: float = 2.0
+    random_light: bool = True
+    supersample: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.size < 8 or self.points < 1 or self.supersample < 1:
+            got = f"{self.size}, {self.points} and {self.supersample}"
+            raise ConfigError(f"size, points and supersample must be at least 8, 1 and 1, but got {got}. Leave them out for the paper's.")
+        if not 1 < self.distance < math.inf:
+            raise ConfigError(f"distance must be above 1, outside the unit sphere, but got {self.distance}. The paper's is 2.")
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnPair:
+    """One shape as it is stored.
+
+    Attributes:
+        pictures: PNG files, one for each view of the rig.
+        points: (N, 3) world frame, unit sphere, float16.
+    """
+
+    pictures: tuple[bytes, ...]
+    points: np.ndarray
+
+
+def draw_pair(shape: Shape, name: str, style: PairStyle, *, device: str = "cpu") -> DrawnPair:
+    """Draw one shape from all views of the rig.
+
+    Args:
+        shape: World frame; textures and material colours are its vertex colours.
+        name: Of the shape; decides light and points together with the seed.
+        style: How.
+        device: Where the work is done.
+
+    Raises:
+        GeometryError: If the surface cannot be sampled.
+    """
+    seed = zlib.crc32(f"{style.seed} {name}".encode(errors="replace"))
+    cloud = draw_points(shape, style.points, seed=seed & 0x7FFFFFFF)
+    placed, points = _placed(shape, cloud)
+    cameras = Cameras(get_rig(RIG).rotation, style.distance)
+    frame = Frame(cameras, style.size, style.distance * math.tan(_FIELD / 2))
+    pictures = shade(placed, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=device)
+    bytes_ = (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return DrawnPair(tuple(_png(picture) for picture in bytes_), points.astype(np.float16))
+
+
+def _placed(shape: Shape, cloud: PointCloud) -> tuple[Shape, Float32[np.ndarray, "points 3"]]:
+    """The shape and its points by one rule: the mean of the points at the origin, the farthest point at radius 1."""
+    points = normalise_unit_sphere(cloud.points)
+    middle = cloud.points.astype(np.float64).mean(axis=0)
+    radius = max(float(np.linalg.norm(cloud.points - middle, axis=1).max()), 1e-12)
+    if isinstance(shape, Mesh):
+        return replace(shape, vertices=((shape.vertices - middle) / radius).astype(np.float32)), points
+    thin = subsample(cloud, min(len(cloud.points), 4096), seed=0)
+    return replace(thin, points=((thin.points - middle) / radius).astype(np.float32)), points
+
+
+def _light(seed: int, *, random: bool) -> Lighting:
+    if not random:
+        return Lighting(occlusion=0.0)
+    x, y, z = np.random.default_rng(seed).normal(size=3).tolist()
+    return Lighting(direction=(x, -abs(y) - 0.2, -abs(z) - 0.2), occlusion=0.0)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "png", compress_level=4)
+    return data.getvalue()
