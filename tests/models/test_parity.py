@@ -10,28 +10,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig
-from basrelief.encoders.convert import convert_visual
-from basrelief.encoders.random_weights import random_towers
+from basrelief.encoders import ClipEncoder
 from basrelief.render import PointBatch, get_projection
 from basrelief.tasks import Pooling, pool_views
+from recorded import recorded_encoder
 from support import parity_arrays
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 BARE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-
-
-def recorded_encoder(state: dict[str, torch.Tensor], *, heads: int = 4) -> ClipEncoder:
-    """The recorded image tower (the originals' small vision transformer) beside a text tower that is not used."""
-    width, _, patch, _ = state["visual.conv1.weight"].shape
-    layers = 1 + max(int(name.split(".")[3]) for name in state if name.startswith("visual.transformer.resblocks."))
-    vision = VisionConfig(image_size=224, width=width, layers=layers, heads=heads, patch_size=patch)
-    tokenizer = Tokenizer.of_bytes()
-    text = TextConfig(width=32, layers=1, heads=2, context_length=8, vocab_size=tokenizer.vocab_size, eot=tokenizer.eot)
-    config = ClipConfig(embed_dim=state["visual.proj"].shape[1], vision=vision, text=text, activation="quick_gelu")
-    towers = random_towers(config)
-    towers.load_state_dict(convert_visual(state, config), strict=False)
-    return ClipEncoder(towers, tokenizer)
 
 
 def visual(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from basrelief.cli import options as opt
 
 if TYPE_CHECKING:
+    from basrelief.encoders import ClipEncoder
     from basrelief.train import Taught
 
 app = typer.Typer(name="train", help="Learn: a head from labelled shapes, a depth tower from image-depth pairs.", no_args_is_help=True)
@@ -68,6 +69,78 @@ def adapter(
     taught.classifier.save(out)
     typer.echo(_record(taught, out) if as_json else _summary(taught, out))
     opt.end_with(taught.failures)
+
+
+@app.command("pairs")
+def pairs(
+    root: _Root,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")],
+    dataset: _Dataset = "auto",
+    layout: Annotated[str, typer.Option(help="shards: tar files of 100 shapes. folders: one for each shape.")] = "shards",
+    size: Annotated[int, typer.Option(help="Side of a picture, pixels.")] = 224,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many shapes, of every class in turn.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Draw a few, print pictures, bytes and hours of all, and stop.")] = False,
+    up: opt.Up = None,
+    seed: opt.Seed = 0,
+) -> None:
+    """Draw every shape of a mesh library in colour from CLIP2Point's ten sides, beside its points; what is there already stays.
+
+    Exit code 1 when a mesh could not be drawn; `failed.jsonl` lists them.
+    """
+    import os
+
+    from basrelief.datasets import open_benchmark
+    from basrelief.train.pairs import PairStyle, make_pairs, plan_pairs
+
+    library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
+    library = library if limit is None else library.limited(limit)
+    style, processes = PairStyle(size=size, seed=seed), jobs or os.cpu_count() or 1
+    if dry_run:
+        plan = plan_pairs(library, style=style)
+        typer.echo(
+            f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {plan.bytes / 1e9:.1f} GB, {plan.hours(processes):.1f} hours with "
+            f"{processes} processes ({plan.sampled} shapes drawn to find out, {plan.failed} failed)"
+        )
+        return
+    with opt.progress("pairs", quiet=False) as progress:
+        failed = make_pairs(library, out, style=style, layout=layout, jobs=processes, progress=progress)
+    typer.echo(f"{len(library) - len(failed):,} pairs in {out}")
+    opt.end_with(failed)
+
+
+@app.command("clip2point")
+def clip2point(
+    pairs: Annotated[Path, typer.Option(help="Folder from basrelief train pairs, or the original's rendering.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one that was stopped goes on.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe, e.g. batch=64.")] = None,
+    clouds: Annotated[Path | None, typer.Option(help="For the original's rendering: the folder of ShapeNet55.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="YAML file over the published settings.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Data set whose zero-shot accuracy chooses the tower; not the test set.")
+    ] = None,
+    model: opt.ModelName = "clip2point-untuned",
+    weights: opt.Weights = None,
+    device: opt.Device = "auto",
+) -> None:
+    """Pre-train a depth tower on image-depth pairs in the published way; under torchrun or accelerate launch, on several GPUs.
+
+    Use what it writes: basrelief classify --model clip2point --checkpoint OUT/depth_tower.safetensors.
+    """
+    from basrelief.datasets import open_benchmark
+    from basrelief.models import load_model
+    from basrelief.train.clip2point import Clip2PointSettings, pretrain, zero_shot_accuracy
+    from basrelief.train.config import read_settings
+    from basrelief.train.pairs import open_pairs
+
+    settings = read_settings(Clip2PointSettings, recipe, overrides or [])
+    content = open_pairs(pairs, clouds=clouds)
+    loaded = load_model(model, weights=weights, device=device, dtype="float32").for_shots()
+    validate = None
+    if validation is not None:
+        validate = zero_shot_accuracy(loaded, open_benchmark(validation, split="test", strict=False))
+    pretrain(content, cast("ClipEncoder", loaded.encoder), out, settings=settings, validate=validate, echo=True)
+    typer.echo(f"depth tower: {out / 'depth_tower.safetensors'}")
 
 
 def _record(taught: Taught, out: Path) -> str:

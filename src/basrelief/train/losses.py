@@ -30,22 +30,26 @@ def alignment_loss(
 
 
 def invariance_loss(
-    first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"], label: Int[Tensor, " batch"], *, temperature: float = 0.07
+    first: Float[Tensor, "batch dim"],
+    second: Float[Tensor, "batch dim"],
+    label: Int[Tensor, " batch"] | None = None,
+    *,
+    temperature: float = 0.07,
 ) -> Float[Tensor, ""]:
-    """NT-Xent between two depth views of each shape (CLIP2Point's intra-depth loss, arXiv:2210.01055, sec. 3.2).
-
-    Unlike the paper, other shapes of the same class are no negatives: with few classes a batch holds many of them.
+    """NT-Xent between two features of each shape (CLIP2Point's losses, arXiv:2210.01055, sec. 3.2).
 
     Args:
         first: Tower output of one view of each shape, any length.
-        second: The same of another view.
-        label: Class of each shape.
+        second: The same of another view, or of the shape's picture.
+        label: Class of each shape, whose other shapes are then no negatives: with few classes a batch holds many of them. None, as in
+            the paper, takes every other shape as a negative.
         temperature: Divides the cosine.
     """
     both = F.normalize(torch.cat([first, second]), dim=-1)
     count = len(first)
     partner = torch.arange(2 * count, device=both.device).roll(count)
-    same = label.repeat(2)[:, None] == label.repeat(2)
+    shape = torch.arange(count, device=both.device) if label is None else label
+    same = shape.repeat(2)[:, None] == shape.repeat(2)
     same[torch.arange(2 * count, device=both.device), partner] = False
     logits = (both @ both.T / temperature).masked_fill(same, float("-inf"))
     return F.cross_entropy(logits, partner)

@@ -1,0 +1,105 @@
+"""Recipes of training runs: a frozen dataclass, a YAML file over its defaults, and `a.b=c` over both, all checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from basrelief.errors import ConfigError, FileFormatError, MissingExtraError, unknown_choice
+
+T = TypeVar("T")
+_MAX_BYTES = 1_000_000
+
+
+def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[str] = ()) -> T:
+    """Build a recipe.
+
+    Args:
+        kind: A frozen dataclass whose fields are numbers, texts, booleans or other such dataclasses, all with defaults.
+        path: YAML file over the defaults, or None.
+        overrides: `name=value` or `part.name=value`, over the file.
+
+    Raises:
+        ConfigError: If a name is unknown or a value is of another kind; the message names the nearest.
+        FileFormatError: If the file is not YAML of that form.
+    """
+    record: dict[str, Any] = {} if path is None else _read(path)
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"override must be NAME=VALUE, but got {override!r}. Write e.g. batch=64.")
+        _put(record, name.strip().split("."), _yaml(value, override))
+    return _build(kind, record, "")
+
+
+def settings_record(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - any recipe
+    """A recipe as plain data, for logs and checkpoints."""
+    return dataclasses.asdict(settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"recipe must be a readable YAML file, but got {path.name}: {error}. Check the path.") from error
+    record = _yaml(text, path.name)
+    if record is None:
+        return {}
+    if not isinstance(record, dict):
+        raise FileFormatError(f"recipe must hold names and values, but got {type(record).__name__} in {path.name}. See docs/clip2point.md.")
+    return record
+
+
+def _yaml(text: str, where: str) -> Any:  # noqa: ANN401 - anything may stand there
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("recipe must be read with PyYAML, but it is not installed. Install basrelief[train].") from error
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise FileFormatError(f"recipe must be YAML, but got {where}: {str(error).splitlines()[0]}. Check its syntax.") from error
+
+
+def _put(record: dict[str, Any], names: list[str], value: object) -> None:
+    for name in names[:-1]:
+        inner = record.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"override must name a value inside a part, but got {'.'.join(names)!r}. {name!r} is a value.")
+        record = inner
+    record[names[-1]] = value
+
+
+def _build(kind: type[T], record: Mapping[str, Any], where: str) -> T:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    values = {}
+    for name, value in record.items():
+        if name not in names:
+            raise ConfigError(unknown_choice("recipe key", f"{where}{name}", [f"{where}{known}" for known in names]))
+        values[name] = _value(hints[name], value, f"{where}{name}")
+    return kind(**values)
+
+
+def _value(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} must be a part with names of its own, but got {value!r}. Write {where}.NAME=VALUE.")
+        return _build(typing.cast("type[Any]", kind), value, f"{where}.")
+    if kind is float and isinstance(value, str):
+        value = _number(value)  # YAML reads 1e-3 as a text
+    wanted: tuple[type, ...] = (int, float) if kind is float else (kind,)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{where} must be of kind {kind.__name__}, but got {value!r}. Correct it.")
+    return kind(value)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

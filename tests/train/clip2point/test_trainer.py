@@ -1,0 +1,202 @@
+"""The pre-training loop: it learns, it is seeded, it goes on after a kill, it keeps the best tower."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.encoders import ClipEncoder
+from basrelief.errors import ConfigError
+from basrelief.geometry import sample_surface
+from basrelief.testing import make_shape
+from basrelief.train.clip2point import Clip2PointSettings, Optimiser, Pretrainer, pretrain
+from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, _Run
+from basrelief.train.pairs import PairSet
+from basrelief.types import Mesh
+from small import small_encoder
+
+SETTINGS = Clip2PointSettings(
+    batch=4, epochs=3, points=128, save_every=2, workers=2, optimiser=Optimiser("adamw", rate=1e-3, least_rate=0.0)
+)
+
+
+class Made(PairSet):
+    """Generated shapes; the picture of a view is a plain colour of shape and view."""
+
+    def __init__(self, each: int = 5) -> None:
+        names = ("chair", "mug")
+        self.labels, self._clouds = names, []
+        truth: list[int] = []
+        for label, name in enumerate(names):
+            for seed in range(each):
+                shape = make_shape(name, seed=seed)
+                assert isinstance(shape, Mesh)
+                self._clouds.append(sample_surface(shape, 256, seed=0).points)
+                truth.append(label)
+        self.truth: Sequence[int] = truth
+        self.keys: Sequence[str] = [str(i) for i in range(len(truth))]
+
+    def points(self, row: int) -> np.ndarray:
+        return np.asarray(self._clouds[row], dtype=np.float32)
+
+    def picture(self, row: int, view: int) -> np.ndarray:
+        return np.full((32, 32, 3), (row * 23 + view * 7) % 256, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Made:
+    return Made()
+
+
+def curve(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line["total"] for line in lines if line["stage"] == "train"]
+
+
+def towers(encoder: ClipEncoder) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in encoder.towers.state_dict().items()}
+
+
+def test_a_run_leaves_its_files_and_the_encoder_it_was_given(pairs: Made, tmp_path: Path) -> None:
+    encoder = small_encoder()
+    before = towers(encoder)
+    trained = pretrain(pairs, encoder, tmp_path / "run", settings=SETTINGS)
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"checkpoint.pt", "log.jsonl", "depth_tower.safetensors"}
+    for name, tensor in encoder.towers.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    changed = [name for name, tensor in trained.towers.state_dict().items() if not torch.equal(tensor, before[name])]
+    assert changed
+    assert not any(name.startswith("text_model") for name in changed)
+    assert len(curve(tmp_path / "run")) == 3 * (len(pairs) // 4)
+
+
+def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
+    settings = Clip2PointSettings(batch=8, epochs=30, points=128, workers=2, save_every=1000, optimiser=Optimiser("adamw", rate=2e-3))
+    pretrain(pairs, small_encoder(), tmp_path / "run", settings=settings)
+    found = curve(tmp_path / "run")
+    assert np.mean(found[-5:]) < np.mean(found[:5]) - 0.2
+
+
+@pytest.mark.parametrize("optimiser", ["lamb", "adamw"])
+def test_training_is_seeded(optimiser: str, pairs: Made, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=1, optimiser=Optimiser(optimiser, rate=1e-3))
+    one = pretrain(pairs, small_encoder(), tmp_path / "a", settings=settings)
+    other = pretrain(pairs, small_encoder(), tmp_path / "b", settings=settings)
+    for name, tensor in one.towers.state_dict().items():
+        assert torch.equal(tensor, other.towers.state_dict()[name])
+    third = pretrain(pairs, small_encoder(), tmp_path / "c", settings=replace(settings, seed=1))
+    assert any(not torch.equal(tensor, third.towers.state_dict()[name]) for name, tensor in one.towers.state_dict().items())
+
+
+def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pretrain(pairs, small_encoder(), tmp_path / "whole", settings=SETTINGS)
+    real = _Run.train_step
+
+    def stopped(self: _Run, content: object) -> object:
+        if self.step == 3:  # after the checkpoint of step 2
+            raise KeyboardInterrupt
+        return real(self, content)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Run, "train_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pairs, small_encoder(), tmp_path / "stopped", settings=SETTINGS)
+    monkeypatch.setattr(_Run, "train_step", real)
+    again = pretrain(pairs, small_encoder(), tmp_path / "stopped", settings=SETTINGS)
+    for name, tensor in whole.towers.state_dict().items():
+        assert torch.equal(tensor, again.towers.state_dict()[name])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "stopped" / "log.jsonl").read_text().splitlines()]
+    assert steps[:3] == [1, 2, 3]
+    assert steps[3:] == list(range(3, 3 * (len(pairs) // 4) + 1))
+    assert curve(tmp_path / "stopped")[3:] == curve(tmp_path / "whole")[2:]
+
+
+def test_a_finished_run_is_left_alone(pairs: Made, tmp_path: Path) -> None:
+    pretrain(pairs, small_encoder(), tmp_path / "run", settings=SETTINGS)
+    before = (tmp_path / "run" / "depth_tower.safetensors").read_bytes()
+    pretrain(pairs, small_encoder(), tmp_path / "run", settings=SETTINGS)
+    assert (tmp_path / "run" / "depth_tower.safetensors").read_bytes() == before
+
+
+def test_other_settings_are_another_run(pairs: Made, tmp_path: Path) -> None:
+    pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, epochs=1))
+    with pytest.raises(ConfigError, match="out must hold a run with these settings and pairs, but got others in 'run'"):
+        pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, epochs=2))
+
+
+def test_the_best_validation_is_kept(pairs: Made, tmp_path: Path) -> None:
+    answers = iter([0.3, 0.9, 0.5])
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def validate(encoder: ClipEncoder) -> float:
+        kept.append(towers(encoder))
+        return next(answers)
+
+    found = pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, epochs=3), validate=validate)
+    assert len(kept) == 3
+    for name, tensor in found.towers.state_dict().items():
+        if name.startswith("vision_model"):
+            torch.testing.assert_close(tensor, kept[1][name], atol=0, rtol=0)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["accuracy"] for line in lines if line["stage"] == "validation"] == [0.3, 0.9, 0.5]
+
+
+def test_the_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
+    settings = Clip2PointSettings(
+        batch=4, epochs=5, points=64, workers=1, optimiser=Optimiser(rate=0.01, restart_epochs=2, least_rate=0.001)
+    )
+    pretrain(pairs, small_encoder(), tmp_path / "run", settings=settings)
+    rates = [json.loads(line)["rate"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    each = len(pairs) // 4
+    period = rates[: 2 * each]
+    assert period[0] == 0.01
+    assert period == sorted(period, reverse=True)
+    assert rates[2 * each : 4 * each] == period
+
+
+def test_saved_towers_fit_where_clip2points_own_fit(pairs: Made, tmp_path: Path) -> None:
+    trained = pretrain(pairs, small_encoder(), tmp_path / "run", settings=SETTINGS)
+    read = small_encoder().load_visual(tmp_path / "run" / "depth_tower.safetensors")
+    for name, tensor in trained.towers.state_dict().items():
+        assert torch.equal(tensor, read.towers.state_dict()[name])
+
+
+@pytest.mark.parametrize("batch", [11, 100])
+def test_a_batch_that_does_not_fit_is_explained(batch: int, pairs: Made, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"batch must be at most the number of pairs, .*, but got {batch} for 10 pairs"):
+        pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, batch=batch))
+
+
+def test_every_shape_is_met_once_in_an_epoch(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[int] = []
+    real = Made.points
+    monkeypatch.setattr(Made, "points", lambda self, row: (met.append(row), real(self, row))[1])
+    pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, batch=5, epochs=1))
+    assert sorted(met) == list(range(10))
+
+
+def test_views_are_those_of_the_pictures() -> None:
+    from basrelief.render.rigs import CLIP2POINT_TURN, clip2point_look, get_rig
+
+    looked = clip2point_look(torch.tensor(AZIMUTH), torch.tensor(ELEVATION)).numpy() @ CLIP2POINT_TURN
+    np.testing.assert_allclose(looked, get_rig("clip2point10").rotation, atol=1e-6)
+
+
+def test_two_distances_give_two_maps_of_one_view(pairs: Made) -> None:
+    made = Pretrainer(small_encoder())
+    depth = made.draw([pairs.points(0), pairs.points(1)], torch.tensor([0, 4]), torch.Generator().manual_seed(0))
+    assert depth.shape == (2, 2, 32, 32)
+    assert not torch.equal(depth[:, 0], depth[:, 1])
+    assert (depth[:, 0] < 1).float().mean() > 0.02
+
+
+def test_gradients_may_be_added_up(pairs: Made, tmp_path: Path) -> None:
+    still = small_encoder()
+    settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=Optimiser("adamw", rate=1e-3, decay=0.0))
+    found = pretrain(pairs, still, tmp_path / "run", settings=settings)
+    assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())

@@ -1,0 +1,28 @@
+"""A small library of meshes, and a quick way of drawing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.io import save
+from basrelief.testing import make_shape
+from basrelief.train.pairs import PairStyle
+
+QUICK = PairStyle(size=32, points=256, supersample=1)
+CLASSES = ("chair", "mug", "table")
+
+
+def write_library(root: Path, *, each: int = 2) -> Path:
+    for name in CLASSES:
+        (root / name).mkdir(parents=True)
+        for seed in range(each):
+            save(make_shape(name, seed=seed), root / name / f"{seed}.glb")
+    return root
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Benchmark:
+    return open_benchmark(write_library(tmp_path / "library"), "folder")

@@ -1,0 +1,312 @@
+"""Pairs: what is drawn, where it is kept, and that nothing is lost or changed by interruptions, processes or bad meshes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.render import render_depth
+from basrelief.testing import make_shape
+from basrelief.train.pairs import PairStyle, draw_pair, make_pairs, open_pairs, plan_pairs
+from basrelief.train.pairs.draw import _light
+from basrelief.train.pairs.make import FAILED, key_of
+from basrelief.types import Mesh, PointCloud
+
+from .conftest import CLASSES, QUICK, write_library
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Hash of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def pixels(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture)
+
+
+def chair() -> Mesh:
+    shape = make_shape("chair", seed=1)
+    assert isinstance(shape, Mesh)
+    return shape
+
+
+def test_a_pair_has_ten_pictures_on_white_and_points_in_the_unit_sphere() -> None:
+    pair = draw_pair(chair(), "a", PairStyle(size=48, points=500))
+    assert len(pair.pictures) == 10
+    for png in pair.pictures:
+        picture = pixels(png)
+        assert picture.shape == (48, 48, 3)
+        assert (picture[0, 0] == 255).all()
+        assert 0.02 < (picture < 250).any(axis=2).mean() < 0.7
+    assert pair.points.shape == (500, 3)
+    assert np.linalg.norm(pair.points.astype(float), axis=1).max() == pytest.approx(1, abs=2e-3)
+
+
+def test_pictures_and_depth_maps_show_the_same_side() -> None:
+    """The silhouettes of both overlap, view by view, better than with any other view's mirror image."""
+    pair = draw_pair(chair(), "a", PairStyle(size=64, points=8000))
+    depth = render_depth(PointCloud(pair.points.astype(np.float32)), "clip2point", size=64).depth.numpy()
+    for view in range(10):
+        drawn, seen = (pixels(pair.pictures[view]) < 250).any(axis=2), np.isfinite(depth[view])
+
+        def overlap(mask: np.ndarray, seen: np.ndarray = seen) -> float:
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            other_rows, other_columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+            one = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            other = seen[other_rows[0] : other_rows[-1] + 1, other_columns[0] : other_columns[-1] + 1]
+            size = (32, 32)
+            a, b = (np.asarray(Image.fromarray(m).resize(size)) for m in (one, other))
+            return float((a & b).sum() / (a | b).sum())
+
+        assert overlap(drawn) > 0.55
+        assert overlap(drawn) >= overlap(drawn[::-1]) - 0.05
+
+
+def test_colours_are_kept() -> None:
+    red = replace(chair(), colors=np.tile(np.float32([1, 0, 0]), (len(chair().vertices), 1)))
+    picture = pixels(draw_pair(red, "a", PairStyle(size=48, points=200)).pictures[0])
+    shown = picture[(picture < 250).any(axis=2)]
+    assert (shown[:, 0] > shown[:, 1] + 30).mean() > 0.9
+
+
+def test_the_name_decides_light_and_points_and_nothing_else_does() -> None:
+    one, same, other = (draw_pair(chair(), name, QUICK) for name in ("a", "a", "b"))
+    assert one.pictures == same.pictures
+    np.testing.assert_array_equal(one.points, same.points)
+    assert one.pictures != other.pictures
+    assert _light(1, random=False) == _light(2, random=False) != _light(1, random=True) != _light(2, random=True)
+
+
+def test_clouds_are_drawn_too() -> None:
+    cloud = PointCloud(np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32))
+    assert len(draw_pair(cloud, "a", QUICK).pictures) == 10
+
+
+@pytest.mark.parametrize("settings", [{"size": 4}, {"points": 0}, {"supersample": 0}, {"distance": 1.0}])
+def test_styles_are_checked(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="must be"):
+        PairStyle(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", ["shards", "folders"])
+def test_pairs_are_read_back(layout: str, library: Benchmark, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    failed = make_pairs(library, tmp_path / "out", style=QUICK, layout=layout, progress=lambda done, total: seen.append((done, total)))
+    assert failed == []
+    assert seen[-1] == (6, 6)
+    pairs = open_pairs(tmp_path / "out")
+    assert len(pairs) == 6
+    assert pairs.labels == library.labels
+    by_key = {key_of(item): item for item in library.items}
+    for row, key in enumerate(pairs.keys):
+        item = by_key[key]
+        assert pairs.truth[row] == item.label
+        drawn = draw_pair(library.load(item), item.id, QUICK)
+        np.testing.assert_array_equal(pairs.points(row), drawn.points.astype(np.float32))
+        np.testing.assert_array_equal(pairs.picture(row, 7), pixels(drawn.pictures[7]))
+
+
+def test_both_layouts_hold_the_same(library: Benchmark, tmp_path: Path) -> None:
+    for layout in ("shards", "folders"):
+        make_pairs(library, tmp_path / layout, style=QUICK, layout=layout)
+    one, other = open_pairs(tmp_path / "shards"), open_pairs(tmp_path / "folders")
+    for row, key in enumerate(one.keys):
+        again = list(other.keys).index(key)
+        np.testing.assert_array_equal(one.points(row), other.points(again))
+        np.testing.assert_array_equal(one.picture(row, 3), other.picture(again, 3))
+
+
+def test_a_shard_is_what_webdataset_reads(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "out", style=QUICK)
+    with tarfile.open(tmp_path / "out" / "pairs-000000.tar") as tar:
+        names = tar.getnames()
+    keys = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    assert len(keys) == 6
+    assert [name.partition(".")[2] for name in names[:12]] == ["json", "points.npy", *(f"{view}.png" for view in range(10))]
+
+
+def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "one", style=QUICK)
+    make_pairs(library, tmp_path / "two", style=QUICK, jobs=2)
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
+@pytest.mark.parametrize("layout", ["shards", "folders"])
+def test_bad_meshes_are_listed_and_skipped(layout: str, library: Benchmark, tmp_path: Path) -> None:
+    Path(library.items[2].path).write_bytes(b"glTF junk")
+    for _ in range(2):
+        failed = make_pairs(library, tmp_path / "out", style=QUICK, layout=layout)
+        assert [name for name, _ in failed] == [library.items[2].id]
+        assert failed[0][1]
+    assert len(open_pairs(tmp_path / "out")) == 5
+    assert len((tmp_path / "out" / FAILED).read_text().splitlines()) == 1
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from basrelief.datasets import open_benchmark
+from basrelief.train.pairs import PairStyle, make_pairs
+library = open_benchmark(sys.argv[1], "folder")
+make_pairs(library, Path(sys.argv[2]), style=PairStyle(size=32, points=256, supersample=1), layout=sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("layout", ["folders"])
+def test_a_killed_run_goes_on_and_changes_nothing(layout: str, tmp_path: Path) -> None:
+    root = write_library(tmp_path / "library", each=5)
+    command = [sys.executable, "-c", SCRIPT, str(root), str(tmp_path / "killed"), layout]
+    for least in (2, 6):
+        process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until and sum(1 for _ in _whole(tmp_path / "killed")) < least:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, timeout=120)
+    make_pairs(open_benchmark(root, "folder"), tmp_path / "whole", style=QUICK, layout=layout)
+    assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+
+
+def _whole(folder: Path) -> Iterable[Path]:
+    return folder.glob("[!.]*/9.png") if folder.is_dir() else ()
+
+
+def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "out", style=QUICK)
+    whole = digest(tmp_path / "out")
+    shard = tmp_path / "out" / "pairs-000000.tar"
+    shard.rename(tmp_path / "out" / ".pairs-000000.tar.part")
+    assert len(open_pairs(tmp_path / "out")) == 0
+    make_pairs(library, tmp_path / "out", style=QUICK)
+    assert digest(tmp_path / "out") == whole
+
+
+def test_a_folder_of_other_pairs_is_refused(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "out", style=QUICK)
+    with pytest.raises(ConfigError, match="out must hold pairs of this command, but got others in 'out'"):
+        make_pairs(library, tmp_path / "out", style=replace(QUICK, size=40))
+    with pytest.raises(ConfigError, match="layout must be one of shards, folders, but got 'shard'"):
+        make_pairs(library, tmp_path / "other", layout="shard")
+
+
+def test_keys_are_plain_and_different() -> None:
+    from basrelief.datasets import Item
+
+    ids = ["a/b c.glb", "a/b-c.glb", "../x.glb", "é.glb", "x" * 300 + ".glb", "a.glb#3"]
+    keys = [key_of(Item(name, 0, name)) for name in ids]
+    assert len(set(keys)) == len(ids)
+    for key in keys:
+        assert "." not in key and "/" not in key and len(key) < 80
+
+
+def test_a_plan_counts_and_measures(library: Benchmark) -> None:
+    plan = plan_pairs(library, style=QUICK, sample=3)
+    assert (plan.shapes, plan.pictures, plan.sampled, plan.failed) == (6, 60, 3, 0)
+    assert plan.seconds > 0
+    assert plan.bytes > 6 * 256 * 3 * 2
+    assert plan.hours(2) == pytest.approx(plan.hours(1) / 2)
+
+
+def test_a_plan_of_bad_meshes_says_so(library: Benchmark) -> None:
+    for item in library.items:
+        Path(item.path).write_bytes(b"junk")
+    plan = plan_pairs(library, style=QUICK, sample=3)
+    assert (plan.failed, plan.bytes) == (3, 0)
+
+
+def original(root: Path, *, shapes: int = 3) -> tuple[Path, Path]:
+    """`rendering/SYNSET_ID/{0..9}.png` and ShapeNet55, as the original reads them; one cloud without pictures."""
+    clouds, pictures = root / "ShapeNet55", root / "rendering"
+    (clouds / "shapenet_pc").mkdir(parents=True)
+    (clouds / "ShapeNet-55").mkdir()
+    names = [f"02691156-{i:032x}" for i in range(shapes + 1)]
+    for i, name in enumerate(names):
+        np.save(clouds / "shapenet_pc" / f"{name}.npy", np.random.default_rng(i).normal(size=(64, 3)).astype(np.float32) + [0, 5, 0])
+    (clouds / "ShapeNet-55" / "train.txt").write_text("".join(f"{name}.npy\n" for name in names))
+    for i, name in enumerate(names[:shapes]):
+        folder = pictures / name.replace("-", "_", 1)
+        folder.mkdir(parents=True)
+        for view in range(10):
+            Image.fromarray(np.full((16, 16, 3), 20 * view + i, dtype=np.uint8)).save(folder / f"{view}.png")
+    return pictures, clouds
+
+
+def test_the_originals_rendering_is_read_as_it_is(tmp_path: Path) -> None:
+    pictures, clouds = original(tmp_path)
+    pairs = open_pairs(pictures, clouds=clouds)
+    assert len(pairs) == 3
+    assert pairs.labels[pairs.truth[0]] == "airplane"
+    assert (pairs.picture(1, 4) == 81).all()
+    points = pairs.points(0)
+    assert points[:, 2].mean() == pytest.approx(5, abs=0.5), "the +Y of the files is up"
+
+
+def test_the_originals_clouds_are_drawn_in_their_own_frame(tmp_path: Path) -> None:
+    """Its training draws clouds as stored (`rot=False`); ours turns them to the world and back."""
+    from basrelief.render.rigs import CLIP2POINT_TURN
+
+    pictures, clouds = original(tmp_path)
+    stored = np.load(next((clouds / "shapenet_pc").glob("*0.npy")))
+    np.testing.assert_allclose(open_pairs(pictures, clouds=clouds).points(0) @ CLIP2POINT_TURN.T, stored, atol=1e-5)
+
+
+def test_what_is_no_pairs_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"folder must hold pairs \(pairs.json\), but got 'empty', which has none"):
+        open_pairs(tmp_path / "empty")
+    _, clouds = original(tmp_path)
+    with pytest.raises(ConfigError, match="folder must hold SYNSET_ID/0.png to 9.png, but got none of 'ShapeNet55' in 'empty'"):
+        open_pairs(tmp_path / "empty", clouds=clouds)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x"}', '{"format": "basrelief pairs 1", "layout": "zip", "labels": []}'])
+def test_another_manifest_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.json").write_text(text)
+    with pytest.raises(FileFormatError, match="pairs must have the manifest of basrelief train pairs"):
+        open_pairs(tmp_path)
+
+
+def test_damaged_content_is_named(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "out", style=QUICK, layout="folders")
+    pairs = open_pairs(tmp_path / "out")
+    home = tmp_path / "out" / pairs.keys[0]
+    (home / "3.png").write_bytes(b"junk")
+    np.save(home / "points.npy", np.zeros((4, 2)))
+    with pytest.raises(FileFormatError, match="pair must hold pictures, but got"):
+        pairs.picture(0, 3)
+    with pytest.raises(FileFormatError, match=r"pair must hold points \(N, 3\), but got \(4, 2\)"):
+        pairs.points(0)
+    (tmp_path / "out" / "pairs-000000.tar").write_bytes(b"junk")
+    (tmp_path / "out" / "pairs.json").write_text((tmp_path / "out" / "pairs.json").read_text().replace('"folders"', '"shards"'))
+    with pytest.raises(FileFormatError, match="shard must be a whole tar file, but got pairs-000000.tar"):
+        open_pairs(tmp_path / "out")
+
+
+def test_the_manifest_says_how_they_were_drawn(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "out", style=QUICK)
+    record = json.loads((tmp_path / "out" / "pairs.json").read_text())
+    assert record["rig"] == "clip2point10"
+    assert record["style"]["size"] == 32
+    assert record["labels"] == sorted(CLASSES)

@@ -1,0 +1,78 @@
+"""Recipes from YAML and overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from basrelief.errors import BasreliefError, ConfigError, FileFormatError
+from basrelief.train.clip2point import Clip2PointSettings
+from basrelief.train.config import read_settings, settings_record
+
+
+def test_without_anything_it_is_the_papers() -> None:
+    found = read_settings(Clip2PointSettings)
+    assert found == Clip2PointSettings()
+    assert (found.batch, found.epochs, found.points, found.temperature) == (256, 100, 1024, 0.07)
+    assert (found.optimiser.name, found.optimiser.rate, found.optimiser.decay) == ("lamb", 0.006, 1e-4)
+    assert (found.optimiser.restart_epochs, found.optimiser.least_rate) == (2, 1e-5)
+
+
+def test_a_file_goes_over_the_defaults_and_overrides_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("batch: 64\nepochs: 5\noptimiser:\n  rate: 1e-3\n  name: adamw\n")
+    found = read_settings(Clip2PointSettings, tmp_path / "r.yaml", ["epochs=7", "optimiser.decay=0.5", "precision=bfloat16"])
+    assert (found.batch, found.epochs, found.precision) == (64, 7, "bfloat16")
+    assert (found.optimiser.rate, found.optimiser.name, found.optimiser.decay) == (0.001, "adamw", 0.5)
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("# nothing\n")
+    assert read_settings(Clip2PointSettings, tmp_path / "r.yaml") == Clip2PointSettings()
+
+
+def test_a_recipe_is_read_back_from_its_record() -> None:
+    made = read_settings(Clip2PointSettings, None, ["optimiser.rate=0.5", "seed=3"])
+    record = settings_record(made)
+    assert record["optimiser"]["rate"] == 0.5
+    flat = [f"{name}={value}" for name, value in record.items() if name != "optimiser"]
+    flat += [f"optimiser.{name}={value}" for name, value in record["optimiser"].items()]
+    assert read_settings(Clip2PointSettings, None, flat) == made
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batc=64", "recipe key must be one of .*, but got 'batc'. Did you mean 'batch'?"),
+        ("optimiser.rat=1", "but got 'optimiser.rat'. Did you mean 'optimiser.rate'?"),
+        ("batch", "override must be NAME=VALUE, but got 'batch'"),
+        ("batch=many", "batch must be of kind int, but got 'many'"),
+        ("batch=true", "batch must be of kind int, but got True"),
+        ("batch=1.5", "batch must be of kind int, but got 1.5"),
+        ("optimiser=lamb", "optimiser must be a part with names of its own"),
+        ("batch.size=3", "batch must be of kind int"),
+        ("optimiser.name=sgd", "optimiser.name must be one of lamb, adamw"),
+        ("precision=half", "precision must be one of float32, bfloat16, float16"),
+        ("batch=1", "batch must be at least 2"),
+        ("epochs=0", "epochs must be at least 1"),
+        ("temperature=0", "temperature must be positive"),
+        ("optimiser.rate=-1", "optimiser must have 0 <= least_rate <= rate"),
+    ],
+)
+def test_what_is_wrong_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_settings(Clip2PointSettings, None, [override])
+
+
+@pytest.mark.parametrize("content", [b"batch: [", b"- 1\n", b"text", b"\xff\xfe", b"!!python/object/apply:os.mkdir [owned]"])
+def test_another_file_is_no_recipe(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_bytes(content)
+    with pytest.raises(FileFormatError, match="recipe must"):
+        read_settings(Clip2PointSettings, tmp_path / "r.yaml")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_an_absent_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(BasreliefError, match="recipe must be a readable YAML file, but got absent.yaml"):
+        read_settings(Clip2PointSettings, tmp_path / "absent.yaml")
