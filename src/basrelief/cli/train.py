@@ -116,9 +116,7 @@ def clip2point(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe, e.g. batch=64.")] = None,
     clouds: Annotated[Path | None, typer.Option(help="For the original's rendering: the folder of ShapeNet55.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file over the published settings.")] = None,
-    validation: Annotated[
-        Path | None, typer.Option(help="Data set whose zero-shot accuracy chooses the tower; not the test set.")
-    ] = None,
+    validation: Annotated[Path | None, typer.Option(help="Data set whose zero-shot accuracy chooses the tower; not the test set.")] = None,
     model: opt.ModelName = "clip2point-untuned",
     weights: opt.Weights = None,
     device: opt.Device = "auto",

@@ -5,6 +5,7 @@ from basrelief.tasks.classify import classify_embeddings
 from basrelief.tasks.few_shot import ViewProbe, draw_shots
 from basrelief.tasks.heads import HEADS, Fit, Head, HeadKind, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
+from basrelief.tasks.view_weights import ViewWeights, search_view_weights
 
 __all__ = [
     "HEADS",
@@ -17,6 +18,7 @@ __all__ = [
     "Judge",
     "Pooling",
     "ViewProbe",
+    "ViewWeights",
     "calibrate",
     "classify_embeddings",
     "decline",
@@ -27,4 +29,5 @@ __all__ = [
     "pool_views",
     "probabilities",
     "read_head",
+    "search_view_weights",
 ]

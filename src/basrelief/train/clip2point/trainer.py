@@ -63,7 +63,7 @@ class Pretrainer(nn.Module):
         self.temperature = temperature
         self.projection = DiscProjection("clip2point", rig="clip2point10", size=encoder.image_size, radius=_radius(encoder.image_size))
 
-    def forward(self, depth: Float[Tensor, "batch 2 size size"], picture: Float[Tensor, "batch 3 size size"]) -> PairLosses:
+    def forward(self, depth: Float[Tensor, "batch 2 size size"], picture: Float[Tensor, "batch 3 side side"]) -> PairLosses:
         """Losses of a batch.
 
         Args:

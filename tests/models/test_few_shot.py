@@ -1,0 +1,174 @@
+"""The few-shot classifier: taught, asked, kept, and put on the right towers again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import basrelief as br
+from basrelief.errors import ConfigError
+from basrelief.geometry import sample_surface
+from basrelief.io import save
+from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, taught_recipes, view_features
+from basrelief.tasks import HEADS, Fit, Judge
+from basrelief.testing import make_shape
+from basrelief.types import Mesh, PointCloud
+from small import small_encoder
+
+NAMES = ("chair", "mug", "airplane")
+QUICK = Fit(epochs=10, rate=3e-3)
+
+
+def cloud(name: str, seed: int) -> PointCloud:
+    shape = make_shape(name, seed=seed)
+    assert isinstance(shape, Mesh)
+    return sample_surface(shape, 512, seed=seed)
+
+
+def some(first: int, each: int) -> tuple[list[PointCloud], list[str]]:
+    pairs = [(cloud(name, seed), name) for name in NAMES for seed in range(first, first + each)]
+    return [shape for shape, _ in pairs], [name for _, name in pairs]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Model:
+    return br.load_model("tiny", device="cpu", dtype="float32")
+
+
+def small(name: str, seed: int = 0) -> Model:
+    return Model(replace(get_recipe(name), points=256), small_encoder(seed=seed))
+
+
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"dual-path"}))
+def test_taught_shapes_help_to_name_others(head: str, tiny: Model) -> None:
+    shapes, truth = some(0, 4)
+    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head=head, fit=QUICK)
+    asked, right = some(700, 3)
+    answers = taught.predict(asked)
+    assert np.mean([answer.label == label for answer, label in zip(answers, right, strict=True)]) >= 0.8
+
+
+def test_labels_are_in_the_order_in_which_they_come(tiny: Model) -> None:
+    shapes, truth = some(0, 1)
+    assert FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache").labels == NAMES
+    assert FewShotClassifier.fit([tiny], shapes[::-1], truth=truth[::-1], head="cache").labels == NAMES[::-1]
+
+
+def test_an_answer_is_whole(tiny: Model) -> None:
+    shapes, truth = some(0, 2)
+    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="simplified", fit=QUICK)
+    (answer,) = taught.predict(shapes[:1])
+    assert sorted(answer.labels) == sorted(NAMES)
+    assert list(answer.scores) == sorted(answer.scores, reverse=True)
+    assert answer.probabilities is not None
+    assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert len(answer.view_labels) == 10
+    assert answer.model == "tiny simplified"
+
+
+def test_two_paths_lie_one_after_another() -> None:
+    models = [small("clip2point-untuned", seed) for seed in (0, 1)]
+    shapes, _ = some(0, 1)
+    both = view_features(models, shapes)
+    for i, model in enumerate(models):
+        torch.testing.assert_close(both[:, 6 * i : 6 * (i + 1)], view_features([model], shapes))
+
+
+def test_the_dual_path_takes_two_models() -> None:
+    shapes, truth = some(0, 2)
+    models = [small("clip2point-untuned", seed) for seed in (0, 1)]
+    taught = FewShotClassifier.fit(models, shapes, truth=truth, head="dual-path", fit=QUICK)
+    assert taught.head.views == 20, "the few-shot rig of CLIP2Point has ten views"
+    assert len(taught.predict(shapes)) == 6
+    with pytest.raises(ConfigError, match="models must give features of one length"):
+        view_features([models[0], br.load_model("tiny", device="cpu")], shapes)
+
+
+@pytest.mark.parametrize(
+    ("name", "projection", "templates"),
+    [
+        ("clip2point", "clip2point", "clip2point"),
+        ("pointclip", "pointclip-fewshot", "pointclip-fewshot"),
+        ("opendlign-h14", "opendlign", "opendlign"),
+    ],
+)
+def test_recipes_change_for_shots_as_their_papers_do(name: str, projection: str, templates: str) -> None:
+    recipe = get_recipe(name).for_shots()
+    assert (recipe.projection, recipe.templates) == (projection, templates)
+    assert replace(recipe, projection="", templates="", projection_options={}) == replace(
+        get_recipe(name), projection="", templates="", projection_options={}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("clip2point", ("dual-path", "clip2point-untuned")), ("pointclip", ("inter-view", None)), ("tiny", ("probe", None))],
+)
+def test_the_head_of_a_paper_is_the_default(name: str, expected: tuple[str, str | None]) -> None:
+    assert default_head(Model(get_recipe(name), small_encoder())) == expected
+
+
+def test_a_key_nobody_reads_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="few_shot key must be one of projection, templates, head, second, but got 'rig'"):
+        replace(get_recipe("tiny"), few_shot={"rig": "x"})
+
+
+def test_it_is_kept_and_read_back(tiny: Model, tmp_path: Path) -> None:
+    shapes, truth = some(0, 2)
+    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
+    path = taught.save(tmp_path / "head.safetensors")
+    assert path.stat().st_size < 100_000
+    assert taught_recipes(path) == ("tiny",)
+    read = FewShotClassifier.load(path, [tiny])
+    assert read.labels == taught.labels
+    np.testing.assert_array_equal(read.predict(shapes)[0].scores, taught.predict(shapes)[0].scores)
+
+
+def test_other_towers_are_refused(tmp_path: Path) -> None:
+    shapes, truth = some(0, 2)
+    model = small("clip2point-untuned")
+    path = FewShotClassifier.fit([model], shapes, truth=truth, head="cache").save(tmp_path / "h.safetensors")
+    with pytest.raises(ConfigError, match=r"models must be those of h.safetensors, but got weights \w+ where it was fitted on \w+"):
+        FewShotClassifier.load(path, [small("clip2point-untuned", 1)])
+    other = Model(replace(model.recipe, points=100), model.encoder)
+    with pytest.raises(ConfigError, match="but got points 100 where it was fitted on 256"):
+        FewShotClassifier.load(path, [other])
+    with pytest.raises(
+        ConfigError, match="models must be those of h.safetensors, but got recipe clip2point-untuned where it was fitted on none"
+    ):
+        FewShotClassifier.load(path, [model, model])
+    with pytest.raises(ConfigError, match="models must be 1 for this head, but got 0"):
+        FewShotClassifier.load(path, [])
+
+
+def test_files_are_named_by_what_was_taught(tiny: Model, tmp_path: Path) -> None:
+    shapes, truth = some(0, 2)
+    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
+    save(make_shape("mug", seed=900), tmp_path / "a.ply")
+    (tmp_path / "b.ply").write_bytes(b"junk")
+    good, bad = classify_files(taught.models[0], [tmp_path / "a.ply", tmp_path / "b.ply"], labels=taught.labels, taught=taught)
+    assert good.prediction is not None
+    assert good.prediction.label == "mug"
+    assert good.prediction.source == str(tmp_path / "a.ply")
+    assert bad.error
+    with pytest.raises(ConfigError, match="labels must be those that were taught"):
+        list(classify_files(tiny, [tmp_path / "a.ply"], labels=("a", "b"), taught=taught))
+    with pytest.raises(ConfigError, match="labels must be those that were taught"):
+        list(classify_files(tiny, [tmp_path / "a.ply"], labels=taught.labels, taught=taught, judge=Judge(distractors=("ball",))))
+
+
+def test_what_does_not_fit_is_explained(tiny: Model) -> None:
+    shapes, truth = some(0, 1)
+    with pytest.raises(ConfigError, match="truth must hold a label for each of 3 shapes, but got 2"):
+        FewShotClassifier.fit([tiny], shapes, truth=truth[:2])
+    with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
+        FewShotClassifier.fit([tiny], shapes, truth=["a"] * 3)
+    with pytest.raises(ConfigError, match="models and shapes must not be empty, but got 0 and 3"):
+        view_features([], shapes)
+    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
+    with pytest.raises(ConfigError, match="labels must be 3 names for this head, but got 2"):
+        FewShotClassifier([tiny], taught.head, labels=("a", "b"))
