@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Annotated
 
 import typer
 
 from basrelief.cli import options as opt
 
 
-def models(as_json: opt.Json = False) -> None:
-    """List the models: weights on disk or not, size, licence, training data, the paper's numbers."""
+def models(
+    cost: Annotated[bool, typer.Option("--cost", help="What naming one shape costs: numbers, multiply-adds, measured time.")] = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
+) -> None:
+    """List the models: weights on disk or not, size, licence, training data, the paper's numbers; or what each costs.
+
+    Time is measured for models that need no file of yours; the others' counts come from their architecture.
+    """
+    if cost:
+        _costs(device, as_json=as_json)
+        return
     from basrelief.models import list_models
 
     found = list_models()
@@ -31,3 +42,26 @@ def models(as_json: opt.Json = False) -> None:
     for status in found:
         if status.missing:
             console.print(f"[bold]{status.name}[/bold]: {status.missing}", highlight=False)
+
+
+def _costs(device: str, *, as_json: bool) -> None:
+    from basrelief.models import list_models, load_model, measured_model_cost, model_cost
+
+    found = []
+    for status in list_models():
+        checkpoint = any(word in status.missing for word in ("checkpoint", "file")) if status.missing else False
+        ready = status.ready and not checkpoint
+        found.append(measured_model_cost(load_model(status.name, device=device, dtype="float32")) if ready else model_cost(status.name))
+    if as_json:
+        for one in found:
+            typer.echo(json.dumps(dataclasses.asdict(one)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode")
+    for c in found:
+        times = ["" if ms is None else f"{ms:.1f} ms" for ms in (c.draw_ms, c.encode_ms)]
+        counts = (f"{c.parameters / 1e6:.1f} M", f"{c.text_parameters / 1e6:.1f} M", str(c.views), f"{c.multiply_adds / 1e9:.1f} G")
+        table.add_row(c.name, *counts, f"{c.points:,}", *times)
+    Console().print(table)

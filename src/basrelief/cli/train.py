@@ -137,7 +137,7 @@ def clip2point(
     validate = None
     if validation is not None:
         validate = zero_shot_accuracy(loaded, open_benchmark(validation, split="test", strict=False))
-    pretrain(content, cast("ClipEncoder", loaded.encoder), out, settings=settings, validate=validate, echo=True)
+    pretrain(content, cast("ClipEncoder", loaded.encoder), out=out, settings=settings, validate=validate, echo=True)
     typer.echo(f"depth tower: {out / 'depth_tower.safetensors'}")
 
 

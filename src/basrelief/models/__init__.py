@@ -1,5 +1,6 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
+from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
 from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress
 from basrelief.models.few_shot import FewShotClassifier, default_head, taught_recipes, view_features
 from basrelief.models.files import FileAnswer, Reading, classify_files
@@ -20,6 +21,7 @@ __all__ = [
     "FewShotClassifier",
     "FileAnswer",
     "Model",
+    "ModelCost",
     "ModelStatus",
     "PaperNumber",
     "Pose",
@@ -34,6 +36,8 @@ __all__ = [
     "get_recipe",
     "list_models",
     "load_model",
+    "measured_model_cost",
+    "model_cost",
     "recipes",
     "resolve_pose",
     "taught_recipes",

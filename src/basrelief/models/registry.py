@@ -107,7 +107,7 @@ def list_models() -> list[ModelStatus]:
 def _status(recipe: Recipe) -> ModelStatus:
     missing = []
     if recipe.encoder == EMBEDDED:
-        size = sum(file.stat().st_size for file in _folder().iterdir())
+        size = sum(file.stat().st_size for file in embedded_folder().iterdir())
     else:
         spec = encoder_spec(recipe.encoder)
         found = cached_weights(spec)
@@ -135,12 +135,13 @@ def _where(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.file} from {checkpoint.source} (licence: {checkpoint.licence}), given with --checkpoint FILE"
 
 
-def _folder() -> Path:
+def embedded_folder() -> Path:
+    """Where the weights that ship with basrelief lie."""
     return Path(str(resources.files("basrelief.models") / EMBEDDED))
 
 
 def _embedded(device: str, dtype: str) -> Encoder:
-    encoder = load_encoder_folder(_folder())
+    encoder = load_encoder_folder(embedded_folder())
     encoder.towers.to(choose_device(device))
     return choose_dtype(encoder, dtype)
 

@@ -49,15 +49,15 @@ def test_equal_labels_are_no_negatives_and_different_ones_are_the_papers() -> No
 
 def test_length_does_not_matter_to_the_contrast_but_to_the_mean() -> None:
     first, second, picture = torch.randn(4, 6), torch.randn(4, 6), torch.randn(4, 6)
-    one = pair_losses(first, second, picture, balance=torch.tensor(1.0))
-    other = pair_losses(first, 9 * second, 5 * picture, balance=torch.tensor(1.0))
+    one = pair_losses(first, second, picture=picture, balance=torch.tensor(1.0))
+    other = pair_losses(first, 9 * second, picture=5 * picture, balance=torch.tensor(1.0))
     torch.testing.assert_close(one.intra, other.intra)
     assert not torch.isclose(one.cross, other.cross)
 
 
 @pytest.mark.parametrize("balance", [0.5, 1.0, 2.0])
 def test_the_balance_weighs_the_intra_loss(balance: float) -> None:
-    parts = pair_losses(torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 4), balance=torch.tensor(balance))
+    parts = pair_losses(torch.randn(3, 4), torch.randn(3, 4), picture=torch.randn(3, 4), balance=torch.tensor(balance))
     expected = parts.cross + parts.intra / balance**2 + math.log(balance + 1)
     torch.testing.assert_close(parts.total, expected)
 
@@ -65,7 +65,7 @@ def test_the_balance_weighs_the_intra_loss(balance: float) -> None:
 def test_the_picture_gets_no_gradient() -> None:
     picture = torch.randn(3, 4, requires_grad=True)
     depth = torch.randn(3, 4, requires_grad=True)
-    pair_losses(depth, torch.randn(3, 4), picture, balance=torch.tensor(1.0)).total.backward()
+    pair_losses(depth, torch.randn(3, 4), picture=picture, balance=torch.tensor(1.0)).total.backward()
     assert picture.grad is None
     assert depth.grad is not None
 
@@ -81,7 +81,7 @@ def test_losses_and_gradients_are_the_originals() -> None:
     for size in sizes:
         leaf = {name: torch.from_numpy(arrays[f"{size}/{name}"]).requires_grad_() for name in ("depth1", "depth2", "weights")}
         picture = torch.from_numpy(arrays[f"{size}/image"])
-        found = pair_losses(leaf["depth1"], leaf["depth2"], picture, balance=leaf["weights"])
+        found = pair_losses(leaf["depth1"], leaf["depth2"], picture=picture, balance=leaf["weights"])
         assert found.intra.item() == pytest.approx(float(arrays[f"{size}/depth_loss"]), rel=1e-5, abs=1e-5)
         assert found.cross.item() == pytest.approx(float(arrays[f"{size}/image_loss"]), rel=1e-5, abs=1e-5)
         assert found.total.item() == pytest.approx(float(arrays[f"{size}/total"]), rel=1e-5, abs=1e-5)

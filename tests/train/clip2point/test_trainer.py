@@ -66,7 +66,7 @@ def towers(encoder: ClipEncoder) -> dict[str, torch.Tensor]:
 def test_a_run_leaves_its_files_and_the_encoder_it_was_given(pairs: Made, tmp_path: Path) -> None:
     encoder = small_encoder()
     before = towers(encoder)
-    trained = pretrain(pairs, encoder, tmp_path / "run", settings=SETTINGS)
+    trained = pretrain(pairs, encoder, out=tmp_path / "run", settings=SETTINGS)
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"checkpoint.pt", "log.jsonl", "depth_tower.safetensors"}
     for name, tensor in encoder.towers.state_dict().items():
         assert torch.equal(tensor, before[name])
@@ -78,7 +78,7 @@ def test_a_run_leaves_its_files_and_the_encoder_it_was_given(pairs: Made, tmp_pa
 
 def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
     settings = Clip2PointSettings(batch=8, epochs=30, points=128, workers=2, save_every=1000, optimiser=Optimiser("adamw", rate=2e-3))
-    pretrain(pairs, small_encoder(), tmp_path / "run", settings=settings)
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=settings)
     found = curve(tmp_path / "run")
     assert np.mean(found[-5:]) < np.mean(found[:5]) - 0.2
 
@@ -86,16 +86,16 @@ def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
 @pytest.mark.parametrize("optimiser", ["lamb", "adamw"])
 def test_training_is_seeded(optimiser: str, pairs: Made, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1, optimiser=Optimiser(optimiser, rate=1e-3))
-    one = pretrain(pairs, small_encoder(), tmp_path / "a", settings=settings)
-    other = pretrain(pairs, small_encoder(), tmp_path / "b", settings=settings)
+    one = pretrain(pairs, small_encoder(), out=tmp_path / "a", settings=settings)
+    other = pretrain(pairs, small_encoder(), out=tmp_path / "b", settings=settings)
     for name, tensor in one.towers.state_dict().items():
         assert torch.equal(tensor, other.towers.state_dict()[name])
-    third = pretrain(pairs, small_encoder(), tmp_path / "c", settings=replace(settings, seed=1))
+    third = pretrain(pairs, small_encoder(), out=tmp_path / "c", settings=replace(settings, seed=1))
     assert any(not torch.equal(tensor, third.towers.state_dict()[name]) for name, tensor in one.towers.state_dict().items())
 
 
 def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = pretrain(pairs, small_encoder(), tmp_path / "whole", settings=SETTINGS)
+    whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=SETTINGS)
     real = _Run.train_step
 
     def stopped(self: _Run, content: object) -> object:
@@ -105,9 +105,9 @@ def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path,
 
     monkeypatch.setattr(_Run, "train_step", stopped)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(pairs, small_encoder(), tmp_path / "stopped", settings=SETTINGS)
+        pretrain(pairs, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
     monkeypatch.setattr(_Run, "train_step", real)
-    again = pretrain(pairs, small_encoder(), tmp_path / "stopped", settings=SETTINGS)
+    again = pretrain(pairs, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
     for name, tensor in whole.towers.state_dict().items():
         assert torch.equal(tensor, again.towers.state_dict()[name])
     steps = [json.loads(line)["step"] for line in (tmp_path / "stopped" / "log.jsonl").read_text().splitlines()]
@@ -117,16 +117,16 @@ def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path,
 
 
 def test_a_finished_run_is_left_alone(pairs: Made, tmp_path: Path) -> None:
-    pretrain(pairs, small_encoder(), tmp_path / "run", settings=SETTINGS)
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     before = (tmp_path / "run" / "depth_tower.safetensors").read_bytes()
-    pretrain(pairs, small_encoder(), tmp_path / "run", settings=SETTINGS)
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     assert (tmp_path / "run" / "depth_tower.safetensors").read_bytes() == before
 
 
 def test_other_settings_are_another_run(pairs: Made, tmp_path: Path) -> None:
-    pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, epochs=1))
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1))
     with pytest.raises(ConfigError, match="out must hold a run with these settings and pairs, but got others in 'run'"):
-        pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, epochs=2))
+        pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=2))
 
 
 def test_the_best_validation_is_kept(pairs: Made, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_best_validation_is_kept(pairs: Made, tmp_path: Path) -> None:
         kept.append(towers(encoder))
         return next(answers)
 
-    found = pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, epochs=3), validate=validate)
+    found = pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=3), validate=validate)
     assert len(kept) == 3
     for name, tensor in found.towers.state_dict().items():
         if name.startswith("vision_model"):
@@ -150,7 +150,7 @@ def test_the_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
     settings = Clip2PointSettings(
         batch=4, epochs=5, points=64, workers=1, optimiser=Optimiser(rate=0.01, restart_epochs=2, least_rate=0.001)
     )
-    pretrain(pairs, small_encoder(), tmp_path / "run", settings=settings)
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=settings)
     rates = [json.loads(line)["rate"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     each = len(pairs) // 4
     period = rates[: 2 * each]
@@ -160,7 +160,7 @@ def test_the_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
 
 
 def test_saved_towers_fit_where_clip2points_own_fit(pairs: Made, tmp_path: Path) -> None:
-    trained = pretrain(pairs, small_encoder(), tmp_path / "run", settings=SETTINGS)
+    trained = pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     read = small_encoder().load_visual(tmp_path / "run" / "depth_tower.safetensors")
     for name, tensor in trained.towers.state_dict().items():
         assert torch.equal(tensor, read.towers.state_dict()[name])
@@ -169,14 +169,14 @@ def test_saved_towers_fit_where_clip2points_own_fit(pairs: Made, tmp_path: Path)
 @pytest.mark.parametrize("batch", [11, 100])
 def test_a_batch_that_does_not_fit_is_explained(batch: int, pairs: Made, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"batch must be at most the number of pairs, .*, but got {batch} for 10 pairs"):
-        pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, batch=batch))
+        pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch=batch))
 
 
 def test_every_shape_is_met_once_in_an_epoch(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[int] = []
     real = Made.points
     monkeypatch.setattr(Made, "points", lambda self, row: (met.append(row), real(self, row))[1])
-    pretrain(pairs, small_encoder(), tmp_path / "run", settings=replace(SETTINGS, batch=5, epochs=1))
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch=5, epochs=1))
     assert sorted(met) == list(range(10))
 
 
@@ -189,7 +189,7 @@ def test_views_are_those_of_the_pictures() -> None:
 
 def test_two_distances_give_two_maps_of_one_view(pairs: Made) -> None:
     made = Pretrainer(small_encoder())
-    depth = made.draw([pairs.points(0), pairs.points(1)], torch.tensor([0, 4]), torch.Generator().manual_seed(0))
+    depth = made.draw([pairs.points(0), pairs.points(1)], torch.tensor([0, 4]), generator=torch.Generator().manual_seed(0))
     assert depth.shape == (2, 2, 32, 32)
     assert not torch.equal(depth[:, 0], depth[:, 1])
     assert (depth[:, 0] < 1).float().mean() > 0.02
@@ -198,5 +198,5 @@ def test_two_distances_give_two_maps_of_one_view(pairs: Made) -> None:
 def test_gradients_may_be_added_up(pairs: Made, tmp_path: Path) -> None:
     still = small_encoder()
     settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=Optimiser("adamw", rate=1e-3, decay=0.0))
-    found = pretrain(pairs, still, tmp_path / "run", settings=settings)
+    found = pretrain(pairs, still, out=tmp_path / "run", settings=settings)
     assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())

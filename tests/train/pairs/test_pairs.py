@@ -52,7 +52,7 @@ def chair() -> Mesh:
 
 
 def test_a_pair_has_ten_pictures_on_white_and_points_in_the_unit_sphere() -> None:
-    pair = draw_pair(chair(), "a", PairStyle(size=48, points=500))
+    pair = draw_pair(chair(), "a", style=PairStyle(size=48, points=500))
     assert len(pair.pictures) == 10
     for png in pair.pictures:
         picture = pixels(png)
@@ -65,7 +65,7 @@ def test_a_pair_has_ten_pictures_on_white_and_points_in_the_unit_sphere() -> Non
 
 def test_pictures_and_depth_maps_show_the_same_side() -> None:
     """The silhouettes of both overlap, view by view, better than with any other view's mirror image."""
-    pair = draw_pair(chair(), "a", PairStyle(size=64, points=8000))
+    pair = draw_pair(make_shape("car", seed=1), "a", style=PairStyle(size=64, points=8000))
     depth = render_depth(PointCloud(pair.points.astype(np.float32)), "clip2point", size=64).depth.numpy()
     for view in range(10):
         drawn, seen = (pixels(pair.pictures[view]) < 250).any(axis=2), np.isfinite(depth[view])
@@ -85,13 +85,13 @@ def test_pictures_and_depth_maps_show_the_same_side() -> None:
 
 def test_colours_are_kept() -> None:
     red = replace(chair(), colors=np.tile(np.float32([1, 0, 0]), (len(chair().vertices), 1)))
-    picture = pixels(draw_pair(red, "a", PairStyle(size=48, points=200)).pictures[0])
+    picture = pixels(draw_pair(red, "a", style=PairStyle(size=48, points=200)).pictures[0])
     shown = picture[(picture < 250).any(axis=2)]
     assert (shown[:, 0] > shown[:, 1] + 30).mean() > 0.9
 
 
 def test_the_name_decides_light_and_points_and_nothing_else_does() -> None:
-    one, same, other = (draw_pair(chair(), name, QUICK) for name in ("a", "a", "b"))
+    one, same, other = (draw_pair(chair(), name, style=QUICK) for name in ("a", "a", "b"))
     assert one.pictures == same.pictures
     np.testing.assert_array_equal(one.points, same.points)
     assert one.pictures != other.pictures
@@ -100,7 +100,7 @@ def test_the_name_decides_light_and_points_and_nothing_else_does() -> None:
 
 def test_clouds_are_drawn_too() -> None:
     cloud = PointCloud(np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32))
-    assert len(draw_pair(cloud, "a", QUICK).pictures) == 10
+    assert len(draw_pair(cloud, "a", style=QUICK).pictures) == 10
 
 
 @pytest.mark.parametrize("settings", [{"size": 4}, {"points": 0}, {"supersample": 0}, {"distance": 1.0}])
@@ -122,7 +122,7 @@ def test_pairs_are_read_back(layout: str, library: Benchmark, tmp_path: Path) ->
     for row, key in enumerate(pairs.keys):
         item = by_key[key]
         assert pairs.truth[row] == item.label
-        drawn = draw_pair(library.load(item), item.id, QUICK)
+        drawn = draw_pair(library.load(item), item.id, style=QUICK)
         np.testing.assert_array_equal(pairs.points(row), drawn.points.astype(np.float32))
         np.testing.assert_array_equal(pairs.picture(row, 7), pixels(drawn.pictures[7]))
 

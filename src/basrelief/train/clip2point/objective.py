@@ -22,8 +22,8 @@ class PairLosses(NamedTuple):
 def pair_losses(
     first: Float[Tensor, "batch dim"],
     second: Float[Tensor, "batch dim"],
-    picture: Float[Tensor, "batch dim"],
     *,
+    picture: Float[Tensor, "batch dim"],
     balance: Float[Tensor, ""],
     temperature: float = 0.07,
 ) -> PairLosses:

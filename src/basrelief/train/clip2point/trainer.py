@@ -73,9 +73,9 @@ class Pretrainer(nn.Module):
         features = self.towers.image_features(self.encoder.prepare(depth.flatten(0, 1))).float().view(len(depth), 2, -1)
         with torch.no_grad():
             seen = self.pictures.towers.image_features(self.pictures.prepare(picture)).float()
-        return pair_losses(features[:, 0], features[:, 1], seen, balance=self.balance, temperature=self.temperature)
+        return pair_losses(features[:, 0], features[:, 1], picture=seen, balance=self.balance, temperature=self.temperature)
 
-    def draw(self, clouds: list[np.ndarray], views: Tensor, generator: torch.Generator) -> Float[Tensor, "batch 2 size size"]:
+    def draw(self, clouds: list[np.ndarray], views: Tensor, *, generator: torch.Generator) -> Float[Tensor, "batch 2 size size"]:
         """Depth images of clouds (world frame), each from its own view at two distances within a tenth of 1."""
         device = self.balance.device
         batch = PointBatch.pack(clouds, device=device)
@@ -87,8 +87,8 @@ class Pretrainer(nn.Module):
 def pretrain(
     pairs: PairSet,
     encoder: ClipEncoder,
-    out: Path,
     *,
+    out: Path,
     settings: Clip2PointSettings | None = None,
     validate: Validate | None = None,
     echo: bool = False,
@@ -167,7 +167,7 @@ class _Run:
         generator = torch.Generator().manual_seed(_seed(self.settings.seed, self.step, self.accelerator.process_index))
         device = self.accelerator.device
         with torch.no_grad():
-            depth = self.model.draw(list(clouds), torch.tensor(views), generator)
+            depth = self.model.draw(list(clouds), torch.tensor(views), generator=generator)
             picture = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
         self._set_rate()
         with self.accelerator.accumulate(self.prepared):

@@ -70,7 +70,7 @@ class DrawnPair:
     points: np.ndarray
 
 
-def draw_pair(shape: Shape, name: str, style: PairStyle, *, device: str = "cpu") -> DrawnPair:
+def draw_pair(shape: Shape, name: str, *, style: PairStyle, device: str = "cpu") -> DrawnPair:
     """Draw one shape from all views of the rig.
 
     Args:

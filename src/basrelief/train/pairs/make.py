@@ -171,7 +171,7 @@ def _drawn(library: Benchmark, items: Sequence[Item], style: PairStyle, pool: Ex
 def _draw(library: Benchmark, item: Item, style: PairStyle) -> _Drawn:
     """One pair, or why there is none."""
     try:
-        return draw_pair(library.load(item), item.id, style)
+        return draw_pair(library.load(item), item.id, style=style)
     except BasreliefError as error:
         return str(error)
     except MemoryError:

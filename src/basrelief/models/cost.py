@@ -1,0 +1,102 @@
+"""What a model costs: numbers in its image tower, multiply-adds for a shape, and, where its weights are here, measured time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from basrelief.encoders import ClipConfig, encoder_spec, load_encoder_folder
+from basrelief.encoders.towers import empty_towers
+from basrelief.models.model import Model
+from basrelief.models.recipe import get_recipe
+from basrelief.models.registry import EMBEDDED, embedded_folder
+from basrelief.render import get_projection
+from basrelief.types import PointCloud
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """The cost of naming one shape.
+
+    Attributes:
+        name: Of the recipe.
+        parameters: Numbers in the image tower, tuned block included.
+        text_parameters: Numbers in the text tower, which runs once for each word.
+        views: Pictures of a shape.
+        multiply_adds: Of the image tower over all views.
+        points: Points drawn.
+        draw_ms: Milliseconds to draw one shape, or None where it was not measured.
+        encode_ms: Milliseconds to encode its views, or None.
+    """
+
+    name: str
+    parameters: int
+    text_parameters: int
+    views: int
+    multiply_adds: int
+    points: int
+    draw_ms: float | None = None
+    encode_ms: float | None = None
+
+
+def model_cost(name: str) -> ModelCost:
+    """Count the cost of a recipe from its architecture; no weights are needed.
+
+    Args:
+        name: Of the recipe.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    recipe = get_recipe(name)
+    config = _config(recipe.encoder)
+    projection = get_projection(recipe.projection, **recipe.projection_options)
+    views = len(projection.cameras)
+    with torch.device("meta"):
+        towers = empty_towers(config, tuned=bool(recipe.tuned_views)).to("meta")
+        pixels = torch.empty(1, 3, config.vision.image_size, config.vision.image_size)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            towers.image_features(pixels)
+    image = [towers.vision_model, towers.visual_projection, towers.tuned_block]
+    counted = sum(parameter.numel() for part in image if part is not None for parameter in part.parameters())
+    everything = sum(parameter.numel() for parameter in towers.parameters())
+    each = counter.get_total_flops() // 2
+    return ModelCost(name, counted, everything - counted, views, each * views, recipe.points)
+
+
+def measured_model_cost(model: Model, *, repeats: int = 5, seed: int = 0) -> ModelCost:
+    """Count a loaded model's cost and measure its time: the median over repeats of one cloud at a time.
+
+    Args:
+        model: On the device that is to be measured.
+        repeats: How often.
+        seed: Of the cloud.
+    """
+    counted = model_cost(model.recipe.name)
+    points = np.random.default_rng(seed).normal(size=(model.recipe.points, 3)).astype(np.float32)
+    shape = PointCloud(points)
+    draw, encode = [], []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        images = model.depth_images([shape])
+        _wait(images)
+        middle = time.perf_counter()
+        _wait(model.view_features(images))
+        draw.append(middle - start)
+        encode.append(time.perf_counter() - middle)
+    milliseconds = [1000 * float(np.median(times[1:])) for times in (draw, encode)]  # the first warms up
+    return ModelCost(**{**counted.__dict__, "draw_ms": milliseconds[0], "encode_ms": milliseconds[1]})
+
+
+def _wait(tensor: torch.Tensor) -> None:
+    """Until the device is done."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+
+
+def _config(encoder: str) -> ClipConfig:
+    return load_encoder_folder(embedded_folder()).config if encoder == EMBEDDED else encoder_spec(encoder).config
