@@ -2,7 +2,7 @@
 
 from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
 from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress
-from basrelief.models.few_shot import FewShotClassifier, default_head, taught_recipes, view_features
+from basrelief.models.few_shot import FewShotClassifier, default_head, published_dual_path, taught_recipes, view_features
 from basrelief.models.files import FileAnswer, Reading, classify_files
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
@@ -38,6 +38,7 @@ __all__ = [
     "load_model",
     "measured_model_cost",
     "model_cost",
+    "published_dual_path",
     "recipes",
     "resolve_pose",
     "taught_recipes",

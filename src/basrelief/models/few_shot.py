@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.datasets import check_labels
-from basrelief.errors import ConfigError
+from basrelief.encoders import ClipEncoder
+from basrelief.encoders.convert import convert_visual
+from basrelief.encoders.reading import read_state_dict
+from basrelief.errors import ConfigError, WeightsError
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.tasks import Fit, Head, fit_head, head_scores, read_head
+from basrelief.tasks.heads.adapters import published_adapter
 from basrelief.types import Prediction, Shape
 
 _PATHS = "a head of one path takes one model, dual-path takes two: the depth tower, then CLIP's own"
@@ -196,3 +201,39 @@ def _path(model: Model) -> dict[str, Any]:
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     key = next(key for key in ours if ours[key] != theirs.get(key))
     return f"{key} {ours[key]} where it was fitted on {theirs.get(key)}"
+
+
+def published_dual_path(path: Path | str, clip: Model, *, labels: Sequence[str]) -> FewShotClassifier:
+    """Read CLIP2Point's published few-shot checkpoint (`best_test.pth`): two towers and their adapters.
+
+    Args:
+        path: The file; strictly read, every tensor of both towers and adapters must be there and fit.
+        clip: Plain CLIP of the file's architecture, e.g. `load_model("clip2point-untuned")`: its text tower and preprocessing.
+        labels: The class names it was trained with, in any order; ModelNet40's for the published file.
+
+    Raises:
+        WeightsError: If the file is not such a checkpoint, or its towers do not fit.
+    """
+    state = read_state_dict(path)
+    if not any(name.startswith("adapter1.") for name in state):
+        raise WeightsError(f"checkpoint must hold CLIP2Point's dual-path adapter, but got {Path(path).name}, which has none.")
+    ready = clip.for_shots()
+    models = tuple(Model(ready.recipe, _tower(ready, state, part), prompter=ready.prompter) for part in ("pre_model", "ori_model"))
+    adapters = {ours: published_adapter(state, theirs) for ours, theirs in (("depth", "adapter1"), ("image", "adapter2"))}
+    tensors = {f"{ours}.{name}": tensor.float() for ours, own in adapters.items() for name, tensor in own.items()}
+    views, dim = 2 * len(tensors["depth.ratio"]), len(tensors["depth.out.bias"])
+    texts = models[0].embed_text(labels).cpu()
+    notes = {"labels": list(labels), "paths": [_path(model) for model in models]}
+    head = Head("dual-path", {**tensors, "texts": texts, "scale": torch.tensor(1.0)}, views, dim, len(labels), notes=notes)
+    return FewShotClassifier(models, head, labels=labels)
+
+
+def _tower(clip: Model, state: Mapping[str, Tensor], part: str) -> ClipEncoder:
+    """A copy of an encoder with the image tower under a name of the checkpoint."""
+    encoder = copy.copy(clip.encoder)
+    if not isinstance(encoder, ClipEncoder):
+        raise ConfigError(f"clip must be a model with CLIP's towers, but got {type(encoder).__name__}. Load clip2point-untuned.")
+    own = {f"visual.{name.removeprefix(f'{part}.')}": tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
+    encoder.towers = copy.deepcopy(encoder.towers)
+    encoder.towers.load_state_dict(convert_visual(own, encoder.config), strict=False)
+    return encoder
