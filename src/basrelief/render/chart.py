@@ -1,0 +1,105 @@
+"""A line chart for benchmarks and documents: a few series over a few values, drawn with our own ink."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from PIL import Image, ImageDraw
+
+from basrelief.errors import ConfigError
+from basrelief.render.ink import LINE, QUIET, Page
+
+COLORS = ((34, 98, 168), (200, 80, 30), (40, 140, 80), (140, 70, 160), (110, 110, 110), (190, 150, 20))
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 70, 60
+
+
+def line_chart(
+    series: Mapping[str, Sequence[float]], over: Sequence[float], *, title: str, below: str, size: tuple[int, int] = (860, 480)
+) -> Image.Image:
+    """Draw one line for each series, its name at the end of it.
+
+    Args:
+        series: Values of each line, percent or any numbers; NaN leaves a gap.
+        over: What the values belong to, ascending, e.g. shots; placed evenly, so that 1, 2, 4, 8, 16 stand equally far apart.
+        title: Above.
+        below: What `over` is.
+        size: Width and height, pixels.
+
+    Raises:
+        ConfigError: If there is no line, no finite value, or a line has another length than `over`.
+    """
+    for name, values in series.items():
+        if len(values) != len(over):
+            raise ConfigError(f"series must have {len(over)} values each, but got {len(values)} in {name!r}. Fill gaps with NaN.")
+    finite = [value for values in series.values() for value in values if math.isfinite(value)]
+    if not finite or len(over) < 1:
+        raise ConfigError(f"series must hold a finite value, but got {len(series)} without one. Measure something.")
+    low, high, step = _scale(min(finite), max(finite))
+    plot = _Plot(Page(*size), low, high, columns=len(over))
+    plot.page.text((_LEFT, 34), title, width=size[0] - _LEFT - 20, size=17)
+    plot.axes(over, step, below)
+    ends = _apart([(plot.place(len(over) - 1, _last(values))[1], name) for name, values in series.items()])
+    for number, (name, values) in enumerate(series.items()):
+        color = COLORS[number % len(COLORS)]
+        plot.line(values, color)
+        at = _LEFT + plot.width + 14, round(ends[name]) + 4
+        plot.page.text(at, name, width=_RIGHT - 20, size=13, color=color)
+    return plot.page.image
+
+
+class _Plot:
+    """The square inside, and where values stand in it."""
+
+    def __init__(self, page: Page, low: float, high: float, *, columns: int) -> None:
+        self.page, self.low, self.high, self.columns = page, low, high, columns
+        self.draw = ImageDraw.Draw(page.image)
+        self.width, self.height = page.image.width - _LEFT - _RIGHT, page.image.height - _TOP - _BOTTOM
+
+    def place(self, column: int, value: float) -> tuple[float, float]:
+        share = column / max(self.columns - 1, 1)
+        return _LEFT + share * self.width, _TOP + self.height * (self.high - value) / (self.high - self.low)
+
+    def axes(self, over: Sequence[float], step: float, below: str) -> None:
+        for tick in range(round((self.high - self.low) / step) + 1):
+            value = self.low + tick * step
+            y = self.place(0, value)[1]
+            self.draw.line([(_LEFT, y), (_LEFT + self.width, y)], fill=LINE)
+            self.page.text((10, round(y) + 4), f"{value:g}", width=_LEFT - 20, size=12, color=QUIET, align="right")
+        for column, value in enumerate(over):
+            at = round(self.place(column, self.low)[0]) - 40, _TOP + self.height + 22
+            self.page.text(at, f"{value:g}", width=45, size=12, color=QUIET, align="right")
+        self.page.text((_LEFT, _TOP + self.height + 44), below, width=self.width, size=12, color=QUIET)
+
+    def line(self, values: Sequence[float], color: tuple[int, int, int]) -> None:
+        points = [self.place(column, value) if math.isfinite(value) else None for column, value in enumerate(values)]
+        for one, other in pairwise(points):
+            if one and other:
+                self.draw.line([one, other], fill=color, width=3)
+        for x, y in filter(None, points):
+            self.draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=color)
+
+
+def _scale(low: float, high: float) -> tuple[float, float, float]:
+    """Round ends and step of an axis that holds both."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if span / (power * factor) <= 6)
+    first, last = math.floor(low / step) * step, math.ceil(high / step) * step
+    return first, last if last > first else first + step, step
+
+
+def _last(values: Sequence[float]) -> float:
+    """The last value that is one."""
+    return next((value for value in reversed(values) if math.isfinite(value)), 0.0)
+
+
+def _apart(ends: Sequence[tuple[float, str]], gap: float = 17.0) -> dict[str, float]:
+    """Heights for names at the ends of lines, moved down where they would touch."""
+    found: dict[str, float] = {}
+    below = -math.inf
+    for y, name in sorted(ends):
+        below = max(y, below + gap)
+        found[name] = below
+    return found
