@@ -68,8 +68,9 @@ class _Plot:
             self.draw.line([(_LEFT, y), (_LEFT + self.width, y)], fill=LINE)
             self.page.text((10, round(y) + 4), f"{value:g}", width=_LEFT - 20, size=12, color=QUIET, align="right")
         for column, value in enumerate(over):
-            at = round(self.place(column, self.low)[0]) - 40, _TOP + self.height + 22
-            self.page.text(at, f"{value:g}", width=45, size=12, color=QUIET, align="right")
+            words = f"{value:g}"
+            at = round(self.place(column, self.low)[0]) - 3 * len(words), _TOP + self.height + 22
+            self.page.text(at, words, width=60, size=12, color=QUIET)
         self.page.text((_LEFT, _TOP + self.height + 44), below, width=self.width, size=12, color=QUIET)
 
     def line(self, values: Sequence[float], color: tuple[int, int, int]) -> None:

@@ -123,6 +123,7 @@ def pretrain(
     run.restore()
     with ThreadPoolExecutor(settings.workers) as readers:
         run.finish(readers, validate)
+    accelerator.wait_for_everyone()  # one process writes, all read
     run.model.encoder.load_visual(out / _BEST)
     return run.model.encoder
 

@@ -1,0 +1,85 @@
+"""Two processes of one run: each takes its part of every batch, both end with one tower."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, sys.argv[2])
+from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
+from basrelief.train.pairs import PairSet
+from small import small_encoder
+
+torch.set_num_threads(1)
+
+
+class Made(PairSet):
+    labels, keys, truth = ("a", "b"), [str(i) for i in range(8)], [0, 1] * 4
+
+    def points(self, row):
+        return np.random.default_rng(row).normal(size=(64, 3)).astype(np.float32)
+
+    def picture(self, row, view):
+        return np.full((32, 32, 3), (row * 23 + view * 7) % 256, dtype=np.uint8)
+
+
+out = Path(sys.argv[1])
+settings = Clip2PointSettings(batch=4, epochs=2, points=64, workers=1, save_every=2, optimiser=Optimiser("adamw", rate=1e-3))
+trained = pretrain(Made(), small_encoder(), out=out, settings=settings)
+rank = int(__import__("os").environ.get("RANK", 0))
+state = {n: t for n, t in trained.towers.state_dict().items()}
+torch.save(state, out / f"tower{rank}.pt")
+if torch.distributed.is_initialized():
+    torch.distributed.destroy_process_group()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(out: Path, processes: int) -> None:
+    """What `torchrun --nproc_per_node N` starts, without its own waiting."""
+    port, tests = free_port(), Path(__file__).resolve().parents[2]
+    common = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = []
+    for rank in range(processes):
+        own = {} if processes == 1 else {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+        started.append(subprocess.Popen([sys.executable, "-c", SCRIPT, str(out), str(tests)], env=common | own, stderr=subprocess.PIPE))
+    for process in started:
+        _, errors = process.communicate(timeout=170)
+        assert process.returncode == 0, errors.decode()[-2000:]
+
+
+def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
+    run(tmp_path / "two", 2)
+    one, other = (torch.load(tmp_path / "two" / f"tower{rank}.pt", weights_only=True) for rank in range(2))
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], atol=0, rtol=0)
+    lines = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4], "one process writes"
+
+
+def test_one_process_takes_the_same_steps(tmp_path: Path) -> None:
+    """Of twice as many shapes to contrast with: as many steps, another tower."""
+    run(tmp_path / "one", 1)
+    run(tmp_path / "two", 2)
+    one, two = (torch.load(tmp_path / name / "tower0.pt", weights_only=True) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert any(not torch.equal(tensor, two[name]) for name, tensor in one.items())
+    assert all(torch.isfinite(tensor).all() for tensor in two.values())
