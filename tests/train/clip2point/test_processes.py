@@ -73,13 +73,6 @@ def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, other[name], atol=0, rtol=0)
     lines = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4], "one process writes"
-
-
-def test_one_process_takes_the_same_steps(tmp_path: Path) -> None:
-    """Of twice as many shapes to contrast with: as many steps, another tower."""
     run(tmp_path / "one", 1)
-    run(tmp_path / "two", 2)
-    one, two = (torch.load(tmp_path / name / "tower0.pt", weights_only=True) for name in ("one", "two"))
-    assert one.keys() == two.keys()
-    assert any(not torch.equal(tensor, two[name]) for name, tensor in one.items())
-    assert all(torch.isfinite(tensor).all() for tensor in two.values())
+    alone = torch.load(tmp_path / "one" / "tower0.pt", weights_only=True)
+    assert any(not torch.equal(tensor, one[name]) for name, tensor in alone.items()), "one process contrasts twice as many shapes"
