@@ -1,0 +1,42 @@
+"""`basrelief models --cost` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from basrelief.models import model_cost, recipes
+
+from .conftest import Run
+
+
+def test_every_model_has_a_row(run: Run) -> None:
+    ended = run("models", "--cost")
+    assert ended.code == 0
+    for name in recipes():
+        assert name in ended.out
+    for head in ("image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode"):
+        assert head in ended.out
+
+
+def test_programs_get_records_and_only_what_is_here_is_timed(run: Run) -> None:
+    records = {record["name"]: record for record in map(json.loads, run("models", "--cost", "--json").out.splitlines())}
+    assert set(records) == set(recipes())
+    assert records["tiny"]["encode_ms"] > 0
+    assert records["tiny"]["draw_ms"] > 0
+    assert records["opendlign-h14"]["encode_ms"] is None
+    for name, record in records.items():
+        counted = model_cost(name)
+        assert (record["parameters"], record["multiply_adds"]) == (counted.parameters, counted.multiply_adds)
+
+
+def test_a_device_that_is_not_there_is_explained(run: Run) -> None:
+    ended = run("models", "--cost", "--device", "abacus")
+    assert ended.code == 2
+    assert "device must be" in ended.err
+
+
+@pytest.mark.parametrize("option", ["--costs", "--price"])
+def test_an_unknown_option_ends_with_2(option: str, run: Run) -> None:
+    assert run("models", option).code == 2
