@@ -1,0 +1,64 @@
+"""What commands share: bars that stay quiet, failures that are named, second paths, caches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from basrelief.cli import options
+from basrelief.errors import ConfigError
+from basrelief.models import Model, get_recipe
+from small import small_encoder
+
+
+def test_failures_are_named_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        options.end_with([(f"{i}.ply", "broken") for i in range(15)])
+    assert ended.value.exit_code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "0.ply: error: broken"
+    assert len(lines) == 11
+    assert lines[-1] == "basrelief: 15 shapes could not be used"
+
+
+def test_without_failures_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    options.end_with([])
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_there_is_no_bar_without_a_terminal(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with options.progress("work", quiet=quiet) as told:
+        assert told is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_second_path_is_loaded_under_its_few_shot_settings() -> None:
+    asked: list[str] = []
+
+    def load(name: str) -> Model:
+        asked.append(name)
+        return Model(get_recipe(name), small_encoder())
+
+    found = options.second_path("clip2point", "dual-path", load, None, 3)
+    assert found is not None
+    assert asked == ["clip2point-untuned"]
+    assert found.model.recipe.projection == "clip2point"
+    assert found.seed == 3
+
+
+@pytest.mark.parametrize("head", ["probe", "cache", "simplified", "inter-view", "unknown"])
+def test_heads_of_one_path_load_nothing(head: str) -> None:
+    assert options.second_path("clip2point", head, lambda _: pytest.fail("loaded"), None, 0) is None
+
+
+def test_a_model_without_a_second_path_is_explained() -> None:
+    with pytest.raises(ConfigError, match="model must name a second path for head 'dual-path', but got 'tiny', which has one"):
+        options.second_path("tiny", "dual-path", lambda _: pytest.fail("loaded"), None, 0)
+
+
+def test_features_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path / "kept"))
+    assert options.shape_cache().path == tmp_path / "kept" / "shapes.sqlite"
