@@ -83,6 +83,7 @@ def pairs(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Draw a few, print pictures, bytes and hours of all, and stop.")] = False,
     up: opt.Up = None,
     seed: opt.Seed = 0,
+    device: opt.Device = "auto",
 ) -> None:
     """Draw every shape of a mesh library in colour from CLIP2Point's ten sides, beside its points; what is there already stays.
 
@@ -91,11 +92,13 @@ def pairs(
     import os
 
     from basrelief.datasets import open_benchmark
+    from basrelief.encoders.load import choose_device
     from basrelief.train.pairs import PairStyle, make_pairs, plan_pairs
 
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
-    style, processes = PairStyle(size=size, seed=seed), jobs or os.cpu_count() or 1
+    where = str(choose_device(device))
+    style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else jobs or os.cpu_count() or 1
     if dry_run:
         plan = plan_pairs(library, style=style)
         typer.echo(

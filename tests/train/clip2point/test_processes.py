@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
 
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +78,20 @@ def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
     run(tmp_path / "one", 1)
     alone = torch.load(tmp_path / "one" / "tower0.pt", weights_only=True)
     assert any(not torch.equal(tensor, one[name]) for name, tensor in alone.items()), "one process contrasts twice as many shapes"
+
+
+def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path) -> None:
+    run(tmp_path / "whole", 1)
+    tests = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), str(tests)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until and not (tmp_path / "killed" / "checkpoint.pt").is_file():
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    run(tmp_path / "killed", 1)
+    one, other = (torch.load(tmp_path / name / "tower0.pt", weights_only=True) for name in ("whole", "killed"))
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name])

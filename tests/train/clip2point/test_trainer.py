@@ -200,3 +200,42 @@ def test_gradients_may_be_added_up(pairs: Made, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=Optimiser("adamw", rate=1e-3, decay=0.0))
     found = pretrain(pairs, still, out=tmp_path / "run", settings=settings)
     assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())
+
+
+def test_asked_to_stop_it_saves_and_goes_on_later(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    settings = replace(SETTINGS, save_every=1000)
+    whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=settings)
+    real = _Run.train_step
+
+    def asked(self: _Run, content: object) -> object:
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, content)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Run, "train_step", asked)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
+    monkeypatch.setattr(_Run, "train_step", real)
+    assert len(curve(tmp_path / "asked")) == 3, "the step was finished"
+    again = pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
+    assert curve(tmp_path / "asked") == curve(tmp_path / "whole"), "no step twice, none left out"
+    for name, tensor in whole.towers.state_dict().items():
+        assert torch.equal(tensor, again.towers.state_dict()[name])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16"])
+def test_arithmetic_may_be_shorter(precision: str, pairs: Made, tmp_path: Path) -> None:
+    found = pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1, precision=precision))
+    assert all(torch.isfinite(tensor).all() for tensor in found.towers.state_dict().values())
+    assert {tensor.dtype for tensor in found.towers.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_tensorboard_gets_the_curves(pairs: Made, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1))
+    events = list((tmp_path / "run" / "tensorboard").iterdir())
+    assert len(events) == 1
+    assert b"train/total" in events[0].read_bytes()

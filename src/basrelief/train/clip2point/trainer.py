@@ -27,6 +27,7 @@ from basrelief.train.config import settings_record
 from basrelief.train.lamb import Lamb
 from basrelief.train.log import Log
 from basrelief.train.pairs.read import VIEWS, PairSet
+from basrelief.train.stopping import Stop
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -110,6 +111,7 @@ def pretrain(
         The encoder with the tower that was written.
 
     Raises:
+        KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
         ConfigError: If there are fewer pairs than a batch, or the folder holds a run with other settings.
         MissingExtraError: If `accelerate` is not installed.
     """
@@ -121,8 +123,8 @@ def pretrain(
         raise ConfigError(f"batch must be at most the number of pairs, and 2 or more for each process, but got {got}. Set batch=N.")
     run = _Run(pairs, Pretrainer(encoder, temperature=settings.temperature), settings, accelerator, out, echo=echo)
     run.restore()
-    with ThreadPoolExecutor(settings.workers) as readers:
-        run.finish(readers, validate)
+    with Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
+        run.finish(readers, validate, stop)
     accelerator.wait_for_everyone()  # one process writes, all read
     run.model.encoder.load_visual(out / _BEST)
     return run.model.encoder
@@ -147,8 +149,8 @@ class _Run:
         self.step, self.best = 0, -1.0
         self.per_epoch = len(pairs) // settings.batch
 
-    def finish(self, readers: ThreadPoolExecutor, validate: Validate | None) -> None:
-        """Train to the end, reading one batch ahead."""
+    def finish(self, readers: ThreadPoolExecutor, validate: Validate | None, stop: Stop) -> None:
+        """Train to the end, reading one batch ahead; when asked to stop, save and do."""
         total = self.per_epoch * self.settings.epochs
         ahead = self._ask(readers, self.step) if self.step < total else []
         while self.step < total:
@@ -159,8 +161,10 @@ class _Run:
             epoch, inside = divmod(self.step, self.per_epoch)
             if inside == 0 and (epoch % self.settings.validate_every == 0 or self.step == total):
                 self._validate(validate, last=self.step == total)
-            if self.step % self.settings.save_every == 0 or self.step == total:
+            if self.step % self.settings.save_every == 0 or self.step == total or stop.asked:
                 self.save()
+            if stop.asked:
+                raise KeyboardInterrupt
 
     def train_step(self, content: list[tuple[np.ndarray, np.ndarray, int]]) -> PairLosses:
         """One step on points, pictures and views."""
@@ -319,8 +323,10 @@ def _optimiser(parameters: list[nn.Parameter], settings: Clip2PointSettings) -> 
 def _accelerator(settings: Clip2PointSettings) -> Accelerator:
     try:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
     except ModuleNotFoundError as error:
         raise MissingExtraError("training must run with accelerate, but it is not installed. Install basrelief[train].") from error
+    AcceleratorState._reset_state()  # it is one for the process, and a run before this one may have had another precision
     return Accelerator(mixed_precision=PRECISIONS[settings.precision], gradient_accumulation_steps=settings.accumulate)
 
 

@@ -38,6 +38,7 @@ class PairStyle:
         distance: Eye to origin; the depth cameras stand at 1.
         random_light: Whether the distant light comes from a direction drawn for each shape, or always from the same.
         supersample: Pixels computed along each side of a pixel.
+        device: Where pictures are drawn; those of another device differ in rounding.
         seed: Of the points and the light.
     """
 
@@ -46,6 +47,7 @@ class PairStyle:
     distance: float = 2.0
     random_light: bool = True
     supersample: int = 2
+    device: str = "cpu"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -70,14 +72,13 @@ class DrawnPair:
     points: np.ndarray
 
 
-def draw_pair(shape: Shape, name: str, *, style: PairStyle, device: str = "cpu") -> DrawnPair:
+def draw_pair(shape: Shape, name: str, *, style: PairStyle) -> DrawnPair:
     """Draw one shape from all views of the rig.
 
     Args:
         shape: World frame; textures and material colours are its vertex colours.
         name: Of the shape; decides light and points together with the seed.
         style: How.
-        device: Where the work is done.
 
     Raises:
         GeometryError: If the surface cannot be sampled.
@@ -87,7 +88,7 @@ def draw_pair(shape: Shape, name: str, *, style: PairStyle, device: str = "cpu")
     placed, points = _placed(shape, cloud)
     cameras = Cameras(get_rig(RIG).rotation, style.distance)
     frame = Frame(cameras, style.size, style.distance * math.tan(_FIELD / 2))
-    pictures = shade(placed, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=device)
+    pictures = shade(placed, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=style.device)
     bytes_ = (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
     return DrawnPair(tuple(_png(picture) for picture in bytes_), points.astype(np.float16))
 
