@@ -109,7 +109,8 @@ def test_pairs_are_planned_drawn_and_trained_on(run: Run, meshes: Path, tmp_path
     plan = run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--dry-run")
     assert plan.code == 0
     assert plan.out.startswith("6 shapes, 60 pictures, ")
-    assert "hours with" in plan.out
+    assert " MB, " in plan.out
+    assert " minutes with " in plan.out
     assert not (tmp_path / "pairs").exists()
     drawn = run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
     assert (drawn.code, drawn.out) == (0, f"6 pairs in {tmp_path / 'pairs'}\n")

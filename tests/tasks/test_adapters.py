@@ -43,6 +43,15 @@ def check_training(adapter: nn.Module, arrays: dict[str, np.ndarray], start: str
     torch.testing.assert_close(out.detach(), torch.from_numpy(arrays[f"{start}out_train"]), **CLOSE)
     for name, buffer in published_adapter(part(arrays, f"{start}buffers_after_train_forward/")).items():
         torch.testing.assert_close(dict(adapter.named_buffers())[name], buffer, **CLOSE)
+    out.square().mean().backward()  # what the record took gradients of
+    if f"{start}grad_in" in arrays:
+        assert leaf.grad is not None
+        torch.testing.assert_close(leaf.grad.flatten(0, 1), torch.from_numpy(arrays[f"{start}grad_in"]), rtol=1e-3, atol=1e-6)
+    recorded = published_adapter(part(arrays, f"{start}grad/"))
+    learned = dict(adapter.named_parameters())
+    assert recorded.keys() == learned.keys()
+    for name, gradient in recorded.items():
+        torch.testing.assert_close(learned[name].grad, gradient, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("views", [10, 6])

@@ -14,6 +14,7 @@ from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION
 from basrelief.train.pairs import PairStyle, draw_pair
 from basrelief.train.pairs.draw import _placed
 from basrelief.types import Mesh, PointCloud
+from small import box
 
 SIZE = 128
 DISTANCE = 2.0
@@ -22,24 +23,11 @@ DISTANCE = 2.0
 def blocks() -> Mesh:
     """Four small cubes of different colours, spread in the unit sphere."""
     places = {(0.8, 0, 0): (1, 0, 0), (0, 0.8, 0): (0, 1, 0), (0, 0, 0.8): (0, 0, 1), (-0.5, -0.5, -0.3): (1, 1, 0)}
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float32) * 0.06
-    faces = [
-        (0, 1, 3),
-        (0, 3, 2),
-        (4, 6, 7),
-        (4, 7, 5),
-        (0, 4, 5),
-        (0, 5, 1),
-        (2, 3, 7),
-        (2, 7, 6),
-        (0, 2, 6),
-        (0, 6, 4),
-        (1, 5, 7),
-        (1, 7, 3),
-    ]
-    vertices = np.concatenate([corners + np.float32(place) for place in places])
+    cube = box(size=(0.12, 0.12, 0.12))
+    vertices = np.concatenate([cube.vertices - 0.06 + np.float32(place) for place in places])
+    faces = np.concatenate([cube.faces + 8 * i for i in range(len(places))])
     colors = np.concatenate([np.tile(np.float32(color), (8, 1)) for color in places.values()])
-    return Mesh(vertices, np.concatenate([np.array(faces) + 8 * i for i in range(len(places))]), colors)
+    return Mesh(vertices.astype(np.float32), faces, colors)
 
 
 def eye(view: int) -> np.ndarray:
