@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,28 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
-from basrelief.encoders.clip import IMAGENET_MEAN, IMAGENET_STD, NO_MEAN, NO_STD
+from basrelief.encoders.clip import NO_MEAN, NO_STD
 from basrelief.encoders.convert import convert
 from basrelief.encoders.towers import towers_from_state
+from recorded import config_of, meta, recorded_opendlign
 from support import parity_arrays, parity_json
 
 Arrays = dict[str, np.ndarray]
 TOWERS = ("vit_gelu", "vit_quickgelu", "resnet")
-
-
-def meta(arrays: Arrays) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(str(arrays["meta"]))
-    return record
-
-
-def config_of(record: dict[str, Any], *, quick: bool) -> ClipConfig:
-    vision, text = record["vision_cfg"], record["text_cfg"]
-    resnet = isinstance(vision["layers"], list)
-    heads = vision["width"] * (32 if resnet else 1) // vision["head_width"]
-    sizes = (vision["image_size"], vision["width"], vision["layers"], heads, vision["patch_size"])
-    tower = VisionConfig(*sizes, kind="resnet" if resnet else "vit")
-    words = TextConfig(text["width"], text["layers"], text["heads"], text["context_length"], text["vocab_size"])
-    return ClipConfig(record["embed_dim"], tower, words, "quick_gelu" if quick else "gelu")
 
 
 def close(found: Tensor, expected: np.ndarray, atol: float = 5e-5) -> None:
@@ -87,12 +71,6 @@ def test_token_ids(towers_arrays: Arrays, clip_tokenizer: Tokenizer) -> None:
     assert torch.equal(F.pad(ids, (0, 77 - ids.shape[1])), expected)
 
 
-def opendlign(arrays: Arrays, act: str, tokenizer: Tokenizer) -> ClipEncoder:
-    state = {key.removeprefix("sd/"): torch.from_numpy(a) for key, a in arrays.items() if key.startswith("sd/")}
-    config = config_of(meta(arrays)["settings"], quick=act == "quick")
-    return ClipEncoder(towers_from_state(config, convert(state, config)), tokenizer, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
 def pictures(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array).movedim(-1, -3).float() / 255
 
@@ -103,7 +81,7 @@ def pooled(features: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_image_branches(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
-    encoder = opendlign(opendlign_arrays, act, clip_tokenizer)
+    encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
     depth, rgb = pictures(opendlign_arrays["depth_uint8"]), pictures(opendlign_arrays["rgb_uint8"])
     frozen, tuned = encoder.encode_both(depth[0])
     close(frozen, opendlign_arrays[f"{act}/encode_image_rgb_branch"])
@@ -120,14 +98,14 @@ def test_opendlign_image_branches(opendlign_arrays: Arrays, clip_tokenizer: Toke
 
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_before_training(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
-    encoder = opendlign(opendlign_arrays, act, clip_tokenizer)
+    encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
     encoder.towers.add_tuned_block()
     close(encoder.encode_both(pictures(opendlign_arrays["depth_uint8"])[0])[1], opendlign_arrays[f"{act}/after_copy_depth_branch"])
 
 
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_zero_shot(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
-    encoder = opendlign(opendlign_arrays, act, clip_tokenizer)
+    encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
     depth = pictures(opendlign_arrays["zs_depth_uint8"])
     shapes, views = depth.shape[:2]
     tuned = (torch.arange(views) >= 5).repeat(shapes)
@@ -142,7 +120,7 @@ def test_opendlign_zero_shot(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer
 
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_text(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
-    encoder = opendlign(opendlign_arrays, act, clip_tokenizer)
+    encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
     templates = parity_json("templates.json")["modelnet40"]
     labels = meta(opendlign_arrays)["settings"]["text_labels"]
     prompts = [template.format(label, label) for label in labels for template in templates]
@@ -157,7 +135,7 @@ def test_opendlign_text(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_gradients(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
     """One training step's loss and gradients through the same module: contrastive plus mean squared error of the pooled views."""
-    encoder = opendlign(opendlign_arrays, act, clip_tokenizer)
+    encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
     encoder.towers.requires_grad_(False)
     for parameter in encoder.towers.tuned_parameters():
         parameter.requires_grad_(True)

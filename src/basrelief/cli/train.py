@@ -101,11 +101,11 @@ def pairs(
     style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else jobs or os.cpu_count() or 1
     if dry_run:
         plan = plan_pairs(library, style=style)
-        size = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes > 1e9 else f"{plan.bytes / 1e6:.0f} MB"
+        volume = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes > 1e9 else f"{plan.bytes / 1e6:.0f} MB"
         hours = plan.hours(processes)
         long = f"{hours:.1f} hours" if hours > 1 else f"{60 * hours:.1f} minutes"
         typer.echo(
-            f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {size}, {long} with {processes} processes "
+            f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume}, {long} with {processes} processes "
             f"({plan.sampled} shapes drawn to find out, {plan.failed} failed)"
         )
         return
