@@ -49,7 +49,7 @@ def test_a_second_path_is_loaded_under_its_few_shot_settings() -> None:
     assert found.seed == 3
 
 
-@pytest.mark.parametrize("head", ["probe", "cache", "simplified", "inter-view", "unknown"])
+@pytest.mark.parametrize("head", ["probe", "cache", "simplified", "inter-view"])
 def test_heads_of_one_path_load_nothing(head: str) -> None:
     assert options.second_path("clip2point", head, lambda _: pytest.fail("loaded"), None, 0) is None
 

@@ -173,3 +173,15 @@ def test_classify_takes_labels_or_an_adapter(run: Run, splits: Path, tmp_path: P
     ended = run("classify", file, "--adapter", tmp_path / "h.safetensors")
     assert ended.code == 2
     assert "head must be a file written by basrelief train adapter" in ended.err
+
+
+def test_a_data_set_that_is_not_its_cards_is_refused_unless_partial(run: Run, tmp_path: Path) -> None:
+    import miniatures
+
+    root = miniatures.modelnet_h5(tmp_path / "data", rows=40)
+    given = ("train", "adapter", "--root", root, "--head", "cache", "-o", tmp_path / "h.safetensors")
+    ended = run(*given)
+    assert ended.code == 2
+    assert "9,843 expected in ModelNet40 train" in ended.err
+    assert not (tmp_path / "h.safetensors").exists()
+    assert run(*given, "--partial").code == 0

@@ -57,7 +57,7 @@ def test_paths_must_read_the_same_shapes(embedder: Embedder, benchmark: Benchmar
         return found
 
     monkeypatch.setattr(Embedder, "whole", fewer)
-    with pytest.raises(ConfigError, match="second must read the shapes that the first path reads"):
+    with pytest.raises(ConfigError, match="paths must read the same shapes, but got others"):
         few_shot(embedder, benchmark, shots=Shots((1,), 1, head="dual-path"), second=other)
 
 

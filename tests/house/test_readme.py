@@ -42,3 +42,4 @@ def test_the_examples_name_things_rightly(copy: Path) -> None:
     assert printed("classify.py")[0].startswith("chair")
     assert printed("own_points.py") == ["table"]
     assert printed("similar.py") == ["armchair: chair.glb", "cup: mug.ply", "aircraft: airplane.stl"]
+    assert printed("few_shot.py") == ["mug: mug", "lamp: lamp", "chair: chair"]

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import basrelief as br
-from basrelief.errors import ConfigError
+from basrelief.errors import ConfigError, WeightsError
 from basrelief.geometry import sample_surface
 from basrelief.io import save
-from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, taught_recipes, view_features
+from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, head_paths, taught_recipes, view_features
 from basrelief.tasks import HEADS, Fit, Judge
 from basrelief.testing import make_shape
 from basrelief.types import Mesh, PointCloud
@@ -104,12 +104,28 @@ def test_recipes_change_for_shots_as_their_papers_do(name: str, projection: str,
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("clip2point", ("dual-path", "clip2point-untuned")), ("pointclip", ("inter-view", None)), ("tiny", ("probe", None))],
-)
-def test_the_head_of_a_paper_is_the_default(name: str, expected: tuple[str, str | None]) -> None:
-    assert default_head(Model(get_recipe(name), small_encoder())) == expected
+@pytest.mark.parametrize(("name", "expected"), [("clip2point", "dual-path"), ("pointclip", "inter-view"), ("tiny", "probe")])
+def test_the_head_of_a_paper_is_the_default(name: str, expected: str) -> None:
+    assert default_head(name) == expected
+
+
+def test_a_head_names_the_recipes_of_its_paths() -> None:
+    assert head_paths("clip2point", "dual-path") == ("clip2point", "clip2point-untuned")
+    assert head_paths("clip2point", "probe") == ("clip2point",)
+    with pytest.raises(ConfigError, match="model must name a second path for head 'dual-path', but got 'tiny', which has one"):
+        head_paths("tiny", "dual-path")
+    with pytest.raises(ConfigError, match="head must be one of probe, .*, but got 'prob'. Did you mean 'probe'?"):
+        head_paths("tiny", "prob")
+
+
+def test_a_head_that_does_not_say_what_it_knows_is_refused(tiny: Model, tmp_path: Path) -> None:
+    shapes, truth = some(0, 2)
+    head = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache").head
+    for notes in ({}, {"labels": list(NAMES)}, {"labels": list(NAMES), "paths": []}, {"labels": "x", "paths": [{"recipe": "tiny"}]}):
+        path = replace(head, notes=notes).save(tmp_path / "h.safetensors")
+        for read in (taught_recipes, lambda p: FewShotClassifier.load(p, [tiny])):
+            with pytest.raises(WeightsError, match="head must say its labels and models, but got h.safetensors, which does not"):
+                read(path)
 
 
 def test_a_key_nobody_reads_is_an_error() -> None:

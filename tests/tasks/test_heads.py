@@ -195,3 +195,21 @@ def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
 
 def test_the_size_of_a_head_is_counted() -> None:
     assert fitted("cache", each=8).parameters == 40 * DIM + 40 * CLASSES + CLASSES * DIM + 1
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_without_a_tensor_or_of_another_size_is_refused(kind: str, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    head = fitted(kind, fit=Fit(epochs=1))
+    absent = next(iter(head.tensors))
+    broken = [
+        replace(head, tensors={name: tensor for name, tensor in head.tensors.items() if name != absent}),
+        replace(head, dim=DIM + 2),
+        replace(head, classes=CLASSES + 1),
+        replace(head, views=10**6),
+        replace(head, dim=0),
+    ]
+    for one in broken:
+        with pytest.raises(WeightsError, match="head must be a file written by basrelief train adapter"):
+            read_head(one.save(tmp_path / "h.safetensors"))

@@ -18,7 +18,7 @@ def models(
 ) -> None:
     """List the models: weights on disk or not, size, licence, training data, the paper's numbers; or what each costs.
 
-    Time is measured for models that need no file of yours; the others' counts come from their architecture.
+    Time is measured for models whose weights are on this machine; the others' counts come from their architecture.
     """
     if cost:
         _costs(device, as_json=as_json)
@@ -49,9 +49,10 @@ def _costs(device: str, *, as_json: bool) -> None:
 
     found = []
     for status in list_models():
-        checkpoint = any(word in status.missing for word in ("checkpoint", "file")) if status.missing else False
-        ready = status.ready and not checkpoint
-        found.append(measured_model_cost(load_model(status.name, device=device, dtype="float32")) if ready else model_cost(status.name))
+        if status.ready:
+            found.append(measured_model_cost(load_model(status.name, device=device, dtype="float32")))
+        else:
+            found.append(model_cost(status.name))
     if as_json:
         for one in found:
             typer.echo(json.dumps(dataclasses.asdict(one)))

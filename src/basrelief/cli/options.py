@@ -29,20 +29,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one
 
 
 def second_path(model: str, head: str, load: Callable[[str], Model], cache: VectorCache | None, seed: int) -> Embedder | None:
-    """The second path of a head that has two: the recipe that the model names for it, under its few-shot settings.
+    """The second path of a head that has two, under its few-shot settings, or None."""
+    from basrelief.models import Embedder, head_paths
 
-    Raises:
-        ConfigError: If the model names none.
-    """
-    from basrelief.models import Embedder, get_recipe
-    from basrelief.tasks import HEADS
-
-    if head not in HEADS or HEADS[head].paths == 1:
-        return None
-    second = get_recipe(model).few_shot.get("second")
-    if second is None:
-        raise ConfigError(f"model must name a second path for head {head!r}, but got {model!r}, which has one. Use --model clip2point.")
-    return Embedder(load(second).for_shots(), cache, seed)
+    others = head_paths(model, head)[1:]
+    return Embedder(load(others[0]).for_shots(), cache, seed) if others else None
 
 
 def shape_cache() -> VectorCache:

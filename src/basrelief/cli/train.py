@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -23,6 +23,7 @@ _Shots = Annotated[int, typer.Option(min=0, help="Shapes per class; 0 takes all 
 _Head = Annotated[str | None, typer.Option(help="probe, cache, simplified, inter-view or dual-path. Default: that of the model's paper.")]
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The file for the head.")]
 _Variant = Annotated[str | None, typer.Option(help="Which of several, e.g. PB_T50_RS. Default: the paper's.")]
+_Partial = Annotated[bool, typer.Option("--partial", help="Accept counts or labels that are not those of the data card.")]
 _Epochs = Annotated[int, typer.Option(min=1, help="Passes over the support, for adapters.")]
 _Rate = Annotated[float, typer.Option(help="Learning rate of adapters.")]
 
@@ -36,6 +37,7 @@ def adapter(
     head: _Head = None,
     out: _Out = Path("adapter.safetensors"),
     variant: _Variant = None,
+    partial: _Partial = False,
     epochs: _Epochs = 100,
     rate: _Rate = 1e-3,
     weights: opt.Weights = None,
@@ -55,11 +57,11 @@ def adapter(
     from basrelief.tasks import Fit
     from basrelief.train import train_adapter
 
-    load = partial(load_model, weights=weights, device=device, dtype=dtype)
+    load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
     loaded, cache = load(model, checkpoint=checkpoint).for_shots(), opt.shape_cache()
-    kind = head or default_head(loaded)[0]
+    kind = head or default_head(model)
     which = variant or loaded.recipe.datasets.get(dataset, {}).get("variant")
-    opened = partial(open_benchmark, root, None if dataset == "auto" else dataset, variant=which, up=up, strict=False)
+    opened = functools.partial(open_benchmark, root, None if dataset == "auto" else dataset, variant=which, up=up, strict=not partial)
     support = opened(split="train")
     query = None if support.split == "all" else opened(split="test")
     second = opt.second_path(model, kind, load, cache, seed)
@@ -142,7 +144,7 @@ def clip2point(
     loaded = load_model(model, weights=weights, device=device, dtype="float32").for_shots()
     validate = None
     if validation is not None:
-        validate = zero_shot_accuracy(loaded, open_benchmark(validation, split="test", strict=False))
+        validate = zero_shot_accuracy(loaded, open_benchmark(validation, split="test"))
     pretrain(content, cast("ClipEncoder", loaded.encoder), out=out, settings=settings, validate=validate, echo=True)
     typer.echo(f"depth tower: {out / 'depth_tower.safetensors'}")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Figure, Result, Table, mean_figure, percent
-from basrelief.models import Embedded, Embedder
+from basrelief.models import Embedded, Embedder, embed_paths
 from basrelief.tasks import HEADS, Fit, draw_shots, fit_head, head_scores
 
 
@@ -66,8 +66,9 @@ def few_shot(
     shots = shots or Shots()
     if support is not None and support.labels != benchmark.labels:
         raise ConfigError("support must have the labels of the queries in the same order, but got others. Open both from one data set.")
-    query = _both(embedder, second, benchmark)
-    pool = query if support is None else _both(embedder, second, support)
+    paths = [embedder] if second is None else [embedder, second]
+    query = embed_paths(paths, benchmark)
+    pool = query if support is None else embed_paths(paths, support)
     classes = _enough(pool, max(shots.counts) + (support is None))
     if len(classes) < 2:
         raise ConfigError(
@@ -100,17 +101,6 @@ def _draws(pool: Embedded, query: Embedded | None, shots: Shots, words: tuple[Te
         among = np.unique(truth)  # classes without enough shapes are no answer
         found.append((among[head_scores(head, asked)[:, among].argmax(dim=1).numpy()] == right).mean())
     return np.array(found)
-
-
-def _both(embedder: Embedder, second: Embedder | None, benchmark: Benchmark) -> Embedded:
-    """Features of one path, or of two along the views; shapes that fail for one path fail."""
-    first = embedder.whole(benchmark)
-    if second is None:
-        return first
-    other = second.whole(benchmark)
-    if first.items != other.items:
-        raise ConfigError("second must read the shapes that the first path reads, but got others. Look at the failures of both.")
-    return Embedded(first.items, np.concatenate([first.features, other.features], axis=1), first.failures)
 
 
 def _enough(pool: Embedded, least: int) -> np.ndarray:

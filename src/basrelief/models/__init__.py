@@ -1,8 +1,8 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
 from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
-from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress
-from basrelief.models.few_shot import FewShotClassifier, default_head, published_dual_path, taught_recipes, view_features
+from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress, embed_paths
+from basrelief.models.few_shot import FewShotClassifier, default_head, head_paths, published_dual_path, taught_recipes, view_features
 from basrelief.models.files import FileAnswer, Reading, classify_files
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
@@ -32,8 +32,10 @@ __all__ = [
     "Turns",
     "classify_files",
     "default_head",
+    "embed_paths",
     "evidence_picture",
     "get_recipe",
+    "head_paths",
     "list_models",
     "load_model",
     "measured_model_cost",

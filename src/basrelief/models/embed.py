@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from basrelief import __version__
 from basrelief.datasets import Benchmark, Item
 from basrelief.encoders import VectorCache
-from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
+from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import draw_points
 from basrelief.types import PointCloud
@@ -163,6 +163,25 @@ class Embedder:
         settings = (recipe.projection, dict(recipe.projection_options), recipe.points, recipe.normalisation, recipe.tuned_views)
         text = json.dumps(["features", __version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> Embedded:
+    """Embed all of a benchmark by every path of a head, features one after another along the views.
+
+    Args:
+        paths: One embedder for each, with towers of one length.
+        benchmark: What to read.
+
+    Raises:
+        ConfigError: If the lengths of their features differ, or one path reads other shapes than the first.
+    """
+    found = [path.whole(benchmark) for path in paths]
+    lengths = {part.features.shape[2] for part in found}
+    if len(lengths) > 1:
+        raise ConfigError(f"paths must give features of one length, but got {sorted(lengths)}. Take towers of one size.")
+    if any(other.items != found[0].items for other in found):
+        raise ConfigError("paths must read the same shapes, but got others. Look at the failures of each with basrelief evaluate.")
+    return Embedded(found[0].items, np.concatenate([part.features for part in found], axis=1), found[0].failures)
 
 
 def _name(benchmark: Benchmark, item: Item, change: Change | None) -> str:

@@ -16,9 +16,10 @@ from basrelief.datasets import check_labels
 from basrelief.encoders import ClipEncoder
 from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.reading import read_state_dict
-from basrelief.errors import ConfigError, WeightsError
+from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.models.model import SHAPES_PER_PASS, Model
-from basrelief.tasks import Fit, Head, fit_head, head_scores, read_head
+from basrelief.models.recipe import get_recipe
+from basrelief.tasks import HEADS, Fit, Head, fit_head, head_scores, read_head
 from basrelief.tasks.heads.adapters import published_adapter
 from basrelief.types import Prediction, Shape
 
@@ -136,9 +137,9 @@ class FewShotClassifier:
             WeightsError: If the file is no head.
             ConfigError: If the models are not those it was fitted on.
         """
-        head = read_head(path)
+        head = _read(path)
         ready = tuple(model.for_shots() for model in models)
-        wanted = head.notes.get("paths", [])
+        wanted = head.notes["paths"]
         for i, model in enumerate(ready):
             if i >= len(wanted) or _path(model) != wanted[i]:
                 known = wanted[i] if i < len(wanted) else {"recipe": "none"}
@@ -152,9 +153,23 @@ def taught_recipes(path: Path | str) -> tuple[str, ...]:
     """Names of the recipes a saved head was fitted on, one for each path.
 
     Raises:
-        WeightsError: If the file is no head.
+        WeightsError: If the file is no head, or does not say what it was fitted on.
     """
-    return tuple(str(path["recipe"]) for path in read_head(path).notes.get("paths", []))
+    return tuple(str(one["recipe"]) for one in _read(path).notes["paths"])
+
+
+def _read(path: Path | str) -> Head:
+    """A head that says its labels and towers."""
+    head = read_head(path)
+    labels, paths = head.notes.get("labels"), head.notes.get("paths")
+    if (
+        not isinstance(labels, list)
+        or not isinstance(paths, list)
+        or not paths
+        or not all(isinstance(p, dict) and "recipe" in p for p in paths)
+    ):
+        raise WeightsError(f"head must say its labels and models, but got {Path(path).name}, which does not. Train it again.")
+    return head
 
 
 def view_features(models: Sequence[Model], shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
@@ -180,10 +195,29 @@ def view_features(models: Sequence[Model], shapes: Sequence[Shape], *, seed: int
     return torch.cat(paths, dim=1)
 
 
-def default_head(model: Model) -> tuple[str, str | None]:
-    """The head of a model's paper, and the recipe of its second path where it has one; the probe for recipes that name none."""
-    own = model.recipe.few_shot
-    return own.get("head", "probe"), own.get("second")
+def default_head(name: str) -> str:
+    """The head of a recipe's paper; the probe for recipes that name none."""
+    return get_recipe(name).few_shot.get("head", "probe")
+
+
+def head_paths(name: str, head: str) -> tuple[str, ...]:
+    """Names of the recipes whose towers a head takes, one for each path.
+
+    Args:
+        name: The first path's.
+        head: Key of `basrelief.tasks.HEADS`.
+
+    Raises:
+        ConfigError: If a name is unknown, or the head has two paths and the recipe names no second.
+    """
+    if head not in HEADS:
+        raise ConfigError(unknown_choice("head", head, HEADS))
+    if HEADS[head].paths == 1:
+        return (name,)
+    second = get_recipe(name).few_shot.get("second")
+    if second is None:
+        raise ConfigError(f"model must name a second path for head {head!r}, but got {name!r}, which has one. Use clip2point.")
+    return name, second
 
 
 def _path(model: Model) -> dict[str, Any]:

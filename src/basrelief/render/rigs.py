@@ -61,15 +61,16 @@ def _clip2point(azimuth: Sequence[float], elevation: Sequence[float]) -> Cameras
     return Cameras(clip2point_look(torch.tensor(azimuth), torch.tensor(elevation)).numpy() @ CLIP2POINT_TURN)
 
 
-_CLIP2POINT10 = (
+CLIP2POINT10_ANGLES = (
     (0.0, 0.0, 0.0, 0.0, -45.0, 45.0, -45.0, 45.0, -90.0, 90.0),
     (0.0, 90.0, 180.0, 270.0, 225.0, 225.0, 315.0, 315.0, 0.0, 0.0),
 )
+"""Azimuths and elevations of CLIP2Point's ten views, in its own angles (`clip2point_look`) and the order of its pictures."""
 _CLIP2POINT6 = (0.0, 90.0, 180.0, 270.0, 0.0, 180.0), (0.0, 0.0, 0.0, 0.0, 90.0, -90.0)
 _TURNTABLE10 = (*range(0, 360, 45), 0, 0), (*(20,) * 8, 90, -20)
 
 RIGS: dict[str, Callable[[], Cameras]] = {
-    "clip2point10": lambda: _clip2point(*_CLIP2POINT10),
+    "clip2point10": lambda: _clip2point(*CLIP2POINT10_ANGLES),
     "clip2point6": lambda: _clip2point(*_CLIP2POINT6),
     "turntable10": lambda: look_at_cameras(*_TURNTABLE10),
     "opendlign-30": lambda: look_at_cameras(range(30, 301, 30), 20),

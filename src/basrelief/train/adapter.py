@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
-from basrelief.models import Embedded, Embedder, FewShotClassifier
+from basrelief.models import Embedder, FewShotClassifier, embed_paths
 from basrelief.tasks import Fit, draw_shots
 
 
@@ -59,7 +58,8 @@ def train_adapter(
     fit = fit or Fit()
     if query is not None and query.labels != support.labels:
         raise ConfigError("query must have the labels of the support in the same order, but got others. Open both from one data set.")
-    first, features = _features(paths, support)
+    first = embed_paths(paths, support)
+    features = torch.from_numpy(first.features)
     chosen = np.arange(len(first.items)) if shots is None else draw_shots(first.truth, shots, seed=fit.seed, fewer=True)
     models = [path.model for path in paths]
     truth = first.truth[chosen].tolist()
@@ -67,17 +67,9 @@ def train_adapter(
     failures = [(failure.id, failure.error) for failure in first.failures]
     right = None
     if query is not None:
-        asked, views = _features(paths, query)
-        answers = classifier.predict_features(views) if len(asked.items) else []
+        asked = embed_paths(paths, query)
+        answers = classifier.predict_features(torch.from_numpy(asked.features)) if len(asked.items) else []
         hits = [answer.label == query.labels[item.label] for answer, item in zip(answers, asked.items, strict=True)]
         right = np.array(hits + [False] * len(asked.failures), dtype=bool)
         failures += [(failure.id, failure.error) for failure in asked.failures]
     return Taught(classifier, len(chosen), right, tuple(failures))
-
-
-def _features(paths: Sequence[Embedder], benchmark: Benchmark) -> tuple[Embedded, Tensor]:
-    """Features of all paths along the views."""
-    found = [path.whole(benchmark) for path in paths]
-    if any(other.items != found[0].items for other in found):
-        raise ConfigError("paths must read the same shapes, but got others. Look at the failures of each with basrelief evaluate.")
-    return found[0], torch.cat([torch.from_numpy(part.features) for part in found], dim=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 SCRIPT = """
+import os
 import sys
 import time
 from pathlib import Path
@@ -39,9 +40,9 @@ class Made(PairSet):
 
 
 out = Path(sys.argv[1])
-settings = Clip2PointSettings(batch=4, epochs=2, points=64, workers=1, save_every=2, optimiser=Optimiser("adamw", rate=1e-3))
+settings = Clip2PointSettings(batch=4, epochs=int(os.environ.get("EPOCHS", "2")), points=64, workers=1, save_every=2, optimiser=Optimiser("adamw", rate=1e-3))
 trained = pretrain(Made(), small_encoder(), out=out, settings=settings)
-rank = int(__import__("os").environ.get("RANK", 0))
+rank = int(os.environ.get("RANK", 0))
 state = {n: t for n, t in trained.towers.state_dict().items()}
 torch.save(state, out / f"tower{rank}.pt")
 if torch.distributed.is_initialized():
@@ -55,15 +56,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(out: Path, processes: int) -> None:
+def start(out: Path, processes: int, **more: str) -> list[subprocess.Popen[bytes]]:
     """What `torchrun --nproc_per_node N` starts, without its own waiting."""
     port, tests = free_port(), Path(__file__).resolve().parents[2]
-    common = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common = (
+        os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} | more
+    )
     started = []
     for rank in range(processes):
         own = {} if processes == 1 else {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         started.append(subprocess.Popen([sys.executable, "-c", SCRIPT, str(out), str(tests)], env=common | own, stderr=subprocess.PIPE))
-    for process in started:
+    return started
+
+
+def run(out: Path, processes: int) -> None:
+    """All of them, to their end."""
+    for process in start(out, processes):
         _, errors = process.communicate(timeout=170)
         assert process.returncode == 0, errors.decode()[-2000:]
 
@@ -95,3 +103,19 @@ def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path)
     one, other = (torch.load(tmp_path / name / "tower0.pt", weights_only=True) for name in ("whole", "killed"))
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name])
+
+
+def test_one_process_that_is_asked_to_stop_stops_all_after_the_same_step(tmp_path: Path) -> None:
+    started = start(tmp_path, 2, EPOCHS="2000")
+    log = tmp_path / "log.jsonl"
+    until = time.monotonic() + 90
+    while time.monotonic() < until and not (log.is_file() and log.read_text().count("\n") > 2):
+        time.sleep(0.05)
+    started[1].terminate()
+    for process in started:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert b"KeyboardInterrupt" in errors
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == json.loads(log.read_text().splitlines()[-1])["step"]
+    assert state["step"] < 4000

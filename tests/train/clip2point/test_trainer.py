@@ -239,3 +239,28 @@ def test_tensorboard_gets_the_curves(pairs: Made, tmp_path: Path) -> None:
     events = list((tmp_path / "run" / "tensorboard").iterdir())
     assert len(events) == 1
     assert b"train/total" in events[0].read_bytes()
+
+
+def test_gradients_that_wait_are_in_no_checkpoint(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped between two halves of an accumulated step, it finishes the step first."""
+    import os
+    import signal
+
+    settings = replace(SETTINGS, epochs=4, accumulate=2, save_every=3)
+    whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=settings)
+    real = _Run.train_step
+
+    def asked(self: _Run, content: object) -> object:
+        if self.step == 4:  # the first half of the third pair of steps
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, content)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Run, "train_step", asked)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
+    monkeypatch.setattr(_Run, "train_step", real)
+    assert len(curve(tmp_path / "asked")) == 6
+    again = pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
+    assert curve(tmp_path / "asked") == curve(tmp_path / "whole")
+    for name, tensor in whole.towers.state_dict().items():
+        assert torch.equal(tensor, again.towers.state_dict()[name])

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.datasets import Benchmark, Item, open_benchmark
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.render import render_depth
 from basrelief.testing import make_shape
@@ -212,8 +214,6 @@ def test_a_folder_of_other_pairs_is_refused(library: Benchmark, tmp_path: Path) 
 
 
 def test_keys_are_plain_and_different() -> None:
-    from basrelief.datasets import Item
-
     ids = ["a/b c.glb", "a/b-c.glb", "../x.glb", "é.glb", "x" * 300 + ".glb", "a.glb#3"]
     keys = [key_of(Item(name, 0, name)) for name in ids]
     assert len(set(keys)) == len(ids)
@@ -310,3 +310,89 @@ def test_the_manifest_says_how_they_were_drawn(library: Benchmark, tmp_path: Pat
     assert record["rig"] == "clip2point10"
     assert record["style"]["size"] == 32
     assert record["labels"] == sorted(CLASSES)
+
+
+class Dying(Executor):
+    """An executor whose process dies over one mesh, and takes what was asked beside it with it."""
+
+    def __init__(self, deadly: str) -> None:
+        self.deadly, self.broken = deadly, False
+
+    def submit(self, work: Callable[..., object], /, *given: object, **_: object) -> Future[object]:  # type: ignore[override]
+        library, item, style = given
+        assert isinstance(item, Item)
+        job: Future[object] = Future()
+        self.broken = self.broken or self.deadly in item.id
+        if self.broken:
+            job.set_exception(BrokenProcessPool("died"))
+        else:
+            job.set_result(work(library, item, style))
+        return job
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing runs."""
+
+
+def test_a_process_that_dies_costs_its_own_mesh_and_no_other(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from basrelief.train.pairs import make
+
+    opened: list[Dying] = []
+    monkeypatch.setattr(make, "ProcessPoolExecutor", lambda *_, **__: opened.append(Dying("mug/1")) or opened[-1])
+    failed = make_pairs(library, tmp_path / "out", style=QUICK, jobs=2)
+    assert failed == [("mug/1.glb", "the process that drew it died, perhaps for want of memory")]
+    assert len(open_pairs(tmp_path / "out")) == 5
+    assert 1 < len(opened) <= 4
+    monkeypatch.undo()
+    make_pairs(replace(library, items=tuple(i for i in library.items if "mug/1" not in i.id)), tmp_path / "rest", style=QUICK)
+    one, other = open_pairs(tmp_path / "out"), open_pairs(tmp_path / "rest")
+    assert list(one.keys) == list(other.keys)
+
+
+def test_memory_that_runs_out_is_a_reason(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from basrelief.train.pairs import make
+
+    real = make.draw_pair
+
+    def short(shape: object, name: str, **options: object) -> object:
+        if name.startswith("mug/0"):
+            raise RuntimeError("can't allocate memory")
+        if name.startswith("mug/1"):
+            raise MemoryError
+        return real(shape, name, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(make, "draw_pair", short)
+    assert make_pairs(library, tmp_path / "out", style=QUICK) == [("mug/0.glb", "can't allocate memory"), ("mug/1.glb", "out of memory")]
+
+
+def test_a_line_that_was_cut_off_costs_no_other(library: Benchmark, tmp_path: Path) -> None:
+    Path(library.items[2].path).write_bytes(b"glTF junk")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / FAILED).write_text('{"id": "mug/9.glb", "err')
+    failed = make_pairs(library, tmp_path / "out", style=QUICK, layout="folders")
+    assert [name for name, _ in failed] == [library.items[2].id]
+
+
+def test_pairs_without_a_file_or_with_another_label_are_named(library: Benchmark, tmp_path: Path) -> None:
+    make_pairs(library, tmp_path / "out", style=QUICK)
+    shard = tmp_path / "out" / "pairs-000000.tar"
+    with tarfile.open(shard) as tar:
+        members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+
+    def written(keep: Callable[[str], bool], label: bytes | None = None) -> None:
+        with tarfile.open(shard, "w") as tar:
+            for member, data in members:
+                content = label if label is not None and member.name.endswith(".json") else data
+                member.size = len(content)
+                if keep(member.name):
+                    tar.addfile(member, io.BytesIO(content))
+
+    written(lambda name: not name.endswith(".4.png"))
+    with pytest.raises(FileFormatError, match=r"pair must have all its files, but got '.*' without 4\.png"):
+        open_pairs(tmp_path / "out").picture(0, 4)
+    written(lambda name: not name.endswith(".json"))
+    with pytest.raises(FileFormatError, match="pair must have all its files, but got '.*' without json"):
+        open_pairs(tmp_path / "out")
+    for label in (b"{", b"[]", b'{"label": "zebra"}', b'{"label": 3}'):
+        written(lambda _: True, label)
+        with pytest.raises(FileFormatError, match="pair must have a label of the manifest"):
+            open_pairs(tmp_path / "out")

@@ -19,6 +19,7 @@ from basrelief.tasks.heads.base import FORMAT, Fit, Head
 from basrelief.tasks.heads.gradient import Words, fit_adapter
 from basrelief.tasks.heads.probe import cache_scores, fit_cache, fit_probe, probe_scores
 
+_MAX_VIEWS, _MAX_DIM = 256, 4096
 Views = Float[Tensor, "shapes views dim"]
 _Fitted = Callable[[Views, Int[Tensor, " shapes"], Words, Fit], dict[str, Tensor]]
 _Scores = Callable[[Head, Views], Float[Tensor, "shapes classes"]]
@@ -115,10 +116,20 @@ def read_head(path: Path | str) -> Head:
         head = Head(tensors=tensors, fit=Fit(**fit), notes=notes, **record)
         if head.kind not in HEADS:
             raise ValueError(f"kind {head.kind!r}")
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        _try(head)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         name = Path(path).name
         raise WeightsError(f"head must be a file written by basrelief train adapter, but got {name}: {error}. Train it again.") from error
     return head
+
+
+def _try(head: Head) -> None:
+    """Score a shape of zeros: tensors that are missing or do not fit show here, not when a user's shapes are named."""
+    if not (0 < head.views <= _MAX_VIEWS and 0 < head.dim <= _MAX_DIM):
+        raise ValueError(f"{head.views} views of length {head.dim}")
+    found = head_scores(head, torch.zeros(1, head.views, head.dim))
+    if found.shape != (1, head.classes):
+        raise ValueError(f"{found.shape[1]} scores for {head.classes} classes")
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from basrelief.datasets import Benchmark
 from basrelief.encoders import ClipEncoder
-from basrelief.errors import BasreliefError, ConfigError, MissingExtraError
+from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.geometry import normalise_unit_sphere
-from basrelief.models import Model
+from basrelief.models import Embedder, Model
 from basrelief.render import PointBatch
 from basrelief.render.clip2point import DiscProjection, jitter_distance
+from basrelief.render.rigs import CLIP2POINT10_ANGLES
 from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import PRECISIONS, Clip2PointSettings
 from basrelief.train.config import settings_record
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
 Validate = Callable[[ClipEncoder], float]
 """Zero-shot accuracy of a depth tower on validation shapes, in [0, 1]."""
 
-AZIMUTH = (0.0, 0.0, 0.0, 0.0, -45.0, 45.0, -45.0, 45.0, -90.0, 90.0)
-ELEVATION = (0.0, 90.0, 180.0, 270.0, 225.0, 225.0, 315.0, 315.0, 0.0, 0.0)
-"""The ten views in CLIP2Point's angles, in the order of its pictures."""
+AZIMUTH, ELEVATION = CLIP2POINT10_ANGLES
 
 _BEST, _CHECKPOINT = "depth_tower.safetensors", "checkpoint.pt"
 
@@ -151,7 +150,7 @@ class _Run:
 
     def finish(self, readers: ThreadPoolExecutor, validate: Validate | None, stop: Stop) -> None:
         """Train to the end, reading one batch ahead; when asked to stop, save and do."""
-        total = self.per_epoch * self.settings.epochs
+        total, saved = self.per_epoch * self.settings.epochs, self.step
         ahead = self._ask(readers, self.step) if self.step < total else []
         while self.step < total:
             batch, ahead = ahead, self._ask(readers, self.step + 1) if self.step + 1 < total else []
@@ -161,9 +160,12 @@ class _Run:
             epoch, inside = divmod(self.step, self.per_epoch)
             if inside == 0 and (epoch % self.settings.validate_every == 0 or self.step == total):
                 self._validate(validate, last=self.step == total)
-            if self.step % self.settings.save_every == 0 or self.step == total or stop.asked:
+            stopped = self._agreed(stop.asked)
+            settled = self.step % self.settings.accumulate == 0 or self.step == total  # gradients that wait are in no checkpoint
+            if settled and (stopped or self.step - saved >= self.settings.save_every or self.step == total):
                 self.save()
-            if stop.asked:
+                saved = self.step
+            if settled and stopped:
                 raise KeyboardInterrupt
 
     def train_step(self, content: list[tuple[np.ndarray, np.ndarray, int]]) -> PairLosses:
@@ -181,6 +183,13 @@ class _Run:
             self.stepper.step()
             self.stepper.zero_grad()
         return losses
+
+    def _agreed(self, asked: bool) -> bool:
+        """Whether any process was asked to stop: all leave after the same step, or those left behind would wait for ever."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag) > 0)
 
     def save(self) -> None:
         """Write the checkpoint whole, or not at all."""
@@ -268,29 +277,23 @@ class _Run:
 def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
     """A validation: the share of a benchmark's shapes that a depth tower names rightly, by the sum of cosines over the views.
 
-    Shapes that cannot be read are left out. The depth images are drawn once.
+    Shapes that cannot be read are left out. They are read and drawn each time, a few at once, so that memory does not grow.
 
     Args:
         model: Its recipe draws and prompts; the tower is put in place of its own.
         benchmark: Validation shapes, e.g. the test names of ShapeNet-55.
     """
-    images, truth = [], []
-    for item in benchmark.items:
-        try:
-            images.append(model.depth_images([benchmark.load(item)])[0].cpu())
-            truth.append(item.label)
-        except BasreliefError:
-            continue
-    texts = model.embed_text(benchmark.labels).cpu()
-    drawn, right = torch.stack(images), torch.tensor(truth)
+    texts = model.embed_text(benchmark.labels).cpu().numpy()
 
     def validate(encoder: ClipEncoder) -> float:
-        hits = 0
-        for rows in torch.arange(len(drawn)).split(8):
-            features = encoder.encode_images(drawn[rows].flatten(0, 1).to(encoder.device)).cpu()
-            cosines = nn.functional.normalize(features, dim=-1) @ texts.T
-            hits += int((cosines.view(len(rows), -1, len(texts)).sum(dim=1).argmax(dim=1) == right[rows]).sum())
-        return hits / len(drawn)
+        hits = []
+        for part in Embedder(Model(model.recipe, encoder, prompter=model.prompter)).parts(benchmark):
+            hits += ((part.views @ texts.T).sum(axis=1).argmax(axis=1) == part.truth).tolist()
+        if not hits:
+            raise ConfigError(
+                f"benchmark must hold a shape that can be read, but got none of {len(benchmark)}. Run basrelief doctor on it."
+            )
+        return sum(hits) / len(hits)
 
     return validate
 

@@ -8,9 +8,8 @@ import multiprocessing
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from basrelief.train.pairs.draw import DrawnPair, PairStyle, draw_pair
 from basrelief.train.pairs.store import LAYOUTS, shard_name, write_folder, write_manifest, write_shard
 
 FAILED = "failed.jsonl"
+_AHEAD = 64
 Progress = Callable[[int, int], None]
 _Drawn = DrawnPair | str
 
@@ -81,11 +81,11 @@ def make_pairs(
         raise ConfigError(unknown_choice("layout", layout, LAYOUTS))
     style = style or PairStyle()
     write_manifest(out, style, layout=layout, labels=library.labels, data=f"{library.name} {library.fingerprint()}")
-    with _pool(jobs) as pool:
+    with _Workers(jobs, style) as workers:
         if layout == "shards":
-            _make_shards(library, out, style, pool, progress)
+            _make_shards(library, out, workers, progress)
         else:
-            _make_folders(library, out, style, pool, progress)
+            _make_folders(library, out, workers, progress)
     return read_failures(out)
 
 
@@ -130,24 +130,24 @@ def key_of(item: Item) -> str:
     return f"{plain}-{digest}"
 
 
-def _make_shards(library: Benchmark, out: Path, style: PairStyle, pool: Executor | None, progress: Progress | None) -> None:
+def _make_shards(library: Benchmark, out: Path, workers: _Workers, progress: Progress | None) -> None:
     each = 100
     numbers = range(-(-len(library) // each))
     for number in numbers:
         items = library.items[number * each : (number + 1) * each]
         if not (out / shard_name(number)).is_file():
-            drawn = list(zip(items, _drawn(library, items, style, pool), strict=True))
+            drawn = list(zip(items, workers.drawn(library, items), strict=True))
             _note_failures(out, drawn)
             write_shard(out, number, ((key_of(i), library.labels[i.label], d) for i, d in drawn if isinstance(d, DrawnPair)))
         if progress:
             progress(min((number + 1) * each, len(library)), len(library))
 
 
-def _make_folders(library: Benchmark, out: Path, style: PairStyle, pool: Executor | None, progress: Progress | None) -> None:
+def _make_folders(library: Benchmark, out: Path, workers: _Workers, progress: Progress | None) -> None:
     known = {name for name, _ in read_failures(out)}
     left = [item for item in library.items if item.id not in known and not (out / key_of(item)).is_dir()]
     done = len(library) - len(left)
-    for item, drawn in zip(left, _drawn(library, left, style, pool), strict=True):
+    for item, drawn in zip(left, workers.drawn(library, left), strict=True):
         if isinstance(drawn, DrawnPair):
             write_folder(out, key_of(item), library.labels[item.label], drawn)
         else:
@@ -157,32 +157,21 @@ def _make_folders(library: Benchmark, out: Path, style: PairStyle, pool: Executo
             progress(done, len(library))
 
 
-def _drawn(library: Benchmark, items: Sequence[Item], style: PairStyle, pool: Executor | None) -> Iterator[_Drawn]:
-    """Pairs in the order of the items, a few ahead of the one that is asked for."""
-    if pool is None:
-        yield from (_draw(library, item, style) for item in items)
-        return
-    bare = Benchmark(**{**library.__dict__, "items": library.items[:1], "findings": ()})  # workers need no list
-    ahead = 64
-    for start in range(0, len(items), ahead):
-        yield from [job.result() for job in [pool.submit(_draw, bare, item, style) for item in items[start : start + ahead]]]
-
-
 def _draw(library: Benchmark, item: Item, style: PairStyle) -> _Drawn:
     """One pair, or why there is none."""
     try:
         return draw_pair(library.load(item), item.id, style=style)
-    except BasreliefError as error:
-        return str(error)
-    except MemoryError:
-        return "out of memory"
+    except (BasreliefError, MemoryError, RuntimeError) as error:  # torch says RuntimeError when memory is short
+        return str(error) or "out of memory"
 
 
 def _note_failures(out: Path, drawn: Sequence[tuple[Item, _Drawn]]) -> None:
     lines = [json.dumps({"id": item.id, "error": reason}) for item, reason in drawn if isinstance(reason, str)]
     if lines:
-        with (out / FAILED).open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+        path = out / FAILED
+        cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill; its record is written again
+        with path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if cut else "") + "\n".join(lines) + "\n")
 
 
 def _record(line: str) -> dict[str, str] | None:
@@ -194,12 +183,54 @@ def _record(line: str) -> dict[str, str] | None:
     return found if isinstance(found, dict) else None
 
 
-@contextmanager
-def _pool(jobs: int) -> Iterator[Executor | None]:
-    """Processes of one thread each; fresh ones, because a fork of a process with torch may hang."""
-    if jobs <= 1:
-        yield None
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield pool
+class _Workers:
+    """Processes of one thread each that draw; one that dies costs the mesh it drew and no other.
+
+    They are fresh ones, because a fork of a process with torch may hang.
+    """
+
+    def __init__(self, jobs: int, style: PairStyle) -> None:
+        self.jobs, self.style = jobs, style
+        self._pool: Executor | None = None
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def drawn(self, library: Benchmark, items: Sequence[Item]) -> Iterator[_Drawn]:
+        """Pairs in the order of the items, a few ahead of the one that is asked for."""
+        if self.jobs <= 1:
+            yield from (_draw(library, item, self.style) for item in items)
+            return
+        bare = replace(library, items=library.items[:1], findings=())  # workers need no list
+        for start in range(0, len(items), _AHEAD):
+            part = items[start : start + _AHEAD]
+            pool = self._opened()
+            for item, job in [(item, pool.submit(_draw, bare, item, self.style)) for item in part]:
+                try:
+                    yield job.result()
+                except BrokenExecutor:
+                    if self._pool is pool:
+                        self._close()
+                    yield self._alone(bare, item)
+
+    def _alone(self, library: Benchmark, item: Item) -> _Drawn:
+        """One mesh again after processes died, with nothing beside it: if they die again, it is the one."""
+        try:
+            return self._opened().submit(_draw, library, item, self.style).result()
+        except BrokenExecutor:
+            self._close()
+            return "the process that drew it died, perhaps for want of memory"
+
+    def _opened(self) -> Executor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,))
+        return self._pool
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None

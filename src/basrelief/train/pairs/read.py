@@ -88,10 +88,15 @@ class _Shards(PairSet):
         self.truth = [self._label(row) for row in range(len(self.keys))]
 
     def _label(self, row: int) -> int:
-        return self.labels.index(json.loads(self._bytes(row, "json"))["label"])
+        return _label(self._bytes(row, "json"), self.labels, self.keys[row])
 
     def _bytes(self, row: int, end: str) -> bytes:
-        shard, offset, size = self._place[self.keys[row]][end]
+        place = self._place[self.keys[row]].get(end)
+        if place is None:
+            raise FileFormatError(
+                f"pair must have all its files, but got {self.keys[row]!r} without {end}. Remove its shard and draw again."
+            )
+        shard, offset, size = place
         with shard.open("rb") as file:
             file.seek(offset)
             return file.read(min(size, _MAX_POINTS_BYTES))
@@ -109,7 +114,7 @@ class _Folders(PairSet):
     def __init__(self, home: Path, record: dict[str, Any]) -> None:
         self.labels, self._home = tuple(record["labels"]), home
         self.keys = tuple(sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith(".")))
-        self.truth = [self.labels.index(json.loads((home / key / "label.json").read_text(encoding="utf-8"))["label"]) for key in self.keys]
+        self.truth = [_label(_read(home / key / "label.json"), self.labels, key) for key in self.keys]
 
     def points(self, row: int) -> Float32[np.ndarray, "points 3"]:
         return _points(self._home / self.keys[row] / "points.npy", self.keys[row])
@@ -155,6 +160,20 @@ def _manifest(path: Path) -> dict[str, Any]:
             f"pairs must have the manifest of basrelief train pairs, but got {path.name}: {error}. Draw them again."
         ) from error
     return dict(record)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"pair must have all its files, but got {path.parent.name!r}: {error.strerror}. Draw it again.") from error
+
+
+def _label(data: bytes, labels: Sequence[str], key: str) -> int:
+    try:
+        return labels.index(json.loads(data)["label"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileFormatError(f"pair must have a label of the manifest, but got {key!r}: {error}. Draw it again.") from error
 
 
 def _opened(shard: Path) -> tarfile.TarFile:
