@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from basrelief.cli import classify, doctor, evaluate, models, render, train
+from basrelief.cli import classify, doctor, evaluate, models, render, train, train_opendlign
 from basrelief.errors import BasreliefError
 
 app = typer.Typer(
@@ -24,7 +24,8 @@ app.command("render")(render.render)
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
-app.add_typer(train.app)
+app.add_typer(train.app)  # with the commands of train_opendlign
+_ = train_opendlign
 
 _TRACEBACK = "--traceback"
 _COLLECT_AFTER = 200_000

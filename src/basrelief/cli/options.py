@@ -15,6 +15,7 @@ from basrelief.errors import ConfigError
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
     from basrelief.models import Embedder, Model, Progress
+    from basrelief.train.records import Plan
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
@@ -57,6 +58,20 @@ def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
     with rich.Progress(*columns, console=console, transient=True) as bar:
         line = bar.add_task(what)
         yield lambda done, total: bar.update(line, completed=done, total=total)
+
+
+def plan_line(plan: Plan, jobs: int, *, finishing: bool = False) -> str:
+    """What a library will cost, in one line; `finishing` where a GPU does the last step."""
+    volume = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes > 1e9 else f"{plan.bytes / 1e6:.0f} MB"
+    spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
+    return (
+        f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume}, {spent}{_long(3600 * plan.hours(jobs))} with {jobs} processes "
+        f"({plan.sampled} shapes drawn to find out, {plan.failed} failed)"
+    )
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def end_with(failures: Sequence[tuple[str, str]]) -> None:

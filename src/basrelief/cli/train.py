@@ -102,14 +102,7 @@ def pairs(
     where = str(choose_device(device))
     style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else jobs or os.cpu_count() or 1
     if dry_run:
-        plan = plan_pairs(library, style=style)
-        volume = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes > 1e9 else f"{plan.bytes / 1e6:.0f} MB"
-        hours = plan.hours(processes)
-        long = f"{hours:.1f} hours" if hours > 1 else f"{60 * hours:.1f} minutes"
-        typer.echo(
-            f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume}, {long} with {processes} processes "
-            f"({plan.sampled} shapes drawn to find out, {plan.failed} failed)"
-        )
+        typer.echo(opt.plan_line(plan_pairs(library, style=style), processes))
         return
     with opt.progress("pairs", quiet=False) as progress:
         failed = make_pairs(library, out, style=style, layout=layout, jobs=processes, progress=progress)

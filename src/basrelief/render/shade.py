@@ -66,7 +66,7 @@ def shade(
     frame: Frame,
     *,
     lighting: Lighting | None = None,
-    background: tuple[float, float, float] = WHITE,
+    background: tuple[float, float, float] | Float[Tensor, "fine fine 3"] = WHITE,
     supersample: int = 2,
     device: torch.device | str = "cpu",
 ) -> Float[Tensor, "views size size 3"]:
@@ -76,7 +76,7 @@ def shade(
         shape: Mesh or point cloud, world frame, about unit size; without colours it is the colour of clay.
         frame: The pictures: cameras, size and extent.
         lighting: The lights; `Lighting()` when None.
-        background: Colour where nothing is seen, sRGB in [0, 1].
+        background: Colour where nothing is seen, sRGB in [0, 1]; or a picture of it, `size * supersample` pixels a side.
         supersample: Pixels computed along each side of a pixel, which smooths edges.
         device: Where the work is done and the answer lives.
 
@@ -92,7 +92,7 @@ def shade(
     fine = Frame(frame.cameras, frame.size * supersample, frame.extent)
     surface = _mesh_surface(shape, fine, device) if isinstance(shape, Mesh) else _ball_surface(shape, fine, device)
     raster, normal, albedo = surface
-    color = albedo.new_tensor(background).expand(*raster.item.shape, 3).clone()
+    color = torch.as_tensor(background, dtype=albedo.dtype, device=albedo.device).expand(*raster.item.shape, 3).clone()
     color[raster.item >= 0] = _light(raster, normal, albedo, fine, lighting)
     return torch.nn.functional.avg_pool2d(color.permute(0, 3, 1, 2), supersample).permute(0, 2, 3, 1)
 

@@ -27,7 +27,8 @@ from basrelief.render import render_depth
 from basrelief.testing import make_shape
 from basrelief.train.pairs import PairStyle, draw_pair, make_pairs, open_pairs, plan_pairs
 from basrelief.train.pairs.draw import _light
-from basrelief.train.pairs.make import FAILED, key_of
+from basrelief.train.records import key_of
+from basrelief.train.records.make import FAILED
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import CLASSES, QUICK, write_library
@@ -141,11 +142,11 @@ def test_both_layouts_hold_the_same(library: Benchmark, tmp_path: Path) -> None:
 
 def test_a_shard_is_what_webdataset_reads(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
-    with tarfile.open(tmp_path / "out" / "pairs-000000.tar") as tar:
+    with tarfile.open(tmp_path / "out" / "shard-000000.tar") as tar:
         names = tar.getnames()
     keys = list(dict.fromkeys(name.partition(".")[0] for name in names))
     assert len(keys) == 6
-    assert [name.partition(".")[2] for name in names[:12]] == ["json", "points.npy", *(f"{view}.png" for view in range(10))]
+    assert [name.partition(".")[2] for name in names[:12]] == ["label.json", "points.npy", *(f"{view}.png" for view in range(10))]
 
 
 def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ make_pairs(library, Path(sys.argv[2]), style=PairStyle(size=32, points=256, supe
 """
 
 
-@pytest.mark.parametrize("layout", ["folders"])
+@pytest.mark.parametrize("layout", ["folders", "shards"])
 def test_a_killed_run_goes_on_and_changes_nothing(layout: str, tmp_path: Path) -> None:
     root = write_library(tmp_path / "library", each=5)
     command = [sys.executable, "-c", SCRIPT, str(root), str(tmp_path / "killed"), layout]
@@ -192,14 +193,14 @@ def test_a_killed_run_goes_on_and_changes_nothing(layout: str, tmp_path: Path) -
 
 
 def _whole(folder: Path) -> Iterable[Path]:
-    return folder.glob("[!.]*/9.png") if folder.is_dir() else ()
+    return (path for path in folder.rglob("9.png") if not path.parent.name.startswith(".")) if folder.is_dir() else ()
 
 
 def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
     whole = digest(tmp_path / "out")
-    shard = tmp_path / "out" / "pairs-000000.tar"
-    shard.rename(tmp_path / "out" / ".pairs-000000.tar.part")
+    shard = tmp_path / "out" / "shard-000000.tar"
+    shard.rename(tmp_path / "out" / ".shard-000000.tar.part")
     assert len(open_pairs(tmp_path / "out")) == 0
     make_pairs(library, tmp_path / "out", style=QUICK)
     assert digest(tmp_path / "out") == whole
@@ -207,7 +208,7 @@ def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
 
 def test_a_folder_of_other_pairs_is_refused(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
-    with pytest.raises(ConfigError, match="out must hold pairs of this command, but got others in 'out'"):
+    with pytest.raises(ConfigError, match="out must hold what this command made, but got something else in 'out'"):
         make_pairs(library, tmp_path / "out", style=replace(QUICK, size=40))
     with pytest.raises(ConfigError, match="layout must be one of shards, folders, but got 'shard'"):
         make_pairs(library, tmp_path / "other", layout="shard")
@@ -224,7 +225,7 @@ def test_keys_are_plain_and_different() -> None:
 def test_a_plan_counts_and_measures(library: Benchmark) -> None:
     plan = plan_pairs(library, style=QUICK, sample=3)
     assert (plan.shapes, plan.pictures, plan.sampled, plan.failed) == (6, 60, 3, 0)
-    assert plan.seconds > 0
+    assert plan.draw_seconds > 0
     assert plan.bytes > 6 * 256 * 3 * 2
     assert plan.hours(2) == pytest.approx(plan.hours(1) / 2)
 
@@ -274,7 +275,7 @@ def test_the_originals_clouds_are_drawn_in_their_own_frame(tmp_path: Path) -> No
 
 def test_what_is_no_pairs_is_explained(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"folder must hold pairs \(pairs.json\), but got 'empty', which has none"):
+    with pytest.raises(ConfigError, match=r"folder must hold pairs \(records.json\), but got 'empty', which has none"):
         open_pairs(tmp_path / "empty")
     _, clouds = original(tmp_path)
     with pytest.raises(ConfigError, match="folder must hold SYNSET_ID/0.png to 9.png, but got none of 'ShapeNet55' in 'empty'"):
@@ -283,8 +284,8 @@ def test_what_is_no_pairs_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x"}', '{"format": "basrelief pairs 1", "layout": "zip", "labels": []}'])
 def test_another_manifest_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "pairs.json").write_text(text)
-    with pytest.raises(FileFormatError, match="pairs must have the manifest of basrelief train pairs"):
+    (tmp_path / "records.json").write_text(text)
+    with pytest.raises(FileFormatError, match="folder must have the manifest of 'basrelief pairs 1'"):
         open_pairs(tmp_path)
 
 
@@ -294,19 +295,19 @@ def test_damaged_content_is_named(library: Benchmark, tmp_path: Path) -> None:
     home = tmp_path / "out" / pairs.keys[0]
     (home / "3.png").write_bytes(b"junk")
     np.save(home / "points.npy", np.zeros((4, 2)))
-    with pytest.raises(FileFormatError, match="pair must hold pictures, but got"):
+    with pytest.raises(FileFormatError, match="record must hold pictures, but got"):
         pairs.picture(0, 3)
     with pytest.raises(FileFormatError, match=r"pair must hold points \(N, 3\), but got \(4, 2\)"):
         pairs.points(0)
-    (tmp_path / "out" / "pairs-000000.tar").write_bytes(b"junk")
-    (tmp_path / "out" / "pairs.json").write_text((tmp_path / "out" / "pairs.json").read_text().replace('"folders"', '"shards"'))
-    with pytest.raises(FileFormatError, match="shard must be a whole tar file, but got pairs-000000.tar"):
+    (tmp_path / "out" / "shard-000000.tar").write_bytes(b"junk")
+    (tmp_path / "out" / "records.json").write_text((tmp_path / "out" / "records.json").read_text().replace('"folders"', '"shards"'))
+    with pytest.raises(FileFormatError, match="shard must be a whole tar file, but got shard-000000.tar"):
         open_pairs(tmp_path / "out")
 
 
 def test_the_manifest_says_how_they_were_drawn(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
-    record = json.loads((tmp_path / "out" / "pairs.json").read_text())
+    record = json.loads((tmp_path / "out" / "records.json").read_text())
     assert record["rig"] == "clip2point10"
     assert record["style"]["size"] == 32
     assert record["labels"] == sorted(CLASSES)
@@ -319,14 +320,17 @@ class Dying(Executor):
         self.deadly, self.broken = deadly, False
 
     def submit(self, work: Callable[..., object], /, *given: object, **_: object) -> Future[object]:  # type: ignore[override]
-        library, item, style = given
-        assert isinstance(item, Item)
         job: Future[object] = Future()
+        if not given:  # whether it started
+            job.set_result(work())
+            return job
+        library, item, draw = given
+        assert isinstance(item, Item)
         self.broken = self.broken or self.deadly in item.id
         if self.broken:
             job.set_exception(BrokenProcessPool("died"))
         else:
-            job.set_result(work(library, item, style))
+            job.set_result(work(library, item, draw))
         return job
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -334,10 +338,10 @@ class Dying(Executor):
 
 
 def test_a_process_that_dies_costs_its_own_mesh_and_no_other(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from basrelief.train.pairs import make
+    from basrelief.train.records import workers
 
     opened: list[Dying] = []
-    monkeypatch.setattr(make, "ProcessPoolExecutor", lambda *_, **__: opened.append(Dying("mug/1")) or opened[-1])
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda *_, **__: opened.append(Dying("mug/1")) or opened[-1])
     failed = make_pairs(library, tmp_path / "out", style=QUICK, jobs=2)
     assert failed == [("mug/1.glb", "the process that drew it died, perhaps for want of memory")]
     assert len(open_pairs(tmp_path / "out")) == 5
@@ -374,7 +378,7 @@ def test_a_line_that_was_cut_off_costs_no_other(library: Benchmark, tmp_path: Pa
 
 def test_pairs_without_a_file_or_with_another_label_are_named(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
-    shard = tmp_path / "out" / "pairs-000000.tar"
+    shard = tmp_path / "out" / "shard-000000.tar"
     with tarfile.open(shard) as tar:
         members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
 
@@ -387,12 +391,12 @@ def test_pairs_without_a_file_or_with_another_label_are_named(library: Benchmark
                     tar.addfile(member, io.BytesIO(content))
 
     written(lambda name: not name.endswith(".4.png"))
-    with pytest.raises(FileFormatError, match=r"pair must have all its files, but got '.*' without 4\.png"):
+    with pytest.raises(FileFormatError, match=r"record must have all its files, but got '.*' without 4\.png"):
         open_pairs(tmp_path / "out").picture(0, 4)
     written(lambda name: not name.endswith(".json"))
-    with pytest.raises(FileFormatError, match="pair must have all its files, but got '.*' without json"):
+    with pytest.raises(FileFormatError, match="record must have all its files, but got '.*' without label.json"):
         open_pairs(tmp_path / "out")
     for label in (b"{", b"[]", b'{"label": "zebra"}', b'{"label": 3}'):
         written(lambda _: True, label)
-        with pytest.raises(FileFormatError, match="pair must have a label of the manifest"):
+        with pytest.raises(FileFormatError, match="record must have a label of the manifest"):
             open_pairs(tmp_path / "out")

@@ -7,14 +7,12 @@ direction drawn for each shape.
 
 from __future__ import annotations
 
-import io
 import math
 import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32
-from PIL import Image
 
 from basrelief.errors import ConfigError
 from basrelief.geometry import normalise_unit_sphere, subsample
@@ -22,6 +20,7 @@ from basrelief.render import Cameras, draw_points, shade
 from basrelief.render.cameras import Frame
 from basrelief.render.rigs import get_rig
 from basrelief.render.shade import Lighting
+from basrelief.train.records.store import png_bytes
 from basrelief.types import Mesh, PointCloud, Shape
 
 RIG = "clip2point10"
@@ -90,7 +89,7 @@ def draw_pair(shape: Shape, name: str, *, style: PairStyle) -> DrawnPair:
     frame = Frame(cameras, style.size, style.distance * math.tan(_FIELD / 2))
     pictures = shade(placed, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=style.device)
     bytes_ = (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return DrawnPair(tuple(_png(picture) for picture in bytes_), points.astype(np.float16))
+    return DrawnPair(tuple(png_bytes(picture) for picture in bytes_), points.astype(np.float16))
 
 
 def _placed(shape: Shape, cloud: PointCloud) -> tuple[Shape, Float32[np.ndarray, "points 3"]]:
@@ -109,9 +108,3 @@ def _light(seed: int, *, random: bool) -> Lighting:
         return Lighting(occlusion=0.0)
     x, y, z = np.random.default_rng(seed).normal(size=3).tolist()
     return Lighting(direction=(x, -abs(y) - 0.2, -abs(z) - 0.2), occlusion=0.0)
-
-
-def _png(picture: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, "png", compress_level=4)
-    return data.getvalue()

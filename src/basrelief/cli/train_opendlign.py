@@ -1,0 +1,115 @@
+"""`basrelief train depth-aligned | filter | opendlign`: OpenDlign's training, from shapes to a tuned block."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from basrelief.cli import options as opt
+from basrelief.cli.train import app
+from basrelief.errors import ConfigError
+
+_Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe, e.g. diffusion.steps=4.")]
+_Recipe = Annotated[Path | None, typer.Option(help="YAML file over the published settings.")]
+_Images = Annotated[Path, typer.Argument(metavar="DIR", help="Folder from train depth-aligned, or OpenDlign's layout.")]
+
+
+@app.command("depth-aligned")
+def depth_aligned(
+    root: Annotated[Path, typer.Option(help="Folder of meshes or clouds, as it was unpacked.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for maps and images; what is there stays.")],
+    overrides: _Overrides = None,
+    source: Annotated[str, typer.Option(help="controlnet, the published way, or shaded, which needs no weights.")] = "controlnet",
+    recipe: _Recipe = None,
+    dataset: Annotated[str, typer.Option(help="Name of the data set; `auto` finds out.")] = "auto",
+    layout: Annotated[str, typer.Option(help="shards: tar files of 100 shapes. folders: one for each shape.")] = "shards",
+    jobs: Annotated[int, typer.Option(min=0, help="Processes that draw; 0 takes every core.")] = 0,
+    part: Annotated[str | None, typer.Option(metavar="I/N", help="Only part I of N; under torchrun each process takes its own.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many shapes, of every class in turn.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make a few, print images, GPU-hours and bytes of all, and stop.")] = False,
+    up: opt.Up = None,
+    device: opt.Device = "auto",
+) -> None:
+    """Draw contour-aware depth maps of every shape from ten sides and paint an image on each, with a ControlNet or our own renderer.
+
+    Exit code 1 when a shape could not be drawn; `failed.jsonl` lists them.
+    """
+    from basrelief.datasets import open_benchmark
+    from basrelief.encoders.load import choose_device
+    from basrelief.errors import WeightsNotFoundError
+    from basrelief.train.config import read_settings
+    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, make_aligned, make_painter, plan_aligned
+    from basrelief.train.records import Work
+
+    settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
+    library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
+    library = library if limit is None else library.limited(limit)
+    rank, of = _part(part)
+    work = Work(jobs or os.cpu_count() or 1, rank, of)
+    local = os.environ.get("LOCAL_RANK") if device == "auto" else None
+    try:
+        painter = make_painter(settings, device=choose_device(f"cuda:{local}" if local and of > 1 and _cuda() else device))
+    except WeightsNotFoundError:
+        if dry_run:
+            typer.echo(_published_cost(len(library)))
+        raise
+    maker = AlignedMaker(settings, painter)
+    if dry_run:
+        typer.echo(opt.plan_line(plan_aligned(library, maker), work.jobs, finishing=painter is not None))
+        return
+    with opt.progress("depth-aligned images", quiet=False) as progress:
+        failed = make_aligned(library, out, maker=maker, layout=layout, work=work, progress=progress)
+    typer.echo(f"{len(library) - len(failed):,} shapes in {out}" if of == 1 else f"part {rank} of {of} done in {out}")
+    opt.end_with(failed)
+
+
+@app.command("filter")
+def filter_images(
+    images: _Images,
+    model: Annotated[str, typer.Option("--model", "-m", help="Whose towers judge; `basrelief models` lists them.")] = "opendlign-untuned",
+    label: Annotated[float, typer.Option(help="Least share of other labels that an image must be less like, in [0, 1].")] = 0.9,
+    contour: Annotated[float, typer.Option(help="Least agreement of its edges with the depth map, in [0, 1]; 0.5 is chance.")] = 0.65,
+    sheet: Annotated[Path | None, typer.Option(help="Picture of kept and rejected images.")] = None,
+    weights: opt.Weights = None,
+    device: opt.Device = "auto",
+) -> None:
+    """Keep the depth-aligned images that show their label and their depth map's form; training leaves the others out."""
+    from basrelief.models import load_model
+    from basrelief.train.depth_aligned import Thresholds, filter_aligned, open_aligned, quality_sheet
+
+    thresholds = Thresholds(label, contour)
+    target = None if sheet is None else opt.picture_file("sheet", sheet)
+    judge = load_model(model, weights=weights, device=device)
+    with opt.progress("images", quiet=False) as progress:
+        kept = filter_aligned(open_aligned(images), judge, thresholds=thresholds, progress=progress)
+    typer.echo(f"kept {kept.kept:,} of {kept.pictures:,}; rejected {kept.by_label:,} by label, {kept.by_contour:,} by contour")
+    if target is not None:
+        quality_sheet(open_aligned(images)).save(target)
+        typer.echo(f"sheet: {target}")
+
+
+def _part(text: str | None) -> tuple[int, int]:
+    """Number of this process and of all: as told, or as torchrun tells."""
+    try:
+        rank, of = text.split("/") if text else (os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1"))
+        found = int(rank), int(of)
+    except ValueError:
+        found = (0, 0)
+    if not 0 <= found[0] < found[1]:
+        raise ConfigError(f"part must be I/N with I from 0 to N - 1, but got {text!r}. Write e.g. 0/8 to 7/8.")
+    return found
+
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _published_cost(shapes: int) -> str:
+    """What the paper's run says of the cost where nothing can be measured: 16 days of 8 RTX 6000 for 524,700 images."""
+    hours = 16 * 24 * 8 * shapes * 10 / 524_700
+    return f"{shapes:,} shapes, {10 * shapes:,} images; not measured here, at the paper's speed {hours:,.1f} GPU-hours (RTX 6000)"

@@ -1,0 +1,61 @@
+"""What is drawn of a shape before anything is painted: its depth maps, what a ControlNet is given, and the seed of its pictures."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from basrelief.render import PointBatch, draw_points
+from basrelief.render.opendlign import OpenDlignProjection, control_image
+from basrelief.train.depth_aligned.settings import AlignedSettings
+from basrelief.train.depth_aligned.shaded import shade_views
+from basrelief.types import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One shape, drawn.
+
+    Attributes:
+        depth: Depth images, near dark, background 255, as the depth branch is shown them.
+        control: What the ControlNet is given, bright is near; None where it is not used.
+        pictures: The pictures, where the source needs no painter.
+        seed: Of the shape's pictures; the view is added to it.
+    """
+
+    depth: UInt8[np.ndarray, "views size size"]
+    control: UInt8[np.ndarray, "views size size"] | None
+    pictures: UInt8[np.ndarray, "views size size 3"] | None
+    seed: int
+
+
+def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> Drawn:
+    """Draw the views of one shape.
+
+    Args:
+        shape: World frame.
+        name: Decides points and pictures together with the seed.
+        settings: How.
+
+    Raises:
+        GeometryError: If the surface cannot be sampled.
+    """
+    seed = zlib.crc32(f"{settings.seed} {name}".encode(errors="replace")) & 0x7FFFFFFF
+    cloud = draw_points(shape, settings.points, seed=seed)
+    projection = OpenDlignProjection(rig=settings.rig, size=settings.size)
+    depth = projection.depth(PointBatch.pack([cloud.points]))
+    if settings.source == "shaded":
+        return Drawn(_bytes(projection.image(depth)[0]), None, shade_views(shape, cloud, projection=projection, seed=seed), seed)
+    smooth = OpenDlignProjection(rig=settings.rig, size=settings.size, median=True).image(depth)
+    control = control_image(smooth, reading=settings.diffusion.reading)
+    return Drawn(_bytes(projection.image(depth)[0]), _bytes(control[0]), None, seed)
+
+
+def _bytes(image: Float[Tensor, "views size size"]) -> UInt8[np.ndarray, "views size size"]:
+    found: np.ndarray = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return found

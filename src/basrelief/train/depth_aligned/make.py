@@ -1,0 +1,131 @@
+"""Making depth-aligned images of a whole library, see `basrelief.train.records`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError
+from basrelief.train.depth_aligned.draw import Drawn, draw_views
+from basrelief.train.depth_aligned.settings import AlignedSettings
+from basrelief.train.records import Plan, Progress, Record, Work, make_records, plan_records, png_bytes
+from basrelief.types import Shape
+
+FORMAT = "basrelief depth-aligned 1"
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """Paints depth maps."""
+
+    def paint(
+        self, control: UInt8[np.ndarray, "n side side"], labels: Sequence[str], *, seeds: Sequence[int], size: int
+    ) -> UInt8[np.ndarray, "n size size 3"]:
+        """Pictures of maps, each from its label and seed alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class AlignedMaker:
+    """Depth maps and pictures of every shape: `0.png`, `0.depth.png`, ...; a `Maker`.
+
+    Attributes:
+        how: The settings.
+        painter: Needed where the source does not draw the pictures itself.
+
+    Raises:
+        ConfigError: If a painter is missing.
+    """
+
+    how: AlignedSettings
+    painter: Painter | None = None
+    format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        """Check that there is somebody to paint."""
+        if self.how.source != "shaded" and self.painter is None:
+            raise ConfigError(f"painter must be given for source {self.how.source!r}, but got none. Load one with make_painter.")
+
+    @property
+    def together(self) -> int:
+        """As many shapes as fill a batch of the painter."""
+        return 1 if self.painter is None else max(1, self.how.diffusion.batch // 10)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the pictures; a batch and, for `shaded`, the diffusion do not."""
+        record = asdict(self.how)
+        diffusion = record.pop("diffusion")
+        diffusion.pop("batch")
+        return {"style": record | ({} if self.painter is None else {"diffusion": diffusion})}
+
+    @property
+    def draw(self) -> Callable[[Shape, str], Drawn]:
+        """Draw the views of one shape."""
+        return partial(draw_views, settings=self.how)
+
+    def finish(self, drawn: Sequence[tuple[str, Drawn]]) -> list[Record]:
+        """Paint what is not painted yet."""
+        pictures = self._painted(drawn)
+        return [
+            {f"{view}.png": png_bytes(picture) for view, picture in enumerate(seen)}
+            | {f"{view}.depth.png": png_bytes(depth) for view, depth in enumerate(one.depth)}
+            for (_, one), seen in zip(drawn, pictures, strict=True)
+        ]
+
+    def _painted(self, drawn: Sequence[tuple[str, Drawn]]) -> list[np.ndarray]:
+        if self.painter is None:
+            return [one.pictures for _, one in drawn if one.pictures is not None]
+        control = np.concatenate([one.control for _, one in drawn if one.control is not None])
+        labels = [label for label, one in drawn for _ in one.depth]
+        seeds = [one.seed + view for _, one in drawn for view in range(len(one.depth))]
+        return np.split(self.painter.paint(control, labels, seeds=seeds, size=self.how.size), len(drawn))
+
+
+def make_painter(how: AlignedSettings, *, device: torch.device | str = "cpu") -> Painter | None:
+    """Load the painter of a source, or None where none is needed; see `load_painter`."""
+    if how.source == "shaded":
+        return None
+    from basrelief.train.depth_aligned.diffusion import load_painter
+
+    return load_painter(how.diffusion, device=device)
+
+
+def make_aligned(
+    library: Benchmark,
+    out: Path,
+    *,
+    maker: AlignedMaker,
+    layout: str = "shards",
+    work: Work | None = None,
+    progress: Progress | None = None,
+) -> list[tuple[str, str]]:
+    """Make the depth maps and pictures of every shape of a library, see `make_records`.
+
+    Args:
+        library: From `open_benchmark`; a label fills the prompt.
+        out: Folder; `failed.jsonl` in it lists shapes that could not be drawn.
+        maker: With the settings and the painter.
+        layout: `shards` (tar files of 100 shapes) or `folders` (one for each shape).
+        work: How many processes draw, and which part of the library is this process's.
+        progress: Told after each shape.
+
+    Returns:
+        Name and reason of every shape that could not be drawn, in this run or before.
+
+    Raises:
+        ConfigError: If the layout is unknown or the folder holds something else.
+    """
+    return make_records(library, out, maker=maker, layout=layout, work=work, progress=progress)
+
+
+def plan_aligned(library: Benchmark, maker: AlignedMaker, *, sample: int = 4) -> Plan:
+    """Make a few, evenly over the library, and work out the whole."""
+    return plan_records(library, maker, sample=sample)

@@ -1,0 +1,88 @@
+"""Records on disk: tar shards that webdataset reads, or one folder for each shape.
+
+A record is a few small files: `label.json`, `0.png`, ... In a shard they are `KEY.label.json`, `KEY.0.png`, ... A shard or folder appears
+under its name only when it is whole, so that a killed run leaves nothing half.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from basrelief.errors import ConfigError
+
+MANIFEST = "records.json"
+LAYOUTS = ("shards", "folders")
+
+Record = Mapping[str, bytes]
+"""File name to content, `label.json` first."""
+
+
+def shard_name(number: int) -> str:
+    """Name of a shard."""
+    return f"shard-{number:06d}.tar"
+
+
+def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write what the whole folder has in common, or check that it is what was written before.
+
+    Raises:
+        ConfigError: If the folder holds records made otherwise.
+    """
+    path, text = folder / MANIFEST, json.dumps(record, indent=1) + "\n"
+    if path.is_file():
+        if json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+            raise ConfigError(f"out must hold what this command made, but got something else in {folder.name!r}. Name another folder.")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_folder(folder: Path, key: str, record: Record) -> None:
+    """Write one record as a folder, whole."""
+    part = folder / f".{key}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, content in record.items():
+        (part / name).write_bytes(content)
+    part.replace(folder / key)
+
+
+def pack_shard(folder: Path, work: Path, *, number: int, keys: Iterable[str]) -> None:
+    """Put finished folders into one shard, whole, and remove them.
+
+    Args:
+        folder: Of the shards.
+        work: Where the folders lie.
+        number: Of the shard.
+        keys: The folders, in the order of the shard; those that are absent are left out.
+    """
+    part = folder / f".{shard_name(number)}.part"
+    with tarfile.open(part, "w") as tar:
+        for key in keys:
+            files = (work / key).iterdir() if (work / key).is_dir() else ()
+            for file in sorted(files, key=lambda file: (file.suffix != ".json", file.suffix != ".npy", len(file.name), file.name)):
+                _add(tar, f"{key}.{file.name}", file.read_bytes())
+    part.replace(folder / shard_name(number))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    """A picture, (H, W) or (H, W, 3) uint8, as a PNG file."""
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "png", compress_level=4)
+    return data.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)  # time 0 and no owner: the same records give the same bytes
+    entry.size = len(data)
+    tar.addfile(entry, io.BytesIO(data))
