@@ -29,9 +29,10 @@ from basrelief.io import save
 from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
 from basrelief.testing import make_shape
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain, zero_shot_accuracy
+from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
 from basrelief.train.losses import alignment_loss
 from basrelief.train.pairs import PairSet, PairStyle, make_pairs, open_pairs
+from basrelief.train.run import zero_shot_accuracy
 
 NAMES = (
     "chair table sofa bed toilet lamp mug bowl vase bottle car bus airplane boat bicycle helicopter guitar ladder tree cactus house tower "

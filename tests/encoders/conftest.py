@@ -106,8 +106,7 @@ def to_openai(state: State) -> State:
 
 def to_opendlign(state: State) -> State:
     out = {f"clip_model.{name}": t for name, t in to_openai(state).items()}
-    tuned = {n.replace("tuned_block.", "tuned_block.0."): t for n, t in state.items() if n.startswith("tuned_block.")}
-    _blocks(tuned, "tuned_block.", "clip_model.visual.transformer.depth_control_visual.resblocks.", out)
+    _blocks(state, "tuned_blocks.", "clip_model.visual.transformer.depth_control_visual.resblocks.", out)
     return out | {"logit_scale": out["clip_model.logit_scale"]}
 
 

@@ -99,7 +99,7 @@ def test_opendlign_image_branches(opendlign_arrays: Arrays, clip_tokenizer: Toke
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_before_training(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
     encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
-    encoder.towers.add_tuned_block()
+    encoder.towers.add_tuned_blocks()
     close(encoder.encode_both(pictures(opendlign_arrays["depth_uint8"])[0])[1], opendlign_arrays[f"{act}/after_copy_depth_branch"])
 
 
@@ -151,7 +151,7 @@ def test_opendlign_gradients(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer
     }
     close(loss.detach(), opendlign_arrays[f"{act}/train_loss_step0"], 1e-5)
     loss.backward()
-    attention = encoder.towers.get_submodule("tuned_block.self_attn")
+    attention = encoder.towers.get_submodule("tuned_blocks.0.self_attn")
     for kind in ("weight", "bias"):
         found = torch.cat([attention.get_parameter(f"{p}_proj.{kind}").grad for p in "qkv"])
         expected = torch.from_numpy(recorded[f"in_proj_{kind}"])

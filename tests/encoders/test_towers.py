@@ -89,14 +89,14 @@ def test_opendlign_counts_are_the_recorded_ones() -> None:
 
 def test_a_fresh_tuned_block_changes_nothing(encoder: ClipEncoder, pixels: Tensor) -> None:
     before = encoder.towers.image_features(pixels)
-    encoder.towers.add_tuned_block()
+    encoder.towers.add_tuned_blocks()
     frozen, tuned = encoder.towers.both_features(pixels)
     assert torch.equal(frozen, before)
     torch.testing.assert_close(tuned, before, atol=1e-6, rtol=0)
 
 
 def test_a_tuned_block_is_a_copy_not_an_alias(encoder: ClipEncoder, pixels: Tensor) -> None:
-    encoder.towers.add_tuned_block()
+    encoder.towers.add_tuned_blocks()
     before = encoder.towers.image_features(pixels)
     with torch.no_grad():
         for parameter in encoder.towers.tuned_parameters():
@@ -108,9 +108,47 @@ def test_the_tuned_branch_is_the_mean_of_two_blocks(towers: ClipTowers, pixels: 
     with torch.no_grad():
         tokens = towers.trunk(pixels)
         last = towers.vision_model.encoder.layers[-1](tokens, attention_mask=None)
-        other = towers.tuned_block(tokens, attention_mask=None)
+        other = towers.tuned_blocks[0](tokens, attention_mask=None)
         expected = towers.visual_projection(towers.vision_model.post_layernorm((last + other)[:, 0] / 2))
         torch.testing.assert_close(towers.both_features(pixels)[1], expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("residual", [True, False])
+def test_tuned_blocks_stand_beside_the_last_ones(encoder: ClipEncoder, pixels: Tensor, count: int, residual: bool) -> None:
+    towers = encoder.towers
+    towers.add_tuned_blocks(count, residual=residual)
+    with torch.no_grad():
+        for parameter in towers.tuned_parameters():
+            parameter.mul_(1.3)
+        layers = towers.vision_model.encoder.layers
+        tokens = other = towers.trunk(pixels)
+        for block in layers[-count:]:
+            tokens = block(tokens, attention_mask=None)
+        for block in towers.tuned_blocks or ():
+            other = block(other, attention_mask=None)
+        mixed = (tokens + other) / 2 if residual else other
+        expected = [towers.visual_projection(towers.vision_model.post_layernorm(t[:, 0])) for t in (tokens, mixed)]
+        found = towers.both_features(pixels)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert not torch.allclose(*found, atol=1e-3)
+
+
+def test_more_tuned_blocks_than_blocks_are_refused(encoder: ClipEncoder) -> None:
+    for count in (0, 99):
+        with pytest.raises(ConfigError, match=f"count must lie between 1 and .*, but got {count}"):
+            encoder.towers.add_tuned_blocks(count)
+
+
+def test_of_the_last_block_only_the_class_token_is_worked_out(towers: ClipTowers, pixels: Tensor) -> None:
+    shapes = []
+    last = towers.vision_model.encoder.layers[-1]
+    last.mlp.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape[:-1]))
+    whole = last(towers.trunk(pixels), attention_mask=None)[:, 0]
+    torch.testing.assert_close(towers.frozen_token(towers.trunk(pixels)), whole, atol=1e-6, rtol=0)
+    tokens = 1 + (towers.config.vision.image_size // (towers.config.vision.patch_size or 1)) ** 2
+    assert shapes == [(len(pixels), tokens), (len(pixels),)]
 
 
 @pytest.mark.parametrize("mask", [[True, False, True, False], [False] * 4, [True] * 4])
@@ -129,9 +167,10 @@ def test_both_branches_cost_one_trunk(towers: ClipTowers, pixels: Tensor) -> Non
         runs[name] += 1
 
     blocks = towers.vision_model.encoder.layers
-    blocks[0].register_forward_hook(lambda *_: count("first"))
-    blocks[-1].register_forward_hook(lambda *_: count("last"))
-    towers.tuned_block.register_forward_hook(lambda *_: count("tuned"))
+    blocks[0].layer_norm1.register_forward_hook(lambda *_: count("first"))
+    blocks[-1].layer_norm1.register_forward_hook(lambda *_: count("last"))
+    assert towers.tuned_blocks is not None
+    towers.tuned_blocks.get_submodule("0.layer_norm1").register_forward_hook(lambda *_: count("tuned"))
     towers.both_features(pixels)
     assert runs == {"first": 1, "last": 1, "tuned": 1}
     towers.image_features(pixels, tuned=torch.tensor([True, False, False, False]))
@@ -146,7 +185,7 @@ def test_gradients_reach_what_is_trained_and_nothing_else(towers: ClipTowers, pi
         parameter.requires_grad_(True)
     towers.finish(towers.trunk(pixels), tuned=torch.ones(4, dtype=torch.bool)).square().sum().backward()
     trained = {name for name, p in towers.named_parameters() if p.grad is not None}
-    assert trained == {f"tuned_block.self_attn.{p}_proj.{k}" for p in ("q", "k", "v", "out") for k in ("weight", "bias")}
+    assert trained == {f"tuned_blocks.0.self_attn.{p}_proj.{k}" for p in ("q", "k", "v", "out") for k in ("weight", "bias")}
     assert all(float(p.grad.abs().max()) > 0 for n, p in towers.named_parameters() if p.grad is not None and "k_proj.bias" not in n)
 
 
@@ -190,7 +229,7 @@ def test_a_resnet_has_no_blocks_to_tune(resnet_encoder: ClipEncoder) -> None:
     towers, pixels = resnet_encoder.towers, torch.zeros(1, 3, 64, 64)
     message = r"tuned must name a branch of a vision transformer, but got a ResNet\. Choose a ViT encoder\."
     for refused in (
-        towers.add_tuned_block,
+        towers.add_tuned_blocks,
         towers.tuned_parameters,
         lambda: towers.trunk(pixels),
         lambda: towers.both_features(pixels),
@@ -202,7 +241,7 @@ def test_a_resnet_has_no_blocks_to_tune(resnet_encoder: ClipEncoder) -> None:
 
 def test_a_branch_that_is_not_there_says_so(encoder: ClipEncoder, pixels: Tensor) -> None:
     message = (
-        r"tuned must name a branch that exists, but got an encoder without tuned block\. Load OpenDlign's weights or call add_tuned_block"
+        r"tuned must name a branch that exists, but got an encoder without tuned block\. Load OpenDlign's weights or call add_tuned_blocks"
     )
     for refused in (
         encoder.towers.tuned_parameters,

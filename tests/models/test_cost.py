@@ -7,8 +7,16 @@ import json
 import pytest
 
 import basrelief as br
+from basrelief.encoders import encoder_spec
 from basrelief.errors import ConfigError
 from basrelief.models import get_recipe, measured_model_cost, model_cost, recipes
+
+
+def saved(name: str) -> int:
+    """What CLIP spends in its last block on tokens that nobody reads: queries, output, perceptron and attention."""
+    vision = encoder_spec(get_recipe(name).encoder).config.vision
+    others, width = (vision.image_size // (vision.patch_size or 1)) ** 2, vision.width
+    return others * (10 * width**2 + 2 * (others + 1) * width)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +32,7 @@ def test_counts_are_those_of_clip(name: str, tower: float, multiply_adds: float 
     found = model_cost(name)
     assert found.parameters == pytest.approx(tower, rel=1e-3)
     if multiply_adds is not None:
-        assert found.multiply_adds / found.views == pytest.approx(multiply_adds, rel=0.01)
+        assert found.multiply_adds / found.views == pytest.approx(multiply_adds - saved(name), rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "tuned"), [("opendlign-b16", "pointclip-v2"), ("opendlign-h14", "opendlign-untuned")])

@@ -55,7 +55,7 @@ def test_a_checkpoint_replaces_the_image_tower_alone(tmp_path: Path) -> None:
     assert isinstance(model.encoder, ClipEncoder)
     state = model.encoder.towers.state_dict()
     for name, tensor in method.towers.state_dict().items():
-        of_method = name.startswith(("vision_model.", "visual_projection.", "tuned_block."))
+        of_method = name.startswith(("vision_model.", "visual_projection.", "tuned_blocks."))
         assert torch.equal(state[name], tensor if of_method else base.towers.state_dict()[name]), name
 
 

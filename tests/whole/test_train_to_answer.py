@@ -17,8 +17,9 @@ from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe
 from basrelief.tasks import Fit
 from basrelief.testing import make_shape
 from basrelief.train import train_adapter
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain, zero_shot_accuracy
+from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
 from basrelief.train.pairs import PairStyle, make_pairs, open_pairs
+from basrelief.train.run import zero_shot_accuracy
 from small import small_encoder
 
 NAMES = ("airplane", "mug", "table")

@@ -128,9 +128,10 @@ def clip2point(
     """
     from basrelief.datasets import open_benchmark
     from basrelief.models import load_model
-    from basrelief.train.clip2point import Clip2PointSettings, pretrain, zero_shot_accuracy
+    from basrelief.train.clip2point import Clip2PointSettings, pretrain
     from basrelief.train.config import read_settings
     from basrelief.train.pairs import open_pairs
+    from basrelief.train.run import zero_shot_accuracy
 
     settings = read_settings(Clip2PointSettings, recipe, overrides or [])
     content = open_pairs(pairs, clouds=clouds)

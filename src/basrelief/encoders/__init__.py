@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
     from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.tokenizer import Tokenizer
+    from basrelief.encoders.tuned import export_published, is_tuned_file, load_tuned, save_tuned
     from basrelief.encoders.weights import cached_weights
     from basrelief.encoders.zoo import EncoderSpec, encoder_spec, list_encoders
 
@@ -36,6 +37,10 @@ _HOMES = {
     "load_encoder": "load",
     "random_encoder": "load",
     "Tokenizer": "tokenizer",
+    "export_published": "tuned",
+    "is_tuned_file": "tuned",
+    "load_tuned": "tuned",
+    "save_tuned": "tuned",
     "cached_weights": "weights",
     "choose_dtype": "precision",
     "EncoderSpec": "zoo",
@@ -57,11 +62,15 @@ __all__ = [
     "choose_device",
     "choose_dtype",
     "encoder_spec",
+    "export_published",
+    "is_tuned_file",
     "list_encoders",
     "load_encoder",
     "load_encoder_folder",
+    "load_tuned",
     "random_encoder",
     "save_encoder",
+    "save_tuned",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

@@ -20,7 +20,7 @@ from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.reading import read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer, clean
-from basrelief.encoders.towers import ClipTowers
+from basrelief.encoders.towers import ClipTowers, tuned_count
 from basrelief.errors import ConfigError, WeightsError
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -100,13 +100,15 @@ class ClipEncoder:
 
     @property
     def has_tuned_block(self) -> bool:
-        """Whether OpenDlign's second last block is there."""
-        return self.towers.tuned_block is not None
+        """Whether OpenDlign's tuned blocks are there."""
+        return self.towers.tuned_blocks is not None
 
     @property
     def fingerprint(self) -> str:
         """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 numbers of every tensor; read anew each time."""
-        record = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
+        record: list[object] = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
+        if not self.towers.tuned_residual:
+            record.append("tuned blocks alone")
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
         for name, tensor in self.towers.state_dict().items():
             flat = tensor.detach().flatten()
@@ -128,8 +130,8 @@ class ClipEncoder:
             WeightsError: If the file is broken or its image tower does not fit.
         """
         state = convert_visual(read_state_dict(path), self.config)
-        if not self.has_tuned_block and any(name.startswith("tuned_block.") for name in state):
-            self.towers.add_tuned_block()
+        if tuned := tuned_count(state):
+            self.towers.add_tuned_blocks(tuned)
         self.towers.load_state_dict(state, strict=False)
         return self
 

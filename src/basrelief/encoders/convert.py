@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor
 
 from basrelief.encoders.config import ClipConfig
@@ -18,7 +19,7 @@ from basrelief.errors import WeightsError
 
 _NO_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
 _POSITION_IDS = re.compile(r"(vision|text)_model\.embeddings\.position_ids")
-_TUNED = "visual.transformer.depth_control_visual.resblocks.0."
+_TUNED = re.compile(r"visual\.transformer\.depth_control_visual\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
 _BLOCK = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
@@ -45,7 +46,13 @@ _TEXT = {
     "logit_scale": "logit_scale",
 }
 _RESBLOCK = re.compile(r"(?P<where>visual\.|)transformer\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
-_VISUAL_PARTS = ("vision_model.", "visual_projection.", "tuned_block.")
+_PLACES = {
+    "vision_model.encoder.layers": "visual.transformer.resblocks",
+    "text_model.encoder.layers": "transformer.resblocks",
+    "tuned_blocks": "visual.transformer.depth_control_visual.resblocks",
+}
+_OURS = re.compile(rf"(?P<place>{'|'.join(map(re.escape, _PLACES))})\.(?P<number>\d+)\.(?P<part>.+)\.(?P<kind>weight|bias)")
+_VISUAL_PARTS = ("vision_model.", "visual_projection.", "tuned_blocks.")
 
 
 def layout_of(names: Iterable[str]) -> str:
@@ -106,7 +113,7 @@ def convert_visual(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str,
 def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
     """Names of ours; a name that says nothing to us is kept behind a question mark."""
     if layout == "huggingface":
-        known = empty_towers(config, tuned=any(n.startswith("tuned_block.") for n in state)).state_dict().keys()
+        known = empty_towers(config, tuned=any(n.startswith("tuned_blocks.") for n in state)).state_dict().keys()
         return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
@@ -124,8 +131,8 @@ def _rename_one(name: str, tensor: Tensor, *, resnet: bool) -> dict[str, Tensor]
         return {name.replace("visual.", "vision_model.", 1): tensor}
     if name in _VISION:
         return {_VISION[name]: _turned(tensor) if name == "visual.proj" else tensor}
-    if name.startswith(_TUNED):
-        return _rename_block("tuned_block.", name.removeprefix(_TUNED), tensor) or {f"?{name}": tensor}
+    if tuned := _TUNED.fullmatch(name):
+        return _rename_block(f"tuned_blocks.{tuned['number']}.", tuned["rest"], tensor) or {f"?{name}": tensor}
     block = _RESBLOCK.fullmatch(name)
     if block is None:
         return {f"?{name}": tensor}
@@ -147,7 +154,7 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_only: bool) -> dict[str, Tensor]:
-    tuned = any(name.startswith("tuned_block.") for name in named)
+    tuned = any(name.startswith("tuned_blocks.") for name in named)
     expected = {
         name: t.shape
         for name, t in empty_towers(config, tuned=tuned).state_dict().items()
@@ -168,3 +175,25 @@ def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_on
                 f"{name} must have dimensions {tuple(shape)}, but got {tuple(got)}. The weights belong to another architecture."
             )
     return {name: t.float() if t.is_floating_point() else t for name, t in named.items()}
+
+
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of towers with tuned blocks to the layout of OpenDlign's published checkpoints; `convert` reads it back.
+
+    Args:
+        state: By the names of `ClipTowers`, a vision transformer's.
+    """
+    theirs = {ours: name for name, ours in {**_VISION, **_TEXT}.items()}
+    parts = {ours: name for name, ours in _BLOCK.items()}
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        block = _OURS.fullmatch(name)
+        if name in theirs:
+            turned = name in ("text_projection.weight", "visual_projection.weight")
+            found[f"clip_model.{theirs[name]}"] = _turned(tensor) if turned else tensor
+        elif block and block["part"] in parts:
+            found[f"clip_model.{_PLACES[block['place']]}.{block['number']}.{parts[block['part']]}.{block['kind']}"] = tensor
+        elif block and block["part"] == "self_attn.q_proj":
+            rows = [state[name.replace("q_proj", f"{part}_proj")] for part in "qkv"]
+            found[f"clip_model.{_PLACES[block['place']]}.{block['number']}.attn.in_proj_{block['kind']}"] = torch.cat(rows)
+    return {"logit_scale": state["logit_scale"], **found}

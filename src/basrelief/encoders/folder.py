@@ -35,6 +35,8 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = {"format": 1, "name": encoder.name, "config": encoder.config.to_json(), "mean": encoder.mean, "std": encoder.std}
+    if not encoder.towers.tuned_residual:
+        record["tuned_residual"] = False
     state = encoder.towers.state_dict()
     tensors = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().contiguous() for n, t in state.items()}
     tensors["logit_scale"] = state["logit_scale"].float().cpu()
@@ -66,4 +68,5 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
             f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {error!r}. Write it with save_encoder()."
         ) from error
     towers = towers_from_state(config, convert(read_state_dict(path), config))
+    towers.tuned_residual = bool(record.get("tuned_residual", True))
     return ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, cache=cache)

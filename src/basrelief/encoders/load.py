@@ -56,7 +56,7 @@ def load_encoder(
 
 
 def random_encoder(
-    config: ClipConfig, *, seed: int = 0, tokenizer: Tokenizer | None = None, tuned: bool = False, name: str = "random"
+    config: ClipConfig, *, seed: int = 0, tokenizer: Tokenizer | None = None, tuned: int = 0, name: str = "random"
 ) -> ClipEncoder:
     """An encoder with random weights: for tests, and as the start of a training.
 
@@ -64,7 +64,7 @@ def random_encoder(
         config: The architecture. Its `text.vocab_size` and `text.eot` must be the tokenizer's.
         seed: Of the weights.
         tokenizer: Words to ids; the 514 byte tokens of `Tokenizer.of_bytes` when left out.
-        tuned: Add a tuned block, random too.
+        tuned: How many tuned blocks to add, random too.
         name: What reports call it.
     """
     towers = random_towers(config, seed=seed, tuned=tuned)

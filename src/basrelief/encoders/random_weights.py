@@ -11,7 +11,7 @@ from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.towers import ClipTowers, empty_towers, towers_from_state
 
 
-def random_towers(config: ClipConfig, *, seed: int = 0, tuned: bool = False) -> ClipTowers:
+def random_towers(config: ClipConfig, *, seed: int = 0, tuned: int = 0) -> ClipTowers:
     """Towers with CLIP's initial distribution; the same seed gives the same numbers.
 
     Matrices are normal with deviation 1/sqrt(inputs), those that end a residual branch smaller by sqrt(2 layers) (Radford et al.
@@ -20,7 +20,7 @@ def random_towers(config: ClipConfig, *, seed: int = 0, tuned: bool = False) -> 
     Args:
         config: The architecture.
         seed: Of the generator; no global state is touched.
-        tuned: Add a tuned block, drawn like the others.
+        tuned: How many tuned blocks to add, drawn like the others.
     """
     generator = torch.Generator().manual_seed(seed)
     empty = empty_towers(config, tuned=tuned).state_dict()

@@ -1,20 +1,21 @@
-"""Both CLIP towers as one torch module, with OpenDlign's tuned second last block.
+"""Both CLIP towers as one torch module, with OpenDlign's tuned twins of the last blocks.
 
 Parameter names are Hugging Face's (`vision_model`, `visual_projection`, `text_model`, `text_projection`, `logit_scale`),
-with `tuned_block` beside them; `convert.py` brings every other layout to these names. Everything here is differentiable.
+with `tuned_blocks` beside them; `convert.py` brings every other layout to these names. Everything here is differentiable.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from basrelief.encoders.blocks import class_token, run_blocks
 from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
 from basrelief.encoders.resnet import ModifiedResNet
 from basrelief.errors import ConfigError
@@ -27,7 +28,8 @@ class ClipTowers(nn.Module):
 
     Attributes:
         config: The architecture.
-        tuned_block: OpenDlign's trainable twin of the last image block, or None.
+        tuned_blocks: OpenDlign's trainable twins of the last image blocks, one in the paper, or None.
+        tuned_residual: Whether the tuned branch is the mean of frozen and tuned blocks, as in the paper, or the tuned ones alone.
     """
 
     def __init__(self, config: ClipConfig) -> None:
@@ -39,7 +41,8 @@ class ClipTowers(nn.Module):
         self.visual_projection: Any = None if resnet else nn.Linear(config.vision.width, config.embed_dim, bias=False)
         self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.tuned_block: nn.Module | None = None
+        self.tuned_blocks: nn.ModuleList | None = None
+        self.tuned_residual = True
 
     @property
     def dtype(self) -> torch.dtype:
@@ -57,28 +60,35 @@ class ClipTowers(nn.Module):
         self.to(dtype)
         self.logit_scale.data = scale
 
-    def add_tuned_block(self) -> None:
-        """Add a second last image block, a copy of the last one, as OpenDlign does before training.
+    def add_tuned_blocks(self, count: int = 1, *, residual: bool = True) -> None:
+        """Add twins of the last image blocks, copies of them, as OpenDlign does before training.
+
+        Args:
+            count: How many; the paper's choice is 1.
+            residual: See `tuned_residual`.
 
         Raises:
-            ConfigError: If the image tower is a ResNet, which has no such block.
+            ConfigError: If the image tower is a ResNet, which has no such blocks, or has fewer than that.
         """
-        self.tuned_block = copy.deepcopy(self._blocks[-1])
+        if not 1 <= count <= len(self._blocks):
+            raise ConfigError(f"count must lie between 1 and {len(self._blocks)}, the blocks of the tower, but got {count}. Use 1.")
+        self.tuned_blocks = nn.ModuleList(copy.deepcopy(block) for block in self._blocks[-count:])
+        self.tuned_residual = residual
 
     def tuned_parameters(self) -> list[nn.Parameter]:
-        """What OpenDlign trains: the attention of the tuned block (4 W^2 + 4 W numbers), nothing else.
+        """What OpenDlign trains: the attention of the tuned blocks (4 W^2 + 4 W numbers each), nothing else.
 
         Raises:
-            ConfigError: If there is no tuned block.
+            ConfigError: If there are no tuned blocks.
         """
-        return list(self._tuned.get_submodule("self_attn").parameters())
+        return [parameter for block in self._tuned for parameter in block.get_submodule("self_attn").parameters()]
 
     def image_features(self, pixels: Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
         """Features of normalised pictures, not of unit length.
 
         Args:
             pixels: Pictures at the tower's own size, mean and std already applied.
-            tuned: True for the rows that go through the tuned block too; none when left out.
+            tuned: True for the rows that go through the tuned blocks too; none when left out.
 
         Raises:
             ConfigError: If `tuned` asks for a block that is not there.
@@ -91,48 +101,64 @@ class ClipTowers(nn.Module):
         return self.finish(self.trunk(pixels), tuned=tuned)
 
     def trunk(self, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n tokens width"]:
-        """Tokens before the last block: what the frozen and the tuned branch share.
+        """Tokens before the blocks that have tuned twins, or the last one: what the frozen and the tuned branch share.
 
         Raises:
             ConfigError: If the image tower is a ResNet.
         """
-        blocks = self._blocks[:-1]
+        blocks = self._blocks[: -self._ends]
         tokens: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(pixels.to(self.dtype)))
-        for block in blocks:
-            tokens = block(tokens, attention_mask=None)
-        return tokens
+        return run_blocks(list(blocks), tokens)
 
     def finish(self, tokens: Float[Tensor, "n tokens width"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
-        """Features from the trunk's tokens, through the last block and, where asked, half of the tuned one.
+        """Features from the trunk's tokens, through the last blocks and, where asked, the tuned ones.
 
         The tuned branch is `0.5 last(x) + 0.5 tuned(x)` before the final norm, as OpenDlign's code has it (its paper writes a sum).
         """
-        last: Tensor = self._blocks[-1](tokens, attention_mask=None)
+        last = self.frozen_token(tokens)
         if tuned is not None and bool(tuned.any()):
             rows = tuned.to(tokens.device).nonzero(as_tuple=True)[0]
-            mixed = 0.5 * last[rows] + 0.5 * self._tuned(tokens[rows], attention_mask=None)
-            last = last.index_copy(0, rows, mixed)
-        return self._project(last)
+            last = last.index_copy(0, rows, self.tuned_token(tokens[rows], last[rows]))
+        return self.project(last)
 
     def both_features(self, pixels: Float[Tensor, "n 3 s s"]) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
-        """Frozen and tuned features of normalised pictures, for the price of one trunk and two blocks.
+        """Frozen and tuned features of normalised pictures, for the price of one trunk and two ends.
 
         Raises:
-            ConfigError: If there is no tuned block.
+            ConfigError: If there are no tuned blocks.
         """
-        tuned_block, tokens = self._tuned, self.trunk(pixels)
-        last: Tensor = self._blocks[-1](tokens, attention_mask=None)
-        return self._project(last), self._project(0.5 * last + 0.5 * tuned_block(tokens, attention_mask=None))
+        _ = self._tuned
+        tokens = self.trunk(pixels)
+        frozen = self.frozen_token(tokens)
+        return self.project(frozen), self.project(self.tuned_token(tokens, frozen))
+
+    def frozen_token(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
+        """The class token after the frozen last blocks."""
+        return class_token(list(self._blocks[-self._ends :]), tokens)
+
+    def tuned_token(self, tokens: Float[Tensor, "n tokens width"], frozen: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
+        """The class token of the tuned branch.
+
+        Args:
+            tokens: From `trunk`.
+            frozen: From `frozen_token`, of the same tokens.
+
+        Raises:
+            ConfigError: If there are no tuned blocks.
+        """
+        own = class_token(list(self._tuned), tokens)
+        return 0.5 * frozen + 0.5 * own if self.tuned_residual else own
+
+    def project(self, token: Float[Tensor, "n width"]) -> Float[Tensor, "n dim"]:
+        """Features of class tokens: the final norm and the projection."""
+        features: Tensor = self.visual_projection(self.vision_model.post_layernorm(token))
+        return features
 
     def text_features(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
         """Features of token ids at the first end-of-text token, not of unit length; what stands after it has no effect."""
         hidden = self.text_model(input_ids=ids).last_hidden_state
         end = ids.eq(self.config.text.eot or 0).int().argmax(dim=1)
         features: Tensor = self.text_projection(hidden[torch.arange(len(ids), device=ids.device), end])
-        return features
-
-    def _project(self, tokens: Tensor) -> Tensor:
-        features: Tensor = self.visual_projection(self.vision_model.post_layernorm(tokens[:, 0]))
         return features
 
     @property
@@ -143,46 +169,56 @@ class ClipTowers(nn.Module):
         return blocks
 
     @property
-    def _tuned(self) -> nn.Module:
-        if self.tuned_block is None:
+    def _ends(self) -> int:
+        """How many blocks at the end are outside the trunk."""
+        return 1 if self.tuned_blocks is None else len(self.tuned_blocks)
+
+    @property
+    def _tuned(self) -> nn.ModuleList:
+        if self.tuned_blocks is None:
             raise ConfigError(_NO_BLOCKS if isinstance(self.vision_model, ModifiedResNet) else _NO_TUNED)
-        return self.tuned_block
+        return self.tuned_blocks
 
 
 _NO_BLOCKS = "tuned must name a branch of a vision transformer, but got a ResNet. Choose a ViT encoder."
 _NO_TUNED = (
-    "tuned must name a branch that exists, but got an encoder without tuned block. Load OpenDlign's weights or call add_tuned_block()."
+    "tuned must name a branch that exists, but got an encoder without tuned block. Load OpenDlign's weights or call add_tuned_blocks()."
 )
 
 
-def empty_towers(config: ClipConfig, *, tuned: bool = False) -> ClipTowers:
+def empty_towers(config: ClipConfig, *, tuned: int = 0) -> ClipTowers:
     """Towers on the meta device: names and dimensions, no numbers and no memory.
 
     Args:
         config: The architecture.
-        tuned: Add the tuned block.
+        tuned: How many tuned blocks to add.
     """
     with torch.device("meta"):
         towers = ClipTowers(config)
         if tuned:
-            towers.add_tuned_block()
+            towers.add_tuned_blocks(tuned)
     return towers
 
 
 def towers_from_state(config: ClipConfig, state: Mapping[str, Tensor]) -> ClipTowers:
-    """Towers that hold the given tensors, in evaluation mode; a tuned block is built when the names hold one.
+    """Towers that hold the given tensors, in evaluation mode, with as many tuned blocks as the names hold.
 
     Args:
         config: The architecture.
         state: Every parameter and buffer by its name here, as `convert` gives them; used as they are, not copied.
     """
-    towers = empty_towers(config, tuned=any(name.startswith("tuned_block.") for name in state))
+    towers = empty_towers(config, tuned=tuned_count(state))
     towers.load_state_dict(state, strict=True, assign=True)
     for module in towers.modules():
         ids = getattr(module, "position_ids", None)
         if isinstance(ids, Tensor):
             module.register_buffer("position_ids", torch.arange(ids.shape[-1]).expand(1, -1), persistent=False)
     return towers.eval()
+
+
+def tuned_count(names: Iterable[str]) -> int:
+    """How many tuned blocks the names of a state dict hold."""
+    return len({name.split(".")[1] for name in names if name.startswith("tuned_blocks.")})
 
 
 def _vision(config: ClipConfig) -> nn.Module:

@@ -57,11 +57,11 @@ def model_cost(name: str) -> ModelCost:
     projection = get_projection(recipe.projection, **recipe.projection_options)
     views = len(projection.cameras)
     with torch.device("meta"):
-        towers = empty_towers(config, tuned=bool(recipe.tuned_views)).to("meta")
+        towers = empty_towers(config, tuned=int(bool(recipe.tuned_views))).to("meta")
         pixels = torch.empty(1, 3, config.vision.image_size, config.vision.image_size)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             towers.image_features(pixels)
-    image = [towers.vision_model, towers.visual_projection, towers.tuned_block]
+    image = [towers.vision_model, towers.visual_projection, towers.tuned_blocks]
     counted = sum(parameter.numel() for part in image if part is not None for parameter in part.parameters())
     everything = sum(parameter.numel() for parameter in towers.parameters())
     each = counter.get_total_flops() // 2

@@ -13,13 +13,16 @@ from basrelief.encoders import (
     choose_device,
     choose_dtype,
     encoder_spec,
+    is_tuned_file,
     load_encoder,
     load_encoder_folder,
+    load_tuned,
 )
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from basrelief.models.model import Model
 from basrelief.models.prompting import Prompter
-from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
+from basrelief.models.recipe import NORMALISATIONS, Checkpoint, PaperNumber, Recipe, get_recipe, recipes
+from basrelief.render import get_projection
 
 EMBEDDED = "tiny"
 """The encoder whose weights ship in the wheel."""
@@ -39,7 +42,8 @@ def load_model(
     Args:
         name: One of `list_models()`, e.g. `tiny` (in the wheel), `opendlign-h14`, `clip2point`.
         weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
-        checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign).
+        checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign); or tuned blocks that `basrelief train
+            opendlign` wrote, for any recipe on the same CLIP. A recipe without tuned views then sends the second half of them there.
         prompts: Your copy of a published prompt list (PointCLIP V2), as `FILE` or `FILE#dataset`; takes the place of the templates.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
@@ -55,14 +59,18 @@ def load_model(
         'tiny'
     """
     recipe = get_recipe(name)
-    if checkpoint is not None and recipe.checkpoint is None:
+    tuned = checkpoint is not None and is_tuned_file(checkpoint)
+    if checkpoint is not None and recipe.checkpoint is None and not tuned:
         raise ConfigError(f"checkpoint must be left out for {name}, but got {str(checkpoint)!r}. Its recipe has no weights of its own.")
     if weights is not None and recipe.encoder == EMBEDDED:
         raise ConfigError(f"weights must be left out for {name}, but got {str(weights)!r}. Its weights are in the package.")
     listed = None if prompts is None else _read_prompts(recipe, prompts)
     if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
-    encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, checkpoint, (device, dtype))
+    if checkpoint is not None and tuned:
+        encoder, recipe = _with_tuned(recipe, weights, checkpoint, (device, dtype))
+    else:
+        encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, checkpoint, (device, dtype))
     if recipe.tuned_views and not encoder.has_tuned_block:
         raise WeightsError(
             f"checkpoint must hold the tuned block for {name}, but got none in it. Plain CLIP weights are for opendlign-untuned."
@@ -159,6 +167,24 @@ def _published(recipe: Recipe, weights: Path | str | None, checkpoint: Path | st
         return load_encoder(recipe.encoder, weights=checkpoint, device=device, dtype=dtype, activation=recipe.activation)
     encoder = load_encoder(recipe.encoder, weights=weights, device=device, dtype="float32", activation=recipe.activation)
     return choose_dtype(encoder.load_visual(checkpoint), dtype)
+
+
+def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, on: tuple[str, str]) -> tuple[Encoder, Recipe]:
+    """CLIP with blocks that were tuned here, and the recipe that uses them."""
+    device, dtype = on
+    if recipe.encoder == EMBEDDED:
+        encoder = load_encoder_folder(embedded_folder())
+        encoder.towers.to(choose_device(device))
+    else:
+        encoder = load_encoder(recipe.encoder, weights=weights, device=device, dtype="float32", activation=recipe.activation)
+    record = load_tuned(encoder, tuned)
+    shown = NORMALISATIONS[recipe.normalisation] or (encoder.mean, encoder.std)
+    if [list(part) for part in shown] != [record["mean"], record["std"]]:
+        got = f"{record['mean']} and {record['std']}"
+        raise WeightsError(f"checkpoint must be trained with mean and deviation of {recipe.name}, but got {got}. Name its own model.")
+    views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
+    second = recipe.tuned_views or tuple(range(views // 2, views))
+    return choose_dtype(encoder, dtype), replace(recipe, tuned_views=second)
 
 
 def _read_prompts(recipe: Recipe, prompts: Path | str) -> PromptList:

@@ -15,8 +15,8 @@ from basrelief.encoders.convert import convert_visual, layout_of
 from basrelief.encoders.reading import read_state_dict
 from basrelief.errors import ConfigError
 from basrelief.train.clip2point import Clip2PointSettings, Optimiser, Pretrainer
-from basrelief.train.clip2point.settings import PRECISIONS
-from basrelief.train.clip2point.trainer import _radius, _Run, _seed, save_tower
+from basrelief.train.clip2point.trainer import _radius, _Run, save_tower
+from basrelief.train.run import PRECISIONS, seed_of
 from small import small_encoder
 
 
@@ -52,10 +52,10 @@ def test_discs_cover_a_pixel_of_any_picture(size: int, radius: float) -> None:
 
 @given(st.integers(0, 100), st.integers(0, 10_000), st.integers(0, 7))
 def test_seeds_of_steps_and_processes_differ(seed: int, step: int, rank: int) -> None:
-    found = _seed(seed, step, rank)
+    found = seed_of(seed, step, rank)
     assert 0 <= found < 2**63
-    assert found == _seed(seed, step, rank)
-    assert found not in (_seed(seed, step + 1, rank), _seed(seed, step, rank + 1), _seed(seed + 1, step, rank))
+    assert found == seed_of(seed, step, rank)
+    assert found not in (seed_of(seed, step + 1, rank), seed_of(seed, step, rank + 1), seed_of(seed + 1, step, rank))
 
 
 @given(st.integers(1, 50), st.integers(1, 5), st.integers(0, 2000))

@@ -125,7 +125,7 @@ def test_a_finished_run_is_left_alone(pairs: Made, tmp_path: Path) -> None:
 
 def test_other_settings_are_another_run(pairs: Made, tmp_path: Path) -> None:
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1))
-    with pytest.raises(ConfigError, match="out must hold a run with these settings and pairs, but got others in 'run'"):
+    with pytest.raises(ConfigError, match="out must hold a run with these settings and data, but got others in 'run'"):
         pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=2))
 
 

@@ -54,8 +54,8 @@ def losses(encoder: ClipEncoder, arrays: dict[str, np.ndarray]) -> tuple[Tensor,
 
 def joined(encoder: ClipEncoder, kind: str, *, gradient: bool) -> Tensor:
     """Query, key and value one after another, as the original keeps them."""
-    assert encoder.towers.tuned_block is not None
-    attention = encoder.towers.tuned_block.get_submodule("self_attn")
+    assert encoder.towers.tuned_blocks is not None
+    attention = encoder.towers.tuned_blocks.get_submodule("0.self_attn")
     parts = [attention.get_submodule(f"{part}_proj").get_parameter(kind) for part in "qkv"]
     return torch.cat([part.grad if gradient and part.grad is not None else part.detach() for part in parts])
 

@@ -63,7 +63,7 @@ def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[F
         yield Finding("backbone", "wrong", fact, "Name the model of this backbone, or fetch the weights of that one.")
     else:
         yield Finding("backbone", "ok", f"{_words(found)}, as {recipe.encoder}.")
-    tuned = any("depth_control_visual" in name or name.startswith("tuned_block.") for name in state)
+    tuned = any("depth_control_visual" in name or name.startswith("tuned_blocks.") for name in state)
     if recipe.tuned_views and not tuned:
         remedy = f"Take {recipe.checkpoint.file if recipe.checkpoint else 'its checkpoint'}, or run opendlign-untuned."
         yield Finding("tuned block", "wrong", f"{recipe.name} needs its tuned block, the file has none (layout {layout}).", remedy)

@@ -2,6 +2,6 @@
 
 from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import Clip2PointSettings, Optimiser
-from basrelief.train.clip2point.trainer import Pretrainer, pretrain, zero_shot_accuracy
+from basrelief.train.clip2point.trainer import Pretrainer, pretrain
 
-__all__ = ["Clip2PointSettings", "Optimiser", "PairLosses", "Pretrainer", "pair_losses", "pretrain", "zero_shot_accuracy"]
+__all__ = ["Clip2PointSettings", "Optimiser", "PairLosses", "Pretrainer", "pair_losses", "pretrain"]

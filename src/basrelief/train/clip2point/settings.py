@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError, unknown_choice
-
-PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-"""Names of ours, and those of accelerate."""
+from basrelief.train.run import PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,132 @@
+"""OpenDlign's tuned blocks in files: alone, as training leaves them, or with all of CLIP in the published layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from basrelief.encoders.clip import ClipEncoder
+from basrelief.encoders.convert import to_published
+from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.towers import tuned_count
+from basrelief.errors import WeightsError
+
+FORMAT = "basrelief tuned blocks 1"
+_BASE = ("vision_model.", "visual_projection.")
+_SAMPLES = 512
+
+
+def save_tuned(encoder: ClipEncoder, path: Path | str, *, notes: Mapping[str, Any]) -> Path:
+    """Write the tuned blocks alone, whole or not at all; `load_tuned` puts them back on the same CLIP.
+
+    Args:
+        encoder: With tuned blocks, behind the preprocessing they were trained with.
+        path: The file, safetensors.
+        notes: What belongs to them: recipe, settings, data; plain data.
+
+    Raises:
+        WeightsError: If there are no tuned blocks.
+    """
+    from safetensors.torch import save_file
+
+    state = {name: t for name, t in encoder.towers.state_dict().items() if name.startswith("tuned_blocks.")}
+    if not state:
+        raise WeightsError("encoder must have tuned blocks, but got none. Train them with basrelief train opendlign.")
+    record = {
+        "base": base_fingerprint(encoder),
+        "encoder": encoder.name,
+        "residual": encoder.towers.tuned_residual,
+        "mean": encoder.mean,
+        "std": encoder.std,
+        "notes": dict(notes),
+    }
+    part = Path(path).with_name(f".{Path(path).name}.part")
+    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
+    save_file(tensors, str(part), metadata={"format": FORMAT, "tuned": json.dumps(record)})
+    part.replace(path)
+    return Path(path)
+
+
+def is_tuned_file(path: Path | str) -> bool:
+    """Whether a file is what `save_tuned` writes."""
+    try:
+        return read_metadata(path).get("format") == FORMAT
+    except WeightsError:
+        return False
+
+
+def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
+    """Put tuned blocks on an encoder, in place of any it has.
+
+    Args:
+        encoder: CLIP, the same numbers as in training.
+        path: What `save_tuned` wrote.
+
+    Returns:
+        Its record: `notes`, and `mean` and `std` of the pictures it was trained with.
+
+    Raises:
+        WeightsError: If the file is broken, does not fit, or was trained on other weights.
+    """
+    name, state = Path(path).name, read_state_dict(path)
+    try:
+        record: dict[str, Any] = json.loads(read_metadata(path)["tuned"])
+        base, residual, count = str(record["base"]), bool(record["residual"]), tuned_count(state)
+        _ = record["encoder"], record["notes"], record["mean"], record["std"]
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise WeightsError(f"checkpoint must hold tuned blocks with their record, but got {name}, which does not. Train again.") from error
+    if base != base_fingerprint(encoder):
+        raise WeightsError(
+            f"checkpoint must go on the CLIP it was trained on, but got {name} of {record['encoder']}, not these weights of {encoder.name}."
+        )
+    blocks = encoder.config.vision.layers
+    if not isinstance(blocks, int) or not 1 <= count <= blocks:
+        raise WeightsError(f"checkpoint must hold 1 to {blocks} tuned blocks, but got {count} in {name}. Take that of this encoder.")
+    towers, place = encoder.towers, (encoder.device, encoder.dtype)
+    towers.add_tuned_blocks(count, residual=residual)
+    try:
+        (towers.tuned_blocks or towers).load_state_dict({key.removeprefix("tuned_blocks."): tensor for key, tensor in state.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"checkpoint must fit the encoder, but got {name}: {str(error).splitlines()[-1].strip()}") from error
+    (towers.tuned_blocks or towers).to(*place)
+    return record
+
+
+def export_published(encoder: ClipEncoder, path: Path | str) -> Path:
+    """Write all of CLIP with its tuned blocks as the published checkpoints are: `model_state_dict` under the original's names.
+
+    Args:
+        encoder: With tuned blocks.
+        path: The file, a PyTorch pickle of tensors.
+
+    Raises:
+        WeightsError: If there are no tuned blocks, or the layout cannot say how they are joined.
+    """
+    towers = encoder.towers
+    if towers.tuned_blocks is None or not towers.tuned_residual:
+        got = "none" if towers.tuned_blocks is None else "some that stand alone"
+        raise WeightsError(f"encoder must have tuned blocks joined to the frozen ones, but got {got}. The published layout has no other.")
+    part = Path(path).with_name(f".{Path(path).name}.part")
+    torch.save({"epoch": 0, "model_state_dict": to_published(towers.state_dict())}, part)
+    part.replace(path)
+    return Path(path)
+
+
+def base_fingerprint(encoder: ClipEncoder) -> str:
+    """16 hexadecimal digits of the frozen image tower: up to 512 numbers of every tensor, in its own dtype."""
+    digest = hashlib.sha256(json.dumps(encoder.config.to_json(), sort_keys=True).encode())
+    for name, tensor in _base(encoder.towers.state_dict()):
+        flat = tensor.detach().flatten()
+        digest.update(name.encode())
+        digest.update(flat[:: max(1, flat.numel() // _SAMPLES)][:_SAMPLES].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _base(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    return ((name, tensor) for name, tensor in sorted(state.items()) if name.startswith(_BASE))
