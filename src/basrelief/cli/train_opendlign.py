@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from basrelief.cli import options as opt
 from basrelief.cli.train import app
 from basrelief.errors import ConfigError
+
+if TYPE_CHECKING:
+    from basrelief.encoders import ClipConfig
+    from basrelief.train.opendlign import OpenDlignSettings
 
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe, e.g. diffusion.steps=4.")]
 _Recipe = Annotated[Path | None, typer.Option(help="YAML file over the published settings.")]
@@ -89,6 +93,58 @@ def filter_images(
     if target is not None:
         quality_sheet(open_aligned(images)).save(target)
         typer.echo(f"sheet: {target}")
+
+
+@app.command("opendlign")
+def opendlign(
+    images: _Images,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one that was stopped goes on.")],
+    overrides: _Overrides = None,
+    recipe: _Recipe = None,
+    validation: Annotated[Path | None, typer.Option(help="Data set whose zero-shot accuracy chooses the block; not the test set.")] = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="Whose CLIP is tuned; `basrelief models` lists them.")] = "opendlign-h14",
+    cache: Annotated[Path | None, typer.Option(help="Folder for features; runs on the same CLIP and images may share it.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Also write all of CLIP in the published layout.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what is trained, steps and bytes on disk, and stop.")] = False,
+    weights: opt.Weights = None,
+    device: opt.Device = "auto",
+) -> None:
+    """Align the attention of a tuned last block with depth-aligned images; under torchrun or accelerate launch, on several GPUs.
+
+    Use what it writes: basrelief classify --model MODEL --checkpoint OUT/tuned_block.safetensors.
+    """
+    from basrelief.datasets import open_benchmark
+    from basrelief.encoders import export_published
+    from basrelief.models import Model, load_untuned, with_tuned_views
+    from basrelief.train.config import read_settings
+    from basrelief.train.depth_aligned import open_aligned
+    from basrelief.train.opendlign import OpenDlignSettings, Watch, align, tuning_encoder
+    from basrelief.train.run import zero_shot_accuracy
+
+    settings = read_settings(OpenDlignSettings, recipe, overrides or [])
+    aligned, plain = open_aligned(images), load_untuned(model, weights=weights, device=device)
+    encoder = tuning_encoder(plain)
+    if dry_run:
+        typer.echo(_tuning_cost(encoder.config, len(aligned), settings))
+        return
+    asked = Model(with_tuned_views(plain.recipe), encoder, prompter=plain.prompter)
+    validate = None if validation is None else zero_shot_accuracy(asked, open_benchmark(validation, split="test"))
+    with opt.progress("features", quiet=False) as progress:
+        watch = Watch(cache, {"recipe": model, "images": aligned.home.name}, progress, echo=True)
+        tuned = align(aligned, encoder, out=out, settings=settings, validate=validate, watch=watch)
+    typer.echo(f"tuned block: {out / 'tuned_block.safetensors'}")
+    if export is not None:
+        typer.echo(f"published layout: {export_published(tuned, export)}")
+
+
+def _tuning_cost(config: ClipConfig, shapes: int, settings: OpenDlignSettings) -> str:
+    from basrelief.train.opendlign import cache_bytes
+
+    width, kept = config.vision.width, cache_bytes(config, shapes, settings=settings)
+    trained = settings.blocks * 4 * (width**2 + width)
+    volume = f"{kept / 1e9:.1f} GB" if kept > 1e9 else f"{kept / 1e6:.0f} MB"
+    steps = shapes // settings.batch * settings.epochs
+    return f"{trained:,} numbers trained, {steps:,} steps of {settings.batch} shapes, {volume} of features on disk"
 
 
 def _part(text: str | None) -> tuple[int, int]:

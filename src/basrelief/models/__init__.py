@@ -9,7 +9,7 @@ from basrelief.models.picture import evidence_picture
 from basrelief.models.pose import TURNS, Pose, Turns, resolve_pose
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
-from basrelief.models.registry import ModelStatus, list_models, load_model
+from basrelief.models.registry import ModelStatus, list_models, load_model, load_untuned, with_tuned_views
 
 __all__ = [
     "TURNS",
@@ -38,6 +38,7 @@ __all__ = [
     "head_paths",
     "list_models",
     "load_model",
+    "load_untuned",
     "measured_model_cost",
     "model_cost",
     "published_dual_path",
@@ -45,4 +46,5 @@ __all__ = [
     "resolve_pose",
     "taught_recipes",
     "view_features",
+    "with_tuned_views",
 ]

@@ -78,6 +78,26 @@ def load_model(
     return Model(recipe, encoder, prompter=Prompter(recipe.templates, listed))
 
 
+def load_untuned(name: str, *, weights: Path | str | None = None, device: str = "auto", dtype: str = "float32") -> Model:
+    """Load a recipe on plain CLIP, as it is before its method's training: no checkpoint, no tuned views.
+
+    Args:
+        name: One of `list_models()`.
+        weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
+
+    Raises:
+        ConfigError: If the name or an option is wrong.
+        WeightsNotFoundError: If weights are not on this machine and cannot be fetched.
+    """
+    recipe = replace(get_recipe(name), checkpoint=None, tuned_views=())
+    if weights is not None and recipe.encoder == EMBEDDED:
+        raise ConfigError(f"weights must be left out for {name}, but got {str(weights)!r}. Its weights are in the package.")
+    encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, None, (device, dtype))
+    return Model(recipe, encoder)
+
+
 @dataclass(frozen=True)
 class ModelStatus:
     """What is known of a model before it is loaded.
@@ -182,9 +202,13 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, o
     if [list(part) for part in shown] != [record["mean"], record["std"]]:
         got = f"{record['mean']} and {record['std']}"
         raise WeightsError(f"checkpoint must be trained with mean and deviation of {recipe.name}, but got {got}. Name its own model.")
+    return choose_dtype(encoder, dtype), with_tuned_views(recipe)
+
+
+def with_tuned_views(recipe: Recipe) -> Recipe:
+    """The recipe with the second half of its views in the tuned branch, where it names none."""
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
-    second = recipe.tuned_views or tuple(range(views // 2, views))
-    return choose_dtype(encoder, dtype), replace(recipe, tuned_views=second)
+    return replace(recipe, tuned_views=recipe.tuned_views or tuple(range(views // 2, views)))
 
 
 def _read_prompts(recipe: Recipe, prompts: Path | str) -> PromptList:

@@ -1,5 +1,22 @@
 """OpenDlign's alignment (Mao et al. 2024, arXiv:2404.16538): depth views to depth-aligned images, by the attention of one block."""
 
+from basrelief.train.opendlign.features import FeatureStore, cache_bytes, chosen_views
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser, pool_features
+from basrelief.train.opendlign.settings import CACHES, OpenDlignSettings
+from basrelief.train.opendlign.trainer import Aligner, Watch, align, tuning_encoder
 
-__all__ = ["AlignmentLosses", "alignment_losses", "alignment_optimiser", "pool_features"]
+__all__ = [
+    "CACHES",
+    "Aligner",
+    "AlignmentLosses",
+    "FeatureStore",
+    "OpenDlignSettings",
+    "Watch",
+    "align",
+    "alignment_losses",
+    "alignment_optimiser",
+    "cache_bytes",
+    "chosen_views",
+    "pool_features",
+    "tuning_encoder",
+]

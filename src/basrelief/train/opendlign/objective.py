@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,17 +22,26 @@ class AlignmentLosses(NamedTuple):
     distance: Float[Tensor, ""]
 
 
-def pool_features(features: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes dim"]:
+def pool_features(
+    features: Float[Tensor, "shapes views dim"], kept: Bool[Tensor, "shapes views"] | None = None
+) -> Float[Tensor, "shapes dim"]:
     """Normalise each view, average, normalise.
 
     Args:
         features: Tower output of V views.
+        kept: Which views are averaged; all when None.
     """
-    return F.normalize(F.normalize(features, dim=-1).mean(dim=1), dim=-1)
+    unit = F.normalize(features, dim=-1)
+    return F.normalize(unit.mean(dim=1) if kept is None else (unit * kept[..., None]).sum(dim=1), dim=-1)
 
 
 def alignment_losses(
-    depth: Float[Tensor, "batch views dim"], pictures: Float[Tensor, "batch views dim"], *, logit_scale: Float[Tensor, ""]
+    depth: Float[Tensor, "batch views dim"],
+    pictures: Float[Tensor, "batch views dim"],
+    *,
+    logit_scale: Float[Tensor, ""],
+    kept: Bool[Tensor, "batch views"] | None = None,
+    weight: float = 1.0,
 ) -> AlignmentLosses:
     """Symmetric cross entropy between shapes' depth and picture features, plus their mean squared difference.
 
@@ -42,18 +51,20 @@ def alignment_losses(
         depth: Of depth views through the tuned branch.
         pictures: Of depth-aligned images through the frozen branch; they get no gradient.
         logit_scale: Multiplier of the cosines, already exponentiated.
+        kept: Views that the quality filter kept; the others are left out on both sides.
+        weight: Of the second part; 1 in the paper.
     """
-    one, other = pool_features(depth), pool_features(pictures).detach()
+    one, other = pool_features(depth, kept), pool_features(pictures, kept).detach()
     logits = logit_scale * one @ other.T
     target = torch.arange(len(logits), device=logits.device)
     contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
     distance = F.mse_loss(one, other)
-    return AlignmentLosses(contrast + distance, contrast, distance)
+    return AlignmentLosses(contrast + weight * distance, contrast, distance)
 
 
 def alignment_optimiser(
-    parameters: Iterable[nn.Parameter], *, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    parameters: Iterable[nn.Parameter], *, steps: int, rate: float = PEAK_RATE, decay: float = 0.1
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
     """AdamW under a one-cycle schedule of rate and first moment.
 
     The schedule cycles beta1 between 0.95 and 0.85, so the 0.9 of the original's settings never takes effect.
@@ -61,6 +72,8 @@ def alignment_optimiser(
     Args:
         parameters: The attention of the tuned block, see `ClipTowers.tuned_parameters`.
         steps: Of the whole training: 10 epochs in the paper.
+        rate: Peak of the schedule.
+        decay: Weight decay.
     """
-    optimiser = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.1)
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
+    optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=decay)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)

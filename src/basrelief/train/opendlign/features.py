@@ -1,0 +1,180 @@
+"""What the alignment does not change, worked out once: the trunk's tokens of the depth maps, and the frozen features of the images.
+
+Both are kept on disk as plain arrays that are mapped, not read, so that memory does not grow with the library. A row counts when its byte
+in `done.npy` says so; a run that was stopped fills the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, UInt8
+from torch import Tensor
+
+from basrelief.encoders import ClipConfig, ClipEncoder
+from basrelief.errors import ConfigError
+from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.opendlign.settings import OpenDlignSettings
+from basrelief.train.records import Progress
+
+_AT_ONCE = 4  # shapes in one pass of the trunk
+
+
+class Row(NamedTuple):
+    """One shape as a step reads it.
+
+    Attributes:
+        tokens: Of the depth maps, before the blocks that are tuned.
+        frozen: Their class tokens after the frozen last blocks.
+        pictures: Frozen features of the images, as the tower gives them.
+        kept: Which views count.
+    """
+
+    tokens: Float[np.ndarray, "views tokens width"]
+    frozen: Float[np.ndarray, "views width"]
+    pictures: Float[np.ndarray, "views dim"]
+    kept: Bool[np.ndarray, " views"]
+
+
+class FeatureStore:
+    """The frozen part of the tower on every shape of a set.
+
+    Attributes:
+        aligned: Maps and images.
+        encoder: Behind its preprocessing, with the tuned blocks in place, which decide where the trunk ends.
+        views: Numbers of the views that are used.
+    """
+
+    def __init__(self, aligned: AlignedSet, encoder: ClipEncoder, *, settings: OpenDlignSettings, folder: Path) -> None:
+        self.aligned, self.encoder, self.settings, self.folder = aligned, encoder, settings, folder
+        self.views = chosen_views(settings.views, aligned.views)
+        self._arrays: dict[str, Any] = {}
+        if settings.cache != "none":
+            self._open()
+
+    def fill(self, *, rank: int = 0, of: int = 1, progress: Progress | None = None) -> None:
+        """Work out what is not there yet.
+
+        Args:
+            rank: Number of this process among those that share the work.
+            of: How many those are.
+            progress: Told after each pass.
+
+        Raises:
+            FileFormatError: If a map or image cannot be read.
+        """
+        if self.settings.cache == "none":
+            return
+        left = [row for row in np.flatnonzero(self._arrays["done"] == 0).tolist() if row % of == rank]
+        for start in range(0, len(left), _AT_ONCE):
+            rows = left[start : start + _AT_ONCE]
+            self._arrays["pictures"][rows] = self._pictures(rows)
+            if self.settings.cache == "tokens":
+                self._arrays["tokens"][rows], self._arrays["frozen"][rows] = self._tokens(rows)
+            for array in self._arrays.values():
+                array.flush()
+            self._arrays["done"][rows] = 1
+            if progress:
+                progress(start + len(rows), len(left))
+        self._arrays["done"].flush()
+
+    def row(self, row: int) -> Row:
+        """One shape; what is not kept is worked out now."""
+        pictures = self._pictures([row])[0] if self.settings.cache == "none" else np.array(self._arrays["pictures"][row])
+        kept = self.aligned.kept(row)[self.views]
+        if self.settings.cache == "tokens":
+            return Row(np.array(self._arrays["tokens"][row]), np.array(self._arrays["frozen"][row]), pictures, kept)
+        tokens, frozen = self._tokens([row])
+        return Row(tokens[0], frozen[0], pictures, kept)
+
+    @torch.no_grad()
+    def _tokens(self, rows: Sequence[int]) -> tuple[Float[np.ndarray, "rows views tokens width"], Float32[np.ndarray, "rows views width"]]:
+        maps, towers = self._stacked([self.aligned.depth(row) for row in rows]), self.encoder.towers
+        tokens, frozen = [], []
+        for part in maps.split(self.encoder.batch_size):
+            seen = towers.trunk(self.encoder.prepare(part))
+            tokens.append(seen.to(getattr(torch, self.settings.cache_type)).cpu())
+            frozen.append(towers.frozen_token(seen).float().cpu())
+        whole, ends = (torch.cat(parts).unflatten(0, (len(rows), -1)).numpy() for parts in (tokens, frozen))
+        return whole, ends
+
+    @torch.no_grad()
+    def _pictures(self, rows: Sequence[int]) -> Float[np.ndarray, "rows views dim"]:
+        pictures = self._stacked([self.aligned.pictures(row) for row in rows]).permute(0, 3, 1, 2)
+        found: np.ndarray = self.encoder.encode_images(pictures).unflatten(0, (len(rows), -1)).cpu().numpy()
+        return found
+
+    def _stacked(self, views: Sequence[UInt8[np.ndarray, "views size size *channels"]]) -> Tensor:
+        return torch.from_numpy(np.concatenate([seen[self.views] for seen in views])).float() / 255
+
+    def _open(self) -> None:
+        """Open the arrays, or make them empty; those of another tower or set are refused."""
+        vision, count = self.encoder.config.vision, len(self.aligned)
+        shapes = {"done": ((count,), "uint8"), "pictures": ((count, len(self.views), self.encoder.embedding_dim), "float32")}
+        if self.settings.cache == "tokens":
+            tokens = 1 + (vision.image_size // (vision.patch_size or 1)) ** 2
+            shapes["tokens"] = ((count, len(self.views), tokens, vision.width), self.settings.cache_type)
+            shapes["frozen"] = ((count, len(self.views), vision.width), "float32")
+        identity, path = self._identity(shapes), self.folder / "features.json"
+        if path.is_file():
+            if json.loads(path.read_text(encoding="utf-8")) != identity:
+                raise ConfigError(
+                    f"cache must hold features of this tower and set, but got others in {self.folder.name!r}. Name another folder."
+                )
+        else:
+            self._make(shapes)
+            path.write_text(json.dumps(identity), encoding="utf-8")
+        self._arrays = {name: np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r+") for name in shapes}
+
+    def _make(self, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize for shape, kind in shapes.values())
+        free = shutil.disk_usage(self.folder).free
+        if wanted > free:
+            raise ConfigError(
+                f"cache must fit the disk, but got {wanted / 1e9:.1f} GB for {free / 1e9:.1f} GB that are free. Set cache=pictures, "
+                "which keeps the images' features alone."
+            )
+        for name, (shape, kind) in shapes.items():
+            np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
+
+    def _identity(self, shapes: dict[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:
+        from basrelief.encoders.tuned import base_fingerprint
+
+        keys = hashlib.sha256("\0".join(self.aligned.keys).encode()).hexdigest()[:16]
+        sizes = {name: [list(shape), kind] for name, (shape, kind) in sorted(shapes.items())}
+        tower = [base_fingerprint(self.encoder), list(self.encoder.mean), list(self.encoder.std), self.settings.blocks]
+        return {"format": 1, "tower": tower, "keys": keys, "views": self.views, "arrays": sizes}
+
+
+def chosen_views(count: int, of: int) -> list[int]:
+    """Numbers of `count` views, evenly over the `of` of a rig.
+
+    Raises:
+        ConfigError: If there are not so many.
+    """
+    if not 1 <= count <= of:
+        raise ConfigError(f"views must lie between 1 and {of}, the views that were drawn, but got {count}. Leave it out for all.")
+    return [i * of // count for i in range(count)]
+
+
+def cache_bytes(config: ClipConfig, shapes: int, *, settings: OpenDlignSettings) -> int:
+    """Size of what is kept on disk.
+
+    Args:
+        config: Of the towers.
+        shapes: In the set.
+        settings: Which views, and what is kept.
+    """
+    tokens = 1 + (config.vision.image_size // (config.vision.patch_size or 1)) ** 2
+    each = 4 * config.embed_dim * (settings.cache != "none")
+    each += (2 if settings.cache_type == "float16" else 4) * tokens * config.vision.width * (settings.cache == "tokens")
+    each += 4 * config.vision.width * (settings.cache == "tokens")
+    return shapes * settings.views * each
