@@ -99,7 +99,7 @@ def test_the_dual_path_takes_two_models() -> None:
 def test_recipes_change_for_shots_as_their_papers_do(name: str, projection: str, templates: str) -> None:
     recipe = get_recipe(name).for_shots()
     assert (recipe.projection, recipe.templates) == (projection, templates)
-    assert replace(recipe, projection="", templates="", projection_options={}) == replace(
+    assert replace(recipe, projection="", templates="", projection_options={}, branches="split") == replace(
         get_recipe(name), projection="", templates="", projection_options={}
     )
 
@@ -129,7 +129,7 @@ def test_a_head_that_does_not_say_what_it_knows_is_refused(tiny: Model, tmp_path
 
 
 def test_a_key_nobody_reads_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="few_shot key must be one of projection, templates, head, second, but got 'rig'"):
+    with pytest.raises(ConfigError, match="few_shot key must be one of projection, templates, head, second, branches, but got 'rig'"):
         replace(get_recipe("tiny"), few_shot={"rig": "x"})
 
 

@@ -66,6 +66,7 @@ def describe(model: Model, benchmark: Benchmark, *, task: str, options: Mapping[
         "normalisation": recipe.normalisation,
         "views": len(model.projection.cameras),
         "tuned views": list(recipe.tuned_views),
+        "branches": recipe.branches,
         "templates": recipe.templates if prompter.prompt_list is None else "published prompt list",
         "prompts": f"{sum(map(len, prompts))} texts {_digest(prompts)}",
         "pooling": recipe.pooling.rule,

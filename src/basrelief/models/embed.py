@@ -118,7 +118,7 @@ class Embedder:
     def _part(self, benchmark: Benchmark, items: tuple[Item, ...], change: Change | None) -> Embedded:
         names = [_name(benchmark, item, change) for item in items]
         known = self.cache.get(self._fingerprint, names) if self.cache else {}
-        views = len(self.model.projection.cameras)
+        views = self.model.views
         if len(known) == len(items):
             return Embedded(items, np.stack([known[name].reshape(views, -1) for name in names]))
         drawn: list[Tensor] = []
@@ -160,7 +160,14 @@ class Embedder:
     def _fingerprint(self) -> str:
         """Changes with everything but the shape that decides a view embedding."""
         recipe = self.model.recipe
-        settings = (recipe.projection, dict(recipe.projection_options), recipe.points, recipe.normalisation, recipe.tuned_views)
+        settings = (
+            recipe.projection,
+            dict(recipe.projection_options),
+            recipe.points,
+            recipe.normalisation,
+            recipe.tuned_views,
+            recipe.branches,
+        )
         text = json.dumps(["features", __version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

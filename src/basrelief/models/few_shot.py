@@ -229,6 +229,7 @@ def _path(model: Model) -> dict[str, Any]:
         "projection": recipe.projection,
         "points": recipe.points,
         "normalisation": recipe.normalisation,
+        "branches": recipe.branches,
     }
 
 

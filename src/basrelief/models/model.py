@@ -17,7 +17,7 @@ from basrelief.errors import ConfigError
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
 from basrelief.render import Projection, draw_points, get_projection, render_batch
-from basrelief.tasks import classify_embeddings
+from basrelief.tasks import classify_embeddings, mix_embeddings
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class Model:
         recipe = self.recipe.for_shots()
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
+    @property
+    def views(self) -> int:
+        """Features of a shape: one for each camera, or two where every view goes through both branches."""
+        return len(self.projection.cameras) * (2 if self.recipe.branches == "both" else 1)
+
     def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
         """Draw the depth images the encoder is shown, before mean and standard deviation.
 
@@ -89,13 +94,19 @@ class Model:
         parts = (shapes[start : start + SHAPES_PER_PASS] for start in range(0, len(shapes), SHAPES_PER_PASS))
         return torch.cat([self.embed_depth_images(self.depth_images(part, seed=seed)) for part in parts])
 
-    def embed_depth_images(self, images: Float[Tensor, "shapes views side side"]) -> Float[Tensor, "shapes views dim"]:
+    def embed_depth_images(self, images: Float[Tensor, "shapes cameras side side"]) -> Float[Tensor, "shapes views dim"]:
         """Embed depth images drawn by `depth_images`, unit length, float32; see `embed_views`."""
         return F.normalize(self.view_features(images), dim=-1)
 
-    def view_features(self, images: Float[Tensor, "shapes views side side"]) -> Float[Tensor, "shapes views dim"]:
-        """Features of depth images as the tower gives them, not of unit length, float32: what heads are fitted on."""
+    def view_features(self, images: Float[Tensor, "shapes cameras side side"]) -> Float[Tensor, "shapes views dim"]:
+        """Features of depth images as the tower gives them, not of unit length, float32: what heads are fitted on.
+
+        With `recipe.branches` of `both`, all views through the frozen branch, then all through the tuned one.
+        """
         shapes, views = images.shape[:2]
+        if self.recipe.branches == "both":
+            both = self._depth_encoder.encode_both(images.flatten(0, 1))
+            return torch.cat([branch.view(shapes, views, -1) for branch in both], dim=1)
         tuned = None
         if self.recipe.tuned_views:
             mask = torch.zeros(views, dtype=torch.bool)
@@ -126,6 +137,29 @@ class Model:
             raise ConfigError("images must hold at least one picture, but got none. Give Pillow images or (H, W, 3) arrays.")
         pixels = torch.stack([_pixels(image, self.encoder.image_size) for image in images])
         return F.normalize(self._photo_encoder.encode_images(pixels), dim=-1)
+
+    def embed_query(
+        self, parts: Sequence[str | Shape | Image.Image | np.ndarray], *, weights: Sequence[float] | None = None
+    ) -> Float[Tensor, " dim"]:
+        """Embed a mixture of words, pictures and shapes as one query: the weighted sum of their embeddings, at unit length.
+
+        A picture of a horse and the word "man" find riders (OpenDlign, arXiv:2404.16538, sec. 4.4); a negative weight takes away.
+
+        Args:
+            parts: Each by its kind; arrays are pictures.
+            weights: One for each part; equal when None.
+
+        Raises:
+            ConfigError: If there is no part, or parts and weights do not make a direction.
+        """
+        return mix_embeddings([self._embed_part(part) for part in parts], weights=weights)
+
+    def _embed_part(self, part: str | Shape | Image.Image | np.ndarray) -> Float[Tensor, " dim"]:
+        if isinstance(part, str):
+            return self.embed_text([part])[0]
+        if isinstance(part, Mesh | PointCloud):
+            return self.embed_shapes([part])[0]
+        return self.embed_images([part])[0]
 
     def classify(self, shapes: Sequence[Shape], labels: Sequence[str], *, seed: int = 0) -> list[Prediction]:
         """Name each shape with the labels, best first, zero-shot.

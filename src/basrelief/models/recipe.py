@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from basrelief.encoders.config import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
@@ -21,8 +21,10 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
 """Mean and standard deviation of the encoder's input by name; `weights` keeps what belongs to the weights."""
 
 
+Branches = Literal["split", "both"]
 _PER_DATASET = ("points", "templates", "variant")
-_FOR_SHOTS = ("projection", "templates", "head", "second")
+_FOR_SHOTS = ("projection", "templates", "head", "second", "branches")
+BRANCHES: tuple[Branches, ...] = ("split", "both")
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,14 @@ class Recipe:
         pooling: How views become one.
         activation: Activation the weights are read with where it is not their own, or None.
         tuned_views: Views that go through the tuned last block; the others use the frozen one.
+        branches: `split` sends each view where `tuned_views` says; `both` sends every view through both, first all through the frozen one.
         checkpoint: The method's own weights, or None when CLIP's alone do.
         licence: Licence of the weights.
         training_data: What the weights were trained on.
         numbers: The paper's figures.
         datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`.
         few_shot: What the paper does otherwise with labelled shapes: `projection`, `templates`, `head`, and `second`, the recipe whose
-            tower is the head's second path.
+            tower is the head's second path, `branches`.
         notes: What a user should know.
     """
 
@@ -93,6 +96,7 @@ class Recipe:
     projection_options: Mapping[str, Any] = field(default_factory=dict)
     activation: Activation | None = None
     tuned_views: tuple[int, ...] = ()
+    branches: Branches = "split"
     checkpoint: Checkpoint | None = None
     numbers: tuple[PaperNumber, ...] = ()
     datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -104,7 +108,8 @@ class Recipe:
         own = self.few_shot
         projection, templates = own.get("projection", self.projection), own.get("templates", self.templates)
         options = {} if "projection" in own else self.projection_options
-        return replace(self, projection=projection, projection_options=options, templates=templates)
+        ready = replace(self, projection=projection, projection_options=options, templates=templates)
+        return replace(ready, branches="both") if own.get("branches") == "both" and self.tuned_views else ready
 
     def on(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
         """The recipe as the paper used it on a data set, or as told.
@@ -154,6 +159,9 @@ class Recipe:
                 raise ConfigError(unknown_choice("few_shot key", key, _FOR_SHOTS))
         if self.normalisation not in NORMALISATIONS:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
+        if self.branches not in BRANCHES or (self.branches == "both" and not self.tuned_views):
+            got = f"{self.branches!r} with {len(self.tuned_views)} tuned views"
+            raise ConfigError(f"branches must be split, or both where there are tuned views, but got {got}. Leave it out.")
         if self.activation not in (None, *ACTIVATIONS):
             raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
         if self.points < 1:

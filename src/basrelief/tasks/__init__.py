@@ -5,6 +5,7 @@ from basrelief.tasks.classify import classify_embeddings
 from basrelief.tasks.few_shot import ViewProbe, draw_shots
 from basrelief.tasks.heads import HEADS, Fit, Head, HeadKind, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
+from basrelief.tasks.query import find_nearest, mix_embeddings
 from basrelief.tasks.view_weights import ViewWeights, search_view_weights
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "classify_embeddings",
     "decline",
     "draw_shots",
+    "find_nearest",
     "fit_head",
     "fit_temperature",
     "head_scores",
+    "mix_embeddings",
     "pool_views",
     "probabilities",
     "read_head",
