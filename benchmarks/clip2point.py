@@ -24,13 +24,11 @@ from torch.nn import functional as F
 
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.encoders import ClipEncoder, VisionConfig, random_encoder
-from basrelief.io import save
+from basrelief.encoders import ClipEncoder
 from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
-from basrelief.testing import make_shape
+from basrelief.testing import teach_pictures, write_library
 from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
-from basrelief.train.losses import alignment_loss
 from basrelief.train.pairs import PairSet, PairStyle, make_pairs, open_pairs
 from basrelief.train.run import zero_shot_accuracy
 
@@ -43,11 +41,7 @@ SIZE = 64
 
 def write(root: Path, first: int, each: int) -> Benchmark:
     """Generated shapes of each name as files."""
-    for name in NAMES:
-        (root / name).mkdir(parents=True)
-        for seed in range(first, first + each):
-            save(make_shape(name, seed=seed), root / name / f"{seed}.glb")
-    return open_benchmark(root, "folder")
+    return open_benchmark(write_library(root, NAMES, first=first, each=each), "folder")
 
 
 def teacher(pairs: PairSet, seed: int, steps: int) -> Model:
@@ -56,30 +50,11 @@ def teacher(pairs: PairSet, seed: int, steps: int) -> Model:
     base = tiny.encoder
     if not isinstance(base, ClipEncoder):
         raise TypeError("tiny has CLIP towers")
-    vision = VisionConfig(image_size=SIZE, width=128, layers=4, heads=4, patch_size=8)
-    fresh = random_encoder(replace(base.config, vision=vision), seed=seed, tokenizer=base.tokenizer)
-    state = {n: t for n, t in base.towers.state_dict().items() if n.startswith(("text_", "logit_scale"))}
-    fresh.towers.load_state_dict(state, strict=False)
     recipe = replace(get_recipe("clip2point-untuned"), projection="clip2point", projection_options={"size": SIZE, "radius": 2 / SIZE})
-    model = Model(replace(recipe, points=1024, templates="name", few_shot={}), fresh)
-    texts, truth = model.embed_text(pairs.labels), torch.tensor(list(pairs.truth))
+    recipe = replace(recipe, points=1024, templates="name", few_shot={})
     pictures = torch.stack([torch.stack([picture(pairs, row, view) for view in range(10)]) for row in range(len(pairs))])
-    parts = [fresh.towers.vision_model, fresh.towers.visual_projection]
-    learned = [p.requires_grad_() for part in parts if part is not None for p in part.parameters()]
-    optimiser = torch.optim.AdamW(learned, lr=1e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=steps)
-    random = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        rows = torch.randint(len(pairs), (64,), generator=random)
-        views = torch.randint(10, (64,), generator=random)
-        features = fresh.towers.image_features(fresh.prepare(pictures[rows, views].float() / 255))
-        loss = alignment_loss(features, texts, truth[rows], logit_scale=torch.tensor(20.0), smoothing=0.1)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    fresh.towers.requires_grad_(False)
-    return model
+    texts = Model(recipe, base).embed_text(pairs.labels)
+    return Model(recipe, teach_pictures(base, pictures, truth=pairs.truth, texts=texts, steps=steps, seed=seed))
 
 
 def picture(pairs: PairSet, row: int, view: int) -> Tensor:

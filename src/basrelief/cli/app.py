@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from basrelief.cli import classify, doctor, evaluate, models, render, train, train_opendlign
+from basrelief.cli import ablate, classify, doctor, evaluate, models, render, train, train_opendlign
 from basrelief.errors import BasreliefError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("classify")(classify.classify)
 app.command("render")(render.render)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
 app.add_typer(train.app)  # with the commands of train_opendlign

@@ -14,6 +14,7 @@ from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
     from basrelief.encoders import ClipConfig
+    from basrelief.train.depth_aligned import AlignedSet
     from basrelief.train.opendlign import OpenDlignSettings
 
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe, e.g. diffusion.steps=4.")]
@@ -125,7 +126,7 @@ def opendlign(
     aligned, plain = open_aligned(images), load_untuned(model, weights=weights, device=device)
     encoder = tuning_encoder(plain)
     if dry_run:
-        typer.echo(_tuning_cost(encoder.config, len(aligned), settings))
+        typer.echo(_tuning_cost(encoder.config, aligned, settings))
         return
     asked = Model(with_tuned_views(plain.recipe), encoder, prompter=plain.prompter)
     validate = None if validation is None else zero_shot_accuracy(asked, open_benchmark(validation, split="test"))
@@ -137,13 +138,13 @@ def opendlign(
         typer.echo(f"published layout: {export_published(tuned, export)}")
 
 
-def _tuning_cost(config: ClipConfig, shapes: int, settings: OpenDlignSettings) -> str:
+def _tuning_cost(config: ClipConfig, aligned: AlignedSet, settings: OpenDlignSettings) -> str:
     from basrelief.train.opendlign import cache_bytes
 
-    width, kept = config.vision.width, cache_bytes(config, shapes, settings=settings)
+    width, kept = config.vision.width, cache_bytes(config, aligned, settings=settings)
     trained = settings.blocks * 4 * (width**2 + width)
     volume = f"{kept / 1e9:.1f} GB" if kept > 1e9 else f"{kept / 1e6:.0f} MB"
-    steps = shapes // settings.batch * settings.epochs
+    steps = len(aligned) // settings.batch * settings.epochs
     return f"{trained:,} numbers trained, {steps:,} steps of {settings.batch} shapes, {volume} of features on disk"
 
 

@@ -118,8 +118,8 @@ def contour_agreement(
     contour = steps > _STEP
     away = F.max_pool2d(contour.float(), 4 * _REACH + 1, 1, 2 * _REACH)[:, 0] == 0
     edges = _edges(torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255)
-    places = zip(edges, contour[:, 0], away & _box(maps[:, 0] < 1), strict=True)
-    found = [_chance(edge[mark], edge[plain]) for edge, mark, plain in places]
+    places = zip(edges, contour[:, 0], away, away & _box(maps[:, 0] < 1), strict=True)
+    found = [_chance(edge[mark], edge[inside if inside.any() else far]) for edge, mark, far, inside in places]  # a thin box has no inside
     return np.array(found, dtype=np.float32)
 
 
@@ -183,7 +183,8 @@ def _chance(ones: torch.Tensor, others: torch.Tensor) -> float:
 
 
 def _line(key: str, scores: np.ndarray) -> str:
-    return json.dumps({"id": key, "label": scores[0].round(4).tolist(), "contour": scores[1].round(4).tolist()}) + "\n"
+    label, contour = scores.astype(np.float64).round(4).tolist()
+    return json.dumps({"id": key, "label": label, "contour": contour}) + "\n"
 
 
 def _rewrite(path: Path, header: dict[str, object], known: dict[str, np.ndarray]) -> None:

@@ -49,7 +49,7 @@ class FeatureStore:
     Attributes:
         aligned: Maps and images.
         encoder: Behind its preprocessing, with the tuned blocks in place, which decide where the trunk ends.
-        views: Numbers of the views that are used.
+        views: Numbers of the views that are used; what is kept holds all of them, so that runs with other numbers may share it.
     """
 
     def __init__(self, aligned: AlignedSet, encoder: ClipEncoder, *, settings: OpenDlignSettings, folder: Path) -> None:
@@ -87,12 +87,13 @@ class FeatureStore:
 
     def row(self, row: int) -> Row:
         """One shape; what is not kept is worked out now."""
-        pictures = self._pictures([row])[0] if self.settings.cache == "none" else np.array(self._arrays["pictures"][row])
-        kept = self.aligned.kept(row)[self.views]
+        views = self.views
+        pictures = self._pictures([row])[0][views] if self.settings.cache == "none" else self._arrays["pictures"][row, views]
+        kept = self.aligned.kept(row)[views]
         if self.settings.cache == "tokens":
-            return Row(np.array(self._arrays["tokens"][row]), np.array(self._arrays["frozen"][row]), pictures, kept)
+            return Row(self._arrays["tokens"][row, views], self._arrays["frozen"][row, views], pictures, kept)
         tokens, frozen = self._tokens([row])
-        return Row(tokens[0], frozen[0], pictures, kept)
+        return Row(tokens[0, views], frozen[0, views], pictures, kept)
 
     @torch.no_grad()
     def _tokens(self, rows: Sequence[int]) -> tuple[Float[np.ndarray, "rows views tokens width"], Float32[np.ndarray, "rows views width"]]:
@@ -112,16 +113,16 @@ class FeatureStore:
         return found
 
     def _stacked(self, views: Sequence[UInt8[np.ndarray, "views size size *channels"]]) -> Tensor:
-        return torch.from_numpy(np.concatenate([seen[self.views] for seen in views])).float() / 255
+        return torch.from_numpy(np.concatenate(views)).float() / 255
 
     def _open(self) -> None:
         """Open the arrays, or make them empty; those of another tower or set are refused."""
         vision, count = self.encoder.config.vision, len(self.aligned)
-        shapes = {"done": ((count,), "uint8"), "pictures": ((count, len(self.views), self.encoder.embedding_dim), "float32")}
+        shapes = {"done": ((count,), "uint8"), "pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
         if self.settings.cache == "tokens":
             tokens = 1 + (vision.image_size // (vision.patch_size or 1)) ** 2
-            shapes["tokens"] = ((count, len(self.views), tokens, vision.width), self.settings.cache_type)
-            shapes["frozen"] = ((count, len(self.views), vision.width), "float32")
+            shapes["tokens"] = ((count, self.aligned.views, tokens, vision.width), self.settings.cache_type)
+            shapes["frozen"] = ((count, self.aligned.views, vision.width), "float32")
         identity, path = self._identity(shapes), self.folder / "features.json"
         if path.is_file():
             if json.loads(path.read_text(encoding="utf-8")) != identity:
@@ -151,7 +152,7 @@ class FeatureStore:
         keys = hashlib.sha256("\0".join(self.aligned.keys).encode()).hexdigest()[:16]
         sizes = {name: [list(shape), kind] for name, (shape, kind) in sorted(shapes.items())}
         tower = [base_fingerprint(self.encoder), list(self.encoder.mean), list(self.encoder.std), self.settings.blocks]
-        return {"format": 1, "tower": tower, "keys": keys, "views": self.views, "arrays": sizes}
+        return {"format": 1, "tower": tower, "keys": keys, "arrays": sizes}
 
 
 def chosen_views(count: int, of: int) -> list[int]:
@@ -165,16 +166,16 @@ def chosen_views(count: int, of: int) -> list[int]:
     return [i * of // count for i in range(count)]
 
 
-def cache_bytes(config: ClipConfig, shapes: int, *, settings: OpenDlignSettings) -> int:
+def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> int:
     """Size of what is kept on disk.
 
     Args:
         config: Of the towers.
-        shapes: In the set.
-        settings: Which views, and what is kept.
+        aligned: The shapes.
+        settings: What is kept.
     """
     tokens = 1 + (config.vision.image_size // (config.vision.patch_size or 1)) ** 2
     each = 4 * config.embed_dim * (settings.cache != "none")
-    each += (2 if settings.cache_type == "float16" else 4) * tokens * config.vision.width * (settings.cache == "tokens")
-    each += 4 * config.vision.width * (settings.cache == "tokens")
-    return shapes * settings.views * each
+    if settings.cache == "tokens":
+        each += config.vision.width * (4 + (2 if settings.cache_type == "float16" else 4) * tokens)
+    return len(aligned) * aligned.views * each

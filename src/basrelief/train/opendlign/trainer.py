@@ -71,6 +71,7 @@ class Aligner(nn.Module):
         self,
         tokens: Float[Tensor, "batch views tokens width"],
         frozen: Float[Tensor, "batch views width"],
+        *,
         pictures: Float[Tensor, "batch views dim"],
         kept: Bool[Tensor, "batch views"] | None = None,
     ) -> AlignmentLosses:
@@ -182,7 +183,7 @@ class _Run(TrainingRun[Row]):
             torch.from_numpy(np.stack(part)).to(self.accelerator.device) for part in zip(*content, strict=True)
         )
         with self.accelerator.accumulate(self.prepared):
-            losses: AlignmentLosses = self.prepared(tokens.float(), frozen, pictures, kept)
+            losses: AlignmentLosses = self.prepared(tokens.float(), frozen, pictures=pictures, kept=kept)
             self.accelerator.backward(losses.total)
             self.stepper.step()
             self.stepper.zero_grad()

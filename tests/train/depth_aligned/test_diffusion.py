@@ -1,0 +1,192 @@
+"""The ControlNet painter on diffusers' own classes with a few thousand random numbers: what decides a picture, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError, MissingExtraError, WeightsNotFoundError
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, Diffusion, Painter, make_aligned, make_painter, open_aligned
+from basrelief.train.depth_aligned.diffusion import ControlNetPainter, load_painter
+
+pytest.importorskip("diffusers")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # diffusers' own, of its own names
+        yield
+
+
+@pytest.fixture(scope="module")
+def how(tmp_path_factory: pytest.TempPathFactory) -> Diffusion:
+    from small_diffusion import write_diffusion
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        base, control = write_diffusion(tmp_path_factory.mktemp("diffusion"))
+    return Diffusion(
+        base=str(base), control=str(control), size=32, steps=2, batch=4, precision="float32", prompt="A {label}.", negative="bad"
+    )
+
+
+@pytest.fixture(scope="module")
+def painter(how: Diffusion) -> ControlNetPainter:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load_painter(how)
+
+
+def maps(count: int = 4) -> np.ndarray:
+    made = np.zeros((count, 24, 24), np.uint8)
+    for number in range(count):
+        made[number, 4 : 20 - number, 4:20] = 120 + 30 * number
+    return made
+
+
+def paint(painter: Painter, control: np.ndarray, labels: list[str], seeds: list[int], size: int = 24) -> np.ndarray:
+    return painter.paint(control, labels, seeds=seeds, size=size).astype(int)
+
+
+def test_pictures_are_of_the_size_asked_for(painter: ControlNetPainter) -> None:
+    found = painter.paint(maps(), ["chair"] * 4, seeds=[0, 1, 2, 3], size=20)
+    assert (found.shape, found.dtype) == ((4, 20, 20, 3), np.uint8)
+    assert found.std() > 2
+
+
+def test_a_picture_depends_on_map_label_and_seed(painter: ControlNetPainter) -> None:
+    first = paint(painter, maps(1), ["chair"], [0])
+    assert np.abs(paint(painter, maps(1), ["chair"], [0]) - first).max() == 0
+    assert np.abs(paint(painter, 255 - maps(1), ["chair"], [0]) - first).max() > 0, "the ControlNet steers"
+    assert np.abs(paint(painter, maps(1), ["zeppelin"], [0]) - first).max() > 0, "the prompt steers"
+    assert np.abs(paint(painter, maps(1), ["chair"], [1]) - first).mean() > 1, "the seed decides the noise"
+
+
+def test_a_picture_does_not_depend_on_its_batch(painter: ControlNetPainter) -> None:
+    labels, seeds = ["chair", "mug", "bed", "car", "sofa"], [5, 6, 7, 8, 9]
+    whole = paint(painter, maps(5), labels, seeds)
+    for row in range(5):
+        alone = paint(painter, maps(5)[row : row + 1], labels[row : row + 1], seeds[row : row + 1])
+        assert np.abs(alone[0] - whole[row]).max() <= 1, "but for rounding"
+
+
+def test_no_guidance_is_one_pass_a_step(how: Diffusion) -> None:
+    passes: dict[float, list[int]] = {}
+    for guidance in (9.0, 1.0):
+        painter = load_painter(replace(how, guidance=guidance))
+        rows: list[int] = []
+        painter.pipeline.unet.register_forward_pre_hook(lambda _, given, rows=rows: rows.append(len(given[0])))
+        paint(painter, maps(2), ["chair"] * 2, [0, 1])
+        passes[guidance] = rows
+    assert passes == {9.0: [4, 4], 1.0: [2, 2]}
+
+
+@pytest.mark.parametrize(("scheduler", "steps"), [("ddim", 5), ("lcm", 2)])
+def test_a_few_step_scheduler_takes_as_few_steps(scheduler: str, steps: int, how: Diffusion) -> None:
+    painter = load_painter(replace(how, scheduler=scheduler, steps=steps, guidance=1.0))
+    seen: list[float] = []
+    painter.pipeline.unet.register_forward_pre_hook(lambda _, given: seen.append(float(given[1])))
+    paint(painter, maps(1), ["chair"], [0])
+    assert len(seen) == steps
+    assert seen == sorted(seen, reverse=True)
+    assert type(painter.pipeline.scheduler).__name__ == {"ddim": "DDIMScheduler", "lcm": "LCMScheduler"}[scheduler]
+
+
+def test_strength_zero_leaves_the_map_out(how: Diffusion) -> None:
+    painter = load_painter(replace(how, strength=0.0))
+    one, other = (paint(painter, control, ["chair"], [0]) for control in (maps(1), 255 - maps(1)))
+    assert np.abs(one - other).max() == 0
+
+
+def test_the_negative_prompt_counts(how: Diffusion, painter: ControlNetPainter) -> None:
+    other = load_painter(replace(how, negative="completely different words"))
+    assert np.abs(paint(other, maps(1), ["chair"], [0]) - paint(painter, maps(1), ["chair"], [0])).max() > 0
+
+
+def test_weights_over_the_base_change_the_pictures(how: Diffusion, painter: ControlNetPainter, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    from diffusers import StableDiffusionPipeline
+    from diffusers.utils import convert_state_dict_to_diffusers
+
+    unet = load_painter(how).pipeline.unet
+    unet.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    state = convert_state_dict_to_diffusers(peft.get_peft_model_state_dict(unet))
+    StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers={name: 30 * tensor for name, tensor in state.items()})
+    before = paint(painter, maps(1), ["chair"], [0])
+    for lora in (tmp_path / "pytorch_lora_weights.safetensors", tmp_path):
+        changed = load_painter(replace(how, lora=str(lora)))
+        assert np.abs(paint(changed, maps(1), ["chair"], [0]) - before).max() > 0
+
+
+def test_weights_that_are_not_there_are_named(how: Diffusion, tmp_path: Path) -> None:
+    with pytest.raises(WeightsNotFoundError, match="weights must be a folder with safetensors or a hub repository that can be reached"):
+        load_painter(replace(how, control=str(tmp_path / "nowhere")))
+    with pytest.raises(WeightsNotFoundError, match="or use source=shaded, which needs none"):
+        load_painter(replace(how, base=str(tmp_path)))
+    with pytest.raises((WeightsNotFoundError, ConfigError)):
+        load_painter(replace(how, lora=str(tmp_path / "nothing.safetensors")))
+
+
+def test_a_pickle_is_not_read(how: Diffusion, tmp_path: Path) -> None:
+    """Only safetensors: a .bin of a stranger could hold anything."""
+    import shutil
+
+    shutil.copytree(how.control, tmp_path / "control")
+    weights = tmp_path / "control" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    torch.save({"a": torch.zeros(1)}, weights.with_suffix(".bin"))
+    with pytest.raises(WeightsNotFoundError):
+        load_painter(replace(how, control=str(tmp_path / "control")))
+
+
+def test_without_diffusers_the_extra_is_named(how: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(
+        MissingExtraError, match=r"painting must run with diffusers, but it is not installed\. Install basrelief\[generate\]"
+    ):
+        load_painter(how)
+
+
+def test_a_library_is_painted_and_read_back(how: Diffusion, painter: ControlNetPainter, library: Benchmark, tmp_path: Path) -> None:
+    settings = AlignedSettings(size=24, points=800, diffusion=how)
+    maker = AlignedMaker(settings, painter)
+    assert make_aligned(library, tmp_path / "out", maker=maker) == []
+    found = open_aligned(tmp_path / "out")
+    assert (len(found), found.views, found.labels) == (4, 10, ("chair", "mug"))
+    pictures = found.pictures(0)
+    assert pictures.shape == (10, 24, 24, 3)
+    assert len({picture.tobytes() for picture in pictures}) == 10, "each view has a seed of its own"
+    manifest = json.loads((tmp_path / "out" / "records.json").read_text())
+    assert manifest["style"]["diffusion"]["steps"] == 2
+    assert "batch" not in manifest["style"]["diffusion"], "it does not decide a picture"
+
+
+def test_the_painters_batch_does_not_decide(how: Diffusion, library: Benchmark, tmp_path: Path) -> None:
+    """A batch of 40 holds four shapes, one of 4 less than one; a run may go on with another."""
+    for batch in (4, 40):
+        settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch=batch))
+        maker = AlignedMaker(settings, load_painter(settings.diffusion))
+        assert maker.together == (4 if batch == 40 else 1)
+        make_aligned(library, tmp_path / str(batch), maker=maker)
+    one, other = open_aligned(tmp_path / "4"), open_aligned(tmp_path / "40")
+    for row in range(4):
+        assert np.abs(one.pictures(row).astype(int) - other.pictures(row)).max() <= 1
+        np.testing.assert_array_equal(one.depth(row), other.depth(row))
+
+
+def test_a_painter_is_needed_where_the_source_does_not_draw(how: Diffusion) -> None:
+    with pytest.raises(ConfigError, match="painter must be given for source 'controlnet', but got none"):
+        AlignedMaker(AlignedSettings(diffusion=how))
+    assert make_painter(AlignedSettings(source="shaded")) is None
+    assert isinstance(make_painter(AlignedSettings(diffusion=how)), Painter)

@@ -1,0 +1,160 @@
+"""Reading depth-aligned images: ours in both layouts, and OpenDlign's as its code reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from basrelief.datasets import Benchmark
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.train.depth_aligned import AlignedMaker, make_aligned, open_aligned
+from basrelief.train.depth_aligned.draw import draw_views
+from basrelief.train.depth_aligned.read import QUALITY, Thresholds, read_quality
+from basrelief.train.records import Work, key_of
+
+from .conftest import QUICK, write_published
+
+
+@pytest.mark.parametrize("layout", ["shards", "folders"])
+def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: Path) -> None:
+    make_aligned(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout=layout)
+    found = open_aligned(tmp_path / "out")
+    assert (len(found), found.views, found.labels) == (4, 10, ("chair", "mug"))
+    by_key = {key_of(item): item for item in library.items}
+    for row, key in enumerate(found.keys):
+        item = by_key[key]
+        drawn = draw_views(library.load(item), item.id, settings=QUICK)
+        np.testing.assert_array_equal(found.depth(row), drawn.depth)
+        np.testing.assert_array_equal(found.pictures(row), drawn.pictures)
+        assert found.truth[row] == item.label
+        assert found.kept(row).all()
+
+
+def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
+    for name, work in (("one", Work(1)), ("two", Work(2))):
+        make_aligned(library, tmp_path / name, maker=AlignedMaker(QUICK), work=work)
+    one, two = ((tmp_path / name / "shard-000000.tar").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_the_published_layout_is_read_as_it_is(tmp_path: Path) -> None:
+    found = open_aligned(write_published(tmp_path))
+    assert (len(found), found.views) == (3, 10)
+    assert found.labels == ("night stand", "sofa")
+    assert list(found.truth) == [0, 1, 0]
+    stored = np.load(tmp_path / "depth_map" / "id1+sofa_dm.npy")
+    np.testing.assert_array_equal(found.depth(1), stored[..., 0])
+    assert (found.pictures(1)[4] == 41).all()
+
+
+def test_names_without_a_class_have_no_label(tmp_path: Path) -> None:
+    found = open_aligned(write_published(tmp_path, classes=False))
+    assert found.labels == ()
+    assert list(found.truth) == [-1, -1, -1]
+
+
+def test_shares_are_bytes_again(tmp_path: Path) -> None:
+    whole = open_aligned(write_published(tmp_path / "bytes"))
+    shares = open_aligned(write_published(tmp_path / "shares", kind="float32"))
+    for row in range(3):
+        np.testing.assert_array_equal(whole.depth(row), shares.depth(row))
+
+
+def test_maps_of_one_channel_are_read_too(tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    path = home / "depth_map" / "id0+night_stand_dm.npy"
+    np.save(path, np.load(path)[..., 0])
+    assert open_aligned(home).depth(0).shape == (10, 24, 24)
+
+
+def test_maps_without_images_are_left_out(tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    np.save(home / "depth_map" / "alone_dm.npy", np.zeros((10, 24, 24), np.uint8))
+    assert len(open_aligned(home)) == 3
+
+
+def test_images_may_be_named_with_their_class(tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    (home / "depth_align_img" / "id0").rename(home / "depth_align_img" / "id0+night_stand")
+    assert (open_aligned(home).pictures(0)[3] == 30).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((10, 24), np.uint8), r"depth maps must be \(V, H, W\) or \(V, H, W, 3\), but got \(10, 24\) uint8"),
+        (np.zeros((10, 24, 24, 4), np.uint8), r"depth maps must be \(V, H, W\)"),
+        (np.zeros((65, 4, 4), np.uint8), r"depth maps must be \(V, H, W\)"),
+        (np.zeros((1, 1025, 4), np.uint8), r"depth maps must be \(V, H, W\)"),
+        (np.zeros((10, 24, 24), np.complex64), r"depth maps must be \(V, H, W\)"),
+        (np.full((10, 24, 24), 3.0), "depth maps must be bytes or lie in"),
+        (np.full((10, 24, 24), np.nan), "depth maps must be bytes or lie in"),
+    ],
+)
+def test_other_arrays_are_refused(array: np.ndarray, message: str, tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    found = open_aligned(home)
+    np.save(home / "depth_map" / "id2+night_stand_dm.npy", array)
+    with pytest.raises(FileFormatError, match=message):
+        found.depth(2)
+
+
+def test_a_pickle_in_the_place_of_an_array_is_refused(tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    found = open_aligned(home)
+    np.save(home / "depth_map" / "id2+night_stand_dm.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(FileFormatError, match="depth maps must be an array"):
+        found.depth(2)
+
+
+def test_what_holds_no_images_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"folder must hold depth-aligned images \(records.json or depth_map\), but got"):
+        open_aligned(tmp_path)
+    (tmp_path / "depth_map").mkdir()
+    with pytest.raises(ConfigError, match="but got no such pair of 0 maps"):
+        open_aligned(tmp_path)
+
+
+def test_a_missing_image_is_named(library: Benchmark, tmp_path: Path) -> None:
+    make_aligned(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout="folders")
+    found = open_aligned(tmp_path / "out")
+    (tmp_path / "out" / found.keys[1] / "7.png").unlink()
+    with pytest.raises(FileFormatError, match=r"record must have all its files, but got '.*' without 7\.png"):
+        found.pictures(1)
+    home = write_published(tmp_path / "published")
+    (home / "depth_align_img" / "id0" / "7.png").unlink()
+    with pytest.raises(FileFormatError, match="record must hold pictures, but got"):
+        open_aligned(home).pictures(0)
+
+
+def test_what_the_filter_wrote_is_obeyed(tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    label, contour = [1.0] * 9 + [0.2], [0.1] + [0.9] * 9
+    lines = [{"judge": "x", "label": 0.9, "contour": 0.65}, {"id": "id1+sofa", "label": label, "contour": contour}]
+    (home / QUALITY).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = open_aligned(home)
+    assert found.kept(1).tolist() == [False] + [True] * 8 + [False]
+    assert found.kept(0).all(), "what was not judged is kept"
+
+
+def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
+    home = write_published(tmp_path)
+    head = json.dumps({"judge": "x", "label": 0.9, "contour": 0.65})
+    (home / QUALITY).write_text(head + '\n{"id": "id1+sofa", "lab')
+    assert read_quality(home) == ({"judge": "x", "label": 0.9, "contour": 0.65}, {})
+    (home / QUALITY).write_text(head + '\n{"id": "id1+sofa", "lab\n{"id": "id0", "label": [], "contour": []}\n')
+    with pytest.raises(FileFormatError, match="quality.jsonl must hold one record a line"):
+        read_quality(home)
+    (home / QUALITY).write_text("junk")
+    with pytest.raises(FileFormatError, match="quality.jsonl must hold one record a line, but got 'junk'"):
+        open_aligned(home).kept(0)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_thresholds_are_shares(value: float) -> None:
+    for name in ("label", "contour"):
+        with pytest.raises(ConfigError, match=rf"{name} threshold must lie in \[0, 1\], but got {value}"):
+            Thresholds(**{name: value})

@@ -1,0 +1,67 @@
+"""The published pipeline is the default, every number of it; what cannot be is refused with its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from basrelief.errors import ConfigError
+from basrelief.train.config import read_settings
+from basrelief.train.depth_aligned import SOURCES, AlignedSettings, Diffusion
+
+
+def test_the_defaults_are_the_papers() -> None:
+    how = AlignedSettings()
+    assert (how.source, how.points, how.size) == ("controlnet", 10_000, 224)
+    diffusion = how.diffusion
+    assert (diffusion.scheduler, diffusion.steps, diffusion.guidance, diffusion.strength, diffusion.size) == ("ddim", 20, 9.0, 1.0, 256)
+    assert diffusion.prompt.startswith("A realistic {label}.")
+    assert "sharp edge" in diffusion.prompt
+    assert "warped" in diffusion.negative
+    assert "sd15_depth" in diffusion.control
+
+
+def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "few.yaml").write_text("points: 2048\ndiffusion:\n  scheduler: lcm\n  steps: 4\n  guidance: 1.0\n")
+    how = read_settings(AlignedSettings, tmp_path / "few.yaml", ["diffusion.steps=6", "seed=3"])
+    assert (how.points, how.seed) == (2048, 3)
+    assert (how.diffusion.scheduler, how.diffusion.steps, how.diffusion.guidance) == ("lcm", 6, 1.0)
+    assert how.diffusion.size == 256
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scheduler": "euler"}, "diffusion.scheduler must be one of ddim, lcm, but got 'euler'"),
+        ({"precision": "int8"}, "diffusion.precision must be one of float16, bfloat16, float32, but got 'int8'"),
+        ({"steps": 0}, "steps and batch of at least 1"),
+        ({"batch": 0}, "steps and batch of at least 1"),
+        ({"size": 100}, "a size that 8 divides, but got 20, 20 and 100"),
+        ({"size": 0}, "a size that 8 divides"),
+        ({"guidance": -1.0}, "guidance and strength must be finite and not negative, but got -1.0"),
+        ({"strength": float("inf")}, "guidance and strength must be finite"),
+        ({"guidance": float("nan")}, "guidance and strength must be finite"),
+        ({"prompt": "A chair."}, r"prompt must have a place for \{label\}, but got 'A chair.'"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Diffusion(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "photo"}, "source must be one of controlnet, shaded, but got 'photo'"),
+        ({"points": 0}, "points and size must be at least 1 and 8, but got 0 and 224"),
+        ({"size": 7}, "points and size must be at least 1 and 8"),
+    ],
+)
+def test_sources_and_sizes_are_checked(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AlignedSettings(**changes)  # type: ignore[arg-type]
+
+
+def test_there_are_two_sources() -> None:
+    assert SOURCES == ("controlnet", "shaded")
