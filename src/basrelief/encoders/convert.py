@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from basrelief.encoders.config import ClipConfig
-from basrelief.encoders.towers import empty_towers
+from basrelief.encoders.towers import empty_towers, tuned_count
 from basrelief.errors import WeightsError
 
 _NO_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
@@ -72,7 +72,7 @@ def layout_of(names: Iterable[str]) -> str:
 
 
 def convert(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
-    """Rename the tensors of both towers, and of a tuned block if there is one, to the names of `ClipTowers`.
+    """Rename the tensors of both towers, and of tuned blocks if there are some, to the names of `ClipTowers`.
 
     Args:
         state: Tensors by name, in any known layout but CLIP2Point's.
@@ -113,7 +113,7 @@ def convert_visual(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str,
 def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
     """Names of ours; a name that says nothing to us is kept behind a question mark."""
     if layout == "huggingface":
-        known = empty_towers(config, tuned=any(n.startswith("tuned_blocks.") for n in state)).state_dict().keys()
+        known = empty_towers(config, tuned=tuned_count(state)).state_dict().keys()
         return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
@@ -154,10 +154,9 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_only: bool) -> dict[str, Tensor]:
-    tuned = any(name.startswith("tuned_blocks.") for name in named)
     expected = {
         name: t.shape
-        for name, t in empty_towers(config, tuned=tuned).state_dict().items()
+        for name, t in empty_towers(config, tuned=tuned_count(named)).state_dict().items()
         if not visual_only or name.startswith(_VISUAL_PARTS)
     }
     for problem, names in (("unknown", named.keys() - expected.keys()), ("missing", expected.keys() - named.keys())):

@@ -108,12 +108,14 @@ class FeatureStore:
 
     @torch.no_grad()
     def _pictures(self, rows: Sequence[int]) -> Float[np.ndarray, "rows views dim"]:
-        pictures = self._stacked([self.aligned.pictures(row) for row in rows]).permute(0, 3, 1, 2)
+        pictures = self._stacked([self.aligned.pictures(row) for row in rows])
         found: np.ndarray = self.encoder.encode_images(pictures).unflatten(0, (len(rows), -1)).cpu().numpy()
         return found
 
     def _stacked(self, views: Sequence[UInt8[np.ndarray, "views size size *channels"]]) -> Tensor:
-        return torch.from_numpy(np.concatenate(views)).float() / 255
+        """Values in [0, 1], channels first."""
+        whole = torch.from_numpy(np.concatenate(views)).float() / 255
+        return whole.movedim(3, 1) if whole.ndim == 4 else whole
 
     def _open(self) -> None:
         """Open the arrays, or make them empty; those of another tower or set are refused."""
