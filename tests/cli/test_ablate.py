@@ -1,0 +1,69 @@
+"""`basrelief ablate` as typed: a table on the screen, in a file and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from basrelief.testing import write_library
+
+from .conftest import Ended
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_library(tmp_path_factory.mktemp("ablate") / "meshes", ("chair", "mug"), each=2)
+
+
+@pytest.fixture
+def given(run: Run, meshes: Path, tmp_path: Path) -> tuple[object, ...]:
+    made = run(
+        "train", "depth-aligned", "--root", meshes, "-o", tmp_path / "images", "size=32", "points=600", "--source", "shaded", "--jobs", 1
+    )
+    assert made.code == 0
+    return ("batch=2", "epochs=1", "--images", tmp_path / "images", "--root", meshes, "-m", "tiny", "-o", tmp_path / "out")
+
+
+def test_a_table_is_printed_and_written(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:
+    ended = run("ablate", "components", *given)
+    assert ended.code == 0
+    for words in ("projection of PointCLIP V2", "+ depth-specific texts", "+ logit aggregation", "meshes top-1", "82.6"):
+        assert words in ended.out
+    found = json.loads((tmp_path / "out" / "components.json").read_text())
+    assert [row[-1] for row in found["rows"]] == [59.7, 68.8, 75.9, 80.2, 82.6]
+    assert all(0 <= cell <= 100 for row in found["rows"] for cell in row[1:])
+
+
+def test_programs_get_json(run: Run, given: tuple[object, ...]) -> None:
+    found = json.loads(run("ablate", "aggregation", *given, "--json").out)
+    assert found["columns"] == ["variant", "meshes top-1", "meshes top-3", "meshes top-5"]
+    assert len(found["rows"]) == 12
+
+
+def test_only_so_many_shapes(run: Run, given: tuple[object, ...]) -> None:
+    found = json.loads(run("ablate", "prompts", *given, "--limit", 2, "--json").out)
+    assert {row[1] for row in found["rows"]} <= {0.0, 50.0, 100.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("colours",), "table must be one of components, views, projections, prompts, blocks, aggregation, images, but got 'colours'"),
+        (("images",), "images must be two or more folders for this table, but got 1"),
+    ],
+)
+def test_tables_that_cannot_be_are_explained(change: tuple[str, ...], message: str, run: Run, given: tuple[object, ...]) -> None:
+    ended = run("ablate", *change, *given)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_images_and_shapes_are_needed(run: Run, meshes: Path) -> None:
+    ended = run("ablate", "components", "--root", meshes, "-m", "tiny")
+    assert ended.code == 2
+    assert "ablate must be given --images and --root" in ended.err
