@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from basrelief.encoders import ClipEncoder, zoo
+from basrelief.encoders import ClipEncoder, export_published, save_tuned, zoo
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
-from basrelief.models import list_models, load_model, recipe, recipes
+from basrelief.models import list_models, load_model, load_untuned, recipe, recipes
 from small import box, small_encoder
 
 SMALL = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-v2")
@@ -64,6 +64,31 @@ def test_a_whole_checkpoint_needs_no_other_weights(tmp_path: Path) -> None:
     method = small_encoder(seed=2, tuned=True)
     model = load_model("opendlign-b32", checkpoint=written(method, tmp_path) / "model.safetensors", dtype="float32")
     assert model.encoder.has_tuned_block
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_an_untuned_recipe_is_plain_clip_and_takes_a_block_later(tmp_path: Path) -> None:
+    """The way of training: load plain CLIP, tune, and load the same CLIP with the block; the published file is not needed."""
+    weights = written(small_encoder(seed=1), tmp_path / "clip")
+    model = load_untuned("opendlign-b32", weights=weights)
+    assert (model.recipe.tuned_views, model.recipe.checkpoint) == ((), None)
+    assert isinstance(model.encoder, ClipEncoder)
+    assert not model.encoder.has_tuned_block
+    encoder = model.encoder.with_preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    encoder.towers.add_tuned_blocks(2)
+    for parameter in encoder.towers.tuned_parameters():
+        parameter.data.mul_(2)
+    block = save_tuned(encoder, tmp_path / "tuned.safetensors", notes={})
+    tuned = load_model("opendlign-b32", weights=weights, checkpoint=block, dtype="float32")
+    assert tuned.recipe.tuned_views == (5, 6, 7, 8, 9)
+    assert isinstance(tuned.encoder, ClipEncoder)
+    for name, tensor in encoder.towers.state_dict().items():
+        assert torch.equal(tuned.encoder.towers.state_dict()[name], tensor), name
+    with pytest.raises(WeightsError, match="checkpoint must be trained with mean and deviation of clip2point"):
+        load_model("clip2point", weights=weights, checkpoint=block)
+    whole = export_published(encoder, tmp_path / "all.pth")
+    published = load_model("opendlign-b32", checkpoint=whole, weights=weights, dtype="float32")
+    torch.testing.assert_close(published.embed_views([box()]), tuned.embed_views([box()]))
 
 
 @pytest.mark.usefixtures("small_zoo")

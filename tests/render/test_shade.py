@@ -251,3 +251,17 @@ def test_cuda_gives_the_picture_of_the_cpu(shape: Mesh | PointCloud) -> None:
     cpu, cuda = shade(shape, frame(32)), shade(shape, frame(32), device="cuda")
     assert cuda.is_cuda
     assert ((cpu - cuda.cpu()).abs() > 1e-3).float().mean() < 1e-3
+
+
+def test_a_background_may_be_a_picture() -> None:
+    """It shows where nothing is seen, pixel by pixel, and nowhere else."""
+    ground = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0))
+    whole = shade(soup(6, seed=1), frame(32), background=ground, supersample=2)
+    black, white = (shade(soup(6, seed=1), frame(32), background=colour, supersample=2) for colour in (BLACK, (1.0, 1.0, 1.0)))
+    bare = (white - black).amin(dim=-1) == 1
+    small = torch.nn.functional.avg_pool2d(ground.permute(2, 0, 1)[None], 2)[0].permute(1, 2, 0)
+    assert 0.05 < float(bare.float().mean()) < 1
+    for view in range(len(whole)):
+        torch.testing.assert_close(whole[view][bare[view]], small[bare[view]])
+        covered = (white[view] - black[view]).amax(dim=-1) == 0
+        torch.testing.assert_close(whole[view][covered], black[view][covered])

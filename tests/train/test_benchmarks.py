@@ -119,3 +119,26 @@ def test_an_accuracy_is_noted_and_passed_on(clip2point: ModuleType) -> None:
     curve: list[float] = []
     assert clip2point.keep(curve, lambda _: 0.25, None) == 0.25
     assert curve == [25.0]
+
+
+@pytest.fixture(scope="module")
+def opendlign() -> ModuleType:
+    return load_script("benchmarks/opendlign.py")
+
+
+def test_the_alignment_in_miniature_runs_and_prints_its_rows(
+    opendlign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one process: a started one would not know what this test changed."""
+    assert set(opendlign.NAMES) <= set(CATEGORIES)
+    monkeypatch.setattr(opendlign, "NAMES", ["chair", "mug"])
+    monkeypatch.setattr(opendlign, "Work", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), "--seeds", "1", "--each", "16", "--steps", "2", "--epochs", "1"])
+    opendlign.main()
+    out = capsys.readouterr().out
+    assert "2 names, 32 shapes with images, 8 unseen shapes" in out
+    assert "seed 0: depth maps before " in out
+    assert "% (tuned branch), " in out
+    assert "one epoch: tokens " in out
+    assert "(1.0x)" in out
+    assert (tmp_path / "opendlign.png").is_file()

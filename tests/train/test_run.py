@@ -1,0 +1,116 @@
+"""What every training shares: which rows a step draws, what a validation counts, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from basrelief.datasets import open_benchmark
+from basrelief.errors import ConfigError, MissingExtraError
+from basrelief.models import Model, get_recipe, with_tuned_views
+from basrelief.tasks import Pooling
+from basrelief.testing import write_library
+from basrelief.train.clip2point import Clip2PointSettings
+from basrelief.train.opendlign import OpenDlignSettings
+from basrelief.train.run import RunSettings, TrainingRun, check_batch, make_accelerator, seed_of, zero_shot_accuracy
+from small import small_encoder
+
+
+def rows(step: int, *, batch: int = 4, of: int = 11, seed: int = 0, process: tuple[int, int] = (0, 1)) -> list[int]:
+    run = SimpleNamespace(
+        settings=SimpleNamespace(batch=batch, seed=seed),
+        per_epoch=of // batch,
+        total_rows=of,
+        accelerator=SimpleNamespace(process_index=process[0], num_processes=process[1]),
+    )
+    return TrainingRun.rows(run, step)  # type: ignore[arg-type]
+
+
+def test_an_epoch_meets_each_row_once_at_most() -> None:
+    met = [row for step in range(2) for row in rows(step)]
+    assert len(met) == len(set(met)) == 8
+    assert set(met) <= set(range(11))
+
+
+def test_epochs_differ_and_steps_repeat() -> None:
+    assert rows(0) == rows(0)
+    assert rows(0) != rows(2), "the next epoch has another order"
+    assert rows(0, seed=1) != rows(0)
+
+
+@pytest.mark.parametrize("of", [2, 4])
+def test_processes_share_a_batch(of: int) -> None:
+    parts = [rows(1, process=(rank, of)) for rank in range(of)]
+    assert sorted(row for part in parts for row in part) == sorted(rows(1))
+    assert {len(part) for part in parts} == {4 // of}
+
+
+@pytest.mark.parametrize(("batch", "count", "processes"), [(8, 7, 1), (6, 100, 4), (2, 100, 2), (1, 100, 1)])
+def test_a_batch_must_be_there_for_every_process(batch: int, count: int, processes: int) -> None:
+    with pytest.raises(
+        ConfigError, match=f"batch must be at most the number of shapes, .* but got {batch} for {count} shapes and {processes}"
+    ):
+        check_batch(batch, count, processes=processes, what="shapes")
+    check_batch(4, 4, processes=2, what="shapes")
+
+
+def test_recipes_say_what_a_run_needs() -> None:
+    assert isinstance(Clip2PointSettings(), RunSettings)
+    assert isinstance(OpenDlignSettings(), RunSettings)
+
+
+def test_seeds_differ_in_every_part() -> None:
+    found = {seed_of(*parts) for parts in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (0, 0, 2), (2**40, 0, 1))}
+    assert len(found) == 6
+    assert all(0 <= seed < 2**63 for seed in found)
+
+
+def test_without_accelerate_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(MissingExtraError, match=r"training must run with accelerate, but it is not installed. Install basrelief\[train\]"):
+        make_accelerator("float32")
+
+
+def test_a_run_may_have_another_precision_than_the_one_before() -> None:
+    assert make_accelerator("bfloat16").mixed_precision == "bf16"
+    assert make_accelerator("float32").mixed_precision == "no"
+    assert make_accelerator("float32", accumulate=3).gradient_accumulation_steps == 3
+
+
+@pytest.mark.parametrize("rule", ["softmax-sum", "mean", "max", "sum"])
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_validation_counts_as_the_model_answers(rule: str, tuned: bool, tmp_path: Path) -> None:
+    library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug", "lamp"), each=2), "folder")
+    recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": 32}, points=400, templates="name", pooling=Pooling(rule))
+    encoder = small_encoder(tuned=True, seed=4)
+    model = Model(with_tuned_views(recipe) if tuned else recipe, encoder)
+    found = model.classify([library.load(item) for item in library.items], library.labels)
+    expected = np.mean([p.label == library.labels[item.label] for p, item in zip(found, library.items, strict=True)])
+    assert zero_shot_accuracy(model, library)(encoder) == pytest.approx(float(expected))
+
+
+def test_a_validation_puts_the_encoder_in_its_place(tmp_path: Path) -> None:
+    library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug"), each=3), "folder")
+    recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": 32}, points=400, templates="name")
+    one, other = small_encoder(seed=0), small_encoder(seed=0)
+    validate = zero_shot_accuracy(Model(recipe, one), library)
+    before = validate(one)
+    other.towers.vision_model.post_layernorm.weight.data.neg_()
+    assert validate(other) == pytest.approx(1 - before), "every cosine changes its sign"
+
+
+def test_shapes_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug"), each=2), "folder")
+    recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": 32}, points=400, templates="name")
+    validate = zero_shot_accuracy(Model(recipe, small_encoder()), library)
+    Path(library.items[0].path).write_bytes(b"junk")
+    assert validate(small_encoder()) in (0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
+    for item in library.items:
+        Path(item.path).write_bytes(b"junk")
+    with pytest.raises(ConfigError, match=r"benchmark must hold a shape that can be read, but got none of 4. Run basrelief doctor on it"):
+        validate(small_encoder())
