@@ -6,10 +6,12 @@ the others take its remaining questions one at a time. Shapes are embedded throu
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from basrelief.datasets import Benchmark
-from basrelief.encoders import ClipEncoder, VectorCache
+from basrelief.encoders import ClipEncoder, VectorCache, load_tuned
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Cell, Table, percent
 from basrelief.metrics import truth_ranks
@@ -27,7 +29,7 @@ from basrelief.models import Embedder, Model, Progress, with_tuned_views
 from basrelief.tasks import Pooling, pool_views
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.opendlign import OpenDlignSettings, Watch, align, chosen_views, tuning_encoder
+from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, Watch, align, chosen_views, tuning_encoder
 
 _PAPER = {"components": (59.7, 68.8, 75.9, 80.2, 82.6)}
 """ViT-H-14, ModelNet40, top-1 (arXiv:2404.16538, Table 4)."""
@@ -40,7 +42,7 @@ class Variant:
 
     Attributes:
         label: In words.
-        encoder: With tuned blocks, or None for plain CLIP.
+        run: Folder of a training, or None for plain CLIP.
         projection: Key of `PROJECTIONS`.
         rig: For OpenDlign's projection: another rig than its own, or empty.
         templates: Name of a template set.
@@ -50,7 +52,7 @@ class Variant:
     """
 
     label: str
-    encoder: ClipEncoder | None = None
+    run: Path | None = None
     projection: str = "opendlign"
     rig: str = ""
     templates: str = "opendlign"
@@ -81,37 +83,44 @@ class Bench:
     cache: VectorCache | None = None
     progress: Progress | None = None
 
-    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    seen: dict[str, tuple[Any, Seen]] = field(default_factory=dict, init=False, repr=False)
 
-    def tuned(self, *, images: int = 0, **changes: Any) -> ClipEncoder:  # noqa: ANN401 - fields of the settings
-        """The encoder with blocks tuned under the settings and some changes; trained once."""
+    @cached_property
+    def encoder(self) -> ClipEncoder:
+        """The one encoder that takes the tuned blocks of one run after another."""
+        plain = tuning_encoder(self.plain)
+        one = copy.copy(plain)
+        one.towers = copy.deepcopy(plain.towers)
+        return one
+
+    def tuned(self, *, images: int = 0, **changes: Any) -> Path:  # noqa: ANN401 - fields of the settings
+        """Folder of a training under the settings and some changes; trained once."""
         settings, chosen = replace(self.settings, **changes), self.images[images]
         text = json.dumps([settings_record(settings), str(chosen.home.resolve()), len(chosen)], sort_keys=True)
-        run = hashlib.sha256(text.encode()).hexdigest()[:16]
-        if run not in self.known:
-            watch = Watch(cache=self.out / "features" / f"{images}-{settings.blocks}-{settings.cache}", progress=self.progress)
-            self.known[run] = align(chosen, tuning_encoder(self.plain), out=self.out / "runs" / run, settings=settings, watch=watch)
-        found: ClipEncoder = self.known[run]
-        return found
+        run = self.out / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
+        watch = Watch(cache=self.out / "features" / f"{images}-{settings.blocks}-{settings.cache}", progress=self.progress)
+        align(chosen, tuning_encoder(self.plain), out=run, settings=settings, watch=watch)
+        return run
 
     def measure(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:
-        """Top-1, 3 and 5 of a variant on a data set."""
+        """Top-1, 3 and 5 of a variant on a data set; features are kept for the next one that needs the same."""
         texts = self.plain.on(benchmark.name, templates=variant.templates).embed_text(benchmark.labels).cpu()
-        key = (id(benchmark), id(variant.encoder), variant.projection, variant.rig)
-        if key not in self.known:
-            self.known[key] = self._seen(variant, benchmark)
-        seen: Seen = self.known[key]
-        return seen.tops(texts, variant)
+        key, place = (variant.run, variant.projection, variant.rig), f"{benchmark.root} {benchmark.fingerprint()}"
+        if place not in self.seen or self.seen[place][0] != key:
+            self.seen[place] = key, self._seen(variant, benchmark)
+        return self.seen[place][1].tops(texts, variant)
 
     def _seen(self, variant: Variant, benchmark: Benchmark) -> Seen:
-        """Features of every shape, through both branches where the encoder has two."""
+        """Features of every shape, through both branches where something was tuned."""
         own: dict[str, int | str] = {}
         if variant.projection == "opendlign":
             own = {"size": int(self.images[0].depth(0).shape[-1]), **({"rig": variant.rig} if variant.rig else {})}
         recipe = replace(self.plain.recipe.on(benchmark.name), projection=variant.projection, projection_options=own, tuned_views=())
-        if variant.encoder is not None:
-            recipe = replace(with_tuned_views(recipe), branches="both")
-        model = Model(recipe, variant.encoder or self.plain.encoder)
+        encoder = self.plain.encoder
+        if variant.run is not None:
+            load_tuned(self.encoder, variant.run / TUNED_FILE)
+            encoder, recipe = self.encoder, replace(with_tuned_views(recipe), branches="both")
+        model = Model(recipe, encoder)
         found = Embedder(model, self.cache, 0, self.progress).whole(benchmark)
         if not len(found.items):
             raise ConfigError(f"benchmark must hold a shape that can be read, but got none of {len(benchmark)}. Run basrelief doctor.")
@@ -173,8 +182,9 @@ def _components(bench: Bench) -> Iterator[Variant]:
     yield Variant("projection of PointCLIP V2", None, "pointclip-v2", templates="clip", branch="frozen", pooling=_MEAN)
     yield Variant("contour-aware projection", templates="clip", branch="frozen", pooling=_MEAN)
     yield Variant("+ depth-specific texts", branch="frozen", pooling=_MEAN)
-    yield Variant("+ alignment", bench.tuned(), branch="tuned", pooling=_MEAN)
-    yield Variant("+ logit aggregation", bench.tuned())
+    run = bench.tuned()
+    yield Variant("+ alignment", run, branch="tuned", pooling=_MEAN)
+    yield Variant("+ logit aggregation", run)
 
 
 def _views(bench: Bench) -> Iterator[Variant]:
@@ -185,31 +195,34 @@ def _views(bench: Bench) -> Iterator[Variant]:
 
 def _projections(bench: Bench) -> Iterator[Variant]:
     rigs = (("opendlign", "opendlign-30"), ("opendlign", "opendlign-33"), ("pointclip-v2", ""), ("clip2point", ""), ("pointclip", ""))
+    run = bench.tuned()
     for name, rig in rigs:
-        yield Variant(f"{rig or name}, plain CLIP", None, name, rig, branch="frozen", pooling=_MEAN)
-        yield Variant(f"{rig or name}, aligned", bench.tuned(), name, rig)
+        yield Variant(f"{rig or name}, plain CLIP", run, name, rig, branch="frozen", pooling=_MEAN)
+        yield Variant(f"{rig or name}, aligned", run, name, rig)
 
 
 def _prompts(bench: Bench) -> Iterator[Variant]:
+    run = bench.tuned()
     for templates in ("name", "pointclip", "clip2point", "clip", "opendlign"):
-        yield Variant(f"texts {templates}, plain CLIP", templates=templates, branch="frozen", pooling=_MEAN)
-        yield Variant(f"texts {templates}, aligned", bench.tuned(), templates=templates)
+        yield Variant(f"texts {templates}, plain CLIP", run, templates=templates, branch="frozen", pooling=_MEAN)
+        yield Variant(f"texts {templates}, aligned", run, templates=templates)
 
 
 def _blocks(bench: Bench) -> Iterator[Variant]:
-    layers = tuning_encoder(bench.plain).config.vision.layers
+    vision = tuning_encoder(bench.plain).config.vision
+    layers, each = vision.layers, 4 * (vision.width**2 + vision.width) / 1e6
     for count in (count for count in (1, 2, 3) if isinstance(layers, int) and count <= layers):
         for residual in (True, False):
-            encoder = bench.tuned(blocks=count, residual=residual)
-            trained = sum(parameter.numel() for parameter in encoder.towers.tuned_parameters()) / 1e6
-            yield Variant(f"{count} block{'s' if count > 1 else ''} {'joined' if residual else 'alone'}, {trained:.1f} M trained", encoder)
+            label = f"{count} block{'s' if count > 1 else ''} {'joined' if residual else 'alone'}, {count * each:.1f} M trained"
+            yield Variant(label, bench.tuned(blocks=count, residual=residual))
 
 
 def _aggregation(bench: Bench) -> Iterator[Variant]:
     rules: Mapping[str, Pooling] = {"mean cosine": _MEAN, "largest cosine": Pooling("max", scale=1.0), "summed softmax": _SUM}
+    run = bench.tuned()
     for branch in ("frozen", "tuned", "split", "both"):
         for rule, pooling in rules.items():
-            yield Variant(f"{branch}, {rule}", bench.tuned(), branch=branch, pooling=pooling)
+            yield Variant(f"{branch}, {rule}", run, branch=branch, pooling=pooling)
 
 
 def _images(bench: Bench) -> Iterator[Variant]:

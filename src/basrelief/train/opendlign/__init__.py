@@ -3,10 +3,11 @@
 from basrelief.train.opendlign.features import FeatureStore, cache_bytes, chosen_views
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser, pool_features
 from basrelief.train.opendlign.settings import CACHES, OpenDlignSettings
-from basrelief.train.opendlign.trainer import Aligner, Watch, align, tuning_encoder
+from basrelief.train.opendlign.trainer import TUNED_FILE, Aligner, Watch, align, tuning_encoder
 
 __all__ = [
     "CACHES",
+    "TUNED_FILE",
     "Aligner",
     "AlignmentLosses",
     "FeatureStore",

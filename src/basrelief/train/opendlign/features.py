@@ -25,6 +25,7 @@ from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
 
 _AT_ONCE = 4  # shapes in one pass of the trunk
+_FLUSH = 64  # shapes between two visits to the disk
 
 
 class Row(NamedTuple):
@@ -73,16 +74,27 @@ class FeatureStore:
         if self.settings.cache == "none":
             return
         left = [row for row in np.flatnonzero(self._arrays["done"] == 0).tolist() if row % of == rank]
-        for start in range(0, len(left), _AT_ONCE):
-            rows = left[start : start + _AT_ONCE]
-            self._arrays["pictures"][rows] = self._pictures(rows)
-            if self.settings.cache == "tokens":
-                self._arrays["tokens"][rows], self._arrays["frozen"][rows] = self._tokens(rows)
-            for array in self._arrays.values():
-                array.flush()
-            self._arrays["done"][rows] = 1
-            if progress:
-                progress(start + len(rows), len(left))
+        pending: list[int] = []
+        try:
+            for start in range(0, len(left), _AT_ONCE):
+                rows = left[start : start + _AT_ONCE]
+                self._arrays["pictures"][rows] = self._pictures(rows)
+                if self.settings.cache == "tokens":
+                    self._arrays["tokens"][rows], self._arrays["frozen"][rows] = self._tokens(rows)
+                pending += rows
+                if len(pending) >= _FLUSH:
+                    self._settle(pending)
+                    pending = []
+                if progress:
+                    progress(start + len(rows), len(left))
+        finally:
+            self._settle(pending)
+
+    def _settle(self, rows: list[int]) -> None:
+        """Bring rows to the disk, then say that they are there."""
+        for array in self._arrays.values():
+            array.flush()
+        self._arrays["done"][rows] = 1
         self._arrays["done"].flush()
 
     def row(self, row: int) -> Row:

@@ -30,7 +30,8 @@ from basrelief.train.stopping import Stop
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_BEST = "tuned_block.safetensors"
+TUNED_FILE = "tuned_block.safetensors"
+"""Name of what a run leaves."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def align(
         run.restore()
         run.finish(validate, stop)
     accelerator.wait_for_everyone()  # one process writes, all read
-    if (out / _BEST).is_file():
-        load_tuned(run.encoder, out / _BEST)
+    if (out / TUNED_FILE).is_file():
+        load_tuned(run.encoder, out / TUNED_FILE)
     return run.encoder
 
 
@@ -203,4 +204,4 @@ class _Run(TrainingRun[Row]):
     def keep(self) -> None:
         """Write the tuned blocks with what they were trained with."""
         notes = {**self.watch.notes, "settings": settings_record(self.settings), "shapes": self.total_rows, "step": self.step}
-        save_tuned(self.encoder, self.out / _BEST, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))
+        save_tuned(self.encoder, self.out / TUNED_FILE, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))
