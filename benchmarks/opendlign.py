@@ -23,6 +23,7 @@ import torch
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import ClipEncoder
+from basrelief.evaluate import Bench, ablation_table
 from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
 from basrelief.tasks import Pooling
@@ -72,6 +73,15 @@ def epoch_seconds(images: AlignedSet, model: Model, home: Path, settings: OpenDl
     return found
 
 
+def print_tables(names: str, bench: Bench) -> None:
+    """The paper's ablations in miniature, on the last seed's tower."""
+    for name in filter(None, names.split(",")):
+        table = ablation_table(name, bench)
+        print(f"\n{table.title}\n{' | '.join(table.columns)}")
+        for row in table.rows:
+            print(" | ".join(str(cell) for cell in row))
+
+
 def keep(curve: list[float], validate: Callable[[ClipEncoder], float], encoder: ClipEncoder) -> float:
     """Validate, note the accuracy and pass it on."""
     curve.append(100 * validate(encoder))
@@ -87,6 +97,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="steps of the teacher")
     parser.add_argument("--epochs", type=int, default=40, help="epochs of the alignment, a multiple of 5")
     parser.add_argument("--rate", type=float, default=3e-3, help="peak rate; the paper's 3e-4 is for ten times as many steps")
+    parser.add_argument("--tables", default="", help="ablations to print for the last seed, e.g. components,aggregation,views")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -116,6 +127,7 @@ def main() -> None:
             )
             lines[f"seed {seed}"] = curve
         times = epoch_seconds(images, model, home, settings)
+        print_tables(given.tables, Bench(model, (images,), (held,), home / "ablation", settings))
     slow = times["none"]
     print("one epoch: " + ", ".join(f"{name} {took:.2f} s ({slow / took:.1f}x)" for name, took in times.items()))
     given.out.mkdir(parents=True, exist_ok=True)

@@ -110,3 +110,49 @@ def test_options_that_documents_name_exist() -> None:
         text = re.sub(r"python benchmarks/\S+[^`]*", "", read(document))
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
         assert named <= known, f"{document}: {sorted(named - known)}"
+
+
+def test_every_ablation_is_documented_in_its_order() -> None:
+    from basrelief.evaluate import ABLATIONS
+
+    assert [row[0].strip("`") for row in rows(read("opendlign.md"), after="## Ablations")] == list(ABLATIONS)
+
+
+def test_the_alignment_page_has_the_settings_of_the_code() -> None:
+    from basrelief.train.depth_aligned import AlignedSettings
+    from basrelief.train.depth_aligned.read import Thresholds
+    from basrelief.train.opendlign import OpenDlignSettings
+
+    text, how, drawn = read("opendlign.md"), OpenDlignSettings(), AlignedSettings()
+    painted, kept = drawn.diffusion, Thresholds()
+    assert f"{painted.steps} DDIM steps, guidance {painted.guidance:g}, strength {painted.strength:g}" in text
+    assert f"{painted.size} pixels, kept at {drawn.size}" in text
+    assert f"one-cycle rate to {how.rate:.0e}".replace("e-0", "e-") in text
+    assert f"{how.epochs} epochs, batch {how.batch}" in text
+    assert f"label agreement below {kept.label} or contour agreement below {kept.contour}" in text
+    assert f"diffusion.reading={painted.reading}" in text
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    """A table of where each thing is must not point at what was moved."""
+    source = REPOSITORY / "src" / "basrelief"
+    for name in set(re.findall(r"`((?:\w+/)+\w+\.py)`", read(page))):
+        assert (source / name).is_file() or (REPOSITORY / name).is_file(), f"{page} names {name}"
+
+
+def test_commands_of_the_pages_exist() -> None:
+    """What the pages tell people to type is a command of the program."""
+    from typer.main import get_command
+
+    from basrelief.cli.app import app
+
+    top = get_command(app)
+    groups = {name: set(getattr(command, "commands", ())) for name, command in top.commands.items()}  # type: ignore[attr-defined]
+    for path in (*DOCS.glob("*.md"), REPOSITORY / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        typed = [line for block in re.findall(r"```(?:console)?\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
+        typed += re.findall(r"`(basrelief [^`]+)`", text)
+        for first, second in re.findall(r"^(?:\$ )?basrelief (\w+)(?: ([a-z][\w-]*))?", "\n".join(typed), flags=re.M):
+            assert first in groups, f"{path.name}: basrelief {first}"
+            assert not groups[first] or not second or second in groups[first], f"{path.name}: basrelief {first} {second}"

@@ -133,7 +133,8 @@ def test_the_alignment_in_miniature_runs_and_prints_its_rows(
     assert set(opendlign.NAMES) <= set(CATEGORIES)
     monkeypatch.setattr(opendlign, "NAMES", ["chair", "mug"])
     monkeypatch.setattr(opendlign, "Work", lambda _: None)
-    monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), "--seeds", "1", "--each", "16", "--steps", "2", "--epochs", "1"])
+    given = ["--seeds", "1", "--each", "16", "--steps", "2", "--epochs", "1", "--tables", "components,aggregation"]
+    monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), *given])
     opendlign.main()
     out = capsys.readouterr().out
     assert "2 names, 32 shapes with images, 8 unseen shapes" in out
@@ -141,4 +142,6 @@ def test_the_alignment_in_miniature_runs_and_prints_its_rows(
     assert "% (tuned branch), " in out
     assert "one epoch: tokens " in out
     assert "(1.0x)" in out
+    assert "What each part is worth (Table 4)" in out
+    assert "\nsplit, summed softmax | " in out
     assert (tmp_path / "opendlign.png").is_file()

@@ -56,6 +56,7 @@ def ablate(
             progress,
         )
         found = ablation_table(table, bench)
+    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{table}.json"
     path.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n", encoding="utf-8")
     if as_json:

@@ -147,3 +147,29 @@ def test_point_encoders_of_others_are_named(name: str, said: str, weights: Put) 
     (meant,) = examine_weights(path, get_recipe("clip2point"))
     assert meant.level == "wrong"
     assert meant.remedy == "basrelief has no recipe that reads it; it is no CLIP image tower."
+
+
+@pytest.fixture
+def tuned_file(tmp_path: Path) -> Path:
+    from basrelief.encoders import save_tuned
+    from small import small_encoder
+
+    encoder = small_encoder(tuned=True)
+    encoder.name = "ViT-B-32/datacomp_xl_s13b_b90k"
+    return save_tuned(encoder, tmp_path / "tuned_block.safetensors", notes={"settings": {"epochs": 10}})
+
+
+@pytest.mark.parametrize("name", ["opendlign-b32", None])
+def test_a_block_tuned_here_says_where_it_belongs(name: str | None, tuned_file: Path) -> None:
+    findings = examine_weights(tuned_file, get_recipe(name) if name else None)
+    assert levels(findings) == {"weights file": "ok", "tuned block": "ok"}
+    assert of(findings, "weights file").fact.endswith("tuned blocks alone.")
+    expected = "Tuned on ViT-B-32/datacomp_xl_s13b_b90k, 10 epochs; it goes on those weights and no others."
+    assert of(findings, "tuned block").fact == expected
+
+
+def test_a_block_of_another_clip_is_wrong(tuned_file: Path) -> None:
+    finding = of(examine_weights(tuned_file, get_recipe("opendlign-h14")), "tuned block")
+    assert finding.level == "wrong"
+    assert finding.fact.endswith("opendlign-h14 is on ViT-H-14/dfn5b.")
+    assert finding.remedy == "Name a model of ViT-B-32/datacomp_xl_s13b_b90k."

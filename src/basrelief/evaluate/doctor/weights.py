@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from basrelief.encoders import EncoderSpec, encoder_spec, list_encoders
+from basrelief.encoders import EncoderSpec, encoder_spec, is_tuned_file, list_encoders
 from basrelief.encoders.convert import layout_of
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.reading import read_metadata, read_state_dict
 from basrelief.errors import WeightsError
 from basrelief.models import Recipe
 from basrelief.types import Finding
@@ -44,6 +45,8 @@ def examine_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
         fact = f"{identity}: {foreign}."
         remedy = "basrelief has no recipe that reads it; it is no CLIP image tower." if recipe else "Name the model it is for."
         return [Finding("weights file", "wrong" if recipe else "ok", fact, remedy if recipe else "")]
+    if is_tuned_file(path):
+        return [Finding("weights file", "ok", f"{identity}: tuned blocks alone."), *_tuned(path, recipe)]
     try:
         layout = layout_of(state)
     except WeightsError as error:
@@ -51,6 +54,19 @@ def examine_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
     shape = _architecture(state)
     findings = [Finding("weights file", "ok", f"{identity}: layout {layout}, {shape or 'no image tower'}.")]
     return [*findings, *_fit(state, layout, recipe)] if recipe is not None else [*findings, *_known(state)]
+
+
+def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
+    """Of blocks that were tuned here: on which CLIP, and whether that is the model's."""
+    record = json.loads(read_metadata(path).get("tuned", "{}"))
+    base = str(record.get("encoder", "unknown"))
+    settings = record.get("notes", {}).get("settings", {})
+    more = f", {settings['epochs']} epochs" if "epochs" in settings else ""
+    if recipe is None or recipe.encoder == base:
+        yield Finding("tuned block", "ok", f"Tuned on {base}{more}; it goes on those weights and no others.")
+    else:
+        remedy = f"Name a model of {base}."
+        yield Finding("tuned block", "wrong", f"Tuned on {base}{more}; {recipe.name} is on {recipe.encoder}.", remedy)
 
 
 def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[Finding]:
