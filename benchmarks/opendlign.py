@@ -28,9 +28,9 @@ from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
 from basrelief.tasks import Pooling
 from basrelief.testing import teach_pictures, write_library
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, make_aligned, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, Watch, align
-from basrelief.train.records import Work
+from basrelief.train.records import Work, make_records
 from basrelief.train.run import zero_shot_accuracy
 
 NAMES = (
@@ -106,7 +106,7 @@ def main() -> None:
             for name, first, each in (("taught", 0, given.each), ("held", 800_000, 4))
         )
         maker = AlignedMaker(AlignedSettings(source="shaded", size=SIZE, points=POINTS))
-        make_aligned(taught, home / "images", maker=maker, work=Work(2))
+        make_records(taught, home / "images", maker=maker, work=Work(2))
         images = open_aligned(home / "images")
         print(f"{len(NAMES)} names, {len(images)} shapes with images, {len(held)} unseen shapes, torch {torch.__version__}")
         lines: dict[str, list[float]] = {}

@@ -17,8 +17,9 @@ from basrelief.evaluate.ablation import Seen, Variant
 from basrelief.models import Model, get_recipe
 from basrelief.tasks import Pooling
 from basrelief.testing import write_library
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, make_aligned, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings
+from basrelief.train.records import make_records
 from small import small_encoder
 
 NAMES = ("chair", "mug", "lamp")
@@ -33,7 +34,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
 def images(library: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> tuple[AlignedSet, ...]:
     root, made = tmp_path_factory.mktemp("images"), []
     for name, seed in (("first", 0), ("second", 1)):
-        make_aligned(library, root / name, maker=AlignedMaker(AlignedSettings(source="shaded", size=32, points=600, seed=seed)))
+        make_records(library, root / name, maker=AlignedMaker(AlignedSettings(source="shaded", size=32, points=600, seed=seed)))
         made.append(open_aligned(root / name))
     return tuple(made)
 

@@ -46,8 +46,8 @@ def depth_aligned(
     from basrelief.encoders.load import choose_device
     from basrelief.errors import WeightsNotFoundError
     from basrelief.train.config import read_settings
-    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, make_aligned, make_painter, plan_aligned
-    from basrelief.train.records import Work
+    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, make_painter
+    from basrelief.train.records import Work, make_records, plan_records
 
     settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
@@ -63,10 +63,10 @@ def depth_aligned(
         raise
     maker = AlignedMaker(settings, painter)
     if dry_run:
-        typer.echo(opt.plan_line(plan_aligned(library, maker), work.jobs, finishing=painter is not None))
+        typer.echo(opt.plan_line(plan_records(library, maker, sample=4), work.jobs, finishing=painter is not None))
         return
     with opt.progress("depth-aligned images", quiet=False) as progress:
-        failed = make_aligned(library, out, maker=maker, layout=layout, work=work, progress=progress)
+        failed = make_records(library, out, maker=maker, layout=layout, work=work, progress=progress)
     typer.echo(f"{len(library) - len(failed):,} shapes in {out}" if of == 1 else f"part {rank} of {of} done in {out}")
     opt.end_with(failed)
 

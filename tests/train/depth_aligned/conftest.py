@@ -10,7 +10,8 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.testing import write_library
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, make_aligned, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
+from basrelief.train.records import make_records
 
 QUICK = AlignedSettings(source="shaded", size=48, points=1500)
 NAMES = ("chair", "mug")
@@ -25,7 +26,7 @@ def library(tmp_path: Path) -> Benchmark:
 def images(tmp_path_factory: pytest.TempPathFactory) -> AlignedSet:
     root = tmp_path_factory.mktemp("aligned")
     library = open_benchmark(write_library(root / "library", NAMES, each=3), "folder")
-    make_aligned(library, root / "images", maker=AlignedMaker(QUICK))
+    make_records(library, root / "images", maker=AlignedMaker(QUICK))
     return open_aligned(root / "images")
 
 

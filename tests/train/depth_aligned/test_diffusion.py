@@ -14,8 +14,9 @@ import torch
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, MissingExtraError, WeightsNotFoundError
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, Diffusion, Painter, make_aligned, make_painter, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, Diffusion, Painter, make_painter, open_aligned
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter, load_painter
+from basrelief.train.records import make_records
 
 pytest.importorskip("diffusers")
 
@@ -161,7 +162,7 @@ def test_without_diffusers_the_extra_is_named(how: Diffusion, monkeypatch: pytes
 def test_a_library_is_painted_and_read_back(how: Diffusion, painter: ControlNetPainter, library: Benchmark, tmp_path: Path) -> None:
     settings = AlignedSettings(size=24, points=800, diffusion=how)
     maker = AlignedMaker(settings, painter)
-    assert make_aligned(library, tmp_path / "out", maker=maker) == []
+    assert make_records(library, tmp_path / "out", maker=maker) == []
     found = open_aligned(tmp_path / "out")
     assert (len(found), found.views, found.labels) == (4, 10, ("chair", "mug"))
     pictures = found.pictures(0)
@@ -178,7 +179,7 @@ def test_the_painters_batch_does_not_decide(how: Diffusion, library: Benchmark, 
         settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch=batch))
         maker = AlignedMaker(settings, load_painter(settings.diffusion))
         assert maker.together == (4 if batch == 40 else 1)
-        make_aligned(library, tmp_path / str(batch), maker=maker)
+        make_records(library, tmp_path / str(batch), maker=maker)
     one, other = open_aligned(tmp_path / "4"), open_aligned(tmp_path / "40")
     for row in range(4):
         assert np.abs(one.pictures(row).astype(int) - other.pictures(row)).max() <= 1

@@ -10,17 +10,17 @@ import pytest
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.train.depth_aligned import AlignedMaker, make_aligned, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, open_aligned
 from basrelief.train.depth_aligned.draw import draw_views
 from basrelief.train.depth_aligned.read import QUALITY, Thresholds, read_quality
-from basrelief.train.records import Work, key_of
+from basrelief.train.records import Work, key_of, make_records
 
 from .conftest import QUICK, write_published
 
 
 @pytest.mark.parametrize("layout", ["shards", "folders"])
 def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: Path) -> None:
-    make_aligned(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout=layout)
+    make_records(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout=layout)
     found = open_aligned(tmp_path / "out")
     assert (len(found), found.views, found.labels) == (4, 10, ("chair", "mug"))
     by_key = {key_of(item): item for item in library.items}
@@ -35,7 +35,7 @@ def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: 
 
 def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
     for name, work in (("one", Work(1)), ("two", Work(2))):
-        make_aligned(library, tmp_path / name, maker=AlignedMaker(QUICK), work=work)
+        make_records(library, tmp_path / name, maker=AlignedMaker(QUICK), work=work)
     one, two = ((tmp_path / name / "shard-000000.tar").read_bytes() for name in ("one", "two"))
     assert one == two
 
@@ -119,7 +119,7 @@ def test_what_holds_no_images_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_missing_image_is_named(library: Benchmark, tmp_path: Path) -> None:
-    make_aligned(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout="folders")
+    make_records(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout="folders")
     found = open_aligned(tmp_path / "out")
     (tmp_path / "out" / found.keys[1] / "7.png").unlink()
     with pytest.raises(FileFormatError, match=r"record must have all its files, but got '.*' without 7\.png"):

@@ -1,6 +1,6 @@
 """Depth-aligned images: what a shape's depth maps could look like in colour, painted by a ControlNet or drawn by our own renderer."""
 
-from basrelief.train.depth_aligned.make import AlignedMaker, Painter, make_aligned, make_painter, plan_aligned
+from basrelief.train.depth_aligned.make import AlignedMaker, Painter, make_painter
 from basrelief.train.depth_aligned.quality import Kept, filter_aligned, quality_sheet
 from basrelief.train.depth_aligned.read import AlignedSet, Thresholds, open_aligned
 from basrelief.train.depth_aligned.settings import SOURCES, AlignedSettings, Diffusion
@@ -15,9 +15,7 @@ __all__ = [
     "Painter",
     "Thresholds",
     "filter_aligned",
-    "make_aligned",
     "make_painter",
     "open_aligned",
-    "plan_aligned",
     "quality_sheet",
 ]

@@ -1,22 +1,20 @@
-"""Making depth-aligned images of a whole library, see `basrelief.train.records`."""
+"""How depth-aligned images are made of a library by `basrelief.train.records.make_records`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
 from basrelief.train.depth_aligned.draw import Drawn, draw_views
 from basrelief.train.depth_aligned.settings import AlignedSettings
-from basrelief.train.records import Plan, Progress, Record, Work, make_records, plan_records, png_bytes
+from basrelief.train.records import Record, png_bytes
 from basrelief.types import Shape
 
 FORMAT = "basrelief depth-aligned 1"
@@ -96,36 +94,3 @@ def make_painter(how: AlignedSettings, *, device: torch.device | str = "cpu") ->
     from basrelief.train.depth_aligned.diffusion import load_painter
 
     return load_painter(how.diffusion, device=device)
-
-
-def make_aligned(
-    library: Benchmark,
-    out: Path,
-    *,
-    maker: AlignedMaker,
-    layout: str = "shards",
-    work: Work | None = None,
-    progress: Progress | None = None,
-) -> list[tuple[str, str]]:
-    """Make the depth maps and pictures of every shape of a library, see `make_records`.
-
-    Args:
-        library: From `open_benchmark`; a label fills the prompt.
-        out: Folder; `failed.jsonl` in it lists shapes that could not be drawn.
-        maker: With the settings and the painter.
-        layout: `shards` (tar files of 100 shapes) or `folders` (one for each shape).
-        work: How many processes draw, and which part of the library is this process's.
-        progress: Told after each shape.
-
-    Returns:
-        Name and reason of every shape that could not be drawn, in this run or before.
-
-    Raises:
-        ConfigError: If the layout is unknown or the folder holds something else.
-    """
-    return make_records(library, out, maker=maker, layout=layout, work=work, progress=progress)
-
-
-def plan_aligned(library: Benchmark, maker: AlignedMaker, *, sample: int = 4) -> Plan:
-    """Make a few, evenly over the library, and work out the whole."""
-    return plan_records(library, maker, sample=sample)
