@@ -32,7 +32,7 @@ def given(run: Run, meshes: Path, tmp_path: Path) -> tuple[object, ...]:
 def test_a_table_is_printed_and_written(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:
     ended = run("ablate", "components", *given)
     assert ended.code == 0
-    for words in ("projection of PointCLIP V2", "+ depth-specific texts", "+ logit aggregation", "meshes top-1", "82.6"):
+    for words in ("projection of PointCLIP V2", "+ texts name", "+ logit aggregation", "meshes top-1", "82.6"):
         assert words in ended.out
     found = json.loads((tmp_path / "out" / "components.json").read_text())
     assert [row[-1] for row in found["rows"]] == [59.7, 68.8, 75.9, 80.2, 82.6]

@@ -96,7 +96,7 @@ def test_figures_are_what_classify_says(bench: Bench, library: Benchmark) -> Non
     """The last rows of `components`: aligned, all tuned and averaged, then split and summed."""
     encoder = small_encoder().with_preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     load_tuned(encoder, bench.tuned() / "tuned_block.safetensors")
-    recipe = replace(bench.plain.recipe, projection_options={"size": 32}, templates="opendlign")
+    recipe = replace(bench.plain.recipe, projection_options={"size": 32})
     expected = [
         accuracy(Model(replace(recipe, pooling=Pooling("mean", scale=1.0)), encoder), library),
         accuracy(Model(replace(recipe, pooling=Pooling("mean", scale=1.0), tuned_views=tuple(range(10))), encoder), library),
@@ -109,6 +109,15 @@ def test_projections_and_prompts_are_swapped(bench: Bench, library: Benchmark) -
     recipe = replace(bench.plain.recipe, pooling=Pooling("mean", scale=1.0), templates="clip")
     other = Model(replace(recipe, projection="pointclip-v2", projection_options={}), bench.plain.encoder)
     assert top1(ablation_table("components", bench))[0] == pytest.approx(accuracy(other, library), abs=0.05)
+
+
+def test_texts_are_the_models_own_and_named(bench: Bench, library: Benchmark) -> None:
+    assert ablation_table("components", bench).rows[2][0] == "+ texts name"
+    depth = Model(replace(bench.plain.recipe, templates="opendlign"), bench.plain.encoder)
+    found = ablation_table("components", replace(bench, plain=depth))
+    assert found.rows[2][0] == "+ depth-specific texts"
+    model = Model(replace(depth.recipe, projection_options={"size": 32}, pooling=Pooling("mean", scale=1.0)), depth.encoder)
+    assert top1(found)[2] == pytest.approx(accuracy(model, library), abs=0.05)
 
 
 def test_views_are_trained_and_asked_alike(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ class Variant:
         run: Folder of a training, or None for plain CLIP.
         projection: Key of `PROJECTIONS`.
         rig: For OpenDlign's projection: another rig than its own, or empty.
-        templates: Name of a template set.
+        templates: Name of a template set; empty for the model's own.
         branch: `frozen`, `tuned`, `both`, or `split`: the first half of the views frozen, the rest tuned.
         pooling: How views become one.
         views: Which views are asked; all when None.
@@ -55,7 +55,7 @@ class Variant:
     run: Path | None = None
     projection: str = "opendlign"
     rig: str = ""
-    templates: str = "opendlign"
+    templates: str = ""
     branch: str = "split"
     pooling: Pooling = _SUM
     views: tuple[int, ...] | None = None
@@ -104,7 +104,7 @@ class Bench:
 
     def measure(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:
         """Top-1, 3 and 5 of a variant on a data set; features are kept for the next one that needs the same."""
-        texts = self.plain.on(benchmark.name, templates=variant.templates).embed_text(benchmark.labels).cpu()
+        texts = self.plain.on(benchmark.name, templates=variant.templates or None).embed_text(benchmark.labels).cpu()
         key, place = (variant.run, variant.projection, variant.rig), f"{benchmark.root} {benchmark.fingerprint()}"
         if place not in self.seen or self.seen[place][0] != key:
             self.seen[place] = key, self._seen(variant, benchmark)
@@ -181,7 +181,8 @@ def ablation_table(name: str, bench: Bench) -> Table:
 def _components(bench: Bench) -> Iterator[Variant]:
     yield Variant("projection of PointCLIP V2", None, "pointclip-v2", templates="clip", branch="frozen", pooling=_MEAN)
     yield Variant("contour-aware projection", templates="clip", branch="frozen", pooling=_MEAN)
-    yield Variant("+ depth-specific texts", branch="frozen", pooling=_MEAN)
+    own = bench.plain.recipe.templates
+    yield Variant("+ depth-specific texts" if own == "opendlign" else f"+ texts {own}", branch="frozen", pooling=_MEAN)
     run = bench.tuned()
     yield Variant("+ alignment", run, branch="tuned", pooling=_MEAN)
     yield Variant("+ logit aggregation", run)
