@@ -13,7 +13,7 @@ import basrelief as br
 from basrelief.datasets import open_benchmark
 from basrelief.encoders import ClipEncoder, VectorCache, save_tuned
 from basrelief.errors import ConfigError, WeightsError
-from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe, load_model, load_untuned, with_tuned_views
+from basrelief.models import Embedder, FewShotClassifier, Model, drawn_recipe, get_recipe, load_model, load_untuned, with_tuned_views
 from basrelief.testing import make_shape, write_library
 from small import ball, small_encoder
 
@@ -36,6 +36,37 @@ def test_a_tuned_block_goes_on_any_recipe_of_its_clip(tuned_file: Path) -> None:
     one, other = plain.embed_views([ball()])[0], tuned.embed_views([ball()])[0]
     torch.testing.assert_close(one[:5], other[:5], atol=1e-6, rtol=0)
     assert not torch.allclose(one[5:], other[5:], atol=1e-3)
+
+
+def with_notes(tuned_file: Path, notes: dict[str, object]) -> Path:
+    encoder = br.load_model("tiny", checkpoint=tuned_file, device="cpu", dtype="float32").encoder
+    assert isinstance(encoder, ClipEncoder)
+    return save_tuned(encoder, tuned_file.with_name("noted.safetensors"), notes=notes)
+
+
+def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
+    """`tiny` draws discs; a block taught on contour-aware maps is shown those."""
+    noted = with_notes(tuned_file, {"projection": {"name": "opendlign", "size": 96, "rig": "opendlign-30"}})
+    model = load_model("tiny", checkpoint=noted, device="cpu", dtype="float32")
+    assert (model.recipe.projection, model.recipe.projection_options) == ("opendlign", {"size": 96})
+    assert model.depth_images([ball()]).shape == (1, 10, 96, 96)
+    plain = load_model("tiny", checkpoint=tuned_file, device="cpu", dtype="float32")
+    assert plain.recipe.projection == "discs", "a block that says nothing changes nothing"
+
+
+def test_defaults_of_a_projection_are_not_spelled_out() -> None:
+    recipe = get_recipe("opendlign-h14")
+    assert drawn_recipe(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-30"}) == recipe
+    other = drawn_recipe(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-33"})
+    assert other.projection_options == {"rig": "opendlign-33"}
+
+
+@pytest.mark.parametrize(
+    "projection", [{"name": "photo"}, {"size": 3}, ["opendlign"], {"name": "opendlign", "size": -1}, {"name": "opendlign", "colour": 3}]
+)
+def test_a_drawing_that_cannot_be_is_refused(projection: object, tuned_file: Path) -> None:
+    with pytest.raises(WeightsError, match="checkpoint must say how its maps were drawn, but got: "):
+        load_model("tiny", checkpoint=with_notes(tuned_file, {"projection": projection}), device="cpu")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

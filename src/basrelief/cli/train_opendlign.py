@@ -116,10 +116,10 @@ def opendlign(
     """
     from basrelief.datasets import open_benchmark
     from basrelief.encoders import export_published
-    from basrelief.models import Model, load_untuned, with_tuned_views
+    from basrelief.models import load_untuned
     from basrelief.train.config import read_settings
     from basrelief.train.depth_aligned import open_aligned
-    from basrelief.train.opendlign import OpenDlignSettings, Watch, align, tuning_encoder
+    from basrelief.train.opendlign import OpenDlignSettings, Watch, align, tuning_encoder, tuning_model
     from basrelief.train.run import zero_shot_accuracy
 
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
@@ -128,13 +128,13 @@ def opendlign(
     if dry_run:
         typer.echo(_tuning_cost(encoder.config, aligned, settings))
         return
-    asked = Model(with_tuned_views(plain.recipe), encoder, prompter=plain.prompter)
+    asked = tuning_model(plain, aligned)
     validate = None if validation is None else zero_shot_accuracy(asked, open_benchmark(validation, split="test"))
     with opt.progress("features", quiet=False) as progress:
         watch = Watch(cache, {"recipe": model, "images": aligned.home.name}, progress, echo=True)
         tuned = align(aligned, encoder, out=out, settings=settings, validate=validate, watch=watch)
     typer.echo(f"tuned block: {out / 'tuned_block.safetensors'}")
-    if export is not None:
+    if export is not None and _part(None)[0] == 0:
         typer.echo(f"published layout: {export_published(tuned, export)}")
 
 

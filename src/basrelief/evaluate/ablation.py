@@ -114,7 +114,7 @@ class Bench:
         """Features of every shape, through both branches where something was tuned."""
         own: dict[str, int | str] = {}
         if variant.projection == "opendlign":
-            own = {"size": int(self.images[0].depth(0).shape[-1]), **({"rig": variant.rig} if variant.rig else {})}
+            own = {**self.images[0].projection, **({"rig": variant.rig} if variant.rig else {})}
         recipe = replace(self.plain.recipe.on(benchmark.name), projection=variant.projection, projection_options=own, tuned_views=())
         encoder = self.plain.encoder
         if variant.run is not None:

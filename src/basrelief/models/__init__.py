@@ -9,7 +9,7 @@ from basrelief.models.picture import evidence_picture
 from basrelief.models.pose import TURNS, Pose, Turns, resolve_pose
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
-from basrelief.models.registry import ModelStatus, list_models, load_model, load_untuned, with_tuned_views
+from basrelief.models.registry import ModelStatus, drawn_recipe, list_models, load_model, load_untuned, with_tuned_views
 
 __all__ = [
     "TURNS",
@@ -32,6 +32,7 @@ __all__ = [
     "Turns",
     "classify_files",
     "default_head",
+    "drawn_recipe",
     "embed_paths",
     "evidence_picture",
     "get_recipe",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from basrelief.datasets import PromptList, read_prompt_list
 from basrelief.encoders import (
@@ -43,7 +45,8 @@ def load_model(
         name: One of `list_models()`, e.g. `tiny` (in the wheel), `opendlign-h14`, `clip2point`.
         weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
         checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign); or tuned blocks that `basrelief train
-            opendlign` wrote, for any recipe on the same CLIP. A recipe without tuned views then sends the second half of them there.
+            opendlign` wrote, for any recipe on the same CLIP, which is then drawn as the blocks were taught; without tuned views it sends
+            the second half there.
         prompts: Your copy of a published prompt list (PointCLIP V2), as `FILE` or `FILE#dataset`; takes the place of the templates.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
@@ -202,7 +205,27 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, o
     if [list(part) for part in shown] != [record["mean"], record["std"]]:
         got = f"{record['mean']} and {record['std']}"
         raise WeightsError(f"checkpoint must be trained with mean and deviation of {recipe.name}, but got {got}. Name its own model.")
-    return choose_dtype(encoder, dtype), with_tuned_views(recipe)
+    try:
+        drawn = record["notes"].get("projection")
+        recipe = with_tuned_views(drawn_recipe(recipe, drawn) if drawn else recipe)
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"checkpoint must say how its maps were drawn, but got {str(error) or type(error).__name__} Train again."
+        ) from error
+    return choose_dtype(encoder, dtype), recipe
+
+
+def drawn_recipe(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:
+    """The recipe under another projection.
+
+    Args:
+        recipe: Any.
+        projection: `name`, and options; those that are the projection's defaults are left out.
+    """
+    options = dict(projection)
+    plain = get_projection(options.pop("name"))
+    own = {option: value for option, value in options.items() if getattr(plain, option, None) != value}
+    return replace(recipe, projection=plain.name, projection_options=own)
 
 
 def with_tuned_views(recipe: Recipe) -> Recipe:

@@ -31,6 +31,7 @@ def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: 
         np.testing.assert_array_equal(found.pictures(row), drawn.pictures)
         assert found.truth[row] == item.label
         assert found.kept(row).all()
+    assert found.projection == {"size": 48, "rig": "opendlign-30"}
 
 
 def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
@@ -48,6 +49,7 @@ def test_the_published_layout_is_read_as_it_is(tmp_path: Path) -> None:
     stored = np.load(tmp_path / "depth_map" / "id1+sofa_dm.npy")
     np.testing.assert_array_equal(found.depth(1), stored[..., 0])
     assert (found.pictures(1)[4] == 41).all()
+    assert found.projection == {"size": 24}
 
 
 def test_names_without_a_class_have_no_label(tmp_path: Path) -> None:

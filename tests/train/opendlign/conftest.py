@@ -24,6 +24,10 @@ class Made(AlignedSet):
         self.read: list[int] = []
         self.dropped: dict[int, list[int]] = {}
 
+    @property
+    def projection(self) -> dict[str, object]:
+        return {"size": 32}
+
     def depth(self, row: int) -> np.ndarray:
         self.read.append(row)
         return np.stack([self._bar(row, view, 255, 40) for view in range(self.views)])

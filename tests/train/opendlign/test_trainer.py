@@ -16,7 +16,7 @@ from basrelief.encoders import ClipEncoder, Tokenizer, load_tuned
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
 from basrelief.testing import FakeEncoder
-from basrelief.train.opendlign import CACHES, Aligner, OpenDlignSettings, Watch, align, tuning_encoder
+from basrelief.train.opendlign import CACHES, Aligner, OpenDlignSettings, Watch, align, tuning_encoder, tuning_model
 from basrelief.train.opendlign.trainer import _Run
 from recorded import recorded_opendlign
 from small import small_encoder
@@ -120,6 +120,7 @@ def test_a_run_leaves_its_files(made: Made, tmp_path: Path) -> None:
     assert same(plain, trained)
     assert record["notes"]["recipe"] == "mine"
     assert record["notes"]["settings"]["epochs"] == 3
+    assert record["notes"]["projection"] == {"name": "opendlign", "size": 32}
     assert (record["notes"]["shapes"], record["notes"]["step"]) == (9, 6)
     checkpoint = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert not any("vision_model" in name for name in checkpoint["tuned"]), "a checkpoint holds the tuned block alone"
@@ -312,6 +313,16 @@ def test_towers_stand_behind_the_preprocessing_of_the_recipe() -> None:
     assert tuning_encoder(tiny).mean == tiny.encoder.mean
     with pytest.raises(ConfigError, match="model must have CLIP towers, but got FakeEncoder"):
         tuning_encoder(Model(get_recipe("opendlign-untuned"), FakeEncoder()))
+
+
+def test_a_model_is_validated_as_it_will_be_asked(made: Made) -> None:
+    tiny = br.load_model("tiny", device="cpu")
+    asked = tuning_model(tiny, made)
+    assert (asked.recipe.projection, asked.recipe.projection_options) == ("opendlign", {"size": 32})
+    assert asked.recipe.tuned_views == (5, 6, 7, 8, 9)
+    paper = tuning_model(Model(get_recipe("opendlign-untuned"), small_encoder()), made)
+    assert isinstance(paper.encoder, ClipEncoder)
+    assert paper.encoder.mean == (0.485, 0.456, 0.406)
 
 
 def test_a_row_is_what_a_step_reads() -> None:

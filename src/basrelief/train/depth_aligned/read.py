@@ -64,6 +64,11 @@ class AlignedSet(ABC):
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def projection(self) -> dict[str, Any]:
+        """Options of OpenDlign's projection that the maps were drawn with: size and rig; the published ones say their size alone."""
+        return {"size": int(self.depth(0).shape[-1])} if len(self) else {}
+
     @abstractmethod
     def depth(self, row: int) -> UInt8[np.ndarray, "views size size"]:
         """Depth images of a shape, near dark, background 255.
@@ -144,6 +149,11 @@ class _Made(AlignedSet):
         self._records = open_records(home, FORMAT)
         self.keys, self.labels, self.truth = self._records.keys, self._records.labels, self._records.truth()
         self.views = self._count() if self.keys else 0
+
+    @property
+    def projection(self) -> dict[str, Any]:
+        style = self._records.manifest["style"]
+        return {"size": style["size"], "rig": style["rig"]}
 
     def _count(self) -> int:
         for view in range(_MAX_VIEWS):

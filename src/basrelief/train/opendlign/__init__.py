@@ -3,7 +3,7 @@
 from basrelief.train.opendlign.features import FeatureStore, cache_bytes, chosen_views
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser, pool_features
 from basrelief.train.opendlign.settings import CACHES, OpenDlignSettings
-from basrelief.train.opendlign.trainer import TUNED_FILE, Aligner, Watch, align, tuning_encoder
+from basrelief.train.opendlign.trainer import TUNED_FILE, Aligner, Watch, align, tuning_encoder, tuning_model
 
 __all__ = [
     "CACHES",
@@ -20,4 +20,5 @@ __all__ = [
     "chosen_views",
     "pool_features",
     "tuning_encoder",
+    "tuning_model",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from basrelief.encoders import ClipEncoder, load_tuned, save_tuned
 from basrelief.errors import ConfigError
-from basrelief.models import Model
+from basrelief.models import Model, drawn_recipe, with_tuned_views
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
@@ -138,6 +138,12 @@ def align(
     return run.encoder
 
 
+def tuning_model(model: Model, aligned: AlignedSet) -> Model:
+    """A model as it will be asked once its block is tuned: drawn as the images' maps are, with tuned views, behind its preprocessing."""
+    recipe = with_tuned_views(drawn_recipe(model.recipe, {"name": "opendlign", **aligned.projection}))
+    return Model(recipe, tuning_encoder(model), prompter=model.prompter)
+
+
 def tuning_encoder(model: Model) -> ClipEncoder:
     """The towers of a model behind the preprocessing of its recipe, as `align` takes them.
 
@@ -203,5 +209,7 @@ class _Run(TrainingRun[Row]):
 
     def keep(self) -> None:
         """Write the tuned blocks with what they were trained with."""
-        notes = {**self.watch.notes, "settings": settings_record(self.settings), "shapes": self.total_rows, "step": self.step}
+        drawn = {"name": "opendlign", **self.store.aligned.projection}
+        run = {"settings": settings_record(self.settings), "shapes": self.total_rows, "step": self.step}
+        notes = {**self.watch.notes, "projection": drawn, **run}
         save_tuned(self.encoder, self.out / TUNED_FILE, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))
