@@ -209,9 +209,8 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, o
         drawn = record["notes"].get("projection")
         recipe = with_tuned_views(drawn_recipe(recipe, drawn) if drawn else recipe)
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"checkpoint must say how its maps were drawn, but got {str(error) or type(error).__name__} Train again."
-        ) from error
+        got = str(error) or type(error).__name__
+        raise WeightsError(f"checkpoint must say how its maps were drawn, but got: {got} Train again.") from error
     return choose_dtype(encoder, dtype), recipe
 
 
