@@ -29,7 +29,7 @@ def tiny() -> Model:
 def test_the_weights_are_small_and_documented() -> None:
     folder = Path(str(resources.files("basrelief.models") / "tiny"))
     files = {path.name: path.stat().st_size for path in folder.iterdir()}
-    assert set(files) == {"MODEL_CARD.md", "encoder.safetensors", "tokenizer.json"}
+    assert set(files) == {"MODEL_CARD.md", "encoder.safetensors", "tokenizer.json", "words.json"}
     assert sum(files.values()) <= 12_000_000
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8").lower()
     assert all(word in card for word in ("licence", "cc0", "limits", "top-1"))

@@ -42,11 +42,6 @@ def model() -> br.Model:
     return br.load_model("tiny", device="cpu", dtype="float32")
 
 
-def test_the_folder_holds_three_files_of_at_most_twelve_megabytes() -> None:
-    assert {f.name for f in FOLDER.iterdir()} == {"encoder.safetensors", "tokenizer.json", "MODEL_CARD.md"}
-    assert sum(f.stat().st_size for f in FOLDER.iterdir()) <= 12_000_000
-
-
 def test_the_weights_are_of_the_trained_architecture(model: br.Model) -> None:
     assert model.encoder.embedding_dim == EMBEDDING
     assert model.encoder.config.vision == VISION

@@ -60,12 +60,16 @@ def classify(
     taught = None if adapter is None else _taught(adapter, load, checkpoint)
     loaded = taught.models[0] if taught else load(model, checkpoint=checkpoint, prompts=prompts)
     names = taught.labels if taught else read_labels(labels or "")
+    unknown = {} if taught else loaded.unknown_words(names)
+    for label, nearest in unknown.items():
+        typer.echo(f"basrelief: {loaded.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
+    noted = {"unknown": sorted(unknown)} if unknown else {}
     answers = classify_files(loaded, paths, labels=names, reading=reading, judge=judge, taught=taught)
     widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
         failed += answer.error is not None
-        text = json.dumps(_record(answer, loaded, top)) if as_json else _row(answer, top, widths)
+        text = json.dumps(_record(answer, loaded, top) | noted) if as_json else _row(answer, top, widths)
         typer.echo(text, err=bool(answer.error) and not as_json)
         if picture and answer.prediction:
             evidence_picture(answer, loaded, top=top).save(_numbered(picture, number, answer.path) if len(paths) > 1 else picture)

@@ -18,6 +18,7 @@ from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
+from basrelief.encoders.known_words import KnownWords
 from basrelief.encoders.reading import read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer, clean
 from basrelief.encoders.towers import ClipTowers, tuned_count
@@ -42,6 +43,7 @@ class ClipEncoder:
         cache: Where text features are kept, or None.
         batch_size: Most images in one pass, which bounds the memory.
         dtype_reason: How the number type was chosen, for reports.
+        known: Words the text tower has met, or None where it has read everything.
 
     Raises:
         WeightsError: If the tokenizer and the text tower do not belong together.
@@ -67,6 +69,7 @@ class ClipEncoder:
         self.mean, self.std, self.cache = mean, std, cache
         self.batch_size = 32
         self.dtype_reason = "as loaded"
+        self.known: KnownWords | None = None
 
     @property
     def config(self) -> ClipConfig:

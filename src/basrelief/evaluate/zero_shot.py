@@ -109,7 +109,15 @@ def zero_shot(embedder: Embedder, benchmark: Benchmark) -> Result:
         confusion=confusion,
         answers=_answers(found, labels),
         failures=tuple((failure.id, failure.error) for failure in found.failures),
+        notes=_unknown(embedder.model, labels),
     )
+
+
+def _unknown(model: Model, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels that the model has never read."""
+    found = list(model.unknown_words(labels))
+    shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    return (f"{model.name} does not know {len(found)} of {len(labels)} labels: {shown}.",) if found else ()
 
 
 def per_class(confusion: Int64[np.ndarray, "labels labels"], labels: tuple[str, ...]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from basrelief.encoders import Encoder
+    from basrelief.encoders.known_words import KnownWords
 
 SHAPES_PER_PASS = 8
 """Shapes rendered and encoded at once: 8 shapes of 10 views at 224 px are 16 MB of depth images."""
@@ -126,6 +128,23 @@ class Model:
             ConfigError: If there is no text or one is empty.
         """
         return self.prompter.embed(texts, self.encoder)
+
+    def unknown_words(self, texts: Sequence[str]) -> dict[str, str]:
+        """Texts with words that the text tower has never met, each with the nearest name it knows; a large CLIP has read everything.
+
+        Such a text still gets an embedding, but a guessed one: what lies nearest to it by the tower's own reading, or by its spelling.
+
+        Args:
+            texts: Labels or phrases.
+        """
+        known: KnownWords | None = getattr(self.encoder, "known", None)
+        unmet = [text for text in dict.fromkeys(texts) if known.unmet(text)] if known else []
+        if known is None or not unmet:
+            return {}
+        cosines = self.embed_text(unmet) @ self.embed_text(known.names).T
+        nearest = [known.names[place] for place in cosines.argmax(dim=1).tolist()]
+        spelled = [difflib.get_close_matches(text.lower(), known.names, n=1, cutoff=0.8) for text in unmet]
+        return {text: like[0] if like else near for text, like, near in zip(unmet, spelled, nearest, strict=True)}
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save_encoder
+from basrelief.encoders.known_words import KnownWords, write_known_words
 from basrelief.testing import CATEGORIES
 from basrelief.testing.furniture_seats import SEATS
 from basrelief.testing.furniture_tables import TABLES
@@ -34,6 +35,11 @@ HELD_OUT = (
     "CreativeTrio",
 )
 """Packs and creators kept for validation."""
+
+
+_SOURCE = (
+    "read: category names of LVIS, Open Images, Objects365 and COCO as the text tower was taught them; taught: names of the training shapes"
+)
 
 
 def training_shapes(folder: Path, settings: Settings, *, points: int = 4096) -> ShapeSet:
@@ -98,6 +104,8 @@ def _prepare(shapes: Path, clip_text: Path, out: Path, *, settings: Settings, lo
         with torch.no_grad():
             encoder.towers.logit_scale.fill_(4.0)
         save_encoder(encoder, out / "text", dtype=torch.float32)
+    known = KnownWords(tuple(sorted(found.names)), tuple(sorted(recorded_features(clip_text))))
+    write_known_words(out, known, source=_SOURCE)
 
 
 def _run(trainer: VisionTrainer, held: ShapeSet, out: Path, log: Log, minutes: float) -> None:

@@ -1,0 +1,99 @@
+"""Words that a small text tower has met: a large CLIP has read the web, ours a few thousand names, and says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from basrelief.errors import WeightsError
+
+FILE = "words.json"
+_FILLERS = frozenset("a an the of with without and or in on for to from".split())
+_KINDS = frozenset("photo picture image drawing model depth map 3d shape object".split())
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """Names a model was taught.
+
+    Attributes:
+        taught: Names it was shown shapes of.
+        read: Names its text tower was taught alone.
+    """
+
+    taught: tuple[str, ...]
+    read: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, those it was shown first."""
+        return tuple(dict.fromkeys((*self.taught, *self.read)))
+
+    def unmet(self, text: str) -> tuple[str, ...]:
+        """Words of a text that are in no name; plurals and small words are no matter."""
+        return tuple(word for word in _words(text) if word not in _FILLERS | _KINDS and not self._met & _forms(word))
+
+    def shown(self, text: str) -> bool:
+        """Whether a name was shown as shapes."""
+        return " ".join(_words(text)) in self._taught
+
+    @cached_property
+    def _met(self) -> frozenset[str]:
+        return frozenset(word for name in self.names for word in _words(name))
+
+    @cached_property
+    def _taught(self) -> frozenset[str]:
+        return frozenset(" ".join(_words(name)) for name in self.taught)
+
+
+def read_known_words(folder: Path | str) -> KnownWords | None:
+    """The names beside an encoder's weights, or None where there is no such list.
+
+    Raises:
+        WeightsError: If the list is damaged.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return KnownWords(_texts(record["taught"]), _texts(record["read"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{FILE} must hold names under taught and read, but got: {error}. Install basrelief again.") from error
+
+
+def write_known_words(folder: Path | str, known: KnownWords, *, source: str) -> Path:
+    """Write the names beside an encoder's weights.
+
+    Args:
+        folder: Of the weights.
+        known: The names.
+        source: Where they come from, in words.
+    """
+    path = Path(folder) / FILE
+    record = {"source": source, "taught": list(known.taught), "read": list(known.read)}
+    path.write_text(json.dumps(record, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    return path
+
+
+def _texts(names: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("no list of texts")
+    return tuple(names)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower().replace("'s", ""))
+
+
+def _forms(word: str) -> set[str]:
+    """A word and what it may be the plural of, or have as its plural."""
+    found = {word, f"{word}s", f"{word}es"}
+    for ending, other in (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", "")):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            found.add(word.removesuffix(ending) + other)
+    return found

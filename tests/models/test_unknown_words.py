@@ -1,0 +1,81 @@
+"""`tiny` says which words it never read, and what it takes for them; big models have read everything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import basrelief as br
+from basrelief.datasets import open_benchmark
+from basrelief.evaluate import run_evaluation
+from basrelief.models import Embedder, Model, get_recipe
+from basrelief.testing import CATEGORIES, write_library
+from small import small_encoder
+from support import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Model:
+    return br.load_model("tiny", device="cpu")
+
+
+def test_what_it_was_taught_is_known(tiny: Model) -> None:
+    assert tiny.unknown_words(CATEGORIES) == {}
+    assert tiny.unknown_words(["a chair", "Mugs", "dining table", "zebra"]) == {}
+
+
+def test_what_it_never_read_is_reported_with_the_nearest_it_knows(tiny: Model) -> None:
+    found = tiny.unknown_words(["mug", "zeppelin", "gizmo", "zeppelin"])
+    assert list(found) == ["zeppelin", "gizmo"]
+    record = json.loads((REPOSITORY / "src/basrelief/models/tiny/words.json").read_text())
+    assert set(found.values()) <= {*record["read"], *record["taught"]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("tabel lamp", "table lamp"), ("motorcycel", "motorcycle"), ("refridgerator", "refrigerator")]
+)
+def test_a_slip_of_the_pen_is_nearest_to_what_was_meant(typed: str, meant: str, tiny: Model) -> None:
+    assert tiny.unknown_words([typed]) == {typed: meant}
+
+
+def test_a_large_clip_is_asked_nothing() -> None:
+    assert Model(get_recipe("opendlign-untuned"), small_encoder()).unknown_words(["zeppelin", "xyzzy"]) == {}
+
+
+def test_the_list_has_the_counts_of_the_card() -> None:
+    record = json.loads((REPOSITORY / "src/basrelief/models/tiny/words.json").read_text())
+    card = (REPOSITORY / "src/basrelief/models/tiny/MODEL_CARD.md").read_text()
+    assert f"{len(record['read']):,} names" in card
+    assert f"all {len(record['taught'])} class names" in card
+    assert set(CATEGORIES) <= set(record["taught"])
+
+
+def test_an_evaluation_says_so(tiny: Model, tmp_path: Path) -> None:
+    library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug"), each=1), "folder")
+    assert not run_evaluation(Embedder(tiny), library).result.notes
+    odd = replace(library, labels=("chair", "zeppelin"))
+    assert run_evaluation(Embedder(tiny), odd).result.notes == ("tiny does not know 1 of 2 labels: zeppelin.",)
+
+
+def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from basrelief.cli import main
+
+    def run(*arguments: str) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["basrelief", "classify", str(REPOSITORY / "examples/shapes/mug.ply"), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    out, err = run("--labels", "mug,zeppelin", "--json")
+    assert err.startswith("basrelief: tiny does not know 'zeppelin'; nearest known: '")
+    assert json.loads(out)["unknown"] == ["zeppelin"]
+    out, err = run("--labels", "mug,lamp", "--json")
+    assert err == ""
+    assert "unknown" not in json.loads(out)
