@@ -113,6 +113,16 @@ def test_the_negative_prompt_counts(how: Diffusion, painter: ControlNetPainter) 
     assert np.abs(paint(other, maps(1), ["chair"], [0]) - paint(painter, maps(1), ["chair"], [0])).max() > 0
 
 
+def test_braces_are_text_like_any_other(how: Diffusion) -> None:
+    """A label of a stranger, or a prompt with braces of its own, is never a format."""
+    painter = load_painter(replace(how, prompt="A {label} {0}."))
+    seen: list[str] = []
+    real = painter.pipeline.encode_prompt
+    painter.pipeline.encode_prompt = lambda prompt, *given, **more: (seen.extend(prompt), real(prompt, *given, **more))[1]
+    paint(painter, maps(1), ["{label.__class__}"], [0])
+    assert seen == ["A {label.__class__} {0}."]
+
+
 def test_weights_over_the_base_change_the_pictures(how: Diffusion, painter: ControlNetPainter, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     from diffusers import StableDiffusionPipeline

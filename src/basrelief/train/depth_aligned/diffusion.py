@@ -55,7 +55,7 @@ class ControlNetPainter:
     def _batch(self, maps: torch.Tensor, labels: Sequence[str], seeds: Sequence[int]) -> torch.Tensor:
         how = self.how
         answer = self.pipeline(
-            prompt=[how.prompt.format(label=label) for label in labels],
+            prompt=[how.prompt.replace("{label}", label) for label in labels],
             negative_prompt=[how.negative] * len(labels),
             image=maps,
             height=how.size,
