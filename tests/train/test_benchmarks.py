@@ -145,3 +145,17 @@ def test_the_alignment_in_miniature_runs_and_prints_its_rows(
     assert "What each part is worth (Table 4)" in out
     assert "\nsplit, summed softmax | " in out
     assert (tmp_path / "opendlign.png").is_file()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_samplers_are_timed_on_random_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("diffusers")
+    monkeypatch.setattr(sys, "argv", ["x", "--size", "32"])
+    load_script("benchmarks/diffusion.py").main()
+    first, ddim, lcm, ratio = capsys.readouterr().out.splitlines()
+    assert first.startswith("U-Net 0.")
+    assert ddim.startswith("ddim, 20 steps, guidance 9: ")
+    assert lcm.startswith("lcm, 4 steps, guidance 1: ")
+    seconds = [float(line.split(": ")[1].split(" s")[0]) for line in (ddim, lcm)]
+    assert 0 < seconds[1] < seconds[0], "four passes are less than forty"
+    assert ratio.endswith(" times quicker")

@@ -25,8 +25,10 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
-app.add_typer(train.app)  # with the commands of train_opendlign
-_ = train_opendlign
+train.app.command("depth-aligned")(train_opendlign.depth_aligned)
+train.app.command("filter")(train_opendlign.filter_images)
+train.app.command("opendlign")(train_opendlign.opendlign)
+app.add_typer(train.app)
 
 _TRACEBACK = "--traceback"
 _COLLECT_AFTER = 200_000

@@ -62,12 +62,17 @@ def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 def plan_line(plan: Plan, jobs: int, *, finishing: bool = False) -> str:
     """What a library will cost, in one line; `finishing` where a GPU does the last step."""
-    volume = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes > 1e9 else f"{plan.bytes / 1e6:.0f} MB"
     spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
+    whole = _long(3600 * plan.hours(jobs))
     return (
-        f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume}, {spent}{_long(3600 * plan.hours(jobs))} with {jobs} processes "
+        f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume(plan.bytes)}, {spent}{whole} with {jobs} processes "
         f"({plan.sampled} shapes drawn to find out, {plan.failed} failed)"
     )
+
+
+def volume(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _long(seconds: float) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.cli.train import app
 from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ _Recipe = Annotated[Path | None, typer.Option(help="YAML file over the published
 _Images = Annotated[Path, typer.Argument(metavar="DIR", help="Folder from train depth-aligned, or OpenDlign's layout.")]
 
 
-@app.command("depth-aligned")
 def depth_aligned(
     root: Annotated[Path, typer.Option(help="Folder of meshes or clouds, as it was unpacked.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for maps and images; what is there stays.")],
@@ -46,7 +44,7 @@ def depth_aligned(
     from basrelief.encoders.load import choose_device
     from basrelief.errors import WeightsNotFoundError
     from basrelief.train.config import read_settings
-    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, make_painter
+    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, make_painter, published_hours
     from basrelief.train.records import Work, make_records, plan_records
 
     settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
@@ -59,7 +57,9 @@ def depth_aligned(
         painter = make_painter(settings, device=choose_device(f"cuda:{local}" if local and of > 1 and _cuda() else device))
     except WeightsNotFoundError:
         if dry_run:
-            typer.echo(_published_cost(len(library)))
+            images = 10 * len(library)
+            cost = f"at the paper's speed {published_hours(images):,.1f} GPU-hours (RTX 6000)"
+            typer.echo(f"{len(library):,} shapes, {images:,} images; not measured here, {cost}")
         raise
     maker = AlignedMaker(settings, painter)
     if dry_run:
@@ -71,7 +71,6 @@ def depth_aligned(
     opt.end_with(failed)
 
 
-@app.command("filter")
 def filter_images(
     images: _Images,
     model: Annotated[str, typer.Option("--model", "-m", help="Whose towers judge; `basrelief models` lists them.")] = "opendlign-untuned",
@@ -96,7 +95,6 @@ def filter_images(
         typer.echo(f"sheet: {target}")
 
 
-@app.command("opendlign")
 def opendlign(
     images: _Images,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one that was stopped goes on.")],
@@ -139,13 +137,11 @@ def opendlign(
 
 
 def _tuning_cost(config: ClipConfig, aligned: AlignedSet, settings: OpenDlignSettings) -> str:
-    from basrelief.train.opendlign import cache_bytes
+    from basrelief.train.opendlign import cache_bytes, trained_numbers
 
-    width, kept = config.vision.width, cache_bytes(config, aligned, settings=settings)
-    trained = settings.blocks * 4 * (width**2 + width)
-    volume = f"{kept / 1e9:.1f} GB" if kept > 1e9 else f"{kept / 1e6:.0f} MB"
+    trained, kept = trained_numbers(config, blocks=settings.blocks), cache_bytes(config, aligned, settings=settings)
     steps = len(aligned) // settings.batch * settings.epochs
-    return f"{trained:,} numbers trained, {steps:,} steps of {settings.batch} shapes, {volume} of features on disk"
+    return f"{trained:,} numbers trained, {steps:,} steps of {settings.batch} shapes, {opt.volume(kept)} of features on disk"
 
 
 def _part(text: str | None) -> tuple[int, int]:
@@ -164,9 +160,3 @@ def _cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _published_cost(shapes: int) -> str:
-    """What the paper's run says of the cost where nothing can be measured: 16 days of 8 RTX 6000 for 524,700 images."""
-    hours = 16 * 24 * 8 * shapes * 10 / 524_700
-    return f"{shapes:,} shapes, {10 * shapes:,} images; not measured here, at the paper's speed {hours:,.1f} GPU-hours (RTX 6000)"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from basrelief.datasets.labels import check_labels
 from basrelief.errors import ConfigError, FileFormatError
@@ -100,16 +100,8 @@ class Benchmark:
         """
         if self.kind != "depth_maps":
             raise FileFormatError(f"item must be depth maps, but got a shape in {item.id!r}. Use load.")
-        path = Path(item.path)
-        with border(path, "npy"):
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
-            maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
-            if maps.ndim != 3 or maps.dtype.kind not in "fiu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:
-                raise FileFormatError(
-                    f"path must hold depth maps (V, H, W), but got {stored.shape} {stored.dtype} in {path.name}. Draw them again."
-                )
-            scale = 255 if maps.dtype == np.uint8 else 1
-            return np.asarray(maps, dtype=np.float32) / np.float32(scale)
+        maps = read_depth_maps(item.path)
+        return np.asarray(maps, dtype=np.float32) / np.float32(255 if maps.dtype == np.uint8 else 1)
 
     def counts(self) -> dict[str, int]:
         """Shapes of each class, by name, in class order."""
@@ -148,3 +140,23 @@ class Benchmark:
             if file not in sizes:
                 sizes[file] = Path(file).stat().st_size if Path(file).is_file() else -1
             yield f"\n{item.id}\0{item.label}\0{sizes[file]}"
+
+
+def read_depth_maps(path: Path | str) -> Shaped[np.ndarray, "views height width"]:
+    """Depth maps (V, H, W) in a `.npy` file, as stored; of three equal channels the first.
+
+    Args:
+        path: The file; it is mapped, and never unpickled.
+
+    Raises:
+        FileFormatError: If the file is no array (V, H, W) of numbers, at most 64 views of 1,024 pixels.
+    """
+    path = Path(path)
+    with border(path, "npy"):
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
+        if maps.ndim != 3 or maps.dtype.kind not in "fiu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:
+            raise FileFormatError(
+                f"path must hold depth maps (V, H, W), but got {stored.shape} {stored.dtype} in {path.name}. Draw them again."
+            )
+        return np.asarray(maps)

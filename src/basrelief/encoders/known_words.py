@@ -37,17 +37,9 @@ class KnownWords:
         """Words of a text that are in no name; plurals and small words are no matter."""
         return tuple(word for word in _words(text) if word not in _FILLERS | _KINDS and not self._met & _forms(word))
 
-    def shown(self, text: str) -> bool:
-        """Whether a name was shown as shapes."""
-        return " ".join(_words(text)) in self._taught
-
     @cached_property
     def _met(self) -> frozenset[str]:
         return frozenset(word for name in self.names for word in _words(name))
-
-    @cached_property
-    def _taught(self) -> frozenset[str]:
-        return frozenset(" ".join(_words(name)) for name in self.taught)
 
 
 def read_known_words(folder: Path | str) -> KnownWords | None:

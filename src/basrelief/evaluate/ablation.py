@@ -29,7 +29,7 @@ from basrelief.models import Embedder, Model, Progress, with_tuned_views
 from basrelief.tasks import Pooling, pool_views
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, Watch, align, chosen_views, tuning_encoder
+from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, Watch, align, chosen_views, trained_numbers, tuning_encoder
 
 _PAPER = {"components": (59.7, 68.8, 75.9, 80.2, 82.6)}
 """ViT-H-14, ModelNet40, top-1 (arXiv:2404.16538, Table 4)."""
@@ -210,11 +210,12 @@ def _prompts(bench: Bench) -> Iterator[Variant]:
 
 
 def _blocks(bench: Bench) -> Iterator[Variant]:
-    vision = tuning_encoder(bench.plain).config.vision
-    layers, each = vision.layers, 4 * (vision.width**2 + vision.width) / 1e6
+    config = tuning_encoder(bench.plain).config
+    layers = config.vision.layers
     for count in (count for count in (1, 2, 3) if isinstance(layers, int) and count <= layers):
         for residual in (True, False):
-            label = f"{count} block{'s' if count > 1 else ''} {'joined' if residual else 'alone'}, {count * each:.1f} M trained"
+            trained = trained_numbers(config, blocks=count) / 1e6
+            label = f"{count} block{'s' if count > 1 else ''} {'joined' if residual else 'alone'}, {trained:.1f} M trained"
             yield Variant(label, bench.tuned(blocks=count, residual=residual))
 
 

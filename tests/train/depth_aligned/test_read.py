@@ -87,11 +87,11 @@ def test_images_may_be_named_with_their_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((10, 24), np.uint8), r"depth maps must be \(V, H, W\) or \(V, H, W, 3\), but got \(10, 24\) uint8"),
-        (np.zeros((10, 24, 24, 4), np.uint8), r"depth maps must be \(V, H, W\)"),
-        (np.zeros((65, 4, 4), np.uint8), r"depth maps must be \(V, H, W\)"),
-        (np.zeros((1, 1025, 4), np.uint8), r"depth maps must be \(V, H, W\)"),
-        (np.zeros((10, 24, 24), np.complex64), r"depth maps must be \(V, H, W\)"),
+        (np.zeros((10, 24), np.uint8), r"path must hold depth maps \(V, H, W\), but got \(10, 24\) uint8 in id2\+night_stand_dm.npy"),
+        (np.zeros((10, 24, 24, 4), np.uint8), r"path must hold depth maps \(V, H, W\), but got"),
+        (np.zeros((65, 4, 4), np.uint8), r"path must hold depth maps \(V, H, W\), but got"),
+        (np.zeros((1, 1025, 4), np.uint8), r"path must hold depth maps \(V, H, W\), but got"),
+        (np.zeros((10, 24, 24), np.complex64), r"path must hold depth maps \(V, H, W\), but got"),
         (np.full((10, 24, 24), 3.0), "depth maps must be bytes or lie in"),
         (np.full((10, 24, 24), np.nan), "depth maps must be bytes or lie in"),
     ],
@@ -108,7 +108,7 @@ def test_a_pickle_in_the_place_of_an_array_is_refused(tmp_path: Path) -> None:
     home = write_published(tmp_path)
     found = open_aligned(home)
     np.save(home / "depth_map" / "id2+night_stand_dm.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(FileFormatError, match="depth maps must be an array"):
+    with pytest.raises(FileFormatError, match=r"path must be a readable npy file, but got id2\+night_stand_dm\.npy"):
         found.depth(2)
 
 

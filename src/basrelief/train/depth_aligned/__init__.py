@@ -3,7 +3,7 @@
 from basrelief.train.depth_aligned.make import AlignedMaker, Painter, make_painter
 from basrelief.train.depth_aligned.quality import Kept, filter_aligned, quality_sheet
 from basrelief.train.depth_aligned.read import AlignedSet, Thresholds, open_aligned
-from basrelief.train.depth_aligned.settings import SOURCES, AlignedSettings, Diffusion
+from basrelief.train.depth_aligned.settings import SOURCES, AlignedSettings, Diffusion, published_hours
 
 __all__ = [
     "SOURCES",
@@ -17,5 +17,6 @@ __all__ = [
     "filter_aligned",
     "make_painter",
     "open_aligned",
+    "published_hours",
     "quality_sheet",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from basrelief.datasets.benchmark import read_depth_maps
 from basrelief.datasets.layouts.base import words
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.train.depth_aligned.make import FORMAT
@@ -21,7 +22,7 @@ from basrelief.train.records import MANIFEST, open_records, read_picture
 
 QUALITY = "quality.jsonl"
 _MAPS, _PICTURES, _END = "depth_map", "depth_align_img", "_dm.npy"
-_MAX_VIEWS, _MAX_SIDE = 64, 1024
+_MAX_VIEWS = 64
 
 
 @dataclass(frozen=True)
@@ -194,14 +195,7 @@ class _Published(AlignedSet):
 
     def depth(self, row: int) -> UInt8[np.ndarray, "views size size"]:
         path = self._paths[self.keys[row]]
-        try:
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FileFormatError(f"depth maps must be an array, but got {path.name}: {error}. Draw them again.") from error
-        maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
-        if maps.ndim != 3 or maps.dtype.kind not in "fu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:
-            raise FileFormatError(f"depth maps must be (V, H, W) or (V, H, W, 3), but got {stored.shape} {stored.dtype} in {path.name}.")
-        whole = np.asarray(maps)
+        whole = read_depth_maps(path)
         if whole.dtype == np.uint8:
             return whole
         if not (whole.min() >= 0 and whole.max() <= 1):

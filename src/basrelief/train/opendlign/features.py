@@ -193,3 +193,14 @@ def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignS
     if settings.cache == "tokens":
         each += config.vision.width * (4 + (2 if settings.cache_type == "float16" else 4) * tokens)
     return len(aligned) * aligned.views * each
+
+
+def trained_numbers(config: ClipConfig, *, blocks: int = 1) -> int:
+    """How many numbers are trained: the attention of the tuned blocks, 4 W^2 + 4 W each.
+
+    Args:
+        config: Of the towers.
+        blocks: How many are tuned.
+    """
+    width = config.vision.width
+    return blocks * 4 * (width**2 + width)
