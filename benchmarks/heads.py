@@ -22,7 +22,7 @@ from basrelief.encoders import VectorCache, cache_folder
 from basrelief.models import Embedder, Model
 from basrelief.render.chart import line_chart
 from basrelief.tasks import HEADS, Fit, draw_shots, fit_head, head_scores
-from basrelief.train.towers import new_encoder
+from basrelief.train.tiny.towers import new_encoder
 
 SHOTS = (1, 2, 4, 8, 16)
 ASKED = 4

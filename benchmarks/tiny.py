@@ -4,7 +4,7 @@
     python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
 
 Every name was taught in 3D, none of these shapes was; all names of the training compete, by the views and pooling of the recipe.
-The held-out packs and creators are those of `basrelief.train.tiny.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
+The held-out packs and creators are those of `basrelief.train.data.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
 used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
 """
 
@@ -21,9 +21,8 @@ import torch
 
 import basrelief as br
 from basrelief.testing import CATEGORIES, make_shape
-from basrelief.train.data import ShapeSet, generated_shapes, merge, read_shapes, split_groups
-from basrelief.train.text import recorded_features
-from basrelief.train.tiny import HELD_OUT
+from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
+from basrelief.train.tiny.text import recorded_features
 from basrelief.types import PointCloud, Prediction
 
 POINTS = 4096

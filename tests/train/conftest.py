@@ -12,8 +12,8 @@ from basrelief.encoders import ClipEncoder, Tokenizer
 from basrelief.io import save
 from basrelief.testing import make_shape
 from basrelief.train.data import ShapeSet, generated_shapes
-from basrelief.train.text import FILES
-from basrelief.train.towers import new_encoder
+from basrelief.train.tiny.text import FILES
+from basrelief.train.tiny.towers import new_encoder
 
 NAMES = ("chair", "table", "mug", "car")
 

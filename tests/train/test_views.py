@@ -9,7 +9,7 @@ from basrelief.render import render_batch
 from basrelief.render.cameras import look_at_cameras
 from basrelief.render.clip2point import DiscProjection
 from basrelief.train.data import ShapeSet
-from basrelief.train.towers import PROJECTION
+from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.views import ELEVATIONS, camera_points, draw_views, random_elevations
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from basrelief.cli import ablate, classify, doctor, evaluate, models, render, train, train_opendlign
+from basrelief.cli import ablate, classify, doctor, evaluate, models, render, train, train_opendlign, train_tiny
 from basrelief.errors import BasreliefError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("models")(models.models)
 train.app.command("depth-aligned")(train_opendlign.depth_aligned)
 train.app.command("filter")(train_opendlign.filter_images)
 train.app.command("opendlign")(train_opendlign.opendlign)
+train.app.command("tiny")(train_tiny.tiny)
 app.add_typer(train.app)
 
 _TRACEBACK = "--traceback"

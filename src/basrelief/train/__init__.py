@@ -1,6 +1,6 @@
-"""Training: shape sets, augmentation, losses and the loop that makes `tiny`. Whoever only infers never imports it.
+"""Training: heads, CLIP2Point's and OpenDlign's recipes, and `tiny`. Whoever only infers never imports it.
 
-`python -m basrelief.train.tiny` is the command; names are loaded when asked for.
+Names are loaded when asked for.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ if TYPE_CHECKING:
     from basrelief.train.adapter import Taught, train_adapter
     from basrelief.train.augment import Augmentation
     from basrelief.train.data import ShapeSet
-    from basrelief.train.settings import Settings
-    from basrelief.train.tiny import train
+    from basrelief.train.tiny import TinySettings, train_tiny
 
 _HOMES = {
     "Augmentation": "augment",
-    "Settings": "settings",
     "ShapeSet": "data",
     "Taught": "adapter",
-    "train": "tiny",
+    "TinySettings": "tiny",
     "train_adapter": "adapter",
+    "train_tiny": "tiny",
 }
 
-__all__ = ["Augmentation", "Settings", "ShapeSet", "Taught", "train", "train_adapter"]
+__all__ = ["Augmentation", "ShapeSet", "Taught", "TinySettings", "train_adapter", "train_tiny"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

@@ -15,23 +15,35 @@ class Augmentation:
     """How strongly a cloud is changed. Zero everywhere leaves it as it is, apart from yaw.
 
     Attributes:
+        mirror: How many clouds are mirrored.
         stretch: Largest log of the scale of each axis.
         taper: Largest change of width from bottom to top, as a share.
+        warp: Largest amplitude of slow waves that move parts against each other, in unit-sphere radii.
         tilt: Standard deviation of the tilt from upright, degrees.
+        topple: How many clouds lie on a side or stand on their head.
         noise: Largest standard deviation of the noise, in unit-sphere radii.
         outliers: Largest share of points put anywhere in the unit sphere's box.
         cut: Largest share of points taken away by a random plane.
         cut_chance: How many clouds are cut.
+        scan_chance: Of how many clouds only what is seen from one side is left.
+        strays: Largest share of points put anywhere about the shape before it is brought to size, so that it shrinks as a real one does.
+        stray_chance: How many clouds have strays.
         shift: Largest shift of the centre and change of scale, as a share of the radius.
     """
 
+    mirror: float = 0.0
     stretch: float = 0.2
     taper: float = 0.2
+    warp: float = 0.0
     tilt: float = 4.0
+    topple: float = 0.0
     noise: float = 0.02
     outliers: float = 0.02
     cut: float = 0.35
     cut_chance: float = 0.2
+    scan_chance: float = 0.0
+    strays: float = 0.0
+    stray_chance: float = 0.0
     shift: float = 0.08
 
 
@@ -40,7 +52,10 @@ def augment(points: Float[Tensor, "batch points 3"], how: Augmentation, *, gener
     draw = _Draw(points, generator)
     points = _deform(points, how, draw)
     points = points @ _turn(draw.uniform(0, 2 * math.pi), how.tilt, draw).transpose(1, 2)
+    points = _topple(points, how.topple, draw) if how.topple else points
     points = _cut(points, how, draw)
+    points = _scan(points, how.scan_chance, draw) if how.scan_chance else points
+    points = _stray(points, how, draw) if how.stray_chance else points
     points = _normalise(points, draw.uniform(0, 1))
     points = _disturb(points, how, draw)
     scale = 1 + how.shift * draw.uniform(-1, 0.5)
@@ -61,6 +76,12 @@ class _Draw:
 
 def _deform(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
     points = points * torch.exp(draw.uniform(-how.stretch, how.stretch, 3))[:, None]
+    if how.mirror:
+        side = torch.where(draw.uniform(0, 1) < how.mirror, -1.0, 1.0)
+        points = torch.cat([points[..., :1] * side[:, None, None], points[..., 1:]], dim=-1)
+    if how.warp:
+        wave, phase = draw.normal(3, 3) * 2.0, draw.uniform(0, 2 * math.pi, 3)
+        points = points + how.warp * draw.uniform(0, 1)[:, None, None] * torch.sin(points @ wave + phase[:, None])
     width = 1 + how.taper * draw.uniform(-1, 1)[:, None] * points[..., 2]
     return torch.cat([points[..., :2] * width[..., None], points[..., 2:]], dim=-1)
 
@@ -91,6 +112,33 @@ def _cut(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
     rank = height.argsort(dim=1).argsort(dim=1)
     keep = rank < ((1 - share) * points.shape[1]).clamp(min=1).ceil()[:, None]
     return torch.where(keep[..., None], points, torch.nan)
+
+
+def _topple(points: Tensor, chance: float, draw: _Draw) -> Tensor:
+    """Turn some clouds by 90, 180 or 270 degrees about X; the yaw before makes it any horizontal axis."""
+    quarter = (1 + 3 * draw.uniform(0, 1)).floor().clamp(max=3) * (draw.uniform(0, 1) < chance)
+    return points @ _about_x(quarter * math.pi / 2).transpose(1, 2)
+
+
+def _scan(points: Tensor, chance: float, draw: _Draw) -> Tensor:
+    """Leave what an eye far away sees: in each cell of a grid across its view, the points near the first one."""
+    count = points.shape[1]
+    yaw, rise = draw.uniform(0, 2 * math.pi), draw.uniform(-0.2, 1.0)
+    seen = points @ (_about_x(rise) @ _about_z(yaw)).transpose(1, 2)  # the eye looks along +Y
+    side = max(8, round(math.sqrt(count) / 2.5))
+    column, row = (((torch.nan_to_num(seen[..., axis]) + 1.5) / 3 * side).long().clamp(0, side - 1) for axis in (0, 2))
+    cell, depth = row * side + column, torch.nan_to_num(seen[..., 1], nan=torch.inf)
+    first = torch.full((len(points), side * side), torch.inf, device=points.device).scatter_reduce(1, cell, depth, "amin")
+    hidden = (depth > first.gather(1, cell) + 0.15) & (draw.uniform(0, 1) < chance)[:, None]
+    return torch.where(hidden[..., None], torch.nan, points)
+
+
+def _stray(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+    """Put some points anywhere in a box about the shape."""
+    count, reach = points.shape[1], draw.uniform(0.7, 1.3)
+    share = how.strays * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.stray_chance)
+    away = draw.uniform(-1, 1, count, 3) * reach[:, None, None]
+    return torch.where((draw.uniform(0, 1, count) < share[:, None])[..., None], away, points)
 
 
 def _normalise(points: Tensor, share: Tensor) -> Tensor:

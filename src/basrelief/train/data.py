@@ -18,6 +18,19 @@ from basrelief.io import load
 from basrelief.testing import make_shape
 from basrelief.types import Mesh, Shape
 
+HELD_OUT = (
+    "Quaternius Furniture Pack",
+    "Kenney Furniture Pack",
+    "Realistic Car Pack",
+    "Public Transport Pack",
+    "Farm Animals Animated",
+    "Junk Food Pack",
+    "street pack",
+    "Sara Vieira",
+    "CreativeTrio",
+)
+"""Packs and creators kept for validation."""
+
 GENERATED = "generated"
 """Group of the shapes that `basrelief.testing.make_shape` made."""
 
@@ -53,13 +66,26 @@ def surface_points(shape: Shape, count: int, *, seed: int = 0) -> Float[np.ndarr
     return normalise_unit_sphere(cloud.points, centre="bbox").astype(np.float16)
 
 
-def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
-    """Sample every shape listed in the table beside a folder.
+@dataclass(frozen=True)
+class Listed:
+    """One labelled file.
+
+    Attributes:
+        path: The file.
+        name: Its class.
+        group: Pack and creator.
+    """
+
+    path: Path
+    name: str
+    group: str
+
+
+def listed_shapes(folder: Path) -> list[Listed]:
+    """What the table beside a folder lists.
 
     Args:
         folder: Holds `<class>/<id>.ply`; `<folder>.csv` lists `class`, `id`, `source_pack` and `creator`.
-        count: Points per shape.
-        seed: Of the surface samples.
 
     Raises:
         FileFormatError: If the table is missing.
@@ -71,11 +97,28 @@ def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
         )
     with table.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    names = tuple(sorted({row["class"] for row in rows}))
-    files = [folder / row["class"].replace(" ", "_") / f"{row['id']}.ply" for row in rows]
-    points = np.stack([surface_points(load(file, up="z"), count, seed=seed + i) for i, file in enumerate(files)])
-    label = torch.tensor([names.index(row["class"]) for row in rows])
-    return ShapeSet(torch.from_numpy(points), label, names, tuple(f"{row['source_pack']} / {row['creator']}" for row in rows))
+    return [
+        Listed(folder / row["class"].replace(" ", "_") / f"{row['id']}.ply", row["class"], f"{row['source_pack']} / {row['creator']}")
+        for row in rows
+    ]
+
+
+def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
+    """Sample every shape listed in the table beside a folder, in its order.
+
+    Args:
+        folder: See `listed_shapes`.
+        count: Points per shape.
+        seed: Of the surface samples.
+
+    Raises:
+        FileFormatError: If the table is missing.
+    """
+    rows = listed_shapes(folder)
+    names = tuple(sorted({row.name for row in rows}))
+    points = np.stack([surface_points(load(row.path, up="z"), count, seed=seed + i) for i, row in enumerate(rows)])
+    label = torch.tensor([names.index(row.name) for row in rows])
+    return ShapeSet(torch.from_numpy(points), label, names, tuple(row.group for row in rows))
 
 
 def generated_shapes(categories: Sequence[str], each: int, *, count: int = 4096, seed: int = 0) -> ShapeSet:

@@ -58,6 +58,8 @@ class TrainingRun(ABC, Generic[T]):
 
     encoder: ClipEncoder
     optimiser: torch.optim.Optimizer
+    keeps_best = True
+    """Whether validation chooses what is kept; otherwise it is only written down, and the last is kept."""
 
     def __init__(self, settings: Any, accelerator: Accelerator, out: Path, *, rows: int, echo: bool) -> None:  # noqa: ANN401 - a recipe
         out.mkdir(parents=True, exist_ok=True)
@@ -177,10 +179,11 @@ class TrainingRun(ABC, Generic[T]):
             found = validate(self.encoder)
             self.encoder.towers.train()
             self.write("validation", accuracy=found)
-            if found <= self.best:
+            chosen = found > self.best
+            self.best = max(self.best, found)
+            if not chosen and self.keeps_best:
                 return
-            self.best = found
-        elif not last:
+        if not last and (validate is None or not self.keeps_best):
             return
         self.keep()
 
@@ -215,8 +218,13 @@ def seed_of(*parts: int) -> int:
     return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def make_accelerator(precision: str, *, accumulate: int = 1) -> Accelerator:
+def make_accelerator(precision: str, *, accumulate: int = 1, cpu: bool = False) -> Accelerator:
     """accelerate's, for this run alone.
+
+    Args:
+        precision: One of `PRECISIONS`.
+        accumulate: Steps whose gradients are added.
+        cpu: Whether a GPU is left alone.
 
     Raises:
         MissingExtraError: If it is not installed.
@@ -227,7 +235,7 @@ def make_accelerator(precision: str, *, accumulate: int = 1) -> Accelerator:
     except ModuleNotFoundError as error:
         raise MissingExtraError("training must run with accelerate, but it is not installed. Install basrelief[train].") from error
     AcceleratorState._reset_state()  # it is one for the process, and a run before this one may have had another precision
-    return Accelerator(mixed_precision=PRECISIONS[precision], gradient_accumulation_steps=accumulate)
+    return Accelerator(mixed_precision=PRECISIONS[precision], gradient_accumulation_steps=accumulate, cpu=cpu)
 
 
 def check_batch(batch: int, rows: int, *, processes: int, what: str) -> None:

@@ -24,8 +24,7 @@ from torch.nn import functional as F
 from basrelief.models.upright import POINTS, UprightNet, face_images
 from basrelief.testing import CATEGORIES
 from basrelief.train.augment import Augmentation, augment
-from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, merge, read_shapes, split_groups
-from basrelief.train.tiny import HELD_OUT
+from basrelief.train.data import GENERATED, HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
 
 FIRST_SEED = 200_000
 """Of the generated shapes; none of `tiny`'s training is among them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from basrelief.train.losses import invariance_loss
@@ -23,9 +23,10 @@ def pair_losses(
     first: Float[Tensor, "batch dim"],
     second: Float[Tensor, "batch dim"],
     *,
-    picture: Float[Tensor, "batch dim"],
+    picture: Float[Tensor, "pictured dim"],
     balance: Float[Tensor, ""],
     temperature: float = 0.07,
+    label: Int[Tensor, " batch"] | None = None,
 ) -> PairLosses:
     """Cross-modality plus intra-modality loss of a batch.
 
@@ -35,10 +36,13 @@ def pair_losses(
     Args:
         first: Depth features of each shape from a distance.
         second: The same from another distance.
-        picture: Features of the picture from the same side, by the frozen tower.
+        picture: Features of the picture from the same side, by the frozen tower; of fewer shapes, the first ones, where not all have one.
         balance: w; it starts at 1.
         temperature: Divides the cosines.
+        label: Class of each shape where shapes of one class are to be no negatives, see `invariance_loss`; None in the paper.
     """
-    intra = invariance_loss(first, second, temperature=temperature)
-    cross = invariance_loss((first + second) / 2, picture.detach(), temperature=temperature)
+    seen = len(picture)
+    intra = invariance_loss(first, second, label, temperature=temperature)
+    mean, shown = (first[:seen] + second[:seen]) / 2, None if label is None else label[:seen]
+    cross = invariance_loss(mean, picture.detach(), shown, temperature=temperature)
     return PairLosses(cross + intra / balance**2 + torch.log(balance + 1), cross, intra)

@@ -12,9 +12,9 @@ import torch
 import basrelief as br
 from basrelief.geometry import sample_surface
 from basrelief.testing import make_shape
-from basrelief.train.text import recorded_features
-from basrelief.train.tiny import HELD_OUT
-from basrelief.train.towers import EMBEDDING, PROJECTION, VISION
+from basrelief.train.data import HELD_OUT
+from basrelief.train.tiny.text import recorded_features
+from basrelief.train.tiny.towers import EMBEDDING, PROJECTION, VISION
 from basrelief.types import PointCloud
 from support import REPOSITORY, shared_path
 

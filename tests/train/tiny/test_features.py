@@ -8,7 +8,7 @@ import torch
 from basrelief.encoders import ClipEncoder
 from basrelief.train import features
 from basrelief.train.data import ShapeSet
-from basrelief.train.features import accuracy, image_features
+from basrelief.train.tiny.features import accuracy, image_features
 
 
 def test_all_patches_give_the_features_of_the_encoder(encoder: ClipEncoder) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipEncoder, Tokenizer
-from basrelief.train.towers import EMBEDDING, PROJECTION, VISION, new_encoder
+from basrelief.train.tiny.towers import EMBEDDING, PROJECTION, VISION, new_encoder
 
 
 def _attention(encoder: ClipEncoder, block: int) -> torch.nn.Module:

@@ -10,9 +10,9 @@ import torch
 
 from basrelief.encoders import ClipEncoder
 from basrelief.train.data import ShapeSet
-from basrelief.train.settings import Settings
-from basrelief.train.towers import PROJECTION
-from basrelief.train.vision import VisionTrainer, agreed, rank
+from basrelief.train.tiny.settings import Settings
+from basrelief.train.tiny.towers import PROJECTION
+from basrelief.train.tiny.vision import VisionTrainer, agreed, rank
 
 SMALL = Settings(hours=1.0, batch=4)
 

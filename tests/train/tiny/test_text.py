@@ -10,8 +10,8 @@ import torch
 
 from basrelief.encoders import ClipEncoder, Tokenizer
 from basrelief.errors import FileFormatError
-from basrelief.train.text import ALIASES, FILES, TEMPLATES, class_embeddings, fit_text, recorded_features, spellings, text_features
-from basrelief.train.towers import new_encoder
+from basrelief.train.tiny.text import ALIASES, FILES, TEMPLATES, class_embeddings, fit_text, recorded_features, spellings, text_features
+from basrelief.train.tiny.towers import new_encoder
 from support import shared_path
 
 

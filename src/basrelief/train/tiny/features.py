@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder
 from basrelief.render import render_batch
 from basrelief.train.data import ShapeSet
-from basrelief.train.text import class_embeddings
-from basrelief.train.towers import PROJECTION
+from basrelief.train.tiny.text import class_embeddings
+from basrelief.train.tiny.towers import PROJECTION
 
 
 def image_features(
-    encoder: ClipEncoder, images: Float[Tensor, "batch size size"], *, patches: int | None = None
+    encoder: ClipEncoder, images: Float[Tensor, "batch *channels size size"], *, patches: int | None = None
 ) -> Float[Tensor, "batch dim"]:
-    """Differentiable features of depth images in bfloat16 arithmetic, returned as float32.
+    """Differentiable features of depth images or pictures in bfloat16 arithmetic, returned as float32.
 
     Args:
         encoder: A vision transformer.
-        images: Depth images, background 1.
+        images: Depth images, background 1; or pictures, with 3 channels.
         patches: Read only so many patches of each image, those that show something first (after Li et al. 2023, arXiv:2212.00794).
     """
-    pixels = ((images - encoder.mean[0]) / encoder.std[0])[:, None].expand(-1, 3, -1, -1)
+    grey = images[:, None].expand(-1, 3, -1, -1) if images.ndim == 3 else images
+    pixels = (grey - encoder.mean[0]) / encoder.std[0]
     with torch.autocast(images.device.type, dtype=torch.bfloat16):
         if patches is None:
             return encoder.towers.image_features(pixels).float()
@@ -47,16 +51,38 @@ def _shown(images: Float[Tensor, "batch size size"], patches: int, side: int) ->
     return F.pad(best, (1, 0))
 
 
-def accuracy(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 2048) -> dict[str, float]:
-    """Top-1 and top-5 of zero-shot classification over all class names, with the views and pooling of the recipe."""
+class Answers(NamedTuple):
+    """What shapes were called.
+
+    Attributes:
+        first: (S,) the best name of each.
+        rank: (S,) how many names were better than the right one.
+    """
+
+    first: Int64[np.ndarray, " shapes"]
+    rank: Int64[np.ndarray, " shapes"]
+
+
+@torch.no_grad()
+def answers(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Answers:
+    """Name shapes zero-shot over all class names, with the views and pooling of the recipe.
+
+    Args:
+        encoder: Of `tiny`'s kind.
+        shapes: To name.
+        points: Of each shape.
+    """
     texts = class_embeddings(encoder, shapes.names)
-    hits = torch.zeros(2)
+    first, rank = [], []
     for part in torch.split(torch.arange(len(shapes)), 16):
         images = render_batch(list(shapes.points[part, :points].float().numpy()), PROJECTION, device=encoder.device)
-        with torch.no_grad():
-            views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).view(*images.shape[:2], -1)
+        views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).view(*images.shape[:2], -1)
         score = views.mean(dim=1) @ texts.T
-        rank = (score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1)
-        hits += torch.stack([(rank < 1).sum(), (rank < 5).sum()]).cpu()
-    top1, top5 = (hits / len(shapes)).tolist()
-    return {"top1": top1, "top5": top5}
+        first.append(score.argmax(dim=1).cpu())
+        rank.append((score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1).cpu())
+    return Answers(torch.cat(first).numpy(), torch.cat(rank).numpy())
+
+
+def top_shares(found: Answers) -> dict[str, float]:
+    """Top-1 and top-5, shares in [0, 1]."""
+    return {"top1": float((found.rank < 1).mean()), "top5": float((found.rank < 5).mean())}

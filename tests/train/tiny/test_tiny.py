@@ -14,8 +14,8 @@ import torch
 
 from basrelief.encoders import load_encoder_folder
 from basrelief.train import tiny
-from basrelief.train.settings import Settings
 from basrelief.train.tiny import train, training_shapes
+from basrelief.train.tiny.settings import Settings
 from support import REPOSITORY
 
 SMALL = Settings(hours=1.0, text_steps=2, furniture=1, others=1, batch=4)
@@ -71,7 +71,7 @@ def test_two_processes_train_one_model(folder: Path, clip_text: Path, tmp_path: 
     program = f"""
 import basrelief.train.tiny as tiny, torch.distributed as dist
 from pathlib import Path
-from basrelief.train.settings import Settings
+from basrelief.train.tiny.settings import Settings
 tiny.HELD_OUT, tiny.CATEGORIES = ("second pack",), ("chair", "mug")
 dist.init_process_group("gloo")
 settings = Settings(hours=1e-9, text_steps=1, furniture=1, others=1, batch=2)

@@ -1,0 +1,127 @@
+"""What `tiny` is taught from: shapes in memory, and a library of those that get pictures."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from basrelief.datasets import open_benchmark
+from basrelief.errors import ConfigError
+from basrelief.io import save
+from basrelief.testing import CATEGORIES, make_shape
+from basrelief.testing.furniture_seats import SEATS
+from basrelief.testing.furniture_tables import TABLES
+from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, listed_shapes, merge, read_shapes, split_groups
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
+from basrelief.train.records import Progress, Work, make_records
+from basrelief.train.tiny.settings import TinySettings
+from basrelief.train.tiny.towers import PROJECTION
+from basrelief.train.tiny.vision import Pictures
+
+_LEAST_FILES = 4  # of a class that may be left out
+
+
+def training_shapes(folder: Path, settings: TinySettings, *, points: int = 4096) -> ShapeSet:
+    """All shapes: those of the files in the order of their table, then the generated ones; the held-out packs are included.
+
+    Args:
+        folder: See `read_shapes`.
+        settings: How many are generated.
+        points: Of each shape.
+    """
+    files = read_shapes(folder, count=points, seed=settings.seed)
+    return merge([files, *(generated_shapes(names, each, count=points) for names, each in _generated(settings) if names)])
+
+
+def left_out(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[str, ...]:
+    """Names of the classes that are never shown in 3D, drawn by the seed among those with four files or more.
+
+    Raises:
+        ConfigError: If there are not so many.
+    """
+    files = torch.tensor([group != GENERATED for group in shapes.group])
+    count = torch.bincount(shapes.label[files], minlength=len(shapes.names)).tolist()
+    many = sorted(name for name, n in zip(shapes.names, count, strict=True) if n >= _LEAST_FILES)
+    if settings.leave_out > len(many):
+        got = f"{settings.leave_out} of {len(many)}"
+        raise ConfigError(f"leave_out must be at most the classes with {_LEAST_FILES} files or more, but got {got}. Set leave_out=N.")
+    return tuple(sorted(random.Random(settings.seed).sample(many, settings.leave_out)))
+
+
+def split(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[np.ndarray, ShapeSet, ShapeSet]:
+    """Which rows are trained on; the held-out packs without the classes left out; and the files of those classes."""
+    missing = left_out(shapes, held_out, settings=settings)
+    unseen = np.isin(np.array(shapes.names)[shapes.label.numpy()], missing)
+    _, held = split_groups(shapes, held_out)
+    away = np.array([any(name in group for name in held_out) for group in shapes.group])
+    files = np.array([group != GENERATED for group in shapes.group])
+    keep_held = ~np.isin(np.array(held.names)[held.label.numpy()], missing)
+    return ~away & ~unseen, held.select(keep_held), shapes.select(unseen & files)
+
+
+def write_pictured(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, *, settings: TinySettings) -> Path:
+    """Write the training shapes that get pictures as `CLASS/ROW.ply`: every file, and the first generated ones of each category.
+
+    Args:
+        folder: Of the labelled shapes.
+        shapes: From `training_shapes`.
+        keep: Rows that are trained on.
+        out: Folder of the library; files that are there stay.
+        settings: How many are drawn.
+    """
+    files = listed_shapes(folder)
+    made = [(name, seed) for names, each in _generated(settings) for name in names for seed in range(each)]
+    for row in np.flatnonzero(keep).tolist():
+        name = shapes.names[int(shapes.label[row])]
+        target = out / name.replace(" ", "_") / f"{row:06d}.ply"
+        generated = row - len(files)
+        if target.is_file() or (generated >= 0 and made[generated][1] >= settings.drawn):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}")
+        if generated >= 0:
+            save(make_shape(made[generated][0], seed=made[generated][1]), part)
+        else:
+            shutil.copyfile(files[row].path, part)
+        part.replace(target)
+    return out
+
+
+def draw_library(library: Path, out: Path, *, settings: TinySettings, jobs: int, progress: Progress | None = None) -> AlignedSet:
+    """Draw contour-aware depth maps and shaded pictures of the library; what is there stays.
+
+    Args:
+        library: From `write_pictured`.
+        out: Folder of the records.
+        settings: The seed.
+        jobs: Processes.
+        progress: Told after each shape.
+    """
+    style = AlignedSettings(source="shaded", size=PROJECTION.size, points=4096, seed=settings.seed)
+    make_records(open_benchmark(library, up="z"), out, maker=AlignedMaker(style), work=Work(jobs), progress=progress)
+    return open_aligned(out)
+
+
+def read_pictures(aligned: AlignedSet, keep: np.ndarray) -> Pictures:
+    """All pictures and maps in memory, each with the row of its shape among those kept.
+
+    Args:
+        aligned: From `draw_library`.
+        keep: Rows of the whole set that are trained on.
+    """
+    place = np.cumsum(keep) - 1
+    rows = [int(place[int(key.rsplit("-", 2)[1])]) for key in aligned.keys]  # CLASS-ROW-HASH
+    colour = torch.from_numpy(np.stack([aligned.pictures(row) for row in range(len(aligned))]))
+    depth = torch.from_numpy(np.stack([aligned.depth(row) for row in range(len(aligned))]))
+    return Pictures(colour, depth, torch.tensor(rows))
+
+
+def _generated(settings: TinySettings) -> tuple[tuple[list[str], int], tuple[list[str], int]]:
+    """Categories and how many shapes of each, in the order of the shape set."""
+    some = [name for name in CATEGORIES if name in SEATS or name in TABLES]
+    return (some, settings.furniture), ([name for name in CATEGORIES if name not in some], settings.others)

@@ -1,0 +1,201 @@
+"""`tiny` from nothing: shapes and pictures, the text tower, the image tower, the last block; each stage is kept and not done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save_encoder
+from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.models import Model, drawn_recipe, get_recipe, with_tuned_views
+from basrelief.render import get_projection
+from basrelief.train.data import HELD_OUT, ShapeSet, load_shapes, save_shapes
+from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.log import Log
+from basrelief.train.opendlign import Watch, align
+from basrelief.train.records import Progress
+from basrelief.train.run import make_accelerator
+from basrelief.train.stopping import Stop
+from basrelief.train.tiny.features import answers, top_shares
+from basrelief.train.tiny.library import draw_library, left_out, read_pictures, split, training_shapes, write_pictured
+from basrelief.train.tiny.settings import TinySettings
+from basrelief.train.tiny.text import TEMPLATES, fit_text, recorded_features
+from basrelief.train.tiny.towers import new_encoder
+from basrelief.train.tiny.vision import Taught, VisionRun, word_targets
+from basrelief.types import PointCloud
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+WORDS_SOURCE = (
+    "read: category names of LVIS, Open Images, Objects365 and COCO as the text tower was taught them; taught: names of the training shapes"
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the training is given.
+
+    Attributes:
+        shapes: Folder of labelled shapes, its table beside it, see `read_shapes`.
+        clip_text: Folder of recorded text features, see `recorded_features`.
+        held_out: Packs and creators that are not trained on.
+    """
+
+    shapes: Path
+    clip_text: Path
+    held_out: tuple[str, ...] = HELD_OUT
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the machine gives.
+
+    Attributes:
+        jobs: Processes that draw pictures.
+        cpu: Whether a GPU is left alone.
+        progress: Told while pictures are drawn.
+        echo: Whether the log goes to stderr, too.
+    """
+
+    jobs: int = 1
+    cpu: bool = False
+    progress: Progress | None = None
+    echo: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class TinyResult:
+    """What a training gave.
+
+    Attributes:
+        encoder: The towers.
+        figures: Shares in [0, 1] by name, and counts.
+        confusion: (C, C) held-out shapes of class r that were called c.
+        names: The C class names.
+    """
+
+    encoder: ClipEncoder
+    figures: Mapping[str, float]
+    confusion: Int64[np.ndarray, "labels labels"]
+    names: tuple[str, ...]
+
+
+def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = None, effort: Effort | None = None) -> TinyResult:
+    """Train `tiny`; a run that was stopped goes on where it stood.
+
+    CLIP2Point's losses (Huang et al. 2023, arXiv:2210.01055) teach the image tower depth views and pictures together with the words of a
+    text tower in the space of CLIP ViT-B/32; then a twin of its last block is aligned with the pictures as OpenDlign's (Mao et al. 2024,
+    arXiv:2404.16538).
+
+    Args:
+        sources: Shapes and words.
+        out: Gets `encoder.safetensors`, `tokenizer.json` and `words.json`, which are `tiny`; the stages lie in folders beside them, the
+            tuned block in `block`.
+        settings: How.
+        effort: What the machine gives.
+
+    Raises:
+        KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
+        ConfigError: If the folder holds a run with other settings.
+        FileFormatError: If sources are missing or broken.
+        MissingExtraError: If `accelerate` is not installed.
+    """
+    settings, effort = settings or TinySettings(), effort or Effort()
+    out.mkdir(parents=True, exist_ok=True)
+    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=effort.cpu)
+    with accelerator.main_process_first():
+        shapes, text = _shapes(sources, out, settings), _text(sources, out, settings, accelerator, effort)
+    keep, held, unseen = split(shapes, sources.held_out, settings=settings)
+    kept = shapes.select(keep)
+    with accelerator.main_process_first():
+        library = write_pictured(sources.shapes, shapes, keep, out / "library", settings=settings)
+        aligned = draw_library(library, out / "pictures", settings=settings, jobs=effort.jobs, progress=effort.progress)
+    others = sorted(recorded_features(sources.clip_text))
+    targets, texts = word_targets(text, kept, others, settings=settings)
+    model = Taught(text, targets, texts, settings)
+    with Stop() as stop:
+        run = VisionRun(model, kept, read_pictures(aligned, keep), how=(settings, accelerator, out / "vision"), echo=effort.echo)
+        run.restore()
+        run.finish(lambda encoder: top_shares(answers(encoder, held))["top1"], stop)
+    accelerator.wait_for_everyone()
+    encoder = _loaded(out / "vision", accelerator)
+    shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
+    save_encoder(encoder, out)
+    write_known_words(out, KnownWords(tuple(sorted(shown)), tuple(others)), source=WORDS_SOURCE)
+    found = answers(encoder, held)
+    figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_shares(found).items()}}
+    figures |= _unseen_figures(encoder, unseen, left_out(shapes, sources.held_out, settings=settings))
+    figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, echo=effort.echo)
+    confusion = np.zeros((len(held.names), len(held.names)), dtype=np.int64)
+    np.add.at(confusion, (held.label.numpy(), found.first), 1)
+    return TinyResult(encoder, figures, confusion, held.names)
+
+
+def _shapes(sources: Sources, out: Path, settings: TinySettings) -> ShapeSet:
+    """Sample the shapes, once."""
+    path = out / "shapes.pt"
+    if not path.is_file():
+        save_shapes(training_shapes(sources.shapes, settings), path)
+    return load_shapes(path)
+
+
+def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> ClipEncoder:
+    """The encoder with a text tower that knows the recorded names, and a new image tower; trained once."""
+    home = out / "text"
+    if not (home / "encoder.safetensors").is_file():
+        recorded = recorded_features(sources.clip_text)
+        names = load_shapes(out / "shapes.pt").names
+        words = [*recorded, *names, *(template.format("") for template in TEMPLATES)]
+        encoder = new_encoder(Tokenizer.train(words, vocab_size=2560), seed=settings.seed)
+        encoder.towers.to(accelerator.device)
+        home.mkdir(exist_ok=True)
+        log = Log(home / "log.jsonl", echo=effort.echo)
+        fit_text(
+            encoder, recorded, steps=settings.text_steps, seed=settings.seed, progress=lambda record: log.write(stage="text", **record)
+        )
+        with torch.no_grad():
+            encoder.towers.logit_scale.fill_(4.0)
+        save_encoder(encoder, home, dtype=torch.float32)
+    return _loaded(home, accelerator)
+
+
+def _loaded(home: Path, accelerator: Accelerator) -> ClipEncoder:
+    encoder = load_encoder_folder(home)
+    encoder.towers.to(accelerator.device)
+    return encoder
+
+
+def _unseen_figures(encoder: ClipEncoder, unseen: ShapeSet, names: Sequence[str]) -> dict[str, float]:
+    """How the classes that were left out are named, over all names and over their own."""
+    if not len(unseen):
+        return {}
+    place = torch.tensor([names.index(name) if name in names else -1 for name in unseen.names])
+    own = replace(unseen, label=place[unseen.label], names=tuple(names))
+    figures = {"unseen": float(len(unseen)), **{f"unseen_{name}": share for name, share in top_shares(answers(encoder, unseen)).items()}}
+    return figures | {f"unseen_own_{name}": share for name, share in top_shares(answers(encoder, own)).items()}
+
+
+def _block_figures(
+    encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, echo: bool
+) -> dict[str, float]:
+    """Align the last block, and name the held-out shapes by contour-aware maps without and with it."""
+    recipe = drawn_recipe(get_recipe("tiny"), {"name": "opendlign", **aligned.projection})
+    figures = {"contour_aware_top1": _top1(Model(recipe, encoder), held)}
+    tuned = align(aligned, encoder, out=out, settings=settings.block, watch=Watch(echo=echo))
+    views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
+    figures["block_split_top1"] = _top1(Model(with_tuned_views(recipe), tuned), held)
+    figures["block_tuned_top1"] = _top1(Model(replace(recipe, tuned_views=tuple(range(views))), tuned), held)
+    return figures
+
+
+def _top1(model: Model, shapes: ShapeSet) -> float:
+    clouds = [PointCloud(points) for points in shapes.points.float().numpy()]
+    found = model.classify(clouds, shapes.names)
+    return float(np.mean([p.label == shapes.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))

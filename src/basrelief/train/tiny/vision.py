@@ -1,0 +1,236 @@
+"""The training of the image tower: CLIP2Point's losses on depth views and pictures, and both against words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from basrelief.encoders import ClipEncoder, save_encoder
+from basrelief.train.augment import augment
+from basrelief.train.clip2point import pair_losses
+from basrelief.train.data import ShapeSet, class_weights
+from basrelief.train.run import TrainingRun, seed_of
+from basrelief.train.tiny.features import image_features
+from basrelief.train.tiny.settings import TinySettings
+from basrelief.train.tiny.text import class_embeddings
+from basrelief.train.tiny.towers import PROJECTION
+from basrelief.train.views import draw_views, random_elevations
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+_KIN_SCALE = 20.0
+"""Multiplies the cosine of two names, their mean taken off, before the softmax of `kin`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures and contour-aware depth maps of some of the training shapes, from the same sides.
+
+    Attributes:
+        colour: (S, V, H, W, 3).
+        depth: (S, V, H, W), near dark, background 255.
+        row: (S,) number of each shape in the shape set.
+    """
+
+    colour: UInt8[Tensor, "shapes views side side 3"]
+    depth: UInt8[Tensor, "shapes views side side"]
+    row: Int[Tensor, " shapes"]
+
+
+class Batch(NamedTuple):
+    """What a step is shown: two depth views of every shape; a picture and its depth map of the first ones."""
+
+    views: Float[Tensor, "two batch side side"]
+    maps: Float[Tensor, "pictured side side"]
+    pictures: Float[Tensor, "pictured 3 side side"]
+    label: Int[Tensor, " batch"]
+
+
+class TinyLosses(NamedTuple):
+    """The loss and its parts."""
+
+    total: Tensor
+    words: Tensor
+    pooled: Tensor
+    cross: Tensor
+    intra: Tensor
+    right: Tensor
+
+
+class Taught(nn.Module):
+    """The image tower in training, the words it is taught, and the balance w of CLIP2Point's losses.
+
+    Attributes:
+        encoder: Trained in place.
+        balance: w, learned.
+        full: Whether all patches are read.
+    """
+
+    def __init__(self, encoder: ClipEncoder, targets: Float[Tensor, "labels names"], texts: Tensor, settings: TinySettings) -> None:
+        super().__init__()
+        self.encoder, self.towers, self.settings = encoder, encoder.towers, settings
+        self.towers.requires_grad_(False)
+        for part in (self.towers.vision_model, self.towers.visual_projection):
+            if part is not None:
+                part.requires_grad_(True)
+        self.towers.logit_scale.requires_grad_(True)
+        self.balance = nn.Parameter(torch.ones(()))
+        self.full = False
+        self.register_buffer("targets", targets)
+        self.register_buffer("texts", texts)
+
+    def forward(self, batch: Batch) -> TinyLosses:
+        """Losses of a batch: `words` of every image and `pooled` of the two views against the names, and CLIP2Point's."""
+        count, pictured = len(batch.label), len(batch.maps)
+        seen = torch.cat([batch.views.flatten(0, 1), batch.maps])
+        depth = image_features(self.encoder, seen, patches=None if self.full else self.settings.patches)
+        first, second, maps = depth.split([count, count, pictured])
+        pictures = image_features(self.encoder, batch.pictures)
+        label, shown = batch.label, batch.label[:pictured]
+        words = self._against_words(torch.cat([first, second, maps, pictures]), torch.cat([label, label, shown, shown]))
+        mean = F.normalize(first, dim=-1) + F.normalize(second, dim=-1)
+        pooled = self._against_words(mean, label)
+        pair = pair_losses(first, second, picture=pictures, balance=self.balance, label=label)
+        with torch.no_grad():
+            right = (self._logits(mean).argmax(dim=1) == label).float().mean()
+        total = words + 0.5 * pooled + self.settings.pairs * pair.total
+        return TinyLosses(total, words.detach(), pooled.detach(), pair.cross.detach(), pair.intra.detach(), right)
+
+    def _logits(self, features: Float[Tensor, "images dim"]) -> Float[Tensor, "images names"]:
+        scale = self.towers.logit_scale.exp().clamp(max=100)
+        return scale * F.normalize(features, dim=-1) @ self.get_buffer("texts").T
+
+    def _against_words(self, features: Float[Tensor, "images dim"], label: Int[Tensor, " images"]) -> Float[Tensor, ""]:
+        return F.cross_entropy(self._logits(features), self.get_buffer("targets")[label])
+
+
+def word_targets(
+    encoder: ClipEncoder, shapes: ShapeSet, others: Sequence[str], *, settings: TinySettings
+) -> tuple[Float[Tensor, "labels names"], Float[Tensor, "names dim"]]:
+    """What each class is to be called: a distribution over names, and the names' embeddings, the classes of the shapes first.
+
+    Names of classes without a shape, as those left out, are not among them, unless `kin` brings them in with all others.
+
+    Args:
+        encoder: Its text tower is frozen.
+        shapes: Training shapes.
+        others: Names that the text tower was taught.
+        settings: Shares of the target.
+    """
+    count = torch.bincount(shapes.label, minlength=len(shapes.names))
+    own = [name for name, n in zip(shapes.names, count.tolist(), strict=True) if n]
+    names = own + (sorted(set(others) - set(own)) if settings.kin else [])
+    texts = class_embeddings(encoder, names).float()
+    place = torch.tensor([own.index(name) if name in own else -1 for name in shapes.names])
+    near = F.normalize(texts - texts.mean(dim=0), dim=-1)
+    kin = torch.softmax(_KIN_SCALE * near[: len(own)] @ near.T, dim=1)
+    even = F.pad(torch.full((len(own), len(own)), 1 / len(own), device=kin.device), (0, len(names) - len(own)))
+    right = torch.eye(len(own), len(names), device=kin.device)
+    targets = (1 - settings.smoothing - settings.kin) * right + settings.smoothing * even + settings.kin * kin
+    return targets[place.to(kin.device)], texts
+
+
+class VisionRun(TrainingRun[Batch]):
+    """The image tower's training as a run: what a step is shown depends on seed and step alone."""
+
+    keeps_best = False
+
+    def __init__(
+        self, model: Taught, shapes: ShapeSet, pictures: Pictures, *, how: tuple[TinySettings, Accelerator, Path], echo: bool
+    ) -> None:
+        settings, accelerator, out = how
+        super().__init__(settings, accelerator, out, rows=settings.batch * settings.epoch_steps, echo=echo)
+        device = accelerator.device
+        self.model, self.encoder, self.shapes = model.to(device), model.encoder, shapes
+        self.points, self.label = shapes.points.to(device), shapes.label.to(device)
+        self.pictures = Pictures(pictures.colour.to(device), pictures.depth.to(device), pictures.row)
+        self.weights = class_weights(shapes, power=settings.power, found=settings.found)
+        self.muon, self.optimiser = optimisers(model, settings)
+        self.prepared: Any = accelerator.prepare(model)
+
+    def ask(self, step: int) -> list[Future[Batch]]:
+        """Nothing is read ahead: everything lies in memory."""
+        return []
+
+    def train_step(self, content: list[Batch]) -> TinyLosses:
+        """One step on fresh views."""
+        self._set_rate()
+        self.model.full = self.step >= 0.75 * self.steps
+        losses: TinyLosses = self.prepared(self.batch())
+        self.accelerator.backward(losses.total / self.settings.accumulate)
+        if (self.step + 1) % self.settings.accumulate == 0 or self.step + 1 == self.steps:
+            nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], 1.0)
+            for optimiser in (self.muon, self.optimiser):
+                optimiser.step()
+                optimiser.zero_grad()
+        return losses
+
+    @torch.no_grad()
+    def batch(self) -> Batch:
+        """Two views of each drawn shape, each with its own points, changes and camera; between 256 and 4096 points."""
+        settings, device = self.settings, self.accelerator.device
+        seed = seed_of(settings.seed, self.step, self.accelerator.process_index)
+        draw, generator = Generator().manual_seed(seed), Generator(device).manual_seed(seed)
+        share = self.accelerator.num_processes
+        count, pictured = settings.batch // share, settings.pictured // share
+        shown = torch.multinomial(self.weights[self.pictures.row], pictured, replacement=True, generator=draw)
+        view = torch.randint(self.pictures.depth.shape[1], (pictured,), generator=draw)
+        rest = torch.multinomial(self.weights, count - pictured, replacement=True, generator=draw)
+        rows = torch.cat([self.pictures.row[shown], rest]).to(device)
+        points = int(2 ** (8 + 4 * float(torch.rand((), generator=draw))))
+        total = self.points.shape[1]
+        chosen = [torch.randperm(total, generator=draw)[:points].to(device) for _ in range(2)]
+        clouds = torch.cat([self.points[rows][:, part] for part in chosen]).float()
+        clouds = augment(clouds, settings.augmentation, generator=generator)
+        elevation = random_elevations(len(clouds), generator=generator, device=device)
+        views = draw_views(clouds, elevation, PROJECTION).unflatten(0, (2, count))
+        shown, view = shown.to(device), view.to(device)
+        maps = self.pictures.depth[shown, view].float() / 255
+        return Batch(views, maps, self.pictures.colour[shown, view].permute(0, 3, 1, 2).float() / 255, self.label[rows])
+
+    def state(self) -> dict[str, Any]:
+        """Towers, balance and the second optimiser."""
+        return {"model": self.model.state_dict(), "muon": self.muon.state_dict()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take them."""
+        self.model.load_state_dict(state["model"])
+        self.muon.load_state_dict(state["muon"])
+
+    def keep(self) -> None:
+        """Write the encoder."""
+        save_encoder(copy.copy(self.encoder), self.out)
+
+    def _set_rate(self) -> None:
+        """Warm up, then fall along a straight line to zero at the last step."""
+        warm = min(1.0, (self.step + 1) / max(1, self.settings.warm_up))
+        for optimiser in (self.muon, self.optimiser):
+            for group in optimiser.param_groups:
+                group["lr"] = self.settings.rate * warm * (1 - self.step / self.steps)
+
+
+def optimisers(model: Taught, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the blocks' matrices, AdamW for everything else; needs torch 2.9.
+
+    Args:
+        model: Those of its numbers that are trained.
+        settings: Rate and decay.
+    """
+    blocks = model.towers.vision_model.get_submodule("encoder")
+    matrices = [p for p in blocks.parameters() if p.ndim == 2]
+    known = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    return (
+        torch.optim.Muon(matrices, lr=settings.rate, weight_decay=settings.decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=settings.rate, weight_decay=settings.decay, betas=(0.9, 0.98)),
+    )
