@@ -1,11 +1,13 @@
 #!/bin/sh
-# Trains the embedded model `tiny`: text tower, then vision tower. Resumes what lies in OUT.
-# Usage: runs/tiny.sh SHAPES CLIP_TEXT OUT [HOURS] [DEVICE]
+# Trains the embedded model `tiny`; what lies in OUT is resumed. Further words are settings, e.g. epochs=10 seed=1.
+# Usage: runs/tiny.sh SHAPES CLIP_TEXT OUT [NAME=VALUE ...]
 #   SHAPES     folder of labelled shapes, its table SHAPES.csv beside it
 #   CLIP_TEXT  folder of recorded CLIP ViT-B/32 text features
-#   OUT        folder for weights, checkpoint and log
-# The schedule follows the clock, so another machine gives other weights; src/basrelief/models/tiny/MODEL_CARD.md says what the shipped ones took.
+#   OUT        folder of the run; encoder.safetensors, tokenizer.json and words.json in it are the model
+# CUDA is used where there is one. src/basrelief/models/tiny/MODEL_CARD.md says what the shipped weights took.
 set -eu
 [ $# -ge 3 ] || { sed -n '2,8p' "$0"; exit 2; }
 PYTHON=${PYTHON:-python}
-"$PYTHON" -m basrelief.train.tiny --shapes "$1" --clip-text "$2" --out "$3" --hours "${4:-0.78}" --device "${5:-cpu}"
+shapes=$1 words=$2 out=$3
+shift 3
+"$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" --out "$out" "$@"

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from basrelief.train import augment as augment_module
 from basrelief.train.augment import Augmentation, augment
 from basrelief.train.data import ShapeSet
 from train.conftest import same
@@ -135,3 +136,48 @@ def test_centre_lies_between_box_and_mean() -> None:
     assert torch.allclose(high, torch.ones(200), atol=1e-4)
     assert low.min() < -0.9
     assert low.max() > -0.1
+
+
+def test_mirroring_keeps_sizes_and_swaps_sides() -> None:
+    points = _clouds(64)
+    points[..., 0] = points[..., 0].abs()
+    mirrored = _deformed(points, _with(mirror=1.0))
+    assert torch.allclose(mirrored[..., 0], -points[..., 0])
+    assert torch.equal(mirrored[..., 1:], points[..., 1:])
+
+
+def _deformed(points: torch.Tensor, how: Augmentation) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return augment_module._deform(points, how, augment_module._Draw(points, generator))
+
+
+def test_warping_moves_parts_against_each_other_but_not_far() -> None:
+    points = _clouds(64)
+    moved = (_deformed(points, _with(warp=0.1)) - points).norm(dim=-1)
+    assert 0.03 < moved.max() <= 0.1 * math.sqrt(3)
+    assert moved.std(dim=1).max() > 0.005
+
+
+def test_toppled_clouds_lie_down() -> None:
+    tall = torch.rand(200, 300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 0.2, 2.0]) - torch.tensor([0.1, 0.1, 1.0])
+    result = _apply(tall, _with(topple=1.0))
+    height = result[..., 2].amax(dim=1) - result[..., 2].amin(dim=1)
+    assert 0.5 < (height < 1).float().mean() < 0.8  # two of three quarters lie
+    assert (_apply(tall, _with(topple=0.0))[..., 2].amax(dim=1) > 0.8).all()
+
+
+def test_a_scan_sees_one_side() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ball = torch.nn.functional.normalize(torch.randn(32, 2000, 3, generator=generator), dim=-1)
+    left = (~_apply(ball, _with(scan_chance=1.0)).isnan().any(dim=-1)).float().mean(dim=1)
+    assert (left > 0.3).all()
+    assert (left < 0.75).all()
+    assert not _apply(ball, _with(scan_chance=0.0)).isnan().any()
+
+
+def test_strays_shrink_the_shape() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ball = torch.nn.functional.normalize(torch.randn(64, 2000, 3, generator=generator), dim=-1)
+    result = _apply(ball, _with(strays=0.1, stray_chance=1.0))
+    assert result.norm(dim=-1).median(dim=1).values.min() < 0.75
+    assert torch.allclose(result.norm(dim=-1).amax(dim=1), torch.ones(64), atol=0.35)

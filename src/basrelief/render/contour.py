@@ -105,7 +105,8 @@ class ContourFilter:
         grid, spare = (buffer[: math.prod(shape)].view(shape) for buffer in self._buffers(math.prod(shape), low.device))
         grid.fill_(0.0 if self.count_empty else -_FAR * self.range_sigma)
         across, down, _ = steps = torch.tensor([grid.stride(1), grid.stride(2), 1], device=low.device)
-        corner = torch.arange(voxels.images, device=low.device) * grid.stride(0) + REACH * (across + down) - steps @ low
+        corner = torch.arange(voxels.images, device=low.device) * grid.stride(0) + REACH * (across + down)
+        corner = corner - (steps[:, None] * low).sum(dim=0)  # CUDA has no product of integer matrices
         voxel = corner[voxels.image] + places[0] * across + places[1] * down + places[2]
         for plane in range(-REACH, REACH + 1):
             grid.view(-1).scatter_reduce_(0, voxel + plane, voxels.near, "amax")

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipEncoder
-from basrelief.train import features
+from basrelief.train.tiny import features
 from basrelief.train.data import ShapeSet
-from basrelief.train.tiny.features import accuracy, image_features
+from basrelief.train.tiny.features import answers, image_features, top_shares
 
 
 def test_all_patches_give_the_features_of_the_encoder(encoder: ClipEncoder) -> None:
@@ -42,17 +42,17 @@ def test_as_many_patches_as_asked(patches: int) -> None:
     assert all(len(set(row)) == patches + 1 for row in shown.tolist())
 
 
-def test_accuracy_counts_right_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
-    found = accuracy(encoder, shapes, points=64)
+def test_shares_counts_right_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+    found = top_shares(answers(encoder, shapes, points=64))
     assert 0 <= found["top1"] <= found["top5"] == 1
 
 
-def test_accuracy_sees_what_the_encoder_says(encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_sees_what_the_encoder_says(encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "class_embeddings", lambda *_: torch.eye(4))
-    answers = iter(shapes.label.repeat_interleave(10))
+    given = iter(shapes.label.repeat_interleave(10))
 
     def right(_: ClipEncoder, images: torch.Tensor) -> torch.Tensor:
-        return torch.eye(4)[torch.stack([next(answers) for _ in images])]
+        return torch.eye(4)[torch.stack([next(given) for _ in images])]
 
     monkeypatch.setattr(features, "image_features", right)
-    assert accuracy(encoder, shapes, points=32) == {"top1": 1.0, "top5": 1.0}
+    assert top_shares(answers(encoder, shapes, points=32)) == {"top1": 1.0, "top5": 1.0}

@@ -1,85 +1,146 @@
-"""The whole run: files in, weights out, resumed; the command and its script."""
+"""The whole run: files in, weights out, resumed; what is taught, held out and left out."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from basrelief.encoders import load_encoder_folder
-from basrelief.train import tiny
-from basrelief.train.tiny import train, training_shapes
-from basrelief.train.tiny.settings import Settings
+from basrelief.encoders.known_words import read_known_words
+from basrelief.errors import ConfigError
+from basrelief.io import load
+from basrelief.train.data import GENERATED, ShapeSet, merge
+from basrelief.train.opendlign import OpenDlignSettings
+from basrelief.train.tiny import Effort, Sources, TinySettings, library, train_tiny
+from basrelief.train.tiny.library import draw_library, left_out, read_pictures, split, training_shapes, write_pictured
+from basrelief.types import Mesh
 from support import REPOSITORY
 
-SMALL = Settings(hours=1.0, text_steps=2, furniture=1, others=1, batch=4)
+BLOCK = OpenDlignSettings(batch=2, epochs=1)
+SMALL = TinySettings(
+    batch=2, pictured=2, epochs=1, epoch_steps=2, warm_up=1, text_steps=2, furniture=2, others=1, drawn=1, patches=20, block=BLOCK
+)
+
+
+@pytest.fixture(autouse=True)
+def two_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "CATEGORIES", ("chair", "mug"))
 
 
 @pytest.fixture
-def two_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny, "HELD_OUT", ("second pack",))
-    monkeypatch.setattr(tiny, "CATEGORIES", ("chair", "mug"))
+def sources(folder: Path, clip_text: Path) -> Sources:
+    return Sources(folder, clip_text, held_out=("second pack",))
 
 
-@pytest.mark.usefixtures("two_packs")
+def _many(shapes: ShapeSet, copies: int) -> ShapeSet:
+    """The same shapes several times, as if they were files."""
+    whole = merge([shapes] * copies)
+    return ShapeSet(whole.points, whole.label, whole.names, tuple(f"pack {i % 2}" for i in range(len(whole))))
+
+
 def test_training_shapes_are_files_and_generated_ones(folder: Path) -> None:
     found = training_shapes(folder, replace(SMALL, furniture=3, others=2), points=64)
     assert found.names == ("chair", "mug", "street light")
     assert torch.bincount(found.label).tolist() == [5, 2, 2]
+    assert [group == GENERATED for group in found.group] == [False] * 4 + [True] * 5
 
 
-@pytest.mark.usefixtures("two_packs")
-def test_training_writes_weights_and_resumes(folder: Path, clip_text: Path, tmp_path: Path) -> None:
-    settings = replace(SMALL, hours=1e-9)
-    train(folder, clip_text, out=tmp_path, settings=settings)
-    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [r["stage"] for r in records] == ["data", "text", "text", "vision", "held out"]
+def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Sources, tmp_path: Path) -> None:
+    found = train_tiny(sources, out=tmp_path, settings=SMALL, effort=Effort(cpu=True))
+    assert found.names == ("chair", "mug", "street light")
+    assert found.confusion.sum() == found.figures["held_out"] == 2
+    assert set(found.figures) == {
+        "held_out",
+        "held_out_top1",
+        "held_out_top5",
+        "contour_aware_top1",
+        "block_split_top1",
+        "block_tuned_top1",
+    }
     assert load_encoder_folder(tmp_path).encode_text(["a chair"]).shape == (1, 512)
-    first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    again = train(folder, clip_text, out=tmp_path, settings=replace(settings, hours=(first["elapsed"] + 1e-3) / 3600))
-    later = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][len(records) :]
-    assert later[0]["stage"] == "data"
-    assert "text" not in {r["stage"] for r in later}
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] > first["step"]
-    assert again.name == "tiny"
+    assert (tmp_path / "block" / "tuned_block.safetensors").is_file()
+    words = read_known_words(tmp_path)
+    assert words is not None
+    assert words.taught == found.names
+    log = (tmp_path / "vision" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["stage"] for line in log] == ["train", "train", "validation"]
+    again = train_tiny(sources, out=tmp_path, settings=SMALL, effort=Effort(cpu=True))
+    assert (tmp_path / "vision" / "log.jsonl").read_text().splitlines() == log
+    assert again.encoder.fingerprint == found.encoder.fingerprint
+    with pytest.raises(ConfigError, match="these settings"):
+        train_tiny(sources, out=tmp_path, settings=replace(SMALL, rate=1e-4), effort=Effort(cpu=True))
 
 
-def test_the_command_explains_itself() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "basrelief.train.tiny", "--help"], capture_output=True, text=True, check=True, cwd=REPOSITORY, timeout=120
-    )
-    for option in ("--shapes", "--clip-text", "--out", "--hours", "--seed", "--device"):
-        assert option in done.stdout
+def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_LEAST_FILES", 2)
+    settings = replace(SMALL, leave_out=1)
+    found = train_tiny(sources, out=tmp_path, settings=settings, effort=Effort(cpu=True))
+    assert found.figures["unseen"] == 2
+    assert found.figures["unseen_own_top1"] == 1.0  # one name only
+    words = read_known_words(tmp_path)
+    assert words is not None
+    assert len(words.taught) == 2
 
 
-def test_the_script_runs_that_command() -> None:
+def test_left_out_classes_are_drawn_by_the_seed(shapes: ShapeSet) -> None:
+    many = _many(shapes, 2)
+    first, same = (left_out(many, (), settings=replace(SMALL, leave_out=2)) for _ in range(2))
+    assert first == same
+    assert len(set(first)) == 2
+    assert len({left_out(many, (), settings=replace(SMALL, leave_out=2, seed=seed)) for seed in range(8)}) > 1
+
+
+def test_more_classes_than_there_are_cannot_be_left_out(shapes: ShapeSet) -> None:
+    with pytest.raises(ConfigError, match=r"leave_out must be at most .* but got 1 of 0\. Set leave_out=N"):
+        left_out(shapes, (), settings=replace(SMALL, leave_out=1))
+
+
+def test_split_keeps_held_out_packs_and_left_out_classes_away(shapes: ShapeSet) -> None:
+    many, settings = _many(shapes, 2), replace(SMALL, leave_out=1)
+    (missing,) = left_out(many, ("pack 1",), settings=settings)
+    keep, held, unseen = split(many, ("pack 1",), settings=settings)
+    names = np.array(many.names)[many.label.numpy()]
+    assert missing not in names[keep]
+    assert all(group == "pack 0" for group, kept in zip(many.group, keep, strict=True) if kept)
+    assert all(group == "pack 1" for group in held.group)
+    assert missing not in {held.names[i] for i in held.label.tolist()}
+    assert {unseen.names[i] for i in unseen.label.tolist()} == {missing}
+    assert len(unseen) == (names == missing).sum()
+
+
+def test_pictures_are_of_the_rows_they_say(folder: Path, tmp_path: Path) -> None:
+    shapes = training_shapes(folder, SMALL, points=64)
+    keep = np.array(["second" not in group for group in shapes.group])
+    written = write_pictured(folder, shapes, keep, tmp_path / "library", settings=SMALL)
+    files = sorted(path.relative_to(written).as_posix() for path in written.rglob("*.ply"))
+    assert files == ["chair/000000.ply", "chair/000004.ply", "mug/000006.ply", "street_light/000002.ply"]
+    assert isinstance(load(written / "mug" / "000006.ply", up="z"), Mesh)
+    aligned = draw_library(written, tmp_path / "pictures", settings=SMALL, jobs=1)
+    pictures = read_pictures(aligned, keep)
+    kept = shapes.select(keep)
+    assert pictures.colour.shape == (4, 10, 112, 112, 3)
+    assert sorted(pictures.row.tolist()) == [0, 1, 2, 4]
+    named = [kept.names[int(kept.label[row])] for row in pictures.row]
+    assert named == [aligned.labels[i].replace("_", " ") for i in aligned.truth]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 1}, {"pictured": 5, "batch": 4}, {"rate": 0.0}, {"kin": 0.97}, {"precision": "int8"}, {"leave_out": -1}]
+)
+def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"but got|is not one of|must be"):
+        TinySettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_script_explains_itself() -> None:
     script = (REPOSITORY / "runs" / "tiny.sh").read_text(encoding="utf-8")
-    assert "-m basrelief.train.tiny --shapes" in script
+    assert "-m basrelief train tiny" in script
     done = subprocess.run(["sh", str(REPOSITORY / "runs" / "tiny.sh")], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert "Usage: runs/tiny.sh SHAPES CLIP_TEXT OUT" in done.stdout
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_model(folder: Path, clip_text: Path, tmp_path: Path) -> None:
-    program = f"""
-import basrelief.train.tiny as tiny, torch.distributed as dist
-from pathlib import Path
-from basrelief.train.tiny.settings import Settings
-tiny.HELD_OUT, tiny.CATEGORIES = ("second pack",), ("chair", "mug")
-dist.init_process_group("gloo")
-settings = Settings(hours=1e-9, text_steps=1, furniture=1, others=1, batch=2)
-trained = tiny.train(Path({str(folder)!r}), Path({str(clip_text)!r}), out=Path({str(tmp_path)!r}), settings=settings)
-Path({str(tmp_path)!r}, f"rank{{tiny.rank()}}").write_text(trained.fingerprint)
-"""
-    (tmp_path / "program.py").write_text(program, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "program.py")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text()

@@ -1,4 +1,4 @@
-"""Batches, steps that learn, checkpoints that resume."""
+"""Batches, targets, steps that learn, checkpoints that resume."""
 
 from __future__ import annotations
 
@@ -10,84 +10,130 @@ import torch
 
 from basrelief.encoders import ClipEncoder
 from basrelief.train.data import ShapeSet
-from basrelief.train.tiny.settings import Settings
+from basrelief.train.run import make_accelerator
+from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.tiny.vision import VisionTrainer, agreed, rank
+from basrelief.train.tiny.vision import Pictures, Taught, VisionRun, word_targets
 
-SMALL = Settings(hours=1.0, batch=4)
-
-
-@pytest.fixture
-def trainer(encoder: ClipEncoder, shapes: ShapeSet) -> VisionTrainer:
-    return VisionTrainer(encoder, shapes, SMALL)
+SMALL = TinySettings(batch=4, pictured=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
 
 
-def test_batches_hold_two_views_of_each_shape(trainer: VisionTrainer) -> None:
-    images, label = trainer.batch()
-    assert images.shape == (2, 4, PROJECTION.size, PROJECTION.size)
-    assert label.shape == (4,)
-    assert not torch.equal(images[0], images[1])
-    assert images.min() >= 0
-    assert images.max() <= 1
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    generator = torch.Generator().manual_seed(3)
+    colour = torch.randint(0, 256, (3, 2, PROJECTION.size, PROJECTION.size, 3), generator=generator, dtype=torch.uint8)
+    return Pictures(colour, colour[..., 0], torch.tensor([0, 4, 7]))
 
 
-def test_batches_are_seeded(encoder: ClipEncoder, shapes: ShapeSet) -> None:
-    first, second, other = (VisionTrainer(encoder, shapes, replace(SMALL, seed=seed)).batch() for seed in (0, 0, 1))
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
-    assert not torch.equal(first[0], other[0])
+def _run(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, out: Path, settings: TinySettings = SMALL) -> VisionRun:
+    targets, texts = word_targets(encoder, shapes, ["gate", "mug"], settings=settings)
+    how = (settings, make_accelerator("float32", cpu=True), out)
+    return VisionRun(Taught(encoder, targets, texts, settings), shapes, pictures, how=how, echo=False)
 
 
-def test_a_step_moves_the_vision_tower_only(trainer: VisionTrainer) -> None:
-    before = {name: value.clone() for name, value in trainer.encoder.towers.state_dict().items()}
-    trainer.train_step()
-    trainer.train_step()
-    moved = {name.split(".")[0] for name, value in trainer.encoder.towers.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved == {"vision_model", "visual_projection", "logit_scale"}
-    assert trainer.step == 2
+def test_a_batch_holds_two_views_of_each_shape_and_pictures_of_the_first(
+    encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path
+) -> None:
+    batch = _run(encoder, shapes, pictures, tmp_path).batch()
+    side = PROJECTION.size
+    assert batch.views.shape == (2, 4, side, side)
+    assert batch.maps.shape == (2, side, side)
+    assert batch.pictures.shape == (2, 3, side, side)
+    assert not torch.equal(batch.views[0], batch.views[1])
+    for images in (batch.views, batch.maps, batch.pictures):
+        assert images.min() >= 0
+        assert images.max() <= 1
+    assert torch.equal(batch.pictures[:, 0], batch.maps)  # of the same view
+    assert set(batch.label[:2].tolist()) <= set(shapes.label[pictures.row].tolist())
 
 
-def test_steps_learn_a_batch_by_heart(encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = VisionTrainer(encoder, shapes, replace(SMALL, batch=8, smoothing=0.0, invariance=0.0))
-    seen = trainer.batch()
-    monkeypatch.setattr(trainer, "batch", lambda: seen)
-    trainer.texts, trainer.step = torch.eye(4, 512), 100
-    losses = [trainer.train_step()["align"] for _ in range(25)]
-    assert losses[-1] < 0.5 * losses[0]
+def test_a_batch_depends_on_seed_and_step_alone(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
+    one, same, other = (_run(encoder, shapes, pictures, tmp_path, replace(SMALL, seed=seed)) for seed in (0, 0, 1))
+    first = one.batch()
+    assert torch.equal(first.views, same.batch().views)
+    assert not torch.equal(first.views, other.batch().views)
+    same.step = 1
+    assert not torch.equal(first.views, same.batch().views)
 
 
-def test_losses_are_reported_by_name(trainer: VisionTrainer) -> None:
-    losses = trainer.train_step()
-    assert set(losses) == {"align", "mean", "agree", "scale"}
-    assert all(0 < value < 100 for value in losses.values())
+def test_a_step_moves_the_image_tower_only(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
+    run = _run(encoder, shapes, pictures, tmp_path)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    for _ in range(2):
+        run.train_step([])
+        run.step += 1
+    moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[1] for name in moved if "." in name} == {"vision_model", "visual_projection", "logit_scale"}
+    assert "balance" in moved
+    assert "texts" not in moved
 
 
-@pytest.mark.parametrize(
-    ("step", "elapsed", "share"), [(0, 0.0, 0.01), (99, 0.0, 1.0), (500, 1800.0, 0.5), (500, 3600.0, 0.0), (9, 1800.0, 0.05)]
-)
-def test_the_rate_warms_up_and_falls_with_the_clock(trainer: VisionTrainer, step: int, elapsed: float, share: float) -> None:
-    trainer.step, trainer.elapsed = step, elapsed
-    trainer._set_rate()
-    rates = [group["lr"] for optimiser in trainer.optimisers for group in optimiser.param_groups]
+def test_steps_learn_a_batch_by_heart(
+    encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, batch=8, smoothing=0.0, epoch_steps=40))
+    seen = run.batch()
+    monkeypatch.setattr(run, "batch", lambda: seen)
+    losses = []
+    for _ in range(20):
+        losses.append(float(run.train_step([]).total))
+        run.step += 1
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 0.5), (2, 0.75), (4, 0.5), (7, 0.125)])
+def test_the_rate_warms_up_and_falls_with_the_steps(
+    encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path, step: int, share: float
+) -> None:
+    run = _run(encoder, shapes, pictures, tmp_path)
+    run.step = step
+    run._set_rate()
+    rates = [group["lr"] for optimiser in (run.muon, run.optimiser) for group in optimiser.param_groups]
     assert rates == pytest.approx([SMALL.rate * share] * len(rates))
 
 
-def test_a_resumed_run_takes_the_same_step(encoder: ClipEncoder, shapes: ShapeSet, tmp_path: Path) -> None:
-    trainer = VisionTrainer(encoder, shapes, SMALL)
-    trainer.train_step()
-    trainer.elapsed = 7.0
-    torch.save(trainer.state(), tmp_path / "checkpoint.pt")
-    expected = trainer.train_step()
-    trainer.train_step()
-    again = VisionTrainer(encoder, shapes, SMALL)
-    again.restore(tmp_path / "checkpoint.pt")
-    assert (again.step, again.elapsed) == (1, 7.0)
-    assert again.train_step() == pytest.approx(expected, rel=1e-4)
+def test_a_resumed_run_takes_the_same_step(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
+    run = _run(encoder, shapes, pictures, tmp_path)
+    for _ in range(2):
+        run.train_step([])
+        run.step += 1
+    run.save()
+    expected = run.train_step([])
+    run.train_step([])
+    again = _run(encoder, shapes, pictures, tmp_path)
+    again.restore()
+    assert again.step == 2
+    assert [float(value) for value in again.train_step([])] == pytest.approx([float(value) for value in expected], rel=1e-4)
 
 
-def test_alone_there_is_nothing_to_agree_on(trainer: VisionTrainer) -> None:
-    assert rank() == 0
-    assert agreed(torch.tensor([3.0, 4.0])).tolist() == [3.0, 4.0]
-    trainer.parameters[0].grad = torch.ones_like(trainer.parameters[0])
-    trainer._share_gradients()
-    assert torch.equal(trainer.parameters[0].grad, torch.ones_like(trainer.parameters[0]))
+def test_gradients_are_added_over_steps(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
+    run = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, accumulate=2))
+    weight = run.model.balance.clone()
+    run.train_step([])
+    run.step += 1
+    assert torch.equal(run.model.balance, weight)
+    run.train_step([])
+    assert not torch.equal(run.model.balance, weight)
+
+
+def test_targets_are_distributions_led_by_the_right_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+    targets, texts = word_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, smoothing=0.1))
+    assert targets.shape == (4, 4)
+    assert texts.shape == (4, 512)
+    assert torch.allclose(targets.sum(dim=1), torch.ones(4))
+    assert targets.diagonal().tolist() == pytest.approx([0.925] * 4)
+
+
+def test_kin_brings_in_all_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+    targets, texts = word_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, kin=0.3, smoothing=0.0))
+    assert texts.shape == (5, 512)
+    assert torch.allclose(targets.sum(dim=1), torch.ones(4))
+    assert (targets[:, 4] > 0).all()
+    assert (targets.argmax(dim=1) == torch.arange(4)).all()
+
+
+def test_a_class_without_shapes_is_no_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+    fewer = shapes.select((shapes.label != 1).numpy())
+    targets, texts = word_targets(encoder, fewer, [], settings=SMALL)
+    assert texts.shape == (3, 512)
+    assert targets[[0, 2, 3]].argmax(dim=1).tolist() == [0, 1, 2]

@@ -65,15 +65,15 @@ class TinySettings:
         block: How the last block is aligned with pictures, OpenDlign's way.
     """
 
-    batch: int = 512
-    pictured: int = 128
+    batch: int = 128
+    pictured: int = 32
     accumulate: int = 1
     epochs: int = 40
     epoch_steps: int = 100
     rate: float = 1.5e-3
     warm_up: int = 200
     decay: float = 0.05
-    patches: int = 40
+    patches: int = 28
     pairs: float = 0.1
     smoothing: float = 0.05
     kin: float = 0.0

@@ -173,7 +173,7 @@ class VisionRun(TrainingRun[Batch]):
             for optimiser in (self.muon, self.optimiser):
                 optimiser.step()
                 optimiser.zero_grad()
-        return losses
+        return losses._replace(total=losses.total.detach())
 
     @torch.no_grad()
     def batch(self) -> Batch:
@@ -185,8 +185,8 @@ class VisionRun(TrainingRun[Batch]):
         count, pictured = settings.batch // share, settings.pictured // share
         shown = torch.multinomial(self.weights[self.pictures.row], pictured, replacement=True, generator=draw)
         view = torch.randint(self.pictures.depth.shape[1], (pictured,), generator=draw)
-        rest = torch.multinomial(self.weights, count - pictured, replacement=True, generator=draw)
-        rows = torch.cat([self.pictures.row[shown], rest]).to(device)
+        drawn = torch.multinomial(self.weights, count, replacement=True, generator=draw)
+        rows = torch.cat([self.pictures.row[shown], drawn[pictured:]]).to(device)
         points = int(2 ** (8 + 4 * float(torch.rand((), generator=draw))))
         total = self.points.shape[1]
         chosen = [torch.randperm(total, generator=draw)[:points].to(device) for _ in range(2)]
