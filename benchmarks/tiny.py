@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,31 +21,49 @@ import numpy as np
 import torch
 
 import basrelief as br
+from basrelief.encoders import load_encoder_folder
+from basrelief.models import Model
 from basrelief.testing import CATEGORIES, make_shape
 from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
 from basrelief.train.tiny.text import recorded_features
-from basrelief.types import PointCloud, Prediction
+from basrelief.types import PointCloud
 
 POINTS = 4096
 UNSEEN = 100_000
 
 Clouds = Sequence[np.ndarray]
 Right = Sequence[frozenset[str]]
+Namer = Callable[[Clouds, Sequence[str]], list[tuple[str, ...]]]
+Figures = tuple[float, float, float, list[tuple[str, ...]]]
 
 
-def score(model: br.Model, clouds: Clouds, right: Right, names: Sequence[str]) -> tuple[float, float, float, list[Prediction]]:
+def namer(model: br.Model) -> Namer:
+    """Names of clouds, best first, by a model."""
+    return lambda clouds, names: [p.labels for p in model.classify([PointCloud(np.asarray(c, dtype=np.float32)) for c in clouds], names)]
+
+
+def score(name: Namer, clouds: Clouds, right: Right, names: Sequence[str]) -> Figures:
     """Top-1, top-5 and the mean over classes of top-1, with the answers."""
-    found = model.classify([PointCloud(np.asarray(c, dtype=np.float32)) for c in clouds], names)
-    first = np.array([p.label in ok for p, ok in zip(found, right, strict=True)])
-    five = np.array([bool(set(p.labels[:5]) & ok) for p, ok in zip(found, right, strict=True)])
+    found = name(clouds, names)
+    first = np.array([labels[0] in ok for labels, ok in zip(found, right, strict=True)])
+    five = np.array([bool(set(labels[:5]) & ok) for labels, ok in zip(found, right, strict=True)])
     main = np.array([sorted(ok)[0] for ok in right])
     return float(first.mean()), float(five.mean()), float(np.mean([first[main == name].mean() for name in np.unique(main)])), found
 
 
-def line(title: str, figures: tuple[float, float, float, list[Prediction]]) -> None:
+def line(title: str, figures: Figures) -> None:
     """Print one row of figures in percent."""
     top1, top5, mean, found = figures
     print(f"{title:<44} n {len(found):>4}   top-1 {top1:6.1%}   top-5 {top5:6.1%}   class mean {mean:6.1%}")
+
+
+def table(figures: Figures, right: Right) -> None:
+    """A line for each class: shapes, top-1, and what the wrong ones were called."""
+    main = [min(ok) for ok in right]
+    for name in sorted(set(main)):
+        called = [labels[0] for labels, own in zip(figures[3], main, strict=True) if own == name]
+        wrong = ", ".join(sorted({other for other in called if other != name}))
+        print(f"    {name:<24} n {len(called):>3}   top-1 {called.count(name) / len(called):6.1%}   {wrong}")
 
 
 def labelled(shapes: ShapeSet) -> tuple[Clouds, Right]:
@@ -111,8 +130,8 @@ def timing(model: br.Model, repeats: int) -> None:
         print(f"one shape from its {title:<12} best {min(times):6.1f} ms   median {np.median(times):6.1f} ms")
 
 
-def main() -> None:
-    """Print every figure that the data at hand allows."""
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", type=Path, help="folder of labelled shapes, its table beside it")
     parser.add_argument("--realistic", type=Path, help="npz of realistic clouds: points, label, alt")
@@ -120,10 +139,20 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=5, help="generated shapes of each category")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--model", type=Path, help="folder of a run of `basrelief train tiny`; the shipped model without it")
+    parser.add_argument("--classes", action="store_true", help="a line for each class of the held-out packs")
     parser.add_argument("--wrong", action="store_true", help="list the realistic shapes that are named wrongly")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print every figure that the data at hand allows."""
+    given = arguments()
     torch.set_num_threads(given.threads)
     model = br.load_model("tiny", device="cpu", dtype="float32")
+    if given.model is not None:
+        model = Model(model.recipe, load_encoder_folder(given.model))
+    name = namer(model)
     device = f"{platform.machine()}, {given.threads} threads, torch {torch.__version__}"
     print(f"tiny {model.encoder.fingerprint[:12]} on {device}, {time.strftime('%Y-%m-%d')}")
     generated = generated_shapes(CATEGORIES, given.each, count=POINTS, seed=UNSEEN)
@@ -134,32 +163,37 @@ def main() -> None:
     else:
         files = merge([read_shapes(given.shapes, count=POINTS), generated.select(np.zeros(len(generated), dtype=bool))])
         names = list(files.names)
-        line(f"held-out packs, {len(names)} names", score(model, *labelled(split_groups(files, HELD_OUT)[1]), names))
-    line(f"generated, unseen seeds, {len(names)} names", score(model, *labelled(generated), names))
+        held = labelled(split_groups(files, HELD_OUT)[1])
+        figures = score(name, *held, names)
+        line(f"held-out packs, {len(names)} names", figures)
+        if given.classes:
+            table(figures, held[1])
+    line(f"generated, unseen seeds, {len(names)} names", score(name, *labelled(generated), names))
     target = labelled(generated)
     if given.realistic is None or not given.realistic.is_file():
         print("realistic shapes: skipped, the file is absent (--realistic)")
     else:
         target = realistic(given.realistic)
         every = [*names, *sorted(set().union(*target[1]) - set(names))]
-        line(f"realistic, {len(every)} names", score(model, *target, every))
-        line(f"realistic, {len(CATEGORIES)} generated names", score(model, *target, CATEGORIES))
+        line(f"realistic, {len(every)} names", score(name, *target, every))
+        line(f"realistic, {len(CATEGORIES)} generated names", score(name, *target, CATEGORIES))
         own = sorted(set().union(*target[1]))
-        figures = score(model, *target, own)
+        figures = score(name, *target, own)
         line(f"realistic, its own {len(own)} names", figures)
         if given.wrong:
-            for answer, ok in zip(figures[3], target[1], strict=True):
-                if answer.label not in ok:
-                    print(f"    {'|'.join(sorted(ok)):<28} named {', '.join(answer.labels[:3])}")
+            for labels, ok in zip(figures[3], target[1], strict=True):
+                if labels[0] not in ok:
+                    print(f"    {'|'.join(sorted(ok)):<28} named {', '.join(labels[:3])}")
     print("robustness, over the generated names:")
     for title, change in corrupted().items():
         r = np.random.default_rng(0)
-        line(f"  {title}", score(model, [change(c, r) for c in target[0]], target[1], CATEGORIES))
+        line(f"  {title}", score(name, [change(c, r) for c in target[0]], target[1], CATEGORIES))
     if given.clip_text is None or not given.clip_text.is_dir():
         print("text: skipped, the folder of recorded features is absent (--clip-text)")
     else:
         text(model, given.clip_text)
     timing(model, given.repeats)
+    print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,9 @@ def test_warping_moves_parts_against_each_other_but_not_far() -> None:
 
 
 def test_toppled_clouds_lie_down() -> None:
-    tall = torch.rand(200, 300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 0.2, 2.0]) - torch.tensor([0.1, 0.1, 1.0])
+    tall = torch.rand(200, 300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 0.2, 2.0]) - torch.tensor(
+        [0.1, 0.1, 1.0]
+    )
     result = _apply(tall, _with(topple=1.0))
     height = result[..., 2].amax(dim=1) - result[..., 2].amin(dim=1)
     assert 0.5 < (height < 1).float().mean() < 0.8  # two of three quarters lie

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipEncoder
-from basrelief.train.tiny import features
 from basrelief.train.data import ShapeSet
+from basrelief.train.tiny import features
 from basrelief.train.tiny.features import answers, image_features, top_shares
 
 

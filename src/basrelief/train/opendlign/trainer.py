@@ -43,12 +43,14 @@ class Watch:
         notes: What the file of the tuned block says of itself beside the settings: recipe, data.
         progress: Told while features are worked out.
         echo: Whether the log goes to stderr, too.
+        cpu: Whether a GPU is left alone.
     """
 
     cache: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress | None = None
     echo: bool = False
+    cpu: bool = False
 
 
 class Aligner(nn.Module):
@@ -120,7 +122,7 @@ def align(
         MissingExtraError: If `accelerate` is not installed.
     """
     settings, watch = settings or OpenDlignSettings(), watch or Watch()
-    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate)
+    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=watch.cpu)
     usable = [row for row in range(len(aligned)) if aligned.kept(row).any()]
     check_batch(settings.batch, len(usable), processes=accelerator.num_processes, what="shapes with images")
     made = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device)

@@ -20,7 +20,7 @@ from basrelief.train.tiny.towers import PROJECTION
 def image_features(
     encoder: ClipEncoder, images: Float[Tensor, "batch *channels size size"], *, patches: int | None = None
 ) -> Float[Tensor, "batch dim"]:
-    """Differentiable features of depth images or pictures in bfloat16 arithmetic, returned as float32.
+    """Differentiable features of depth images or pictures, as float32.
 
     Args:
         encoder: A vision transformer.
@@ -29,18 +29,17 @@ def image_features(
     """
     grey = images[:, None].expand(-1, 3, -1, -1) if images.ndim == 3 else images
     pixels = (grey - encoder.mean[0]) / encoder.std[0]
-    with torch.autocast(images.device.type, dtype=torch.bfloat16):
-        if patches is None:
-            return encoder.towers.image_features(pixels).float()
-        vision = encoder.towers.vision_model
-        tokens: Tensor = vision.get_submodule("embeddings")(pixels)
-        rows = torch.arange(len(tokens), device=tokens.device)[:, None]
-        tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(images, patches, encoder.config.vision.patch_size or 1)])
-        blocks: nn.Module = vision.get_submodule("encoder.layers")
-        for block in blocks.children():
-            tokens = block(tokens, attention_mask=None)
-        features: Tensor = encoder.towers.get_submodule("visual_projection")(vision.get_submodule("post_layernorm")(tokens[:, 0]))
-        return features.float()
+    if patches is None:
+        return encoder.towers.image_features(pixels).float()
+    vision = encoder.towers.vision_model
+    tokens: Tensor = vision.get_submodule("embeddings")(pixels)
+    rows = torch.arange(len(tokens), device=tokens.device)[:, None]
+    tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(images, patches, encoder.config.vision.patch_size or 1)])
+    blocks: nn.Module = vision.get_submodule("encoder.layers")
+    for block in blocks.children():
+        tokens = block(tokens, attention_mask=None)
+    features: Tensor = encoder.towers.get_submodule("visual_projection")(vision.get_submodule("post_layernorm")(tokens[:, 0]))
+    return features.float()
 
 
 def _shown(images: Float[Tensor, "batch size size"], patches: int, side: int) -> Int[Tensor, "batch kept"]:

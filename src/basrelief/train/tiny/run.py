@@ -132,7 +132,7 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
     found = answers(encoder, held)
     figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_shares(found).items()}}
     figures |= _unseen_figures(encoder, unseen, left_out(shapes, sources.held_out, settings=settings))
-    figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, echo=effort.echo)
+    figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, effort=effort)
     confusion = np.zeros((len(held.names), len(held.names)), dtype=np.int64)
     np.add.at(confusion, (held.label.numpy(), found.first), 1)
     return TinyResult(encoder, figures, confusion, held.names)
@@ -183,12 +183,12 @@ def _unseen_figures(encoder: ClipEncoder, unseen: ShapeSet, names: Sequence[str]
 
 
 def _block_figures(
-    encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, echo: bool
+    encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, effort: Effort
 ) -> dict[str, float]:
     """Align the last block, and name the held-out shapes by contour-aware maps without and with it."""
     recipe = drawn_recipe(get_recipe("tiny"), {"name": "opendlign", **aligned.projection})
     figures = {"contour_aware_top1": _top1(Model(recipe, encoder), held)}
-    tuned = align(aligned, encoder, out=out, settings=settings.block, watch=Watch(echo=echo))
+    tuned = align(aligned, encoder, out=out, settings=settings.block, watch=Watch(echo=effort.echo, cpu=effort.cpu))
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
     figures["block_split_top1"] = _top1(Model(with_tuned_views(recipe), tuned), held)
     figures["block_tuned_top1"] = _top1(Model(replace(recipe, tuned_views=tuple(range(views))), tuned), held)

@@ -46,7 +46,7 @@ class TinySettings:
         rate: Peak learning rate; it rises for `warm_up` steps and falls along a straight line to zero.
         warm_up: Steps.
         decay: Weight decay.
-        patches: Patches of each depth image that are read, those with a background only last; all of them in the last quarter.
+        patches: Patches of each depth image that are read, those with a background only last; all of them in the last fifth.
         pairs: Weight of CLIP2Point's loss: pictures with depth, and two depth views of a shape, beside the words.
         smoothing: Share of each target spread evenly over the names of the training shapes.
         kin: Share spread over all names that the text tower was taught, the more the nearer they lie to the right one.
@@ -57,7 +57,7 @@ class TinySettings:
         drawn: Generated shapes of each category that get pictures; every file does.
         text_steps: Steps for the text tower.
         leave_out: So many classes with at least four files are never shown in 3D and are asked at the end.
-        precision: `float32`, `bfloat16` or `float16`, of what is not computed in bfloat16 anyway.
+        precision: `float32`, `bfloat16` or `float16`, of the image tower's arithmetic; only GPUs and a few CPUs gain by the latter two.
         save_every: Steps between checkpoints.
         validate_every: Rounds between looks at the held-out packs; they choose nothing.
         seed: Of everything.
@@ -65,15 +65,15 @@ class TinySettings:
         block: How the last block is aligned with pictures, OpenDlign's way.
     """
 
-    batch: int = 128
-    pictured: int = 32
+    batch: int = 64
+    pictured: int = 16
     accumulate: int = 1
     epochs: int = 40
     epoch_steps: int = 100
     rate: float = 1.5e-3
     warm_up: int = 200
     decay: float = 0.05
-    patches: int = 28
+    patches: int = 20
     pairs: float = 0.1
     smoothing: float = 0.05
     kin: float = 0.0

@@ -111,9 +111,8 @@ def fit_text(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.05)
     for step in range(steps):
         rows = draw.choices(range(len(names)), k=128)
-        with torch.autocast(encoder.device.type, dtype=torch.bfloat16):
-            features = text_features(encoder, [draw.choice(TEMPLATES).format(names[i]) for i in rows])
-        output = F.normalize(features.float(), dim=-1)
+        features = text_features(encoder, [draw.choice(TEMPLATES).format(names[i]) for i in rows])
+        output = F.normalize(features, dim=-1)
         label = torch.tensor(rows, device=encoder.device)
         cosine = (output * target[label]).sum(dim=1).mean()
         logits = 60 * output @ target.T

@@ -28,6 +28,9 @@ from basrelief.train.views import draw_views, random_elevations
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_MASKED = 0.8
+"""Share of the steps that read only some patches."""
+
 _KIN_SCALE = 20.0
 """Multiplies the cosine of two names, their mean taken off, before the softmax of `kin`."""
 
@@ -108,7 +111,8 @@ class Taught(nn.Module):
 
     def _logits(self, features: Float[Tensor, "images dim"]) -> Float[Tensor, "images names"]:
         scale = self.towers.logit_scale.exp().clamp(max=100)
-        return scale * F.normalize(features, dim=-1) @ self.get_buffer("texts").T
+        with torch.autocast(features.device.type, enabled=False):  # a softmax over hundreds of names needs float32
+            return scale * F.normalize(features, dim=-1) @ self.get_buffer("texts").T
 
     def _against_words(self, features: Float[Tensor, "images dim"], label: Int[Tensor, " images"]) -> Float[Tensor, ""]:
         return F.cross_entropy(self._logits(features), self.get_buffer("targets")[label])
@@ -165,7 +169,7 @@ class VisionRun(TrainingRun[Batch]):
     def train_step(self, content: list[Batch]) -> TinyLosses:
         """One step on fresh views."""
         self._set_rate()
-        self.model.full = self.step >= 0.75 * self.steps
+        self.model.full = self.step >= _MASKED * self.steps
         losses: TinyLosses = self.prepared(self.batch())
         self.accelerator.backward(losses.total / self.settings.accumulate)
         if (self.step + 1) % self.settings.accumulate == 0 or self.step + 1 == self.steps:
