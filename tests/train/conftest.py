@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from basrelief.encoders import ClipEncoder, Tokenizer
-from basrelief.io import save
-from basrelief.testing import make_shape
 from basrelief.train.data import ShapeSet, generated_shapes
-from basrelief.train.tiny.text import FILES
 from basrelief.train.tiny.towers import new_encoder
+from teaching import write_clip_text, write_labelled
 
 NAMES = ("chair", "table", "mug", "car")
 
@@ -25,20 +22,7 @@ def shapes() -> ShapeSet:
 
 @pytest.fixture(scope="session")
 def clip_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recorded features of a few names in the four files, all different directions round a common mean."""
-    folder = tmp_path_factory.mktemp("clip_text")
-    rng = np.random.default_rng(0)
-    spelled = {
-        "coco80.npz": ["chair", "car"],
-        "o365_365.npz": ["Chair", "Table", "Cabinet/shelf"],
-        "oid500.npz": ["Mug", "Table"],
-        "lvis1203.npz": ["traffic_light", "car_(automobile)", "monitor_(computer_equipment) computer_monitor", "ax"],
-    }
-    mean = rng.normal(size=512) * 0.4
-    for file in FILES:
-        rows = (mean + rng.normal(size=(len(spelled[file]), 512)) * 0.2).astype(np.float16)
-        np.savez(folder / file, names=np.array(spelled[file]), embeddings=rows)
-    return folder
+    return write_clip_text(tmp_path_factory.mktemp("clip_text"))
 
 
 @pytest.fixture
@@ -49,16 +33,7 @@ def encoder() -> ClipEncoder:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled files with its table beside it, two packs of two classes."""
-    folder = tmp_path_factory.mktemp("files") / "shapes"
-    lines = ["class,id,source_pack,creator"]
-    for name, made in (("chair", "chair"), ("street light", "lamp")):
-        (folder / name.replace(" ", "_")).mkdir(parents=True)
-        for seed, pack in ((0, "first pack"), (1, "second pack")):
-            save(make_shape(made, seed=seed), folder / name.replace(" ", "_") / f"{made}_{seed}.ply")
-            lines.append(f"{name},{made}_{seed},{pack},somebody")
-    folder.with_suffix(".csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    return write_labelled(tmp_path_factory.mktemp("files") / "shapes")
 
 
 def same(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -1,0 +1,92 @@
+"""`basrelief train tiny` as typed: labelled files and words in, a model, its curves and its confusion out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from basrelief.cli.train_tiny import curves
+from basrelief.encoders import load_encoder_folder
+from basrelief.train.data import HELD_OUT
+from basrelief.train.tiny import library
+from teaching import write_clip_text, write_labelled
+
+from .conftest import Ended
+
+Run = Callable[..., Ended]
+SMALL = ("batch=2", "pictured=2", "epochs=1", "epoch_steps=3", "warm_up=1", "text_steps=2", "furniture=1", "others=1", "drawn=1")
+BLOCK = ("block.batch=2", "block.epochs=1")
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    monkeypatch.setattr(library, "CATEGORIES", ("chair", "mug"))
+    words = tmp_path / "words"
+    words.mkdir()
+    return write_labelled(tmp_path / "shapes"), write_clip_text(words)
+
+
+def _arguments(sources: tuple[Path, Path], out: Path) -> tuple[object, ...]:
+    return ("train", "tiny", "--shapes", sources[0], "--clip-text", sources[1], "-o", out, "--jobs", 1, "--device", "cpu")
+
+
+def _held_out(folder: Path) -> None:
+    """Give the second pack the names of the packs that are held out."""
+    table = folder.with_suffix(".csv")
+    table.write_text(table.read_text().replace("second pack", " and ".join(HELD_OUT)))
+
+
+def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+    _held_out(sources[0])
+    ended = run(*_arguments(sources, tmp_path / "out"), *SMALL, *BLOCK)
+    assert ended.code == 0, ended.err
+    record = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert record["figures"]["held_out"] == 2
+    assert record["settings"]["batch"] == 2
+    assert record["settings"]["block"]["epochs"] == 1
+    assert record["model"] == load_encoder_folder(tmp_path / "out").fingerprint
+    assert ended.out.splitlines()[-1] == f"tiny {record['model'][:12]}: {tmp_path / 'out'}"
+    assert any(line.startswith("held_out_top5") and line.endswith("100.0 %") for line in ended.out.splitlines())
+    for name in ("curves.png", "confusion.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert min(picture.size) > 100
+            assert len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 2
+
+
+def test_a_folder_without_its_table_is_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+    sources[0].with_suffix(".csv").unlink()
+    ended = run(*_arguments(sources, tmp_path / "out"), *SMALL)
+    assert ended.code == 2
+    assert "folder must have its table beside it, but got no shapes.csv next to" in ended.err
+    assert not (tmp_path / "out" / "encoder.safetensors").exists()
+
+
+def test_words_that_are_missing_are_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+    (sources[1] / "oid500.npz").unlink()
+    ended = run(*_arguments(sources, tmp_path / "out"), *SMALL)
+    assert ended.code == 2
+    assert "but got no oid500.npz in" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"), [("epoch=1", "epoch"), ("rate=0", "rate and found must be positive"), ("kin=2", "shares of a target")]
+)
+def test_a_setting_that_cannot_be_is_refused(run: Run, sources: tuple[Path, Path], tmp_path: Path, wrong: str, told: str) -> None:
+    ended = run(*_arguments(sources, tmp_path / "out"), wrong)
+    assert ended.code == 2
+    assert told in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_curves_are_means_between_their_points(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    records = [{"stage": "train", "step": i, "words": 6 - i / 20, "pooled": 5, "cross": 4, "intra": 3} for i in range(60)]
+    log.write_text("\n".join(map(json.dumps, [*records, {"stage": "validation", "epoch": 1, "top1": 0.5}])) + "\n")
+    few = tmp_path / "few.jsonl"
+    few.write_text(json.dumps(records[0]) + "\n")
+    assert curves(log).size == curves(few).size
+    assert curves(log).tobytes() != curves(few).tobytes()
