@@ -68,7 +68,7 @@ class TinySettings:
     batch: int = 64
     pictured: int = 16
     accumulate: int = 1
-    epochs: int = 40
+    epochs: int = 32
     epoch_steps: int = 100
     rate: float = 1.5e-3
     warm_up: int = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from basrelief.encoders import Tokenizer, load_encoder_folder, save_encoder
+from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.train.tiny.towers import new_encoder
 from support import load_script
+from teaching import write_clip_text
 
 
 @pytest.fixture(scope="module")
@@ -17,30 +22,39 @@ def bench() -> ModuleType:
     return load_script("benchmarks/tiny.py")
 
 
-class _Oracle:
+def oracle(rankings: dict[int, list[str]]) -> Callable[[Sequence[np.ndarray], Sequence[str]], list[tuple[str, ...]]]:
     """Answers with a fixed ranking for each shape, told apart by its number of points."""
+    return lambda clouds, names: [(*rankings[len(c)], *(n for n in names if n not in rankings[len(c)])) for c in clouds]
 
-    def __init__(self, rankings: dict[int, list[str]]) -> None:
-        self.rankings = rankings
 
-    def classify(self, shapes: list[SimpleNamespace], names: list[str]) -> list[SimpleNamespace]:
-        ranked = [self.rankings[len(s.points)] for s in shapes]
-        return [SimpleNamespace(label=r[0], labels=tuple([*r, *(n for n in names if n not in r)])) for r in ranked]
+def test_a_model_is_asked_for_all_its_names(bench: ModuleType) -> None:
+    model = SimpleNamespace(classify=lambda shapes, names: [SimpleNamespace(labels=tuple(names[: len(s.points)])) for s in shapes])
+    assert bench.namer(model)([np.zeros((2, 3)), np.zeros((1, 3))], ["a", "b", "c"]) == [("a", "b"), ("a",)]
 
 
 def test_scores_are_counted(bench: ModuleType) -> None:
-    oracle = _Oracle({1: ["chair"], 2: ["x1", "x2", "x3", "x4", "chair"], 3: ["x1", "x2", "x3", "x4", "x5", "mug"]})
+    name = oracle({1: ["chair"], 2: ["x1", "x2", "x3", "x4", "chair"], 3: ["x1", "x2", "x3", "x4", "x5", "mug"]})
     clouds = [np.zeros((n, 3)) for n in (1, 2, 3)]
     right = [frozenset({"chair"}), frozenset({"chair", "stool"}), frozenset({"mug"})]
-    top1, top5, mean, found = bench.score(oracle, clouds, right, ["chair", "mug"])
+    top1, top5, mean, found = bench.score(name, clouds, right, ["chair", "mug"])
     assert (top1, top5) == pytest.approx((1 / 3, 2 / 3))
     assert mean == pytest.approx(0.25)
     assert len(found) == 3
 
 
 def test_a_row_is_one_line_of_percent(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.line("title", (0.5, 0.75, 0.25, [None, None]))
+    bench.line("title", (0.5, 0.75, 0.25, [(), ()]))
     assert capsys.readouterr().out.split() == "title n 2 top-1 50.0% top-5 75.0% class mean 25.0%".split()
+
+
+def test_a_table_tells_what_wrong_ones_were_called(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    named = [("chair", "desk"), ("stool", "chair"), ("lamp", "desk"), ("table", "lamp")]
+    bench.table((0.0, 0.0, 0.0, named), [frozenset({name}) for name in ("chair", "chair", "table", "lamp")])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["chair", "n", "2", "top-1", "50.0%", "stool"],
+        ["lamp", "n", "1", "top-1", "0.0%", "table"],
+        ["table", "n", "1", "top-1", "0.0%", "lamp"],
+    ]
 
 
 def test_realistic_labels_may_be_several(bench: ModuleType, tmp_path: Path) -> None:
@@ -87,8 +101,8 @@ def test_outliers_are_a_twentieth(bench: ModuleType) -> None:
 
 
 def test_absent_data_is_said_so(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    oracle = SimpleNamespace(encoder=SimpleNamespace(fingerprint="0" * 64))
-    monkeypatch.setattr(bench.br, "load_model", lambda *_, **__: oracle)
+    model = SimpleNamespace(encoder=SimpleNamespace(fingerprint="0" * 64))
+    monkeypatch.setattr(bench.br, "load_model", lambda *_, **__: model)
     monkeypatch.setattr(bench, "CATEGORIES", ("mug",))
     monkeypatch.setattr(bench, "score", lambda *_: (0.0, 0.0, 0.0, []))
     monkeypatch.setattr(bench, "timing", lambda *_: None)
@@ -101,8 +115,26 @@ def test_absent_data_is_said_so(bench: ModuleType, monkeypatch: pytest.MonkeyPat
     assert "robustness, over the generated names:" in printed
 
 
-def test_a_text_tower_that_is_right_scores_in_full(bench: ModuleType, clip_text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_model_of_a_run_is_asked(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = new_encoder(Tokenizer.train(["a chair", "a mug"], vocab_size=560), seed=5)
+    save_encoder(encoder, tmp_path)
+    write_known_words(tmp_path, KnownWords(("chair", "mug"), ()), source="a test")
+    monkeypatch.setattr(bench, "CATEGORIES", ("chair", "mug"))
+    monkeypatch.setattr(bench, "corrupted", dict)
+    monkeypatch.setattr("sys.argv", ["tiny.py", "--each", "1", "--threads", "1", "--repeats", "1", "--model", str(tmp_path)])
+    bench.main()
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"tiny {load_encoder_folder(tmp_path).fingerprint[:12]} on ")
+    assert "generated, unseen seeds, 2 names" in printed
+    assert " n    2 " in printed
+    assert "most memory of this process: " in printed
+
+
+def test_a_text_tower_that_is_right_scores_in_full(bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip_text = write_clip_text(tmp_path)
     known = {name: torch.from_numpy(row) for name, row in bench.recorded_features(clip_text).items()}
-    oracle = SimpleNamespace(embed_text=lambda names: torch.stack([known[name] for name in names]))
-    bench.text(oracle, clip_text)
+    model = SimpleNamespace(embed_text=lambda names: torch.stack([known[name] for name in names]))
+    bench.text(model, clip_text)
     assert "cosine 1.000, after taking off the mean 1.000" in capsys.readouterr().out
