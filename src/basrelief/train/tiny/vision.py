@@ -18,6 +18,7 @@ from basrelief.encoders import ClipEncoder, save_encoder
 from basrelief.train.augment import augment
 from basrelief.train.clip2point import pair_losses
 from basrelief.train.data import ShapeSet, class_weights
+from basrelief.train.muon import Muon
 from basrelief.train.run import TrainingRun, seed_of
 from basrelief.train.tiny.features import image_features
 from basrelief.train.tiny.settings import TinySettings
@@ -224,7 +225,7 @@ class VisionRun(TrainingRun[Batch]):
 
 
 def optimisers(model: Taught, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the blocks' matrices, AdamW for everything else; needs torch 2.9.
+    """Muon for the blocks' matrices, AdamW for everything else.
 
     Args:
         model: Those of its numbers that are trained.
@@ -235,6 +236,6 @@ def optimisers(model: Taught, settings: TinySettings) -> tuple[torch.optim.Optim
     known = {id(p) for p in matrices}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     return (
-        torch.optim.Muon(matrices, lr=settings.rate, weight_decay=settings.decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=settings.rate, decay=settings.decay),
         torch.optim.AdamW(others, lr=settings.rate, weight_decay=settings.decay, betas=(0.9, 0.98)),
     )
