@@ -34,22 +34,20 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[nn.Parameter]] = {}
+            alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    shapes.setdefault(matrix.shape, []).append(matrix)
-            for alike in shapes.values():
-                self._move(alike, group)
+                    alike.setdefault(matrix.shape, []).append((matrix, matrix.grad))
+            for shape, pairs in alike.items():
+                self._move(pairs, group, 0.2 * max(shape) ** 0.5)  # as long as AdamW's steps, by their root mean square
 
-    def _move(self, alike: list[nn.Parameter], group: dict[str, Any]) -> None:
+    def _move(self, alike: list[tuple[nn.Parameter, Tensor]], group: dict[str, Any], length: float) -> None:
         ahead = []
-        for matrix in alike:
-            state = self.state[matrix]
-            past = state.setdefault("momentum", torch.zeros_like(matrix))
-            past.lerp_(matrix.grad, 1 - group["momentum"])
-            ahead.append(matrix.grad.lerp(past, group["momentum"]))
-        length = 0.2 * max(alike[0].shape) ** 0.5  # the root mean square of AdamW's steps
-        for matrix, change in zip(alike, orthogonal(torch.stack(ahead)), strict=True):
+        for matrix, slope in alike:
+            past = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
+            past.lerp_(slope, 1 - group["momentum"])
+            ahead.append(slope.lerp(past, group["momentum"]))
+        for (matrix, _), change in zip(alike, orthogonal(torch.stack(ahead)), strict=True):
             matrix.mul_(1 - group["lr"] * group["decay"]).sub_(change, alpha=group["lr"] * length)
 
 
