@@ -12,8 +12,6 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -313,45 +311,6 @@ def test_the_manifest_says_how_they_were_drawn(library: Benchmark, tmp_path: Pat
     assert record["rig"] == "clip2point10"
     assert record["style"]["size"] == 32
     assert record["labels"] == sorted(CLASSES)
-
-
-class Dying(Executor):
-    """An executor whose process dies over one mesh, and takes what was asked beside it with it."""
-
-    def __init__(self, deadly: str) -> None:
-        self.deadly, self.broken = deadly, False
-
-    def submit(self, work: Callable[..., object], /, *given: object, **_: object) -> Future[object]:  # type: ignore[override]
-        job: Future[object] = Future()
-        if not given:  # whether it started
-            job.set_result(work())
-            return job
-        library, item, draw = given
-        assert isinstance(item, Item)
-        self.broken = self.broken or self.deadly in item.id
-        if self.broken:
-            job.set_exception(BrokenProcessPool("died"))
-        else:
-            job.set_result(work(library, item, draw))
-        return job
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing runs."""
-
-
-def test_a_process_that_dies_costs_its_own_mesh_and_no_other(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from basrelief.train.records import workers
-
-    opened: list[Dying] = []
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda *_, **__: opened.append(Dying("mug/1")) or opened[-1])
-    failed = make_pairs(library, tmp_path / "out", style=QUICK, jobs=2)
-    assert failed == [("mug/1.glb", "the process that drew it died, perhaps for want of memory")]
-    assert len(open_pairs(tmp_path / "out")) == 5
-    assert 1 < len(opened) <= 4
-    monkeypatch.undo()
-    make_pairs(replace(library, items=tuple(i for i in library.items if "mug/1" not in i.id)), tmp_path / "rest", style=QUICK)
-    one, other = open_pairs(tmp_path / "out"), open_pairs(tmp_path / "rest")
-    assert list(one.keys) == list(other.keys)
 
 
 def test_memory_that_runs_out_is_a_reason(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from basrelief.train.data import ShapeSet
 from basrelief.train.run import make_accelerator
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.tiny.vision import Pictures, Taught, VisionRun, word_targets
+from basrelief.train.tiny.vision import Batch, Pictures, Taught, VisionRun, word_targets
 
 SMALL = TinySettings(batch=4, pictured=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
 
@@ -137,3 +137,16 @@ def test_a_class_without_shapes_is_no_name(encoder: ClipEncoder, shapes: ShapeSe
     targets, texts = word_targets(encoder, fewer, [], settings=SMALL)
     assert texts.shape == (3, 512)
     assert targets[[0, 2, 3]].argmax(dim=1).tolist() == [0, 1, 2]
+
+
+def test_right_answers_are_counted_though_a_class_has_no_shapes(
+    encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_more = replace(shapes, label=shapes.label + 1, names=("absent", *shapes.names))
+    targets, texts = word_targets(encoder, one_more, [], settings=SMALL)
+    label = torch.tensor([1, 4])
+    monkeypatch.setattr("basrelief.train.tiny.vision.image_features", lambda _, images, **__: texts[[0, 3] * (len(images) // 2)])
+    side = PROJECTION.size
+    batch = Batch(torch.zeros(2, 2, side, side), torch.zeros(2, side, side), torch.zeros(2, 3, side, side), label)
+    assert Taught(encoder, targets, texts, SMALL)(batch).right == 1
+    assert Taught(encoder, targets, texts, SMALL)(batch._replace(label=label.flip(0))).right == 0

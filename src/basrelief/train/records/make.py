@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.processes import Failed, Processes, attempt
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
-from basrelief.train.records.workers import Failed, Workers, draw_item
 from basrelief.types import Shape
 
 FAILED = "failed.jsonl"
@@ -126,8 +127,8 @@ def make_records(
     work = work or Work()
     data = f"{library.name} {library.fingerprint()}"
     write_manifest(out, {"format": maker.format, "layout": layout, **maker.settings(), "labels": list(library.labels), "data": data})
-    with Workers(work.jobs, maker.draw) as workers:
-        filling = _Filling(library, out, maker, workers, progress)
+    with Processes(work.jobs) as processes:
+        filling = _Filling(library, out, maker, processes, progress)
         each = SHAPES_PER_SHARD if layout == "shards" else 1
         own = range(-(-len(library) // each))[work.rank :: work.of]
         if layout == "shards":
@@ -149,7 +150,8 @@ def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Pla
     step = max(1, len(library) // sample)
     chosen = library.items[::step][:sample]
     start = time.perf_counter()
-    drawn = [(item, draw_item(library, item, maker.draw)) for item in chosen]
+    draw = _drawing(library, maker)
+    drawn = [(item, attempt(draw, item)) for item in chosen]
     between = time.perf_counter()
     good = [(library.labels[item.label], d) for item, d in drawn if not isinstance(d, Failed)]
     records = [record for few in _batches(iter(good), maker.together) for record in maker.finish(few)]
@@ -176,11 +178,21 @@ def key_of(item: Item) -> str:
     return f"{plain}-{digest}"
 
 
+def _drawing(library: Benchmark, maker: Maker[T]) -> Callable[[Item], T]:
+    """What a process does with an item; it needs no list of the others."""
+    return functools.partial(_draw, replace(library, items=library.items[:1], findings=()), maker.draw)
+
+
+def _draw(library: Benchmark, draw: Callable[[Shape, str], T], item: Item) -> T:
+    return draw(library.load(item), item.id)
+
+
 class _Filling(Generic[T]):
     """The work of one run."""
 
-    def __init__(self, library: Benchmark, out: Path, maker: Maker[T], workers: Workers[T], progress: Progress | None) -> None:
-        self.library, self.out, self.maker, self.workers, self.progress = library, out, maker, workers, progress
+    def __init__(self, library: Benchmark, out: Path, maker: Maker[T], processes: Processes, progress: Progress | None) -> None:
+        self.library, self.out, self.maker, self.processes, self.progress = library, out, maker, processes, progress
+        self.draw: Callable[[Item], T] = _drawing(library, maker)
         self.known = {name for name, _ in read_failures(out)}
         self.done = 0
 
@@ -207,7 +219,7 @@ class _Filling(Generic[T]):
 
     def _good(self, items: Sequence[Item]) -> Iterator[tuple[Item, T]]:
         """What could be drawn; the rest is noted."""
-        for item, drawn in zip(items, self.workers.drawn(self.library, items), strict=True):
+        for item, drawn in zip(items, self.processes.each(self.draw, items), strict=True):
             if isinstance(drawn, Failed):
                 _note(self.out / FAILED, item, drawn.reason)
                 self._tell(1)

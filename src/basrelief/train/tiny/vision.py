@@ -106,7 +106,7 @@ class Taught(nn.Module):
         pooled = self._against_words(mean, label)
         pair = pair_losses(first, second, picture=pictures, balance=self.balance, label=label)
         with torch.no_grad():
-            right = (self._logits(mean).argmax(dim=1) == label).float().mean()
+            right = (self._logits(mean).argmax(dim=1) == self.get_buffer("targets")[label].argmax(dim=1)).float().mean()
         total = words + 0.5 * pooled + self.settings.pairs * pair.total
         return TinyLosses(total, words.detach(), pooled.detach(), pair.cross.detach(), pair.intra.detach(), right)
 
