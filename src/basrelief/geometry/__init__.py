@@ -1,5 +1,6 @@
 """Sampling, normalising and turning shapes; numpy only."""
 
+from basrelief.geometry.form import FORM_SIZE, form_numbers
 from basrelief.geometry.sampling import farthest_points, sample_surface, subsample
 from basrelief.geometry.transforms import (
     UP_AXES,
@@ -13,10 +14,12 @@ from basrelief.geometry.upright import CUES, cue_scores, guess_up, up_candidates
 
 __all__ = [
     "CUES",
+    "FORM_SIZE",
     "UP_AXES",
     "axis_rotation",
     "cue_scores",
     "farthest_points",
+    "form_numbers",
     "guess_up",
     "normalise_unit_cube",
     "normalise_unit_sphere",

@@ -97,7 +97,9 @@ def shade(
     return torch.nn.functional.avg_pool2d(color.permute(0, 3, 1, 2), supersample).permute(0, 2, 3, 1)
 
 
-def portrait(shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, size: int = 512) -> Float[np.ndarray, "size size 3"]:
+def portrait(
+    shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, size: int = 512, supersample: int = 3
+) -> Float[np.ndarray, "size size 3"]:
     """Draw one handsome picture of a shape of any size and place, which fills the picture.
 
     Args:
@@ -105,6 +107,7 @@ def portrait(shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, s
         azimuth: Degrees of the eye from world +X towards +Y.
         elevation: Degrees of the eye above the horizon.
         size: Side of the picture, pixels.
+        supersample: Pixels computed along each side of a pixel.
 
     Returns:
         sRGB in [0, 1], float32, on white.
@@ -117,7 +120,8 @@ def portrait(shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, s
     reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, np.finfo(np.float32).tiny)
     placed = ((seen - (low + high) / 2) / reach @ cameras.rotation[0]).astype(np.float32)
     field, edge = ("vertices", 0.0) if isinstance(shape, Mesh) else ("points", ball_radius(len(seen)))
-    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), Frame(cameras, size, 1.06 + edge), supersample=3).numpy()[0]
+    frame = Frame(cameras, size, 1.06 + edge)
+    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), frame, supersample=supersample).numpy()[0]
     return picture
 
 

@@ -1,0 +1,210 @@
+"""A folder into a library: what changed is hashed, read in processes, encoded here, and written a few rows at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from basrelief.index.files import Found, find_files, hashed, plan, words_of
+from basrelief.index.read import ReadFile, Style, picture_bytes, read_file
+from basrelief.index.table import Tables
+from basrelief.models import Model
+from basrelief.processes import Failed, Processes, attempt
+from basrelief.types import PointCloud
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files done and the number of all."""
+
+T = TypeVar("T")
+_TOGETHER = 8
+_WRITTEN = 64
+_HASHED = 256
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a folder is gone through.
+
+    Attributes:
+        jobs: Processes that read and draw; with one it is done here.
+        up: Up axis of every file, `auto`, or None for each format's own rule.
+        seed: Of the surface samples.
+        again: Whether files that could not be read are tried again though they did not change.
+    """
+
+    jobs: int = 1
+    up: str | None = None
+    seed: int = 0
+    again: bool = False
+
+
+@dataclass
+class Report:
+    """What became of a folder.
+
+    Attributes:
+        read: Files that were read and encoded.
+        copied: Files whose bytes were known under another path: moved ones and copies.
+        gone: Files that are not there any more.
+        unchanged: Files that needed nothing.
+        failures: Path and reason of every file that could not be read, now or before.
+    """
+
+    read: int = 0
+    copied: int = 0
+    gone: int = 0
+    unchanged: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def add_folder(
+    tables: Tables, model: Callable[[], Model], folder: Path, *, work: Work | None = None, progress: Progress | None = None
+) -> Report:
+    """Bring a library up to date with a folder; killed at any moment, it goes on where it stood.
+
+    Files whose size and time are known cost nothing, those whose bytes are known no reading. Rows of files that are gone are dropped
+    last, so that a moved file finds its vectors.
+
+    Args:
+        tables: Of the library.
+        model: Gives that of the library, when it is needed.
+        folder: Walked as `find_shapes` does.
+        work: How.
+        progress: Told as files are done.
+    """
+    work = work or Work()
+    failed = {path: known for path, (known, _) in tables.failed().items()}
+    todo = plan(folder, find_files(folder), known=tables.known(), failed=failed, again=work.again)
+    report = Report(gone=len(todo.gone), unchanged=todo.unchanged)
+    filling = _Filling(tables, model, work, report)
+    with Processes(work.jobs) as processes, ThreadPoolExecutor(4) as threads:
+        done = 0
+        for files in _batches(todo.read, _HASHED):
+            for count in filling.fill(files, processes, threads):
+                done += count
+                if progress:
+                    progress(done, len(todo.read))
+    tables.drop(todo.gone)
+    if todo.read or todo.gone:
+        tables.tidy()
+    root = str(folder.resolve())
+    report.failures = sorted((path, reason) for path, (known, reason) in tables.failed().items() if known.root == root)
+    return report
+
+
+@dataclass
+class _Filling:
+    """The work of one run."""
+
+    tables: Tables
+    model: Callable[[], Model]
+    work: Work
+    report: Report
+
+    def fill(self, files: Sequence[Found], processes: Processes, threads: ThreadPoolExecutor) -> Iterator[int]:
+        """Hash, copy what is known, read the rest; yields how many files are done."""
+        whole = list(zip(files, threads.map(functools.partial(attempt, hashed), files), strict=True))
+        self._fail([(one, result.reason) for one, result in whole if isinstance(result, Failed)])
+        new = [result for _, result in whole if not isinstance(result, Failed)]
+        yield len(files) - len(new)
+        left, copied = self._copy(new)
+        yield copied
+        first: dict[tuple[str, str], Found] = {}
+        for one in left:
+            first.setdefault(_kind(one), one)
+        yield from self._read(list(first.values()), processes)
+        twins = [one for one in left if first[_kind(one)] is not one]
+        bad, _ = self._copy(twins)
+        self._fail([(one, f"file must be readable, but it is a copy of {first[_kind(one)].path}, which is not.") for one in bad])
+        yield len(twins)
+
+    def _copy(self, files: Sequence[Found]) -> tuple[list[Found], int]:
+        """Write rows for files whose bytes have a row; returns the others, and how many were written."""
+        rows = self.tables.rows("content", list({one.known.content for one in files}))
+        by_kind = {(row["content"], row["format"]): row for row in rows}
+        known = [one for one in files if _kind(one) in by_kind]
+        self.tables.put([{**by_kind[_kind(one)], **_file_columns(one)} for one in known])
+        self.report.copied += len(known)
+        return [one for one in files if _kind(one) not in by_kind], len(known)
+
+    def _read(self, files: Sequence[Found], processes: Processes) -> Iterator[int]:
+        if not files:
+            return
+        model = self.model()
+        style = Style(model.recipe.points, self.work.up, self.work.seed)
+        results = processes.each(functools.partial(_read_found, style=style), files)
+        for batch in _batches(zip(files, results, strict=True), _WRITTEN):
+            good = [(one, result) for one, result in batch if not isinstance(result, Failed)]
+            self.tables.put([row for few in _batches(good, _TOGETHER) for row in self._rows(model, few)])
+            self._fail([(one, result.reason) for one, result in batch if isinstance(result, Failed)])
+            self.report.read += len(good)
+            yield len(batch)
+
+    def _rows(self, model: Model, few: Sequence[tuple[Found, ReadFile]]) -> Iterator[dict[str, Any]]:
+        images = model.depth_images([PointCloud(read.points) for _, read in few], seed=self.work.seed)
+        views = model.embed_depth_images(images).cpu()
+        vectors = F.normalize(views.mean(dim=1), dim=-1)
+        for i, (one, read) in enumerate(few):
+            width, depth, height = read.extent
+            yield {
+                **_file_columns(one),
+                "format": read.format,
+                "kind": read.kind,
+                "faces": read.faces,
+                "points": read.corners,
+                "width": width,
+                "depth": depth,
+                "height": height,
+                "tags": [],
+                "vector": vectors[i].numpy(),
+                "views": views[i].flatten().numpy().astype(np.float16),
+                "form": read.form,
+                "thumbnail": read.thumbnail,
+                "sheet": picture_bytes(_sheet(images[i])),
+            }
+
+    def _fail(self, failures: Sequence[tuple[Found, str]]) -> None:
+        columns = ("path", "root", "bytes", "mtime", "content")
+        rows = [{**{name: _file_columns(one)[name] for name in columns}, "reason": reason} for one, reason in failures]
+        self.tables.put_failures(rows)
+
+
+def _read_found(one: Found, *, style: Style) -> ReadFile:
+    return read_file(one.path, style)
+
+
+def _kind(one: Found) -> tuple[str, str]:
+    """Files alike in this are read alike."""
+    return one.known.content, one.path.suffix.lower().lstrip(".")
+
+
+def _file_columns(one: Found) -> dict[str, Any]:
+    known = one.known
+    file = {"path": str(one.path), "root": known.root, "bytes": known.bytes, "mtime": known.mtime, "content": known.content}
+    return {**file, "place": one.place, "words": words_of(one.place)}
+
+
+def _sheet(images: torch.Tensor) -> np.ndarray:
+    """The depth images of one shape side by side in two rows."""
+    grid = images.float().cpu()
+    grid = grid / grid.max().clamp(min=1)
+    rows = grid.chunk(2)
+    wide = [torch.cat(list(row), dim=1) for row in rows]
+    width = wide[0].shape[1]
+    sheet: np.ndarray = torch.cat([F.pad(row, (0, width - row.shape[1]), value=1.0) for row in wide]).numpy()
+    return sheet
+
+
+def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(rows)
+    while few := list(islice(remaining, size)):
+        yield few

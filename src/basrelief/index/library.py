@@ -1,0 +1,163 @@
+"""A library of shapes: a folder goes in once, then it is asked by words, pictures and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.datasets import read_labels
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.index.add import Progress, Report, Work, add_folder
+from basrelief.index.duplicates import SAME_FORM, group_forms
+from basrelief.index.filters import condition
+from basrelief.index.query import Hit, Look, Query, search
+from basrelief.index.table import About, Tables, vectors_of
+from basrelief.index.tags import TagAnswer, name_files, undo_tags, write_tags
+from basrelief.io import load
+from basrelief.models import Model, load_model
+from basrelief.tasks import Judge
+
+_EVERYDAY = "omniobject3d"
+"""216 names of everyday things; 15 to 1,203 others do as well (docs/index.md)."""
+
+
+class Index:
+    """A library that can be searched.
+
+    Attributes:
+        uri: Folder or object storage address of the database.
+    """
+
+    def __init__(self, uri: str, model: str | Model, *, loader: Callable[[str], Model] = load_model) -> None:
+        self.uri, self._model, self._loader = uri, model, loader
+
+    @classmethod
+    def open(cls, uri: str | PathLike[str], *, model: str | Model | None = None, loader: Callable[[str], Model] = load_model) -> Index:
+        """Open a library, or name one that the first `add` makes.
+
+        Args:
+            uri: Folder, or an address LanceDB opens, e.g. `s3://bucket/library`.
+            model: A loaded model or the name of one; that of the library when None, `tiny` for a new one.
+            loader: Loads a model by name, when vectors are first needed.
+
+        Raises:
+            ConfigError: If the library was made with another model.
+            FileFormatError: If something else lies there.
+            MissingExtraError: If LanceDB is not installed.
+        """
+        index = cls(str(uri), model or "tiny", loader=loader)
+        if not index.made:
+            return index
+        name = index.tables.about.model
+        asked = model.name if isinstance(model, Model) else model
+        if asked not in (None, name):
+            raise ConfigError(f"model must be {name}, with which {index.uri!r} was made, but got {asked}. Leave it out, or index anew.")
+        return cls(str(uri), model or name, loader=loader)
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a library yet."""
+        return Tables.there(self.uri)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """What is kept.
+
+        Raises:
+            FileFormatError: If there is no library.
+        """
+        return Tables.open(self.uri)
+
+    @cached_property
+    def model(self) -> Model:
+        """What embeds.
+
+        Raises:
+            ConfigError: If its weights are not those the library was made with.
+        """
+        model = self._loader(self._model) if isinstance(self._model, str) else self._model
+        if self.made and model.encoder.fingerprint != self.tables.about.weights:
+            raise ConfigError(f"model must have the weights {self.uri!r} was made with, but got others. Give those, or index anew.")
+        return model
+
+    def __len__(self) -> int:
+        return self.tables.count()
+
+    def add(self, folder: str | PathLike[str], *, work: Work | None = None, progress: Progress | None = None) -> Report:
+        """Bring the library up to date with a folder, see `add_folder`.
+
+        Raises:
+            FileFormatError: If the folder is none.
+        """
+        if not Path(folder).is_dir():
+            raise FileFormatError(f"folder must be there, but got {str(folder)!r}. Name the folder of your models.")
+        if not self.made:
+            Tables.create(self.uri, about_model(self.model))
+        return add_folder(self.tables, lambda: self.model, Path(folder), work=work, progress=progress)
+
+    def search(self, query: str | Query, *, top_k: int = 10) -> list[Hit]:
+        """Find what fits words, pictures or shapes, best first.
+
+        Args:
+            query: Words, or a `Query`.
+            top_k: Most files.
+
+        Raises:
+            ConfigError: If the query or a filter is wrong.
+        """
+        asked = Query((query,)) if isinstance(query, str) else query
+        return search(self.tables, asked.vector(self.model, np.array(self.tables.about.common, np.float32)), asked.look, top_k=top_k)
+
+    def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = ()) -> list[Hit]:
+        """Find shapes like that of a file, which may be one of the library or not; it is not among them itself.
+
+        Raises:
+            FileFormatError: If it cannot be read.
+        """
+        path = str(Path(file).resolve())
+        known = self.tables.rows("path", [path], columns=["vector"])
+        vector = np.asarray(known[0]["vector"], np.float32) if known else self.model.embed_shapes([load(file)])[0].cpu().numpy()
+        return search(self.tables, vector, Look(tuple(where)), top_k=top_k, leave_out=path)
+
+    def duplicates(self, *, where: Iterable[str] = (), tolerance: float = SAME_FORM) -> list[list[str]]:
+        """Groups of files that hold the same form in any format, place, turn and scale. Nothing is deleted.
+
+        Args:
+            where: Filters.
+            tolerance: See `group_forms`.
+        """
+        paths, forms = [], []
+        for batch in self.tables.batches(["path", "form"], where=condition(where)):
+            if batch.num_rows:
+                paths += batch.column("path").to_pylist()
+                forms.append(vectors_of(batch, "form", batch.schema.field("form").type.list_size)[:, 0])
+        order = sorted(range(len(paths)), key=paths.__getitem__)
+        stacked = np.concatenate(forms)[order] if forms else np.empty((0, 1), np.float32)
+        return [[paths[order[i]] for i in group] for group in group_forms(stacked, tolerance=tolerance)]
+
+    def name(self, labels: Sequence[str], *, judge: Judge | None = None, where: Iterable[str] = ()) -> Iterator[TagAnswer]:
+        """Name every file with one's own words, see `name_files`."""
+        return name_files(self.tables, self.model, labels, judge=judge, where=where)
+
+    def tag(self, tags: Iterable[tuple[str, Sequence[str]]], *, sidecars: bool = False) -> int:
+        """Give files tags, see `write_tags`."""
+        return write_tags(self.tables, tags, sidecars=sidecars)
+
+    def undo(self) -> int:
+        """Take the last change of tags back, see `undo_tags`."""
+        return undo_tags(self.tables)
+
+    def pictures(self, paths: Sequence[str], *, sheet: bool = False) -> dict[str, bytes]:
+        """Thumbnails of files, or the sheets of their depth views, WebP, by path."""
+        column = "sheet" if sheet else "thumbnail"
+        return {row["path"]: row[column] for row in self.tables.rows("path", paths, columns=["path", column])}
+
+
+def about_model(model: Model) -> About:
+    """What a library says of the model that makes its vectors."""
+    common = model.embed_text(read_labels(_EVERYDAY)).mean(dim=0).cpu()
+    return About(model.name, model.encoder.fingerprint, model.views, model.encoder.embedding_dim, tuple(common.tolist()))

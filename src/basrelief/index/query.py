@@ -1,0 +1,172 @@
+"""What is looked for in a library, and how files are ranked: vectors, the best of their views, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.index.filters import condition
+from basrelief.index.table import Tables
+from basrelief.models import Model
+from basrelief.tasks import mix_embeddings
+from basrelief.types import Shape
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+RULES = ("auto", "mean", "best")
+"""How the views of a shape count: their mean, or the one that fits best; `auto` takes what suits the query."""
+
+_WITHOUT = -0.5
+_CANDIDATES = 200
+_FUSED = 60
+"""Reciprocal rank fusion: a file at rank r of a list gets 1 / (60 + r) (Cormack et al. 2009)."""
+
+COLUMNS = ("path", "place", "format", "kind", "faces", "points", "bytes", "width", "depth", "height", "tags")
+"""What a hit tells of its file."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A mixture of words, pictures and shapes.
+
+    Attributes:
+        words: Phrases.
+        pictures: Pillow images or arrays (H, W, 3).
+        shapes: World frame.
+        without: Phrases to keep away from.
+        where: Filters, see `basrelief.index.filters.condition`.
+        views: One of `RULES`.
+        names: Whether files whose names hold the words move up.
+    """
+
+    words: tuple[str, ...] = ()
+    pictures: tuple[Image.Image | np.ndarray, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    without: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    views: str = "auto"
+    names: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that there is something to look for."""
+        if not (self.words or self.pictures or self.shapes):
+            raise ConfigError("query must hold words, a picture or a shape, but got none. Say what to look for.")
+        if self.views not in RULES:
+            raise ConfigError(unknown_choice("views", self.views, RULES))
+
+    def vector(self, model: Model, common: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, " dim"]:
+        """The direction that is looked for.
+
+        What all words have in common is taken off each phrase first: shapes that answer to any word would lead every list else.
+
+        Args:
+            model: That of the library.
+            common: Mean of the embeddings of many names.
+        """
+        phrases = [*self.words, *self.without]
+        parts = list((model.embed_text(phrases).cpu() - torch.from_numpy(common)).unbind()) if phrases else []
+        parts += list(model.embed_images(self.pictures).cpu().unbind()) if self.pictures else []
+        parts += list(model.embed_shapes(self.shapes).cpu().unbind()) if self.shapes else []
+        weights = [1.0] * len(self.words) + [_WITHOUT] * len(self.without) + [1.0] * (len(self.pictures) + len(self.shapes))
+        vector: np.ndarray = mix_embeddings(parts, weights=weights).numpy()
+        return vector
+
+    @property
+    def look(self) -> Look:
+        """How to rank: by the best view for a picture, which shows one side, by the whole for words and shapes."""
+        best = self.views == "best" or (self.views == "auto" and bool(self.pictures))
+        return Look(self.where, best, " ".join(self.words) if self.names else "")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How files are ranked.
+
+    Attributes:
+        where: Filters.
+        best_view: Whether the view that fits best counts, or the mean of all.
+        text: Words that file names may hold; empty for none.
+    """
+
+    where: tuple[str, ...] = ()
+    best_view: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A file that was found.
+
+    Attributes:
+        path: Of the file.
+        score: Cosine of the query with the shape, or with its best view.
+        view: Number of the view that fits best.
+        by_name: Whether its name holds the words.
+        about: Place, format, faces and the other `COLUMNS`.
+    """
+
+    path: str
+    score: float
+    view: int
+    by_name: bool
+    about: Mapping[str, Any]
+
+
+def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, top_k: int = 10, leave_out: str = "") -> list[Hit]:
+    """Find the files nearest to a query, best first.
+
+    Args:
+        tables: Of the library.
+        vector: From `Query.vector`, or a shape's own.
+        look: How.
+        top_k: Most files.
+        leave_out: Path of a file that is not wanted.
+
+    Raises:
+        ConfigError: If a filter is wrong or `top_k` is below 1.
+    """
+    if top_k < 1:
+        raise ConfigError(f"top_k must be at least 1, but got {top_k}. Ask for one or more.")
+    where = condition(look.where)
+    many = max(_CANDIDATES, 4 * top_k) if look.best_view or look.text else top_k + 1
+    rows = {row["path"]: row for row in tables.nearest(vector, [*COLUMNS, "views"], where=where, limit=many)}
+    named = tables.named(look.text, where=where, limit=many) if look.text else []
+    missing = [path for path in named[:top_k] if path not in rows]
+    rows |= {row["path"]: row for row in tables.rows("path", missing, columns=[*COLUMNS, "views"])}
+    rows.pop(leave_out, None)
+    hits = _scored(list(rows.values()), vector, look, dim=tables.about.dim, named=set(named))
+    return _fused(hits, named)[:top_k] if named else hits[:top_k]
+
+
+def _scored(rows: Sequence[dict[str, Any]], vector: np.ndarray, look: Look, *, dim: int, named: set[str]) -> list[Hit]:
+    """Hits by their score, best first."""
+    if not rows:
+        return []
+    views = torch.from_numpy(np.stack([np.asarray(row.pop("views"), dtype=np.float32).reshape(-1, dim) for row in rows]))
+    direction = torch.from_numpy(np.asarray(vector, dtype=np.float32))
+    each = torch.nn.functional.normalize(views, dim=-1) @ direction
+    whole = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ direction
+    scores = (each.amax(dim=1) if look.best_view else whole).tolist()
+    hits = [
+        Hit(row["path"], score, view, row["path"] in named, row)
+        for row, score, view in zip(rows, scores, each.argmax(dim=1).tolist(), strict=True)
+    ]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.path))
+
+
+def _fused(hits: list[Hit], named: Sequence[str]) -> list[Hit]:
+    """Hits by reciprocal rank fusion of their order with that of the names."""
+    by_name = {path: rank for rank, path in enumerate(named, 1)}
+
+    def worth(rank: int, hit: Hit) -> float:
+        return 1 / (_FUSED + rank) + (1 / (_FUSED + by_name[hit.path]) if hit.path in by_name else 0.0)
+
+    order = sorted(((-worth(rank, hit), rank) for rank, hit in enumerate(hits, 1)))
+    return [hits[rank - 1] for _, rank in order]

@@ -1,0 +1,91 @@
+"""One file, read in a process of its own: the points that are drawn, a small picture, and what is said of it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from basrelief.geometry import form_numbers
+from basrelief.io import load
+from basrelief.render import draw_points, portrait
+from basrelief.types import Mesh
+
+THUMBNAIL = 128
+"""Side of the small picture, pixels."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How files are read.
+
+    Attributes:
+        points: Drawn of each shape; see `Recipe.points`.
+        up: Up axis of every file, `auto`, or None for each format's own rule.
+        seed: Of the surface samples.
+    """
+
+    points: int | None
+    up: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ReadFile:
+    """What is kept of one file.
+
+    Attributes:
+        points: (N, 3) for the projection.
+        form: From `form_numbers`.
+        thumbnail: WebP picture.
+        format: E.g. `glb`.
+        kind: `mesh` or `cloud`.
+        faces: Triangles; 0 of a cloud.
+        corners: Vertices or points.
+        extent: Width, depth and height in the file's units, world frame.
+    """
+
+    points: Float32[np.ndarray, "points 3"]
+    form: Float32[np.ndarray, " numbers"]
+    thumbnail: bytes
+    format: str
+    kind: str
+    faces: int
+    corners: int
+    extent: tuple[float, float, float]
+
+
+def read_file(path: Path, style: Style) -> ReadFile:
+    """Read a file and draw what the index needs of it.
+
+    Raises:
+        FileFormatError: If it cannot be read.
+        GeometryError: If there is nothing in it to draw.
+        MissingExtraError: If its format needs a library that is not installed.
+    """
+    shape = load(path, up=style.up)
+    mesh = isinstance(shape, Mesh)
+    places = shape.vertices if isinstance(shape, Mesh) else shape.points
+    width, depth, height = (places.max(axis=0) - places.min(axis=0)).tolist()
+    return ReadFile(
+        points=draw_points(shape, style.points, seed=style.seed).points,
+        form=form_numbers(shape),
+        thumbnail=picture_bytes(portrait(shape, size=THUMBNAIL, supersample=2)),
+        format=path.suffix.lower().lstrip("."),
+        kind="mesh" if mesh else "cloud",
+        faces=len(shape.faces) if isinstance(shape, Mesh) else 0,
+        corners=len(places),
+        extent=(width, depth, height),
+    )
+
+
+def picture_bytes(picture: Float32[np.ndarray, "height width *channels"]) -> bytes:
+    """A picture in [0, 1] as WebP."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8)).save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()

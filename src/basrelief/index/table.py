@@ -1,0 +1,329 @@
+"""The library on disk: a LanceDB database of a row for each file, of files that could not be read, and of what tags were before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from basrelief.errors import ConfigError, FileFormatError, MissingExtraError
+from basrelief.geometry import FORM_SIZE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb import DBConnection
+    from lancedb.table import Table
+
+LARGE = 20_000
+"""Files from which on vectors are looked up by an index instead of one after another."""
+
+_PROBES = 1
+_REFINED = 4
+_KEY = b"basrelief"
+_TABLES = {"shapes": "a row for each file", "failures": "files that could not be read", "changes": "what tags were before"}
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class About:
+    """What made the vectors of a library; those of another model cannot be compared with them.
+
+    Attributes:
+        model: Name of the recipe.
+        weights: Fingerprint of the towers.
+        views: Views of each shape.
+        dim: Length of a vector.
+        common: (dim,) mean of the embeddings of everyday names: what all words have in common, and every shape answers to alike.
+        layout: Version of the tables.
+    """
+
+    model: str
+    weights: str
+    views: int
+    dim: int
+    common: tuple[float, ...]
+    layout: int = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a row remembers of its file.
+
+    Attributes:
+        root: Folder that was indexed.
+        bytes: Size.
+        mtime: Nanoseconds.
+        content: Hash of the bytes.
+    """
+
+    root: str
+    bytes: int
+    mtime: int
+    content: str
+
+
+class Tables:
+    """One database; every write is a version of its own, so that a killed process leaves the last one.
+
+    Attributes:
+        uri: Folder or object storage address.
+        about: What made the vectors.
+    """
+
+    def __init__(self, uri: str, about: About, tables: Mapping[str, Table]) -> None:
+        self.uri, self.about = uri, about
+        self.shapes, self.failures, self.changes = (tables[name] for name in _TABLES)
+
+    @classmethod
+    def create(cls, uri: str, about: About) -> Tables:
+        """Make an empty library.
+
+        Raises:
+            MissingExtraError: If LanceDB is not installed.
+        """
+        schemas = dict(zip(_TABLES, (_shapes(about), _failures(), _changes()), strict=True))
+        database = _connect(uri)
+        return cls(uri, about, {name: database.create_table(name, schema=schema, exist_ok=True) for name, schema in schemas.items()})
+
+    @classmethod
+    def open(cls, uri: str) -> Tables:
+        """Open a library.
+
+        Raises:
+            FileFormatError: If there is none, or it is of another layout.
+            MissingExtraError: If LanceDB is not installed.
+        """
+        database = _connect(uri)
+        try:
+            tables = {name: database.open_table(name) for name in _TABLES}
+            record = json.loads((tables["shapes"].schema.metadata or {})[_KEY])
+            about = About(**{**record, "common": tuple(record["common"])})
+        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+            raise FileFormatError(
+                f"db must be a library of basrelief index, but got {uri!r}, which is none. Make one with basrelief index DIR --db {uri}."
+            ) from error
+        if about.layout != About.layout:
+            got = f"{about.layout} in {uri!r}"
+            raise FileFormatError(f"db must have layout {About.layout}, but got {got}. Make it again with basrelief index.")
+        return cls(uri, about, tables)
+
+    @staticmethod
+    def there(uri: str) -> bool:
+        """Whether a database with tables lies there.
+
+        Raises:
+            MissingExtraError: If LanceDB is not installed.
+        """
+        return "shapes" in _connect(uri).list_tables().tables
+
+    def known(self) -> dict[str, Known]:
+        """Every file with a row, by path."""
+        return _known(self.shapes)
+
+    def failed(self) -> dict[str, tuple[Known, str]]:
+        """Every file that could not be read, and why."""
+        files, found = _known(self.failures), self.failures.search().select(["path", "reason"]).limit(None).to_arrow()
+        reasons = dict(zip(found["path"].to_pylist(), found["reason"].to_pylist(), strict=True))
+        return {path: (known, reasons[path]) for path, known in files.items()}
+
+    def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows over those of the same path; their files are no failures any more."""
+        _merge(self.shapes, rows)
+        self._forget(self.failures, [row["path"] for row in rows])
+
+    def put_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Note files that could not be read; what was known of them before goes."""
+        _merge(self.failures, rows)
+        self._forget(self.shapes, [row["path"] for row in rows])
+
+    def drop(self, paths: Iterable[str]) -> None:
+        """Forget files."""
+        gone = list(paths)
+        self._forget(self.shapes, gone)
+        self._forget(self.failures, gone)
+
+    def rows(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Rows whose column has one of the values, all their columns or some.
+
+        Args:
+            column: `path` or `content`.
+            values: To be found.
+            columns: Wanted; all when empty.
+        """
+        found: list[dict[str, Any]] = []
+        for part in _parts(values):
+            query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").limit(None)
+            found += (query.select(list(columns)) if columns else query).to_arrow().to_pylist()
+        return found
+
+    def batches(self, columns: Sequence[str], *, where: str = "", size: int = 1024) -> Iterator[pa.RecordBatch]:
+        """All rows, some columns of them, a few at a time."""
+        query = self.shapes.search().select(list(columns)).limit(None)
+        yield from (query.where(where) if where else query).to_batches(size)
+
+    def count(self, where: str = "") -> int:
+        """How many files."""
+        return int(self.shapes.count_rows(where or None))
+
+    def nearest(
+        self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10
+    ) -> list[dict[str, Any]]:
+        """Rows whose pooled vector lies nearest to one, nearest first.
+
+        Args:
+            vector: Of any length but zero.
+            columns: Wanted.
+            where: SQL condition.
+            limit: Most rows.
+        """
+        query: Any = self.shapes.search(vector, vector_column_name="vector")
+        query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
+        if self._vectors_indexed:
+            query = query.nprobes(_PROBES).refine_factor(_REFINED)
+        rows: list[dict[str, Any]] = (query.where(where, prefilter=True) if where else query).to_arrow().to_pylist()
+        return rows
+
+    def named(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
+        """Paths of files whose names hold words of a text, best first."""
+        if not any(index.columns == ["words"] for index in self.shapes.list_indices()):
+            return []
+        query: Any = self.shapes.search(text, query_type="fts", fts_columns="words").select(["path", "_score"]).limit(limit)
+        found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
+        return found
+
+    def set_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Replace the tags of files, by path."""
+        import pyarrow as pa
+
+        kind = pa.schema([self.shapes.schema.field("path"), self.shapes.schema.field("tags")])
+        rows = [{"path": path, "tags": list(names)} for path, names in tags.items()]
+        if rows:
+            self.shapes.merge_insert("path").when_matched_update_all().execute(pa.Table.from_pylist(rows, schema=kind))
+
+    def log_tags(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Note path, tags before and after, of one change."""
+        import pyarrow as pa
+
+        runs = self.changes.search().select(["run"]).limit(None).to_arrow()["run"].to_pylist()
+        run = max(runs, default=0) + 1
+        if changes:
+            self.changes.add(pa.Table.from_pylist([{**row, "run": run} for row in changes], schema=self.changes.schema))
+
+    def last_tags(self) -> list[dict[str, Any]]:
+        """The last change that was noted."""
+        found: list[dict[str, Any]] = self.changes.search().limit(None).to_arrow().to_pylist()
+        last = max((row["run"] for row in found), default=0)
+        return [row for row in found if row["run"] == last]
+
+    def forget_tags(self, change: Sequence[Mapping[str, Any]]) -> None:
+        """Strike a change out."""
+        if change:
+            self.changes.delete(f"run = {int(change[0]['run'])}")
+
+    def tidy(self) -> None:
+        """Join the pieces that many writes left, and bring the indices up to date; a large library gets one for its vectors."""
+        from lancedb.index import FTS, HnswSq
+
+        for table in (self.shapes, self.failures, self.changes):
+            table.optimize()
+        indexed = [index.columns for index in self.shapes.list_indices()]
+        if ["words"] not in indexed and self.count():
+            self.shapes.create_index("words", config=FTS())
+        if ["vector"] not in indexed and self.count() > LARGE:
+            self.shapes.create_index("vector", config=HnswSq(distance_type="cosine", num_partitions=1))
+
+    @property
+    def _vectors_indexed(self) -> bool:
+        return any(index.columns == ["vector"] for index in self.shapes.list_indices())
+
+    @staticmethod
+    def _forget(table: Table, paths: Sequence[str]) -> None:
+        if table.count_rows() == 0:
+            return
+        for part in _parts(paths):
+            table.delete(f"path IN ({', '.join(map(quoted, part))})")
+
+
+def quoted(text: str) -> str:
+    """A text as LanceDB's SQL wants it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def vectors_of(batch: pa.RecordBatch, column: str, dim: int) -> Float32[np.ndarray, "rows vectors dim"]:
+    """A column of vectors as an array, those of one row behind each other."""
+    flat = batch.column(column).flatten().to_numpy(zero_copy_only=False)
+    vectors: np.ndarray = flat.astype(np.float32).reshape(batch.num_rows, -1, dim)
+    return vectors
+
+
+def _connect(uri: str) -> DBConnection:
+    try:
+        import lancedb
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("a library must be kept by lancedb, but it is not installed. Install basrelief[index].") from error
+    try:
+        return lancedb.connect(uri)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ConfigError(f"db must be a folder or an address LanceDB opens, but got {uri!r}: {error}. Use e.g. library.lance.") from error
+
+
+def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow as pa
+
+    if rows:
+        data = pa.Table.from_pylist([dict(row) for row in rows], schema=table.schema)
+        table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all().execute(data)
+
+
+def _known(table: Table) -> dict[str, Known]:
+    columns = ["path", "root", "bytes", "mtime", "content"]
+    found = table.search().select(columns).limit(None).to_arrow().to_pydict()
+    return {path: Known(*rest) for path, *rest in zip(*(found[name] for name in columns), strict=True)}
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    yield from (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
+
+
+def _file_fields() -> list[pa.Field]:
+    import pyarrow as pa
+
+    text, whole = pa.string(), pa.int64()
+    return [pa.field(*pair) for pair in (("path", text), ("root", text), ("bytes", whole), ("mtime", whole), ("content", text))]
+
+
+def _shapes(about: About) -> pa.Schema:
+    import pyarrow as pa
+
+    fields = [
+        *_file_fields(),
+        pa.field("place", pa.string()),
+        pa.field("words", pa.string()),
+        pa.field("format", pa.string()),
+        pa.field("kind", pa.string()),
+        *(pa.field(name, pa.int64()) for name in ("faces", "points")),
+        *(pa.field(name, pa.float32()) for name in ("width", "depth", "height")),
+        pa.field("tags", pa.list_(pa.string())),
+        pa.field("vector", pa.list_(pa.float32(), about.dim)),
+        pa.field("views", pa.list_(pa.float16(), about.views * about.dim)),
+        pa.field("form", pa.list_(pa.float32(), FORM_SIZE)),
+        pa.field("thumbnail", pa.binary()),
+        pa.field("sheet", pa.binary()),
+    ]
+    return pa.schema(fields, metadata={_KEY: json.dumps(asdict(about)).encode()})
+
+
+def _failures() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([*_file_fields(), pa.field("reason", pa.string())])
+
+
+def _changes() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("path", pa.string()), ("run", pa.int64()), ("before", pa.list_(pa.string())), ("after", pa.list_(pa.string()))])
