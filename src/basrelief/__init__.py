@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from basrelief.lazy import lazy_names
+from basrelief.version import __version__
 
 if TYPE_CHECKING:
     from basrelief.errors import BasreliefError
+    from basrelief.index import Index
     from basrelief.io import load, save
     from basrelief.models import Model, list_models, load_model
     from basrelief.render import DepthViews, render_depth
     from basrelief.types import Mesh, PointCloud, Prediction
 
-__version__ = "0.1.0"
-
 __all__ = [
     "BasreliefError",
     "DepthViews",
+    "Index",
     "Mesh",
     "Model",
     "PointCloud",
@@ -33,6 +34,7 @@ __all__ = [
 _ROOMS = {
     "BasreliefError": "errors",
     "DepthViews": "render",
+    "Index": "index",
     "Mesh": "types",
     "Model": "models",
     "PointCloud": "types",

@@ -95,8 +95,24 @@ def test_scripts_say_how_they_are_used(script: str) -> None:
     assert text.startswith("#!/bin/sh\n# ")
     assert f"# Usage: runs/{script} " in text
     assert path.stat().st_mode & 0o111
-    (module,) = re.findall(r"-m (basrelief[\w.]+)", text)
-    assert Path(REPOSITORY / "src" / (module.replace(".", "/") + ".py")).is_file()
+    ((module, words),) = re.findall(r"-m (basrelief[\w.]*)((?: [a-z]+)*) ", text)
+    if module == "basrelief":
+        assert words.split() in [command.split() for command in _commands()]
+    else:
+        assert Path(REPOSITORY / "src" / (module.replace(".", "/") + ".py")).is_file()
+
+
+def _commands() -> set[str]:
+    """What can be typed after `basrelief`, commands of groups with the group before them."""
+    import typer.main
+
+    from basrelief.cli.app import app
+
+    group = typer.main.get_command(app)
+    found = set()
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        found |= {f"{name} {inner}" for inner in getattr(command, "commands", {})} or {name}
+    return found
 
 
 def test_options_that_documents_name_exist() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from basrelief.cli import ablate, classify, doctor, evaluate, models, render, train, train_opendlign, train_tiny
+from basrelief.cli import ablate, classify, doctor, evaluate, index, models, render, tag, train, train_opendlign, train_tiny
 from basrelief.errors import BasreliefError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 app.command("classify")(classify.classify)
 app.command("render")(render.render)
+for command in (index.index, index.search, index.similar, index.dedupe, tag.tag):
+    app.command()(command)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)

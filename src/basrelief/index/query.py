@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 
-from basrelief.errors import ConfigError, unknown_choice
+from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.index.filters import condition
 from basrelief.index.table import Tables
 from basrelief.models import Model
@@ -25,6 +26,7 @@ RULES = ("auto", "mean", "best")
 
 _WITHOUT = -0.5
 _CANDIDATES = 200
+_PIXELS = 64_000_000
 _FUSED = 60
 """Reciprocal rank fusion: a file at rank r of a list gets 1 / (60 + r) (Cormack et al. 2009)."""
 
@@ -155,7 +157,7 @@ def _scored(rows: Sequence[dict[str, Any]], vector: np.ndarray, look: Look, *, d
     whole = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ direction
     scores = (each.amax(dim=1) if look.best_view else whole).tolist()
     hits = [
-        Hit(row["path"], score, view, row["path"] in named, row)
+        Hit(row["path"], score, view, row["path"] in named, {name: row[name] for name in COLUMNS})
         for row, score, view in zip(rows, scores, each.argmax(dim=1).tolist(), strict=True)
     ]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))
@@ -170,3 +172,23 @@ def _fused(hits: list[Hit], named: Sequence[str]) -> list[Hit]:
 
     order = sorted(((-worth(rank, hit), rank) for rank, hit in enumerate(hits, 1)))
     return [hits[rank - 1] for _, rank in order]
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture file to look for, at most 64 megapixels.
+
+    Raises:
+        FileFormatError: If it cannot be read or is too large.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > _PIXELS:
+                got = f"{picture.width} x {picture.height} in {path.name}"
+                raise FileFormatError(f"picture must have at most {_PIXELS:,} pixels, but got {got}. Make it smaller.")
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"picture must be readable, but got {path.name}: {error}. Save it as PNG or JPEG.") from error

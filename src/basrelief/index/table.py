@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,8 +98,10 @@ class Tables:
             FileFormatError: If there is none, or it is of another layout.
             MissingExtraError: If LanceDB is not installed.
         """
-        database = _connect(uri)
         try:
+            if _absent(uri):
+                raise ValueError("nothing there")
+            database = _connect(uri)
             tables = {name: database.open_table(name) for name in _TABLES}
             record = json.loads((tables["shapes"].schema.metadata or {})[_KEY])
             about = About(**{**record, "common": tuple(record["common"])})
@@ -118,7 +121,7 @@ class Tables:
         Raises:
             MissingExtraError: If LanceDB is not installed.
         """
-        return "shapes" in _connect(uri).list_tables().tables
+        return not _absent(uri) and "shapes" in _connect(uri).list_tables().tables
 
     def known(self) -> dict[str, Known]:
         """Every file with a row, by path."""
@@ -269,6 +272,11 @@ def _connect(uri: str) -> DBConnection:
         return lancedb.connect(uri)
     except (ValueError, RuntimeError, OSError) as error:
         raise ConfigError(f"db must be a folder or an address LanceDB opens, but got {uri!r}: {error}. Use e.g. library.lance.") from error
+
+
+def _absent(uri: str) -> bool:
+    """Whether a folder is not there, which LanceDB would make; an address is asked."""
+    return "://" not in uri and not Path(uri).exists()
 
 
 def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

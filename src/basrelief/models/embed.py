@@ -16,13 +16,13 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief import __version__
 from basrelief.datasets import Benchmark, Item
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import draw_points
 from basrelief.types import PointCloud
+from basrelief.version import __version__
 
 Progress = Callable[[int, int], None]
 """Called with the number of shapes done and the number of all."""

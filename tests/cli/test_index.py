@@ -1,0 +1,185 @@
+"""`basrelief index | search | similar | dedupe | tag` as typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("lancedb")
+
+from basrelief.io import save
+from basrelief.testing import make_shape
+
+from .conftest import Ended
+
+Run = Callable[..., Ended]
+FILES = {"seats/chair.glb": "chair", "mug.ply": "mug", "car.off": "car"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("cli")
+    for place, name in FILES.items():
+        (home / "files" / place).parent.mkdir(parents=True, exist_ok=True)
+        save(make_shape(name, seed=100_010), home / "files" / place)
+    return home
+
+
+@pytest.fixture
+def db(run: Run, made: Path) -> Path:
+    library = made / "lib.lance"
+    if not library.exists():
+        ended = run("index", made / "files", "--db", library, "--jobs", 1)
+        assert ended.code == 0, ended.err
+        assert ended.out == f"{made / 'files'}: 3 read, 0 moved or copied, 0 gone, 0 unchanged; 3 files in {library}\n"
+    return library
+
+
+def test_indexing_again_reads_nothing(run: Run, made: Path, db: Path) -> None:
+    ended = run("index", made / "files", "--db", db, "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == {"folder": str(made / "files"), "read": 0, "copied": 0, "gone": 0, "unchanged": 3, "failures": []}
+
+
+def test_a_bad_file_is_told_and_ends_with_1(run: Run, made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "good.ply").write_bytes((made / "files" / "mug.ply").read_bytes())
+    (folder / "bad.glb").write_bytes(b"junk")
+    ended = run("index", folder, "--db", tmp_path / "lib.lance", "--jobs", 1)
+    assert ended.code == 1
+    assert "1 read" in ended.out
+    assert f"{folder / 'bad.glb'}: error: path must be a readable glb file" in ended.err
+    assert "1 shapes could not be used" in ended.err
+
+
+def test_the_library_may_be_named_once_for_all(run: Run, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASRELIEF_DB", str(db))
+    assert "mug.ply" in run("search", "mug", "--top", 1).out
+
+
+def test_words_find_a_shape(run: Run, db: Path) -> None:
+    ended = run("search", "mug", "--db", db, "--no-names", "--top", 2)
+    assert ended.code == 0
+    first, *rest = ended.out.splitlines()
+    assert first.split()[1] == "mug.ply"
+    assert "faces" in first
+    assert len(rest) == 1
+
+
+def test_hits_are_json_lines(run: Run, made: Path, db: Path) -> None:
+    ended = run("search", "car", "--db", db, "--json", "--where", "not under:seats", "--not", "mug")
+    records = [json.loads(line) for line in ended.out.splitlines()]
+    assert [record["place"] for record in records] == ["car.off", "mug.ply"]
+    assert records[0]["path"] == str(made / "files" / "car.off")
+    assert set(records[0]) >= {"score", "view", "by_name", "faces", "format", "tags", "width"}
+    assert not any(name.startswith("_") for name in records[0])
+
+
+def test_a_picture_and_a_shape_are_mixed(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32), "white").save(tmp_path / "photo.png")
+    ended = run("search", "--image", tmp_path / "photo.png", "--shape", made / "files" / "car.off", "--db", db, "--views", "mean")
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 3
+
+
+def test_a_page_is_written(run: Run, db: Path, tmp_path: Path) -> None:
+    assert run("search", "mug & co", "--db", db, "--html", tmp_path / "pages" / "hits.html").code == 0
+    page = (tmp_path / "pages" / "hits.html").read_text(encoding="utf-8")
+    assert "<h1>mug &amp; co</h1>" in page
+    assert page.count("data:image/webp") == 3
+
+
+def test_unknown_words_are_told(run: Run, db: Path) -> None:
+    assert "tiny does not know 'zeppelin'; nearest known: " in run("search", "zeppelin", "--db", db).err
+
+
+def test_nothing_is_nothing(run: Run, db: Path) -> None:
+    assert run("search", "mug", "--db", db, "-w", "faces>1G").out == "nothing found\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["search"], "query must hold words, a picture or a shape"),
+        (["search", "x", "-w", "fases<3"], "Did you mean 'faces'"),
+        (["search", "x", "--views", "max"], "views must be one of auto, mean, best"),
+        (["search", "--image", "nowhere.png"], "picture must be readable, but got nowhere.png"),
+        (["similar", "nowhere.glb"], "nowhere.glb"),
+        (["tag"], "tag must be given --labels or --undo"),
+        (["tag", "-l", "a,b", "-o", "x.xls"], "out must end in .csv, .json or .jsonl"),
+    ],
+)
+def test_what_is_wrong_ends_with_2(run: Run, db: Path, arguments: list[str], told: str) -> None:
+    ended = run(*arguments, "--db", db)
+    assert ended.code == 2
+    assert told in ended.err
+
+
+def test_a_library_that_is_none_is_named(run: Run, tmp_path: Path) -> None:
+    for command in (["search", "x"], ["dedupe"], ["tag", "-l", "a,b"], ["tag", "--undo"]):
+        ended = run(*command, "--db", tmp_path / "none.lance")
+        assert ended.code == 2
+        assert "Make one with basrelief index DIR" in ended.err
+    assert not (tmp_path / "none.lance").exists()
+
+
+def test_similar_shapes_are_listed_without_the_file(run: Run, made: Path, db: Path) -> None:
+    ended = run("similar", made / "files" / "mug.ply", "--db", db)
+    assert sorted(line.split()[1] for line in ended.out.splitlines()) == ["car.off", "seats/chair.glb"]
+
+
+def test_copies_are_listed_and_stay(run: Run, made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    save(make_shape("mug", seed=100_010), folder / "one.obj")
+    save(make_shape("mug", seed=100_010), folder / "two.stl")
+    run("index", folder, "--db", tmp_path / "lib.lance", "--jobs", 1)
+    ended = run("dedupe", "--db", tmp_path / "lib.lance")
+    assert ended.out == f"{folder / 'one.obj'}\n{folder / 'two.stl'}\n\n1 groups, 1 files more than forms\n"
+    assert json.loads(run("dedupe", "--db", tmp_path / "lib.lance", "--json").out) == [str(folder / "one.obj"), str(folder / "two.stl")]
+    assert run("dedupe", "--db", tmp_path / "lib.lance", "-w", "format:obj").out == "no copies found\n"
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_files_are_tagged_and_taken_back(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "tags.csv"
+    ended = run("tag", made / "files" / "seats", "-l", "chair,mug,car", "--db", db, "-o", out, "--write")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1].split()[1] == "chair"
+    assert "1 files have other tags now; basrelief tag --undo takes them back" in ended.err
+    with out.open(newline="", encoding="utf-8") as lines:
+        (row,) = csv.DictReader(lines)
+    assert (row["label"], row["path"]) == ("chair", str(made / "files" / "seats" / "chair.glb"))
+    assert [json.loads(line)["tags"] for line in run("search", "x", "--db", db, "-w", "tag:chair", "--json").out.splitlines()] == [
+        ["chair"]
+    ]
+    assert run("tag", "--undo", "--db", db).out == "1 files have their former tags again\n"
+    assert run("search", "x", "--db", db, "-w", "tag:chair").out == "nothing found\n"
+
+
+def test_nothing_is_written_unless_asked(run: Run, made: Path, db: Path) -> None:
+    ended = run("tag", "-l", "chair,mug,car", "--db", db, "--json", "--min-confidence", "0.5")
+    answers = {Path(record["path"]).name: record["label"] for record in map(json.loads, ended.out.splitlines())}
+    assert answers == {"chair.glb": "chair", "mug.ply": "mug", "car.off": "car"}
+    assert not list((made / "files").rglob("*.tags.json"))
+    assert run("tag", "--undo", "--db", db).out.startswith("0 files")
+
+
+def test_none_of_these_is_said(run: Run, db: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tags.jsonl"
+    ended = run("tag", "-l", "teapot,banana", "--distractors", "chair,mug,car", "--db", db, "-o", out)
+    assert ended.out.count("none of these") == 3
+    assert [json.loads(line)["label"] for line in out.read_text().splitlines()] == ["", "", ""]
+
+
+def test_a_cell_is_no_formula(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tags.csv"
+    run("tag", "-l", "=chair,+mug,@car", "--db", db, "-o", out)
+    with out.open(newline="", encoding="utf-8") as lines:
+        assert all(row["label"][:1] == "'" for row in csv.DictReader(lines))

@@ -1,0 +1,55 @@
+"""A library of a few generated shapes, made once, and copies of it to change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lancedb")
+
+import basrelief as br
+from basrelief.index import Index, Work
+from basrelief.io import save
+from basrelief.models import Model
+from basrelief.testing import make_shape
+
+PLACES = ("seats/chair_1.glb", "seats/oldChair2.ply", "tables/table.obj", "kitchen/mug.stl", "kitchen/deep/bottle.glb", "car.off")
+MADE = ("chair", "chair", "table", "mug", "bottle", "car")
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return br.load_model("tiny", device="cpu", dtype="float32")
+
+
+def write_shapes(root: Path) -> Path:
+    for seed, (place, name) in enumerate(zip(PLACES, MADE, strict=True)):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        save(make_shape(name, seed=100_000 + seed), root / place)
+    return root
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
+    """A folder with `files` and the library of it, `lib.lance`; not to be changed."""
+    home = tmp_path_factory.mktemp("made")
+    Index.open(home / "lib.lance", model=model).add(write_shapes(home / "files"), work=Work())
+    return home
+
+
+@pytest.fixture
+def index(made: Path, model: Model) -> Index:
+    return Index.open(made / "lib.lance", model=model)
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path, model: Model) -> Index:
+    """A library of its own to change, of the same files."""
+    shutil.copytree(made / "lib.lance", tmp_path / "lib.lance")
+    return Index.open(tmp_path / "lib.lance", model=model)
+
+
+def places(index: Index) -> set[str]:
+    return {place for batch in index.tables.batches(["place"]) for place in batch.column("place").to_pylist()}

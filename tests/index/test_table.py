@@ -1,0 +1,175 @@
+"""The tables: opened, refused, written over, forgotten; texts with quotes; vectors by index as without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+lancedb = pytest.importorskip("lancedb")
+import pyarrow as pa  # noqa: E402
+
+from basrelief.errors import ConfigError, FileFormatError  # noqa: E402
+from basrelief.geometry import FORM_SIZE  # noqa: E402
+from basrelief.index import table  # noqa: E402
+from basrelief.index.table import About, Known, Tables, quoted  # noqa: E402
+
+ABOUT = About("tiny", "f" * 64, 3, 8, tuple([0.125] * 8))
+
+
+def _row(path: str, seed: int, **other: object) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    views = rng.normal(size=(3, 8)).astype(np.float32)
+    row: dict[str, Any] = {
+        "path": path,
+        "root": "/r",
+        "bytes": 10,
+        "mtime": 1,
+        "content": f"c{seed}",
+        "place": path,
+        "words": path.replace("/", " "),
+        "format": "glb",
+        "kind": "mesh",
+        "faces": seed,
+        "points": 3,
+        "width": 1.0,
+        "depth": 2.0,
+        "height": 3.0,
+        "tags": [],
+        "vector": views.mean(axis=0),
+        "views": views.ravel().astype(np.float16),
+        "form": np.zeros(FORM_SIZE, np.float32),
+        "thumbnail": b"t",
+        "sheet": b"s",
+    }
+    return row | other
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    return Tables.create(str(tmp_path / "lib"), ABOUT)
+
+
+def test_a_library_says_what_made_it(tables: Tables) -> None:
+    assert Tables.open(tables.uri).about == ABOUT
+    assert Tables.there(tables.uri)
+    assert not Tables.there(tables.uri + "2")
+
+
+def test_what_is_no_library_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="db must be a library of basrelief index, but got .* Make one with basrelief index DIR"):
+        Tables.open(str(tmp_path))
+    lancedb.connect(tmp_path).create_table("shapes", pa.table({"a": [1]}))
+    with pytest.raises(FileFormatError, match="db must be a library"):
+        Tables.open(str(tmp_path))
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    Tables.create(str(tmp_path / "lib"), About("tiny", "f", 3, 8, tuple([0.0] * 8), layout=99))
+    with pytest.raises(FileFormatError, match="db must have layout 1, but got 99"):
+        Tables.open(str(tmp_path / "lib"))
+
+
+def test_an_address_nobody_opens_is_named() -> None:
+    with pytest.raises(ConfigError, match="db must be a folder or an address LanceDB opens, but got 'nobody://x'"):
+        Tables.there("nobody://x")
+
+
+def test_rows_are_written_over_by_path(tables: Tables) -> None:
+    tables.put([_row("a", 1), _row("b", 2)])
+    tables.put([_row("a", 3)])
+    assert tables.count() == 2
+    assert tables.known() == {"a": Known("/r", 10, 1, "c3"), "b": Known("/r", 10, 1, "c2")}
+    assert [row["faces"] for row in tables.rows("content", ["c3", "c1"], columns=["faces"])] == [3]
+
+
+def test_a_file_is_read_or_failed_never_both(tables: Tables) -> None:
+    tables.put([_row("a", 1)])
+    bad = {"path": "a", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "reason": "it's broken"}
+    tables.put_failures([bad])
+    assert tables.count() == 0
+    assert tables.failed() == {"a": (Known("/r", 5, 2, "x"), "it's broken")}
+    tables.put([_row("a", 1)])
+    assert tables.failed() == {}
+    tables.drop(["a", "never"])
+    assert tables.known() == {}
+
+
+@pytest.mark.parametrize("path", ["it's", "a'b''c", "%_\\", "naïve 椅子.glb", "a\nb"])
+def test_any_path_is_found_and_dropped(tables: Tables, path: str) -> None:
+    tables.put([_row(path, 1), _row("other", 2)])
+    assert [row["path"] for row in tables.rows("path", [path], columns=["path"])] == [path]
+    tables.drop([path])
+    assert set(tables.known()) == {"other"}
+
+
+def test_quotes_are_doubled() -> None:
+    assert quoted("it's") == "'it''s'"
+
+
+def test_many_values_are_asked_in_parts(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_CHUNK", 3)
+    tables.put([_row(f"p{i}", i) for i in range(10)])
+    assert len(tables.rows("path", [f"p{i}" for i in range(10)], columns=["path"])) == 10
+    tables.drop([f"p{i}" for i in range(9)])
+    assert set(tables.known()) == {"p9"}
+    assert tables.rows("path", []) == []
+
+
+def test_batches_hold_every_row_and_their_vectors(tables: Tables) -> None:
+    tables.put([_row(f"p{i}", i) for i in range(5)])
+    batches = list(tables.batches(["path", "views"], where="faces > 0", size=2))
+    paths = [path for batch in batches for path in batch.column("path").to_pylist()]
+    assert sorted(paths) == ["p1", "p2", "p3", "p4"]
+    views = np.concatenate([table.vectors_of(batch, "views", 8) for batch in batches])
+    assert views.shape == (4, 3, 8)
+    expected = np.asarray(_row("p3", 3)["views"], np.float32).reshape(3, 8)
+    assert np.array_equal(views[paths.index("p3")], expected)
+
+
+def test_the_nearest_come_first_and_conditions_hold(tables: Tables) -> None:
+    tables.put([_row(f"p{i}", i) for i in range(20)])
+    wanted = np.asarray(_row("p7", 7)["vector"])
+    assert tables.nearest(wanted, ["path"], limit=3)[0]["path"] == "p7"
+    assert "p7" not in {row["path"] for row in tables.nearest(wanted, ["path"], where="faces != 7", limit=20)}
+
+
+def test_names_are_found_once_tidied(tables: Tables) -> None:
+    assert tables.named("chair") == []
+    tables.put([_row("office/chairs", 1), _row("lamp", 2)])
+    tables.tidy()
+    assert tables.named("a chair") == ["office/chairs"]
+    tables.put([_row("armchair chair", 3)])
+    tables.tidy()
+    assert set(tables.named("chair")) == {"office/chairs", "armchair chair"}
+    assert tables.named("chair", where="faces = 3") == ["armchair chair"]
+    assert tables.named("'; drop") == []
+
+
+def test_a_large_library_finds_the_same_by_its_index(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables.put([_row(f"p{i}", i) for i in range(300)])
+    wanted = [np.random.default_rng(1000 + i).normal(size=8).astype(np.float32) for i in range(20)]
+    exact = [[row["path"] for row in tables.nearest(vector, ["path"])] for vector in wanted]
+    monkeypatch.setattr(table, "LARGE", 256)
+    tables.tidy()
+    assert any(index.columns == ["vector"] for index in tables.shapes.list_indices())
+    found = [[row["path"] for row in tables.nearest(vector, ["path"])] for vector in wanted]
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.95
+    tables.put([_row("new", 5000)])
+    assert tables.nearest(np.asarray(_row("new", 5000)["vector"]), ["path"])[0]["path"] == "new"
+
+
+def test_changes_of_tags_are_noted_in_turn(tables: Tables) -> None:
+    tables.put([_row("a", 1, tags=["x"]), _row("b", 2)])
+    assert tables.last_tags() == []
+    tables.log_tags([{"path": "a", "before": ["x"], "after": ["y"]}])
+    tables.log_tags([{"path": "b", "before": [], "after": ["z"]}])
+    tables.set_tags({"a": ["y"], "b": ["z"]})
+    assert {row["path"]: row["tags"] for row in tables.rows("path", ["a", "b"])} == {"a": ["y"], "b": ["z"]}
+    assert np.array_equal(tables.rows("path", ["a"])[0]["vector"], _row("a", 1)["vector"])  # nothing else moved
+    last = tables.last_tags()
+    assert [row["path"] for row in last] == ["b"]
+    tables.forget_tags(last)
+    assert [row["path"] for row in tables.last_tags()] == ["a"]

@@ -1,0 +1,111 @@
+"""Tags: named from kept views, written, sidecars, taken back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lancedb")
+
+from basrelief.errors import ConfigError
+from basrelief.index import Index, add
+from basrelief.index.tags import SIDECAR
+from basrelief.io import load
+from basrelief.models import Model
+from basrelief.tasks import Judge
+
+LABELS = ("chair", "table", "mug", "bottle", "car")
+RIGHT = {
+    "seats/chair_1.glb": "chair",
+    "seats/oldChair2.ply": "chair",
+    "tables/table.obj": "table",
+    "kitchen/mug.stl": "mug",
+    "kitchen/deep/bottle.glb": "bottle",
+    "car.off": "car",
+}
+
+
+def test_files_are_named_from_what_is_kept(index: Index, made: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(add, "read_file", None)
+    found = {Path(answer.path).relative_to(made / "files").as_posix(): answer for answer in index.name(LABELS)}
+    assert {place: answer.label for place, answer in found.items()} == RIGHT
+    answer = found["kitchen/mug.stl"]
+    known = model.classify([load(answer.path)], LABELS)[0]
+    assert known.probabilities is not None
+    assert answer.confidence == pytest.approx(float(known.probabilities[0]), abs=0.02)
+    assert answer.view == int(known.view_scores[:, 0].argmax())
+    assert [label for label, _ in answer.others] == list(known.labels[1:4])
+
+
+def test_none_of_these_is_an_answer(index: Index) -> None:
+    found = {Path(answer.path).name: answer for answer in index.name(["teapot", "banana"], judge=Judge(min_confidence=0.999999))}
+    assert any(answer.label == "" and answer.declined for answer in found.values())
+    others = Judge(distractors=("car", "chair", "table", "mug", "bottle"))
+    assert {answer.label for answer in index.name(["teapot", "banana"], judge=others)} == {""}
+
+
+def test_only_some_files_are_named(index: Index) -> None:
+    assert {Path(answer.path).name for answer in index.name(LABELS, where=["under:kitchen"])} == {"mug.stl", "bottle.glb"}
+    with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
+        list(index.name(["chair"]))
+
+
+def _tags(index: Index) -> dict[str, list[str]]:
+    rows = index.tables.rows("path", list(index.tables.known()), columns=["path", "tags"])
+    return {Path(row["path"]).name: row["tags"] for row in rows if row["tags"]}
+
+
+def test_tags_are_written_found_and_taken_back(own: Index, made: Path) -> None:
+    car, mug = str(made / "files" / "car.off"), str(made / "files" / "kitchen" / "mug.stl")
+    assert own.tag([(car, ["red", "fast", "red"]), (mug, ["it's"]), ("/nowhere.glb", ["x"])]) == 2
+    assert _tags(own) == {"car.off": ["fast", "red"], "mug.stl": ["it's"]}
+    assert own.tag([(car, ["fast", "red"])]) == 0
+    assert own.tag([(car, [])]) == 1
+    assert _tags(own) == {"mug.stl": ["it's"]}
+    assert own.undo() == 1
+    assert _tags(own) == {"car.off": ["fast", "red"], "mug.stl": ["it's"]}
+    assert own.undo() == 2
+    assert _tags(own) == {}
+    assert own.undo() == 0
+
+
+def test_sidecars_are_written_beside_files_and_taken_back(own: Index, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "files", tmp_path / "files")
+    own.add(tmp_path / "files")
+    car = tmp_path / "files" / "car.off"
+    own.tag([(str(car), ["auto"])], sidecars=True)
+    sidecar = car.with_name("car.off" + SIDECAR)
+    assert json.loads(sidecar.read_text(encoding="utf-8")) == {"tags": ["auto"]}
+    own.tag([(str(car), ["wägelchen"])], sidecars=True)
+    assert json.loads(sidecar.read_text(encoding="utf-8")) == {"tags": ["wägelchen"]}
+    own.undo()
+    assert json.loads(sidecar.read_text(encoding="utf-8")) == {"tags": ["auto"]}
+    own.undo()
+    assert not sidecar.exists()
+    assert own.add(tmp_path / "files").unchanged == 6  # sidecars are no shapes
+
+
+def test_a_sidecar_that_was_changed_since_stays(own: Index, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "files", tmp_path / "files")
+    own.add(tmp_path / "files")
+    car = tmp_path / "files" / "car.off"
+    own.tag([(str(car), ["auto"])], sidecars=True)
+    sidecar = car.with_name("car.off" + SIDECAR)
+    sidecar.write_text('{"tags": ["mine"]}', encoding="utf-8")
+    own.undo()
+    assert json.loads(sidecar.read_text(encoding="utf-8")) == {"tags": ["mine"]}
+    sidecar.write_text("no json", encoding="utf-8")
+    own.tag([(str(car), ["auto"])])
+    assert own.undo() == 1
+    assert sidecar.read_text(encoding="utf-8") == "no json"
+
+
+def test_a_tag_can_be_searched(own: Index, made: Path) -> None:
+    own.tag([(str(made / "files" / "car.off"), ["it's red"])])
+    from basrelief.index import Query
+
+    hits = own.search(Query(("anything",), where=("tag:it's red",)))
+    assert [hit.about["tags"] for hit in hits] == [["it's red"]]
