@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from basrelief.cli import ablate, classify, doctor, evaluate, index, models, render, tag, train, train_opendlign, train_tiny
+from basrelief.cli import ablate, app_page, classify, doctor, evaluate, index, models, render, tag, train, train_opendlign, train_tiny
 from basrelief.errors import BasreliefError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("classify")(classify.classify)
 app.command("render")(render.render)
 for command in (index.index, index.search, index.similar, index.dedupe, tag.tag):
     app.command()(command)
+app.command("app")(app_page.page)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,168 @@
+"""How well and how fast a library answers: by words, by pictures, by shapes; up to 100,000 rows.
+
+    python benchmarks/index.py
+    python benchmarks/index.py --shapes SHAPES --files 500 --rows 100000
+
+Quality is asked on generated shapes that no weight was trained on, each category a class, and on the classes of SHAPES with two files or
+more: words are the class names, pictures are drawn in colour from a side that is none of the views, shapes are the files themselves.
+Every figure is given for both ways in which views count, and words with and without what all words have in common.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import basrelief as br
+from basrelief.geometry import FORM_SIZE
+from basrelief.index import Query, Work
+from basrelief.index.query import Look, search
+from basrelief.index.table import About, Tables, vectors_of
+from basrelief.io import load, save
+from basrelief.render import portrait
+from basrelief.testing import CATEGORIES, make_shape
+
+UNSEEN = 100_000
+
+
+def library(root: Path, db: Path, *, jobs: int) -> br.Index:
+    """Index a folder, and print how long it took."""
+    index = br.Index.open(db)
+    start = time.perf_counter()
+    report = index.add(root, work=Work(jobs))
+    spent = time.perf_counter() - start
+    start = time.perf_counter()
+    index.add(root, work=Work(jobs))
+    again = time.perf_counter() - start
+    count = max(report.read, 1)
+    print(f"{report.read} files in {spent:.1f} s, {1e3 * spent / count:.0f} ms each with {jobs} processes; again, unchanged {again:.2f} s")
+    return index
+
+
+def quality(index: br.Index) -> None:
+    """R@1, R@5 and mAP of every way to ask, over the classes that folders name."""
+    paths, views = [], []
+    for batch in index.tables.batches(["path", "place", "views"]):
+        paths += list(zip(batch.column("path").to_pylist(), batch.column("place").to_pylist(), strict=True))
+        views.append(vectors_of(batch, "views", index.tables.about.dim))
+    each = torch.nn.functional.normalize(torch.from_numpy(np.concatenate(views)), dim=-1)
+    label = np.array([place.split("/")[0].replace("_", " ") for _, place in paths])
+    names = [name for name in sorted(set(label)) if (label == name).sum() > 1]
+    common = torch.tensor(index.tables.about.common)
+    words = index.model.embed_text(names)
+    print(f"{len(paths)} shapes, {len(names)} classes of two or more")
+    rows = [("words", words, names), ("words, less what all have in common", words - common, names)]
+    some = [i for i, name in enumerate(label) if name in names][:: max(1, len(paths) // 300)]
+    pictures = index.model.embed_images([portrait(load(paths[i][0]), azimuth=-70.0, elevation=15.0, size=224) for i in some])
+    rows += [("pictures of the shapes", pictures, [label[i] for i in some])]
+    whole = torch.nn.functional.normalize(each.mean(dim=1), dim=-1)
+    rows += [("shapes, themselves left out", whole[some], [label[i] for i in some])]
+    for title, vectors, wanted in rows:
+        for rule in ("mean", "best"):
+            scores = (vectors @ whole.T if rule == "mean" else torch.einsum("qd,svd->qsv", vectors, each).amax(dim=2)).numpy()
+            if title.startswith("shapes"):
+                scores[np.arange(len(some)), some] = -np.inf
+            print(f"  {title:<38} {rule:<5} " + ranks(scores, [label == name for name in wanted]))
+
+
+def ranks(scores: np.ndarray, relevant: Sequence[np.ndarray]) -> str:
+    """R@1, R@5 and mAP in percent."""
+    first, five, precision = [], [], []
+    for row, right in zip(scores, relevant, strict=True):
+        hit = right[np.argsort(-row, kind="stable")][: np.isfinite(row).sum()]
+        first.append(hit[0])
+        five.append(hit[:5].any())
+        precision.append((np.cumsum(hit) / np.arange(1, len(hit) + 1))[hit].mean())
+    return f"R@1 {np.mean(first):6.1%}   R@5 {np.mean(five):6.1%}   mAP {np.mean(precision):6.1%}   n {len(first)}"
+
+
+def speed(rows: int, home: Path) -> None:
+    """How long a search takes in a library of made-up rows in clusters, exactly and by the index, and how often both agree."""
+    rng = np.random.default_rng(0)
+    tables = Tables.create(str(home / "large.lance"), About("tiny", "0" * 64, 10, 512, tuple([0.0] * 512)))
+    centres = rng.normal(size=(500, 512))
+    for start in range(0, rows, 5000):
+        count = min(5000, rows - start)
+        views = centres[rng.integers(500, size=count)][:, None] + 0.6 * rng.normal(size=(count, 10, 512))
+        views /= np.linalg.norm(views, axis=2, keepdims=True)
+        tables.put([made_up(start + i, row) for i, row in enumerate(views)])
+    queries = centres[rng.integers(500, size=100)] + 0.6 * rng.normal(size=(100, 512))
+    exact = timed(f"{rows:,} rows, one after another", lambda q: [r["path"] for r in tables.nearest(q, ["path"])], queries)
+    start = time.perf_counter()
+    tables.tidy()
+    print(f"  tidied in {time.perf_counter() - start:.1f} s")
+    found = timed(f"{rows:,} rows, tidied", lambda q: [r["path"] for r in tables.nearest(q, ["path"])], queries)
+    print(f"  recall@10 {np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]):.3f}")
+    for title, look in (("words by vectors", Look()), ("words and names", Look(text="chair 17")), ("best view", Look(best_view=True))):
+        timed(f"search, {title}", lambda q, look=look: [hit.path for hit in search(tables, q, look)], queries)
+
+
+def made_up(number: int, views: np.ndarray) -> dict[str, object]:
+    """A row of no file."""
+    text = {"path": f"/x/{number}.glb", "root": "/x", "content": str(number), "place": f"{number}.glb", "words": f"chair {number}"}
+    plain = {
+        "bytes": 1,
+        "mtime": 1,
+        "faces": number,
+        "points": 1,
+        "width": 1.0,
+        "depth": 1.0,
+        "height": 1.0,
+        "format": "glb",
+        "kind": "mesh",
+    }
+    pictures = {"thumbnail": b"", "sheet": b"", "tags": [], "form": np.zeros(FORM_SIZE, np.float32)}
+    return {**text, **plain, **pictures, "vector": views.mean(axis=0).astype(np.float32), "views": views.ravel().astype(np.float16)}
+
+
+def timed(title: str, ask: Callable[[np.ndarray], list[str]], queries: np.ndarray) -> list[list[str]]:
+    """Answers, and how long they took."""
+    ask(queries[0].astype(np.float32))
+    found, spent = [], []
+    for query in queries.astype(np.float32):
+        start = time.perf_counter()
+        found.append(ask(query))
+        spent.append(1e3 * (time.perf_counter() - start))
+    print(f"  {title:<38} median {np.median(spent):6.1f} ms   p95 {np.quantile(spent, 0.95):6.1f} ms")
+    return found
+
+
+def main() -> None:
+    """Print every figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", type=Path, help="folder of class folders of shapes")
+    parser.add_argument("--files", type=int, default=303, help="generated shapes")
+    parser.add_argument("--rows", type=int, default=0, help="made-up rows for the speed of searching")
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for number in range(given.files):
+            name = CATEGORIES[number % len(CATEGORIES)]
+            (home / "generated" / name.replace(" ", "_")).mkdir(parents=True, exist_ok=True)
+            seed = UNSEEN + number // len(CATEGORIES)
+            save(make_shape(name, seed=seed), home / "generated" / name.replace(" ", "_") / f"{number}.glb")
+        print("generated shapes, unseen seeds")
+        quality(library(home / "generated", home / "generated.lance", jobs=given.jobs))
+        if given.shapes is not None and given.shapes.is_dir():
+            print(given.shapes.name)
+            quality(library(given.shapes, home / "shapes.lance", jobs=given.jobs))
+        if given.rows:
+            speed(given.rows, home)
+        query = Query(("chair",), names=False)
+        index = br.Index.open(home / "generated.lance")
+        timed("words to hits, model and all", lambda _: [hit.path for hit in index.search(query)], np.zeros((30, 1)))
+        shutil.rmtree(home / "generated")
+    print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
