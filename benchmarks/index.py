@@ -95,11 +95,11 @@ def speed(rows: int, home: Path) -> None:
         views /= np.linalg.norm(views, axis=2, keepdims=True)
         tables.put([made_up(start + i, row) for i, row in enumerate(views)])
     queries = centres[rng.integers(500, size=100)] + 0.6 * rng.normal(size=(100, 512))
-    exact = timed(f"{rows:,} rows, one after another", lambda q: [r["path"] for r in tables.nearest(q, ["path"])], queries)
+    exact = timed(f"{rows:,} rows, one after another", lambda q: tables.nearest(q, ["path"])["path"].to_pylist(), queries)
     start = time.perf_counter()
     tables.tidy()
     print(f"  tidied in {time.perf_counter() - start:.1f} s")
-    found = timed(f"{rows:,} rows, tidied", lambda q: [r["path"] for r in tables.nearest(q, ["path"])], queries)
+    found = timed(f"{rows:,} rows, tidied", lambda q: tables.nearest(q, ["path"])["path"].to_pylist(), queries)
     print(f"  recall@10 {np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]):.3f}")
     for title, look in (("words by vectors", Look()), ("words and names", Look(text="chair 17")), ("best view", Look(best_view=True))):
         timed(f"search, {title}", lambda q, look=look: [hit.path for hit in search(tables, q, look)], queries)

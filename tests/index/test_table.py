@@ -132,8 +132,8 @@ def test_batches_hold_every_row_and_their_vectors(tables: Tables) -> None:
 def test_the_nearest_come_first_and_conditions_hold(tables: Tables) -> None:
     tables.put([_row(f"p{i}", i) for i in range(20)])
     wanted = np.asarray(_row("p7", 7)["vector"])
-    assert tables.nearest(wanted, ["path"], limit=3)[0]["path"] == "p7"
-    assert "p7" not in {row["path"] for row in tables.nearest(wanted, ["path"], where="faces != 7", limit=20)}
+    assert tables.nearest(wanted, ["path"], limit=3)["path"][0].as_py() == "p7"
+    assert "p7" not in set(tables.nearest(wanted, ["path"], where="faces != 7", limit=20)["path"].to_pylist())
 
 
 def test_names_are_found_once_tidied(tables: Tables) -> None:
@@ -151,14 +151,14 @@ def test_names_are_found_once_tidied(tables: Tables) -> None:
 def test_a_large_library_finds_the_same_by_its_index(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     tables.put([_row(f"p{i}", i) for i in range(300)])
     wanted = [np.random.default_rng(1000 + i).normal(size=8).astype(np.float32) for i in range(20)]
-    exact = [[row["path"] for row in tables.nearest(vector, ["path"])] for vector in wanted]
+    exact = [tables.nearest(vector, ["path"])["path"].to_pylist() for vector in wanted]
     monkeypatch.setattr(table, "LARGE", 256)
     tables.tidy()
     assert any(index.columns == ["vector"] for index in tables.shapes.list_indices())
-    found = [[row["path"] for row in tables.nearest(vector, ["path"])] for vector in wanted]
+    found = [tables.nearest(vector, ["path"])["path"].to_pylist() for vector in wanted]
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.95
     tables.put([_row("new", 5000)])
-    assert tables.nearest(np.asarray(_row("new", 5000)["vector"]), ["path"])[0]["path"] == "new"
+    assert tables.nearest(np.asarray(_row("new", 5000)["vector"]), ["path"])["path"][0].as_py() == "new"
 
 
 def test_changes_of_tags_are_noted_in_turn(tables: Tables) -> None:

@@ -66,7 +66,7 @@ def search(
     where: Where = None,
     db: Database = DATABASE,
     top: _Top = 10,
-    views: Annotated[str, typer.Option(help="How views count: mean, best, or auto, best for pictures.")] = "auto",
+    views: Annotated[str, typer.Option(help="How views count: by their mean, or the best of them.")] = "mean",
     names: Annotated[bool, typer.Option(help="Whether file names that hold the words count.")] = True,
     page: _Page = None,
     weights: opt.Weights = None,

@@ -13,19 +13,21 @@ from jaxtyping import Float32
 
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.index.filters import condition
-from basrelief.index.table import Tables
+from basrelief.index.table import Tables, vectors_of
 from basrelief.models import Model
 from basrelief.tasks import mix_embeddings
 from basrelief.types import Shape
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from PIL import Image
 
-RULES = ("auto", "mean", "best")
-"""How the views of a shape count: their mean, or the one that fits best; `auto` takes what suits the query."""
+RULES = ("mean", "best")
+"""How the views of a shape count: their mean, or the one that fits best. With `tiny` the mean is better for every query (docs/index.md)."""
 
 _WITHOUT = -0.5
 _CANDIDATES = 200
+_NAMED = 50
 _PIXELS = 64_000_000
 _FUSED = 60
 """Reciprocal rank fusion: a file at rank r of a list gets 1 / (60 + r) (Cormack et al. 2009)."""
@@ -53,7 +55,7 @@ class Query:
     shapes: tuple[Shape, ...] = ()
     without: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
-    views: str = "auto"
+    views: str = "mean"
     names: bool = True
 
     def __post_init__(self) -> None:
@@ -82,9 +84,8 @@ class Query:
 
     @property
     def look(self) -> Look:
-        """How to rank: by the best view for a picture, which shows one side, by the whole for words and shapes."""
-        best = self.views == "best" or (self.views == "auto" and bool(self.pictures))
-        return Look(self.where, best, " ".join(self.words) if self.names else "")
+        """How to rank."""
+        return Look(self.where, self.views == "best", " ".join(self.words) if self.names else "")
 
 
 @dataclass(frozen=True)
@@ -137,30 +138,31 @@ def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, t
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1, but got {top_k}. Ask for one or more.")
     where = condition(look.where)
-    many = max(_CANDIDATES, 4 * top_k) if look.best_view or look.text else top_k + 1
-    rows = {row["path"]: row for row in tables.nearest(vector, [*COLUMNS, "views"], where=where, limit=many)}
+    many = max(_CANDIDATES if look.best_view else _NAMED if look.text else 0, top_k + 1)
+    found = tables.nearest(vector, [*COLUMNS, "views"], where=where, limit=many)
     named = tables.named(look.text, where=where, limit=many) if look.text else []
-    missing = [path for path in named[:top_k] if path not in rows]
-    rows |= {row["path"]: row for row in tables.rows("path", missing, columns=[*COLUMNS, "views"])}
-    rows.pop(leave_out, None)
-    hits = _scored(list(rows.values()), vector, look, dim=tables.about.dim, named=set(named))
+    near = set(found["path"].to_pylist())
+    missing = [path for path in named[:top_k] if path not in near]
+    parts = [found, tables.fetch("path", missing, columns=[*COLUMNS, "views"])] if missing else [found]
+    scored = [hit for part in parts for hit in _scored(part, vector, look, dim=tables.about.dim, named=set(named))]
+    hits = sorted((hit for hit in scored if hit.path != leave_out), key=lambda hit: (-hit.score, hit.path))
     return _fused(hits, named)[:top_k] if named else hits[:top_k]
 
 
-def _scored(rows: Sequence[dict[str, Any]], vector: np.ndarray, look: Look, *, dim: int, named: set[str]) -> list[Hit]:
-    """Hits by their score, best first."""
-    if not rows:
+def _scored(found: pa.Table, vector: np.ndarray, look: Look, *, dim: int, named: set[str]) -> list[Hit]:
+    """Rows as hits with their scores."""
+    if not found.num_rows:
         return []
-    views = torch.from_numpy(np.stack([np.asarray(row.pop("views"), dtype=np.float32).reshape(-1, dim) for row in rows]))
+    views = torch.from_numpy(vectors_of(found, "views", dim))
     direction = torch.from_numpy(np.asarray(vector, dtype=np.float32))
     each = torch.nn.functional.normalize(views, dim=-1) @ direction
     whole = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ direction
     scores = (each.amax(dim=1) if look.best_view else whole).tolist()
-    hits = [
-        Hit(row["path"], score, view, row["path"] in named, {name: row[name] for name in COLUMNS})
+    rows = found.select(list(COLUMNS)).to_pylist()
+    return [
+        Hit(row["path"], score, view, row["path"] in named, row)
         for row, score, view in zip(rows, scores, each.argmax(dim=1).tolist(), strict=True)
     ]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.path))
 
 
 def _fused(hits: list[Hit], named: Sequence[str]) -> list[Hit]:

@@ -150,6 +150,11 @@ class Tables:
         self._forget(self.failures, gone)
 
     def rows(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Rows whose column has one of the values, see `fetch`."""
+        rows: list[dict[str, Any]] = self.fetch(column, values, columns=columns).to_pylist()
+        return rows
+
+    def fetch(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> pa.Table:
         """Rows whose column has one of the values, all their columns or some.
 
         Args:
@@ -157,11 +162,14 @@ class Tables:
             values: To be found.
             columns: Wanted; all when empty.
         """
-        found: list[dict[str, Any]] = []
+        import pyarrow as pa
+
+        names = list(columns) or self.shapes.schema.names
+        found = [pa.schema([self.shapes.schema.field(name) for name in names]).empty_table()]
         for part in _parts(values):
-            query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").limit(None)
-            found += (query.select(list(columns)) if columns else query).to_arrow().to_pylist()
-        return found
+            query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").select(names).limit(None)
+            found.append(query.to_arrow().select(names))
+        return pa.concat_tables(found)
 
     def batches(self, columns: Sequence[str], *, where: str = "", size: int = 1024) -> Iterator[pa.RecordBatch]:
         """All rows, some columns of them, a few at a time."""
@@ -172,9 +180,7 @@ class Tables:
         """How many files."""
         return int(self.shapes.count_rows(where or None))
 
-    def nearest(
-        self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10
-    ) -> list[dict[str, Any]]:
+    def nearest(self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10) -> pa.Table:
         """Rows whose pooled vector lies nearest to one, nearest first.
 
         Args:
@@ -185,14 +191,13 @@ class Tables:
         """
         query: Any = self.shapes.search(vector, vector_column_name="vector")
         query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
-        if self._vectors_indexed:
+        if ["vector"] in self._indexed():
             query = query.nprobes(_PROBES).refine_factor(_REFINED)
-        rows: list[dict[str, Any]] = (query.where(where, prefilter=True) if where else query).to_arrow().to_pylist()
-        return rows
+        return (query.where(where, prefilter=True) if where else query).to_arrow().select(list(columns))
 
     def named(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
         """Paths of files whose names hold words of a text, best first."""
-        if not any(index.columns == ["words"] for index in self.shapes.list_indices()):
+        if ["words"] not in self._indexed():
             return []
         query: Any = self.shapes.search(text, query_type="fts", fts_columns="words").select(["path", "_score"]).limit(limit)
         found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
@@ -229,19 +234,20 @@ class Tables:
 
     def tidy(self) -> None:
         """Join the pieces that many writes left, and bring the indices up to date; a large library gets one for its vectors."""
-        from lancedb.index import FTS, HnswSq
+        from lancedb.index import FTS, BTree, HnswSq
 
         for table in (self.shapes, self.failures, self.changes):
             table.optimize()
-        indexed = [index.columns for index in self.shapes.list_indices()]
-        if ["words"] not in indexed and self.count():
-            self.shapes.create_index("words", config=FTS())
-        if ["vector"] not in indexed and self.count() > LARGE:
-            self.shapes.create_index("vector", config=HnswSq(distance_type="cosine", num_partitions=1))
+        wanted: dict[str, Any] = {"path": BTree(), "content": BTree(), "words": FTS()} if self.count() else {}
+        if self.count() > LARGE:
+            wanted["vector"] = HnswSq(distance_type="cosine", num_partitions=1)
+        indexed = self._indexed()
+        for column, config in wanted.items():
+            if [column] not in indexed:
+                self.shapes.create_index(column, config=config)
 
-    @property
-    def _vectors_indexed(self) -> bool:
-        return any(index.columns == ["vector"] for index in self.shapes.list_indices())
+    def _indexed(self) -> list[list[str]]:
+        return [index.columns for index in self.shapes.list_indices()]
 
     @staticmethod
     def _forget(table: Table, paths: Sequence[str]) -> None:
@@ -256,9 +262,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def vectors_of(batch: pa.RecordBatch, column: str, dim: int) -> Float32[np.ndarray, "rows vectors dim"]:
+def vectors_of(batch: pa.RecordBatch | pa.Table, column: str, dim: int) -> Float32[np.ndarray, "rows vectors dim"]:
     """A column of vectors as an array, those of one row behind each other."""
-    flat = batch.column(column).flatten().to_numpy(zero_copy_only=False)
+    values = batch.column(column)
+    whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
+    flat = whole.flatten().to_numpy(zero_copy_only=False)
     vectors: np.ndarray = flat.astype(np.float32).reshape(batch.num_rows, -1, dim)
     return vectors
 

@@ -17,6 +17,7 @@ from basrelief.index import Hit, Index, Query, TagAnswer, Work, facts, read_pict
 from basrelief.index.add import Progress, Report
 from basrelief.io import FORMATS, load, save
 from basrelief.models import classify_files, evidence_picture
+from basrelief.render.shade import CLAY
 from basrelief.tasks import Judge
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
@@ -97,6 +98,8 @@ class Desk:
     def viewable(self, shape: Shape, name: str) -> Path:
         """A copy of a shape that a browser can show."""
         if isinstance(shape, Mesh):
+            if shape.colors is None:
+                shape = Mesh(shape.vertices, shape.faces, np.tile(np.array(CLAY, np.float32), (len(shape.vertices), 1)))
             return save(shape, Path(self._made.name) / f"{name}.glb")
         step = -(-len(shape.points) // _SHOWN_POINTS)
         colors = None if shape.colors is None else shape.colors[::step]

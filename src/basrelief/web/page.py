@@ -60,8 +60,8 @@ def _search_tab(desk: Desk) -> None:
             with gr.Accordion("More", open=False):
                 without = gr.Textbox(label="Not", placeholder="toy; broken")
                 where = gr.Textbox(label="Filters", placeholder="faces<50k; format:glb; under:furniture/")
-            picture = gr.File(label="A picture", file_types=[f".{kind}" for kind in PICTURES], height=90)
-            shape = gr.File(label="A shape", file_types=[f".{kind}" for kind in FORMATS], height=90)
+            picture = gr.File(label="A picture", file_types=[f".{kind}" for kind in PICTURES], height=120)
+            shape = gr.File(label="A shape", file_types=[f".{kind}" for kind in FORMATS], height=120)
             go = gr.Button("Search", variant="primary", elem_id="search")
         gallery = gr.Gallery(label="Hits", columns=4, object_fit="contain", allow_preview=False, scale=3, elem_id="hits", buttons=[])
     said = gr.Markdown(elem_id="said")
@@ -98,7 +98,7 @@ def _classify_tab(desk: Desk) -> None:
             labels = gr.Textbox(label="Labels", value="chair, table, lamp, car, airplane, bottle, mug", elem_id="labels")
             go = gr.Button("Name it", variant="primary", elem_id="classify")
             ranked = gr.Label(label="Answer", num_top_classes=5, elem_id="answer")
-        evidence = gr.Image(label="Evidence", scale=2, elem_id="evidence", buttons=[])
+        evidence = gr.Image(show_label=False, scale=2, elem_id="evidence", buttons=[])
 
     @told
     def name(upload: str | None, text: str | None) -> tuple[dict[str, float], Image.Image]:

@@ -1,0 +1,151 @@
+"""The page in a browser, end to end: search, open a hit, name an upload, refuse one, index a folder, review tags; nothing from outside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio", reason="the page needs gradio")
+pytest.importorskip("playwright", reason="the browser is driven by playwright")
+
+from basrelief.io import save
+from basrelief.testing import make_shape
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from basrelief.index import Index
+from basrelief.web import Desk, serve
+desk = Desk(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
+print(serve(desk, block=False), flush=True)
+time.sleep(600)
+"""
+
+DRIVER = """
+import json, sys
+from playwright.sync_api import sync_playwright
+url, home, chromium = sys.argv[1:]
+said = {}
+with sync_playwright() as player:
+    browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(60_000)
+    outside, errors = [], []
+    page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else outside.append(r.url))
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.goto(url)
+    page.fill("#words input, #words textarea", "mug")
+    page.click("#search")
+    page.wait_for_selector("#hits img")
+    page.wait_for_function("document.querySelector('#said').innerText.includes('shapes')")
+    said["found"] = page.inner_text("#said")
+    said["hits"] = page.locator("#hits .caption-label").all_inner_texts()
+    page.locator("#hits button.thumbnail-item").first.click()
+    page.wait_for_selector("#sheet img")
+    page.wait_for_selector("#viewer canvas")
+    said["opened"] = page.inner_text("#said")
+    page.screenshot(path=home + "/search.png")
+    page.click("button[role=tab]:has-text('Name a file')")
+    page.set_input_files("#upload input[type=file]", home + "/upload.glb")
+    page.wait_for_selector("#upload :text('upload.glb')")
+    page.fill("#labels input, #labels textarea", "chair, mug, car")
+    page.click("#classify")
+    page.wait_for_selector("#evidence img")
+    said["answer"] = page.inner_text("#answer")
+    page.screenshot(path=home + "/classify.png")
+    page.fill("#labels input, #labels textarea", "chair")
+    page.click("#classify")
+    said["refused"] = page.locator(".toast-body").first.inner_text()
+    page.click("button[role=tab]:has-text('Index a folder')")
+    page.fill("#folder input, #folder textarea", home + "/more")
+    page.click("#index")
+    page.wait_for_function("document.querySelector('#report').innerText.includes('read')")
+    said["report"] = page.inner_text("#report")
+    page.click("button[role=tab]:has-text('Tags')")
+    page.fill("#tags input, #tags textarea", "chair, mug, car, lamp")
+    page.click("#propose")
+    page.wait_for_function("document.querySelector('#tagged').innerText.includes('files')")
+    said["tagged"] = page.inner_text("#tagged")
+    page.click("button:has-text('Write')")
+    page.wait_for_function("document.querySelector('#tagged').innerText.includes('other tags')")
+    said["written"] = page.inner_text("#tagged")
+    page.screenshot(path=home + "/tags.png")
+    said["outside"], said["errors"] = sorted(set(outside)), errors
+    browser.close()
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def home(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("page")
+    shutil.copytree(made / "lib.lance", home / "lib.lance")
+    (home / "more").mkdir()
+    save(make_shape("lamp", seed=3), home / "more" / "lamp.glb")
+    save(make_shape("mug", seed=100_020), home / "upload.glb")
+    return home
+
+
+@pytest.fixture(scope="module")
+def url(home: Path) -> Iterator[str]:
+    command = [sys.executable, "-c", textwrap.dedent(SERVER), str(home / "lib.lance"), str(home / "more")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        if server.stdout is None:
+            raise RuntimeError("the server says nothing")
+        yield server.stdout.readline().strip().rstrip("/")
+        server.kill()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_visitor_finds_opens_names_indexes_and_tags(url: str, home: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(DRIVER), url, str(home), str(CHROMIUM)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["outside"] == []
+    assert said["errors"] == []
+    assert said["found"] == "3 shapes, best first"
+    assert said["hits"][0].startswith("mug.ply")
+    assert "mug.ply · ply · " in said["opened"]
+    assert said["answer"].split()[:2] == ["Answer", "mug"]
+    assert "labels must be two or more" in said["refused"]
+    assert said["report"].startswith("1 read, 0 moved or copied, 0 gone, 0 unchanged; 4 files in the library")
+    assert said["tagged"] == "4 files; nothing is written yet"
+    assert said["written"].endswith("files have other tags now")
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_no_path_of_this_machine_is_served(url: str, made: Path) -> None:
+    assert _status(url) == 200
+    secret = made / "files" / "car.off"
+    for path in ("/etc/passwd", str(secret), f"{made}/../../etc/passwd", "..%2f..%2fetc%2fpasswd"):
+        for route in ("/file=", "/gradio_api/file=", "/gradio_api/file/"):
+            assert _status(url + route + path) in (403, 404, 405)
+
+
+def test_a_large_upload_is_refused_by_the_server(url: str) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.glb"\r\n\r\n' + b"0" * (65 * 2**20) + b"\r\n--x--\r\n"
+    request = urllib.request.Request(
+        url + "/gradio_api/upload", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"}, method="POST"
+    )
+    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    assert getattr(refused.value, "code", 413) in (400, 413)
