@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,20 @@ def test_another_file_is_no_recipe(content: bytes, tmp_path: Path, monkeypatch: 
 def test_an_absent_file_is_explained(tmp_path: Path) -> None:
     with pytest.raises(BasreliefError, match="recipe must be a readable YAML file, but got absent.yaml"):
         read_settings(Clip2PointSettings, tmp_path / "absent.yaml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    a: int = 1
+    b: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    part: Part = dataclasses.field(default_factory=lambda: Part(a=10, b=20.0))
+
+
+def test_a_part_keeps_what_its_whole_gave_it() -> None:
+    assert read_settings(Whole, None, ["part.a=5"]) == Whole(Part(5, 20.0))
+    assert read_settings(Whole) == Whole(Part(10, 20.0))
+    assert read_settings(Part, None, ["a=5"]) == Part(5, 2.0)

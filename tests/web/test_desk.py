@@ -21,30 +21,30 @@ from .conftest import FILES
 
 
 def test_words_filters_and_phrases_to_keep_away_are_separated(desk: Desk) -> None:
-    query = desk.query(" a red car ", "bus; ;truck", "faces<50k; format:off")
+    query = desk.query(" a red car ", without="bus; ;truck", where="faces<50k; format:off")
     assert (query.words, query.without, query.where) == (("a red car",), ("bus", "truck"), ("faces<50k", "format:off"))
     assert [Path(hit.path).name for hit in desk.search(query)] == ["car.off"]
     with pytest.raises(ConfigError, match="query must hold words"):
-        desk.query("  ", "", "")
+        desk.query("  ")
 
 
 def test_uploads_are_looked_for(desk: Desk, tmp_path: Path) -> None:
     save(make_shape("mug", seed=100_010), tmp_path / "upload.stl")
     Image.new("RGB", (32, 32)).save(tmp_path / "photo.png")
-    query = desk.query("", "", "", picture=tmp_path / "photo.png", shape=tmp_path / "upload.stl")
+    query = desk.query("", picture=tmp_path / "photo.png", shape=tmp_path / "upload.stl")
     assert (len(query.pictures), len(query.shapes)) == (1, 1)
-    assert desk.search(desk.query("", "", "", shape=tmp_path / "upload.stl"))[0].path.endswith("mug.ply")
+    assert desk.search(desk.query("", shape=tmp_path / "upload.stl"))[0].path.endswith("mug.ply")
 
 
 def test_hits_have_thumbnails_and_captions(desk: Desk) -> None:
-    shown = desk.gallery(desk.search(desk.query("mug", "", "")))
+    shown = desk.gallery(desk.search(desk.query("mug")))
     assert [picture.size for picture, _ in shown] == [(128, 128)] * 3
     assert shown[0][1].startswith("mug.ply  0.")
 
 
 def test_an_empty_library_finds_nothing(tmp_path: Path, model: Model) -> None:
     desk = Desk(Index.open(tmp_path / "new.lance", model=model))
-    assert desk.search(desk.query("mug", "", "")) == []
+    assert desk.search(desk.query("mug")) == []
     assert desk.allowed() == []
     desk.close()
 
@@ -98,7 +98,7 @@ def test_uploads_of_other_kinds_and_sizes_are_refused(desk: Desk, tmp_path: Path
         with pytest.raises(FileFormatError, match="upload must be one of"):
             desk.classify(tmp_path / kind, "car, mug")
     with pytest.raises(FileFormatError, match="upload must be one of png"):
-        desk.query("", "", "", picture=tmp_path / "page.html")
+        desk.query("", picture=tmp_path / "page.html")
     monkeypatch.setattr(module, "LARGEST", 10)
     (tmp_path / "large.glb").write_bytes(b"x" * 11)
     with pytest.raises(FileFormatError, match=r"upload must be at most .* Use basrelief classify"):
@@ -120,7 +120,7 @@ def test_hostile_uploads_are_errors_of_ours(desk: Desk, tmp_path: Path, name: st
     with pytest.raises(BasreliefError):
         desk.classify(tmp_path / name, "car, mug")
     with pytest.raises(BasreliefError):
-        desk.query("", "", "", shape=tmp_path / name)
+        desk.query("", shape=tmp_path / name)
 
 
 def test_only_allowed_folders_are_indexed(desk: Desk, made: Path, tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_only_allowed_folders_are_indexed(desk: Desk, made: Path, tmp_path: Path
 
 
 def test_files_are_named_for_review(desk: Desk) -> None:
-    answers = desk.name("car, mug, chair", "under:seats; format:glb", 0.0)
+    answers = desk.name("car, mug, chair", where="under:seats; format:glb")
     assert [(Path(answer.path).name, answer.label) for answer in answers] == [("chair.glb", "chair")]
-    assert {answer.label for answer in desk.name("teapot, banana", "", 1.0)} <= {"", "teapot", "banana"}
+    assert {answer.label for answer in desk.name("teapot, banana", confidence=1.0)} <= {"", "teapot", "banana"}
 
 
 def test_what_was_made_for_the_viewer_goes(made: Path, model: Model) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from basrelief.index.files import Found, find_files, hashed, plan, words_of
+from basrelief.index.files import Found, find_files, hashed, inside, plan, words_of
 from basrelief.index.read import ReadFile, Style, picture_bytes, read_file
 from basrelief.index.table import Tables
 from basrelief.models import Model
@@ -82,8 +82,9 @@ def add_folder(
         progress: Told as files are done.
     """
     work = work or Work()
-    failed = {path: known for path, (known, _) in tables.failed().items()}
-    todo = plan(folder, find_files(folder), known=tables.known(), failed=failed, again=work.again)
+    known, failed = tables.known(), {path: file for path, (file, _) in tables.failed().items()}
+    found = find_files(folder, roots={file.root for file in known.values()})
+    todo = plan(folder, found, known=known, failed=failed, again=work.again)
     report = Report(gone=len(todo.gone), unchanged=todo.unchanged)
     filling = _Filling(tables, model, work, report)
     with Processes(work.jobs) as processes, ThreadPoolExecutor(4) as threads:
@@ -96,8 +97,8 @@ def add_folder(
     tables.drop(todo.gone)
     if todo.read or todo.gone:
         tables.tidy()
-    root = str(folder.resolve())
-    report.failures = sorted((path, reason) for path, (known, reason) in tables.failed().items() if known.root == root)
+    home = folder.resolve()
+    report.failures = sorted((path, reason) for path, (_, reason) in tables.failed().items() if inside(home, path))
     return report
 
 

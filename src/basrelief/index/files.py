@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -47,17 +48,22 @@ class Plan:
     bad: int
 
 
-def find_files(folder: Path) -> list[Found]:
+def find_files(folder: Path, *, roots: Iterable[str] = ()) -> list[Found]:
     """Every shape file under a folder.
+
+    Args:
+        folder: Walked as `find_shapes` does.
+        roots: Folders that are indexed already; places are relative to the outermost of them that holds this one.
 
     Raises:
         FileFormatError: If the folder is none.
     """
     if not folder.is_dir():
         raise FileFormatError(f"folder must be there, but got {str(folder)!r}. Name the folder of your models.")
-    root = folder.resolve()
+    home = folder.resolve()
+    root = min((Path(root) for root in roots if home.is_relative_to(root)), key=lambda path: len(path.parts), default=home)
     found = []
-    for path in find_shapes([root]):
+    for path in find_shapes([home]):
         try:
             state = path.stat()
         except OSError:  # it went while we looked
@@ -67,7 +73,7 @@ def find_files(folder: Path) -> list[Found]:
 
 
 def plan(folder: Path, found: Iterable[Found], *, known: Mapping[str, Known], failed: Mapping[str, Known], again: bool = False) -> Plan:
-    """Compare a folder with what is known of it, by size and time of change.
+    """Compare a folder with what is known of it, by size, time of change, and the folder that places are relative to.
 
     Args:
         folder: Files known under it that were not found are gone; other folders are left alone.
@@ -76,15 +82,16 @@ def plan(folder: Path, found: Iterable[Found], *, known: Mapping[str, Known], fa
         failed: Files that could not be read, by path.
         again: Whether those are tried again though they did not change.
     """
-    root, there, todo, bad = str(folder.resolve()), set(), [], 0
+    there, todo, bad = set(), [], 0
     for one in found:
         there.add(str(one.path))
         row = known.get(str(one.path)) or (None if again else failed.get(str(one.path)))
-        if row is None or (row.bytes, row.mtime) != (one.known.bytes, one.known.mtime):
+        if row is None or replace(row, content="") != one.known:
             todo.append(one)
         elif str(one.path) not in known:
             bad += 1
-    gone = [path for path, row in {**failed, **known}.items() if _under(root, row.root, path) and path not in there]
+    home = folder.resolve()
+    gone = [path for path in {**failed, **known} if inside(home, path) and path not in there]
     return Plan(tuple(todo), tuple(gone), len(there) - len(todo), bad)
 
 
@@ -111,5 +118,6 @@ def words_of(place: str) -> str:
     return " ".join(part.lower() for part in parts)
 
 
-def _under(root: str, own: str, path: str) -> bool:
-    return own == root or Path(path).is_relative_to(root)
+def inside(folder: Path, path: str) -> bool:
+    """Whether a path lies in a folder, both resolved, by their names alone."""
+    return path.startswith(str(folder).rstrip(os.sep) + os.sep)

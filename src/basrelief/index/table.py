@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,7 +278,7 @@ def _connect(uri: str) -> DBConnection:
     except ModuleNotFoundError as error:
         raise MissingExtraError("a library must be kept by lancedb, but it is not installed. Install basrelief[index].") from error
     try:
-        return lancedb.connect(uri)
+        return lancedb.connect(uri, read_consistency_interval=timedelta(0))  # what others write is seen at once
     except (ValueError, RuntimeError, OSError) as error:
         raise ConfigError(f"db must be a folder or an address LanceDB opens, but got {uri!r}: {error}. Use e.g. library.lance.") from error
 

@@ -32,7 +32,7 @@ def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[s
         if not equals:
             raise ConfigError(f"override must be NAME=VALUE, but got {override!r}. Write e.g. batch=64.")
         _put(record, name.strip().split("."), _yaml(value, override))
-    return _build(kind, record, "")
+    return _built(kind(), record, "")
 
 
 def settings_record(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - any recipe
@@ -74,22 +74,23 @@ def _put(record: dict[str, Any], names: list[str], value: object) -> None:
     record[names[-1]] = value
 
 
-def _build(kind: type[T], record: Mapping[str, Any], where: str) -> T:
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+def _built(start: T, record: Mapping[str, Any], where: str) -> T:
+    """Settings with some of their values changed; parts keep what is not named, as their whole has it."""
+    hints = typing.get_type_hints(type(start))
+    names = [field.name for field in dataclasses.fields(start)]  # type: ignore[arg-type]
     values = {}
     for name, value in record.items():
         if name not in names:
             raise ConfigError(unknown_choice("recipe key", f"{where}{name}", [f"{where}{known}" for known in names]))
-        values[name] = _value(hints[name], value, f"{where}{name}")
-    return kind(**values)
+        values[name] = _value(hints[name], value, f"{where}{name}", getattr(start, name))
+    return dataclasses.replace(start, **values)  # type: ignore[type-var]
 
 
-def _value(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type
+def _value(kind: Any, value: object, where: str, start: object) -> object:  # noqa: ANN401 - a type
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise ConfigError(f"{where} must be a part with names of its own, but got {value!r}. Write {where}.NAME=VALUE.")
-        return _build(typing.cast("type[Any]", kind), value, f"{where}.")
+        return _built(start, value, f"{where}.")
     if kind is float and isinstance(value, str):
         value = _number(value)  # YAML reads 1e-3 as a text
     wanted: tuple[type, ...] = (int, float) if kind is float else (kind,)

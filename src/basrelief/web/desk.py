@@ -65,7 +65,7 @@ class Desk:
         """Hits of a query; none of an empty library."""
         return self.index.search(query, top_k=top_k) if self.index.made and len(self.index) else []
 
-    def query(self, words: str, without: str, where: str, *, picture: Path | None = None, shape: Path | None = None) -> Query:
+    def query(self, words: str, *, without: str = "", where: str = "", picture: Path | None = None, shape: Path | None = None) -> Query:
         """What was typed and dropped as a query; filters and phrases to keep away from are separated by semicolons.
 
         Raises:
@@ -135,7 +135,7 @@ class Desk:
         known = {row.root for row in self.index.tables.known().values()} if self.index.made else set()
         return sorted({Path(root) for root in known} | {root.resolve() for root in self.roots})
 
-    def name(self, labels: str, where: str, confidence: float) -> list[TagAnswer]:
+    def name(self, labels: str, *, where: str = "", confidence: float = 0.0) -> list[TagAnswer]:
         """Every file named with typed labels."""
         return list(self.index.name(read_labels(labels), judge=Judge(min_confidence=confidence), where=_parts(where)))
 

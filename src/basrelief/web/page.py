@@ -73,7 +73,7 @@ def _search_tab(desk: Desk) -> None:
     def find(
         text: str | None, away: str | None, filters: str | None, photo: str | None, file: str | None
     ) -> tuple[Gallery, list[str], str]:
-        query = desk.query(text or "", away or "", filters or "", picture=_path(photo), shape=_path(file))
+        query = desk.query(text or "", without=away or "", where=filters or "", picture=_path(photo), shape=_path(file))
         hits = desk.search(query)
         return desk.gallery(hits), [hit.path for hit in hits], f"{len(hits)} shapes, best first" if hits else "nothing found"
 
@@ -139,7 +139,7 @@ def _tag_tab(desk: Desk) -> None:
 
     @told
     def propose(text: str | None, filters: str | None, confidence: float) -> tuple[list[list[str]], list[tuple[str, str]], str]:
-        answers = desk.name(text or "", filters or "", confidence)
+        answers = desk.name(text or "", where=filters or "", confidence=confidence)
         rows = [[Path(a.path).name, a.label or "none of these", f"{a.confidence:.3f}", str(a.view)] for a in answers]
         return rows, [(a.path, a.label) for a in answers], f"{len(rows)} files; nothing is written yet"
 

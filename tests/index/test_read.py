@@ -1,0 +1,104 @@
+"""One file read for the index: what is drawn of it and said of it, in every format."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("lancedb")
+
+from basrelief.errors import BasreliefError, FileFormatError
+from basrelief.geometry import form_numbers
+from basrelief.index.read import THUMBNAIL, Style, picture_bytes, read_file
+from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
+from basrelief.testing import make_shape
+from basrelief.types import PointCloud
+
+MUG = make_shape("mug", seed=3)
+
+
+@pytest.mark.parametrize("suffix", MESH_FORMATS)
+def test_a_mesh_of_any_format(suffix: str, tmp_path: Path) -> None:
+    file = save(MUG, tmp_path / f"mug.{suffix}")
+    found = read_file(file, Style(512))
+    assert found.points.shape == (512, 3)
+    assert (found.format, found.kind, found.faces) == (suffix, "mesh", len(MUG.faces))
+    assert np.allclose(found.extent, np.ptp(load(file).vertices, axis=0), rtol=1e-4)  # type: ignore[union-attr]
+    assert np.allclose(found.form, form_numbers(load(file)))
+
+
+@pytest.mark.parametrize("suffix", CLOUD_FORMATS)
+def test_a_cloud_of_any_format(suffix: str, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
+    found = read_file(save(PointCloud(points), tmp_path / f"cloud.{suffix}"), Style(512))
+    assert (found.kind, found.faces, found.corners) == ("cloud", 0, 700)
+    assert found.points.shape == (512, 3)
+    assert np.allclose(found.extent, np.ptp(points, axis=0), rtol=1e-3)
+
+
+def test_a_small_cloud_keeps_its_points(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    assert read_file(save(PointCloud(points), tmp_path / "cloud.ply"), Style(512)).points.shape == (40, 3)
+
+
+def test_points_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    file = save(MUG, tmp_path / "mug.glb")
+    one, same, other = (read_file(file, Style(256, seed=seed)).points for seed in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_the_up_axis_may_be_given(tmp_path: Path) -> None:
+    file = save(MUG, tmp_path / "mug.stl")
+    plain, turned = (read_file(file, Style(256, up=up)).extent for up in (None, "y"))
+    assert plain[2] == pytest.approx(turned[1], rel=1e-5)
+    assert plain[1] == pytest.approx(turned[2], rel=1e-5)
+
+
+def test_the_thumbnail_shows_the_shape_in_its_colours(tmp_path: Path) -> None:
+    red = np.tile(np.array([0.9, 0.1, 0.1], np.float32), (len(MUG.vertices), 1))
+    from basrelief.types import Mesh
+
+    file = save(Mesh(MUG.vertices, MUG.faces, red), tmp_path / "red.glb")
+    with Image.open(io.BytesIO(read_file(file, Style(64)).thumbnail)) as picture:
+        assert (picture.format, picture.size) == ("WEBP", (THUMBNAIL, THUMBNAIL))
+        shown = np.asarray(picture.convert("RGB")).astype(int)
+    drawn = shown[shown.min(axis=2) < 200]
+    assert len(drawn) > 1000
+    assert (drawn[:, 0] > drawn[:, 1] + 20).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.glb", b"glTF"),
+        ("a.ply", b"ply\nend_header\n"),
+        ("a.stl", b""),
+        ("a.txt", b"1 2\n"),
+        ("a.npy", b"\x93NUMPY"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_of_ours(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BasreliefError):
+        read_file(tmp_path / name, Style(64))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError):
+        read_file(tmp_path / "nothing.glb", Style(64))
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_pictures_are_kept_as_webp(shape: tuple[int, ...]) -> None:
+    picture = np.full(shape, 0.5, np.float32)
+    picture[0] = 2.0
+    with Image.open(io.BytesIO(picture_bytes(picture))) as kept:
+        assert kept.size == (7, 5)
+        back = np.asarray(kept.convert("L")).astype(int)
+    assert abs(int(back[3].mean()) - 128) < 6
+    assert back[0].mean() > 235

@@ -1,0 +1,162 @@
+"""Search beside its slow twin: every row read, every filter and score worked out in plain Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lancedb")
+
+from basrelief.geometry import FORM_SIZE
+from basrelief.index.query import Look, search
+from basrelief.index.table import About, Tables
+
+VIEWS, DIM, ROWS = 3, 16, 120
+FORMATS = ("glb", "obj", "ply")
+WORDS = ("chair", "table", "lamp", "mug")
+
+
+def _rows(seed: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(ROWS):
+        views = rng.normal(size=(VIEWS, DIM)) + rng.normal(size=DIM)
+        views /= np.linalg.norm(views, axis=1, keepdims=True)
+        pooled = views.mean(axis=0)
+        word, kind = WORDS[number % 4], FORMATS[number % 3]
+        place = f"{'a' if number % 2 else 'b_c'}/{word}{number}.{kind}"
+        rows.append(
+            {
+                "path": f"/r/{place}",
+                "root": "/r",
+                "bytes": 100 * number,
+                "mtime": 1,
+                "content": str(number),
+                "place": place,
+                "words": f"{'a' if number % 2 else 'b c'} {word} {number}",
+                "format": kind,
+                "kind": "cloud" if kind == "ply" else "mesh",
+                "faces": number,
+                "points": 2 * number,
+                "width": float(rng.uniform(0, 10)),
+                "depth": 1.0,
+                "height": 1.0,
+                "tags": [word] if number % 5 == 0 else [],
+                "vector": (pooled / np.linalg.norm(pooled)).astype(np.float32),
+                "views": views.ravel().astype(np.float16),
+                "form": np.zeros(FORM_SIZE, np.float32),
+                "thumbnail": b"",
+                "sheet": b"",
+            }
+        )
+    return rows
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, list[dict[str, Any]]]:
+    rows = _rows(0)
+    tables = Tables.create(str(tmp_path_factory.mktemp("twin") / "lib"), About("tiny", "f", VIEWS, DIM, tuple([0.0] * DIM)))
+    tables.put(rows)
+    tables.tidy()
+    return tables, rows
+
+
+HOLDS = {
+    "faces<50": lambda row: row["faces"] < 50,
+    "bytes>=1.5k": lambda row: row["bytes"] >= 1500,
+    "width>4.5": lambda row: row["width"] > 4.5,
+    "format:glb,ply": lambda row: row["format"] in ("glb", "ply"),
+    "kind:cloud": lambda row: row["kind"] == "cloud",
+    "under:b_c": lambda row: row["place"].startswith("b_c/"),
+    "not under:a": lambda row: not row["place"].startswith("a/"),
+    "tag:chair": lambda row: "chair" in row["tags"],
+    "-tag:lamp,mug": lambda row: not {"lamp", "mug"} & set(row["tags"]),
+    "name:table": lambda row: "table" in row["words"],
+}
+
+
+def _twin(rows: list[dict[str, Any]], vector: np.ndarray, look: Look) -> list[tuple[str, float, int]]:
+    """Path, score and best view of every row that the filters leave, best first."""
+    found = []
+    for row in rows:
+        if not all(HOLDS[text](row) for text in look.where):
+            continue
+        views = np.asarray(row["views"], np.float64).reshape(VIEWS, DIM)
+        each = [float(view @ vector) / float(np.linalg.norm(view)) for view in views]
+        mean = views.mean(axis=0)
+        score = max(each) if look.best_view else float(mean @ vector) / float(np.linalg.norm(mean))
+        found.append((row["path"], score, int(np.argmax(each))))
+    return sorted(found, key=lambda one: -one[1])
+
+
+def _directions(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    drawn = rng.normal(size=(count, DIM))
+    return list((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32))
+
+
+@pytest.mark.parametrize("best_view", [False, True])
+@pytest.mark.parametrize("vector", _directions(6), ids=range(6))
+def test_the_same_files_in_the_same_order(library: tuple[Tables, list[dict[str, Any]]], vector: np.ndarray, best_view: bool) -> None:
+    tables, rows = library
+    look = Look(best_view=best_view)
+    hits, twin = search(tables, vector, look, top_k=10), _twin(rows, vector, look)[:10]
+    assert [hit.path for hit in hits] == [path for path, _, _ in twin]
+    assert [hit.view for hit in hits] == [view for _, _, view in twin]
+    assert np.allclose([hit.score for hit in hits], [score for _, score, _ in twin], atol=1e-3)
+
+
+@pytest.mark.parametrize("text", HOLDS)
+def test_the_same_files_are_left_by_a_filter(library: tuple[Tables, list[dict[str, Any]]], text: str) -> None:
+    tables, rows = library
+    look = Look(where=(text,))
+    hits = search(tables, _directions(1)[0], look, top_k=ROWS)
+    twin = _twin(rows, _directions(1)[0], look)
+    assert {hit.path for hit in hits} == {path for path, _, _ in twin}
+    assert 0 < len(hits) < ROWS
+
+
+@pytest.mark.parametrize("pair", [("faces<50", "format:glb,ply"), ("under:b_c", "width>4.5"), ("name:table", "-tag:lamp,mug")])
+def test_filters_together_leave_what_both_leave(library: tuple[Tables, list[dict[str, Any]]], pair: tuple[str, str]) -> None:
+    tables, rows = library
+    look = Look(where=pair, best_view=True)
+    hits, twin = search(tables, _directions(2)[1], look, top_k=ROWS), _twin(rows, _directions(2)[1], look)
+    assert [hit.path for hit in hits] == [path for path, _, _ in twin]
+
+
+def _fused(rows: list[dict[str, Any]], vector: np.ndarray, named: list[str]) -> list[str]:
+    """Reciprocal rank fusion, row by row."""
+    order = [path for path, _, _ in _twin(rows, vector, Look())]
+    worth = {path: 1 / (61 + rank) + (1 / (61 + named.index(path)) if path in named else 0) for rank, path in enumerate(order)}
+    return sorted(order, key=lambda path: -worth[path])
+
+
+def test_names_and_vectors_are_fused_as_written(library: tuple[Tables, list[dict[str, Any]]]) -> None:
+    tables, rows = library
+    for vector in _directions(4):
+        named = tables.named("mug", limit=50)
+        assert named
+        assert all("/mug" in path for path in named)
+        hits = search(tables, vector, Look(text="mug"), top_k=5)
+        near = {path for path, _, _ in _twin(rows, vector, Look())[:50]} | set(named[:5])
+        expected = [path for path in _fused([row for row in rows if row["path"] in near], vector, named)][:5]
+        assert {hit.path for hit in hits} == set(expected)
+        assert all(hit.by_name == (hit.path in named) for hit in hits)
+
+
+def test_a_library_reopened_answers_the_same(library: tuple[Tables, list[dict[str, Any]]]) -> None:
+    tables, _ = library
+    again = Tables.open(tables.uri)
+    for vector in _directions(3):
+        assert [hit.path for hit in search(again, vector, Look())] == [hit.path for hit in search(tables, vector, Look())]
+
+
+def test_what_is_left_out_makes_room(library: tuple[Tables, list[dict[str, Any]]], tmp_path: Path) -> None:
+    tables, rows = library
+    vector = np.asarray(rows[7]["vector"], np.float32)
+    twin = [path for path, _, _ in _twin(rows, vector, Look())]
+    assert twin[0] == rows[7]["path"]
+    assert [hit.path for hit in search(tables, vector, Look(), top_k=4, leave_out=twin[0])] == twin[1:5]
