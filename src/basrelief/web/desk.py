@@ -39,13 +39,13 @@ class Opened:
         model: A .glb or .ply for the viewer.
         sheet: The depth views.
         facts: What is known of the file.
-        path: Where it lies.
+        place: Where it lies in its folder.
     """
 
     model: Path
     sheet: Image.Image
     facts: str
-    path: str
+    place: str
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Desk:
             raise ConfigError(f"path must be one of the library, but got {path!r}. Choose a hit.")
         row = rows[0]
         about = facts(Hit(path, 0.0, 0, False, row))
-        return Opened(self.viewable(load(path), row["content"][:16]), _picture(row["sheet"]), about, path)
+        return Opened(self.viewable(load(path), row["content"][:16]), _picture(row["sheet"]), about, row["place"])
 
     def viewable(self, shape: Shape, name: str) -> Path:
         """A copy of a shape that a browser can show."""

@@ -67,7 +67,7 @@ def _search_tab(desk: Desk) -> None:
     said = gr.Markdown(elem_id="said")
     with gr.Row():
         viewer = gr.Model3D(label="Shape", height=380, elem_id="viewer", buttons=[])
-        sheet = gr.Image(label="What the model was shown", elem_id="sheet", buttons=[])
+        sheet = gr.Image(show_label=False, elem_id="sheet", buttons=[])
 
     @told
     def find(
@@ -83,12 +83,12 @@ def _search_tab(desk: Desk) -> None:
         if not 0 <= place < len(known):
             raise ConfigError("hit must be one of those shown, but got another. Search again.")
         opened = desk.open(known[place])
-        return str(opened.model), opened.sheet, f"`{opened.path}` · {opened.facts}"
+        return str(opened.model), opened.sheet, f"`{opened.place}` · {opened.facts}"
 
     given = [words, without, where, picture, shape]
     for event in (go.click, words.submit):
-        event(find, given, [gallery, paths, said], api_name=False)
-    gallery.select(look, [paths], [viewer, sheet, said], api_name=False)
+        event(find, given, [gallery, paths, said], api_visibility="private")
+    gallery.select(look, [paths], [viewer, sheet, said], api_visibility="private")
 
 
 def _classify_tab(desk: Desk) -> None:
@@ -108,7 +108,7 @@ def _classify_tab(desk: Desk) -> None:
         sure = prediction.scores if prediction.probabilities is None else prediction.probabilities
         return {label: float(p) for label, p in zip(prediction.labels, sure, strict=True)}, picture
 
-    go.click(name, [file, labels], [ranked, evidence], api_name=False)
+    go.click(name, [file, labels], [ranked, evidence], api_visibility="private")
 
 
 def _index_tab(desk: Desk) -> None:
@@ -123,7 +123,7 @@ def _index_tab(desk: Desk) -> None:
         bad = "".join(f"\n- `{path}`: {reason}" for path, reason in report.failures[:50])
         return f"{counts}; {len(desk.index)} files in the library{bad}"
 
-    go.click(add, [folder], [said], api_name=False)
+    go.click(add, [folder], [said], api_visibility="private")
 
 
 def _tag_tab(desk: Desk) -> None:
@@ -152,9 +152,9 @@ def _tag_tab(desk: Desk) -> None:
     def back() -> str:
         return f"{desk.index.undo()} files have their former tags again"
 
-    go.click(propose, [labels, where, least], [table, found, said], api_name=False)
-    write.click(keep, [found], [said], api_name=False)
-    undo.click(back, None, [said], api_name=False)
+    go.click(propose, [labels, where, least], [table, found, said], api_visibility="private")
+    write.click(keep, [found], [said], api_visibility="private")
+    undo.click(back, None, [said], api_visibility="private")
 
 
 def _path(name: str | None) -> Path | None:

@@ -1,0 +1,74 @@
+"""`basrelief index` as a process: several folders, an axis, Ctrl-C, and on again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lancedb")
+
+from basrelief.index import Index
+from basrelief.io import save
+from basrelief.testing import make_shape
+
+COMMAND = [sys.executable, "-m", "basrelief", "index"]
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def _shapes(folder: Path, count: int, name: str = "chair") -> Path:
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        save(make_shape(name, seed=seed), folder / f"{seed}.stl")
+    return folder
+
+
+def test_several_folders_and_an_axis(tmp_path: Path) -> None:
+    one, other = _shapes(tmp_path / "one", 1), _shapes(tmp_path / "other", 2, "mug")
+    done = _run(one, other, "--db", tmp_path / "lib.lance", "--jobs", 1, "--up", "y", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["read"] for line in done.stdout.splitlines()] == [1, 2]
+    plain = _run(one, "--db", tmp_path / "plain.lance", "--jobs", 1)
+    assert plain.returncode == 0, plain.stderr
+    heights = []
+    for library in ("lib.lance", "plain.lance"):
+        rows = Index.open(tmp_path / library).tables.rows("path", [str(one / "0.stl")], columns=["depth", "height"])
+        heights.append((rows[0]["depth"], rows[0]["height"]))
+    assert heights[0] == pytest.approx(heights[1][::-1], rel=1e-5)
+
+
+def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
+    files = _shapes(tmp_path / "files", 150)
+    library = tmp_path / "lib.lance"
+    command = [*COMMAND, str(files), "--db", str(library), "--jobs", "1"]
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.2)
+            if Index.open(library).made and len(Index.open(library)):
+                process.send_signal(signal.SIGINT)
+                break
+        process.wait(timeout=60)
+    kept = len(Index.open(library))
+    assert process.returncode in (130, -signal.SIGINT, 1)
+    assert 0 < kept < 150
+    done = _run(files, "--db", library, "--jobs", 1, "--json")
+    report = json.loads(done.stdout)
+    assert (report["read"], report["unchanged"]) == (150 - kept, kept)
+    assert len(Index.open(library)) == 150
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['basrelief', 'search', '--help']\nfrom basrelief.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nprint([name for name in ('torch', 'lancedb', 'gradio', 'pyarrow') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,104 @@
+"""Libraries of other models: any recipe's views are kept, asked and named as the model itself would; addresses in place of folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("lancedb")
+
+from basrelief.errors import ConfigError
+from basrelief.index import Index, Query
+from basrelief.io import load, save
+from basrelief.models import Model, get_recipe
+from basrelief.tasks import Judge
+from basrelief.testing import make_shape
+from small import small_encoder
+
+RECIPES = ("pointclip", "pointclip-v2", "clip2point", "tiny")
+NAMES = ("chair", "mug")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "files"
+    folder.mkdir()
+    for name in NAMES:
+        save(make_shape(name, seed=3), folder / f"{name}.glb")
+    return folder
+
+
+def _model(name: str) -> Model:
+    return Model(get_recipe(name), small_encoder())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_rows_hold_what_the_model_sees(name: str, files: Path, tmp_path: Path) -> None:
+    model = _model(name)
+    index = Index.open(tmp_path / "lib.lance", model=model)
+    assert index.add(files).read == 2
+    about = index.tables.about
+    assert (about.model, about.views, about.dim) == (name, model.views, model.encoder.embedding_dim)
+    row = index.tables.rows("path", [str(files / "mug.glb")])[0]
+    views = model.embed_views([load(files / "mug.glb")])[0].numpy()
+    assert np.allclose(np.reshape(row["views"], views.shape).astype(np.float32), views, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_names_are_those_the_model_gives(name: str, files: Path, tmp_path: Path) -> None:
+    model = _model(name)
+    index = Index.open(tmp_path / "lib.lance", model=model)
+    index.add(files)
+    labels = ["chair", "mug", "lamp", "something long"]
+    answers = {answer.path: answer for answer in index.name(labels, judge=Judge())}
+    for file in sorted(files.iterdir()):
+        known = model.classify([load(file)], labels)[0]
+        scores = dict(zip(known.labels, known.scores.tolist(), strict=True))
+        best, found = max(scores.values()), answers[str(file)]
+        assert scores[found.label] == pytest.approx(best, rel=0.02, abs=0.02)  # vectors are kept in half precision
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_words_pictures_and_shapes_are_asked(name: str, files: Path, tmp_path: Path) -> None:
+    index = Index.open(tmp_path / "lib.lance", model=_model(name))
+    index.add(files)
+    shape = load(files / "mug.glb")
+    queries = (Query(("mug",)), Query(pictures=(np.zeros((9, 9, 3)),)), Query(("a",), shapes=(shape,), without=("b",), views="best"))
+    for query in queries:
+        hits = index.search(query)
+        assert len(hits) == 2
+        assert all(-1.001 <= hit.score <= 1.001 and 0 <= hit.view < index.tables.about.views for hit in hits)
+    assert index.search(Query(shapes=(shape,)), top_k=1)[0].about["place"] == "mug.glb"
+
+
+def test_models_are_not_mixed(files: Path, tmp_path: Path) -> None:
+    Index.open(tmp_path / "lib.lance", model=_model("pointclip")).add(files)
+    with pytest.raises(ConfigError, match="model must be pointclip, with which"):
+        Index.open(tmp_path / "lib.lance", model=_model("tiny"))
+    other = _model("pointclip")
+    with torch.no_grad():
+        next(iter(other.encoder.towers.parameters())).add_(1)
+    other.encoder.__dict__.pop("fingerprint", None)
+    stranger = Index.open(tmp_path / "lib.lance", model=other)
+    if other.encoder.fingerprint != stranger.tables.about.weights:
+        with pytest.raises(ConfigError, match="model must have the weights"):
+            stranger.search("mug")
+
+
+def test_an_address_does_as_well_as_a_folder(files: Path, tmp_path: Path, model: Model) -> None:
+    address = (tmp_path / "lib.lance").as_uri()
+    assert address.startswith("file:///")
+    index = Index.open(address, model=model)
+    assert not index.made
+    assert index.add(files).read == 2
+    again = Index.open(address, model=model)
+    assert again.search("mug", top_k=1)[0].about["place"] == "mug.glb"
+    assert again.add(files).unchanged == 2
+    assert again.tag([(str(files / "mug.glb"), ["cup"])]) == 1
+    assert [hit.about["tags"] for hit in again.search(Query(("x",), where=("tag:cup",)))] == [["cup"]]
+    assert again.undo() == 1
+    assert set(again.pictures([str(files / "mug.glb")])) == {str(files / "mug.glb")}
+    assert again.duplicates() == []

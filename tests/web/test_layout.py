@@ -1,0 +1,114 @@
+"""The page's layout without a browser: our errors are told as they are, nothing is loaded from elsewhere, nothing is offered as an API.
+
+Gradio leaves event loops open, so that the page is built in a process of its own, which says what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gradio")
+
+BUILD = """
+import json, sys
+import gradio as gr
+from basrelief.errors import ConfigError
+from basrelief.index import Index
+from basrelief.web import Desk
+from basrelief.web.page import LOOK, build, told
+
+
+@told
+def refuse():
+    raise ConfigError("labels must be two or more. Add one.")
+
+
+@told
+def fail():
+    raise KeyError("secret")
+
+
+@told
+def answer(one, *, other=2):
+    "Add."
+    return one + other
+
+
+def outcome(call):
+    try:
+        return ["answered", call()]
+    except gr.Error as error:
+        return ["told", error.message, error.print_exception]
+    except Exception as error:
+        return [type(error).__name__]
+
+
+page = build(Desk(Index.open(sys.argv[1])))
+parts = list(page.blocks.values())
+found = {
+    "outcomes": [outcome(refuse), outcome(fail), outcome(lambda: answer(1)), outcome(lambda: answer(1, other=5))],
+    "doc": answer.__doc__,
+    "stylesheets": LOOK["theme"]._stylesheets,
+    "config": json.dumps(page.get_config_file(), default=str),
+    "analytics": page.analytics_enabled,
+    "tabs": [part.label for part in parts if type(part).__name__ == "Tab"],
+    "named": [part.elem_id for part in parts if getattr(part, "elem_id", None)],
+    "kinds": [part.file_types for part in parts if type(part).__name__ == "File"],
+    "apis": [call.api_visibility for call in page.fns.values()],
+}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(made: Path) -> dict[str, Any]:
+    command = [sys.executable, "-c", BUILD, str(made / "lib.lance")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    record: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return record
+
+
+def test_our_errors_are_told_as_they_are(found: dict[str, Any]) -> None:
+    assert found["outcomes"][0] == ["told", "labels must be two or more. Add one.", False]
+
+
+def test_faults_of_ours_are_not_told(found: dict[str, Any]) -> None:
+    assert found["outcomes"][1] == ["KeyError"]
+
+
+def test_answers_pass(found: dict[str, Any]) -> None:
+    assert found["outcomes"][2:] == [["answered", 3], ["answered", 6]]
+    assert found["doc"] == "Add."
+
+
+def test_nothing_is_loaded_from_elsewhere(found: dict[str, Any]) -> None:
+    assert found["stylesheets"] == []
+    urls = re.findall(r"https?://[^\"\\ ]+", found["config"])  # Gradio's examples of values among them, which nobody loads
+    assert [url for url in urls if re.search(r"[.](js|css|woff2?)\b|fonts|cdn", url)] == []
+    assert not found["analytics"]
+
+
+def test_there_are_four_tabs_and_their_parts(found: dict[str, Any]) -> None:
+    assert found["tabs"] == ["Search", "Name a file", "Index a folder", "Tags"]
+    wanted = {"words", "search", "hits", "viewer", "sheet", "upload", "classify", "evidence", "folder", "index", "propose"}
+    assert wanted <= set(found["named"])
+
+
+def test_uploads_are_offered_for_known_kinds_alone(found: dict[str, Any]) -> None:
+    assert len(found["kinds"]) == 3
+    for kinds in found["kinds"]:
+        assert kinds
+        assert not {".html", ".svg", ".py", ".exe"} & set(kinds)
+
+
+def test_no_call_is_public(found: dict[str, Any]) -> None:
+    assert found["apis"]
+    assert set(found["apis"]) == {"private"}
