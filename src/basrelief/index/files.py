@@ -113,7 +113,7 @@ def hashed(one: Found) -> Found:
 
 def words_of(place: str) -> str:
     """The words in a file's name and those of its folders: `props/officeChair_02.glb` gives `props office chair 02`."""
-    stem = Path(place).with_suffix("").as_posix()
+    stem = re.sub(r"[.][^./]*$", "", place)
     parts = re.findall(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|\d+", stem)
     return " ".join(part.lower() for part in parts)
 

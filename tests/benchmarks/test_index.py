@@ -1,0 +1,74 @@
+"""The parts of benchmarks/index.py: how answers are counted, rows of no file, and a small run from end to end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lancedb")
+
+from basrelief.index.query import Look, search
+from basrelief.index.table import About, Tables
+from basrelief.io import save
+from basrelief.testing import make_shape
+from support import load_script
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    return load_script("benchmarks/index.py")
+
+
+def test_answers_are_counted_by_rank(bench: ModuleType) -> None:
+    scores = np.array([[0.9, 0.8, 0.1, 0.2], [0.1, 0.9, 0.8, 0.7]])
+    relevant = [np.array([True, False, True, False]), np.array([True, False, False, False])]
+    line = bench.ranks(scores, relevant)
+    precision = (np.mean([1, 2 / 4]) + 1 / 4) / 2
+    assert line.split() == ["R@1", "50.0%", "R@5", "100.0%", "mAP", f"{precision:.1%}", "n", "2"]
+
+
+def test_what_is_left_out_is_not_counted(bench: ModuleType) -> None:
+    scores = np.array([[-np.inf, 0.2, 0.1]])
+    assert "R@1   0.0%" in bench.ranks(scores, [np.array([True, False, True])])
+    assert "mAP  50.0%" in bench.ranks(scores, [np.array([True, False, True])])
+
+
+def test_rows_of_no_file_can_be_searched(bench: ModuleType, tmp_path: Path) -> None:
+    tables = Tables.create(str(tmp_path / "lib"), About("tiny", "0", 10, 512, tuple([0.0] * 512)))
+    views = np.random.default_rng(0).normal(size=(5, 10, 512))
+    tables.put([bench.made_up(number, row) for number, row in enumerate(views)])
+    wanted = views[3].mean(axis=0).astype(np.float32)
+    assert search(tables, wanted / np.linalg.norm(wanted), Look())[0].path == "/x/3.glb"
+
+
+def test_times_are_told_and_answers_returned(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[float] = []
+    found = bench.timed("some search", lambda q: asked.append(float(q[0])) or ["a"], np.array([[1.0], [2.0]]))
+    assert found == [["a"], ["a"]]
+    assert asked == [1.0, 1.0, 2.0]  # the first is asked once more, to warm up
+    assert capsys.readouterr().out.split()[:3] == ["some", "search", "median"]
+
+
+def test_a_small_run_prints_its_rows(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("chair", "mug"):
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for seed in range(2):
+            save(make_shape(name, seed=seed), tmp_path / "shapes" / name / f"{seed}.ply")
+    monkeypatch.setattr(bench, "CATEGORIES", ("car", "table"))
+    arguments = ["--shapes", str(tmp_path / "shapes"), "--files", "4", "--rows", "40", "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", ["index.py", *arguments])
+    bench.main()
+    printed = capsys.readouterr().out
+    assert printed.count("4 files in ") == 2
+    assert printed.count("4 shapes, 2 classes of two or more") == 2
+    assert printed.count("words, less what all have in common") == 4
+    assert "40 rows, tidied" in printed
+    assert "recall@10 1.000" in printed
+    assert "words to hits, model and all" in printed
+    assert "most memory of this process: " in printed
