@@ -24,4 +24,4 @@ def find(folder: Path, words: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    find(Path(sys.argv[1]), " ".join(sys.argv[2:]))
+    find(Path(sys.argv[1] if sys.argv[1:] else "examples/shapes"), " ".join(sys.argv[2:]) or "a mug")

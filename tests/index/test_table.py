@@ -173,3 +173,20 @@ def test_changes_of_tags_are_noted_in_turn(tables: Tables) -> None:
     assert [row["path"] for row in last] == ["b"]
     tables.forget_tags(last)
     assert [row["path"] for row in tables.last_tags()] == ["a"]
+
+
+def test_tidying_is_left_to_whoever_does_it_at_the_same_time(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables.put([_row("a", 1)])
+
+    def preempted() -> None:
+        raise RuntimeError("Retryable commit conflict for version 13")
+
+    monkeypatch.setattr(tables.shapes, "optimize", preempted, raising=False)
+    tables.tidy()
+
+    def broken() -> None:
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(tables.shapes, "optimize", broken, raising=False)
+    with pytest.raises(RuntimeError, match="no space left"):
+        tables.tidy()

@@ -50,9 +50,8 @@ def test_two_runs_at_once_leave_every_file_once(tmp_path: Path, model: Model) ->
     command = [sys.executable, str(script), str(library), str(files)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for run in runs:
-        _, told = run.communicate(timeout=240)
-        assert run.returncode == 0, told
+    told = [run.communicate(timeout=240)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
     index = Index.open(library, model=model)
     assert len(index) == len(index.tables.known()) == len(PLACES)
     assert places(index) == set(PLACES)

@@ -234,18 +234,25 @@ class Tables:
             self.changes.delete(f"run = {int(change[0]['run'])}")
 
     def tidy(self) -> None:
-        """Join the pieces that many writes left, and bring the indices up to date; a large library gets one for its vectors."""
+        """Join the pieces that many writes left, and bring the indices up to date; a large library gets one for its vectors.
+
+        Where another process does the same at the same time, it is left to that one.
+        """
         from lancedb.index import FTS, BTree, HnswSq
 
-        for table in (self.shapes, self.failures, self.changes):
-            table.optimize()
         wanted: dict[str, Any] = {"path": BTree(), "content": BTree(), "words": FTS()} if self.count() else {}
         if self.count() > LARGE:
             wanted["vector"] = HnswSq(distance_type="cosine", num_partitions=1)
         indexed = self._indexed()
-        for column, config in wanted.items():
-            if [column] not in indexed:
-                self.shapes.create_index(column, config=config)
+        try:
+            for table in (self.shapes, self.failures, self.changes):
+                table.optimize()
+            for column, config in wanted.items():
+                if [column] not in indexed:
+                    self.shapes.create_index(column, config=config)
+        except (RuntimeError, OSError, ValueError) as error:
+            if "conflict" not in str(error).lower():
+                raise
 
     def _indexed(self) -> list[list[str]]:
         return [index.columns for index in self.shapes.list_indices()]
