@@ -25,7 +25,8 @@ import basrelief as br
 from basrelief.geometry import FORM_SIZE
 from basrelief.index import Query, Work
 from basrelief.index.query import Look, search
-from basrelief.index.table import About, Tables, vectors_of
+from basrelief.index.schema import About
+from basrelief.index.table import Tables, vectors_of
 from basrelief.io import load, save
 from basrelief.render import portrait
 from basrelief.testing import CATEGORIES, make_shape

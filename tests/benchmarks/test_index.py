@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("lancedb")
 
 from basrelief.index.query import Look, search
-from basrelief.index.table import About, Tables
+from basrelief.index.schema import About
+from basrelief.index.table import Tables
 from basrelief.io import save
 from basrelief.testing import make_shape
 from support import load_script

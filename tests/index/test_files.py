@@ -13,7 +13,7 @@ pytest.importorskip("lancedb")
 
 from basrelief.errors import FileFormatError
 from basrelief.index.files import Found, find_files, hashed, plan, words_of
-from basrelief.index.table import Known
+from basrelief.index.schema import Known
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pyarrow as pa  # noqa: E402
 from basrelief.errors import ConfigError, FileFormatError  # noqa: E402
 from basrelief.geometry import FORM_SIZE  # noqa: E402
 from basrelief.index import table  # noqa: E402
-from basrelief.index.table import About, Known, Tables, quoted  # noqa: E402
+from basrelief.index.schema import About, Known  # noqa: E402
+from basrelief.index.table import Tables, quoted  # noqa: E402
 
 ABOUT = About("tiny", "f" * 64, 3, 8, tuple([0.125] * 8))
 

@@ -12,7 +12,8 @@ pytest.importorskip("lancedb")
 
 from basrelief.geometry import FORM_SIZE
 from basrelief.index.query import Look, search
-from basrelief.index.table import About, Tables
+from basrelief.index.schema import About
+from basrelief.index.table import Tables
 
 VIEWS, DIM, ROWS = 3, 16, 120
 FORMATS = ("glb", "obj", "ply")

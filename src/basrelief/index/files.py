@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from basrelief.errors import FileFormatError
-from basrelief.index.table import Known
+from basrelief.index.schema import Known
 from basrelief.io import find_shapes
 
 _BLOCK = 1 << 20

@@ -15,7 +15,8 @@ from basrelief.index.add import Progress, Report, Work, add_folder
 from basrelief.index.duplicates import SAME_FORM, group_forms
 from basrelief.index.filters import condition
 from basrelief.index.query import Hit, Look, Query, search
-from basrelief.index.table import About, Tables, vectors_of
+from basrelief.index.schema import About
+from basrelief.index.table import Tables, vectors_of
 from basrelief.index.tags import TagAnswer, name_files, undo_tags, write_tags
 from basrelief.io import load
 from basrelief.models import Model, load_model

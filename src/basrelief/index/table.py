@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from basrelief.errors import ConfigError, FileFormatError, MissingExtraError
-from basrelief.geometry import FORM_SIZE
+from basrelief.index.schema import KEY, About, Known, changes_schema, failures_schema, shapes_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,47 +24,8 @@ LARGE = 20_000
 
 _PROBES = 1
 _REFINED = 4
-_KEY = b"basrelief"
 _TABLES = {"shapes": "a row for each file", "failures": "files that could not be read", "changes": "what tags were before"}
 _CHUNK = 256
-
-
-@dataclass(frozen=True)
-class About:
-    """What made the vectors of a library; those of another model cannot be compared with them.
-
-    Attributes:
-        model: Name of the recipe.
-        weights: Fingerprint of the towers.
-        views: Views of each shape.
-        dim: Length of a vector.
-        common: (dim,) mean of the embeddings of everyday names: what all words have in common, and every shape answers to alike.
-        layout: Version of the tables.
-    """
-
-    model: str
-    weights: str
-    views: int
-    dim: int
-    common: tuple[float, ...]
-    layout: int = 1
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a row remembers of its file.
-
-    Attributes:
-        root: Folder that was indexed.
-        bytes: Size.
-        mtime: Nanoseconds.
-        content: Hash of the bytes.
-    """
-
-    root: str
-    bytes: int
-    mtime: int
-    content: str
 
 
 class Tables:
@@ -87,7 +47,7 @@ class Tables:
         Raises:
             MissingExtraError: If LanceDB is not installed.
         """
-        schemas = dict(zip(_TABLES, (_shapes(about), _failures(), _changes()), strict=True))
+        schemas = dict(zip(_TABLES, (shapes_schema(about), failures_schema(), changes_schema()), strict=True))
         database = _connect(uri)
         return cls(uri, about, {name: database.create_table(name, schema=schema, exist_ok=True) for name, schema in schemas.items()})
 
@@ -104,7 +64,7 @@ class Tables:
                 raise ValueError("nothing there")
             database = _connect(uri)
             tables = {name: database.open_table(name) for name in _TABLES}
-            record = json.loads((tables["shapes"].schema.metadata or {})[_KEY])
+            record = json.loads((tables["shapes"].schema.metadata or {})[KEY])
             about = About(**{**record, "common": tuple(record["common"])})
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             raise FileFormatError(
@@ -311,43 +271,3 @@ def _known(table: Table) -> dict[str, Known]:
 
 def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
     yield from (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
-
-
-def _file_fields() -> list[pa.Field]:
-    import pyarrow as pa
-
-    text, whole = pa.string(), pa.int64()
-    return [pa.field(*pair) for pair in (("path", text), ("root", text), ("bytes", whole), ("mtime", whole), ("content", text))]
-
-
-def _shapes(about: About) -> pa.Schema:
-    import pyarrow as pa
-
-    fields = [
-        *_file_fields(),
-        pa.field("place", pa.string()),
-        pa.field("words", pa.string()),
-        pa.field("format", pa.string()),
-        pa.field("kind", pa.string()),
-        *(pa.field(name, pa.int64()) for name in ("faces", "points")),
-        *(pa.field(name, pa.float32()) for name in ("width", "depth", "height")),
-        pa.field("tags", pa.list_(pa.string())),
-        pa.field("vector", pa.list_(pa.float32(), about.dim)),
-        pa.field("views", pa.list_(pa.float16(), about.views * about.dim)),
-        pa.field("form", pa.list_(pa.float32(), FORM_SIZE)),
-        pa.field("thumbnail", pa.binary()),
-        pa.field("sheet", pa.binary()),
-    ]
-    return pa.schema(fields, metadata={_KEY: json.dumps(asdict(about)).encode()})
-
-
-def _failures() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([*_file_fields(), pa.field("reason", pa.string())])
-
-
-def _changes() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([("path", pa.string()), ("run", pa.int64()), ("before", pa.list_(pa.string())), ("after", pa.list_(pa.string()))])

@@ -1,0 +1,96 @@
+"""What a row of a library holds, and what made its vectors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from basrelief.geometry import FORM_SIZE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEY = b"basrelief"
+"""Where the metadata of a table says what made its vectors."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What made the vectors of a library; those of another model cannot be compared with them.
+
+    Attributes:
+        model: Name of the recipe.
+        weights: Fingerprint of the towers.
+        views: Views of each shape.
+        dim: Length of a vector.
+        common: (dim,) mean of the embeddings of everyday names: what all words have in common, and every shape answers to alike.
+        layout: Version of the tables.
+    """
+
+    model: str
+    weights: str
+    views: int
+    dim: int
+    common: tuple[float, ...]
+    layout: int = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a row remembers of its file.
+
+    Attributes:
+        root: Folder that was indexed.
+        bytes: Size.
+        mtime: Nanoseconds.
+        content: Hash of the bytes.
+    """
+
+    root: str
+    bytes: int
+    mtime: int
+    content: str
+
+
+def _file_fields() -> list[pa.Field]:
+    import pyarrow as pa
+
+    text, whole = pa.string(), pa.int64()
+    return [pa.field(*pair) for pair in (("path", text), ("root", text), ("bytes", whole), ("mtime", whole), ("content", text))]
+
+
+def shapes_schema(about: About) -> pa.Schema:
+    """A row for each file."""
+    import pyarrow as pa
+
+    fields = [
+        *_file_fields(),
+        pa.field("place", pa.string()),
+        pa.field("words", pa.string()),
+        pa.field("format", pa.string()),
+        pa.field("kind", pa.string()),
+        *(pa.field(name, pa.int64()) for name in ("faces", "points")),
+        *(pa.field(name, pa.float32()) for name in ("width", "depth", "height")),
+        pa.field("tags", pa.list_(pa.string())),
+        pa.field("vector", pa.list_(pa.float32(), about.dim)),
+        pa.field("views", pa.list_(pa.float16(), about.views * about.dim)),
+        pa.field("form", pa.list_(pa.float32(), FORM_SIZE)),
+        pa.field("thumbnail", pa.binary()),
+        pa.field("sheet", pa.binary()),
+    ]
+    return pa.schema(fields, metadata={KEY: json.dumps(asdict(about)).encode()})
+
+
+def failures_schema() -> pa.Schema:
+    """A file that could not be read, and why."""
+    import pyarrow as pa
+
+    return pa.schema([*_file_fields(), pa.field("reason", pa.string())])
+
+
+def changes_schema() -> pa.Schema:
+    """The tags of a file before and after one change."""
+    import pyarrow as pa
+
+    return pa.schema([("path", pa.string()), ("run", pa.int64()), ("before", pa.list_(pa.string())), ("after", pa.list_(pa.string()))])
