@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -125,12 +126,17 @@ def test_a_visitor_finds_opens_names_indexes_and_tags(url: str, home: Path) -> N
     assert said["written"].endswith("files have other tags now")
 
 
-def _status(url: str) -> int:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+def _status(url: str, path: str = "/", *, body: bytes | None = None) -> int:
+    """What the server answers; 413 where it hangs up on a body."""
+    with closing(http.client.HTTPConnection(url.partition("://")[2], timeout=60)) as connection:
+        try:
+            kind = {} if body is None else {"Content-Type": "multipart/form-data; boundary=x"}
+            connection.request("GET" if body is None else "POST", path, body=body, headers=kind)
+            with connection.getresponse() as answer:
+                answer.read()
+                return answer.status
+        except ConnectionError:
+            return 413
 
 
 def test_no_path_of_this_machine_is_served(url: str, made: Path) -> None:
@@ -138,14 +144,9 @@ def test_no_path_of_this_machine_is_served(url: str, made: Path) -> None:
     secret = made / "files" / "car.off"
     for path in ("/etc/passwd", str(secret), f"{made}/../../etc/passwd", "..%2f..%2fetc%2fpasswd"):
         for route in ("/file=", "/gradio_api/file=", "/gradio_api/file/"):
-            assert _status(url + route + path) in (403, 404, 405)
+            assert _status(url, quote(route + path, safe="/=%.")) in (403, 404, 405)
 
 
 def test_a_large_upload_is_refused_by_the_server(url: str) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.glb"\r\n\r\n' + b"0" * (65 * 2**20) + b"\r\n--x--\r\n"
-    request = urllib.request.Request(
-        url + "/gradio_api/upload", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"}, method="POST"
-    )
-    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as refused:
-        urllib.request.urlopen(request, timeout=60)
-    assert getattr(refused.value, "code", 413) in (400, 413)
+    assert _status(url, "/gradio_api/upload", body=body) in (400, 413)
