@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from basrelief.errors import BasreliefError, ConfigError
@@ -124,6 +125,13 @@ def _begin() -> None:
 def _started() -> bool:
     """What a process says when it has started."""
     return True
+
+
+def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Rows in lists of so many, the last one shorter; no more are taken than are asked for."""
+    remaining = iter(rows)
+    while few := list(islice(remaining, size)):
+        yield few
 
 
 def attempt(call: Callable[[S], T], item: S) -> T | Failed:

@@ -60,7 +60,7 @@ def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
                 break
         process.wait(timeout=60)
     kept = len(Index.open(library))
-    assert process.returncode in (130, -signal.SIGINT, 1)
+    assert process.returncode == 130
     assert 0 < kept < 150
     done = _run(files, "--db", library, "--jobs", 1, "--json")
     report = json.loads(done.stdout)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("lancedb")
 
@@ -78,14 +77,9 @@ def test_models_are_not_mixed(files: Path, tmp_path: Path) -> None:
     Index.open(tmp_path / "lib.lance", model=_model("pointclip")).add(files)
     with pytest.raises(ConfigError, match="model must be pointclip, with which"):
         Index.open(tmp_path / "lib.lance", model=_model("tiny"))
-    other = _model("pointclip")
-    with torch.no_grad():
-        next(iter(other.encoder.towers.parameters())).add_(1)
-    other.encoder.__dict__.pop("fingerprint", None)
-    stranger = Index.open(tmp_path / "lib.lance", model=other)
-    if other.encoder.fingerprint != stranger.tables.about.weights:
-        with pytest.raises(ConfigError, match="model must have the weights"):
-            stranger.search("mug")
+    stranger = Index.open(tmp_path / "lib.lance", model=Model(get_recipe("pointclip"), small_encoder(seed=5)))
+    with pytest.raises(ConfigError, match="model must have the weights"):
+        stranger.search("mug")
 
 
 def test_an_address_does_as_well_as_a_folder(files: Path, tmp_path: Path, model: Model) -> None:

@@ -68,9 +68,10 @@ def test_what_is_no_library_is_named(tmp_path: Path) -> None:
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
-    Tables.create(str(tmp_path / "lib"), About("tiny", "f", 3, 8, tuple([0.0] * 8), layout=99))
-    with pytest.raises(FileFormatError, match="db must have layout 1, but got 99"):
-        Tables.open(str(tmp_path / "lib"))
+    library, about = str(tmp_path / "lib"), About("tiny", "f", 3, 8, tuple([0.0] * 8), layout=99)
+    for ask in (lambda: Tables.create(library, about), lambda: Tables.open(library)):
+        with pytest.raises(FileFormatError, match="db must have layout 1, but got 99"):
+            ask()
 
 
 def test_an_address_nobody_opens_is_named() -> None:
@@ -191,3 +192,20 @@ def test_tidying_is_left_to_whoever_does_it_at_the_same_time(tables: Tables, mon
     monkeypatch.setattr(tables.shapes, "optimize", broken, raising=False)
     with pytest.raises(RuntimeError, match="no space left"):
         tables.tidy()
+
+
+def test_a_library_whose_making_was_cut_short_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    real = lancedb.db.LanceDBConnection.create_table
+
+    def cut_short(self: object, name: str, **options: object) -> object:
+        if name == "shapes" and not made:
+            made.append(name)
+            raise KeyboardInterrupt
+        return real(self, name, **options)
+
+    monkeypatch.setattr(lancedb.db.LanceDBConnection, "create_table", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        Tables.create(str(tmp_path / "lib"), ABOUT)
+    assert not Tables.there(str(tmp_path / "lib"))
+    assert Tables.create(str(tmp_path / "lib"), ABOUT).about == ABOUT

@@ -24,6 +24,7 @@ def test_words_filters_and_phrases_to_keep_away_are_separated(desk: Desk) -> Non
     query = desk.query(" a red car ", without="bus; ;truck", where="faces<50k; format:off")
     assert (query.words, query.without, query.where) == (("a red car",), ("bus", "truck"), ("faces<50k", "format:off"))
     assert [Path(hit.path).name for hit in desk.search(query)] == ["car.off"]
+    assert desk.query("salt; pepper").words == ("salt; pepper",)
     with pytest.raises(ConfigError, match="query must hold words"):
         desk.query("  ")
 

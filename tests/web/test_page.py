@@ -29,7 +29,7 @@ from pathlib import Path
 from basrelief.index import Index
 from basrelief.web import Desk, serve
 desk = Desk(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
-print(serve(desk, block=False), flush=True)
+print(serve(desk), flush=True)
 time.sleep(600)
 """
 

@@ -35,7 +35,7 @@ def test_a_missing_gradio_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "basrelief.web.page", raising=False)
     with pytest.raises(MissingExtraError, match=r"Install basrelief\[app\]"):
-        serve(desk, block=False)
+        serve(desk)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_command_refuses_before_it_serves(made: Path, arguments: list[str], 
 def test_the_command_serves_until_it_is_interrupted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[tuple[Desk, Address]] = []
 
-    def note(desk: Desk, address: Address, *, block: bool) -> str:
+    def note(desk: Desk, address: Address) -> str:
         served.append((desk, address))
         return "http://here/"
 

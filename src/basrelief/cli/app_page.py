@@ -32,7 +32,7 @@ def page(
     address = Address(host, port, (name, password) if auth is not None else None)
     desk = Desk(open_index(db, model, weights=weights, checkpoint=checkpoint, device=device), tuple(root or ()))
     try:
-        typer.echo(f"basrelief: {serve(desk, address, block=False)} (Ctrl-C ends it)", err=True)
+        typer.echo(f"basrelief: {serve(desk, address)} (Ctrl-C ends it)", err=True)
         _wait()
     except KeyboardInterrupt:
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -152,11 +152,7 @@ def _show(library: Index, hits: Sequence[Hit], *, page: Path | None, title: str,
         page.write_text(gallery_page(hits, pictures, title=title), encoding="utf-8")
     width = max((len(hit.about["place"]) for hit in hits), default=0)
     for hit in hits:
-        record = {**_plain(hit.about), "score": round(hit.score, 6), "view": hit.view, "by_name": hit.by_name}
+        record = {**hit.about, "score": round(hit.score, 6), "view": hit.view, "by_name": hit.by_name}
         typer.echo(json.dumps(record) if as_json else f"{hit.score:6.3f}  {hit.about['place']:<{width}}  {facts(hit)}")
     if not hits and not as_json:
         typer.echo(_NONE)
-
-
-def _plain(about: Mapping[str, object]) -> dict[str, object]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in about.items()}

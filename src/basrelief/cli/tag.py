@@ -33,6 +33,8 @@ def tag(
     write: Annotated[bool, typer.Option(help="Write the labels into the library as tags.")] = False,
     sidecars: Annotated[bool, typer.Option(help="Write FILE.tags.json beside each file, too.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last written tags back.")] = False,
+    weights: opt.Weights = None,
+    checkpoint: opt.CheckpointFile = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -41,7 +43,7 @@ def tag(
     from basrelief.index import Work
     from basrelief.tasks import Judge
 
-    library = open_index(db, device=device)
+    library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
     if undo:
         typer.echo(f"{library.undo():,} files have their former tags again")
         return

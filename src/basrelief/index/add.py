@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +16,11 @@ from torch.nn import functional as F
 from basrelief.index.files import Found, find_files, hashed, inside, plan, words_of
 from basrelief.index.read import ReadFile, Style, picture_bytes, read_file
 from basrelief.index.table import Tables
-from basrelief.models import Model
-from basrelief.processes import Failed, Processes, attempt
+from basrelief.models import Model, Progress
+from basrelief.models.model import SHAPES_PER_PASS
+from basrelief.processes import Failed, Processes, attempt, batches
 from basrelief.types import PointCloud
 
-Progress = Callable[[int, int], None]
-"""Called with the number of files done and the number of all."""
-
-T = TypeVar("T")
-_TOGETHER = 8
 _WRITTEN = 64
 _HASHED = 256
 
@@ -89,7 +84,7 @@ def add_folder(
     filling = _Filling(tables, model, work, report)
     with Processes(work.jobs) as processes, ThreadPoolExecutor(4) as threads:
         done = 0
-        for files in _batches(todo.read, _HASHED):
+        for files in batches(todo.read, _HASHED):
             for count in filling.fill(files, processes, threads):
                 done += count
                 if progress:
@@ -143,9 +138,9 @@ class _Filling:
         model = self.model()
         style = Style(model.recipe.points, self.work.up, self.work.seed)
         results = processes.each(functools.partial(_read_found, style=style), files)
-        for batch in _batches(zip(files, results, strict=True), _WRITTEN):
+        for batch in batches(zip(files, results, strict=True), _WRITTEN):
             good = [(one, result) for one, result in batch if not isinstance(result, Failed)]
-            self.tables.put([row for few in _batches(good, _TOGETHER) for row in self._rows(model, few)])
+            self.tables.put([row for few in batches(good, SHAPES_PER_PASS) for row in self._rows(model, few)])
             self._fail([(one, result.reason) for one, result in batch if isinstance(result, Failed)])
             self.report.read += len(good)
             yield len(batch)
@@ -203,9 +198,3 @@ def _sheet(images: torch.Tensor) -> np.ndarray:
     width = wide[0].shape[1]
     sheet: np.ndarray = torch.cat([F.pad(row, (0, width - row.shape[1]), value=1.0) for row in wide]).numpy()
     return sheet
-
-
-def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    remaining = iter(rows)
-    while few := list(islice(remaining, size)):
-        yield few

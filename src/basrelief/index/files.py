@@ -48,6 +48,17 @@ class Plan:
     bad: int
 
 
+def checked_folder(folder: Path) -> Path:
+    """A folder that is there.
+
+    Raises:
+        FileFormatError: If it is none.
+    """
+    if not folder.is_dir():
+        raise FileFormatError(f"folder must be there, but got {str(folder)!r}. Name the folder of your models.")
+    return folder
+
+
 def find_files(folder: Path, *, roots: Iterable[str] = ()) -> list[Found]:
     """Every shape file under a folder.
 
@@ -58,9 +69,7 @@ def find_files(folder: Path, *, roots: Iterable[str] = ()) -> list[Found]:
     Raises:
         FileFormatError: If the folder is none.
     """
-    if not folder.is_dir():
-        raise FileFormatError(f"folder must be there, but got {str(folder)!r}. Name the folder of your models.")
-    home = folder.resolve()
+    home = checked_folder(folder).resolve()
     root = min((Path(root) for root in roots if home.is_relative_to(root)), key=lambda path: len(path.parts), default=home)
     found = []
     for path in find_shapes([home]):

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from basrelief.datasets import read_labels
-from basrelief.errors import ConfigError, FileFormatError
-from basrelief.index.add import Progress, Report, Work, add_folder
+from basrelief.errors import ConfigError
+from basrelief.index.add import Report, Work, add_folder
 from basrelief.index.duplicates import SAME_FORM, group_forms
+from basrelief.index.files import checked_folder
 from basrelief.index.filters import condition
 from basrelief.index.query import Hit, Look, Query, search
 from basrelief.index.schema import About
 from basrelief.index.table import Tables, vectors_of
 from basrelief.index.tags import TagAnswer, name_files, undo_tags, write_tags
 from basrelief.io import load
-from basrelief.models import Model, load_model
+from basrelief.models import Model, Progress, load_model
 from basrelief.tasks import Judge
 
 _EVERYDAY = "omniobject3d"
@@ -94,11 +95,10 @@ class Index:
         Raises:
             FileFormatError: If the folder is none.
         """
-        if not Path(folder).is_dir():
-            raise FileFormatError(f"folder must be there, but got {str(folder)!r}. Name the folder of your models.")
+        home = checked_folder(Path(folder))
         if not self.made:
             Tables.create(self.uri, about_model(self.model))
-        return add_folder(self.tables, lambda: self.model, Path(folder), work=work, progress=progress)
+        return add_folder(self.tables, lambda: self.model, home, work=work, progress=progress)
 
     def search(self, query: str | Query, *, top_k: int = 10) -> list[Hit]:
         """Find what fits words, pictures or shapes, best first.

@@ -24,7 +24,7 @@ LARGE = 20_000
 
 _PROBES = 1
 _REFINED = 4
-_TABLES = {"shapes": "a row for each file", "failures": "files that could not be read", "changes": "what tags were before"}
+_TABLES = ("shapes", "failures", "changes")
 _CHUNK = 256
 
 
@@ -47,9 +47,10 @@ class Tables:
         Raises:
             MissingExtraError: If LanceDB is not installed.
         """
-        schemas = dict(zip(_TABLES, (shapes_schema(about), failures_schema(), changes_schema()), strict=True))
         database = _connect(uri)
-        return cls(uri, about, {name: database.create_table(name, schema=schema, exist_ok=True) for name, schema in schemas.items()})
+        for name, schema in zip(_TABLES[::-1], (changes_schema(), failures_schema(), shapes_schema(about)), strict=True):
+            database.create_table(name, schema=schema, exist_ok=True)  # the one that `there` looks for last
+        return cls.open(uri)
 
     @classmethod
     def open(cls, uri: str) -> Tables:
@@ -96,13 +97,13 @@ class Tables:
 
     def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows over those of the same path; their files are no failures any more."""
-        _merge(self.shapes, rows)
         self._forget(self.failures, [row["path"] for row in rows])
+        _merge(self.shapes, rows)
 
     def put_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Note files that could not be read; what was known of them before goes."""
-        _merge(self.failures, rows)
         self._forget(self.shapes, [row["path"] for row in rows])
+        _merge(self.failures, rows)
 
     def drop(self, paths: Iterable[str]) -> None:
         """Forget files."""
@@ -137,9 +138,9 @@ class Tables:
         query = self.shapes.search().select(list(columns)).limit(None)
         yield from (query.where(where) if where else query).to_batches(size)
 
-    def count(self, where: str = "") -> int:
+    def count(self) -> int:
         """How many files."""
-        return int(self.shapes.count_rows(where or None))
+        return int(self.shapes.count_rows())
 
     def nearest(self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10) -> pa.Table:
         """Rows whose pooled vector lies nearest to one, nearest first.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from basrelief.io import load
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.pose import Pose, Turns, resolve_pose
+from basrelief.processes import batches
 from basrelief.tasks import Judge
 from basrelief.types import Prediction, Shape
 
@@ -89,8 +89,7 @@ def classify_files(
     judge = replace(judge, distractors=tuple(word for word in judge.distractors if word not in asked))
     if taught is not None and (names != taught.labels):
         raise ConfigError(f"labels must be those that were taught, but got {len(names)} with others among them. Leave labels out.")
-    remaining = iter(paths)
-    while batch := list(islice(remaining, SHAPES_PER_PASS)):
+    for batch in batches(paths, SHAPES_PER_PASS):
         read = [_read(model, path, asked, reading) for path in batch]
         good = [a for a in read if a.images is not None]
         if good:

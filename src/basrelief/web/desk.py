@@ -13,10 +13,9 @@ import numpy as np
 
 from basrelief.datasets import read_labels
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.index import Hit, Index, Query, TagAnswer, Work, facts, read_picture
-from basrelief.index.add import Progress, Report
+from basrelief.index import Hit, Index, Query, Report, TagAnswer, Work, facts, read_picture
 from basrelief.io import FORMATS, load, save
-from basrelief.models import classify_files, evidence_picture
+from basrelief.models import Progress, classify_files, evidence_picture
 from basrelief.render.shade import CLAY
 from basrelief.tasks import Judge
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
@@ -74,7 +73,7 @@ class Desk:
         """
         pictures = () if picture is None else (read_picture(checked_upload(picture, PICTURES)),)
         shapes = () if shape is None else (load(checked_upload(shape, FORMATS)),)
-        return Query(tuple(_parts(words)[:1] if words.strip() else ()), pictures, shapes, tuple(_parts(without)), tuple(_parts(where)))
+        return Query((words.strip(),) if words.strip() else (), pictures, shapes, tuple(_parts(without)), tuple(_parts(where)))
 
     def gallery(self, hits: Sequence[Hit]) -> list[tuple[Image.Image, str]]:
         """Thumbnails with captions."""

@@ -35,13 +35,12 @@ class Address:
             raise ConfigError("auth must be NAME:PASSWORD, but got an empty part. Give both.")
 
 
-def serve(desk: Desk, address: Address | None = None, *, block: bool = True) -> str:
-    """Serve the page until it is interrupted.
+def serve(desk: Desk, address: Address | None = None) -> str:
+    """Serve the page in a thread, for as long as this process lives.
 
     Args:
         desk: The library behind it.
         address: Where; this machine alone when None.
-        block: Whether to wait; else the page runs on in a thread.
 
     Returns:
         Its address.
@@ -69,8 +68,6 @@ def serve(desk: Desk, address: Address | None = None, *, block: bool = True) -> 
         footer_links=[],
         **LOOK,
     )
-    if block:
-        page.block_thread()
     return str(local)
 
 

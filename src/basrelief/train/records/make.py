@@ -9,13 +9,12 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.processes import Failed, Processes, attempt
+from basrelief.processes import Failed, Processes, attempt, batches
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
 from basrelief.types import Shape
 
@@ -154,7 +153,7 @@ def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Pla
     drawn = [(item, attempt(draw, item)) for item in chosen]
     between = time.perf_counter()
     good = [(library.labels[item.label], d) for item, d in drawn if not isinstance(d, Failed)]
-    records = [record for few in _batches(iter(good), maker.together) for record in maker.finish(few)]
+    records = [record for few in batches(iter(good), maker.together) for record in maker.finish(few)]
     finished = time.perf_counter() - between
     size = sum(len(content) + 1024 for record in records for content in record.values())
     pictures = sum(bool(re.fullmatch(r"\d+\.png", name)) for name in records[0]) if records else 0
@@ -210,7 +209,7 @@ class _Filling(Generic[T]):
         """Write the folders of shapes that are neither there nor known to fail."""
         left = [item for item in items if item.id not in self.known and not (folder / key_of(item)).is_dir()]
         self._tell(len(items) - len(left))
-        for few in _batches(self._good(left), self.maker.together):
+        for few in batches(self._good(left), self.maker.together):
             records = self.maker.finish([(self.library.labels[item.label], drawn) for item, drawn in few])
             for (item, _), record in zip(few, records, strict=True):
                 label = json.dumps({"label": self.library.labels[item.label]}).encode()
@@ -230,11 +229,6 @@ class _Filling(Generic[T]):
         self.done += more
         if self.progress and more:
             self.progress(self.done, len(self.library))
-
-
-def _batches(rows: Iterator[T], size: int) -> Iterator[list[T]]:
-    while few := list(islice(rows, size)):
-        yield few
 
 
 def _note(path: Path, item: Item, reason: str) -> None:
