@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,25 @@ def test_a_library_whose_making_was_cut_short_is_made_again(tmp_path: Path, monk
         Tables.create(str(tmp_path / "lib"), ABOUT)
     assert not Tables.there(str(tmp_path / "lib"))
     assert Tables.create(str(tmp_path / "lib"), ABOUT).about == ABOUT
+
+
+def test_two_writers_of_the_same_new_paths_leave_one_row_of_each(tmp_path: Path) -> None:
+    uri, together = str(tmp_path / "lib.lance"), threading.Barrier(2)
+    Tables.create(uri, ABOUT)
+
+    def write(kind: str) -> None:
+        tables = Tables.open(uri)
+        for turn in range(6):
+            together.wait(timeout=60)
+            tables.put([_row(f"{turn}-{i}", i, kind=kind) for i in range(4)])
+            bad = {"path": f"bad-{turn}", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "reason": kind}
+            tables.put_failures([bad])
+
+    writers = [threading.Thread(target=write, args=(kind,)) for kind in ("mesh", "cloud")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    tables = Tables.open(uri)
+    assert tables.count() == len(tables.known()) == 24
+    assert tables.failures.count_rows() == len(tables.failed()) == 6

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 KEY = b"basrelief"
 """Where the metadata of a table says what made its vectors."""
 
+_ONE_EACH = {"lance-schema:unenforced-primary-key": "true"}
+"""Two processes that write the same new path at the same time then see each other; without it both rows would stay."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -56,8 +59,11 @@ class Known:
 def _file_fields() -> list[pa.Field]:
     import pyarrow as pa
 
-    text, whole = pa.string(), pa.int64()
-    return [pa.field(*pair) for pair in (("path", text), ("root", text), ("bytes", whole), ("mtime", whole), ("content", text))]
+    path = pa.field("path", pa.string(), nullable=False, metadata=_ONE_EACH)
+    return [
+        path,
+        *(pa.field(name, kind()) for name, kind in (("root", pa.string), ("bytes", pa.int64), ("mtime", pa.int64), ("content", pa.string))),
+    ]
 
 
 def shapes_schema(about: About) -> pa.Schema:
