@@ -107,8 +107,8 @@ def test_a_tuned_block_is_a_copy_not_an_alias(encoder: ClipEncoder, pixels: Tens
 def test_the_tuned_branch_is_the_mean_of_two_blocks(towers: ClipTowers, pixels: Tensor) -> None:
     with torch.no_grad():
         tokens = towers.trunk(pixels)
-        last = towers.vision_model.encoder.layers[-1](tokens, attention_mask=None)
-        other = towers.tuned_blocks[0](tokens, attention_mask=None)
+        last = towers.vision_model.encoder.layers[-1](tokens)
+        other = towers.tuned_blocks[0](tokens)
         expected = towers.visual_projection(towers.vision_model.post_layernorm((last + other)[:, 0] / 2))
         torch.testing.assert_close(towers.both_features(pixels)[1], expected, atol=1e-6, rtol=0)
 
@@ -124,9 +124,9 @@ def test_tuned_blocks_stand_beside_the_last_ones(encoder: ClipEncoder, pixels: T
         layers = towers.vision_model.encoder.layers
         tokens = other = towers.trunk(pixels)
         for block in layers[-count:]:
-            tokens = block(tokens, attention_mask=None)
+            tokens = block(tokens)
         for block in towers.tuned_blocks or ():
-            other = block(other, attention_mask=None)
+            other = block(other)
         mixed = (tokens + other) / 2 if residual else other
         expected = [towers.visual_projection(towers.vision_model.post_layernorm(t[:, 0])) for t in (tokens, mixed)]
         found = towers.both_features(pixels)
@@ -145,10 +145,10 @@ def test_of_the_last_block_only_the_class_token_is_worked_out(towers: ClipTowers
     shapes = []
     last = towers.vision_model.encoder.layers[-1]
     last.mlp.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape[:-1]))
-    whole = last(towers.trunk(pixels), attention_mask=None)[:, 0]
+    whole = last(towers.trunk(pixels))[:, 0]
     torch.testing.assert_close(towers.frozen_token(towers.trunk(pixels)), whole, atol=1e-6, rtol=0)
     tokens = 1 + (towers.config.vision.image_size // (towers.config.vision.patch_size or 1)) ** 2
-    assert shapes == [(len(pixels), tokens), (len(pixels),)]
+    assert shapes == [(len(pixels), tokens), (len(pixels), 1)]
 
 
 @pytest.mark.parametrize("mask", [[True, False, True, False], [False] * 4, [True] * 4])

@@ -67,13 +67,13 @@ def bfloat16_gain(encoder: ClipEncoder) -> float:
     model, config = encoder.towers.vision_model, encoder.config.vision
     generator = torch.Generator().manual_seed(0)
     if isinstance(model, ModifiedResNet):
-        part, arguments = model.get_submodule("layer1"), {}
+        part = model.get_submodule("layer1")
         probe = torch.randn(4, config.width, config.image_size // 4, config.image_size // 4, generator=generator)
     else:
-        part, arguments = model.encoder.layers[0], {"attention_mask": None}
+        part = model.encoder.layers[0]
         probe = torch.randn(4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width, generator=generator)
     dtypes = (torch.float32, torch.bfloat16)
-    full, half = _seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype), **arguments) for dtype in dtypes])
+    full, half = _seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype)) for dtype in dtypes])
     return full / half
 
 

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from basrelief.encoders.blocks import class_token, run_blocks
-from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
+from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.resnet import ModifiedResNet
+from basrelief.encoders.transformer import TextTransformer, VisionTransformer, run_blocks
 from basrelief.errors import ConfigError
 
 
@@ -35,9 +35,9 @@ class ClipTowers(nn.Module):
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.config = config
-        self.vision_model: Any = _vision(config)
-        self.text_model: Any = _text(config)
         resnet = config.vision.kind == "resnet"  # its attention pooling projects already
+        self.vision_model: Any = ModifiedResNet(config.vision, config.embed_dim) if resnet else VisionTransformer(config)
+        self.text_model = TextTransformer(config)
         self.visual_projection: Any = None if resnet else nn.Linear(config.vision.width, config.embed_dim, bias=False)
         self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -108,7 +108,7 @@ class ClipTowers(nn.Module):
         """
         blocks = self._blocks[: -self._ends]
         tokens: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(pixels.to(self.dtype)))
-        return run_blocks(list(blocks), tokens)
+        return run_blocks(blocks, tokens)
 
     def finish(self, tokens: Float[Tensor, "n tokens width"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
         """Features from the trunk's tokens, through the last blocks and, where asked, the tuned ones.
@@ -134,7 +134,7 @@ class ClipTowers(nn.Module):
 
     def frozen_token(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
         """The class token after the frozen last blocks."""
-        return class_token(list(self._blocks[-self._ends :]), tokens)
+        return _class_token(self._blocks[-self._ends :], tokens)
 
     def tuned_token(self, tokens: Float[Tensor, "n tokens width"], frozen: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
         """The class token of the tuned branch.
@@ -146,7 +146,7 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If there are no tuned blocks.
         """
-        own = class_token(list(self._tuned), tokens)
+        own = _class_token(self._tuned, tokens)
         return 0.5 * frozen + 0.5 * own if self.tuned_residual else own
 
     def project(self, token: Float[Tensor, "n width"]) -> Float[Tensor, "n dim"]:
@@ -156,9 +156,9 @@ class ClipTowers(nn.Module):
 
     def text_features(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
         """Features of token ids at the first end-of-text token, not of unit length; what stands after it has no effect."""
-        hidden = self.text_model(input_ids=ids).last_hidden_state
         end = ids.eq(self.config.text.eot or 0).int().argmax(dim=1)
-        features: Tensor = self.text_projection(hidden[torch.arange(len(ids), device=ids.device), end])
+        read = self.text_model(ids[:, : int(end.max()) + 1])
+        features: Tensor = self.text_projection(read[torch.arange(len(ids), device=ids.device), end])
         return features
 
     @property
@@ -209,10 +209,6 @@ def towers_from_state(config: ClipConfig, state: Mapping[str, Tensor]) -> ClipTo
     """
     towers = empty_towers(config, tuned=tuned_count(state))
     towers.load_state_dict(state, strict=True, assign=True)
-    for module in towers.modules():
-        ids = getattr(module, "position_ids", None)
-        if isinstance(ids, Tensor):
-            module.register_buffer("position_ids", torch.arange(ids.shape[-1]).expand(1, -1), persistent=False)
     return towers.eval()
 
 
@@ -221,37 +217,8 @@ def tuned_count(names: Iterable[str]) -> int:
     return len({name.split(".")[1] for name in names if name.startswith("tuned_blocks.")})
 
 
-def _vision(config: ClipConfig) -> nn.Module:
-    vision = config.vision
-    if vision.kind == "resnet":
-        return ModifiedResNet(vision, config.embed_dim)
-    from transformers.models.clip.configuration_clip import CLIPVisionConfig
-    from transformers.models.clip.modeling_clip import CLIPVisionModel
-
-    own: dict[str, Any] = {"image_size": vision.image_size, "patch_size": vision.patch_size}
-    model = CLIPVisionModel(CLIPVisionConfig(**_settings(vision, config.activation), **own))
-    inner: nn.Module = getattr(model, "vision_model", model)
-    return inner
-
-
-def _text(config: ClipConfig) -> nn.Module:
-    from transformers.models.clip.configuration_clip import CLIPTextConfig
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-
-    text = config.text
-    own: dict[str, Any] = {"vocab_size": text.vocab_size, "max_position_embeddings": text.context_length, "eos_token_id": text.eot}
-    settings = CLIPTextConfig(**_settings(text, config.activation), **own, bos_token_id=None, pad_token_id=None)
-    model = CLIPTextModel(settings)
-    inner: nn.Module = getattr(model, "text_model", model)
-    return inner
-
-
-def _settings(tower: VisionConfig | TextConfig, activation: str) -> dict[str, Any]:
-    return {
-        "hidden_size": tower.width,
-        "intermediate_size": tower.mlp_width,
-        "num_hidden_layers": tower.layers,
-        "num_attention_heads": tower.heads,
-        "hidden_act": activation,
-        "attn_implementation": "sdpa",
-    }
+def _class_token(blocks: nn.ModuleList, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
+    """The class token after some blocks, at least one."""
+    last: Any = blocks[-1]
+    token: Tensor = last.class_token(run_blocks(blocks[:-1], tokens))
+    return token

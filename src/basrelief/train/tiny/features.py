@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder
@@ -35,11 +35,7 @@ def image_features(
     tokens: Tensor = vision.get_submodule("embeddings")(pixels)
     rows = torch.arange(len(tokens), device=tokens.device)[:, None]
     tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(images, patches, encoder.config.vision.patch_size or 1)])
-    blocks: nn.Module = vision.get_submodule("encoder.layers")
-    for block in blocks.children():
-        tokens = block(tokens, attention_mask=None)
-    features: Tensor = encoder.towers.get_submodule("visual_projection")(vision.get_submodule("post_layernorm")(tokens[:, 0]))
-    return features.float()
+    return encoder.towers.project(vision.get_submodule("encoder")(tokens)[:, 0]).float()
 
 
 def _shown(images: Float[Tensor, "batch size size"], patches: int, side: int) -> Int[Tensor, "batch kept"]:

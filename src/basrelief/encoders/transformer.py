@@ -1,0 +1,172 @@
+"""CLIP's transformers: blocks that normalise first, patches in for pictures, token ids in for words.
+
+Follows Radford et al. 2021 (arXiv:2103.00020), sec. 2.4 and 2.5; parameter names are those of Hugging Face's files. Written out here
+because importing a library for it takes longer than a search by words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from basrelief.encoders.config import Activation, ClipConfig, TextConfig, VisionConfig
+
+
+def quick_gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """OpenAI's activation: x times sigmoid(1.702 x)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+_CURVES: Mapping[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
+
+
+class Attention(nn.Module):
+    """Attention of several heads, every token asking all tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.k_proj = nn.Linear(width, width)  # in the order of the files, which fingerprints follow
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(
+        self, asking: Float[Tensor, "n asking width"], tokens: Float[Tensor, "n tokens width"], *, causal: bool = False
+    ) -> Float[Tensor, "n asking width"]:
+        """What the asking tokens read from all; with `causal`, from themselves and those before."""
+        query, key, value = (self._parted(rows) for rows in (self.q_proj(asking), self.k_proj(tokens), self.v_proj(tokens)))
+        read = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        found: Tensor = self.out_proj(read.transpose(1, 2).flatten(2))
+        return found
+
+    def _parted(self, rows: Float[Tensor, "n rows width"]) -> Float[Tensor, "n heads rows part"]:
+        parted: Tensor = rows.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return parted
+
+
+class Perceptron(nn.Module):
+    """Two linear maps with an activation between."""
+
+    def __init__(self, width: int, inner: int, activation: Activation) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, inner)
+        self.fc2 = nn.Linear(inner, width)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
+        """Each token by itself."""
+        outputs: Tensor = self.fc2(_CURVES[self.activation](self.fc1(x)))
+        return outputs
+
+
+class Block(nn.Module):
+    """Attention and perceptron, each on normalised tokens and added to them."""
+
+    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation) -> None:
+        super().__init__()
+        self.self_attn = Attention(tower.width, tower.heads)
+        self.layer_norm1 = nn.LayerNorm(tower.width)
+        self.mlp = Perceptron(tower.width, tower.mlp_width or 0, activation)
+        self.layer_norm2 = nn.LayerNorm(tower.width)
+
+    def forward(self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False) -> Float[Tensor, "n tokens width"]:
+        """All tokens."""
+        normal = self.layer_norm1(tokens)
+        return self._end(tokens + self.self_attn(normal, normal, causal=causal))
+
+    def class_token(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
+        """The class token alone: of a last block, about a sixth of the work."""
+        normal = self.layer_norm1(tokens)
+        return self._end(tokens[:, :1] + self.self_attn(normal[:, :1], normal))[:, 0]
+
+    def _end(self, tokens: Float[Tensor, "n rows width"]) -> Float[Tensor, "n rows width"]:
+        ended: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
+        return ended
+
+
+class Blocks(nn.Module):
+    """Blocks one after another.
+
+    Attributes:
+        layers: The blocks.
+    """
+
+    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation) -> None:
+        super().__init__()
+        count = tower.layers if isinstance(tower.layers, int) else 0
+        self.layers = nn.ModuleList(Block(tower, activation) for _ in range(count))
+
+    def forward(self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False) -> Float[Tensor, "n tokens width"]:
+        """All tokens through all blocks."""
+        return run_blocks(self.layers, tokens, causal=causal)
+
+
+def run_blocks(
+    blocks: Iterable[nn.Module], tokens: Float[Tensor, "n tokens width"], *, causal: bool = False
+) -> Float[Tensor, "n tokens width"]:
+    """All tokens through some blocks, one after another."""
+    for block in blocks:
+        tokens = block(tokens, causal=causal)
+    return tokens
+
+
+class PatchEmbeddings(nn.Module):
+    """Patches of a picture as tokens, the class token first, each with its place."""
+
+    def __init__(self, tower: VisionConfig) -> None:
+        super().__init__()
+        patch = tower.patch_size or 1
+        self.class_embedding = nn.Parameter(torch.zeros(tower.width))
+        self.patch_embedding = nn.Conv2d(3, tower.width, patch, stride=patch, bias=False)
+        self.position_embedding = nn.Embedding((tower.image_size // patch) ** 2 + 1, tower.width)
+
+    def forward(self, pixels: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n tokens width"]:
+        """Tokens of normalised pictures at the tower's own size."""
+        patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+        return tokens + self.position_embedding.weight
+
+
+class VisionTransformer(nn.Module):
+    """CLIP's image tower up to the projection; its parts are run by `ClipTowers`, which branches before the end."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.embeddings = PatchEmbeddings(config.vision)
+        self.pre_layrnorm = nn.LayerNorm(config.vision.width)  # spelled so in the files
+        self.encoder = Blocks(config.vision, config.activation)
+        self.post_layernorm = nn.LayerNorm(config.vision.width)
+
+
+class TokenEmbeddings(nn.Module):
+    """Token ids as vectors, each with its place."""
+
+    def __init__(self, tower: TextConfig) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(tower.vocab_size, tower.width)
+        self.position_embedding = nn.Embedding(tower.context_length, tower.width)
+
+    def forward(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
+        """Vectors of prompts no longer than the context."""
+        vectors: Tensor = self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]
+        return vectors
+
+
+class TextTransformer(nn.Module):
+    """CLIP's text tower up to the projection."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.embeddings = TokenEmbeddings(config.text)
+        self.encoder = Blocks(config.text, config.activation)
+        self.final_layer_norm = nn.LayerNorm(config.text.width)
+
+    def forward(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
+        """Every token having read those before it."""
+        tokens: Tensor = self.final_layer_norm(self.encoder(self.embeddings(ids), causal=True))
+        return tokens
