@@ -82,11 +82,13 @@ def test_patches_stand_row_by_row_behind_the_class_token() -> None:
 
 def test_a_prompt_may_be_shorter_than_the_context() -> None:
     tower = TextTransformer(ClipConfig(8, TOWER, TEXT))
+    for parameter in tower.parameters():
+        nn.init.normal_(parameter, std=0.1)
     ids = torch.arange(20).view(2, 10)
     torch.testing.assert_close(tower(ids[:, :6]), tower(ids)[:, :6], atol=1e-6, rtol=0)
 
 
 def test_no_large_library_is_imported_for_the_towers() -> None:
-    code = "import sys, basrelief as br; br.load_model('tiny').embed_text(['a chair']); print('transformers' in sys.modules)"
+    code = "import sys, basrelief as br; br.load_model('tiny').embed_text(['a chair']); print({'transformers', 'torch._dynamo'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert ended.stdout.split() == ["False"]
+    assert ended.stdout.split() == ["set()"]

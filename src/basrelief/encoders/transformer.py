@@ -123,7 +123,7 @@ class PatchEmbeddings(nn.Module):
         patch = tower.patch_size or 1
         self.class_embedding = nn.Parameter(torch.zeros(tower.width))
         self.patch_embedding = nn.Conv2d(3, tower.width, patch, stride=patch, bias=False)
-        self.position_embedding = nn.Embedding((tower.image_size // patch) ** 2 + 1, tower.width)
+        self.position_embedding = _table((tower.image_size // patch) ** 2 + 1, tower.width)
 
     def forward(self, pixels: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n tokens width"]:
         """Tokens of normalised pictures at the tower's own size."""
@@ -148,8 +148,8 @@ class TokenEmbeddings(nn.Module):
 
     def __init__(self, tower: TextConfig) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(tower.vocab_size, tower.width)
-        self.position_embedding = nn.Embedding(tower.context_length, tower.width)
+        self.token_embedding = _table(tower.vocab_size, tower.width)
+        self.position_embedding = _table(tower.context_length, tower.width)
 
     def forward(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
         """Vectors of prompts no longer than the context."""
@@ -170,3 +170,8 @@ class TextTransformer(nn.Module):
         """Every token having read those before it."""
         tokens: Tensor = self.final_layer_norm(self.encoder(self.embeddings(ids), causal=True))
         return tokens
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    """Rows without numbers: to draw some for towers that get theirs from a file would import torch's compiler."""
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
