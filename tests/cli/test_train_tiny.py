@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from basrelief.cli.train_tiny import curves
 from basrelief.encoders import load_encoder_folder
+from basrelief.models.registry import embedded_folder
 from basrelief.train.data import HELD_OUT
 from basrelief.train.tiny import library
 from teaching import write_clip_text, write_labelled
@@ -55,6 +57,21 @@ def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tup
         with Image.open(tmp_path / "out" / name) as picture:
             assert min(picture.size) > 100
             assert len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 2
+
+
+def test_a_run_may_go_on_from_the_embedded_model(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+    _held_out(sources[0])
+    ended = run(*_arguments(sources, tmp_path / "out"), "--start", "tiny", *SMALL, *BLOCK)
+    assert ended.code == 0, ended.err
+    ours, shipped = load_encoder_folder(tmp_path / "out"), load_encoder_folder(embedded_folder())
+    assert torch.equal(ours.encode_text(["a chair"]), shipped.encode_text(["a chair"]))
+    assert ours.fingerprint != shipped.fingerprint
+
+
+def test_a_start_that_is_not_there_is_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+    ended = run(*_arguments(sources, tmp_path / "out"), "--start", tmp_path / "none", *SMALL)
+    assert ended.code == 2
+    assert "none" in ended.err
 
 
 def test_a_folder_without_its_table_is_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from basrelief.index import Index, add
-add._WRITTEN = 2
+add._WRITTEN = add.SHAPES_PER_PASS = 2
 if __name__ == "__main__":
     Index.open(sys.argv[1]).add(Path(sys.argv[2]))
 """

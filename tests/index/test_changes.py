@@ -132,7 +132,8 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, model: Model, monkeypatc
     folder.mkdir()
     for seed in range(6):
         save(make_shape("chair", seed=seed), folder / f"{seed}.glb")
-    monkeypatch.setattr(add, "_WRITTEN", 2)
+    for number in ("_WRITTEN", "SHAPES_PER_PASS"):
+        monkeypatch.setattr(add, number, 2)
     index = Index.open(tmp_path / "lib.lance", model=model)
     told = []
 

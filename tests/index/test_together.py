@@ -22,7 +22,7 @@ RUN = """
 import sys
 from pathlib import Path
 from basrelief.index import Index, add
-add._WRITTEN = 3
+add._WRITTEN = add.SHAPES_PER_PASS = 3
 if __name__ == "__main__":
     report = Index.open(sys.argv[1]).add(Path(sys.argv[2]))
     print(report.read, report.copied, len(report.failures))

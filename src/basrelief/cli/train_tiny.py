@@ -23,6 +23,7 @@ def tiny(
     clip_text: Annotated[Path, typer.Option(help="Folder of recorded CLIP ViT-B/32 text features.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one that was stopped goes on.")],
     overrides: _Overrides = None,
+    start: Annotated[Path | None, typer.Option(help="Folder of a run to go on from instead of anew, or tiny, the embedded model.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file over the settings.")] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that draw pictures; 0 takes every core.")] = 0,
     device: opt.Device = "auto",
@@ -32,13 +33,15 @@ def tiny(
     Writes the model, result.json, curves.png and confusion.png (the packs that were held out) to OUT.
     """
     from basrelief.evaluate.confusion import confusion_picture
+    from basrelief.models.registry import EMBEDDED, embedded_folder
     from basrelief.train.config import read_settings, settings_record
     from basrelief.train.tiny import Effort, Sources, TinySettings, train_tiny
 
     settings = read_settings(TinySettings, recipe, overrides or [])
     with opt.progress("pictures", quiet=False) as progress:
         effort = Effort(jobs=jobs or os.cpu_count() or 1, cpu=device == "cpu", progress=progress, echo=True)
-        found = train_tiny(Sources(shapes, clip_text), out=out, settings=settings, effort=effort)
+        begun = embedded_folder() if start == Path(EMBEDDED) else start
+        found = train_tiny(Sources(shapes, clip_text, start=begun), out=out, settings=settings, effort=effort)
     record = {"model": found.encoder.fingerprint, "figures": dict(found.figures), "settings": settings_record(settings)}
     (out / "result.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     curves(out / "vision" / "log.jsonl").save(out / "curves.png")

@@ -174,4 +174,5 @@ class TextTransformer(nn.Module):
 
 def _table(rows: int, width: int) -> nn.Embedding:
     """Rows without numbers: to draw some for towers that get theirs from a file would import torch's compiler."""
-    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+    table: nn.Embedding = nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,11 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.index.files import Found, find_files, hashed, inside, plan, words_of
-from basrelief.index.read import ReadFile, Style, picture_bytes, read_file
+from basrelief.index.read import ReadFile, Style, read_file
 from basrelief.index.table import Tables
 from basrelief.models import Model, Progress
 from basrelief.models.model import SHAPES_PER_PASS
 from basrelief.processes import Failed, Processes, attempt, batches
-from basrelief.types import PointCloud
 
 _WRITTEN = 64
 _HASHED = 256
@@ -136,17 +135,28 @@ class _Filling:
         if not files:
             return
         model = self.model()
-        style = Style(model.recipe.points, self.work.up, self.work.seed)
+        style = Style(model.projection, model.recipe.points, self.work.up, self.work.seed)
         results = processes.each(functools.partial(_read_found, style=style), files)
-        for batch in batches(zip(files, results, strict=True), _WRITTEN):
-            good = [(one, result) for one, result in batch if not isinstance(result, Failed)]
-            self.tables.put([row for few in batches(good, SHAPES_PER_PASS) for row in self._rows(model, few)])
-            self._fail([(one, result.reason) for one, result in batch if isinstance(result, Failed)])
-            self.report.read += len(good)
-            yield len(batch)
+        rows: list[dict[str, Any]] = []
+        bad: list[tuple[Found, str]] = []
+        for few in batches(zip(files, results, strict=True), SHAPES_PER_PASS):  # encoded while the next ones are read
+            rows += self._rows(model, [(one, result) for one, result in few if not isinstance(result, Failed)])
+            bad += [(one, result.reason) for one, result in few if isinstance(result, Failed)]
+            if len(rows) + len(bad) >= _WRITTEN:
+                yield self._write(rows, bad)
+                rows, bad = [], []
+        yield self._write(rows, bad)
+
+    def _write(self, rows: Sequence[Mapping[str, Any]], bad: Sequence[tuple[Found, str]]) -> int:
+        self.tables.put(rows)
+        self._fail(bad)
+        self.report.read += len(rows)
+        return len(rows) + len(bad)
 
     def _rows(self, model: Model, few: Sequence[tuple[Found, ReadFile]]) -> Iterator[dict[str, Any]]:
-        images = model.depth_images([PointCloud(read.points) for _, read in few], seed=self.work.seed)
+        if not few:
+            return
+        images = torch.from_numpy(np.stack([read.images for _, read in few])).to(model.encoder.device)
         views = model.embed_depth_images(images).cpu()
         vectors = F.normalize(views.mean(dim=1), dim=-1)
         for i, (one, read) in enumerate(few):
@@ -165,7 +175,7 @@ class _Filling:
                 "views": views[i].flatten().numpy().astype(np.float16),
                 "form": read.form,
                 "thumbnail": read.thumbnail,
-                "sheet": picture_bytes(_sheet(images[i])),
+                "sheet": read.sheet,
             }
 
     def _fail(self, failures: Sequence[tuple[Found, str]]) -> None:
@@ -187,14 +197,3 @@ def _file_columns(one: Found) -> dict[str, Any]:
     known = one.known
     file = {"path": str(one.path), "root": known.root, "bytes": known.bytes, "mtime": known.mtime, "content": known.content}
     return {**file, "place": one.place, "words": words_of(one.place)}
-
-
-def _sheet(images: torch.Tensor) -> np.ndarray:
-    """The depth images of one shape side by side in two rows."""
-    grid = images.float().cpu()
-    grid = grid / grid.max().clamp(min=1)
-    rows = grid.chunk(2)
-    wide = [torch.cat(list(row), dim=1) for row in rows]
-    width = wide[0].shape[1]
-    sheet: np.ndarray = torch.cat([F.pad(row, (0, width - row.shape[1]), value=1.0) for row in wide]).numpy()
-    return sheet

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from basrelief.render.cameras import Frame
+from basrelief.render.ops import dot
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import Mesh
 
@@ -63,9 +64,9 @@ def barycentric(mesh: Mesh, frame: Frame, raster: Raster) -> Float32[Tensor, "pi
     for pixels in torch.split(raster.seen, CHUNK):
         origin, direction = frame.rays(pixels)
         a, b, c = (vertices[faces[raster.item[tuple(pixels.T)]]] - origin[:, None]).unbind(1)
-        volume = torch.stack([(direction * torch.linalg.cross(*pair)).sum(1) for pair in ((b, c), (c, a), (a, b))], 1)
-        inside = (volume / volume.sum(1, keepdim=True)).clamp(0, 1)
-        weights.append((inside / inside.sum(1, keepdim=True)).float())
+        volume = torch.stack([dot(direction, torch.linalg.cross(*pair)) for pair in ((b, c), (c, a), (a, b))])
+        inside = (volume / (volume[0] + volume[1] + volume[2])).clamp(0, 1)
+        weights.append((inside / (inside[0] + inside[1] + inside[2])).float().T)
     return torch.cat(weights)
 
 

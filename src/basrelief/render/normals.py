@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from basrelief.render.ops import dot
 from basrelief.render.zbuffer import expand, pieces
 
 CREASE = 40.0  # degrees: a cylinder of nine sides looks round, a box does not
@@ -49,7 +50,7 @@ def corner_normals(
         corner, offset = expand(counts[piece])
         corner = corner + piece.start
         other = order[first[place[corner]] + offset] // 3
-        cosine = (unit[corner // 3] * unit[other]).sum(1)
+        cosine = dot(unit[corner // 3], unit[other])
         weight = cosine.sign() * (cosine.abs() >= math.cos(math.radians(crease)))
         normals.index_add_(0, corner, area[other] * weight[:, None])
     return torch.nn.functional.normalize(normals, dim=1).view(-1, 3, 3)

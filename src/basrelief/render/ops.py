@@ -27,6 +27,18 @@ def rotate(points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3
     return turned.add_(columns[:, :, 1] * y).add_(columns[:, :, 2] * z)
 
 
+def dot(first: Float[Tensor, "*rows 3"], second: Float[Tensor, "*rows 3"]) -> Float[Tensor, "*rows"]:
+    """Inner products, written out: torch's sum over an axis of three takes five times as long."""
+    (a, b, c), (x, y, z) = first.unbind(-1), second.unbind(-1)
+    return (a * x).add_(b * y).add_(c * z)
+
+
+def blend(corners: Float[Tensor, "rows 3 channels"], weight: Float[Tensor, "rows 3"]) -> Float[Tensor, "rows channels"]:
+    """Sums of what stands at three corners, each with its weight; written out as `dot`."""
+    (a, b, c), (x, y, z) = corners.unbind(1), weight[..., None].unbind(1)
+    return (a * x).add_(b * y).add_(c * z)
+
+
 def point_chunks(count: int, cost: int, device: torch.device) -> Iterator[slice]:
     """Cut points into slices whose temporaries stay in the processor's cache (CPU) or small beside its memory (CUDA).
 

@@ -15,6 +15,7 @@ from basrelief.errors import ConfigError
 from basrelief.render.cameras import Frame, look_at_cameras
 from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
 from basrelief.render.normals import corner_normals, face_normals
+from basrelief.render.ops import blend, dot
 from basrelief.render.spheres import ball_radius, rasterize_points
 from basrelief.render.zbuffer import Raster
 from basrelief.types import Mesh, PointCloud, Shape
@@ -130,13 +131,13 @@ def _mesh_surface(mesh: Mesh, frame: Frame, device: torch.device | str) -> tuple
     raster = rasterize_mesh(mesh, frame, device=device)
     vertices, faces = mesh_tensors(mesh, device)
     face = raster.item[raster.item >= 0]
-    weight = barycentric(mesh, frame, raster)[:, :, None]
-    normal = (corner_normals(vertices, faces).float()[face] * weight).sum(1)
-    facing = (face_normals(vertices, faces)[face] * frame.rays(raster.seen)[1]).sum(1)
+    weight = barycentric(mesh, frame, raster)
+    normal = blend(corner_normals(vertices, faces).float()[face], weight)
+    facing = dot(face_normals(vertices, faces)[face], frame.rays(raster.seen)[1])
     normal = torch.where(facing > 0, -1.0, 1.0)[:, None] * torch.nn.functional.normalize(normal, dim=1)
     if mesh.colors is None:
         return raster, normal, normal.new_tensor(CLAY).expand(len(face), 3)
-    return raster, normal, (torch.tensor(mesh.colors, device=device)[faces[face]] * weight).sum(1)
+    return raster, normal, blend(torch.tensor(mesh.colors, device=device)[faces[face]], weight)
 
 
 def _ball_surface(cloud: PointCloud, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
@@ -159,10 +160,10 @@ def _light(raster: Raster, normal: Tensor, color: Tensor, frame: Frame, lighting
     light = torch.nn.functional.normalize(eye.new_tensor(lighting.direction), dim=0).expand_as(eye)
     if lighting.follows_camera:
         light = torch.einsum("pji,pj->pi", torch.tensor(frame.cameras.rotation, device=eye.device)[pixels[:, 0]].float(), light)
-    lambert = (normal * light).sum(1, keepdim=True)
+    lambert = dot(normal, light)[:, None]
     mirrored = 2 * lambert * normal - light
-    shine = (mirrored * eye).sum(1, keepdim=True).clamp(min=0) ** lighting.shininess * (lambert > 0)
-    facing = (normal * eye).sum(1, keepdim=True).clamp(min=0)
+    shine = dot(mirrored, eye)[:, None].clamp(min=0) ** lighting.shininess * (lambert > 0)
+    facing = dot(normal, eye)[:, None].clamp(min=0)
     white = lighting.ambient + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
     open_ = 1 - lighting.occlusion * _folds(raster.depth, frame)[raster.item >= 0][:, None]
     return (color**GAMMA * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)

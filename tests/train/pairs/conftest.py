@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.io import save
@@ -26,3 +29,8 @@ def write_library(root: Path, *, each: int = 2) -> Path:
 @pytest.fixture
 def library(tmp_path: Path) -> Benchmark:
     return open_benchmark(write_library(tmp_path / "library"), "folder")
+
+
+def pixels(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture)

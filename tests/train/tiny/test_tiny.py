@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.encoders import load_encoder_folder
-from basrelief.encoders.known_words import read_known_words
+from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, load_encoder_folder, random_encoder, save_encoder
+from basrelief.encoders.known_words import KnownWords, read_known_words, write_known_words
 from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.train.data import GENERATED, ShapeSet, merge
@@ -86,6 +86,33 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
     words = read_known_words(tmp_path)
     assert words is not None
     assert len(words.taught) == 2
+
+
+def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: Path) -> None:
+    start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, effort=Effort(cpu=True)).encoder
+    save_encoder(start, tmp_path / "start")
+    write_known_words(tmp_path / "start", KnownWords(("mug", "sledge"), ("airship",)), source="a test")
+    still = replace(SMALL, rate=1e-9, warm_up=0)
+    going = replace(sources, start=tmp_path / "start")
+    found = train_tiny(going, out=tmp_path / "second", settings=still, effort=Effort(cpu=True)).encoder
+    assert torch.equal(found.encode_text(["a chair"]), start.encode_text(["a chair"]))
+    picture = torch.rand(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found.encode_images(picture), start.encode_images(picture), atol=2e-3, rtol=0)
+    words = read_known_words(tmp_path / "second")
+    assert words is not None
+    assert words.taught == ("chair", "mug", "sledge", "street light")
+    assert "airship" in words.read
+    assert "car" in words.read
+
+
+def test_a_start_of_another_form_or_with_classes_left_out_is_refused(sources: Sources, tmp_path: Path) -> None:
+    config = ClipConfig(512, VisionConfig(32, 24, 1, 2, 8), TextConfig(16, 1, 1, vocab_size=514))
+    save_encoder(random_encoder(config), tmp_path / "other")
+    going = replace(sources, start=tmp_path / "other")
+    with pytest.raises(ConfigError, match="start must hold an encoder of tiny's form, but got another form in"):
+        train_tiny(going, out=tmp_path / "out", settings=SMALL, effort=Effort(cpu=True))
+    with pytest.raises(ConfigError, match="leave_out must be 0 when a run goes on from a model, which may have seen them"):
+        train_tiny(going, out=tmp_path / "out", settings=replace(SMALL, leave_out=1), effort=Effort(cpu=True))
 
 
 def test_left_out_classes_are_drawn_by_the_seed(shapes: ShapeSet) -> None:

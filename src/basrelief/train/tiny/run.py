@@ -13,6 +13,7 @@ from jaxtyping import Int64
 
 from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save_encoder
 from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.errors import ConfigError
 from basrelief.models import Model, drawn_recipe, get_recipe, with_tuned_views
 from basrelief.render import get_projection
 from basrelief.train.data import HELD_OUT, ShapeSet, load_shapes, save_shapes
@@ -26,7 +27,7 @@ from basrelief.train.tiny.features import answers, top_shares
 from basrelief.train.tiny.library import draw_library, left_out, read_pictures, split, training_shapes, write_pictured
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.text import TEMPLATES, fit_text, recorded_features
-from basrelief.train.tiny.towers import new_encoder
+from basrelief.train.tiny.towers import EMBEDDING, VISION, new_encoder
 from basrelief.train.tiny.vision import Taught, VisionRun, word_targets
 from basrelief.types import PointCloud
 
@@ -37,6 +38,8 @@ WORDS_SOURCE = (
     "read: category names of LVIS, Open Images, Objects365 and COCO as the text tower was taught them; taught: names of the training shapes"
 )
 
+_NO_WORDS = KnownWords((), ())
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -46,11 +49,13 @@ class Sources:
         shapes: Folder of labelled shapes, its table beside it, see `read_shapes`.
         clip_text: Folder of recorded text features, see `recorded_features`.
         held_out: Packs and creators that are not trained on.
+        start: Folder of an encoder of `tiny`'s form to go on from, its words and all; a new one when None.
     """
 
     shapes: Path
     clip_text: Path
     held_out: tuple[str, ...] = HELD_OUT
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,9 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
     encoder = _loaded(out / "vision", accelerator)
     shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
     save_encoder(encoder, out)
-    write_known_words(out, KnownWords(tuple(sorted(shown)), tuple(others)), source=WORDS_SOURCE)
+    before = (text.known or _NO_WORDS) if sources.start else _NO_WORDS
+    words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})))
+    write_known_words(out, words, source=WORDS_SOURCE)
     found = answers(encoder, held)
     figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_shares(found).items()}}
     figures |= _unseen_figures(encoder, unseen, left_out(shapes, sources.held_out, settings=settings))
@@ -147,9 +154,19 @@ def _shapes(sources: Sources, out: Path, settings: TinySettings) -> ShapeSet:
 
 
 def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> ClipEncoder:
-    """The encoder with a text tower that knows the recorded names, and a new image tower; trained once."""
+    """The encoder with a text tower that knows the recorded names, and a new image tower, trained once; or the one to go on from."""
     home = out / "text"
-    if not (home / "encoder.safetensors").is_file():
+    if (home / "encoder.safetensors").is_file():
+        return _loaded(home, accelerator)
+    if sources.start is not None:
+        if settings.leave_out:
+            got = f"{settings.leave_out} with {sources.start}"
+            raise ConfigError(f"leave_out must be 0 when a run goes on from a model, which may have seen them, but got {got}. Start anew.")
+        encoder = load_encoder_folder(sources.start)
+        if (encoder.config.embed_dim, encoder.config.vision) != (EMBEDDING, VISION):
+            got = f"another form in {sources.start}"
+            raise ConfigError(f"start must hold an encoder of tiny's form, but got {got}. Give the folder of a run of train tiny, or tiny.")
+    else:
         recorded = recorded_features(sources.clip_text)
         names = load_shapes(out / "shapes.pt").names
         words = [*recorded, *names, *(template.format("") for template in TEMPLATES)]
@@ -162,7 +179,9 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
         )
         with torch.no_grad():
             encoder.towers.logit_scale.fill_(4.0)
-        save_encoder(encoder, home, dtype=torch.float32)
+    save_encoder(encoder, home, dtype=torch.float32)
+    if encoder.known:
+        write_known_words(home, encoder.known, source=WORDS_SOURCE)
     return _loaded(home, accelerator)
 
 
