@@ -147,6 +147,17 @@ def test_copies_are_listed_and_stay(run: Run, made: Path, tmp_path: Path) -> Non
     assert len(list(folder.iterdir())) == 2
 
 
+def test_a_new_folder_is_read_before_it_is_tagged(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    for seed in range(3):
+        save(make_shape("mug", seed=seed), tmp_path / "more" / f"{seed}.glb")
+    (tmp_path / "more" / "bad.stl").write_bytes(b"solid")
+    ended = run("tag", tmp_path / "more", "-l", "chair,mug", "--db", tmp_path / "lib.lance", "--jobs", 2, "--json")
+    assert ended.code == 1
+    assert "bad.stl" in ended.err
+    assert [json.loads(line)["label"] for line in ended.out.splitlines()] == ["mug"] * 3
+
+
 def test_files_are_tagged_and_taken_back(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "tags.csv"
     ended = run("tag", made / "files" / "seats", "-l", "chair,mug,car", "--db", db, "-o", out, "--write")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
-from basrelief.index import Index
+from basrelief.index import Index, Report
 from basrelief.io import load, save
 from basrelief.models import Model
 from basrelief.testing import make_shape
@@ -136,6 +136,14 @@ def test_only_allowed_folders_are_indexed(desk: Desk, made: Path, tmp_path: Path
     for wrong in (tmp_path, tmp_path / "secret", tmp_path / "more" / ".." / "secret", tmp_path / "more" / "door", "", " ", "~"):
         with pytest.raises(ConfigError, match=r"folder must lie in one that may be indexed .* Start the page with --root DIR"):
             desk.add(str(wrong))
+
+
+def test_folders_are_read_by_as_many_processes_as_the_desk_has(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Index, "add", lambda _index, _folder, *, work, progress: asked.append(work.jobs) or Report())
+    for desk.jobs in (1, 3):
+        desk.add(str(tmp_path / "more"))
+    assert asked == [1, 3]
 
 
 def test_files_are_named_for_review(desk: Desk) -> None:

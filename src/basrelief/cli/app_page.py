@@ -20,6 +20,7 @@ def page(
     root: Annotated[list[Path] | None, typer.Option(help="Folder that may be indexed from the page, beside those that are.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's needs --auth.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; the next free one from 7860 when 0.")] = 0,
+    jobs: opt.Jobs = 0,
     auth: Annotated[str | None, typer.Option(help="NAME:PASSWORD that visitors are asked for.")] = None,
     device: opt.Device = "auto",
 ) -> None:
@@ -30,7 +31,7 @@ def page(
         raise ConfigError("auth must be NAME:PASSWORD, but got no colon. Give both.")
     name, _, password = (auth or "").partition(":")
     address = Address(host, port, (name, password) if auth is not None else None)
-    desk = Desk(open_index(db, model, weights=weights, checkpoint=checkpoint, device=device), tuple(root or ()))
+    desk = Desk(open_index(db, model, weights=weights, checkpoint=checkpoint, device=device), tuple(root or ()), opt.cores(jobs))
     try:
         typer.echo(f"basrelief: {serve(desk, address)} (Ctrl-C ends it)", err=True)
         _wait()

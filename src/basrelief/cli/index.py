@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +31,7 @@ def index(
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     up: opt.Up = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes that read files; 0 takes every core.")] = 0,
+    jobs: opt.Jobs = 0,
     retry: Annotated[bool, typer.Option(help="Try files again that could not be read before.")] = False,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
@@ -48,7 +47,7 @@ def index(
     failures: list[tuple[str, str]] = []
     for folder in folders:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
-            report = library.add(folder, work=Work(jobs or os.cpu_count() or 1, up, again=retry), progress=progress)
+            report = library.add(folder, work=Work(opt.cores(jobs), up, again=retry), progress=progress)
         failures += report.failures
         if as_json:
             typer.echo(json.dumps({"folder": str(folder), **asdict(report)}))

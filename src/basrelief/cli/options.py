@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,13 @@ Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x,
 Seed = Annotated[int, typer.Option(help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes that read and draw; 0 takes every core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
+
+
+def cores(jobs: int) -> int:
+    """How many processes `--jobs` asks for."""
+    return jobs or os.cpu_count() or 1
 
 
 def second_path(model: str, head: str, load: Callable[[str], Model], cache: VectorCache | None, seed: int) -> Embedder | None:

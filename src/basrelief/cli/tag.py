@@ -33,6 +33,7 @@ def tag(
     write: Annotated[bool, typer.Option(help="Write the labels into the library as tags.")] = False,
     sidecars: Annotated[bool, typer.Option(help="Write FILE.tags.json beside each file, too.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last written tags back.")] = False,
+    jobs: opt.Jobs = 0,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     device: opt.Device = "auto",
@@ -57,7 +58,7 @@ def tag(
     filters = list(where or ())
     if folder is not None:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
-            failures = library.add(folder, work=Work(), progress=progress).failures
+            failures = library.add(folder, work=Work(opt.cores(jobs)), progress=progress).failures
     found = [answer for answer in library.name(names, judge=judge, where=filters) if _inside(answer.path, folder)]
     lines = [json.dumps(asdict(answer)) for answer in found]
     for answer, line in zip(found, lines, strict=True):

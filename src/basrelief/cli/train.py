@@ -80,7 +80,7 @@ def pairs(
     dataset: _Dataset = "auto",
     layout: Annotated[str, typer.Option(help="shards: tar files of 100 shapes. folders: one for each shape.")] = "shards",
     size: Annotated[int, typer.Option(help="Side of a picture, pixels.")] = 224,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")] = 0,
+    jobs: opt.Jobs = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many shapes, of every class in turn.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Draw a few, print pictures, bytes and hours of all, and stop.")] = False,
     up: opt.Up = None,
@@ -91,8 +91,6 @@ def pairs(
 
     Exit code 1 when a mesh could not be drawn; `failed.jsonl` lists them.
     """
-    import os
-
     from basrelief.datasets import open_benchmark
     from basrelief.encoders.load import choose_device
     from basrelief.train.pairs import PairStyle, make_pairs, plan_pairs
@@ -100,7 +98,7 @@ def pairs(
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
     where = str(choose_device(device))
-    style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else jobs or os.cpu_count() or 1
+    style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else opt.cores(jobs)
     if dry_run:
         typer.echo(opt.plan_line(plan_pairs(library, style=style), processes))
         return

@@ -29,7 +29,7 @@ def depth_aligned(
     recipe: _Recipe = None,
     dataset: Annotated[str, typer.Option(help="Name of the data set; `auto` finds out.")] = "auto",
     layout: Annotated[str, typer.Option(help="shards: tar files of 100 shapes. folders: one for each shape.")] = "shards",
-    jobs: Annotated[int, typer.Option(min=0, help="Processes that draw; 0 takes every core.")] = 0,
+    jobs: opt.Jobs = 0,
     part: Annotated[str | None, typer.Option(metavar="I/N", help="Only part I of N; under torchrun each process takes its own.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many shapes, of every class in turn.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Make a few, print images, GPU-hours and bytes of all, and stop.")] = False,
@@ -51,7 +51,7 @@ def depth_aligned(
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
     rank, of = _part(part)
-    work = Work(jobs or os.cpu_count() or 1, rank, of)
+    work = Work(opt.cores(jobs), rank, of)
     local = os.environ.get("LOCAL_RANK") if device == "auto" else None
     try:
         painter = make_painter(settings, device=choose_device(f"cuda:{local}" if local and of > 1 and _cuda() else device))

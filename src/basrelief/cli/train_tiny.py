@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +24,7 @@ def tiny(
     overrides: _Overrides = None,
     start: Annotated[Path | None, typer.Option(help="Folder of a run to go on from instead of anew, or tiny, the embedded model.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file over the settings.")] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes that draw pictures; 0 takes every core.")] = 0,
+    jobs: opt.Jobs = 0,
     device: opt.Device = "auto",
 ) -> None:
     """Train the embedded model: text tower, image tower on depth views and pictures, last block; under torchrun, on several GPUs.
@@ -39,7 +38,7 @@ def tiny(
 
     settings = read_settings(TinySettings, recipe, overrides or [])
     with opt.progress("pictures", quiet=False) as progress:
-        effort = Effort(jobs=jobs or os.cpu_count() or 1, cpu=device == "cpu", progress=progress, echo=True)
+        effort = Effort(jobs=opt.cores(jobs), cpu=device == "cpu", progress=progress, echo=True)
         begun = embedded_folder() if start == Path(EMBEDDED) else start
         found = train_tiny(Sources(shapes, clip_text, start=begun), out=out, settings=settings, effort=effort)
     record = {"model": found.encoder.fingerprint, "figures": dict(found.figures), "settings": settings_record(settings)}

@@ -54,10 +54,12 @@ class Desk:
     Attributes:
         index: What is asked.
         roots: Folders that may be indexed from the page, beside those that are.
+        jobs: Processes that read files.
     """
 
     index: Index
     roots: tuple[Path, ...] = ()
+    jobs: int = 1
     _made: tempfile.TemporaryDirectory[str] = field(default_factory=lambda: tempfile.TemporaryDirectory(prefix="basrelief-"), repr=False)
 
     def search(self, query: Query, *, top_k: int = 24) -> list[Hit]:
@@ -127,7 +129,7 @@ class Desk:
         if not folder.strip() or not any(wanted.is_relative_to(root) for root in allowed):
             names = ", ".join(map(str, allowed)) or "none"
             raise ConfigError(f"folder must lie in one that may be indexed ({names}), but got {folder!r}. Start the page with --root DIR.")
-        return self.index.add(wanted, work=Work(), progress=progress)
+        return self.index.add(wanted, work=Work(self.jobs), progress=progress)
 
     def allowed(self) -> list[Path]:
         """Folders that may be indexed from the page."""
