@@ -107,9 +107,21 @@ def test_names_that_match_nothing_change_nothing(index: Index) -> None:
 
 
 def test_reciprocal_ranks_are_added() -> None:
-    hits = [Hit(path, 0.0, 0, False, {}) for path in "abcd"]
-    assert [hit.path for hit in _fused(hits, ["d", "b"])] == ["b", "d", "a", "c"]
-    assert [hit.path for hit in _fused(hits, [])] == list("abcd")
+    assert _fused("abcd", ["d", "b"]) == ["b", "d", "a", "c"]
+    assert _fused("abcd", []) == list("abcd")
+    assert _fused("ab", ["c"]) == ["a", "c", "b"]
+    assert _fused([], []) == []
+
+
+@pytest.mark.parametrize("best_view", [False, True])
+def test_a_hit_is_the_same_however_it_was_found(index: Index, best_view: bool) -> None:
+    vector = index.model.embed_text(["a car"])[0].numpy()
+    plain, named = (search(index.tables, vector, Look((), best_view, text), top_k=6) for text in ("", "old"))
+    assert {hit.path: (hit.view, hit.about) for hit in plain} == {hit.path: (hit.view, hit.about) for hit in named}
+    assert {hit.path: hit.score for hit in named} == pytest.approx({hit.path: hit.score for hit in plain}, abs=1e-6)
+    assert [hit.by_name for hit in plain] == [False] * len(plain)
+    assert 0 < sum(hit.by_name for hit in named) < len(named)
+    assert not any(hit.path == named[0].path for hit in search(index.tables, vector, Look((), best_view, "old"), leave_out=named[0].path))
 
 
 def test_filters_hold_for_vectors_and_names(index: Index) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,43 +137,44 @@ def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, t
     """
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1, but got {top_k}. Ask for one or more.")
-    where = condition(look.where)
+    where, whole = condition(look.where), [*COLUMNS, "views"]
     many = max(_CANDIDATES if look.best_view else _NAMED if look.text else 0, top_k + 1)
-    found = tables.nearest(vector, [*COLUMNS, "views"], where=where, limit=many)
+    light = bool(look.text) and not look.best_view  # of most candidates only the rank counts
+    found = tables.nearest(vector, ["path"] if light else whole, where=where, limit=many)
     named = tables.named(look.text, where=where, limit=many) if look.text else []
-    near = set(found["path"].to_pylist())
-    missing = [path for path in named[:top_k] if path not in near]
-    parts = [found, tables.fetch("path", missing, columns=[*COLUMNS, "views"])] if missing else [found]
-    scored = [hit for part in parts for hit in _scored(part, vector, look, dim=tables.about.dim, named=set(named))]
-    hits = sorted((hit for hit in scored if hit.path != leave_out), key=lambda hit: (-hit.score, hit.path))
-    return _fused(hits, named)[:top_k] if named else hits[:top_k]
+    hits = {} if light else _scored(found, vector, look, dim=tables.about.dim)
+    near = found["path"].to_pylist() if light else sorted(hits, key=lambda path: (-hits[path].score, path))
+    order = [path for path in _fused(near, named) if path != leave_out][:top_k]
+    missing = [path for path in order if path not in hits]
+    if missing:
+        hits |= _scored(tables.fetch("path", missing, columns=whole), vector, look, dim=tables.about.dim)
+    by_name = set(named)
+    return [replace(hits[path], by_name=path in by_name) for path in order if path in hits]  # a file may have left meanwhile
 
 
-def _scored(found: pa.Table, vector: np.ndarray, look: Look, *, dim: int, named: set[str]) -> list[Hit]:
-    """Rows as hits with their scores."""
+def _scored(found: pa.Table, vector: np.ndarray, look: Look, *, dim: int) -> dict[str, Hit]:
+    """Rows as hits with their scores, by path."""
     if not found.num_rows:
-        return []
+        return {}
     views = torch.from_numpy(vectors_of(found, "views", dim))
     direction = torch.from_numpy(np.asarray(vector, dtype=np.float32))
     each = torch.nn.functional.normalize(views, dim=-1) @ direction
     whole = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ direction
     scores = (each.amax(dim=1) if look.best_view else whole).tolist()
     rows = found.select(list(COLUMNS)).to_pylist()
-    return [
-        Hit(row["path"], score, view, row["path"] in named, row)
+    return {
+        row["path"]: Hit(row["path"], score, view, False, row)
         for row, score, view in zip(rows, scores, each.argmax(dim=1).tolist(), strict=True)
-    ]
+    }
 
 
-def _fused(hits: list[Hit], named: Sequence[str]) -> list[Hit]:
-    """Hits by reciprocal rank fusion of their order with that of the names."""
-    by_name = {path: rank for rank, path in enumerate(named, 1)}
-
-    def worth(rank: int, hit: Hit) -> float:
-        return 1 / (_FUSED + rank) + (1 / (_FUSED + by_name[hit.path]) if hit.path in by_name else 0.0)
-
-    order = sorted(((-worth(rank, hit), rank) for rank, hit in enumerate(hits, 1)))
-    return [hits[rank - 1] for _, rank in order]
+def _fused(*lists: Sequence[str]) -> list[str]:
+    """Paths by reciprocal rank fusion of some lists; where two are worth the same, as in the first list."""
+    worth: dict[str, float] = {}
+    for paths in lists:
+        for rank, path in enumerate(paths, 1):
+            worth[path] = worth.get(path, 0.0) + 1 / (_FUSED + rank)
+    return sorted(worth, key=lambda path: -worth[path])
 
 
 def read_picture(path: Path) -> Image.Image:
