@@ -14,8 +14,9 @@ pytest.importorskip("lancedb")
 from basrelief.index.query import Look, search
 from basrelief.index.schema import About
 from basrelief.index.table import Tables
-from basrelief.io import save
+from basrelief.io import load, save
 from basrelief.testing import make_shape
+from basrelief.types import Mesh
 from support import load_script
 
 
@@ -54,6 +55,23 @@ def test_times_are_told_and_answers_returned(bench: ModuleType, capsys: pytest.C
     assert capsys.readouterr().out.split()[:3] == ["some", "search", "median"]
 
 
+def test_generated_shapes_have_about_as_many_faces_as_asked(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "CATEGORIES", ("car", "tv stand"))
+    bench.generated(tmp_path, 3, faces=2000)
+    assert "3 generated shapes of unseen seeds" in capsys.readouterr().out
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.glb"))
+    assert files == ["car/0.glb", "car/2.glb", "tv_stand/1.glb"]
+    plain = make_shape("tv stand", seed=bench.UNSEEN)
+    fine = load(tmp_path / "tv_stand" / "1.glb")
+    assert isinstance(plain, Mesh)
+    assert isinstance(fine, Mesh)
+    assert len(fine.faces) >= 1000
+    assert len(fine.faces) % len(plain.faces) == 0
+    assert np.allclose(np.ptp(fine.vertices, axis=0), np.ptp(plain.vertices, axis=0), rtol=1e-4)
+
+
 def test_a_small_run_prints_its_rows(
     bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +80,7 @@ def test_a_small_run_prints_its_rows(
         for seed in range(2):
             save(make_shape(name, seed=seed), tmp_path / "shapes" / name / f"{seed}.ply")
     monkeypatch.setattr(bench, "CATEGORIES", ("car", "table"))
-    arguments = ["--shapes", str(tmp_path / "shapes"), "--files", "4", "--rows", "40", "--jobs", "1"]
+    arguments = ["--shapes", str(tmp_path / "shapes"), "--files", "4", "--rows", "40", "--jobs", "1", "--many", "3"]
     monkeypatch.setattr(sys, "argv", ["index.py", *arguments])
     bench.main()
     printed = capsys.readouterr().out
@@ -72,4 +90,6 @@ def test_a_small_run_prints_its_rows(
     assert "40 rows, tidied" in printed
     assert "recall@10 1.000" in printed
     assert "words to hits, model and all" in printed
-    assert "most memory of this process: " in printed
+    assert "3 files in " in printed
+    assert printed.count("most memory so far: ") == 3
+    assert "most memory in all: " in printed
