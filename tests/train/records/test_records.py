@@ -136,6 +136,22 @@ def test_a_stop_keeps_every_finished_shape(library: Benchmark, layout: str, tmp_
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")], "nothing half is left behind"
 
 
+def test_a_second_run_on_the_same_part_is_refused(library: Benchmark, layout: str, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", []
+
+    def meanwhile(done: int, _total: int) -> None:
+        if not told:
+            with pytest.raises(ConfigError, match="records must be made by one run at a time, but got another at work in"):
+                make_records(library, out, maker=Counting(), layout=layout)
+            make_records(library, out, maker=Counting(), layout=layout, work=Work(rank=8, of=9))  # a part without a shape
+        told.append(done)
+
+    make_records(library, out, maker=Counting(), layout=layout, progress=meanwhile)
+    assert told[-1] == 8
+    make_records(library, tmp_path / "alone", maker=Counting(), layout=layout)
+    assert content(out) == content(tmp_path / "alone")
+
+
 def test_shards_hold_a_hundred_shapes(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert making.SHAPES_PER_SHARD == 100
     monkeypatch.setattr(making, "SHAPES_PER_SHARD", 3)

@@ -8,9 +8,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from filelock import FileLock, Timeout
 
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
@@ -119,14 +122,14 @@ def make_records(
         Name and reason of every shape of which there is no record, in this run or before.
 
     Raises:
-        ConfigError: If the layout is unknown or the folder holds other records.
+        ConfigError: If the layout is unknown, the folder holds other records, or another run is making this part of them.
     """
     if layout not in LAYOUTS:
         raise ConfigError(unknown_choice("layout", layout, LAYOUTS))
     work = work or Work()
     data = f"{library.name} {library.fingerprint()}"
     write_manifest(out, {"format": maker.format, "layout": layout, **maker.settings(), "labels": list(library.labels), "data": data})
-    with Processes(work.jobs) as processes:
+    with _alone(out, work), Processes(work.jobs) as processes:
         filling = _Filling(library, out, maker, processes, progress)
         each = SHAPES_PER_SHARD if layout == "shards" else 1
         own = range(-(-len(library) // each))[work.rank :: work.of]
@@ -136,6 +139,23 @@ def make_records(
         else:
             filling.fill(out, [library.items[number] for number in own])
     return read_failures(out)
+
+
+@contextmanager
+def _alone(out: Path, work: Work) -> Iterator[None]:
+    """Keep a second run from the same part; the system forgets it when this process ends in any way."""
+    lock = out / f".part-{work.rank}-of-{work.of}.lock"
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # some systems keep a file that is open
+                    lock.unlink()
+    except Timeout as error:
+        raise ConfigError(
+            f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
+        ) from error
 
 
 def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Plan:
