@@ -3,7 +3,8 @@
     python benchmarks/tiny.py
     python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
 
-Every name was taught in 3D, none of these shapes was; all names of the training compete, by the views and pooling of the recipe.
+None of these shapes was trained on; all names of the files compete, by the views and pooling of the recipe. Some names have shapes in
+the held-out packs only: those the model never saw in 3D, and they get rows of their own.
 The held-out packs and creators are those of `basrelief.train.data.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
 used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
 """
@@ -64,6 +65,20 @@ def table(figures: Figures, right: Right) -> None:
         called = [labels[0] for labels, own in zip(figures[3], main, strict=True) if own == name]
         wrong = ", ".join(sorted({other for other in called if other != name}))
         print(f"    {name:<24} n {len(called):>3}   top-1 {called.count(name) / len(called):6.1%}   {wrong}")
+
+
+def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taught: Sequence[str]) -> None:
+    """The same answers by whether the model was shown other shapes of that name; where it was not, over those names alone, too."""
+    clouds, right = held
+    never = {min(ok) for ok in right} - set(taught)
+    for title, wanted in (("of them, names it was shown in 3D", False), (f"of them, {len(never)} names it never saw in 3D", True)):
+        rows = [i for i, ok in enumerate(right) if (min(ok) in never) == wanted]
+        own = [right[i] for i in rows]
+        if rows:
+            answers = [figures[3][i] for i in rows]
+            line(f"  {title}", score(lambda _clouds, _names, found=answers: found, rows, own, ()))
+        if rows and wanted and len(never) > 1:
+            line("  the latter, over their own names", score(name, [clouds[i] for i in rows], own, sorted(never)))
 
 
 def labelled(shapes: ShapeSet) -> tuple[Clouds, Right]:
@@ -145,6 +160,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
+    """The shapes of the held-out packs over all names."""
+    held = labelled(split_groups(files, HELD_OUT)[1])
+    figures = score(namer(model), *held, files.names)
+    line(f"held-out packs, {len(files.names)} names", figures)
+    if model.encoder.known:
+        shown_or_not(namer(model), held, figures, model.encoder.known.taught)
+    if classes:
+        table(figures, held[1])
+
+
 def main() -> None:
     """Print every figure that the data at hand allows."""
     given = arguments()
@@ -163,11 +189,7 @@ def main() -> None:
     else:
         files = merge([read_shapes(given.shapes, count=POINTS), generated.select(np.zeros(len(generated), dtype=bool))])
         names = list(files.names)
-        held = labelled(split_groups(files, HELD_OUT)[1])
-        figures = score(name, *held, names)
-        line(f"held-out packs, {len(names)} names", figures)
-        if given.classes:
-            table(figures, held[1])
+        held_out(model, files, classes=given.classes)
     line(f"generated, unseen seeds, {len(names)} names", score(name, *labelled(generated), names))
     target = labelled(generated)
     if given.realistic is None or not given.realistic.is_file():

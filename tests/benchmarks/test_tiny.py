@@ -57,6 +57,24 @@ def test_a_table_tells_what_wrong_ones_were_called(bench: ModuleType, capsys: py
     ]
 
 
+def test_names_never_shown_get_rows_of_their_own(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = [("chair",), ("cow", "pig"), ("cow", "horse", "zebra")]
+    right = [frozenset({name}) for name in ("chair", "pig", "zebra")]
+    asked: list[Sequence[str]] = []
+
+    def name(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[tuple[str, ...]]:
+        asked.append(names)
+        return [("pig", "zebra")] * len(clouds)
+
+    clouds = [np.zeros((n, 3)) for n in (1, 2, 3)]
+    bench.shown_or_not(name, (clouds, right), (1 / 3, 1.0, 1 / 3, answers), ("chair", "cow", "horse"))
+    shown, never, own = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert asked == [["pig", "zebra"]]
+    assert (shown[-9:-3], never[-9:-6]) == ("n 1 top-1 100.0% top-5 100.0%".split(), "n 2 top-1".split())
+    assert never[-6:-3] == "0.0% top-5 100.0%".split()
+    assert own[-9:-3] == "n 2 top-1 50.0% top-5 100.0%".split()
+
+
 def test_realistic_labels_may_be_several(bench: ModuleType, tmp_path: Path) -> None:
     points = np.zeros((2, 5000, 3), dtype=np.float16)
     np.savez(tmp_path / "r.npz", points=points, label=np.array(["desk", "ball"]), alt=np.array(["table|bench", ""]))

@@ -144,7 +144,7 @@ def test_robustness_names_what_is_lost(embedder: Embedder, benchmark: Benchmark)
     assert set(rows) == {"as they are", "noise 0", "dropped 99", *(f"{n} of 10 views" for n in (1, 2, 4, 6, 8))}
     assert rows["noise 0"][4] == pytest.approx(0, abs=10)
     assert rows["dropped 99"][1] < rows["as they are"][1]
-    assert figures["worst_top1"].value == min(row[1] for row in list(rows.values())[1:])
+    assert figures["worst_top1"].value == pytest.approx(min(row[1] for row in list(rows.values())[1:]), abs=0.01)  # rows are rounded
 
 
 def test_views_are_spread_over_the_rig() -> None:
