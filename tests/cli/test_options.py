@@ -74,3 +74,21 @@ def test_a_plan_is_one_line() -> None:
     large = Plan(52_470, 524_700, 4, 0, draw_seconds=40_000, finish_seconds=1_500_000, bytes=31_000_000_000)
     line = options.plan_line(large, 16, finishing=True)
     assert line.startswith("52,470 shapes, 524,700 pictures, 31.0 GB, 416.7 hours of one GPU, 416.7 hours with 16 processes ")
+
+
+def test_a_table_that_is_piped_is_cut_nowhere_and_brackets_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a rather long explanation " * 8
+    options.print_table(("name", "why"), [("[red]chair[/red]", long.strip()), None, ("[/x]", "-")], title="[some] title")
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    lines = [line for line in printed if line]
+    assert lines[0].strip() == "[some] title"
+    assert lines[1].split() == ["name", "why"]
+    assert lines[3].split(maxsplit=1) == ["[red]chair[/red]", long.strip()]
+    assert lines[-1].split() == ["[/x]", "-"]
+    assert len(lines) == 5  # title, head, the line below it, two rows
+    assert printed[printed.index(lines[3]) + 1 :][:2] == ["", lines[4]]
+
+
+def test_zero_jobs_are_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert (options.cores(0), options.cores(3)) == (7, 3)

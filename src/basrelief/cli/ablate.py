@@ -12,7 +12,7 @@ import typer
 from basrelief.cli import options as opt
 
 if TYPE_CHECKING:
-    from basrelief.evaluate import Table
+    pass
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="components, views, projections, prompts, blocks, aggregation or images.")]
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe of the training, e.g. epochs=5.")]
@@ -62,16 +62,6 @@ def ablate(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(found)))
     else:
-        _draw(found)
+        rows = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row] for row in found.rows]
+        opt.print_table(found.columns, rows, title=found.title)
         typer.echo(f"table: {path}")
-
-
-def _draw(table: Table) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table as Drawn
-
-    drawn = Drawn(*table.columns, title=table.title, box=SIMPLE_HEAD)
-    for row in table.rows:
-        drawn.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console().print(drawn)

@@ -154,18 +154,14 @@ def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) ->
 
 
 def _draw_table(rows: list[TableRow]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("data set", "trained on", "method", "paper, top-1 / 3 / 5", "ours", "why not yet", box=SIMPLE_HEAD)
+    lines: list[tuple[str, ...] | None] = []
     last = ""
     for row in rows:
         if last and row.dataset != last:
-            table.add_section()
-        table.add_row("" if row.dataset == last else row.dataset, row.training, row.method, _three(row.paper), _three(row.ours), row.why)
+            lines.append(None)
+        lines.append(("" if row.dataset == last else row.dataset, row.training, row.method, _three(row.paper), _three(row.ours), row.why))
         last = row.dataset
-    Console().print(table)
+    opt.print_table(("data set", "trained on", "method", "paper, top-1 / 3 / 5", "ours", "why not yet"), lines)
 
 
 def _three(numbers: tuple[float | None, ...]) -> str:

@@ -30,18 +30,15 @@ def models(
         for status in found:
             typer.echo(json.dumps(dataclasses.asdict(status)))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("model", "what it is", "on disk", "size", "licence of the weights", "ModelNet40 top-1, paper")
+    columns = ("model", "what it is", "on disk", "size", "licence of the weights", "ModelNet40 top-1, paper")
+    rows = []
     for status in found:
         paper = next((f"{n.value:.1f}" for n in status.numbers if n.dataset == "modelnet40"), "")
-        table.add_row(status.name, status.title, "yes" if status.ready else "no", f"{status.megabytes:,.0f} MB", status.licence, paper)
-    console = Console()
-    console.print(table)
+        rows.append((status.name, status.title, "yes" if status.ready else "no", f"{status.megabytes:,.0f} MB", status.licence, paper))
+    opt.print_table(columns, rows)
     for status in found:
         if status.missing:
-            console.print(f"[bold]{status.name}[/bold]: {status.missing}", highlight=False)
+            typer.echo(f"{status.name}: {status.missing}")
 
 
 def _costs(device: str, *, as_json: bool) -> None:
@@ -57,12 +54,9 @@ def _costs(device: str, *, as_json: bool) -> None:
         for one in found:
             typer.echo(json.dumps(dataclasses.asdict(one)))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("model", "image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode")
+    rows = []
     for c in found:
         times = ["" if ms is None else f"{ms:.1f} ms" for ms in (c.draw_ms, c.encode_ms)]
         counts = (f"{c.parameters / 1e6:.1f} M", f"{c.text_parameters / 1e6:.1f} M", str(c.views), f"{c.multiply_adds / 1e9:.1f} G")
-        table.add_row(c.name, *counts, f"{c.points:,}", *times)
-    Console().print(table)
+        rows.append((c.name, *counts, f"{c.points:,}", *times))
+    opt.print_table(("model", "image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode"), rows)

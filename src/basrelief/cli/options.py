@@ -67,6 +67,21 @@ def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
         yield lambda done, total: bar.update(line, completed=done, total=total)
 
 
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *, title: str = "") -> None:
+    """Print a table as wide as the terminal, elsewhere as wide as it is; None among the rows is a gap."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    first, *others = columns
+    table = Table(Column(first, no_wrap=True), *others, title=Text(title) if title else None, box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_section() if row is None else table.add_row(*map(Text, row))  # Text: a bracket in a name is no markup
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDE)).print(table)
+
+
 def plan_line(plan: Plan, jobs: int, *, finishing: bool = False) -> str:
     """What a library will cost, in one line; `finishing` where a GPU does the last step."""
     spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
@@ -95,6 +110,7 @@ def end_with(failures: Sequence[tuple[str, str]]) -> None:
         raise typer.Exit(1)
 
 
+_WIDE = 1000  # columns of what is no terminal: nothing is cut
 _KEPT = 100_000
 """Shapes whose features are kept, 2 GB of tiny's, 4 GB of ViT-H-14's; the oldest go first."""
 

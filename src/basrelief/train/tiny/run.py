@@ -38,8 +38,6 @@ WORDS_SOURCE = (
     "read: category names of LVIS, Open Images, Objects365 and COCO as the text tower was taught them; taught: names of the training shapes"
 )
 
-_NO_WORDS = KnownWords((), ())
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -133,7 +131,7 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
     encoder = _loaded(out / "vision", accelerator)
     shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
     save_encoder(encoder, out)
-    before = (text.known or _NO_WORDS) if sources.start else _NO_WORDS
+    before = text.known or KnownWords((), ())
     words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})))
     write_known_words(out, words, source=WORDS_SOURCE)
     found = answers(encoder, held)
