@@ -25,10 +25,34 @@ def test_derived_fields_are_filled() -> None:
     assert TextConfig(**TEXT, vocab_size=600, eot=0).eot == 0
 
 
-@pytest.mark.parametrize("vision", [VIT, RESNET])
+@pytest.mark.parametrize("vision", [VIT, RESNET, {**VIT, "stem": (6, 12)}])
 def test_a_config_survives_json(vision: dict[str, Any]) -> None:
     config = ClipConfig(24, VisionConfig(**vision), TextConfig(**TEXT), "quick_gelu")
     assert ClipConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_a_stem_is_named_only_where_there_is_one() -> None:
+    plain, stemmed = (ClipConfig(24, VisionConfig(**VIT, stem=stem), TextConfig(**TEXT)) for stem in ((), (6, 12)))
+    assert "stem" not in plain.to_json()["vision"]
+    assert stemmed.to_json()["vision"]["stem"] == (6, 12)
+
+
+@pytest.mark.parametrize(("stem", "pixels"), [((), 1), ((6,), 4), ((6, 12), 8)])
+def test_how_many_pixels_a_stem_makes_one(stem: tuple[int, ...], pixels: int) -> None:
+    assert VisionConfig(**VIT, stem=stem).reduction == pixels
+
+
+@pytest.mark.parametrize(
+    ("vision", "said"),
+    [
+        ({**VIT, "stem": (6, 12, 24)}, r"vision.stem must divide 8, but got 16"),
+        ({**VIT, "stem": (6, 0)}, r"vision.stem must be a whole number above zero, but got 0"),
+        ({**RESNET, "stem": (6,)}, r"vision.stem must be left out for a ResNet"),
+    ],
+)
+def test_a_stem_that_does_not_fit_is_refused(vision: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        VisionConfig(**vision)
 
 
 def test_configs_are_frozen_and_comparable() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,38 @@ def test_a_beginning_is_no_word() -> None:
 
 def test_names_that_were_shown_come_first() -> None:
     assert KNOWN.names[:3] == ("mug", "dining table", "knife")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("mug", "zebra", "Dining Table"), (0.1, 0.0, 0.1)),
+        (("mug", "knife"), (0.0, 0.0)),
+        (("zebra", "gizmo"), (0.0, 0.0)),
+        (("coffee mug", "mug"), (0.0, 0.1)),
+        ((), ()),
+    ],
+)
+def test_names_that_were_shown_have_a_handicap_beside_others(names: tuple[str, ...], expected: tuple[float, ...]) -> None:
+    assert replace(KNOWN, handicap=0.1).handicaps(names) == expected
+    assert not any(KNOWN.handicaps(names))
+
+
+def test_a_handicap_is_read_and_may_be_absent(tmp_path: Path) -> None:
+    path = write_known_words(tmp_path, replace(KNOWN, handicap=0.05), source="a test")
+    found = read_known_words(tmp_path)
+    assert found is not None
+    assert found.handicap == 0.05
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({"taught": record["taught"], "read": record["read"]}), encoding="utf-8")
+    assert read_known_words(tmp_path) == KNOWN
+
+
+@pytest.mark.parametrize("handicap", [-0.1, 1.5, "much", None])
+def test_a_handicap_that_is_no_cosine_is_refused(tmp_path: Path, handicap: object) -> None:
+    (tmp_path / "words.json").write_text(json.dumps({"taught": [], "read": [], "handicap": handicap}), encoding="utf-8")
+    with pytest.raises(WeightsError, match="words.json must hold names"):
+        read_known_words(tmp_path)
 
 
 def test_without_a_list_everything_is_known(tmp_path: Path) -> None:

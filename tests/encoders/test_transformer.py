@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from basrelief.encoders import ClipConfig, TextConfig, VisionConfig
+from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, load_encoder_folder, random_encoder, save_encoder
 from basrelief.encoders.config import Activation
+from basrelief.encoders.random_weights import random_towers
 from basrelief.encoders.transformer import Block, Blocks, PatchEmbeddings, TextTransformer, quick_gelu
 
 TOWER = VisionConfig(image_size=32, width=24, layers=2, heads=3, patch_size=8)
@@ -78,6 +81,33 @@ def test_patches_stand_row_by_row_behind_the_class_token() -> None:
     assert bool((tokens[0, 0] == 2).all())
     assert tokens[0, 1:, 0].nonzero()[:, 0].tolist() == [7]
     assert float(tokens[0, 8, 0].detach()) == pytest.approx(64)
+
+
+@pytest.mark.parametrize(("stem", "cut"), [((5,), 2), ((5, 7), 1)])
+def test_a_stem_stands_before_the_patches_and_leaves_their_places(stem: tuple[int, ...], cut: int) -> None:
+    tower = replace(TOWER, stem=stem)
+    towers = random_towers(ClipConfig(8, tower, TEXT))
+    embeddings = towers.vision_model.embeddings
+    assert embeddings.patch_embedding.weight.shape == (TOWER.width, stem[-1], cut, cut)
+    plain, changed = torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)
+    changed[..., 24:, 24:] = 1.0  # the last patch
+    with torch.no_grad():
+        moved = (embeddings(changed) - embeddings(plain)).abs().amax(dim=2)[0]
+    assert moved.shape == (17,)
+    assert float(moved[16]) > 0.1
+    assert int((moved > 1e-6).sum()) <= 4  # itself, and neighbours by the border of a convolution
+
+
+def test_a_tower_with_a_stem_is_saved_and_read_and_gets_a_tuned_block(tmp_path: Path) -> None:
+    config = ClipConfig(8, replace(TOWER, stem=(5, 7)), replace(TEXT, vocab_size=514, eot=None))
+    encoder = random_encoder(config)
+    save_encoder(encoder, tmp_path, dtype=torch.float32)
+    found = load_encoder_folder(tmp_path)
+    images = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.encode_images(images), encoder.encode_images(images))
+    assert found.fingerprint == encoder.fingerprint
+    found.towers.add_tuned_blocks()
+    torch.testing.assert_close(found.encode_images(images, tuned=torch.ones(3).bool()), encoder.encode_images(images), atol=1e-6, rtol=0)
 
 
 def test_a_prompt_may_be_shorter_than_the_context() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,14 @@ def test_yaw_covers_the_circle() -> None:
     angle = torch.atan2(turned[:, 1, 1], turned[:, 1, 0])
     assert torch.histc(angle, 8, -math.pi, math.pi).min() > 10
     assert turned[..., 2].abs().max() < 1e-5
+
+
+def test_scaled_to_nothing_it_is_yaw_and_mirrors_alone() -> None:
+    how = Augmentation(mirror=0.5, warp=0.1, topple=0.2, strays=0.1, stray_chance=0.2, scan_chance=0.3)
+    assert how.scaled(1.0) == how
+    assert how.scaled(0.0) == replace(NOTHING, mirror=0.5)
+    half = how.scaled(0.5)
+    assert (half.mirror, half.warp, half.topple, half.scan_chance, half.stretch) == (0.5, 0.05, 0.1, 0.15, 0.1)
 
 
 def test_the_same_generator_gives_the_same_clouds() -> None:

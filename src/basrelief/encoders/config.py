@@ -26,6 +26,7 @@ class VisionConfig:
         patch_size: Side of a patch, pixels; None for a ResNet.
         mlp_width: Channels inside a block's perceptron; four times `width` unless given.
         kind: `vit` or `resnet`.
+        stem: Channels of the convolutions a vision transformer's patches go through first, see `Stem`; none in CLIP.
 
     Raises:
         ConfigError: If a number is not positive or the sizes do not divide.
@@ -38,6 +39,7 @@ class VisionConfig:
     patch_size: int | None = None
     mlp_width: int | None = None
     kind: Kind = "vit"
+    stem: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the numbers and fill the derived one."""
@@ -55,6 +57,17 @@ class VisionConfig:
         if not resnet and self.patch_size is None:
             raise ConfigError("vision.patch_size must be given for a vision transformer, but got None. Use 32, 16 or 14 for CLIP's own.")
         _divides("vision", self.image_size, "patch_size", 32 if resnet else self.patch_size or 0)
+        object.__setattr__(self, "stem", tuple(self.stem))
+        if self.stem:
+            if resnet:
+                raise ConfigError(f"vision.stem must be left out for a ResNet, which has its own, but got {self.stem}. Take it out.")
+            _positive("vision", stem=min(self.stem))
+            _divides("vision", self.patch_size or 0, "stem", self.reduction)
+
+    @property
+    def reduction(self) -> int:
+        """How many pixels of a side the stem makes one: 4 by its first convolution, twice as many by each further one; 1 without."""
+        return 2 * 2 ** len(self.stem) if self.stem else 1
 
 
 @dataclass(frozen=True)
@@ -133,8 +146,11 @@ class ClipConfig:
             ) from error
 
     def to_json(self) -> dict[str, Any]:
-        """A record of plain numbers, words and lists."""
-        return asdict(self)
+        """A record of plain numbers, words and lists; what CLIP has not is named only where it is there."""
+        record = asdict(self)
+        if not self.vision.stem:
+            del record["vision"]["stem"]
+        return record
 
 
 def _positive(part: str, **values: object) -> None:

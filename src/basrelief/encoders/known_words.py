@@ -23,10 +23,13 @@ class KnownWords:
     Attributes:
         taught: Names it was shown shapes of.
         read: Names its text tower was taught alone.
+        handicap: Taken off the cosines of names it was shown, where others are asked for beside them: shapes of a name never shown are
+            drawn to the nearest one that was (calibrated stacking, Chao et al. 2016, arXiv:1605.04253).
     """
 
     taught: tuple[str, ...]
     read: tuple[str, ...]
+    handicap: float = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -36,6 +39,15 @@ class KnownWords:
     def unmet(self, text: str) -> tuple[str, ...]:
         """Words of a text that are in no name; plurals and small words are no matter."""
         return tuple(word for word in _words(text) if word not in _FILLERS | _KINDS and not self._met & _forms(word))
+
+    def handicaps(self, names: Sequence[str]) -> tuple[float, ...]:
+        """What is taken off the cosine of each name; nothing where it was shown all or none of them."""
+        shown = [name.lower() in self._shown for name in names]
+        return tuple(self.handicap * one for one in shown) if not all(shown) else (0.0,) * len(shown)
+
+    @cached_property
+    def _shown(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self.taught)
 
     @cached_property
     def _met(self) -> frozenset[str]:
@@ -53,7 +65,10 @@ def read_known_words(folder: Path | str) -> KnownWords | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return KnownWords(_texts(record["taught"]), _texts(record["read"]))
+        handicap = float(record["handicap"]) if "handicap" in record else 0.0
+        if not 0 <= handicap <= 1:
+            raise ValueError(f"a handicap of {handicap}")
+        return KnownWords(_texts(record["taught"]), _texts(record["read"]), handicap)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{FILE} must hold names under taught and read, but got: {error}. Install basrelief again.") from error
 
@@ -67,7 +82,7 @@ def write_known_words(folder: Path | str, known: KnownWords, *, source: str) -> 
         source: Where they come from, in words.
     """
     path = Path(folder) / FILE
-    record = {"source": source, "taught": list(known.taught), "read": list(known.read)}
+    record = {"source": source, "handicap": known.handicap, "taught": list(known.taught), "read": list(known.read)}
     path.write_text(json.dumps(record, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     return path
 

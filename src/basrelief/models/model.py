@@ -146,6 +146,11 @@ class Model:
         spelled = [difflib.get_close_matches(text.lower(), known.names, n=1, cutoff=0.8) for text in unmet]
         return {text: like[0] if like else near for text, like, near in zip(unmet, spelled, nearest, strict=True)}
 
+    def handicap(self, labels: Sequence[str]) -> Float[Tensor, " labels"]:
+        """What is taken off the cosines of labels: zero but for a model taught in 3D, see `KnownWords.handicap`."""
+        known: KnownWords | None = getattr(self.encoder, "known", None)
+        return torch.tensor(known.handicaps(labels) if known else (0.0,) * len(labels), device=self.encoder.device)
+
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.
 
@@ -210,7 +215,12 @@ class Model:
         """Name shapes whose views are embedded already, see `embed_views`; `sources` are their names, if any."""
         names = check_labels(labels)
         found = classify_embeddings(
-            views, self.embed_text(names), labels=names, pooling=self.recipe.pooling, logit_scale=self.encoder.logit_scale
+            views,
+            self.embed_text(names),
+            labels=names,
+            pooling=self.recipe.pooling,
+            logit_scale=self.encoder.logit_scale,
+            handicap=self.handicap(names),
         )
         sources = sources or [""] * len(found)
         return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]

@@ -19,6 +19,7 @@ def classify_embeddings(
     labels: Sequence[str],
     pooling: Pooling,
     logit_scale: float = 1.0,
+    handicap: Float[Tensor, " labels"] | None = None,
 ) -> list[Prediction]:
     """Rank the labels of every shape by the pooled similarity of its views.
 
@@ -28,6 +29,7 @@ def classify_embeddings(
         labels: The C names, in the order of `texts`.
         pooling: How views become one.
         logit_scale: The encoder's multiplier, already exponentiated.
+        handicap: Taken off the similarities of each label, if anything.
 
     Returns:
         One prediction per shape, labels best first; equal scores keep the order of `labels`.
@@ -37,7 +39,7 @@ def classify_embeddings(
     """
     if len(labels) != len(texts):
         raise ConfigError(f"labels must match the {len(texts)} text embeddings, but got {len(labels)} names. Embed the same list.")
-    similarity = views @ texts.T
+    similarity = views @ texts.T if handicap is None else views @ texts.T - handicap
     scores = pool_views(similarity, pooling, logit_scale=logit_scale)
     chances = probabilities(scores, pooling, views=views.shape[1])
     order = scores.argsort(dim=-1, descending=True, stable=True).cpu()

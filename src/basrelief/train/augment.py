@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -45,6 +45,15 @@ class Augmentation:
     strays: float = 0.0
     stray_chance: float = 0.0
     shift: float = 0.08
+
+    def scaled(self, strength: float) -> Augmentation:
+        """The same changes, each so many times as strong or as likely, apart from mirrored clouds.
+
+        Args:
+            strength: Share in [0, 1].
+        """
+        changes = {f.name: getattr(self, f.name) * strength for f in fields(self) if f.name != "mirror"}
+        return replace(self, **changes)
 
 
 def augment(points: Float[Tensor, "batch points 3"], how: Augmentation, *, generator: Generator) -> Float[Tensor, "batch points 3"]:

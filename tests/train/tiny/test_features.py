@@ -28,6 +28,19 @@ def test_patches_with_points_are_read_first(encoder: ClipEncoder) -> None:
     assert all(inside <= set(row) for row in shown.tolist())
 
 
+def test_pictures_show_the_patches_of_their_depth_images(encoder: ClipEncoder) -> None:
+    depth = torch.ones(2, 112, 112)
+    depth[0, :16, :16], depth[1, 96:, 96:] = 0.5, 0.5  # a patch at the first corner; one at the last
+    pictures = torch.zeros(1, 3, 112, 112)
+    changed = pictures.clone()
+    changed[:, :, 100:, 100:] = 1.0
+    with torch.no_grad():
+        first, second = (image_features(encoder, depth, colour, patches=1) for colour in (pictures, changed))
+    assert first.shape == (3, 512)
+    assert torch.equal(first[:2], second[:2])
+    assert not torch.allclose(first[2], second[2])
+
+
 def test_features_have_gradients(encoder: ClipEncoder) -> None:
     result = image_features(encoder, torch.rand(2, 112, 112), patches=10)
     assert result.requires_grad

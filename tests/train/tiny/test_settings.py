@@ -37,9 +37,9 @@ def test_counts_have_a_least(name: str, low: int) -> None:
         TinySettings(**{name: low})
 
 
-@pytest.mark.parametrize("name", ["decay", "pairs", "power"])
+@pytest.mark.parametrize("name", ["decay", "pairs", "power", "handicap"])
 def test_weights_are_not_negative(name: str) -> None:
-    with pytest.raises(ConfigError, match="decay, pairs and power not negative"):
+    with pytest.raises(ConfigError, match="decay, pairs, power and handicap not negative"):
         TinySettings(**{name: -0.1})
     assert getattr(TinySettings(**{name: 0.0}), name) == 0
 
@@ -55,6 +55,13 @@ def test_rates_are_positive(name: str, value: float) -> None:
 def test_a_target_keeps_some_of_the_right_name(smoothing: float, kin: float) -> None:
     with pytest.raises(ConfigError, match="smoothing and kin must be shares of a target"):
         TinySettings(smoothing=smoothing, kin=kin)
+
+
+@pytest.mark.parametrize("ramp", [-0.1, 1.1])
+def test_changes_grow_over_a_share_of_the_steps(ramp: float) -> None:
+    with pytest.raises(ConfigError, match=f"ramp must be a share of the steps in .0, 1., but got {ramp}"):
+        TinySettings(ramp=ramp)
+    assert (TinySettings(ramp=0).ramp, TinySettings(ramp=1).ramp) == (0, 1)
 
 
 def test_pictures_are_a_part_of_the_batch() -> None:

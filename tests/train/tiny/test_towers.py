@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_towers() -> None:
     assert first.fingerprint == second.fingerprint != other.fingerprint
 
 
-@pytest.mark.parametrize("block", [0, 5])
+@pytest.mark.parametrize("block", [0, 3])
 def test_value_and_output_start_near_minus_identity(encoder: ClipEncoder, block: int) -> None:
     attention = _attention(encoder, block)
     product = (attention.get_parameter("out_proj.weight") @ attention.get_parameter("v_proj.weight")).detach()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipEncoder
+from basrelief.train.augment import Augmentation, augment
 from basrelief.train.data import ShapeSet
 from basrelief.train.run import make_accelerator
 from basrelief.train.tiny.settings import TinySettings
@@ -54,6 +55,26 @@ def test_a_batch_depends_on_seed_and_step_alone(encoder: ClipEncoder, shapes: Sh
     assert not torch.equal(first.views, other.batch().views)
     same.step = 1
     assert not torch.equal(first.views, same.batch().views)
+
+
+def test_changes_of_the_clouds_grow_with_the_steps(
+    encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Augmentation] = []
+
+    def watched(points: torch.Tensor, how: Augmentation, *, generator: torch.Generator) -> torch.Tensor:
+        seen.append(how)
+        return augment(points, how, generator=generator)
+
+    monkeypatch.setattr("basrelief.train.tiny.vision.augment", watched)
+    run = _run(encoder, shapes, pictures, tmp_path)  # 8 steps, 4 of them until the changes are whole
+    for run.step in range(8):
+        run.batch()
+    assert [how.warp / SMALL.augmentation.warp for how in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 1, 1])
+    assert {how.mirror for how in seen} == {SMALL.augmentation.mirror}
+    sudden = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, ramp=0.0))
+    sudden.batch()
+    assert seen[-1] == SMALL.augmentation
 
 
 def test_a_step_moves_the_image_tower_only(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
@@ -145,7 +166,7 @@ def test_right_answers_are_counted_though_a_class_has_no_shapes(
     one_more = replace(shapes, label=shapes.label + 1, names=("absent", *shapes.names))
     targets, texts = word_targets(encoder, one_more, [], settings=SMALL)
     label = torch.tensor([1, 4])
-    monkeypatch.setattr("basrelief.train.tiny.vision.image_features", lambda _, images, **__: texts[[0, 3] * (len(images) // 2)])
+    monkeypatch.setattr("basrelief.train.tiny.vision.image_features", lambda _, *images, **__: texts[[0, 3] * (sum(map(len, images)) // 2)])
     side = PROJECTION.size
     batch = Batch(torch.zeros(2, 2, side, side), torch.zeros(2, side, side), torch.zeros(2, 3, side, side), label)
     assert Taught(encoder, targets, texts, SMALL)(batch).right == 1

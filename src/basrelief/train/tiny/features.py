@@ -18,23 +18,30 @@ from basrelief.train.tiny.towers import PROJECTION
 
 
 def image_features(
-    encoder: ClipEncoder, images: Float[Tensor, "batch *channels size size"], *, patches: int | None = None
-) -> Float[Tensor, "batch dim"]:
-    """Differentiable features of depth images or pictures, as float32.
+    encoder: ClipEncoder,
+    depth: Float[Tensor, "depth size size"],
+    pictures: Float[Tensor, "pictures 3 size size"] | None = None,
+    *,
+    patches: int | None = None,
+) -> Float[Tensor, "images dim"]:
+    """Differentiable features of depth images and pictures, as float32; in one pass, so that batch norm sees both.
 
     Args:
         encoder: A vision transformer.
-        images: Depth images, background 1; or pictures, with 3 channels.
+        depth: Depth images, background 1.
+        pictures: Of what the last of the depth images show, from the same sides.
         patches: Read only so many patches of each image, those that show something first (after Li et al. 2023, arXiv:2212.00794).
     """
-    grey = images[:, None].expand(-1, 3, -1, -1) if images.ndim == 3 else images
-    pixels = (grey - encoder.mean[0]) / encoder.std[0]
+    images, seen = depth[:, None].expand(-1, 3, -1, -1), depth
+    if pictures is not None:
+        images, seen = torch.cat([images, pictures]), torch.cat([depth, depth[len(depth) - len(pictures) :]])
+    pixels = (images - encoder.mean[0]) / encoder.std[0]
     if patches is None:
         return encoder.towers.image_features(pixels).float()
     vision = encoder.towers.vision_model
     tokens: Tensor = vision.get_submodule("embeddings")(pixels)
     rows = torch.arange(len(tokens), device=tokens.device)[:, None]
-    tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(images, patches, encoder.config.vision.patch_size or 1)])
+    tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(seen, patches, encoder.config.vision.patch_size or 1)])
     return encoder.towers.project(vision.get_submodule("encoder")(tokens)[:, 0]).float()
 
 
@@ -60,7 +67,7 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def answers(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Answers:
-    """Name shapes zero-shot over all class names, with the views and pooling of the recipe.
+    """Name shapes zero-shot over all class names, with the views and pooling of the recipe and what `encoder.known` takes off.
 
     Args:
         encoder: Of `tiny`'s kind.
@@ -68,11 +75,12 @@ def answers(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> An
         points: Of each shape.
     """
     texts = class_embeddings(encoder, shapes.names)
+    handicap = torch.tensor(encoder.known.handicaps(shapes.names) if encoder.known else 0.0, device=texts.device)
     first, rank = [], []
     for part in torch.split(torch.arange(len(shapes)), 16):
         images = render_batch(list(shapes.points[part, :points].float().numpy()), PROJECTION, device=encoder.device)
         views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).view(*images.shape[:2], -1)
-        score = views.mean(dim=1) @ texts.T
+        score = views.mean(dim=1) @ texts.T - handicap
         first.append(score.argmax(dim=1).cpu())
         rank.append((score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1).cpu())
     return Answers(torch.cat(first).numpy(), torch.cat(rank).numpy())

@@ -132,8 +132,9 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
     shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
     save_encoder(encoder, out)
     before = text.known or KnownWords((), ())
-    words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})))
+    words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})), settings.handicap)
     write_known_words(out, words, source=WORDS_SOURCE)
+    encoder.known = words
     found = answers(encoder, held)
     figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_shares(found).items()}}
     figures |= _unseen_figures(encoder, unseen, left_out(shapes, sources.held_out, settings=settings))

@@ -46,10 +46,12 @@ class TinySettings:
         rate: Peak learning rate; it rises for `warm_up` steps and falls along a straight line to zero.
         warm_up: Steps.
         decay: Weight decay.
-        patches: Patches of each depth image that are read, those with a background only last; all of them in the last fifth.
+        ramp: Share of the steps over which the changes of the clouds grow from none to their full strength.
+        patches: Patches of each image that are read, those with a background only last; all of them in the last tenth.
         pairs: Weight of CLIP2Point's loss: pictures with depth, and two depth views of a shape, beside the words.
         smoothing: Share of each target spread evenly over the names of the training shapes.
         kin: Share spread over all names that the text tower was taught, the more the nearer they lie to the right one.
+        handicap: Taken off the cosines of names that were shown in 3D, where others are asked for beside them, see `KnownWords`.
         power: A class of n shapes is drawn in proportion to n ** power.
         found: What a shape from a file counts among the generated ones of its class.
         furniture: Generated shapes of each seat, table and storage category.
@@ -65,18 +67,20 @@ class TinySettings:
         block: How the last block is aligned with pictures, OpenDlign's way.
     """
 
-    batch: int = 64
-    pictured: int = 16
+    batch: int = 32
+    pictured: int = 6
     accumulate: int = 1
-    epochs: int = 32
+    epochs: int = 36
     epoch_steps: int = 100
     rate: float = 1.5e-3
-    warm_up: int = 200
+    warm_up: int = 100
     decay: float = 0.05
+    ramp: float = 0.5
     patches: int = 20
     pairs: float = 0.1
     smoothing: float = 0.05
     kin: float = 0.0
+    handicap: float = 0.0
     power: float = 0.4
     found: float = 5.0
     furniture: int = 300
@@ -101,9 +105,12 @@ class TinySettings:
                 raise ConfigError(f"{name} must be at least {low}, but got {getattr(self, name)}. Leave it out for the usual.")
         if self.pictured > self.batch:
             raise ConfigError(f"pictured must be at most batch, but got {self.pictured} of {self.batch}. Set pictured=N.")
-        if not 0 < self.rate < float("inf") or min(self.decay, self.pairs, self.power) < 0 or self.found <= 0:
-            got = f"{self.rate}, {self.found}, {self.decay}, {self.pairs} and {self.power}"
-            raise ConfigError(f"rate and found must be positive, decay, pairs and power not negative, but got {got}. Leave them out.")
+        if not 0 < self.rate < float("inf") or min(self.decay, self.pairs, self.power, self.handicap) < 0 or self.found <= 0:
+            got = f"{self.rate}, {self.found}, {self.decay}, {self.pairs}, {self.power} and {self.handicap}"
+            rule = "rate and found must be positive, decay, pairs, power and handicap not negative"
+            raise ConfigError(f"{rule}, but got {got}. Leave them out.")
+        if not 0 <= self.ramp <= 1:
+            raise ConfigError(f"ramp must be a share of the steps in [0, 1], but got {self.ramp}. Leave it out for the usual.")
         if min(self.smoothing, self.kin) < 0 or self.smoothing + self.kin >= 1:
             raise ConfigError(f"smoothing and kin must be shares of a target, but got {self.smoothing} and {self.kin}. Leave them out.")
         if self.precision not in PRECISIONS:

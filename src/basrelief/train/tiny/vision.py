@@ -29,7 +29,7 @@ from basrelief.train.views import draw_views, random_elevations
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_MASKED = 0.8
+_MASKED = 0.9
 """Share of the steps that read only some patches."""
 
 _KIN_SCALE = 20.0
@@ -97,11 +97,10 @@ class Taught(nn.Module):
         """Losses of a batch: `words` of every image and `pooled` of the two views against the names, and CLIP2Point's."""
         count, pictured = len(batch.label), len(batch.maps)
         seen = torch.cat([batch.views.flatten(0, 1), batch.maps])
-        depth = image_features(self.encoder, seen, patches=None if self.full else self.settings.patches)
-        first, second, maps = depth.split([count, count, pictured])
-        pictures = image_features(self.encoder, batch.pictures)
+        features = image_features(self.encoder, seen, batch.pictures, patches=None if self.full else self.settings.patches)
+        first, second, maps, pictures = features.split([count, count, pictured, pictured])
         label, shown = batch.label, batch.label[:pictured]
-        words = self._against_words(torch.cat([first, second, maps, pictures]), torch.cat([label, label, shown, shown]))
+        words = self._against_words(features, torch.cat([label, label, shown, shown]))
         mean = F.normalize(first, dim=-1) + F.normalize(second, dim=-1)
         pooled = self._against_words(mean, label)
         pair = pair_losses(first, second, picture=pictures, balance=self.balance, label=label)
@@ -161,7 +160,7 @@ class VisionRun(TrainingRun[Batch]):
         self.pictures = Pictures(pictures.colour.to(device), pictures.depth.to(device), pictures.row)
         self.weights = class_weights(shapes, power=settings.power, found=settings.found)
         self.muon, self.optimiser = optimisers(model, settings)
-        self.prepared: Any = accelerator.prepare(model)
+        self.prepared: Any = accelerator.prepare(model.train())
 
     def ask(self, step: int) -> list[Future[Batch]]:
         """Nothing is read ahead: everything lies in memory."""
@@ -196,7 +195,7 @@ class VisionRun(TrainingRun[Batch]):
         total = self.points.shape[1]
         chosen = [torch.randperm(total, generator=draw)[:points].to(device) for _ in range(2)]
         clouds = torch.cat([self.points[rows][:, part] for part in chosen]).float()
-        clouds = augment(clouds, settings.augmentation, generator=generator)
+        clouds = augment(clouds, settings.augmentation.scaled(self._strength()), generator=generator)
         elevation = random_elevations(len(clouds), generator=generator, device=device)
         views = draw_views(clouds, elevation, PROJECTION).unflatten(0, (2, count))
         shown, view = shown.to(device), view.to(device)
@@ -215,6 +214,11 @@ class VisionRun(TrainingRun[Batch]):
     def keep(self) -> None:
         """Write the encoder."""
         save_encoder(copy.copy(self.encoder), self.out)
+
+    def _strength(self) -> float:
+        """How much of the changes clouds suffer at this step."""
+        whole = self.settings.ramp * self.steps
+        return min(1.0, self.step / whole) if whole else 1.0
 
     def _set_rate(self) -> None:
         """Warm up, then fall along a straight line to zero at the last step."""

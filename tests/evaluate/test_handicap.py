@@ -1,0 +1,73 @@
+"""Names a model was shown shapes of stand back a little where others are asked for: the same in every task."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from basrelief.datasets import Benchmark
+from basrelief.encoders import ClipEncoder
+from basrelief.encoders.known_words import KnownWords
+from basrelief.evaluate.robustness import robustness
+from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
+from basrelief.models import Embedder, Model, get_recipe
+from basrelief.tasks import Pooling, classify_embeddings
+from small import small_encoder
+
+
+def _with(model: Model, known: KnownWords | None) -> Model:
+    encoder = model.encoder
+    assert isinstance(encoder, ClipEncoder)
+    other = copy.copy(encoder)
+    other.known = known
+    return Model(model.recipe, other)
+
+
+@pytest.fixture
+def fair(tiny: Model) -> Model:
+    return _with(tiny, KnownWords(("chair", "mug"), ("airplane", "table")))
+
+
+@pytest.fixture
+def behind(tiny: Model) -> Model:
+    return _with(tiny, KnownWords(("chair", "mug"), ("airplane", "table"), handicap=0.25))
+
+
+def test_it_is_taken_off_the_similarities() -> None:
+    views = torch.nn.functional.normalize(torch.ones(1, 2, 3), dim=-1)
+    (answer,) = classify_embeddings(
+        views, torch.eye(3), labels=("a", "b", "c"), pooling=Pooling("mean"), handicap=torch.tensor([0.2, 0.0, 0.1])
+    )
+    assert answer.labels == ("b", "c", "a")
+    assert answer.scores.tolist() == pytest.approx([3**-0.5, 3**-0.5 - 0.1, 3**-0.5 - 0.2])
+
+
+def test_models_that_were_not_taught_in_3d_have_none(fair: Model) -> None:
+    large = Model(get_recipe("opendlign-untuned"), small_encoder())
+    assert large.handicap(["chair", "zebra"]).tolist() == [0, 0]
+    assert _with(fair, None).handicap(["chair", "zebra"]).tolist() == [0, 0]
+
+
+def test_scores_of_a_benchmark_fall_by_it_and_only_those(fair: Model, behind: Model, benchmark: Benchmark) -> None:
+    before, after = (score_benchmark(Embedder(model), benchmark).scores for model in (fair, behind))
+    scale = fair.encoder.logit_scale
+    lost = torch.tensor([0.25 * scale if name in ("chair", "mug") else 0.0 for name in benchmark.labels])
+    torch.testing.assert_close(torch.from_numpy(before - after), lost.expand(len(before), -1), atol=1e-3, rtol=0)
+
+
+def test_tasks_agree_on_it(behind: Model, benchmark: Benchmark) -> None:
+    named = [behind.classify([benchmark.load(item)], benchmark.labels)[0].label for item in benchmark.items]
+    right = sum(benchmark.labels[item.label] == name for item, name in zip(benchmark.items, named, strict=True))
+    assert named.count("chair") + named.count("mug") < 6  # some of the 3 chairs and 3 mugs were given up
+    for figure in (zero_shot(Embedder(behind), benchmark).figures[0], robustness(Embedder(behind), benchmark, sweep=()).figures[0]):
+        assert figure.value == pytest.approx(100 * right / len(named), abs=1e-3)
+
+
+def test_it_is_of_no_matter_among_names_that_were_all_shown(fair: Model, behind: Model, benchmark: Benchmark) -> None:
+    few = replace(benchmark, items=tuple(i for i in benchmark.items if benchmark.labels[i.label] == "chair"))
+    shapes = [few.load(item) for item in few.items]
+    first, second = (model.classify(shapes, ("chair", "mug")) for model in (fair, behind))
+    assert [p.scores.tolist() for p in first] == [p.scores.tolist() for p in second]
