@@ -12,9 +12,11 @@ used seeds below 1,000. Realistic shapes may have several right labels; they are
 from __future__ import annotations
 
 import argparse
+import bisect
 import platform
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +33,8 @@ from basrelief.types import PointCloud
 
 POINTS = 4096
 UNSEEN = 100_000
+_FILES = ("1 file", "2 or 3 files", "4 to 7 files", "8 files or more")
+_MOST = (2, 4, 8)
 
 Clouds = Sequence[np.ndarray]
 Right = Sequence[frozenset[str]]
@@ -74,11 +78,26 @@ def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taug
     for title, wanted in (("of them, names it was shown in 3D", False), (f"of them, {len(never)} names it never saw in 3D", True)):
         rows = [i for i, ok in enumerate(right) if (min(ok) in never) == wanted]
         own = [right[i] for i in rows]
-        if rows:
-            answers = [figures[3][i] for i in rows]
-            line(f"  {title}", score(lambda _clouds, _names, found=answers: found, rows, own, ()))
+        again(title, rows, right, figures)
         if rows and wanted and len(never) > 1:
             line("  the latter, over their own names", score(name, [clouds[i] for i in rows], own, sorted(never)))
+
+
+def again(title: str, rows: Sequence[int], right: Right, figures: Figures) -> None:
+    """A line for some of the shapes that were named already."""
+    answers = [figures[3][i] for i in rows]
+    if rows:
+        line(f"  {title}", score(lambda *_: answers, (), [right[i] for i in rows], ()))
+
+
+def by_files(right: Right, figures: Figures, training: ShapeSet) -> None:
+    """The same answers by how many files of their name there were to train on; names with generated shapes by themselves."""
+    files = Counter(training.names[i] for i in training.label.tolist())
+    kinds = {name: "generated shapes, too" for name in CATEGORIES}
+    kinds |= {name: _FILES[bisect.bisect(_MOST, n)] for name, n in files.items() if name not in kinds}
+    for kind in dict.fromkeys([*_FILES, *kinds.values()]):
+        rows = [i for i, ok in enumerate(right) if kinds.get(min(ok)) == kind]
+        again(f"of them, names with {kind}", rows, right, figures)
 
 
 def labelled(shapes: ShapeSet) -> tuple[Clouds, Right]:
@@ -162,11 +181,13 @@ def arguments() -> argparse.Namespace:
 
 def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
     """The shapes of the held-out packs over all names."""
-    held = labelled(split_groups(files, HELD_OUT)[1])
+    training, away = split_groups(files, HELD_OUT)
+    held = labelled(away)
     figures = score(namer(model), *held, files.names)
     line(f"held-out packs, {len(files.names)} names", figures)
     if model.encoder.known:
         shown_or_not(namer(model), held, figures, model.encoder.known.taught)
+    by_files(held[1], figures, training)
     if classes:
         table(figures, held[1])
 

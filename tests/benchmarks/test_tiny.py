@@ -12,6 +12,7 @@ import torch
 
 from basrelief.encoders import Tokenizer, load_encoder_folder, save_encoder
 from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.train.data import ShapeSet
 from basrelief.train.tiny.towers import new_encoder
 from support import load_script
 from teaching import write_clip_text
@@ -131,6 +132,25 @@ def test_absent_data_is_said_so(bench: ModuleType, monkeypatch: pytest.MonkeyPat
     assert "realistic shapes: skipped, the file is absent (--realistic)" in printed
     assert "text: skipped, the folder of recorded features is absent (--clip-text)" in printed
     assert "robustness, over the generated names:" in printed
+
+
+def test_answers_are_counted_by_files(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(bench, "CATEGORIES", ("chair",))
+    counts = {"chair": 9, "gate": 1, "cow": 2, "cup": 3, "car": 7, "cat": 8}
+    names = tuple(counts)
+    label = torch.arange(len(names)).repeat_interleave(torch.tensor(list(counts.values())))
+    training = ShapeSet(torch.zeros(len(label), 1, 3), label, names, ("a pack",) * len(label))
+    right = [frozenset({name}) for name in ("chair", "gate", "cow", "cup", "cup", "car", "cat", "never shown")]
+    said = [("chair",), ("gate",), ("cup",), ("cup",), ("cow",), ("car",), ("cow",), ("cow",)]
+    bench.by_files(right, (0.0, 0.0, 0.0, said), training)
+    rows = [(row[:44].strip(), row[46:].split()[0], row[46:].split()[2]) for row in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        ("of them, names with 1 file", "1", "100.0%"),
+        ("of them, names with 2 or 3 files", "3", "33.3%"),
+        ("of them, names with 4 to 7 files", "1", "100.0%"),
+        ("of them, names with 8 files or more", "1", "0.0%"),
+        ("of them, names with generated shapes, too", "1", "100.0%"),
+    ]
 
 
 def test_the_model_of_a_run_is_asked(

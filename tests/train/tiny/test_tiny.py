@@ -105,6 +105,15 @@ def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: P
     assert "car" in words.read
 
 
+def test_a_run_that_was_begun_keeps_its_start(sources: Sources, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    start = train_tiny(sources, out=out, settings=SMALL, effort=Effort(cpu=True)).encoder
+    save_encoder(start, tmp_path / "start")
+    with pytest.raises(ConfigError, match="out must hold a run from the same start, but got another in 'run'"):
+        train_tiny(replace(sources, start=tmp_path / "start"), out=out, settings=SMALL, effort=Effort(cpu=True))
+    assert train_tiny(sources, out=out, settings=SMALL, effort=Effort(cpu=True)).encoder.fingerprint == start.fingerprint
+
+
 def test_a_start_of_another_form_or_with_classes_left_out_is_refused(sources: Sources, tmp_path: Path) -> None:
     config = ClipConfig(512, VisionConfig(32, 24, 1, 2, 8), TextConfig(16, 1, 1, vocab_size=514))
     save_encoder(random_encoder(config), tmp_path / "other")

@@ -34,6 +34,9 @@ from basrelief.types import PointCloud
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_START = "start.txt"
+"""Holds the fingerprint of the model that a run went on from."""
+
 WORDS_SOURCE = (
     "read: category names of LVIS, Open Images, Objects365 and COCO as the text tower was taught them; taught: names of the training shapes"
 )
@@ -156,7 +159,7 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
     """The encoder with a text tower that knows the recorded names, and a new image tower, trained once; or the one to go on from."""
     home = out / "text"
     if (home / "encoder.safetensors").is_file():
-        return _loaded(home, accelerator)
+        return _begun(home, sources.start, accelerator)
     if sources.start is not None:
         if settings.leave_out:
             got = f"{settings.leave_out} with {sources.start}"
@@ -181,7 +184,20 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
     save_encoder(encoder, home, dtype=torch.float32)
     if encoder.known:
         write_known_words(home, encoder.known, source=WORDS_SOURCE)
+    (home / _START).write_text(_print_of(sources.start), encoding="utf-8")
     return _loaded(home, accelerator)
+
+
+def _begun(home: Path, start: Path | None, accelerator: Accelerator) -> ClipEncoder:
+    """The encoder that a run began with, if it went on from the same."""
+    was = (home / _START).read_text(encoding="utf-8") if (home / _START).is_file() else ""
+    if was != _print_of(start):
+        raise ConfigError(f"out must hold a run from the same start, but got another in {home.parent.name!r}. Name another folder.")
+    return _loaded(home, accelerator)
+
+
+def _print_of(start: Path | None) -> str:
+    return load_encoder_folder(start).fingerprint if start is not None else ""
 
 
 def _loaded(home: Path, accelerator: Accelerator) -> ClipEncoder:
