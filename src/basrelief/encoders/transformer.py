@@ -118,7 +118,8 @@ def run_blocks(
 class Stem(nn.Sequential):
     """Convolutions before the patches are cut, with which a transformer learns from less (Xiao et al. 2021, arXiv:2106.14881).
 
-    The first takes squares of 4 pixels (as Liu et al. 2022, arXiv:2201.03545), each further one halves the side; batch norm and ReLU after each.
+    The first takes squares of 4 pixels (as Liu et al. 2022, arXiv:2201.03545), each further one halves the side; batch norm and ReLU
+    follow each.
     """
 
     def __init__(self, channels: tuple[int, ...]) -> None:

@@ -98,7 +98,7 @@ class Taught(nn.Module):
         count, pictured = len(batch.label), len(batch.maps)
         seen = torch.cat([batch.views.flatten(0, 1), batch.maps])
         features = image_features(self.encoder, seen, batch.pictures, patches=None if self.full else self.settings.patches)
-        first, second, maps, pictures = features.split([count, count, pictured, pictured])
+        first, second, _, pictures = features.split([count, count, pictured, pictured])
         label, shown = batch.label, batch.label[:pictured]
         words = self._against_words(features, torch.cat([label, label, shown, shown]))
         mean = F.normalize(first, dim=-1) + F.normalize(second, dim=-1)
