@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, random_encoder, save_encoder
 from basrelief.evaluate.doctor import examine_weights
 from basrelief.models import get_recipe
 
@@ -44,6 +45,14 @@ def test_another_backbone_is_wrong_and_both_are_named(weights: Put) -> None:
 
 def test_a_backbone_nobody_knows_is_said_to_be_unknown(weights: Put) -> None:
     assert "which is none that basrelief knows" in of(examine_weights(weights("clip.safetensors", vit())), "backbone").fact
+
+
+@pytest.mark.parametrize(("stem", "patch"), [((), 16), ((6,), 16), ((6, 12), 8)])
+def test_the_patch_of_a_tower_is_counted_in_pixels_before_its_stem(stem: tuple[int, ...], patch: int, tmp_path: Path) -> None:
+    vision = VisionConfig(image_size=32, width=24, layers=2, heads=2, patch_size=patch, stem=stem)
+    save_encoder(random_encoder(ClipConfig(8, vision, TextConfig(16, 1, 2, vocab_size=514))), tmp_path)
+    fact = of(examine_weights(tmp_path / "encoder.safetensors"), "weights file").fact
+    assert f"a ViT of width 24, patch {patch}, 2 blocks" in fact
 
 
 def test_a_resnet_is_told_from_a_vit(weights: Put) -> None:

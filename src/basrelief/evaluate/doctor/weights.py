@@ -125,7 +125,8 @@ def _signature(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
         return int(conv.shape[0]) * 2, 0, len(blocks)
     marks = ("visual.transformer.resblocks.", "vision_model.encoder.layers.")
     numbers = {name[len(mark) :].split(".")[0] for name in names for mark in marks if name.startswith(mark)}
-    return int(conv.shape[0]), int(conv.shape[-1]), len(numbers)
+    stem = sum(".embeddings.stem." in name and tensor.ndim == 4 for name, tensor in names.items())
+    return int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers)
 
 
 def _expected(spec: EncoderSpec) -> tuple[int, int, int]:
