@@ -26,7 +26,7 @@ from basrelief.train.augment import augment
 from basrelief.train.data import HELD_OUT, ShapeSet, class_weights, generated_shapes, load_shapes
 from basrelief.train.tiny import TinySettings
 from basrelief.train.tiny.library import split
-from tiny import POINTS, UNSEEN, Clouds, corrupted, labelled, line, realistic, score
+from tiny import POINTS, UNSEEN, Clouds, corrupted, labelled, line, realistic, score, shown_or_not
 
 NEIGHBOURS = 20
 WIDTHS = (3, 64, 64, 128, 256)
@@ -43,7 +43,7 @@ class Edges(nn.Module):
     def forward(self, x: Tensor, neighbour: Tensor) -> Tensor:
         """(B, N, inside) and (B, N, K) to (B, N, outside)."""
         near = self.near(x)
-        found = near.flatten(0, 1)[neighbour].amax(dim=2)
+        found = F.embedding_bag(neighbour.flatten(0, 1), near.flatten(0, 1), mode="max").view_as(near)  # the greatest of each bag
         return F.leaky_relu(self.norm((found - near + self.own(x)).flatten(0, 1)), 0.2).view_as(near)
 
 
@@ -99,7 +99,8 @@ def taught(shapes: ShapeSet, settings: TinySettings, *, steps: int, batch: int, 
     for step in range(1, steps + 1):
         rows = torch.multinomial(weights, batch, replacement=True, generator=draw)
         chosen = torch.randperm(shapes.points.shape[1], generator=draw)[:points]
-        clouds = augment(shapes.points[rows][:, chosen].float().to(device), settings.augmentation, generator=generator)
+        changes = settings.augmentation.scaled(min(1.0, step / max(1, settings.ramp * steps)))
+        clouds = augment(shapes.points[rows][:, chosen].float().to(device), changes, generator=generator)
         logits, label = net(whole(clouds)), shapes.label[rows].to(device)
         loss = F.cross_entropy(logits, label, label_smoothing=settings.smoothing)
         optimiser.zero_grad()
@@ -136,11 +137,14 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     settings, shapes = TinySettings(), load_shapes(given.run / "shapes.pt")
     keep, held, _ = split(shapes, HELD_OUT, settings=settings)
-    net = taught(shapes.select(keep), settings, steps=given.steps, batch=given.batch, points=given.points)
-    print(f"DGCNN, {sum(p.numel() for p in net.parameters()) / 1e6:.1f} M parameters, {given.steps} steps of {given.batch} clouds")
-    names = shapes.names
+    shown, names, start = shapes.select(keep), shapes.names, time.time()
+    net = taught(shown, settings, steps=given.steps, batch=given.batch, points=given.points)
+    size, spent = sum(p.numel() for p in net.parameters()) / 1e6, (time.time() - start) / 60
+    print(f"DGCNN, {size:.1f} M parameters, {given.steps} steps of {given.batch} clouds of {given.points} points, {spent:.0f} min")
     name = lambda clouds, asked: net.named(clouds, names, asked)  # noqa: E731
-    line(f"held-out packs, {len(names)} names", score(name, *labelled(held), names))
+    figures = score(name, *labelled(held), names)
+    line(f"held-out packs, {len(names)} names", figures)
+    shown_or_not(name, labelled(held), figures, [names[i] for i in shown.label.unique().tolist()])
     target = labelled(generated_shapes(CATEGORIES, 5, count=POINTS, seed=UNSEEN))
     line(f"generated, unseen seeds, {len(names)} names", score(name, *target, names))
     if given.realistic is not None and given.realistic.is_file():

@@ -93,8 +93,10 @@ def test_a_run_is_read_and_its_held_out_packs_are_asked(
     )
     bench.main()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("2 steps of 4 clouds")
+    assert "2 steps of 4 clouds of 64 points, " in lines[0]
     assert lines[1].startswith("held-out packs, 2 names")
     assert " n    3 " in lines[1]
-    assert " n   10 " in lines[2]
+    assert lines[2].startswith("  of them, names it was shown in 3D")
+    assert " n    3 " in lines[2]
+    assert " n   10 " in lines[3]
     assert lines[-1].startswith("  nothing")
