@@ -38,6 +38,18 @@ def test_directions_are_kept() -> None:
     assert (found.diagonal() > 0.6).all()
 
 
+def test_a_kernel_moves_as_the_matrix_of_its_outputs() -> None:
+    flat = nn.Parameter(torch.randn(6, 12, generator=torch.Generator().manual_seed(0)))
+    kernel = nn.Parameter(flat.detach().view(6, 3, 2, 2).clone())
+    optimiser = Muon([flat, kernel], lr=0.1, decay=0.1)
+    for seed in range(3):
+        _gradients([flat], seed)
+        assert flat.grad is not None
+        kernel.grad = flat.grad.view_as(kernel)
+        optimiser.step()
+    assert torch.allclose(kernel.flatten(1), flat, atol=1e-5)
+
+
 def test_nothing_stays_nothing() -> None:
     assert torch.equal(orthogonal(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))
 

@@ -21,7 +21,7 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, as long as AdamW's steps are; decay beside it.
 
     Args:
-        matrices: Weights of two dimensions.
+        matrices: Weights of two dimensions, or kernels of convolutions, each taken as a matrix of its outputs.
         lr: Step length, of AdamW's magnitude.
         decay: Weight decay.
         momentum: Share of the past.
@@ -34,21 +34,21 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
-            for matrix in group["params"]:
-                if matrix.grad is not None:
-                    alike.setdefault(matrix.shape, []).append((matrix, matrix.grad))
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    alike.setdefault(weight.flatten(1).shape, []).append((weight, weight.grad))
             for shape, pairs in alike.items():
                 self._move(pairs, group, 0.2 * max(shape) ** 0.5)  # as long as AdamW's steps, by their root mean square
 
-    def _move(self, alike: list[tuple[nn.Parameter, Tensor]], group: dict[str, Any], length: float) -> None:
+    def _move(self, alike: list[tuple[Tensor, Tensor]], group: dict[str, Any], length: float) -> None:
         ahead = []
-        for matrix, slope in alike:
-            past = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
+        for weight, slope in alike:
+            past = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
             past.lerp_(slope, 1 - group["momentum"])
-            ahead.append(slope.lerp(past, group["momentum"]))
-        for (matrix, _), change in zip(alike, orthogonal(torch.stack(ahead)), strict=True):
-            matrix.mul_(1 - group["lr"] * group["decay"]).sub_(change, alpha=group["lr"] * length)
+            ahead.append(slope.lerp(past, group["momentum"]).flatten(1))
+        for (weight, _), change in zip(alike, orthogonal(torch.stack(ahead)), strict=True):
+            weight.mul_(1 - group["lr"] * group["decay"]).sub_(change.view_as(weight), alpha=group["lr"] * length)
 
 
 def orthogonal(matrices: Float[Tensor, "count rows columns"]) -> Float[Tensor, "count rows columns"]:

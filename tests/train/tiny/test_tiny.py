@@ -118,7 +118,9 @@ def test_a_start_of_another_form_or_with_classes_left_out_is_refused(sources: So
     config = ClipConfig(512, VisionConfig(32, 24, 1, 2, 8), TextConfig(16, 1, 1, vocab_size=514))
     save_encoder(random_encoder(config), tmp_path / "other")
     going = replace(sources, start=tmp_path / "other")
-    with pytest.raises(ConfigError, match="start must hold an encoder of tiny's form, but got another form in"):
+    with pytest.raises(
+        ConfigError, match="start must hold a vision transformer for pictures of 112 px and 512 dimensions, but got another in"
+    ):
         train_tiny(going, out=tmp_path / "out", settings=SMALL, effort=Effort(cpu=True))
     with pytest.raises(ConfigError, match="leave_out must be 0 when a run goes on from a model, which may have seen them"):
         train_tiny(going, out=tmp_path / "out", settings=replace(SMALL, leave_out=1), effort=Effort(cpu=True))

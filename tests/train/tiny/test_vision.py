@@ -14,7 +14,7 @@ from basrelief.train.data import ShapeSet
 from basrelief.train.run import make_accelerator
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.tiny.vision import Batch, Pictures, Taught, VisionRun, word_targets
+from basrelief.train.tiny.vision import Batch, Pictures, Taught, VisionRun, optimisers, word_targets
 
 SMALL = TinySettings(batch=4, pictured=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
 
@@ -135,6 +135,17 @@ def test_gradients_are_added_over_steps(encoder: ClipEncoder, shapes: ShapeSet, 
     assert torch.equal(run.model.balance, weight)
     run.train_step([])
     assert not torch.equal(run.model.balance, weight)
+
+
+def test_matrices_and_kernels_are_made_orthogonal_and_nothing_else(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+    targets, texts = word_targets(encoder, shapes, [], settings=SMALL)
+    model = Taught(encoder, targets, texts, SMALL)
+    muon, other = ([p for group in o.param_groups for p in group["params"]] for o in optimisers(model, SMALL))
+    assert sum(p.ndim == 4 for p in muon) == 3
+    assert sum(p.ndim == 2 for p in muon) == 4 * 6
+    assert sum(p.ndim == 4 for p in other) == 1  # the patches
+    assert {id(p) for p in [*muon, *other]} == {id(p) for p in model.parameters() if p.requires_grad}
+    assert len(muon) + len(other) == len({id(p) for p in [*muon, *other]})
 
 
 def test_targets_are_distributions_led_by_the_right_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:

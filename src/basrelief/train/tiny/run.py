@@ -27,7 +27,7 @@ from basrelief.train.tiny.features import answers, top_shares
 from basrelief.train.tiny.library import draw_library, left_out, read_pictures, split, training_shapes, write_pictured
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.text import TEMPLATES, fit_text, recorded_features
-from basrelief.train.tiny.towers import EMBEDDING, VISION, new_encoder
+from basrelief.train.tiny.towers import EMBEDDING, PROJECTION, new_encoder
 from basrelief.train.tiny.vision import Taught, VisionRun, word_targets
 from basrelief.types import PointCloud
 
@@ -50,7 +50,7 @@ class Sources:
         shapes: Folder of labelled shapes, its table beside it, see `read_shapes`.
         clip_text: Folder of recorded text features, see `recorded_features`.
         held_out: Packs and creators that are not trained on.
-        start: Folder of an encoder of `tiny`'s form to go on from, its words and all; a new one when None.
+        start: Folder of an encoder for `tiny`'s pictures to go on from, its words and all; a new one when None.
     """
 
     shapes: Path
@@ -165,9 +165,10 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
             got = f"{settings.leave_out} with {sources.start}"
             raise ConfigError(f"leave_out must be 0 when a run goes on from a model, which may have seen them, but got {got}. Start anew.")
         encoder = load_encoder_folder(sources.start)
-        if (encoder.config.embed_dim, encoder.config.vision) != (EMBEDDING, VISION):
-            got = f"another form in {sources.start}"
-            raise ConfigError(f"start must hold an encoder of tiny's form, but got {got}. Give the folder of a run of train tiny, or tiny.")
+        if encoder.config.vision.kind != "vit" or (encoder.embedding_dim, encoder.image_size) != (EMBEDDING, PROJECTION.size):
+            got = f"another in {sources.start}"
+            rule = f"start must hold a vision transformer for pictures of {PROJECTION.size} px and {EMBEDDING} dimensions"
+            raise ConfigError(f"{rule}, but got {got}. Give the folder of a run of train tiny, or tiny.")
     else:
         recorded = recorded_features(sources.clip_text)
         names = load_shapes(out / "shapes.pt").names

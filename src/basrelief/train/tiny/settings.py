@@ -68,12 +68,12 @@ class TinySettings:
     """
 
     batch: int = 32
-    pictured: int = 6
+    pictured: int = 4
     accumulate: int = 1
-    epochs: int = 36
+    epochs: int = 80
     epoch_steps: int = 100
-    rate: float = 1.5e-3
-    warm_up: int = 100
+    rate: float = 2e-3
+    warm_up: int = 200
     decay: float = 0.05
     ramp: float = 0.5
     patches: int = 20
@@ -90,7 +90,7 @@ class TinySettings:
     leave_out: int = 0
     precision: str = "float32"
     save_every: int = 200
-    validate_every: int = 5
+    validate_every: int = 10
     seed: int = 0
     augmentation: Augmentation = field(default_factory=_suffered)
     block: OpenDlignSettings = field(default_factory=_block)

@@ -21,8 +21,8 @@ _RECIPE = get_recipe("tiny")
 PROJECTION = cast(DiscProjection, get_projection(_RECIPE.projection, **_RECIPE.projection_options))
 """What the vision tower is shown: the recipe's own."""
 
-VISION = VisionConfig(image_size=PROJECTION.size, width=192, layers=4, heads=3, patch_size=16, stem=(48, 96, 192))
-"""Three convolutions, then 49 patches through 4 blocks: 2.1 million numbers."""
+VISION = VisionConfig(image_size=PROJECTION.size, width=128, layers=4, heads=4, patch_size=16, stem=(32, 64, 128))
+"""Three convolutions, then 49 patches through 4 blocks: 1.0 million numbers, which learn more in an hour than three millions do."""
 
 
 def new_encoder(tokenizer: Tokenizer, *, seed: int = 0) -> ClipEncoder:

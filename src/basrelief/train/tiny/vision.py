@@ -229,14 +229,15 @@ class VisionRun(TrainingRun[Batch]):
 
 
 def optimisers(model: Taught, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, AdamW for everything else.
+    """Muon for the matrices of the blocks and the kernels of the stem, AdamW for everything else.
 
     Args:
         model: Those of its numbers that are trained.
         settings: Rate and decay.
     """
-    blocks = model.towers.vision_model.get_submodule("encoder")
-    matrices = [p for p in blocks.parameters() if p.ndim == 2]
+    vision = model.towers.vision_model
+    parts = (vision.get_submodule("encoder"), vision.get_submodule("embeddings.stem"))
+    matrices = [p for part in parts for p in part.parameters() if p.ndim > 1]
     known = {id(p) for p in matrices}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     return (
