@@ -1,14 +1,19 @@
 #!/bin/sh
-# Trains the embedded model `tiny`; what lies in OUT is resumed. Further words are settings and options of `basrelief train tiny`,
-# e.g. epochs=10 seed=1, or --start tiny to go on from the embedded model.
+# Trains the embedded model `tiny` from nothing, and once more from there; what lies in OUT is resumed. Further words are settings of
+# both trainings, e.g. seed=1 or batch=64. For one of them alone, as with leave_out=15, call `basrelief train tiny` itself.
 # Usage: runs/tiny.sh SHAPES CLIP_TEXT OUT [NAME=VALUE ...]
 #   SHAPES     folder of labelled shapes, its table SHAPES.csv beside it
 #   CLIP_TEXT  folder of recorded CLIP ViT-B/32 text features
 #   OUT        folder of the run; encoder.safetensors, tokenizer.json and words.json in it are the model
 # CUDA is used where there is one. src/basrelief/models/tiny/MODEL_CARD.md says what the shipped weights took.
 set -eu
-[ $# -ge 3 ] || { sed -n '2,9p' "$0"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,8p' "$0"; exit 2; }
 PYTHON=${PYTHON:-python}
 shapes=$1 words=$2 out=$3
 shift 3
-"$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" --out "$out" "$@"
+"$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" --out "$out/first" "$@"
+for part in shapes.pt library pictures; do # the same for both
+  [ -e "$out/$part" ] || cp -r "$out/first/$part" "$out/$part"
+done
+"$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" --out "$out" --start "$out/first" \
+  epochs=25 rate=1.2e-3 warm_up=100 ramp=0 "$@"
