@@ -11,9 +11,9 @@ set -eu
 PYTHON=${PYTHON:-python}
 shapes=$1 words=$2 out=$3
 shift 3
-"$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" --out "$out/first" "$@"
+train() { "$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" "$@"; }
+train --out "$out/first" "$@"
 for part in shapes.pt library pictures; do # the same for both
   [ -e "$out/$part" ] || cp -r "$out/first/$part" "$out/$part"
 done
-"$PYTHON" -m basrelief train tiny --shapes "$shapes" --clip-text "$words" --out "$out" --start "$out/first" \
-  epochs=25 rate=1.2e-3 warm_up=100 ramp=0 "$@"
+train --out "$out" --start "$out/first" epochs=25 rate=1.2e-3 warm_up=100 ramp=0 "$@"
