@@ -48,7 +48,7 @@ def test_several_folders_and_an_axis(tmp_path: Path) -> None:
 
 
 def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
-    files = _shapes(tmp_path / "files", 150)
+    files = _shapes(tmp_path / "files", 400)
     library = tmp_path / "lib.lance"
     command = [*COMMAND, str(files), "--db", str(library), "--jobs", "1"]
     with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True) as process:
@@ -61,11 +61,11 @@ def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
         process.wait(timeout=60)
     kept = len(Index.open(library))
     assert process.returncode == 130
-    assert 0 < kept < 150
+    assert 0 < kept < 400
     done = _run(files, "--db", library, "--jobs", 1, "--json")
     report = json.loads(done.stdout)
-    assert (report["read"], report["unchanged"]) == (150 - kept, kept)
-    assert len(Index.open(library)) == 150
+    assert (report["read"], report["unchanged"]) == (400 - kept, kept)
+    assert len(Index.open(library)) == 400
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:

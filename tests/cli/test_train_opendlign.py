@@ -117,7 +117,7 @@ def test_the_filter_checks_what_it_is_given_first(option: str, value: object, ru
 
 def test_from_images_to_an_answer(run: Run, images: Path, meshes: Path, tmp_path: Path) -> None:
     plan = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "--dry-run")
-    assert plan.out.startswith("148,224 numbers trained, 20 steps of 2 shapes, ")
+    assert plan.out.startswith("66,048 numbers trained, 20 steps of 2 shapes, ")
     assert not (tmp_path / "run").exists()
     given = ("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "epochs=2", "workers=1")
     ended = run(*given, "--validation", meshes, "--export", tmp_path / "all.pth")

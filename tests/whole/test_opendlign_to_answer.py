@@ -49,7 +49,7 @@ def plain(images: AlignedSet) -> Model:
     recipe = replace(recipe, pooling=Pooling("mean", scale=1.0))
     pictures = torch.from_numpy(np.stack([images.pictures(row) for row in range(len(images))])).permute(0, 1, 4, 2, 3)
     texts = Model(recipe, base).embed_text(images.labels)
-    return Model(recipe, teach_pictures(base, pictures, truth=images.truth, texts=texts, steps=150))
+    return Model(recipe, teach_pictures(base, pictures, truth=images.truth, texts=texts, steps=300))
 
 
 @pytest.fixture(scope="module")
