@@ -99,8 +99,7 @@ def taught(shapes: ShapeSet, settings: TinySettings, *, steps: int, batch: int, 
     for step in range(1, steps + 1):
         rows = torch.multinomial(weights, batch, replacement=True, generator=draw)
         chosen = torch.randperm(shapes.points.shape[1], generator=draw)[:points]
-        changes = settings.augmentation.scaled(min(1.0, step / max(1, settings.ramp * steps)))
-        clouds = augment(shapes.points[rows][:, chosen].float().to(device), changes, generator=generator)
+        clouds = augment(shapes.points[rows][:, chosen].float().to(device), settings.changes(step / steps), generator=generator)
         logits, label = net(whole(clouds)), shapes.label[rows].to(device)
         loss = F.cross_entropy(logits, label, label_smoothing=settings.smoothing)
         optimiser.zero_grad()

@@ -15,7 +15,7 @@ from basrelief.errors import ConfigError
 from basrelief.evaluate import ABLATIONS, Bench, Table, ablation_table
 from basrelief.evaluate.ablation import Seen, Variant
 from basrelief.models import Model, get_recipe
-from basrelief.tasks import Pooling
+from basrelief.tasks import Asked, Pooling
 from basrelief.testing import write_library
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings
@@ -191,4 +191,4 @@ def seen() -> Seen:
 )
 def test_branches_are_asked_for_their_views(branch: str, views: tuple[int, ...] | None, expected: float, seen: Seen) -> None:
     variant = Variant("a", branch=branch, views=views, pooling=Pooling("mean", scale=1.0))
-    assert seen.tops(torch.eye(2), variant)[0] == expected
+    assert seen.tops(Asked(torch.eye(2), torch.zeros(2)), variant)[0] == expected

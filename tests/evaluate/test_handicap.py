@@ -14,7 +14,8 @@ from basrelief.encoders.known_words import KnownWords
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder, Model, get_recipe
-from basrelief.tasks import Pooling, classify_embeddings
+from basrelief.tasks import Asked, Pooling, classify_embeddings
+from basrelief.train.run import zero_shot_accuracy
 from small import small_encoder
 
 
@@ -38,17 +39,16 @@ def behind(tiny: Model) -> Model:
 
 def test_it_is_taken_off_the_similarities() -> None:
     views = torch.nn.functional.normalize(torch.ones(1, 2, 3), dim=-1)
-    (answer,) = classify_embeddings(
-        views, torch.eye(3), labels=("a", "b", "c"), pooling=Pooling("mean"), handicap=torch.tensor([0.2, 0.0, 0.1])
-    )
+    asked = Asked(torch.eye(3), torch.tensor([0.2, 0.0, 0.1]))
+    (answer,) = classify_embeddings(views, asked, labels=("a", "b", "c"), pooling=Pooling("mean"))
     assert answer.labels == ("b", "c", "a")
     assert answer.scores.tolist() == pytest.approx([3**-0.5, 3**-0.5 - 0.1, 3**-0.5 - 0.2])
 
 
 def test_models_that_were_not_taught_in_3d_have_none(fair: Model) -> None:
     large = Model(get_recipe("opendlign-untuned"), small_encoder())
-    assert large.handicap(["chair", "zebra"]).tolist() == [0, 0]
-    assert _with(fair, None).handicap(["chair", "zebra"]).tolist() == [0, 0]
+    assert large.ask(["chair", "zebra"]).handicap.tolist() == [0, 0]
+    assert _with(fair, None).ask(["chair", "zebra"]).handicap.tolist() == [0, 0]
 
 
 def test_scores_of_a_benchmark_fall_by_it_and_only_those(fair: Model, behind: Model, benchmark: Benchmark) -> None:
@@ -64,6 +64,8 @@ def test_tasks_agree_on_it(behind: Model, benchmark: Benchmark) -> None:
     assert named.count("chair") + named.count("mug") < 6  # some of the 3 chairs and 3 mugs were given up
     for figure in (zero_shot(Embedder(behind), benchmark).figures[0], robustness(Embedder(behind), benchmark, sweep=()).figures[0]):
         assert figure.value == pytest.approx(100 * right / len(named), abs=1e-3)
+    assert isinstance(behind.encoder, ClipEncoder)
+    assert zero_shot_accuracy(behind, benchmark)(behind.encoder) == pytest.approx(right / len(named))
 
 
 def test_it_is_of_no_matter_among_names_that_were_all_shown(fair: Model, behind: Model, benchmark: Benchmark) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from basrelief.tasks import (
     RULES,
+    Asked,
     Calibration,
     Judge,
     Pooling,
@@ -87,7 +88,9 @@ def predictions(seed: int, shapes: int = 4) -> list[Prediction]:
     random = torch.Generator().manual_seed(seed)
     views = torch.nn.functional.normalize(torch.randn(shapes, 3, 8, generator=random), dim=-1)
     texts = torch.nn.functional.normalize(torch.randn(5, 8, generator=random), dim=-1)
-    return classify_embeddings(views, texts, labels=tuple("abcde"), pooling=Pooling("mean"), logit_scale=20.0)
+    return classify_embeddings(
+        views, Asked(texts, torch.zeros(len(texts))), labels=tuple("abcde"), pooling=Pooling("mean"), logit_scale=20.0
+    )
 
 
 @given(seeds, st.floats(0.01, 50))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from basrelief.cli import options as opt
-
-if TYPE_CHECKING:
-    pass
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="components, views, projections, prompts, blocks, aggregation or images.")]
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe of the training, e.g. epochs=5.")]

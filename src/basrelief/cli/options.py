@@ -79,7 +79,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *,
     for row in rows:
         table.add_section() if row is None else table.add_row(*map(Text, row))  # Text: a bracket in a name is no markup
     console = Console()
-    (console if console.is_terminal else Console(width=_WIDE)).print(table)
+    if not console.is_terminal:
+        console.width = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum
+    console.print(table)
 
 
 def plan_line(plan: Plan, jobs: int, *, finishing: bool = False) -> str:
@@ -110,7 +112,6 @@ def end_with(failures: Sequence[tuple[str, str]]) -> None:
         raise typer.Exit(1)
 
 
-_WIDE = 1000  # columns of what is no terminal: nothing is cut
 _KEPT = 100_000
 """Shapes whose features are kept, 2 GB of tiny's, 4 GB of ViT-H-14's; the oldest go first."""
 

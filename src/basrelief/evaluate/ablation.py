@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
-from torch import Tensor
 
 from basrelief.datasets import Benchmark
 from basrelief.encoders import ClipEncoder, VectorCache, load_tuned
@@ -26,7 +25,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Cell, Table, percent
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model, Progress, with_tuned_views
-from basrelief.tasks import Pooling, pool_views
+from basrelief.tasks import Asked, Pooling, pool_views
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, Watch, align, chosen_views, trained_numbers, tuning_encoder
@@ -104,11 +103,11 @@ class Bench:
 
     def measure(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:
         """Top-1, 3 and 5 of a variant on a data set; features are kept for the next one that needs the same."""
-        texts = self.plain.on(benchmark.name, templates=variant.templates or None).embed_text(benchmark.labels).cpu()
+        asked = self.plain.on(benchmark.name, templates=variant.templates or None).ask(benchmark.labels)
         key, place = (variant.run, variant.projection, variant.rig), f"{benchmark.root} {benchmark.fingerprint()}"
         if place not in self.seen or self.seen[place][0] != key:
             self.seen[place] = key, self._seen(variant, benchmark)
-        return self.seen[place][1].tops(texts, variant)
+        return self.seen[place][1].tops(asked, variant)
 
     def _seen(self, variant: Variant, benchmark: Benchmark) -> Seen:
         """Features of every shape, through both branches where something was tuned."""
@@ -142,14 +141,14 @@ class Seen:
     tuned: Float32[np.ndarray, "shapes other dim"]
     truth: Int64[np.ndarray, " shapes"]
 
-    def tops(self, texts: Tensor, variant: Variant) -> tuple[Cell, ...]:
-        """Top-1, 3 and 5 in percent of a variant, from embeddings of the labels."""
+    def tops(self, asked: Asked, variant: Variant) -> tuple[Cell, ...]:
+        """Top-1, 3 and 5 in percent of a variant."""
         views = list(range(self.frozen.shape[1])) if variant.views is None else list(variant.views)
         half = {"frozen": len(views), "tuned": 0, "split": len(views) // 2}.get(variant.branch)
         first, second = (views, views) if half is None else (views[:half], views[half:])
         parts = [self.frozen[:, first]] + ([self.tuned[:, second]] if second else [])
-        similarity = torch.from_numpy(np.concatenate(parts, axis=1)) @ texts.T
-        ranks = truth_ranks(pool_views(similarity, variant.pooling).numpy(), self.truth)
+        similarity = asked.similarity(torch.from_numpy(np.concatenate(parts, axis=1)))
+        ranks = truth_ranks(pool_views(similarity, variant.pooling).cpu().numpy(), self.truth)
         return tuple(round(percent((ranks < k).mean()), 1) for k in (1, 3, 5))
 
 

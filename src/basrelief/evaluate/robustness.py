@@ -15,7 +15,7 @@ from basrelief.evaluate.result import Figure, Result, Table, share
 from basrelief.evaluate.zero_shot import LAST
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedded, Embedder, Model
-from basrelief.tasks import pool_views
+from basrelief.tasks import Asked, pool_views
 
 _VIEWS = (1, 2, 4, 6, 8)
 
@@ -37,12 +37,12 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
         raise ConfigError("benchmark must hold shapes for the robustness sweep, but got drawn depth maps. Take the clouds or meshes.")
     model = embedder.model
     changes = [c for c in (corruptions() if sweep is None else sweep) if c.family != "points" or c.level < model.recipe.points]
-    texts = model.embed_text(benchmark.labels), model.handicap(benchmark.labels)
+    asked = model.ask(benchmark.labels)
     clean = embedder.whole(benchmark)
-    rows = [("as they are", _figure(model, clean, texts, "clean"))]
-    rows += [(change.name, _figure(model, embedder.whole(benchmark, change), texts, change.name)) for change in changes]
+    rows = [("as they are", _figure(model, clean, asked, "clean"))]
+    rows += [(change.name, _figure(model, embedder.whole(benchmark, change), asked, change.name)) for change in changes]
     views = clean.views.shape[1]
-    rows += [(f"{n} of {views} views", _figure(model, clean, texts, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
+    rows += [(f"{n} of {views} views", _figure(model, clean, asked, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
     best = rows[0][1].value
     table = Table(
         "robustness",
@@ -63,15 +63,12 @@ def spread(views: int, count: int) -> list[int]:
     return [int(v) for v in np.linspace(0, views, count, endpoint=False).round()]
 
 
-def _figure(
-    model: Model, found: Embedded, texts: tuple[torch.Tensor, torch.Tensor], name: str, only: Sequence[int] | None = None
-) -> Figure:
+def _figure(model: Model, found: Embedded, asked: Asked, name: str, only: Sequence[int] | None = None) -> Figure:
     pooling = model.recipe.pooling
     kept = list(range(found.views.shape[1])) if only is None else list(only)
     if pooling.weights is not None:
         pooling = replace(pooling, weights=tuple(pooling.weights[v] for v in kept))
-    embeddings, handicap = texts
-    similarity = torch.from_numpy(found.views[:, kept]).to(embeddings.device) @ embeddings.T - handicap
+    similarity = asked.similarity(torch.from_numpy(found.views[:, kept]))
     scores = pool_views(similarity, pooling, logit_scale=model.encoder.logit_scale).cpu().numpy()
     lost = np.full(len(found.failures), LAST, dtype=np.int64)
     ranks = np.concatenate([truth_ranks(scores, found.truth), lost])

@@ -20,7 +20,7 @@ from basrelief.metrics import (
     truth_ranks,
 )
 from basrelief.models import Embedder, Failure, Model
-from basrelief.tasks import pool_views, probabilities
+from basrelief.tasks import Asked, pool_views, probabilities
 
 LAST = 1 << 30
 """Place of the right label of a shape that could not be read: never among the first."""
@@ -54,7 +54,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         embedder: With the model.
         benchmark: Its labels are what is asked.
     """
-    texts, handicap = embedder.model.embed_text(benchmark.labels), embedder.model.handicap(benchmark.labels)
+    asked = embedder.model.ask(benchmark.labels)
     ids: list[str] = []
     failures: list[Failure] = []
     truth, scores, chances = [], [], []
@@ -63,7 +63,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         if part.items:
             ids += [item.id for item in part.items]
             truth.append(part.truth)
-            pooled, chance = pooled_scores(embedder.model, torch.from_numpy(part.views), texts, handicap)
+            pooled, chance = pooled_scores(embedder.model, torch.from_numpy(part.views), asked)
             scores.append(pooled)
             chances.append(chance)
     wide = (0, len(benchmark.labels))
@@ -77,11 +77,11 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
 
 
 def pooled_scores(
-    model: Model, views: torch.Tensor, texts: torch.Tensor, handicap: torch.Tensor
+    model: Model, views: torch.Tensor, asked: Asked
 ) -> tuple[Float32[np.ndarray, "shapes labels"], Float32[np.ndarray, "shapes labels"] | None]:
     """Pool the similarities of views by the recipe's rule: scores, and probabilities where the rule defines them."""
     pooling = model.recipe.pooling
-    similarity = views.to(texts.device) @ texts.T - handicap
+    similarity = asked.similarity(views)
     pooled = pool_views(similarity, pooling, logit_scale=model.encoder.logit_scale)
     chances = probabilities(pooled, pooling, views=views.shape[1])
     return pooled.cpu().numpy(), None if chances is None else chances.cpu().numpy()

@@ -18,7 +18,7 @@ from basrelief.errors import ConfigError
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
 from basrelief.render import Projection, draw_points, get_projection, render_batch
-from basrelief.tasks import classify_embeddings, mix_embeddings
+from basrelief.tasks import Asked, classify_embeddings, mix_embeddings
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
 if TYPE_CHECKING:
@@ -146,10 +146,23 @@ class Model:
         spelled = [difflib.get_close_matches(text.lower(), known.names, n=1, cutoff=0.8) for text in unmet]
         return {text: like[0] if like else near for text, like, near in zip(unmet, spelled, nearest, strict=True)}
 
-    def handicap(self, labels: Sequence[str]) -> Float[Tensor, " labels"]:
-        """What is taken off the cosines of labels: zero but for a model taught in 3D, see `KnownWords.handicap`."""
+    def ask(self, labels: Sequence[str]) -> Asked:
+        """Labels as shapes are to be compared with them: embeddings, see `embed_text`, and what is taken off the cosines of some.
+
+        Raises:
+            ConfigError: If there is no label or one is empty.
+
+        Example:
+            >>> import basrelief as br
+            >>> from basrelief.testing import make_shape
+            >>> model = br.load_model("tiny")
+            >>> model.ask(["chair", "airplane"]).similarity(model.embed_shapes([make_shape("chair")])).argmax().item()
+            0
+        """
         known: KnownWords | None = getattr(self.encoder, "known", None)
-        return torch.tensor(known.handicaps(labels) if known else (0.0,) * len(labels), device=self.encoder.device)
+        handicap = known.handicaps(labels) if known else (0.0,) * len(labels)
+        texts = self.embed_text(labels)
+        return Asked(texts, torch.tensor(handicap, device=texts.device))
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.
@@ -214,14 +227,7 @@ class Model:
     ) -> list[Prediction]:
         """Name shapes whose views are embedded already, see `embed_views`; `sources` are their names, if any."""
         names = check_labels(labels)
-        found = classify_embeddings(
-            views,
-            self.embed_text(names),
-            labels=names,
-            pooling=self.recipe.pooling,
-            logit_scale=self.encoder.logit_scale,
-            handicap=self.handicap(names),
-        )
+        found = classify_embeddings(views, self.ask(names), labels=names, pooling=self.recipe.pooling, logit_scale=self.encoder.logit_scale)
         sources = sources or [""] * len(found)
         return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]
 

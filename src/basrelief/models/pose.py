@@ -103,7 +103,7 @@ def _vote(
     left = [int(i) for i in np.argsort(-chances)[:_VOTERS] if chances[i] >= _WORTH]
     views = model.embed_views([PointCloud((cloud @ rotations[i].T).astype(np.float32)) for i in left])
     pooling = model.recipe.pooling
-    pooled = pool_views(views @ model.embed_text(labels).T - model.handicap(labels), pooling, logit_scale=model.encoder.logit_scale)
+    pooled = pool_views(model.ask(labels).similarity(views), pooling, logit_scale=model.encoder.logit_scale)
     sure = probabilities(pooled, pooling, views=views.shape[1])
     votes = np.full(len(rotations), -np.inf)
     votes[left] = (pooled if sure is None else sure.log()).amax(dim=1).double().cpu().numpy()

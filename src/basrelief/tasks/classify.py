@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,24 +13,38 @@ from basrelief.tasks.pooling import Pooling, pool_views, probabilities
 from basrelief.types import Prediction
 
 
+class Asked(NamedTuple):
+    """Labels as shapes are compared with them.
+
+    Attributes:
+        texts: Unit-length embedding of each label.
+        handicap: Taken off the cosines of each label; zero but for a model taught in 3D, see `KnownWords.handicap`.
+    """
+
+    texts: Float[Tensor, "labels dim"]
+    handicap: Float[Tensor, " labels"]
+
+    def similarity(self, views: Float[Tensor, "*shapes dim"]) -> Float[Tensor, "*shapes labels"]:
+        """Cosine of unit-length embeddings with every label, less its handicap, on the labels' device."""
+        return views.to(self.texts.device) @ self.texts.T - self.handicap
+
+
 def classify_embeddings(
     views: Float[Tensor, "shapes views dim"],
-    texts: Float[Tensor, "labels dim"],
+    asked: Asked,
     *,
     labels: Sequence[str],
     pooling: Pooling,
     logit_scale: float = 1.0,
-    handicap: Float[Tensor, " labels"] | None = None,
 ) -> list[Prediction]:
     """Rank the labels of every shape by the pooled similarity of its views.
 
     Args:
         views: Unit-length embedding of each view of each shape.
-        texts: Unit-length embedding of each label.
-        labels: The C names, in the order of `texts`.
+        asked: The C labels, see `Model.ask`.
+        labels: Their names, in the same order.
         pooling: How views become one.
         logit_scale: The encoder's multiplier, already exponentiated.
-        handicap: Taken off the similarities of each label, if anything.
 
     Returns:
         One prediction per shape, labels best first; equal scores keep the order of `labels`.
@@ -37,9 +52,9 @@ def classify_embeddings(
     Raises:
         ConfigError: If the number of labels and text embeddings differ.
     """
-    if len(labels) != len(texts):
-        raise ConfigError(f"labels must match the {len(texts)} text embeddings, but got {len(labels)} names. Embed the same list.")
-    similarity = views @ texts.T if handicap is None else views @ texts.T - handicap
+    if len(labels) != len(asked.texts):
+        raise ConfigError(f"labels must match the {len(asked.texts)} text embeddings, but got {len(labels)} names. Embed the same list.")
+    similarity = asked.similarity(views)
     scores = pool_views(similarity, pooling, logit_scale=logit_scale)
     chances = probabilities(scores, pooling, views=views.shape[1])
     order = scores.argsort(dim=-1, descending=True, stable=True).cpu()

@@ -197,13 +197,14 @@ def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
         model: Its recipe draws, prompts and pools; the encoder is put in place of its own.
         benchmark: Validation shapes, e.g. the test names of ShapeNet-55.
     """
-    texts = model.embed_text(benchmark.labels).cpu()
+    asked = model.ask(benchmark.labels)
 
     def validate(encoder: ClipEncoder) -> float:
         hits = []
         for part in Embedder(Model(model.recipe, encoder, prompter=model.prompter)).parts(benchmark):
-            scores = pool_views(torch.from_numpy(part.views) @ texts.T, model.recipe.pooling, logit_scale=encoder.logit_scale)
-            hits += (scores.argmax(dim=1).numpy() == part.truth).tolist()
+            similarity = asked.similarity(torch.from_numpy(part.views))
+            scores = pool_views(similarity, model.recipe.pooling, logit_scale=encoder.logit_scale)
+            hits += (scores.argmax(dim=1).cpu().numpy() == part.truth).tolist()
         if not hits:
             raise ConfigError(
                 f"benchmark must hold a shape that can be read, but got none of {len(benchmark)}. Run basrelief doctor on it."

@@ -104,3 +104,11 @@ def test_they_are_written_down_whole() -> None:
     assert record["augmentation"]["stretch"] == TinySettings().augmentation.stretch
     assert record["block"]["batch"] == TinySettings().block.batch
     assert set(record) == {field.name for field in fields(TinySettings)}
+
+
+@pytest.mark.parametrize(
+    ("ramp", "done", "strength"), [(0.5, 0.0, 0.0), (0.5, 0.25, 0.5), (0.5, 0.75, 1.0), (0.0, 0.0, 1.0), (1.0, 0.5, 0.5)]
+)
+def test_changes_are_those_of_the_share_of_the_steps(ramp: float, done: float, strength: float) -> None:
+    settings = TinySettings(ramp=ramp)
+    assert settings.changes(done) == settings.augmentation.scaled(strength)

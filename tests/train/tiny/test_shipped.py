@@ -14,7 +14,7 @@ from basrelief.geometry import sample_surface
 from basrelief.testing import make_shape
 from basrelief.train.data import HELD_OUT
 from basrelief.train.tiny.text import recorded_features
-from basrelief.train.tiny.towers import EMBEDDING, PROJECTION
+from basrelief.train.tiny.towers import EMBEDDING, PROJECTION, VISION
 from basrelief.types import PointCloud
 from support import REPOSITORY, shared_path
 
@@ -42,10 +42,9 @@ def model() -> br.Model:
     return br.load_model("tiny", device="cpu", dtype="float32")
 
 
-def test_training_can_go_on_from_the_weights(model: br.Model) -> None:
+def test_the_weights_are_of_the_trained_architecture(model: br.Model) -> None:
     assert model.encoder.embedding_dim == EMBEDDING
-    assert model.encoder.image_size == PROJECTION.size
-    assert model.encoder.config.vision.kind == "vit"
+    assert model.encoder.config.vision == VISION
     assert model.encoder.name == "tiny"
     assert (model.encoder.mean, model.encoder.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

@@ -158,6 +158,7 @@ def _shapes(sources: Sources, out: Path, settings: TinySettings) -> ShapeSet:
 def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> ClipEncoder:
     """The encoder with a text tower that knows the recorded names, and a new image tower, trained once; or the one to go on from."""
     home = out / "text"
+    home.mkdir(exist_ok=True)
     if (home / "encoder.safetensors").is_file():
         return _begun(home, sources.start, accelerator)
     if sources.start is not None:
@@ -175,17 +176,16 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
         words = [*recorded, *names, *(template.format("") for template in TEMPLATES)]
         encoder = new_encoder(Tokenizer.train(words, vocab_size=2560), seed=settings.seed)
         encoder.towers.to(accelerator.device)
-        home.mkdir(exist_ok=True)
         log = Log(home / "log.jsonl", echo=effort.echo)
         fit_text(
             encoder, recorded, steps=settings.text_steps, seed=settings.seed, progress=lambda record: log.write(stage="text", **record)
         )
         with torch.no_grad():
             encoder.towers.logit_scale.fill_(4.0)
-    save_encoder(encoder, home, dtype=torch.float32)
     if encoder.known:
         write_known_words(home, encoder.known, source=WORDS_SOURCE)
     (home / _START).write_text(_print_of(sources.start), encoding="utf-8")
+    save_encoder(encoder, home, dtype=torch.float32)  # last: where it lies, all of this stage does
     return _loaded(home, accelerator)
 
 

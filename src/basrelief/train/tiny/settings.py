@@ -95,6 +95,10 @@ class TinySettings:
     augmentation: Augmentation = field(default_factory=_suffered)
     block: OpenDlignSettings = field(default_factory=_block)
 
+    def changes(self, done: float) -> Augmentation:
+        """What clouds suffer after a share of the steps, in [0, 1]."""
+        return self.augmentation.scaled(min(1.0, done / self.ramp) if self.ramp else 1.0)
+
     def __post_init__(self) -> None:
         """Check the numbers."""
         least = {"batch": 2, "pictured": 2, "warm_up": 0, "drawn": 0, "leave_out": 0}

@@ -195,7 +195,7 @@ class VisionRun(TrainingRun[Batch]):
         total = self.points.shape[1]
         chosen = [torch.randperm(total, generator=draw)[:points].to(device) for _ in range(2)]
         clouds = torch.cat([self.points[rows][:, part] for part in chosen]).float()
-        clouds = augment(clouds, settings.augmentation.scaled(self._strength()), generator=generator)
+        clouds = augment(clouds, settings.changes(self.step / self.steps), generator=generator)
         elevation = random_elevations(len(clouds), generator=generator, device=device)
         views = draw_views(clouds, elevation, PROJECTION).unflatten(0, (2, count))
         shown, view = shown.to(device), view.to(device)
@@ -214,11 +214,6 @@ class VisionRun(TrainingRun[Batch]):
     def keep(self) -> None:
         """Write the encoder."""
         save_encoder(copy.copy(self.encoder), self.out)
-
-    def _strength(self) -> float:
-        """How much of the changes clouds suffer at this step."""
-        whole = self.settings.ramp * self.steps
-        return min(1.0, self.step / whole) if whole else 1.0
 
     def _set_rate(self) -> None:
         """Warm up, then fall along a straight line to zero at the last step."""
