@@ -2,9 +2,11 @@
 
     python benchmarks/tiny.py
     python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
+    python benchmarks/tiny.py --shapes SHAPES --model RUN --handicaps 0 0.02 0.04
 
 None of these shapes was trained on; all names of the files compete, by the views and pooling of the recipe. Some names have shapes in
-the held-out packs only: those the model never saw in 3D, and they get rows of their own.
+the held-out packs only, and a run with `leave_out` had no file of some more: those the model never saw in 3D, and they get rows of
+their own, all their files. With `--handicaps`, a row for each value tells what it gives these names and takes from the others.
 The held-out packs and creators are those of `basrelief.train.data.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
 used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
 """
@@ -18,6 +20,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,7 @@ import torch
 import basrelief as br
 from basrelief.encoders import load_encoder_folder
 from basrelief.models import Model
+from basrelief.tasks import classify_embeddings
 from basrelief.testing import CATEGORIES, make_shape
 from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
 from basrelief.train.tiny.text import recorded_features
@@ -81,6 +85,41 @@ def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taug
         again(title, rows, right, figures)
         if rows and wanted and len(never) > 1:
             line("  the latter, over their own names", score(name, [clouds[i] for i in rows], own, sorted(never)))
+
+
+def left_out(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
+    """All files of the names that the model was never shown, over all names and over theirs."""
+    never, theirs = _never_shown(files, taught)
+    if len(never) > 1:
+        clouds, right = labelled(files.select(theirs))
+        line(f"all files of {len(never)} names it never saw in 3D", score(name, clouds, right, files.names))
+        line("  over their own names", score(name, clouds, right, never))
+
+
+def handicaps(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None:
+    """Top-1 of the held-out shapes with names that were shown and of all files without, and their harmonic mean, at each handicap."""
+    known, held = model.encoder.known, split_groups(files, HELD_OUT)[1]
+    seen, new = held.select(~_never_shown(held, known.taught)[1]), files.select(_never_shown(files, known.taught)[1])
+    views = [model.embed_views([PointCloud(cloud) for cloud in labelled(shapes)[0]]) for shapes in (seen, new)]
+    for value in values:
+        model.encoder.known = replace(known, handicap=value)
+        asked, right = model.ask(files.names), []
+        for shapes, seen_from in zip((seen, new), views, strict=True):
+            found = classify_embeddings(seen_from, asked, labels=files.names, pooling=model.recipe.pooling)
+            right.append(np.mean([p.label == files.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))
+        both = 2 * right[0] * right[1] / max(sum(right), 1e-9)
+        print(
+            f"handicap {value:<5g}   held-out, names it was shown (n {len(seen)}) {right[0]:6.1%}   "
+            f"names it was not (n {len(new)}) {right[1]:6.1%}   harmonic mean {both:6.1%}"
+        )
+    model.encoder.known = known
+
+
+def _never_shown(files: ShapeSet, taught: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Names that were not shown, and which files are theirs."""
+    name = np.array(files.names)[files.label.numpy()]
+    theirs = ~np.isin(name, taught)
+    return sorted(set(name[theirs].tolist())), theirs
 
 
 def again(title: str, rows: Sequence[int], right: Right, figures: Figures) -> None:
@@ -174,6 +213,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--model", type=Path, help="folder of a run of `basrelief train tiny`; the shipped model without it")
+    parser.add_argument("--handicaps", type=float, nargs="+", help="try these on the names it was shown, and print nothing else")
     parser.add_argument("--classes", action="store_true", help="a line for each class of the held-out packs")
     parser.add_argument("--wrong", action="store_true", help="list the realistic shapes that are named wrongly")
     return parser.parse_args()
@@ -187,6 +227,7 @@ def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
     line(f"held-out packs, {len(files.names)} names", figures)
     if model.encoder.known:
         shown_or_not(namer(model), held, figures, model.encoder.known.taught)
+        left_out(namer(model), files, model.encoder.known.taught)
     by_files(held[1], figures, training)
     if classes:
         table(figures, held[1])
@@ -210,6 +251,9 @@ def main() -> None:
     else:
         files = merge([read_shapes(given.shapes, count=POINTS), generated.select(np.zeros(len(generated), dtype=bool))])
         names = list(files.names)
+        if given.handicaps:
+            handicaps(model, files, given.handicaps)
+            return
         held_out(model, files, classes=given.classes)
     line(f"generated, unseen seeds, {len(names)} names", score(name, *labelled(generated), names))
     target = labelled(generated)

@@ -12,8 +12,11 @@ import torch
 
 from basrelief.encoders import Tokenizer, load_encoder_folder, save_encoder
 from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.tasks import Asked
+from basrelief.tasks.pooling import Pooling
 from basrelief.train.data import ShapeSet
 from basrelief.train.tiny.towers import new_encoder
+from basrelief.types import PointCloud
 from support import load_script
 from teaching import write_clip_text
 
@@ -176,3 +179,50 @@ def test_a_text_tower_that_is_right_scores_in_full(bench: ModuleType, tmp_path: 
     model = SimpleNamespace(embed_text=lambda names: torch.stack([known[name] for name in names]))
     bench.text(model, clip_text)
     assert "cosine 1.000, after taking off the mean 1.000" in capsys.readouterr().out
+
+
+class Points:
+    """A model that embeds a shape as its first point; a name of the shown ones is one axis, of the others nearly the same."""
+
+    def __init__(self) -> None:
+        self.encoder = SimpleNamespace(known=KnownWords(("cat", "cup"), ()))
+        self.recipe = SimpleNamespace(pooling=Pooling("mean"))
+
+    def embed_views(self, shapes: Sequence[PointCloud]) -> torch.Tensor:
+        return torch.stack([torch.tensor(shape.points[:1]) for shape in shapes])
+
+    def ask(self, labels: Sequence[str]) -> Asked:
+        place = {"cat": (1.0, 0.0, 0.0), "cup": (0.0, 1.0, 0.0), "tiger": (0.96, 0.0, 0.28)}
+        return Asked(torch.tensor([place[name] for name in labels]), torch.tensor(self.encoder.known.handicaps(labels)))
+
+
+def _cats_and_tigers() -> ShapeSet:
+    points = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.1]])[:, None]
+    groups = ("a pack", "away", "away", "away", "a pack")
+    return ShapeSet(points, torch.tensor([0, 0, 1, 2, 2]), ("cat", "cup", "tiger"), groups)
+
+
+def test_a_handicap_gives_to_some_names_and_takes_from_others(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Points()
+    monkeypatch.setattr(bench, "HELD_OUT", ("away",))
+    bench.handicaps(model, _cats_and_tigers(), [0.0, 0.02, 0.05])
+    rows = capsys.readouterr().out.splitlines()
+    assert all("names it was shown (n 2)" in row and "names it was not (n 2)" in row for row in rows)
+    assert [[word for word in row.split() if word[-1] == "%"] for row in rows] == [
+        ["100.0%", "0.0%", "0.0%"],
+        ["100.0%", "50.0%", "66.7%"],
+        ["50.0%", "100.0%", "66.7%"],
+    ]
+    assert model.encoder.known.handicap == 0.0
+
+
+def test_all_files_of_names_left_out_are_asked_for(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    name = lambda clouds, names: [tuple(names)] * len(clouds)  # noqa: E731
+    bench.left_out(name, _cats_and_tigers(), ("cup",))
+    over_all, own = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert " ".join(over_all).startswith("all files of 2 names it never saw in 3D n 4 top-1 50.0%")
+    assert " ".join(own).startswith("over their own names n 4 top-1 50.0%")
+    bench.left_out(name, _cats_and_tigers(), ("cup", "cat"))
+    assert capsys.readouterr().out == ""  # one name: nothing to mistake it for

@@ -119,7 +119,12 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
     with accelerator.main_process_first():
         shapes, text = _shapes(sources, out, settings), _text(sources, out, settings, accelerator, effort)
     keep, held, unseen = split(shapes, sources.held_out, settings=settings)
-    kept = shapes.select(keep)
+    kept, missing = shapes.select(keep), left_out(shapes, sources.held_out, settings=settings)
+    if seen := set(missing).intersection(text.known.taught if text.known else ()):
+        got = f"{sources.start}, which was shown {', '.join(sorted(seen))}"
+        raise ConfigError(
+            f"start must not have seen the classes to leave out, but got {got}. Start from a run with the same leave_out and seed."
+        )
     with accelerator.main_process_first():
         library = write_pictured(sources.shapes, shapes, keep, out / "library", settings=settings)
         aligned = draw_library(library, out / "pictures", settings=settings, jobs=effort.jobs, progress=effort.progress)
@@ -140,8 +145,9 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
     encoder.known = words
     found = answers(encoder, held)
     figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_shares(found).items()}}
-    figures |= _unseen_figures(encoder, unseen, left_out(shapes, sources.held_out, settings=settings))
-    figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, effort=effort)
+    figures |= _unseen_figures(encoder, unseen, missing)
+    if settings.tuned:
+        figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, effort=effort)
     confusion = np.zeros((len(held.names), len(held.names)), dtype=np.int64)
     np.add.at(confusion, (held.label.numpy(), found.first), 1)
     return TinyResult(encoder, figures, confusion, held.names)
@@ -162,9 +168,6 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
     if (home / "encoder.safetensors").is_file():
         return _begun(home, sources.start, accelerator)
     if sources.start is not None:
-        if settings.leave_out:
-            got = f"{settings.leave_out} with {sources.start}"
-            raise ConfigError(f"leave_out must be 0 when a run goes on from a model, which may have seen them, but got {got}. Start anew.")
         encoder = load_encoder_folder(sources.start)
         if encoder.config.vision.kind != "vit" or (encoder.embedding_dim, encoder.image_size) != (EMBEDDING, PROJECTION.size):
             got = f"another in {sources.start}"

@@ -64,7 +64,8 @@ class TinySettings:
         validate_every: Rounds between looks at the held-out packs; they choose nothing.
         seed: Of everything.
         augmentation: What clouds suffer.
-        block: How the last block is aligned with pictures, OpenDlign's way.
+        tuned: Whether a twin of the last block is aligned with the pictures at the end, OpenDlign's way.
+        block: How.
     """
 
     batch: int = 32
@@ -93,6 +94,7 @@ class TinySettings:
     validate_every: int = 10
     seed: int = 0
     augmentation: Augmentation = field(default_factory=_suffered)
+    tuned: bool = True
     block: OpenDlignSettings = field(default_factory=_block)
 
     def changes(self, done: float) -> Augmentation:
