@@ -97,21 +97,20 @@ def left_out(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
 
 
 def handicaps(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None:
-    """Top-1 of the held-out shapes with names that were shown and of all files without, and their harmonic mean, at each handicap."""
+    """Top-1 of held-out shapes with names that were shown, and of all files without, over the files' names and over all it has read."""
     known, held = model.encoder.known, split_groups(files, HELD_OUT)[1]
     seen, new = held.select(~_never_shown(held, known.taught)[1]), files.select(_never_shown(files, known.taught)[1])
     views = [model.embed_views([PointCloud(cloud) for cloud in labelled(shapes)[0]]) for shapes in (seen, new)]
-    for value in values:
-        model.encoder.known = replace(known, handicap=value)
-        asked, right = model.ask(files.names), []
-        for shapes, seen_from in zip((seen, new), views, strict=True):
-            found = classify_embeddings(seen_from, asked, labels=files.names, pooling=model.recipe.pooling)
-            right.append(np.mean([p.label == files.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))
-        both = 2 * right[0] * right[1] / max(sum(right), 1e-9)
-        print(
-            f"handicap {value:<5g}   held-out, names it was shown (n {len(seen)}) {right[0]:6.1%}   "
-            f"names it was not (n {len(new)}) {right[1]:6.1%}   harmonic mean {both:6.1%}"
-        )
+    print(f"top-1 of {len(seen)} held-out shapes of names it was shown, of {len(new)} files of names it was not, and their harmonic mean")
+    for names in (files.names, tuple(dict.fromkeys([*files.names, *known.names]))):
+        for value in values:
+            model.encoder.known = replace(known, handicap=value)
+            asked, right = model.ask(names), []
+            for shapes, seen_from in zip((seen, new), views, strict=True):
+                found = classify_embeddings(seen_from, asked, labels=names, pooling=model.recipe.pooling)
+                right.append(np.mean([p.label == files.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))
+            both = 2 * right[0] * right[1] / max(sum(right), 1e-9)
+            print(f"over {len(names):>5} names, handicap {value:<7g} {right[0]:6.1%}   {right[1]:6.1%}   {both:6.1%}")
     model.encoder.known = known
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,15 +58,17 @@ def test_names_that_were_shown_come_first() -> None:
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (("mug", "zebra", "Dining Table"), (0.1, 0.0, 0.1)),
+        (("mug", "zebra", "Dining Table"), (0.1 * math.log(2), 0.0, 0.1 * math.log(2))),
+        (("mug", "zebra", "gizmo", "berry"), (-0.1 * math.log(3), 0.0, 0.0, 0.0)),
+        (("mug", "zebra"), (0.0, 0.0)),
         (("mug", "knife"), (0.0, 0.0)),
         (("zebra", "gizmo"), (0.0, 0.0)),
-        (("coffee mug", "mug"), (0.0, 0.1)),
+        (("coffee mug", "mug", "knife"), (0.0, 0.1 * math.log(2), 0.1 * math.log(2))),
         ((), ()),
     ],
 )
-def test_names_that_were_shown_have_a_handicap_beside_others(names: tuple[str, ...], expected: tuple[float, ...]) -> None:
-    assert replace(KNOWN, handicap=0.1).handicaps(names) == expected
+def test_names_that_were_shown_have_a_handicap_beside_fewer_others(names: tuple[str, ...], expected: tuple[float, ...]) -> None:
+    assert replace(KNOWN, handicap=0.1).handicaps(names) == pytest.approx(expected)
     assert not any(KNOWN.handicaps(names))
 
 

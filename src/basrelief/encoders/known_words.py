@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ class KnownWords:
     Attributes:
         taught: Names it was shown shapes of.
         read: Names its text tower was taught alone.
-        handicap: Taken off the cosines of names it was shown, where others are asked for beside them: shapes of a name never shown are
-            drawn to the nearest one that was (calibrated stacking, Chao et al. 2016, arXiv:1605.04253).
+        handicap: Taken off the cosines of names it was shown, where others are asked for beside them, times the natural logarithm of how
+            many of the former come to one of the latter: what keeps the many from hiding the few. Where the others are more, it is added.
     """
 
     taught: tuple[str, ...]
@@ -41,9 +42,15 @@ class KnownWords:
         return tuple(word for word in _words(text) if word not in _FILLERS | _KINDS and not self._met & _forms(word))
 
     def handicaps(self, names: Sequence[str]) -> tuple[float, ...]:
-        """What is taken off the cosine of each name; nothing where it was shown all or none of them."""
+        """What is taken off the cosine of each name; nothing where it was shown all or none of them, or half.
+
+        Shapes are drawn to names that were shown (calibrated stacking, Chao et al. 2016, arXiv:1605.04253), the more so the more of
+        these are asked for: a prior under which a shape of either kind is as likely takes the logarithm of their ratio off.
+        """
         shown = [name.lower() in self._shown for name in names]
-        return tuple(self.handicap * one for one in shown) if not all(shown) else (0.0,) * len(shown)
+        many, others = sum(shown), len(shown) - sum(shown)
+        off = self.handicap * math.log(many / others) if many and others else 0.0
+        return tuple(off * one for one in shown)
 
     @cached_property
     def _shown(self) -> frozenset[str]:
