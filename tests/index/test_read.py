@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 pytest.importorskip("lancedb")
 
 from basrelief.errors import BasreliefError, FileFormatError
-from basrelief.geometry import form_numbers
+from basrelief.geometry import form_numbers, sample_surface
 from basrelief.index.read import THUMBNAIL, Style, picture_bytes, read_file
 from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
 from basrelief.models import Model
@@ -64,6 +65,14 @@ def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
     file = save(MUG, tmp_path / "mug.glb")
     style = Style(model.projection, model.recipe.points, seed=5)
     assert np.array_equal(read_file(file, style).images, model.depth_images([load(file)], seed=5).numpy()[0])
+
+
+@pytest.mark.parametrize("strays", [False, True])
+def test_strays_of_a_cloud_are_kept_or_not(tmp_path: Path, strays: bool) -> None:
+    points = sample_surface(MUG, 1000).points
+    clean, strayed = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
+    style = replace(_style(2000), strays=strays)
+    assert np.array_equal(read_file(clean, style).images, read_file(strayed, style).images) != strays
 
 
 @pytest.mark.parametrize("rig", ["turntable10", "clip2point10"])

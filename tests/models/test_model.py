@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError, GeometryError
-from basrelief.models import Model, get_recipe
+from basrelief.geometry import sample_surface
+from basrelief.models import Model, get_recipe, recipes
 from basrelief.render import get_projection, render_depth
-from basrelief.types import Mesh
+from basrelief.types import Mesh, PointCloud
 from small import MODELS, ball, box, small_encoder
 
 LABELS = ["chair", "table", "lamp"]
@@ -46,6 +49,19 @@ def test_depth_images_are_the_projection_s(encoder: ClipEncoder) -> None:
     projection = get_projection("clip2point-zeroshot")
     expected = render_depth(box(), projection, points=1024, seed=3).image
     torch.testing.assert_close(model.depth_images([box()], seed=3)[0], expected)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_strays_are_dropped_where_the_recipe_says_so(encoder: ClipEncoder, dropped: bool) -> None:
+    model = Model(replace(get_recipe("clip2point-untuned"), drop_strays=dropped), encoder)
+    clean = sample_surface(box(), 1000).points
+    strayed = PointCloud(np.concatenate([clean, np.float32([[5, 5, 5], [-4, 0, 9]])]))
+    images = model.depth_images([PointCloud(clean), strayed])
+    assert torch.equal(images[0], images[1]) == dropped
+
+
+def test_only_tiny_drops_strays() -> None:
+    assert [name for name, recipe in recipes().items() if recipe.drop_strays] == ["tiny"]
 
 
 def test_the_recipe_names_mean_and_std() -> None:

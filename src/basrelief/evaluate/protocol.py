@@ -63,6 +63,7 @@ def describe(model: Model, benchmark: Benchmark, *, task: str, options: Mapping[
         "projection": recipe.projection,
         "projection options": dict(recipe.projection_options),
         "points": recipe.points,
+        "strays": "dropped" if recipe.drop_strays else "kept",
         "normalisation": recipe.normalisation,
         "views": len(model.projection.cameras),
         "tuned views": list(recipe.tuned_views),

@@ -1,7 +1,7 @@
-"""Sampling, normalising and turning shapes; numpy only."""
+"""Sampling, normalising and turning shapes; arrays in, arrays out."""
 
 from basrelief.geometry.form import FORM_SIZE, form_numbers
-from basrelief.geometry.sampling import farthest_points, sample_surface, subsample
+from basrelief.geometry.sampling import drop_strays, farthest_points, sample_surface, subsample
 from basrelief.geometry.transforms import (
     UP_AXES,
     axis_rotation,
@@ -18,6 +18,7 @@ __all__ = [
     "UP_AXES",
     "axis_rotation",
     "cue_scores",
+    "drop_strays",
     "farthest_points",
     "form_numbers",
     "guess_up",

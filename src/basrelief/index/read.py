@@ -29,12 +29,14 @@ class Style:
         points: Drawn of each shape; see `Recipe.points`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Of the surface samples.
+        strays: Whether points of clouds that stand alone are kept; see `Recipe.drop_strays`.
     """
 
     projection: Projection
     points: int | None
     up: str | None = None
     seed: int = 0
+    strays: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def read_file(path: Path, style: Style) -> ReadFile:
     shape = load(path, up=style.up)
     mesh = isinstance(shape, Mesh)
     places = shape.vertices if isinstance(shape, Mesh) else shape.points
-    points = draw_points(shape, style.points, seed=style.seed).points
+    points = draw_points(shape, style.points, seed=style.seed, strays=style.strays).points
     images: np.ndarray = render_batch([points], style.projection).numpy()[0]
     width, depth, height = (places.max(axis=0) - places.min(axis=0)).tolist()
     return ReadFile(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.errors import GeometryError
-from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
+from basrelief.geometry import drop_strays, normalise_unit_sphere, sample_surface, subsample
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.registry import get_projection, with_options
 from basrelief.types import Mesh, PointCloud, Shape
@@ -87,20 +87,22 @@ def render_depth(
     return DepthViews(depth[0], image[0], chosen.cameras, chosen.name)
 
 
-def draw_points(shape: Shape, points: int | None = None, *, seed: int = 0) -> PointCloud:
+def draw_points(shape: Shape, points: int | None = None, *, seed: int = 0, strays: bool = True) -> PointCloud:
     """Draw the points a projection is given: sampled from a mesh's surface, or thinned from a larger cloud.
 
     Args:
         shape: Mesh or point cloud.
         points: How many; when None 10,000 of a mesh and all of a cloud. A smaller cloud stays as it is.
         seed: Fixes which points are drawn.
+        strays: Whether points of a cloud that stand alone are kept, see `basrelief.geometry.drop_strays`.
 
     Raises:
         GeometryError: If the shape cannot be sampled, e.g. a mesh without area.
     """
     if isinstance(shape, Mesh):
         return sample_surface(shape, DEFAULT_POINTS if points is None else points, seed=seed)
-    return shape if points is None or points >= len(shape.points) else subsample(shape, points, seed=seed)
+    cloud = shape if points is None or points >= len(shape.points) else subsample(shape, points, seed=seed)
+    return cloud if strays else drop_strays(cloud)
 
 
 def render_batch(
