@@ -88,10 +88,11 @@ def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taug
 
 
 def left_out(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
-    """All files of the names that the model was never shown, over all names and over theirs."""
+    """All files of the names that the model was never shown, where some were in the packs to train on, over all names and over theirs."""
     never, theirs = _never_shown(files, taught)
-    if len(never) > 1:
-        clouds, right = labelled(files.select(theirs))
+    shapes = files.select(theirs)
+    if not all(any(pack in group for pack in HELD_OUT) for group in shapes.group):
+        clouds, right = labelled(shapes)
         line(f"all files of {len(never)} names it never saw in 3D", score(name, clouds, right, files.names))
         line("  over their own names", score(name, clouds, right, never))
 
@@ -226,8 +227,9 @@ def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
     line(f"held-out packs, {len(files.names)} names", figures)
     if model.encoder.known:
         shown_or_not(namer(model), held, figures, model.encoder.known.taught)
-        left_out(namer(model), files, model.encoder.known.taught)
     by_files(held[1], figures, training)
+    if model.encoder.known:
+        left_out(namer(model), files, model.encoder.known.taught)
     if classes:
         table(figures, held[1])
 
