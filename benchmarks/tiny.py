@@ -90,9 +90,8 @@ def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taug
 def left_out(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
     """All files of the names that the model was never shown, where some were in the packs to train on, over all names and over theirs."""
     never, theirs = _never_shown(files, taught)
-    shapes = files.select(theirs)
-    if not all(any(pack in group for pack in HELD_OUT) for group in shapes.group):
-        clouds, right = labelled(shapes)
+    if _never_shown(split_groups(files, HELD_OUT)[0], taught)[0]:
+        clouds, right = labelled(files.select(theirs))
         line(f"all files of {len(never)} names it never saw in 3D", score(name, clouds, right, files.names))
         line("  over their own names", score(name, clouds, right, never))
 
@@ -216,7 +215,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--handicaps", type=float, nargs="+", help="try these on the names it was shown, and print nothing else")
     parser.add_argument("--classes", action="store_true", help="a line for each class of the held-out packs")
     parser.add_argument("--wrong", action="store_true", help="list the realistic shapes that are named wrongly")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.handicaps and not (given.shapes and given.shapes.is_dir()):
+        parser.error("--handicaps needs --shapes, the folder of labelled shapes")
+    return given
 
 
 def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:

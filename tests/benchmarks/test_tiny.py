@@ -225,6 +225,7 @@ def test_all_files_of_names_left_out_are_asked_for(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = lambda clouds, names: [tuple(names)] * len(clouds)  # noqa: E731
+    monkeypatch.setattr(bench, "HELD_OUT", ("away",))
     bench.left_out(name, _cats_and_tigers(), ("cup",))
     over_all, own = (line.split() for line in capsys.readouterr().out.splitlines())
     assert " ".join(over_all).startswith("all files of 2 names it never saw in 3D n 4 top-1 50.0%")
@@ -232,3 +233,10 @@ def test_all_files_of_names_left_out_are_asked_for(
     monkeypatch.setattr(bench, "HELD_OUT", ("a pack", "away"))
     bench.left_out(name, _cats_and_tigers(), ("cup",))
     assert capsys.readouterr().out == ""  # they have their rows among the held-out shapes
+
+
+def test_handicaps_need_shapes(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["tiny.py", "--handicaps", "0.01"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "--handicaps needs --shapes" in capsys.readouterr().err

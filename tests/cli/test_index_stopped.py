@@ -57,7 +57,7 @@ def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
             time.sleep(0.05)
             if len(list(library.glob("shapes.lance/_versions/*.manifest"))) > 1:  # the empty table, then 64 rows; quicker than to open it
                 process.send_signal(signal.SIGINT)
-                time.sleep(3)  # a signal that fell into a finaliser is lost: like its user, ask again
+                time.sleep(10)  # then ask again, as its user would: under load one signal was once without effect
         process.wait(timeout=60)
     kept = len(Index.open(library))
     assert process.returncode == 130

@@ -63,7 +63,7 @@ def describe(model: Model, benchmark: Benchmark, *, task: str, options: Mapping[
         "projection": recipe.projection,
         "projection options": dict(recipe.projection_options),
         "points": recipe.points,
-        "strays": "dropped" if recipe.drop_strays else "kept",
+        "strays": "kept" if recipe.strays else "dropped",
         "normalisation": recipe.normalisation,
         "views": len(model.projection.cameras),
         "tuned views": list(recipe.tuned_views),

@@ -78,7 +78,7 @@ def drop_strays(cloud: PointCloud) -> PointCloud:
 
     A point is a stray when its fourth neighbour is more than five times as far away as that of the median point. Where more than a
     fifth would go the cloud is unevenly dense rather than strayed, and stays as it is; so does one that is mostly copies of points.
-    Memory and time grow as N log N.
+    Time grows as N log N, memory as N.
 
     Args:
         cloud: N points, any scale.

@@ -135,7 +135,7 @@ class _Filling:
         if not files:
             return
         model = self.model()
-        style = Style(model.projection, model.recipe.points, self.work.up, self.work.seed, strays=not model.recipe.drop_strays)
+        style = Style(model.projection, model.recipe.points, self.work.up, self.work.seed, strays=model.recipe.strays)
         results = processes.each(functools.partial(_read_found, style=style), files)
         rows: list[dict[str, Any]] = []
         bad: list[tuple[Found, str]] = []

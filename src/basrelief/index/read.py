@@ -29,7 +29,7 @@ class Style:
         points: Drawn of each shape; see `Recipe.points`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Of the surface samples.
-        strays: Whether points of clouds that stand alone are kept; see `Recipe.drop_strays`.
+        strays: Whether points of clouds that stand alone are kept; see `Recipe.strays`.
     """
 
     projection: Projection

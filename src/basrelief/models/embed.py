@@ -164,7 +164,7 @@ class Embedder:
             recipe.projection,
             dict(recipe.projection_options),
             recipe.points,
-            recipe.drop_strays,
+            recipe.strays,
             recipe.normalisation,
             recipe.tuned_views,
             recipe.branches,

@@ -77,8 +77,8 @@ class Model:
             shapes: World frame; meshes are sampled to `recipe.points` points, larger clouds thinned to that.
             seed: Of the sampling.
         """
-        strays = not self.recipe.drop_strays
-        clouds = [draw_points(shape, self.recipe.points, seed=seed, strays=strays).points for shape in shapes]
+        recipe = self.recipe
+        clouds = [draw_points(shape, recipe.points, seed=seed, strays=recipe.strays).points for shape in shapes]
         return render_batch(clouds, self.projection, device=self.encoder.device)
 
     def embed_views(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:

@@ -66,7 +66,7 @@ class Recipe:
         projection: Name of the depth projection.
         projection_options: Options of the projection that differ from its defaults.
         points: Points sampled from each shape.
-        drop_strays: Whether points of a cloud that stand alone are left out, see `basrelief.geometry.drop_strays`; no paper does so.
+        strays: Whether points of a cloud that stand alone are kept, as in every paper; see `basrelief.geometry.drop_strays`.
         normalisation: Key of `NORMALISATIONS` for depth images.
         templates: Name of the template set.
         pooling: How views become one.
@@ -95,7 +95,7 @@ class Recipe:
     licence: str
     training_data: str
     projection_options: Mapping[str, Any] = field(default_factory=dict)
-    drop_strays: bool = False
+    strays: bool = True
     activation: Activation | None = None
     tuned_views: tuple[int, ...] = ()
     branches: Branches = "split"
