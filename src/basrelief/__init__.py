@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from basrelief.errors import BasreliefError
     from basrelief.index import Index
     from basrelief.io import load, save
+    from basrelief.limits import Limits, use_limits
     from basrelief.models import Model, list_models, load_model
     from basrelief.render import DepthViews, render_depth
     from basrelief.types import Mesh, PointCloud, Prediction
@@ -19,6 +20,7 @@ __all__ = [
     "BasreliefError",
     "DepthViews",
     "Index",
+    "Limits",
     "Mesh",
     "Model",
     "PointCloud",
@@ -29,12 +31,14 @@ __all__ = [
     "load_model",
     "render_depth",
     "save",
+    "use_limits",
 ]
 
 _ROOMS = {
     "BasreliefError": "errors",
     "DepthViews": "render",
     "Index": "index",
+    "Limits": "limits",
     "Mesh": "types",
     "Model": "models",
     "PointCloud": "types",
@@ -44,6 +48,7 @@ _ROOMS = {
     "load_model": "models",
     "render_depth": "render",
     "save": "io",
+    "use_limits": "limits",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _ROOMS, public=__all__)

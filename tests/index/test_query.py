@@ -14,6 +14,7 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Index, Query, read_picture
 from basrelief.index.query import Hit, Look, _fused, search
 from basrelief.io import load
+from basrelief.limits import Limits, use_limits
 from basrelief.models import Model
 from basrelief.testing import make_shape
 
@@ -155,6 +156,8 @@ def test_pictures_are_read_and_bad_ones_named(tmp_path: Path, monkeypatch: pytes
         read_picture(tmp_path / "b.png")
     with pytest.raises(FileFormatError, match=r"picture must be readable, but got c\.png"):
         read_picture(tmp_path / "c.png")
-    monkeypatch.setattr("basrelief.index.query._PIXELS", 100)
-    with pytest.raises(FileFormatError, match=r"picture must have at most 100 pixels, but got 20 x 10 in a\.png"):
+    with (
+        use_limits(Limits(picture_pixels=100)),
+        pytest.raises(FileFormatError, match=r"picture must have at most 100 pixels, but got 20 x 10 in a\.png"),
+    ):
         read_picture(tmp_path / "a.png")

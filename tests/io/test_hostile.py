@@ -16,9 +16,10 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import BasreliefError, FileFormatError, GeometryError
+from basrelief.io.checks import border
 from basrelief.io.graph import count_instances
-from basrelief.io.limits import MAX_FILE_BYTES, border
 from basrelief.io.resolver import FolderResolver
+from basrelief.limits import Limits
 from basrelief.types import Mesh
 
 from .conftest import Put, gltf_text
@@ -315,8 +316,10 @@ def test_libraries_stay_silent(put: Put, capfd: pytest.CaptureFixture[str], capl
 def test_a_file_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
     path = tmp_path / "a.ply"
     with path.open("wb") as file:
-        file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(FileFormatError, match=f"path must be at most {MAX_FILE_BYTES:,} bytes, but got {MAX_FILE_BYTES + 1:,} in a.ply"):
+        file.truncate(Limits.file_bytes + 1)
+    with pytest.raises(
+        FileFormatError, match=f"path must be at most {Limits.file_bytes:,} bytes, but got {Limits.file_bytes + 1:,} in a.ply"
+    ):
         shapes.load(path)
     os.truncate(path, 600 << 20)
     with pytest.raises(FileFormatError, match="path must be at most 536,870,912 bytes, but got 629,145,600 in a.off"):

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from basrelief.errors import FileFormatError, GeometryError
+from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
 from basrelief.io.graph import count_instances
-from basrelief.io.limits import MAX_INSTANCES, MAX_NESTING, check_count
 from basrelief.io.mesh import join_parts
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.sniff import check_content
 from basrelief.io.source import open_source
 from basrelief.io.xml import check_archive, local_name, walk_xml
+from basrelief.limits import Limits
 
 from .conftest import FACES, RGB, VERTICES, Put
 
@@ -37,16 +38,16 @@ def test_counts_beyond_the_limit_are_named(count: int, shown: str) -> None:
 
 
 def test_a_chain_as_deep_as_allowed() -> None:
-    chain = {str(i): [str(i + 1)] for i in range(MAX_NESTING)}
-    assert count_instances(HERE, chain, ["0"]) == MAX_NESTING + 1
-    with pytest.raises(FileFormatError, match=f"at most {MAX_NESTING} levels of scene nodes, but got {MAX_NESTING + 1}"):
-        count_instances(HERE, chain | {str(MAX_NESTING): ["end"]}, ["0"])
+    chain = {str(i): [str(i + 1)] for i in range(Limits.nesting)}
+    assert count_instances(HERE, chain, ["0"]) == Limits.nesting + 1
+    with pytest.raises(FileFormatError, match=f"at most {Limits.nesting} levels of scene nodes, but got {Limits.nesting + 1}"):
+        count_instances(HERE, chain | {str(Limits.nesting): ["end"]}, ["0"])
 
 
 def test_as_many_instances_as_allowed() -> None:
-    assert count_instances(HERE, {"a": ["b"] * (MAX_INSTANCES - 1)}, ["a"]) == MAX_INSTANCES
+    assert count_instances(HERE, {"a": ["b"] * (Limits.instances - 1)}, ["a"]) == Limits.instances
     with pytest.raises(FileFormatError, match="at most 100,000 scene nodes, but got 100,001"):
-        count_instances(HERE, {"a": ["b"] * MAX_INSTANCES}, ["a"])
+        count_instances(HERE, {"a": ["b"] * Limits.instances}, ["a"])
 
 
 def test_what_no_root_reaches_does_not_count() -> None:

@@ -11,11 +11,11 @@ from PIL import Image
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
 from basrelief.index import Index, Report
 from basrelief.io import load, save
+from basrelief.limits import Limits, use_limits
 from basrelief.models import Model
 from basrelief.testing import make_shape
 from basrelief.types import Mesh, PointCloud
 from basrelief.web import Desk
-from basrelief.web import desk as module
 
 from .conftest import FILES
 
@@ -92,7 +92,7 @@ def test_an_upload_is_named_with_typed_labels(desk: Desk, made: Path) -> None:
         desk.classify(made / "files" / "car.off", "car")
 
 
-def test_uploads_of_other_kinds_and_sizes_are_refused(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_of_other_kinds_and_sizes_are_refused(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<script>alert(1)</script>")
     for kind in ("page.html", "noending"):
         (tmp_path / kind).touch()
@@ -100,9 +100,8 @@ def test_uploads_of_other_kinds_and_sizes_are_refused(desk: Desk, tmp_path: Path
             desk.classify(tmp_path / kind, "car, mug")
     with pytest.raises(FileFormatError, match="upload must be one of png"):
         desk.query("", picture=tmp_path / "page.html")
-    monkeypatch.setattr(module, "LARGEST", 10)
     (tmp_path / "large.glb").write_bytes(b"x" * 11)
-    with pytest.raises(FileFormatError, match=r"upload must be at most .* Use basrelief classify"):
+    with use_limits(Limits(upload_bytes=10)), pytest.raises(FileFormatError, match=r"upload must be at most .* Use basrelief classify"):
         desk.classify(tmp_path / "large.glb", "car, mug")
 
 

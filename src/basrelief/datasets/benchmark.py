@@ -14,7 +14,7 @@ from jaxtyping import Float32, Shaped
 from basrelief.datasets.labels import check_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.io import load
-from basrelief.io.limits import border
+from basrelief.io.checks import border
 from basrelief.types import Finding, Shape
 
 _MAX_VIEWS, _MAX_SIDE = 64, 1024

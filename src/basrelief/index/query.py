@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.index.filters import condition
 from basrelief.index.table import Tables, vectors_of
+from basrelief.limits import limits
 from basrelief.models import Model
 from basrelief.tasks import mix_embeddings
 from basrelief.types import Shape
@@ -28,7 +29,6 @@ RULES = ("mean", "best")
 _WITHOUT = -0.5
 _CANDIDATES = 200
 _NAMED = 50
-_PIXELS = 64_000_000
 _FUSED = 60
 """Reciprocal rank fusion: a file at rank r of a list gets 1 / (60 + r) (Cormack et al. 2009)."""
 
@@ -178,7 +178,7 @@ def _fused(*lists: Sequence[str]) -> list[str]:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Read a picture file to look for, at most 64 megapixels.
+    """Read a picture file to look for, at most `Limits.picture_pixels`.
 
     Raises:
         FileFormatError: If it cannot be read or is too large.
@@ -187,9 +187,9 @@ def read_picture(path: Path) -> Image.Image:
 
     try:
         with Image.open(path) as picture:
-            if picture.width * picture.height > _PIXELS:
+            if picture.width * picture.height > limits().picture_pixels:
                 got = f"{picture.width} x {picture.height} in {path.name}"
-                raise FileFormatError(f"picture must have at most {_PIXELS:,} pixels, but got {got}. Make it smaller.")
+                raise FileFormatError(f"picture must have at most {limits().picture_pixels:,} pixels, but got {got}. Make it smaller.")
             return ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         if isinstance(error, FileFormatError):

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
 from basrelief.io.colors import unit_range
-from basrelief.io.limits import MAX_POINTS, MAX_UNPACKED_BYTES, check_count
 from basrelief.io.objects import holds_objects, read_objects
 from basrelief.io.source import Raw, Source
 from basrelief.io.text import guessed_colors
 from basrelief.io.xml import check_archive
+from basrelief.limits import limits
 
 POINT_KEYS = ("points", "xyz", "pos", "positions", "vertices", "coord", "data", "pc", "arr_0")
 COLOR_KEYS = ("colors", "rgb", "color")
@@ -84,7 +85,7 @@ def _dataset(source: Source, file: Any, name: str) -> Any:  # noqa: ANN401 - h5p
             f"path must hold its own data, but got {name!r} in {source.path.name}, which lies elsewhere. Copy the data into the file."
         )
     chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
-    check_count(source.path, chunk, MAX_UNPACKED_BYTES, of="bytes in a chunk")
+    check_count(source.path, chunk, limits().unpacked_bytes, of="bytes in a chunk")
     return data
 
 
@@ -105,7 +106,7 @@ def _cloud(source: Source, points: Any, colors: Any = None) -> Raw:  # noqa: ANN
         raise FileFormatError(
             f"path must hold an array (N, 3), but got {tuple(points.shape)} in {source.path.name}. Transpose or reshape it."
         )
-    check_count(source.path, len(points), MAX_POINTS, of="points")
+    check_count(source.path, len(points), limits().points, of="points")
     check_count(source.path, points.shape[1], MAX_COLUMNS, of="columns")
     if points.dtype.kind not in "fiu":
         raise FileFormatError(f"path must hold real numbers, but got dtype {points.dtype} in {source.path.name}. Convert it to float32.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from basrelief.io.limits import MAX_TEXTURE_PIXELS
+from basrelief.limits import limits
 
 
 def part_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:
@@ -100,7 +100,7 @@ def _material_colors(visual: Any, count: int, *, linear: bool) -> np.ndarray | N
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     factor = getattr(material, "baseColorFactor", None)
     factor = getattr(material, "diffuse", None) if factor is None else factor
-    if image is not None and visual.uv is not None and len(visual.uv) == count and image.width * image.height <= MAX_TEXTURE_PIXELS:
+    if image is not None and visual.uv is not None and len(visual.uv) == count and image.width * image.height <= limits().texture_pixels:
         from trimesh.visual.color import uv_to_color
 
         if image.size != (2, 2):  # trimesh's stand-in for a missing material

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from basrelief.errors import FileFormatError, MissingExtraError
+from basrelief.io.checks import check_count
 from basrelief.io.graph import count_instances
-from basrelief.io.limits import MAX_POINTS, check_count
 from basrelief.io.mesh import parse
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
@@ -70,12 +71,12 @@ def _check_accessors(source: Source, header: Mapping[str, Any]) -> None:
     stored = sum(int(buffer["byteLength"]) for buffer in header.get("buffers", []))
     read = 0
     for accessor in header.get("accessors", []):
-        check_count(source.path, accessor["count"], MAX_POINTS, of="values in an accessor")
+        check_count(source.path, accessor["count"], limits().points, of="values in an accessor")
         size = accessor["count"] * _NUMBERS[accessor["type"]] * _BYTES[accessor["componentType"]]
         read += size if "bufferView" in accessor else 0
     draco = _DRACO in header.get("extensionsUsed", [])
     loose = sum(accessor["count"] for accessor in header.get("accessors", []) if "bufferView" not in accessor)
-    check_count(source.path, loose, 4 * MAX_POINTS if draco else 4096, of="values without data")
+    check_count(source.path, loose, 4 * limits().points if draco else 4096, of="values without data")
     if read > _OVERLAP * stored + 4096:
         raise FileFormatError(
             f"path must hold the data it declares, but got {read:,} bytes declared of {stored:,} in {source.path.name}. Export it again."

@@ -7,7 +7,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_INSTANCES, MAX_NESTING, check_count
+from basrelief.io.checks import check_count
+from basrelief.limits import limits
 
 
 def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Sequence[str]) -> int:
@@ -24,7 +25,7 @@ def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Se
         The number of instances.
 
     Raises:
-        FileFormatError: If there is a cycle, or more than `MAX_INSTANCES` nodes, or deeper than `MAX_NESTING`.
+        FileFormatError: If there is a cycle, or more than `Limits.instances` nodes, or deeper than `Limits.nesting`.
     """
     parents: dict[str, list[str]] = {name: [] for name in (*roots, *children)}
     for name, below in children.items():
@@ -42,8 +43,8 @@ def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Se
     for name in order:
         ways[name] += sum(ways[parent] for parent in parents[name])
         depth[name] = max((depth[parent] + 1 for parent in parents[name]), default=0)
-        check_count(path, ways[name], MAX_INSTANCES, of="scene nodes")
-    check_count(path, max(depth.values(), default=0), MAX_NESTING, of="levels of scene nodes")
+        check_count(path, ways[name], limits().instances, of="scene nodes")
+    check_count(path, max(depth.values(), default=0), limits().nesting, of="levels of scene nodes")
     total = sum(ways.values())
-    check_count(path, total, MAX_INSTANCES, of="scene nodes")
+    check_count(path, total, limits().instances, of="scene nodes")
     return total

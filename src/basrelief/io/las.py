@@ -7,8 +7,9 @@ import importlib.util
 import numpy as np
 
 from basrelief.errors import FileFormatError, MissingExtraError
-from basrelief.io.limits import MAX_PACKING_RATIO, MAX_POINTS, check_count
+from basrelief.io.checks import check_count
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _VLR_BYTES, _EVLR_BYTES, _CHUNK_BYTES = 54, 60, 16  # the least that one record header, extended header or LAZ chunk takes
 
@@ -49,13 +50,13 @@ def _check_header(source: Source) -> None:
     start = _unsigned(head[96:100])
     count = _unsigned(head[247:255]) if modern else _unsigned(head[107:111])
     packed = head[104] >= 128
-    check_count(source.path, count, MAX_POINTS, of="points")
+    check_count(source.path, count, limits().points, of="points")
     _check_fits(source, start, 0)
     _check_fits(source, _unsigned(head[94:96]), _unsigned(head[100:104]) * _VLR_BYTES)
     if modern:
         _check_fits(source, _unsigned(head[235:243]), _unsigned(head[243:247]) * _EVLR_BYTES)
     size = count * _unsigned(head[105:107])
-    _check_fits(source, start, -(-size // MAX_PACKING_RATIO) if packed else size)
+    _check_fits(source, start, -(-size // limits().packing_ratio) if packed else size)
     if packed and count:
         _check_chunk_table(source, start)
 

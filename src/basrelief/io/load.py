@@ -11,10 +11,10 @@ import numpy as np
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
 from basrelief.io.arrays import read_h5, read_npy, read_npz
+from basrelief.io.checks import border
 from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
 from basrelief.io.las import read_las
-from basrelief.io.limits import border
 from basrelief.io.mesh import read_stl
 from basrelief.io.obj import read_obj
 from basrelief.io.off import read_off

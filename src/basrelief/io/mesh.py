@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError, GeometryError
+from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
-from basrelief.io.limits import MAX_FACES, MAX_POINTS, check_count
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _BETWEEN_SOLIDS = re.compile(rb"^\s*endsolid\b[^\n]*\n\s*solid\b[^\n]*\n", re.MULTILINE)
 UNCOLORED = (0.8, 0.8, 0.8)  # for what has no colour in a file where the rest has
@@ -61,8 +62,8 @@ def parse(source: Source, data: bytes, *, linear: bool = False) -> Raw:
     chosen = meshes or [(part, matrix) for part, matrix in placed if part.get("vertices") is not None and len(part["vertices"])]
     if not chosen:
         raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
-    check_count(source.path, sum(len(part["vertices"]) for part, _ in chosen), MAX_POINTS, of="vertices")
-    check_count(source.path, sum(len(part["faces"]) for part, _ in meshes), MAX_FACES, of="faces")
+    check_count(source.path, sum(len(part["vertices"]) for part, _ in chosen), limits().points, of="vertices")
+    check_count(source.path, sum(len(part["faces"]) for part, _ in meshes), limits().faces, of="faces")
     raw = join_parts(chosen, with_faces=bool(meshes), linear=linear)
     return dataclasses.replace(raw, notes=resolver.notes)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from basrelief.io.limits import MAX_TEXT_BYTES
 from basrelief.io.mesh import parse
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _RELATIVE = re.compile(rb"^[ \t]*f[ \t][^\n]*-\d", re.MULTILINE)
 _MATERIAL = re.compile(rb"^[ \t]*usemtl\b[^\n]*\n", re.MULTILINE)
@@ -23,7 +23,7 @@ def read_obj(source: Source) -> Raw:
     Returns:
         Vertices and faces in the axes of the file; points alone where there is no face.
     """
-    data = source.read(MAX_TEXT_BYTES)
+    data = source.read(limits().text_bytes)
     if len(set(_MATERIAL.findall(data))) > _MAX_MATERIALS:
         data = _MATERIAL.sub(b"", data)
     return parse(source, absolute_indices(data) if _RELATIVE.search(data) else data)

@@ -17,7 +17,8 @@ from typing import IO, Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_FILE_BYTES, border, check_count
+from basrelief.io.checks import border, check_count
+from basrelief.limits import limits
 
 
 def read_objects(path: Path) -> np.ndarray:
@@ -36,7 +37,7 @@ def read_objects(path: Path) -> np.ndarray:
     """
     with border(path, "npy"):
         state = path.stat()
-        check_count(path, state.st_size, MAX_FILE_BYTES, of="bytes")
+        check_count(path, state.st_size, limits().file_bytes, of="bytes")
         return _read(path, state.st_size, state.st_mtime_ns)
 
 

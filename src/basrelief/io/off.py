@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_FACES, MAX_POINTS, MAX_TEXT_BYTES, check_count
+from basrelief.io.checks import check_count
 from basrelief.io.mesh import join_parts
 from basrelief.io.polygons import Lists, fan_triangles, list_places, thin_note
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _KEYWORD = re.compile(rb"\A(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
@@ -31,14 +32,14 @@ def read_off(source: Source) -> Raw:
         FileFormatError: If the keyword is absent, or the counts are wrong or more than the file holds.
         GeometryError: If a face refers to a vertex that does not exist.
     """
-    text = _COMMENT.sub(b"", source.read(MAX_TEXT_BYTES).removeprefix(b"\xef\xbb\xbf")).strip()
+    text = _COMMENT.sub(b"", source.read(limits().text_bytes).removeprefix(b"\xef\xbb\xbf")).strip()
     keyword = _KEYWORD.match(text)
     if keyword is None:
         raise FileFormatError(f"path must begin with OFF or COFF, but got {source.path.name} with {text[:8]!r}. Check its extension.")
     counts, *lines = [line for line in text[keyword.end() :].splitlines() if line.strip()] or [b""]
     vertices, faces = (int(word) for word in counts.split()[:2])
-    check_count(source.path, vertices, MAX_POINTS, of="vertices")
-    check_count(source.path, faces, MAX_FACES, of="faces")
+    check_count(source.path, vertices, limits().points, of="vertices")
+    check_count(source.path, faces, limits().faces, of="faces")
     if len(lines) < vertices + faces:
         raise FileFormatError(
             f"path must hold the data it declares, but got {len(lines):,} of {vertices + faces:,} lines in {source.path.name}. "

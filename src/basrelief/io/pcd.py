@@ -8,8 +8,9 @@ from io import BytesIO
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_POINTS, check_count
+from basrelief.io.checks import check_count
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _MAX_HEADER = 1 << 16
 _MAX_EXPANSION = 132  # of LZF: 264 bytes from a reference of 2, rounded up by its literal
@@ -30,7 +31,7 @@ def read_pcd(source: Source) -> Raw:
     data = source.read()
     header, body = _split(source, data)
     count = int(header["POINTS"][0]) if "POINTS" in header else int(header["WIDTH"][0]) * int(header["HEIGHT"][0])
-    check_count(source.path, count, MAX_POINTS, of="points")
+    check_count(source.path, count, limits().points, of="points")
     layout = _layout(header)
     encoding = header["DATA"][0].lower()
     if encoding == "ascii":

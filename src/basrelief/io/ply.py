@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_FACES, MAX_POINTS, MAX_TEXT_BYTES, check_count
+from basrelief.io.checks import check_count
 from basrelief.io.mesh import join_parts
 from basrelief.io.ply_header import read_header
 from basrelief.io.ply_rows import Body, Table
 from basrelief.io.polygons import Lists, fan_triangles, thin_note
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 _CORNERS = ("vertex_indices", "vertex_index")
 _TEXTURE_AXES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
@@ -38,9 +39,9 @@ def read_ply(source: Source) -> Raw:
     data = source.read()
     header = read_header(source.path, data)
     if header.encoding == "ascii":
-        source.check_size(MAX_TEXT_BYTES)
-    check_count(source.path, header.count("vertex"), MAX_POINTS, of="vertices")
-    check_count(source.path, header.count("face"), MAX_FACES, of="faces")
+        source.check_size(limits().text_bytes)
+    check_count(source.path, header.count("vertex"), limits().points, of="vertices")
+    check_count(source.path, header.count("face"), limits().faces, of="faces")
     if header.count("tristrips") and not header.count("face"):
         raise FileFormatError(f"path must hold faces, but got {source.path.name} with triangle strips. Export it again as triangles.")
     body = Body(source.path, header, data)
@@ -53,7 +54,7 @@ def read_ply(source: Source) -> Raw:
     resolver = FolderResolver(source.path.parent)
     if header.count("face"):
         polygons = _corners(source, face)
-        check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), MAX_FACES, of="faces")
+        check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), limits().faces, of="faces")
         part["faces"], of = fan_triangles(polygons)
         colors = face.stack("red", "green", "blue")
         part["face_colors"] = None if colors is None else colors[of]

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_FACES, MAX_FILE_BYTES, check_count
+from basrelief.io.checks import check_count
 from basrelief.io.ply_header import Element, Header, Property
 from basrelief.io.polygons import Lists, list_places
+from basrelief.limits import limits
 
 _NUMBER = np.dtype(np.float64)
 
@@ -123,7 +124,7 @@ class Body:
     def _equal_rows(self, rows: np.ndarray, lengths: Mapping[str, int]) -> Table:
         lists = {}
         for name, length in lengths.items():
-            check_count(self.path, len(rows) * length, 3 * MAX_FACES, of="values in lists")
+            check_count(self.path, len(rows) * length, 3 * limits().faces, of="values in lists")
             lists[name] = Lists(values=rows[name].reshape(-1), counts=np.full(len(rows), length))
         return Table({name: rows[name] for name in rows.dtype.names or () if name.removesuffix("#") not in lengths}, lists)
 
@@ -157,7 +158,7 @@ class Body:
                 cursor = cursor + item.kind.itemsize
                 continue
             counts = self._everywhere(item.counter)[cursor].astype(np.int64)
-            check_count(self.path, int(counts.sum()), 3 * MAX_FACES, of="values in lists")
+            check_count(self.path, int(counts.sum()), 3 * limits().faces, of="values in lists")
             cursor = cursor + item.counter.itemsize
             places = list_places(cursor, counts, step=item.kind.itemsize)
             lists[item.name] = Lists(values=self._everywhere(item.kind)[places] if len(places) else places, counts=counts)
@@ -186,7 +187,7 @@ def _length(data: memoryview, at: int, counter: np.dtype) -> int:
     if counter != _NUMBER or len(raw) < _NUMBER.itemsize:
         return int.from_bytes(raw, "big" if counter.str[0] == ">" else "little")
     length: float = struct.unpack("=d", raw)[0]
-    return int(length) if 0 <= length < MAX_FILE_BYTES else MAX_FILE_BYTES
+    return int(length) if 0 <= length < limits().file_bytes else limits().file_bytes
 
 
 def _row_type(element: Element, lengths: Mapping[str, int]) -> np.dtype:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_FILE_BYTES
+from basrelief.limits import limits
 
 
 class FolderResolver:
@@ -21,7 +21,7 @@ class FolderResolver:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.budget = MAX_FILE_BYTES
+        self.budget = limits().file_bytes
         self.refused: list[str] = []
 
     @property
@@ -48,7 +48,7 @@ class FolderResolver:
             raise FileFormatError(f"path must come with the files it refers to, but {name[:200]!r} is not beside it. Put it there.")
         self.budget -= path.stat().st_size
         if self.budget < 0:
-            raise FileFormatError(f"path must refer to at most {MAX_FILE_BYTES:,} bytes in other files, but got more. Check the file.")
+            raise FileFormatError(f"path must refer to at most {limits().file_bytes:,} bytes in other files, but got more. Check the file.")
         return path.read_bytes()
 
     def _inside(self, name: str) -> Path:

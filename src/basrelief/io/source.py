@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_FILE_BYTES
+from basrelief.limits import limits
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Source:
     size: int
     row: int | None = None
 
-    def read(self, limit: int = MAX_FILE_BYTES) -> bytes:
+    def read(self, limit: int | None = None) -> bytes:
         """Read the whole file.
 
         Args:
-            limit: The most bytes that this format is read with; text takes many times its size while it is parsed.
+            limit: The most bytes that this format is read with, `Limits.file_bytes` when None; text takes many times its size.
 
         Returns:
             Its bytes.
@@ -40,7 +40,7 @@ class Source:
         Raises:
             FileFormatError: If the file is larger than `limit`.
         """
-        self.check_size(limit)
+        self.check_size(limits().file_bytes if limit is None else limit)
         return self.path.read_bytes()
 
     def check_size(self, limit: int) -> None:
@@ -114,7 +114,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if size == 0:
         raise FileFormatError(f"path must hold a shape, but got {file.name}, which is empty. Fetch or export it again.")
     source = Source(path=file, format=file.suffix.lower().lstrip("."), size=size, row=row)
-    source.check_size(MAX_FILE_BYTES)
+    source.check_size(limits().file_bytes)
     return source
 
 

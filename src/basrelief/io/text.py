@@ -7,8 +7,8 @@ from io import BytesIO
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_TEXT_BYTES
 from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
 
 
 def read_text(source: Source) -> Raw:
@@ -26,7 +26,7 @@ def read_text(source: Source) -> Raw:
     Raises:
         FileFormatError: If a line does not hold numbers or there are fewer than three columns.
     """
-    data = source.read(MAX_TEXT_BYTES)
+    data = source.read(limits().text_bytes)
     if b"\0" in data[:4096]:
         raise FileFormatError(f"path must hold lines of numbers, but got {source.path.name} with binary content. Check its extension.")
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b",", b" ").replace(b";", b" ").replace(b"//", b"#")

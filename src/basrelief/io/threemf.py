@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
 from basrelief.io.graph import count_instances
-from basrelief.io.limits import MAX_FACES, MAX_POINTS, check_count
 from basrelief.io.mesh import UNCOLORED, join_parts
 from basrelief.io.source import Raw, Source
 from basrelief.io.xml import check_archive, local_name, walk_xml
+from basrelief.limits import limits
 
 _ROOT = "3d/3dmodel.model"
 
@@ -62,8 +63,8 @@ def read_3mf(source: Source) -> Raw:
     uses = {key: [used for used, _ in thing.uses] for key, thing in package.objects.items()}
     count_instances(source.path, uses, [key for key, _ in package.items])
     placed = list(_unfolded(package))
-    check_count(source.path, sum(len(package.objects[key].vertices) for key, _ in placed), MAX_POINTS, of="vertices")
-    check_count(source.path, sum(len(package.objects[key].triangles) for key, _ in placed), MAX_FACES, of="faces")
+    check_count(source.path, sum(len(package.objects[key].vertices) for key, _ in placed), limits().points, of="vertices")
+    check_count(source.path, sum(len(package.objects[key].triangles) for key, _ in placed), limits().faces, of="faces")
     parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in placed)}
     if not parts:
         raise FileFormatError(f"path must hold triangles, but got {source.path.name} without any in its build. Check the export.")

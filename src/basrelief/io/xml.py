@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import MAX_NESTING, MAX_PACKING_RATIO, MAX_UNPACKED_BYTES, MAX_XML_BYTES, check_count
+from basrelief.io.checks import check_count
+from basrelief.limits import limits
 
 _SMALL = 1 << 20  # below this a packing ratio says nothing
 
@@ -30,14 +31,14 @@ def walk_xml(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
     """
     from lxml import etree
 
-    check_count(path, len(data), MAX_XML_BYTES, of="bytes of XML")
+    check_count(path, len(data), limits().xml_bytes, of="bytes of XML")
     if re.search(rb"<!\s*(?:DOCTYPE|ENTITY)", data.replace(b"\0", b""), re.IGNORECASE):
         raise FileFormatError(f"path must hold XML without DOCTYPE and entities, but got {path.name} with them. Export it again.")
     depth = 0
     for event, element in etree.iterparse(BytesIO(data), events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=True):
         depth += 1 if event == "start" else -1
-        if depth > MAX_NESTING:
-            check_count(path, depth, MAX_NESTING, of="levels of XML")
+        if depth > limits().nesting:
+            check_count(path, depth, limits().nesting, of="levels of XML")
         yield event, element
         if event == "end":
             element.clear(keep_tail=True)
@@ -65,10 +66,10 @@ def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
     Raises:
         FileFormatError: If its members are declared too large, or packed so tightly that they are a bomb.
     """
-    check_count(path, sum(member.file_size for member in archive.infolist()), MAX_UNPACKED_BYTES, of="bytes when unpacked")
+    check_count(path, sum(member.file_size for member in archive.infolist()), limits().unpacked_bytes, of="bytes when unpacked")
     for member in archive.infolist():
-        if member.file_size > _SMALL and member.file_size > MAX_PACKING_RATIO * member.compress_size:
+        if member.file_size > _SMALL and member.file_size > limits().packing_ratio * member.compress_size:
             raise FileFormatError(
-                f"path must be packed at most {MAX_PACKING_RATIO} to 1, but got {member.filename!r} in {path.name}, a ZIP bomb. "
+                f"path must be packed at most {limits().packing_ratio} to 1, but got {member.filename!r} in {path.name}, a ZIP bomb. "
                 "Do not open it."
             )

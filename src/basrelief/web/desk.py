@@ -15,6 +15,7 @@ from basrelief.datasets import read_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Hit, Index, Query, Report, TagAnswer, Work, facts, read_picture
 from basrelief.io import FORMATS, load, save
+from basrelief.limits import limits
 from basrelief.models import Progress, classify_files, evidence_picture
 from basrelief.render.shade import CLAY
 from basrelief.tasks import Judge
@@ -22,9 +23,6 @@ from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
 if TYPE_CHECKING:
     from PIL import Image
-
-LARGEST = 64 * 1024 * 1024
-"""Bytes of an upload."""
 
 PICTURES = ("png", "jpg", "jpeg", "webp", "bmp")
 _SHOWN_POINTS = 20_000
@@ -154,9 +152,9 @@ def checked_upload(file: Path, kinds: Sequence[str]) -> Path:
     kind = file.suffix.lower().lstrip(".")
     if kind not in kinds:
         raise FileFormatError(f"upload must be one of {', '.join(kinds)}, but got {file.name!r}. Choose another file.")
-    if file.stat().st_size > LARGEST:
+    if file.stat().st_size > limits().upload_bytes:
         got = f"{file.stat().st_size / 2**20:.0f} MB"
-        raise FileFormatError(f"upload must be at most {LARGEST // 2**20} MB, but got {got}. Use basrelief classify for it.")
+        raise FileFormatError(f"upload must be at most {limits().upload_bytes // 2**20} MB, but got {got}. Use basrelief classify for it.")
     return file
 
 

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 
 from basrelief.errors import ConfigError, MissingExtraError
-from basrelief.web.desk import LARGEST, Desk
+from basrelief.limits import limits
+from basrelief.web.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def serve(desk: Desk, address: Address | None = None) -> str:
         server_name=address.host,
         server_port=address.port or None,
         auth=address.auth,
-        max_file_size=LARGEST,
+        max_file_size=limits().upload_bytes,
         prevent_thread_lock=True,
         quiet=True,
         share=False,

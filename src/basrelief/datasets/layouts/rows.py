@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.limits import border
+from basrelief.io.checks import border
 
 MAX_ROWS = 1_000_000
 

@@ -1,4 +1,4 @@
-"""How large a file may be, and the one border at which other libraries' exceptions become ours."""
+"""Checks of what files declare, and the one place where other libraries' exceptions become ours."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from basrelief.errors import BasreliefError, FileFormatError
-
-MAX_FILE_BYTES = 2 << 30
-MAX_TEXT_BYTES = 512 << 20
-MAX_POINTS = 50_000_000
-MAX_FACES = 50_000_000
-MAX_XML_BYTES = 256 << 20
-MAX_UNPACKED_BYTES = 1 << 30
-MAX_PACKING_RATIO = 300
-MAX_INSTANCES = 100_000
-MAX_NESTING = 128
-MAX_TEXTURE_PIXELS = 1 << 26
 
 _NOISY = ("trimesh", "collada", "laspy", "PIL", "h5py")
 

@@ -1,0 +1,132 @@
+"""Limits on what a file or a visitor may cost, in one record that users can raise.
+
+Set them for a process with the environment variable `BASRELIEF_LIMITS`, e.g. `BASRELIEF_LIMITS="seconds=60,points=100000000"`, or for a
+block of code with `use_limits`. SECURITY.md says what each of them protects.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+
+from basrelief.errors import ConfigError, unknown_choice
+
+VARIABLE = "BASRELIEF_LIMITS"
+"""Environment variable that replaces defaults, as `name=number` separated by commas."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one file, request or visitor may cost.
+
+    Attributes:
+        memory_bytes: Memory that reading one file may take, beyond what the process held before; worker processes enforce it.
+        seconds: Time that reading one file may take in a worker process. Files above 32 MB get proportionally more.
+        file_bytes: Size of a file.
+        text_bytes: Size of a text format, which takes many times its size while it is parsed.
+        xml_bytes: Size of an XML document.
+        unpacked_bytes: Size of what a compressed file unpacks to.
+        packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
+        points: Points or vertices, over all instances of all parts.
+        faces: Triangles, over all instances of all parts.
+        instances: Nodes that a scene graph unfolds to.
+        nesting: Levels of XML, of scene nodes and of nested records.
+        texture_pixels: Pixels of all textures of a file together.
+        picture_pixels: Pixels of a picture that is searched with.
+        upload_bytes: Size of an uploaded file.
+        request_bytes: Size of a request that is not an upload.
+        uploads_per_request: Files in one upload request.
+        visitor_bytes: Uploads of one visitor that are kept at a time.
+        labels: Labels that a visitor may type.
+        label_characters: Characters of one typed label, phrase or filter.
+        filters: Filters of a query.
+        login_attempts: Wrong passwords of one address within a minute.
+    """
+
+    memory_bytes: int = 2 << 30
+    seconds: float = 10.0
+    file_bytes: int = 2 << 30
+    text_bytes: int = 512 << 20
+    xml_bytes: int = 256 << 20
+    unpacked_bytes: int = 1 << 30
+    packing_ratio: int = 300
+    points: int = 50_000_000
+    faces: int = 50_000_000
+    instances: int = 100_000
+    nesting: int = 128
+    texture_pixels: int = 1 << 26
+    picture_pixels: int = 64_000_000
+    upload_bytes: int = 64 << 20
+    request_bytes: int = 1 << 20
+    uploads_per_request: int = 8
+    visitor_bytes: int = 256 << 20
+    labels: int = 2000
+    label_characters: int = 200
+    filters: int = 32
+    login_attempts: int = 10
+
+    def __post_init__(self) -> None:
+        """Check that every limit is above zero."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < float("inf"):
+                raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}.")
+
+
+_chosen: ContextVar[Limits | None] = ContextVar("limits", default=None)
+
+
+def limits() -> Limits:
+    """Return the limits in force: those of `use_limits`, else the defaults with what `BASRELIEF_LIMITS` replaces.
+
+    Raises:
+        ConfigError: If the variable names no limit or holds no number.
+    """
+    return _chosen.get() or parse_limits(os.environ.get(VARIABLE, ""))
+
+
+@contextmanager
+def use_limits(chosen: Limits) -> Iterator[None]:
+    """Replace the limits within a `with` block, for the current thread or task only.
+
+    Args:
+        chosen: The limits, e.g. `replace(limits(), points=100_000_000)`.
+
+    Yields:
+        Nothing.
+    """
+    token = _chosen.set(chosen)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+@lru_cache(maxsize=8)
+def parse_limits(text: str) -> Limits:
+    """Read limits as `BASRELIEF_LIMITS` states them.
+
+    Args:
+        text: `name=number` separated by commas; names left out keep their default.
+
+    Returns:
+        The limits.
+
+    Raises:
+        ConfigError: If a name is unknown or a value is not a number.
+    """
+    kinds: dict[str, type[int] | type[float]] = {field.name: type(getattr(Limits, field.name)) for field in fields(Limits)}
+    values: dict[str, int | float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (word.strip() for word in part.partition("="))
+        if name not in kinds:
+            raise ConfigError(unknown_choice(VARIABLE, name, kinds))
+        try:
+            values[name] = kinds[name](value.replace("_", ""))
+        except ValueError as error:
+            raise ConfigError(f"{VARIABLE} must give {name} a number, but got {value!r}. Write e.g. {name}=100.") from error
+    return replace(Limits(), **values)  # type: ignore[arg-type]
