@@ -4,6 +4,7 @@
     ├── GeometryError (ValueError)      a shape that cannot be used: empty, not finite, wrong dimensions
     ├── FileFormatError (ValueError)    a file that cannot be read: broken, too large, wrong extension
     ├── ConfigError (ValueError)        a wrong name, option or label list
+    ├── OutputError (OSError)           a file that cannot be written: read-only, disk full
     ├── MissingExtraError (ImportError) a library of an optional extra is not installed
     └── EncoderError
         ├── WeightsError (ValueError)   weights that do not fit the architecture they are loaded into
@@ -32,6 +33,10 @@ class FileFormatError(BasreliefError, ValueError):
 
 class ConfigError(BasreliefError, ValueError):
     """A name, an option or a label list is wrong."""
+
+
+class OutputError(BasreliefError, OSError):
+    """A file cannot be written: the folder is read-only, the disk is full, or the name is taken by a folder."""
 
 
 class MissingExtraError(BasreliefError, ImportError):
