@@ -31,6 +31,7 @@ class Limits:
         xml_bytes: Size of an XML document.
         unpacked_bytes: Size of what a compressed file unpacks to.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
+        pickled_values: Values and operations of a pickled NumPy file; arrays count as a few, whatever their size.
         points: Points or vertices, over all instances of all parts.
         faces: Triangles, over all instances of all parts.
         instances: Nodes that a scene graph unfolds to.
@@ -54,6 +55,7 @@ class Limits:
     xml_bytes: int = 256 << 20
     unpacked_bytes: int = 1 << 30
     packing_ratio: int = 300
+    pickled_values: int = 3_000_000
     points: int = 50_000_000
     faces: int = 50_000_000
     instances: int = 100_000
