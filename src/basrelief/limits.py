@@ -32,6 +32,7 @@ class Limits:
         unpacked_bytes: Size of what a compressed file unpacks to.
         json_values: Values in the JSON of a glTF file.
         side_files: Files beside a shape that reading it consults: buffers, materials, textures.
+        material_bytes: Size of a material library of an .obj file.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
         points: Points or vertices, over all instances of all parts.
         faces: Triangles, over all instances of all parts.
@@ -57,6 +58,7 @@ class Limits:
     unpacked_bytes: int = 1 << 30
     json_values: int = 2_000_000
     side_files: int = 4096
+    material_bytes: int = 16 << 20
     packing_ratio: int = 300
     points: int = 50_000_000
     faces: int = 50_000_000

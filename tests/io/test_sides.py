@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError
 from basrelief.io.resolver import FolderResolver
+from basrelief.limits import limits, use_limits
 
 from .conftest import Put, gltf_text
 
@@ -180,9 +182,11 @@ def test_a_name_may_begin_with_dots(put: Put, tmp_path: Path) -> None:
 
 
 def test_side_files_are_counted(put: Put, tmp_path: Path) -> None:
-    put("t.png", b"inside")
-    resolver = FolderResolver(tmp_path)
-    resolver.count = 1
-    resolver.get("t.png")
-    with pytest.raises(FileFormatError, match="path must refer to at most 4,096 other files, but got more"):
-        resolver.get("t.png")
+    for name in ("t.png", "u.png", "v.png"):
+        put(name, b"inside")
+    with use_limits(replace(limits(), side_files=2)):
+        resolver = FolderResolver(tmp_path)
+        for name in ("t.png", "u.png", "t.png"):
+            resolver.get(name)
+        with pytest.raises(FileFormatError, match="path must refer to at most 2 other files, but got more"):
+            resolver.get("v.png")

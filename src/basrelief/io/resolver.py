@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,15 +22,15 @@ class FolderResolver:
 
     Attributes:
         folder: The folder of the shape file; names that leave it are refused.
-        budget: Bytes that may still be read, over all side files.
-        count: Side files that may still be read.
+        budget: Bytes that may still be read of side files that are read whole.
+        names: Names that were opened, at most `Limits.side_files`.
         refused: Names that were not read because they leave the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.budget = limits().file_bytes
-        self.count = limits().side_files
+        self.budget = limits().text_bytes
+        self.names: set[str] = set()
         self.refused: list[str] = []
 
     @property
@@ -51,8 +52,32 @@ class FolderResolver:
         """
         return self._existing(name.strip()) or self._existing(unquote(name.strip()))
 
+    def open(self, name: str) -> BufferedReader:
+        """Open a side file.
+
+        Args:
+            name: As written in the shape file.
+
+        Returns:
+            The file, to be closed by the caller.
+
+        Raises:
+            FileFormatError: If the name leaves the folder, there is no such file, or too many were opened already.
+        """
+        self.names.add(name)
+        if len(self.names) > limits().side_files:
+            raise FileFormatError(f"path must refer to at most {limits().side_files:,} other files, but got more. Check the file.")
+        path = self.find(name)
+        if path is None:
+            raise FileFormatError(f"path must come with the files it refers to, but {name[:200]!r} is not beside it. Put it there.")
+        file = os.fdopen(_open_beneath(self.folder, path.relative_to(self.folder).parts), "rb")
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise FileFormatError(f"path must refer to regular files, but got {name[:200]!r}, which is none. Copy its content to a file.")
+        return file
+
     def get(self, name: str) -> bytes:
-        """Read a side file.
+        """Read a whole side file.
 
         Args:
             name: As written in the shape file.
@@ -61,26 +86,16 @@ class FolderResolver:
             Its bytes.
 
         Raises:
-            FileFormatError: If the name leaves the folder, there is no such file, or too much was read already.
+            FileFormatError: If it cannot be opened, or too much was read already.
         """
-        self.count -= 1
-        if self.count < 0:
-            raise FileFormatError(f"path must refer to at most {limits().side_files:,} other files, but got more. Check the file.")
-        path = self.find(name)
-        if path is None:
-            raise FileFormatError(f"path must come with the files it refers to, but {name[:200]!r} is not beside it. Put it there.")
-        with os.fdopen(_open_beneath(self.folder, path.relative_to(self.folder).parts), "rb") as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise FileFormatError(
-                    f"path must refer to regular files, but got {name[:200]!r}, which is none. Copy its content to a file."
-                )
-            self.budget -= state.st_size
+        with self.open(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            self.budget -= size
             if self.budget < 0:
                 raise FileFormatError(
-                    f"path must refer to at most {limits().file_bytes:,} bytes in other files, but got more. Check the file."
+                    f"path must refer to at most {limits().text_bytes:,} bytes in other files, but got more. Check the file."
                 )
-            return file.read(state.st_size)
+            return file.read(size)
 
     def _existing(self, name: str) -> Path | None:
         """Follow a name and its links to a regular file inside the folder."""
@@ -103,16 +118,6 @@ class FolderResolver:
     def _refusal(self, name: str) -> FileFormatError:
         self.refused.append(name[:200])
         return FileFormatError(f"path must refer to files in its own folder only, but got {name[:200]!r}. Copy that file beside it.")
-
-    def __getitem__(self, name: str) -> bytes:
-        return self.get(name)
-
-    def keys(self) -> list[str]:
-        """List nothing: files are read by name alone."""
-        return []
-
-    def __contains__(self, name: str) -> bool:
-        return self.find(name) is not None
 
 
 def _open_beneath(folder: Path, parts: tuple[str, ...]) -> int:
