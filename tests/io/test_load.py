@@ -20,7 +20,7 @@ from .conftest import VERTICES, Put, gltf_text
 
 
 def test_the_room_shows_what_it_says() -> None:
-    assert sorted(shapes.__all__) == ["CLOUD_FORMATS", "FORMATS", "MESH_FORMATS", "find_shapes", "load", "save"]
+    assert sorted(shapes.__all__) == ["CLOUD_FORMATS", "FORMATS", "MESH_FORMATS", "find_shapes", "load", "save", "side_files"]
     assert all(hasattr(shapes, name) for name in shapes.__all__)
 
 

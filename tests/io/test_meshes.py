@@ -12,7 +12,6 @@ from PIL import Image
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError, MissingExtraError
-from basrelief.io.obj import absolute_indices
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import FACES, RGB, VERTICES, Put, gltf_text
@@ -151,21 +150,6 @@ def test_draco_without_its_decoder_names_the_extra(put: Put, monkeypatch: pytest
         shapes.load(path)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"accessors": [{"bufferView": 0, "count": 3, "type": "VEC3", "componentType": 5126, "normalized": True}]},
-        {"accessors": [{"bufferView": 0, "count": 3, "type": "VEC3", "componentType": 5126, "sparse": {}}]},
-        {"meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 6}]}]},
-    ],
-)
-def test_gltf_features_that_would_read_wrongly_are_refused(changes: dict[str, object], put: Put) -> None:
-    with pytest.raises(
-        FileFormatError, match="path must hold triangles with plain positions, but got a.gltf with sparse or normalised ones"
-    ):
-        shapes.load(put("a.gltf", gltf_text(**changes)))
-
-
 def test_meshopt_is_refused_by_name(put: Put) -> None:
     with pytest.raises(FileFormatError, match="plain or Draco buffers, but got a.gltf with EXT_meshopt_compression"):
         shapes.load(put("a.gltf", gltf_text(extensionsRequired=["EXT_meshopt_compression"])))
@@ -258,11 +242,6 @@ def test_obj_relative_indices_count_back_from_where_they_stand(put: Put) -> None
     block = "v {0} 0 0\nv {0} 1 0\nv {0} 0 1\nf -3 -2 -1\n"
     shape = shapes.load(put("a.obj", block.format(1) + block.format(2)))
     assert sorted(corners(shape)[:, 0, 0].tolist()) == [1, 2]
-
-
-def test_relative_indices_of_textures_and_normals() -> None:
-    text = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvn 0 0 1\nf -3/-1/-1 2//1 -1\n"
-    assert absolute_indices(text).splitlines()[-1] == b"f 1/1/1 2//1 3"
 
 
 def test_relative_indices_before_the_first_element_are_refused(put: Put) -> None:

@@ -1,13 +1,13 @@
-"""Colours of vertices from what trimesh's loaders give: vertex colours, face colours, materials or textures. Never a reason to fail."""
+"""Colours of vertices from vertex colours, textures, materials or face colours. Never a reason to fail."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from basrelief.limits import limits
+_CHUNK = 1 << 20  # rows that are computed at a time
 
 
 def part_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:
@@ -16,24 +16,26 @@ def part_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:
     Vertex colours come first, then the texture at the vertex, then the base colour of the material, then face colours.
 
     Args:
-        part: Keyword arguments for a mesh, as trimesh's loaders return them.
+        part: What `join_parts` takes.
         linear: Whether vertex and material colours are linear light (glTF); textures are sRGB always.
 
     Returns:
-        (N, 3) floats in [0, 1], sRGB, or None where the part has no colour or a broken one.
+        (N, 3) float32 in [0, 1], sRGB, or None where the part has no colour or a broken one.
     """
     count = len(part["vertices"])
     try:
-        colors = _vertex_colors(part, linear=linear)
+        colors = _vertex_colors(part, count, linear=linear)
         if colors is None:
-            colors = _material_colors(part.get("visual"), count, linear=linear)
+            colors = _texture_colors(part, count)
+        if colors is None:
+            colors = _base_color(part, count, linear=linear)
         if colors is None:
             colors = _face_colors(part, count)
-    except Exception:  # a broken texture raises whatever its decoder raises
+    except Exception:  # broken colours raise whatever NumPy raises
         return None
     if colors is None or colors.shape != (count, 3) or not np.isfinite(colors).all():
         return None
-    return colors.clip(0, 1)
+    return colors.clip(0, 1, out=colors)
 
 
 def unit_range(colors: np.ndarray) -> np.ndarray:
@@ -46,11 +48,7 @@ def unit_range(colors: np.ndarray) -> np.ndarray:
         (N, 3) floats.
     """
     rgb = np.asarray(colors)[:, :3]
-    if rgb.dtype.kind in "ui":
-        top = 255 if rgb.dtype.itemsize > 2 else np.iinfo(rgb.dtype).max
-    else:
-        top = 255 if len(rgb) and rgb.max() > 1 else 1
-    scaled: np.ndarray = rgb / top
+    scaled: np.ndarray = rgb / _top(rgb)
     return scaled
 
 
@@ -82,42 +80,54 @@ def linear_from_srgb(encoded: np.ndarray) -> np.ndarray:
     return decoded
 
 
-def _vertex_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:
+def _top(rgb: np.ndarray) -> int:
+    """Find the value that stands for full light."""
+    if rgb.dtype.kind in "ui":
+        return 255 if rgb.dtype.itemsize > 2 else int(np.iinfo(rgb.dtype).max)
+    return 255 if len(rgb) and rgb.max() > 1 else 1
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
+
+
+def _vertex_colors(part: Mapping[str, Any], count: int, *, linear: bool) -> np.ndarray | None:
     stored = part.get("vertex_colors")
-    if stored is None:
-        extra = getattr(part.get("visual"), "vertex_attributes", None)
-        stored = extra["color"] if extra is not None and "color" in extra else None
     if stored is None or not len(stored):
         return None
-    colors = unit_range(np.asarray(stored))
-    return srgb_from_linear(colors) if linear else colors
-
-
-def _material_colors(visual: Any, count: int, *, linear: bool) -> np.ndarray | None:  # noqa: ANN401 - trimesh is not typed
-    material = getattr(visual, "material", None)
-    if material is None:
+    rgb = np.asarray(stored)[:, :3]
+    if rgb.shape != (count, 3):
         return None
-    image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    factor = getattr(material, "baseColorFactor", None)
-    factor = getattr(material, "diffuse", None) if factor is None else factor
-    if image is not None and visual.uv is not None and len(visual.uv) == count and image.width * image.height <= limits().texture_pixels:
-        from trimesh.visual.color import uv_to_color
+    colors, top = np.empty((count, 3), dtype=np.float32), _top(rgb)
+    for rows in _chunks(count):
+        colors[rows] = srgb_from_linear(rgb[rows] / top) if linear else rgb[rows] / top
+    return colors
 
-        if image.size != (2, 2):  # trimesh's stand-in for a missing material
-            return unit_range(np.asarray(uv_to_color(visual.uv, image)))
-    if factor is None or getattr(image, "size", None) == (2, 2):
+
+def _texture_colors(part: Mapping[str, Any], count: int) -> np.ndarray | None:
+    picture, uv = part.get("picture"), part.get("uv")
+    if picture is None or uv is None or len(uv) != count:
         return None
-    rgb = unit_range(np.atleast_2d(np.asarray(factor)))
-    return np.repeat(srgb_from_linear(rgb) if linear else rgb, count, axis=0)
+    found = picture.colors_at(uv)
+    return None if found is None else found.astype(np.float32) / 255
+
+
+def _base_color(part: Mapping[str, Any], count: int, *, linear: bool) -> np.ndarray | None:
+    stored = part.get("color")
+    if stored is None:
+        return None
+    rgb = np.round(np.clip(np.asarray(stored[:3], dtype=np.float64), 0, 1) * 255) / 255
+    return np.tile((srgb_from_linear(rgb) if linear else rgb).astype(np.float32), (count, 1))
 
 
 def _face_colors(part: Mapping[str, Any], count: int) -> np.ndarray | None:
+    """Give each vertex the mean colour of its faces."""
     stored, faces = part.get("face_colors"), part.get("faces")
     if stored is None or faces is None or len(stored) != len(faces) or np.ndim(faces) != 2:
         return None
-    colors, corners = unit_range(np.asarray(stored)), np.asarray(faces).T
-    total, hits = np.zeros((count, 3)), np.zeros((count, 1))
-    for corner in corners:
-        np.add.at(total, corner, colors)
-        np.add.at(hits, corner, 1)
-    return np.divide(total, np.maximum(hits, 1))
+    rgb, corners = np.asarray(stored)[:, :3], np.asarray(faces)
+    top = _top(rgb)
+    hits = np.bincount(corners.ravel(), minlength=count)[:, None]
+    total = np.stack([sum(np.bincount(corner, channel, count) for corner in corners.T) for channel in rgb.T], axis=1)
+    mean: np.ndarray = (total / (np.maximum(hits, 1) * top)).astype(np.float32)
+    return mean

@@ -12,7 +12,21 @@ from basrelief.limits import limits
 
 
 def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Sequence[str]) -> int:
-    """Count the nodes that a scene graph unfolds to, one for each way from a root.
+    """Count the nodes that a scene graph unfolds to; arguments and errors are those of `count_uses`.
+
+    Args:
+        path: The file, for messages.
+        children: The nodes that each node refers to; names without an entry are leaves.
+        roots: Where the scene starts, repeats allowed.
+
+    Returns:
+        The number of instances.
+    """
+    return sum(count_uses(path, children, roots).values())
+
+
+def count_uses(path: Path, children: Mapping[str, Sequence[str]], roots: Sequence[str]) -> dict[str, int]:
+    """Count how often each node stands in what a scene graph unfolds to, once for each way from a root.
 
     A few hundred bytes of nested references can stand for 2^100 nodes; the count takes time in proportion to the bytes.
 
@@ -22,7 +36,7 @@ def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Se
         roots: Where the scene starts, repeats allowed.
 
     Returns:
-        The number of instances.
+        The number of instances of each node.
 
     Raises:
         FileFormatError: If there is a cycle, or more than `Limits.instances` nodes, or deeper than `Limits.nesting`.
@@ -45,6 +59,5 @@ def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Se
         depth[name] = max((depth[parent] + 1 for parent in parents[name]), default=0)
         check_count(path, ways[name], limits().instances, of="scene nodes")
     check_count(path, max(depth.values(), default=0), limits().nesting, of="levels of scene nodes")
-    total = sum(ways.values())
-    check_count(path, total, limits().instances, of="scene nodes")
-    return total
+    check_count(path, sum(ways.values()), limits().instances, of="scene nodes")
+    return ways

@@ -15,13 +15,13 @@ from basrelief.io.checks import border
 from basrelief.io.dae import read_dae
 from basrelief.io.gltf import read_gltf
 from basrelief.io.las import read_las
-from basrelief.io.mesh import read_stl
 from basrelief.io.obj import read_obj
 from basrelief.io.off import read_off
 from basrelief.io.pcd import read_pcd
 from basrelief.io.ply import read_ply
 from basrelief.io.sniff import check_content
 from basrelief.io.source import Raw, Source, open_source
+from basrelief.io.stl import read_stl
 from basrelief.io.text import read_text
 from basrelief.io.threemf import read_3mf
 from basrelief.types import Mesh, Origin, PointCloud

@@ -1,62 +1,154 @@
-"""Wavefront .obj: relative indices made absolute, then parsed by trimesh, which does not know them."""
+"""Wavefront .obj with its materials."""
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
+from typing import Any
 
-from basrelief.io.mesh import parse
+import numpy as np
+
+from basrelief.errors import BasreliefError, GeometryError
+from basrelief.io.checks import check_count
+from basrelief.io.colors import part_colors
+from basrelief.io.lines import line_blocks
+from basrelief.io.mesh import UNCOLORED, check_size
+from basrelief.io.mtl import Material, library_names, parse_materials
+from basrelief.io.obj_lines import Elements
+from basrelief.io.pictures import Pictures
+from basrelief.io.polygons import Lists, fan_triangles
+from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
-_RELATIVE = re.compile(rb"^[ \t]*f[ \t][^\n]*-\d", re.MULTILINE)
-_MATERIAL = re.compile(rb"^[ \t]*usemtl\b[^\n]*\n", re.MULTILINE)
-_MAX_MATERIALS = 1000  # trimesh's time grows with their square
-_ELEMENTS = (b"v", b"vt", b"vn")
-
 
 def read_obj(source: Source) -> Raw:
-    """Read .obj with its materials, which are sought in its folder only; above 1000 materials they are left out.
+    """Read .obj with its materials, which are sought in its folder only. Polygons are cut into triangles.
 
     Args:
         source: The file.
 
     Returns:
-        Vertices and faces in the axes of the file; points alone where there is no face.
-    """
-    data = source.read(limits().text_bytes)
-    if len(set(_MATERIAL.findall(data))) > _MAX_MATERIALS:
-        data = _MATERIAL.sub(b"", data)
-    return parse(source, absolute_indices(data) if _RELATIVE.search(data) else data)
-
-
-def absolute_indices(data: bytes) -> bytes:
-    """Rewrite faces whose indices count back from the last vertex read so far.
-
-    Args:
-        data: The content of an .obj file.
-
-    Returns:
-        The same content with every index of a face counted from 1.
+        Vertices and faces in the axes of the file, one vertex for each use of a position with another material, place in the texture or
+        normal; points alone where there is no face.
 
     Raises:
-        ValueError: If an index is not a number or counts back beyond the first element.
+        FileFormatError: If a line is broken, or there are more vertices or faces than the limits.
+        GeometryError: If a face refers to a vertex that does not exist.
     """
-    counts = dict.fromkeys(_ELEMENTS, 0)
-    lines = data.replace(b"\\\n", b"").splitlines()
-    for i, line in enumerate(lines):
-        words = line.split()
-        if not words:
-            continue
-        if words[0] in counts:
-            counts[words[0]] += 1
-        elif words[0] == b"f":
-            lines[i] = b"f " + b" ".join(_absolute_corner(word, counts) for word in words[1:])
-    return b"\n".join(lines) + b"\n"
+    source.check_size(limits().text_bytes)
+    elements, libraries = Elements(), list[str]()
+    for block in line_blocks(source):
+        elements.add(block)
+        libraries += library_names(block)
+        check_count(source.path, sum(map(len, elements.vertices)), limits().points, of="vertices")
+        check_count(source.path, sum(map(len, elements.corners)), 3 * limits().faces, of="corners of faces")
+    return _shape(source, elements, libraries)
 
 
-def _absolute_corner(corner: bytes, counts: dict[bytes, int]) -> bytes:
-    indices = [(int(text) if text else None, counts[element]) for text, element in zip(corner.split(b"/"), _ELEMENTS, strict=False)]
-    absolute = [index if index is None or index >= 0 else index + count + 1 for index, count in indices]
-    if any(index is not None and index < 1 for index in absolute):
-        raise ValueError(f"the face corner {corner[:40]!r} refers to before the first element")
-    return b"/".join(b"" if index is None else b"%d" % index for index in absolute)
+def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
+    vertices = _joined(elements.vertices, 3)
+    colors = _joined(elements.colors, 3)
+    polygons = Lists(_joined(elements.corners, 3), np.concatenate([[], *elements.sizes]).astype(np.int64))
+    faces = int(np.maximum(polygons.counts - 2, 0).sum())
+    check_size(source.path, [(1, len(vertices), faces)])
+    if not faces:
+        return Raw(points=vertices, colors=_vertex_colors(vertices, colors))
+    corners, polygon = fan_triangles(polygons)
+    material = np.repeat(np.concatenate(elements.materials)[polygon], 3)
+    corners = corners.reshape(-1, 3)
+    if corners[:, 0].min() < 1 or corners[:, 0].max() > len(vertices):
+        raise GeometryError(
+            f"faces must index the {len(vertices)} vertices, but got {corners[:, 0].min() - 1} to {corners[:, 0].max() - 1}. "
+            "The file is likely truncated."
+        )
+    places = _joined(elements.places, 2)
+    _forget_partial(corners, material, len(elements.names), len(places))
+    chosen, index = _distinct(corners, material)
+    check_size(source.path, [(1, len(chosen), faces)])
+    position, place, material = corners[chosen, 0] - 1, corners[chosen, 1] - 1, material[chosen]
+    points, face = vertices[position], index.reshape(-1, 3)
+    own = _vertex_colors(vertices, colors)
+    if own is not None:
+        return Raw(points=points, faces=face, colors=own[position])
+    painter = _Painter(source, elements, libraries)
+    return Raw(points=points, faces=face, colors=painter.colors(points, places, place, material), notes=painter.notes)
+
+
+def _joined(blocks: list[np.ndarray], width: int) -> np.ndarray:
+    joined = np.concatenate(blocks) if blocks else np.zeros((0, width))
+    blocks.clear()
+    return joined
+
+
+def _vertex_colors(vertices: np.ndarray, colors: np.ndarray) -> np.ndarray | None:
+    return part_colors({"vertices": vertices, "vertex_colors": colors}, linear=False) if len(colors) == len(vertices) else None
+
+
+def _forget_partial(corners: np.ndarray, material: np.ndarray, materials: int, places: int) -> None:
+    """Drop places and normals, in place, of each material whose corners do not all have one."""
+    for column, top in ((1, places), (2, np.iinfo(np.int32).max)):
+        bad = (corners[:, column] < 1) | (corners[:, column] > top)
+        if bad.any():
+            without = np.bincount(material[bad], minlength=materials) > 0
+            corners[without[material], column] = 0
+
+
+def _distinct(corners: np.ndarray, material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the corners that differ: the first of each, sorted by material, and for each corner which one it is."""
+    columns = [corners[:, 0]]
+    columns += [corners[:, i] for i in (1, 2) if not (corners[:, i] == corners[:, 0]).all() and corners[:, i].any()]
+    columns += [material] if material.any() else []
+    key = columns[0].astype(np.int64)
+    for column in columns[1:]:
+        if len(columns) > 2:
+            key = np.unique(key, return_inverse=True)[1].reshape(-1)
+        key = column * (key.max() + 1) + key
+    _, first, index = np.unique(key, return_index=True, return_inverse=True)
+    return first, index.reshape(-1)
+
+
+class _Painter:
+    """Finds colours of vertices by their materials."""
+
+    def __init__(self, source: Source, elements: Elements, libraries: list[str]) -> None:
+        self._names = list(elements.names)
+        self._resolver, self._pictures = FolderResolver(source.path.parent), Pictures()
+        self._materials: dict[str, Material] = {}
+        for name in dict.fromkeys(libraries[: limits().side_files]):
+            with suppress(BasreliefError, OSError), self._resolver.open(name) as file:
+                self._materials |= parse_materials(file.read(limits().material_bytes))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not read."""
+        return (*self._resolver.notes, *self._pictures.notes)
+
+    def colors(self, points: np.ndarray, places: np.ndarray, place: np.ndarray, material: np.ndarray) -> np.ndarray | None:
+        """Colour vertices that are sorted by material.
+
+        Args:
+            points: (N, 3) positions.
+            places: Places in textures.
+            place: (N,) which place each vertex has, -1 where none.
+            material: (N,) which material.
+
+        Returns:
+            (N, 3) colours, or None where no material has any.
+        """
+        colors: np.ndarray | None = None
+        ends = np.flatnonzero(np.diff(material, append=-1)) + 1
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            found = self._material_colors(self._names[material[start]], points[start:end], places, place[start:end])
+            if found is not None:
+                colors = np.full((len(points), 3), UNCOLORED, dtype=np.float32) if colors is None else colors
+                colors[start:end] = found
+        return colors
+
+    def _material_colors(self, name: str, points: np.ndarray, places: np.ndarray, place: np.ndarray) -> np.ndarray | None:
+        material = self._materials.get(name)
+        if material is None:
+            return None
+        part: dict[str, Any] = {"vertices": points, "color": material.color}
+        if material.texture and place.min() >= 0:
+            part |= {"uv": places[place], "picture": self._pictures.beside(self._resolver, material.texture)}
+        return part_colors(part, linear=False)

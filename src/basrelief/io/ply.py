@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.mesh import join_parts
+from basrelief.io.pictures import Pictures
 from basrelief.io.ply_header import read_header
 from basrelief.io.ply_rows import Body, Table
 from basrelief.io.polygons import Lists, fan_triangles, thin_note
@@ -51,7 +50,7 @@ def read_ply(source: Source) -> Raw:
         raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
     part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex.stack("red", "green", "blue")}
     notes = [f"{body.left} after the last element were not read."] if body.left else []
-    resolver = FolderResolver(source.path.parent)
+    resolver, pictures = FolderResolver(source.path.parent), Pictures()
     if header.count("face"):
         polygons = _corners(source, face)
         check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), limits().faces, of="faces")
@@ -60,9 +59,10 @@ def read_ply(source: Source) -> Raw:
         part["face_colors"] = None if colors is None else colors[of]
         notes += thin_note(polygons)
         if header.texture:
-            part["visual"] = _texture(header.texture, resolver, uv=_texture_places(vertex, face, polygons))
+            part["picture"] = pictures.beside(resolver, header.texture)
+            part["uv"] = _texture_places(vertex, face, polygons)
     raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)
-    return dataclasses.replace(raw, notes=(*notes, *resolver.notes))
+    return dataclasses.replace(raw, notes=(*notes, *resolver.notes, *pictures.notes))
 
 
 def _corners(source: Source, face: Table) -> Lists:
@@ -84,13 +84,3 @@ def _texture_places(vertex: Table, face: Table, polygons: Lists) -> np.ndarray |
         uv = np.zeros((len(vertex.columns["x"]), 2))
         uv[polygons.values[inside]] = wedges.values.reshape(-1, 2)[inside]
     return uv
-
-
-def _texture(name: str, resolver: FolderResolver, *, uv: np.ndarray | None) -> SimpleNamespace | None:
-    """Open the picture; one that is broken or absent is no reason to fail."""
-    from PIL import Image
-
-    try:
-        return SimpleNamespace(uv=uv, material=SimpleNamespace(image=Image.open(BytesIO(resolver.get(name)))))
-    except Exception:  # a broken picture raises whatever its decoder raises
-        return None

@@ -1,0 +1,80 @@
+"""Meshes compressed with Draco: how large they are is read from their header before they are unfolded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+
+_HEADER = 11  # bytes: DRACO, version, kind, method, flags
+_MESH = 1
+_SEQUENTIAL = 0
+_METADATA = 0x80  # in the upper byte of the flags
+FACES = -1
+"""The key of the faces among the attributes."""
+
+
+def decode_draco(path: Path, data: bytes, *, vertices: int, faces: int) -> Mapping[int, np.ndarray]:
+    """Decode a mesh.
+
+    Args:
+        path: The file, for messages.
+        data: The compressed mesh.
+        vertices: The most vertices that it may have.
+        faces: The most faces that it may have.
+
+    Returns:
+        (vertices, width) arrays by the number that the compressed data gives each attribute; (faces, 3) indices by `FACES`.
+
+    Raises:
+        FileFormatError: If it is damaged or has more.
+    """
+    import DracoPy
+
+    try:
+        declared_vertices, declared_faces = _declared(data)
+    except IndexError:
+        declared_vertices = declared_faces = -1
+    if declared_faces < 0:
+        raise _damaged(path)
+    check_count(path, declared_vertices, vertices, of="vertices in compressed data")
+    check_count(path, declared_faces, faces, of="faces in compressed data")
+    try:
+        mesh = DracoPy.decode(data)
+    except Exception as error:
+        raise _damaged(path) from error
+    found = {int(attribute["unique_id"]): np.asarray(attribute["data"]) for attribute in mesh.attributes}
+    return found | {FACES: np.asarray(mesh.faces).reshape(-1, 3)}
+
+
+def _declared(data: bytes) -> tuple[int, int]:
+    """Read how many vertices and faces a mesh has; -1 for what is not plainly a mesh."""
+    if data[:5] != b"DRACO" or data[7] != _MESH or data[10] & _METADATA:
+        return -1, -1
+    version, sequential = (data[5], data[6]), data[8] == _SEQUENTIAL
+    skipped = 0 if sequential or version >= (2, 2) else 1  # vertices that old versions add
+    at, numbers = _HEADER + (not sequential), []
+    for _ in range(skipped + 2):
+        fixed = version < (2, 2) if sequential else version < (2, 0)
+        number, at = (int.from_bytes(data[at : at + 4], "little"), at + 4) if fixed else _varint(data, at)
+        numbers.append(number)
+    first, second = numbers[skipped:]
+    return (second, first) if sequential else (first, second)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while shift < 64:
+        number |= (data[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            break
+    return number, at
+
+
+def _damaged(path: Path) -> FileFormatError:
+    return FileFormatError(f"path must hold whole Draco data, but got {path.name} with some damaged. Fetch or export it again.")

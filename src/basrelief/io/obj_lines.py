@@ -1,0 +1,182 @@
+"""The lines of Wavefront .obj as arrays: a block of text is cut into words, and all words of one kind are read at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+
+_COMMENT = re.compile(rb"(?<![^\s])#[^\n]*")
+_BLANK = 32  # this byte and those below stand between words
+_USE = b"usemtl"
+
+
+@dataclass
+class Elements:
+    """What the lines of a file hold, block after block.
+
+    Attributes:
+        vertices: (N, 3) positions.
+        colors: (N, 3) what stands behind positions; shorter than the positions where some have none.
+        places: (N, 2) places in textures.
+        normals: How many normals there are.
+        corners: (N, 3) for each corner of each face its position, place and normal, counted from 1; 0 where it has none.
+        sizes: (N,) corners of each face.
+        materials: (N,) for each face which name of `names` is its material.
+        names: Names of materials in the order of their first use; nothing for faces above the first.
+    """
+
+    vertices: list[np.ndarray] = field(default_factory=list)
+    colors: list[np.ndarray] = field(default_factory=list)
+    places: list[np.ndarray] = field(default_factory=list)
+    normals: int = 0
+    corners: list[np.ndarray] = field(default_factory=list)
+    sizes: list[np.ndarray] = field(default_factory=list)
+    materials: list[np.ndarray] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=lambda: {"": 0})
+    material: int = 0  # of the next face
+
+    def add(self, block: bytes) -> None:
+        """Read one block of whole lines.
+
+        Raises:
+            FileFormatError: If a line holds too few numbers, or a face counts back beyond the first element.
+            ValueError: If a word is no number.
+        """
+        if b"\\\n" in block:
+            block = block.replace(b"\\\n", b" ")
+        if b"#" in block:
+            block = _COMMENT.sub(b"", block)
+        words = _Words(block)
+        if not len(words.start):
+            return
+        counts = np.array([sum(map(len, self.vertices)), sum(map(len, self.places)), self.normals])
+        is_kind = [words.kind(b"v"), words.kind(b"vt"), words.kind(b"vn")]
+        self._add_vertices(words, is_kind[0])
+        self._add_places(words, is_kind[1])
+        self.normals += int(is_kind[2].sum())
+        self._add_faces(words, counts + np.stack([np.cumsum(kind) for kind in is_kind], axis=1))
+
+    def _add_vertices(self, words: _Words, lines: np.ndarray) -> None:
+        numbers, sizes = words.numbers(lines)
+        if not len(sizes):
+            return
+        if sizes.min() < 3:
+            raise FileFormatError(f"path must have x, y, z behind each v, but got a vertex of {sizes.min()} numbers. Export it again.")
+        first = np.cumsum(sizes) - sizes
+        self.vertices.append(numbers[first[:, None] + np.arange(3)])
+        if sizes.min() >= 6:
+            self.colors.append(numbers[first[:, None] + np.arange(3, 6)])
+
+    def _add_places(self, words: _Words, lines: np.ndarray) -> None:
+        numbers, sizes = words.numbers(lines)
+        if len(sizes) and sizes.min() < 1:
+            raise FileFormatError("path must have numbers behind each vt, but got none. Export it again.")
+        first = np.cumsum(sizes) - sizes
+        second = np.where(sizes > 1, numbers[np.minimum(first + 1, max(len(numbers) - 1, 0))], 0) if len(sizes) else first
+        self.places.append(np.stack([numbers[first], second], axis=1))
+
+    def _add_faces(self, words: _Words, counts: np.ndarray) -> None:
+        """Read faces; `counts` (lines, 3) tells how many elements of each kind there are up to each line."""
+        lines = words.kind(b"f")
+        material = self._materials(words)
+        sizes = words.sizes[lines]
+        if not len(sizes):
+            return
+        corners = words.corners(lines)
+        counts = np.repeat(counts[lines], sizes, axis=0)
+        corners = np.where(corners < 0, corners + counts + 1, corners)
+        if (corners < 0).any() or ((corners[:, 0] < 1) & (counts[:, 0] > 0)).any():
+            raise FileFormatError("path must have faces of its vertices, but got a face that refers to before the first element. Check it.")
+        self.corners.append(corners.astype(np.int32))
+        self.sizes.append(sizes)
+        self.materials.append(material[lines])
+
+    def _materials(self, words: _Words) -> np.ndarray:
+        """Tell the material of each line, and remember the last one."""
+        changes = np.flatnonzero(words.kind(_USE))
+        used = [self.material, *(self.names.setdefault(words.rest(line), len(self.names)) for line in changes.tolist())]
+        self.material = used[-1]
+        return np.array(used, dtype=np.int32)[np.searchsorted(changes, np.arange(len(words.sizes)), side="right")]
+
+
+class _Words:
+    """The words of a block; lines without any are not counted.
+
+    Attributes:
+        data: The bytes.
+        start: (words,) where each word starts.
+        end: (words,) where it ends.
+        first: (lines,) the first word of each line.
+        sizes: (lines,) words of each line behind the first.
+    """
+
+    def __init__(self, block: bytes) -> None:
+        self.block = block
+        self.data = np.frombuffer(block, np.uint8)
+        edge = np.diff((self.data > _BLANK).view(np.int8), prepend=0, append=0)
+        self.start, self.end = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
+        line = np.searchsorted(np.flatnonzero(self.data == ord("\n")), self.start)
+        self.first = np.flatnonzero(np.diff(line, prepend=-1))
+        self.sizes = np.diff(self.first, append=len(self.start)) - 1
+
+    @cached_property
+    def line(self) -> np.ndarray:
+        """(words,) the line of each word behind the first of a line, -1 for first words."""
+        line = np.repeat(np.arange(len(self.sizes)), self.sizes + 1)
+        line[self.first] = -1
+        return line
+
+    def kind(self, word: bytes) -> np.ndarray:
+        """Tell which lines begin with this word."""
+        start = self.start[self.first]
+        found: np.ndarray = self.end[self.first] - start == len(word)
+        for i, letter in enumerate(word):
+            found[found] = self.data[start[found] + i] == letter
+        return found
+
+    def rest(self, line: int) -> str:
+        """Give what stands behind the first word of a line."""
+        word = self.first[line]
+        end = self.end[word + self.sizes[line]]
+        return " ".join(self.block[self.end[word] : end].decode(errors="replace").split())
+
+    def numbers(self, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Read the numbers of some lines: all of them in a row, and how many each line has."""
+        sizes = self.sizes[lines]
+        return _parsed(self._text(lines).tobytes(), int(sizes.sum()), np.float64), sizes
+
+    def corners(self, lines: np.ndarray) -> np.ndarray:
+        """Read words such as 1/2/3 or 1//3 of some lines: (words, 3) integers, 0 where nothing stands."""
+        text = self._text(lines)
+        blank, slash = text <= _BLANK, text == ord("/")
+        word = np.cumsum(blank, dtype=np.int32) - blank  # of each byte
+        slashes = np.cumsum(slash, dtype=np.int32)
+        before = np.concatenate([[0], slashes[blank][:-1]]) if blank.any() else np.zeros(0, dtype=np.int32)
+        column = slashes - before[word].astype(np.int32)
+        corners = np.zeros((int(blank.sum()), 3), dtype=np.int64)
+        for i in range(3):
+            digits = (column == i) & ~slash & ~blank
+            held = np.bincount(word[digits], minlength=len(corners)) > 0
+            corners[held, i] = _parsed(text[digits | (blank & held[word])].tobytes(), int(held.sum()), np.int64)
+        return corners
+
+    def _text(self, lines: np.ndarray) -> np.ndarray:
+        """Give the words of some lines but the first of each, every word with the blank behind it."""
+        chosen = np.flatnonzero(lines[self.line] & (self.line >= 0))
+        steps = np.zeros(len(self.data) + 1, dtype=np.int8)
+        steps[self.start[chosen]] += 1
+        steps[self.end[chosen] + 1] -= 1
+        text: np.ndarray = self.data[np.cumsum(steps[:-1], dtype=np.int8) > 0]
+        return text
+
+
+def _parsed(text: bytes, count: int, kind: type[np.int64] | type[np.float64]) -> np.ndarray:
+    numbers: np.ndarray = np.fromstring(text, dtype=kind, sep=" ")
+    if len(numbers) != count:
+        raise ValueError(f"only {len(numbers):,} of {count:,} words are numbers")
+    return numbers

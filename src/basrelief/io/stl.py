@@ -1,0 +1,57 @@
+"""STL, binary or text: three vertices for each triangle."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.io.lines import line_blocks
+from basrelief.io.mesh import check_size
+from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
+
+_TRIANGLE = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])
+_HEADER = 84  # bytes: a text of 80, then the number of triangles
+_VERTEX = re.compile(rb"^[ \t]*vertex[ \t]([^\n]*)", re.MULTILINE | re.IGNORECASE)
+
+
+def read_stl(source: Source) -> Raw:
+    """Read .stl, binary or text; the solids of a text file become one.
+
+    Args:
+        source: The file.
+
+    Returns:
+        Three vertices for each face, in the axes of the file.
+
+    Raises:
+        FileFormatError: If it is neither, or there are too many triangles or none.
+    """
+    head = source.head(_HEADER)
+    count = int.from_bytes(head[80:84], "little")
+    if len(head) == _HEADER and source.size == _HEADER + count * _TRIANGLE.itemsize:
+        check_size(source.path, [(1, 3 * count, count)])
+        vertices = np.fromfile(source.path, dtype=_TRIANGLE, count=count, offset=_HEADER)["vertices"].reshape(-1, 3)
+    else:
+        vertices = _text_vertices(source)
+        check_size(source.path, [(1, len(vertices), len(vertices) // 3)])
+    return Raw(points=vertices, faces=np.arange(len(vertices)).reshape(-1, 3))
+
+
+def _text_vertices(source: Source) -> np.ndarray:
+    """Collect what stands behind each `vertex`, block by block, whatever solid it belongs to."""
+    found: list[np.ndarray] = []
+    for block in line_blocks(source):
+        lines = _VERTEX.findall(block)
+        numbers = np.fromstring(b" ".join(lines), sep=" ")
+        if len(numbers) != 3 * len(lines):
+            raise FileFormatError(f"path must hold x, y, z behind each vertex, but got other words in {source.path.name}. Check it.")
+        found.append(numbers.reshape(-1, 3))
+        check_count(source.path, sum(map(len, found)), limits().points, of="vertices")
+    vertices = np.concatenate(found)
+    if len(vertices) % 3:
+        raise FileFormatError(f"path must hold three vertices a triangle, but got {len(vertices):,} in {source.path.name}. Check it.")
+    return vertices
