@@ -32,6 +32,8 @@ class Limits:
         text_bytes: Size of a text format, which takes many times its size while it is parsed.
         xml_bytes: Size of an XML document.
         unpacked_bytes: Size of what a compressed file unpacks to.
+        json_values: Values in the JSON of a glTF file.
+        side_files: Files beside a shape that reading it consults: buffers, materials, textures.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
         points: Points or vertices, over all instances of all parts.
         faces: Triangles, over all instances of all parts.
@@ -55,6 +57,8 @@ class Limits:
     text_bytes: int = 512 << 20
     xml_bytes: int = 256 << 20
     unpacked_bytes: int = 1 << 30
+    json_values: int = 2_000_000
+    side_files: int = 4096
     packing_ratio: int = 300
     points: int = 50_000_000
     faces: int = 50_000_000
