@@ -85,6 +85,12 @@ class Tables:
         """
         return not _absent(uri) and "shapes" in _connect(uri).list_tables().tables
 
+    def upgrade(self) -> None:
+        """Add columns that libraries of former versions lack."""
+        for table in (self.shapes, self.failures):
+            if "beside" not in table.schema.names:
+                table.add_columns({"beside": "CAST(NULL AS STRING)"})
+
     def known(self) -> dict[str, Known]:
         """Every file with a row, by path."""
         return _known(self.shapes)
@@ -265,8 +271,9 @@ def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _known(table: Table) -> dict[str, Known]:
-    columns = ["path", "root", "bytes", "mtime", "content"]
-    found = table.search().select(columns).limit(None).to_arrow().to_pydict()
+    columns = ["path", "root", "bytes", "mtime", "content", "beside"]
+    found = table.search().select([name for name in columns if name in table.schema.names]).limit(None).to_arrow().to_pydict()
+    found.setdefault("beside", [None] * len(found["path"]))
     return {path: Known(*rest) for path, *rest in zip(*(found[name] for name in columns), strict=True)}
 
 
