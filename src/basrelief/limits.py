@@ -15,6 +15,8 @@ from functools import lru_cache
 
 from basrelief.errors import ConfigError, unknown_choice
 
+_LARGE_FILE = 32 << 20
+
 VARIABLE = "BASRELIEF_LIMITS"
 """Environment variable that replaces defaults, as `name=number` separated by commas."""
 
@@ -83,6 +85,10 @@ class Limits:
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
                 raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}.")
+
+    def reading_seconds(self, size: int) -> float:
+        """Return the time that reading a file of `size` bytes may take: `seconds`, above 32 MB in proportion."""
+        return self.seconds * max(1.0, size / _LARGE_FILE)
 
 
 _chosen: ContextVar[Limits | None] = ContextVar("limits", default=None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -28,7 +28,7 @@ _EVERYDAY = "omniobject3d"
 
 
 class Index:
-    """A library that can be searched.
+    """A library that can be searched, by several threads at once.
 
     Attributes:
         uri: Folder or object storage address of the database.
@@ -36,6 +36,9 @@ class Index:
 
     def __init__(self, uri: str, model: str | Model, *, loader: Callable[[str], Model] = load_model) -> None:
         self.uri, self._model, self._loader = uri, model, loader
+        self._lock = threading.Lock()
+        self._tables: Tables | None = None
+        self._checked: Model | None = None
 
     @classmethod
     def open(cls, uri: str | PathLike[str], *, model: str | Model | None = None, loader: Callable[[str], Model] = load_model) -> Index:
@@ -65,22 +68,30 @@ class Index:
         """Whether there is a library yet."""
         return Tables.there(self.uri)
 
-    @cached_property
+    @property
     def tables(self) -> Tables:
         """What is kept.
 
         Raises:
             FileFormatError: If there is no library.
         """
-        return Tables.open(self.uri)
+        if self._tables is None:
+            self._tables = Tables.open(self.uri)  # opened twice by two threads, either does
+        return self._tables
 
-    @cached_property
+    @property
     def model(self) -> Model:
-        """What embeds.
+        """What embeds; threads that ask at the same time load it once.
 
         Raises:
             ConfigError: If its weights are not those the library was made with.
         """
+        if self._checked is None:
+            with self._lock:
+                self._checked = self._checked or self._loaded_model()
+        return self._checked
+
+    def _loaded_model(self) -> Model:
         model = self._loader(self._model) if isinstance(self._model, str) else self._model
         if self.made and model.encoder.fingerprint != self.tables.about.weights:
             raise ConfigError(f"model must have the weights {self.uri!r} was made with, but got others. Give those, or index anew.")

@@ -138,6 +138,7 @@ def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, t
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1, but got {top_k}. Ask for one or more.")
     where, whole = condition(look.where), [*COLUMNS, "views"]
+    top_k = top_k if top_k <= _CANDIDATES else max(1, min(top_k, tables.count()))
     many = max(_CANDIDATES if look.best_view else _NAMED if look.text else 0, top_k + 1)
     light = bool(look.text) and not look.best_view  # of most candidates only the rank counts
     found = tables.nearest(vector, ["path"] if light else whole, where=where, limit=many)
