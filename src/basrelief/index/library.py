@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from basrelief.datasets import read_labels
+from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.index.add import Report, Work, add_folder
 from basrelief.index.duplicates import SAME_FORM, group_forms
@@ -160,5 +160,5 @@ class Index:
 
 def about_model(model: Model) -> About:
     """What a library says of the model that makes its vectors."""
-    common = model.embed_text(read_labels(_EVERYDAY)).mean(dim=0).cpu()
+    common = model.embed_text(label_set(_EVERYDAY)).mean(dim=0).cpu()
     return About(model.name, model.encoder.fingerprint, model.views, model.encoder.embedding_dim, tuple(common.tolist()))

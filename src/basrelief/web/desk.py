@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from basrelief.datasets import read_labels
+from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Hit, Index, Query, Report, TagAnswer, Work, facts, read_picture
 from basrelief.io import FORMATS, load, save
@@ -111,7 +111,7 @@ class Desk:
             ConfigError: If the labels are wrong.
             FileFormatError: If the upload is refused or cannot be read.
         """
-        names = read_labels(labels)
+        names = parse_labels(labels)
         (answer,) = classify_files(self.index.model, [checked_upload(file, FORMATS)], labels=names)
         if answer.prediction is None:
             raise FileFormatError(answer.error or "file must be readable, but it is not. Try another.")
@@ -136,7 +136,7 @@ class Desk:
 
     def name(self, labels: str, *, where: str = "", confidence: float = 0.0) -> list[TagAnswer]:
         """Every file named with typed labels."""
-        return list(self.index.name(read_labels(labels), judge=Judge(min_confidence=confidence), where=_parts(where)))
+        return list(self.index.name(parse_labels(labels), judge=Judge(min_confidence=confidence), where=_parts(where)))
 
     def close(self) -> None:
         """Remove what was made for the viewer."""
