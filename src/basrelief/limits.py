@@ -15,6 +15,8 @@ from functools import lru_cache
 
 from basrelief.errors import ConfigError, unknown_choice
 
+_LARGE_FILE = 32 << 20
+
 VARIABLE = "BASRELIEF_LIMITS"
 """Environment variable that replaces defaults, as `name=number` separated by commas."""
 
@@ -30,6 +32,8 @@ class Limits:
         text_bytes: Size of a text format, which takes many times its size while it is parsed.
         xml_bytes: Size of an XML document.
         unpacked_bytes: Size of what a compressed file unpacks to.
+        json_values: Values in the JSON of a glTF file.
+        side_files: Files beside a shape that reading it consults: buffers, materials, textures.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
         points: Points or vertices, over all instances of all parts.
         faces: Triangles, over all instances of all parts.
@@ -53,6 +57,8 @@ class Limits:
     text_bytes: int = 512 << 20
     xml_bytes: int = 256 << 20
     unpacked_bytes: int = 1 << 30
+    json_values: int = 2_000_000
+    side_files: int = 4096
     packing_ratio: int = 300
     points: int = 50_000_000
     faces: int = 50_000_000
@@ -75,6 +81,10 @@ class Limits:
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
                 raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}.")
+
+    def reading_seconds(self, size: int) -> float:
+        """Return the time that reading a file of `size` bytes may take: `seconds`, above 32 MB in proportion."""
+        return self.seconds * max(1.0, size / _LARGE_FILE)
 
 
 _chosen: ContextVar[Limits | None] = ContextVar("limits", default=None)

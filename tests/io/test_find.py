@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,43 @@ def test_every_format_is_found(kind: str, tmp_path: Path) -> None:
 def test_text_files_that_are_not_points_are_left_alone(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text)
     assert find_shapes([tmp_path]) == []
+
+
+def test_pipes_devices_and_circles_of_links_are_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ply")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "zero.ply").symlink_to("/dev/zero")
+    (tmp_path / "x.ply").symlink_to("y.ply")
+    (tmp_path / "y.ply").symlink_to("x.ply")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert find_shapes([tmp_path]) == []
+
+
+def test_names_that_are_not_utf8_are_found(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff\xfe.ply"
+    with open(name, "wb"):  # noqa: PTH123 - a name in bytes
+        pass
+    found = find_shapes([tmp_path])
+    assert [os.fsencode(path) for path in found] == [name]
+
+
+def test_what_may_not_be_looked_at_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may look at everything, so the refusals of the system are imitated."""
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "a.ply").write_text("ply")
+    scan, stat = os.scandir, Path.stat
+
+    def guarded_scan(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    def guarded_stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name == "a.ply":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "scandir", guarded_scan)
+    monkeypatch.setattr(Path, "stat", guarded_stat)
+    assert find_shapes([tmp_path]) == [tmp_path / "a.ply", tmp_path / "shut"]
+    assert find_shapes([tmp_path / "a.ply"]) == [tmp_path / "a.ply"]

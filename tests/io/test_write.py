@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import basrelief.io as shapes
-from basrelief.errors import FileFormatError
+from basrelief.errors import FileFormatError, OutputError
 from basrelief.io.colors import linear_from_srgb, srgb_from_linear, unit_range
 from basrelief.types import Mesh, PointCloud
 
@@ -59,8 +59,18 @@ def test_formats_that_cannot_hold_the_shape(tetrahedron: Mesh, cloud: PointCloud
 
 
 def test_a_place_that_cannot_be_written(tetrahedron: Mesh, tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="path must be a file that may be written, but got"):
-        shapes.save(tetrahedron, tmp_path / "no" / "folder" / "a.ply")
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(OutputError, match="Cannot write '.*a.ply': "):
+        shapes.save(tetrahedron, tmp_path / "file" / "a.ply")
+
+
+def test_saving_through_a_link_leaves_its_target_alone(tetrahedron: Mesh, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "a.ply").symlink_to(tmp_path / "target")
+    shapes.save(tetrahedron, tmp_path / "a.ply")
+    assert (tmp_path / "target").read_text() == "kept"
+    assert isinstance(shapes.load(tmp_path / "a.ply"), Mesh)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ply", "target"]
 
 
 def test_srgb_and_linear_light_undo_each_other() -> None:

@@ -98,7 +98,7 @@ def pairs(
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
     where = str(choose_device(device))
-    style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else opt.cores(jobs)
+    style, processes = PairStyle(size=size, device=where, seed=seed), 0 if where != "cpu" else opt.cores(jobs)
     if dry_run:
         typer.echo(opt.plan_line(plan_pairs(library, style=style), processes))
         return

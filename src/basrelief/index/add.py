@@ -14,11 +14,11 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.index.files import Found, find_files, hashed, inside, plan, words_of
-from basrelief.index.read import ReadFile, Style, read_file
+from basrelief.index.read import ReadFile, Style, import_readers, read_file
 from basrelief.index.table import Tables
 from basrelief.models import Model, Progress
 from basrelief.models.model import SHAPES_PER_PASS
-from basrelief.processes import Failed, Processes, attempt, batches
+from basrelief.processes import Failure, WorkerPool, attempt, batches
 
 _WRITTEN = 64
 _HASHED = 256
@@ -29,13 +29,13 @@ class Work:
     """How a folder is gone through.
 
     Attributes:
-        jobs: Processes that read and draw; with one it is done here.
+        jobs: Worker processes that read and draw; with 0 it is done in this process, without deadline and memory limit.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Of the surface samples.
         again: Whether files that could not be read are tried again though they did not change.
     """
 
-    jobs: int = 1
+    jobs: int = 0
     up: str | None = None
     seed: int = 0
     again: bool = False
@@ -81,10 +81,10 @@ def add_folder(
     todo = plan(folder, found, known=known, failed=failed, again=work.again)
     report = Report(gone=len(todo.gone), unchanged=todo.unchanged)
     filling = _Filling(tables, model, work, report)
-    with Processes(work.jobs) as processes, ThreadPoolExecutor(4) as threads:
+    with WorkerPool(work.jobs, prepare=import_readers) as pool, ThreadPoolExecutor(4) as threads:
         done = 0
         for files in batches(todo.read, _HASHED):
-            for count in filling.fill(files, processes, threads):
+            for count in filling.fill(files, pool, threads):
                 done += count
                 if progress:
                     progress(done, len(todo.read))
@@ -105,18 +105,18 @@ class _Filling:
     work: Work
     report: Report
 
-    def fill(self, files: Sequence[Found], processes: Processes, threads: ThreadPoolExecutor) -> Iterator[int]:
+    def fill(self, files: Sequence[Found], pool: WorkerPool, threads: ThreadPoolExecutor) -> Iterator[int]:
         """Hash, copy what is known, read the rest; yields how many files are done."""
         whole = list(zip(files, threads.map(functools.partial(attempt, hashed), files), strict=True))
-        self._fail([(one, result.reason) for one, result in whole if isinstance(result, Failed)])
-        new = [result for _, result in whole if not isinstance(result, Failed)]
+        self._fail([(one, result.reason) for one, result in whole if isinstance(result, Failure)])
+        new = [result for _, result in whole if not isinstance(result, Failure)]
         yield len(files) - len(new)
         left, copied = self._copy(new)
         yield copied
         first: dict[tuple[str, str], Found] = {}
         for one in left:
             first.setdefault(_kind(one), one)
-        yield from self._read(list(first.values()), processes)
+        yield from self._read(list(first.values()), pool)
         twins = [one for one in left if first[_kind(one)] is not one]
         bad, _ = self._copy(twins)
         self._fail([(one, f"file must be readable, but it is a copy of {first[_kind(one)].path}, which is not.") for one in bad])
@@ -131,17 +131,17 @@ class _Filling:
         self.report.copied += len(known)
         return [one for one in files if _kind(one) not in by_kind], len(known)
 
-    def _read(self, files: Sequence[Found], processes: Processes) -> Iterator[int]:
+    def _read(self, files: Sequence[Found], pool: WorkerPool) -> Iterator[int]:
         if not files:
             return
         model = self.model()
         style = Style(model.projection, model.recipe.points, self.work.up, self.work.seed, strays=model.recipe.strays)
-        results = processes.each(functools.partial(_read_found, style=style), files)
+        results = pool.map(functools.partial(_read_found, style=style), files, size=lambda one: one.known.bytes)
         rows: list[dict[str, Any]] = []
         bad: list[tuple[Found, str]] = []
         for few in batches(zip(files, results, strict=True), SHAPES_PER_PASS):  # encoded while the next ones are read
-            rows += self._rows(model, [(one, result) for one, result in few if not isinstance(result, Failed)])
-            bad += [(one, result.reason) for one, result in few if isinstance(result, Failed)]
+            rows += self._rows(model, [(one, result) for one, result in few if not isinstance(result, Failure)])
+            bad += [(one, result.reason) for one, result in few if isinstance(result, Failure)]
             if len(rows) + len(bad) >= _WRITTEN:
                 yield self._write(rows, bad)
                 rows, bad = [], []

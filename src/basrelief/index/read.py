@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,12 @@ class ReadFile:
     faces: int
     corners: int
     extent: tuple[float, float, float]
+
+
+def import_readers() -> None:
+    """Import what most files need, so that it does not count into the time and memory of the first."""
+    for name in ("lxml.etree", "PIL.Image", "scipy.spatial", "trimesh"):
+        importlib.import_module(name)
 
 
 def read_file(path: Path, style: Style) -> ReadFile:

@@ -16,22 +16,38 @@ def find_shapes(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         paths: Files and folders. A path that is no folder is passed on as it is, so that reading it reports what is wrong.
 
     Returns:
-        Each path once, in the order given; the content of a folder sorted, without hidden files, links that lead out of the folder,
-        and .txt files that do not begin with three numbers.
+        Each path once, in the order given; the content of a folder sorted, without hidden files, links that lead out of the folder, pipes,
+        devices, and .txt files that do not begin with three numbers. Folders and files that may not be looked at are passed on, too.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        found.update(dict.fromkeys(sorted(_inside(path)) if path.is_dir() else [path]))
+        found.update(dict.fromkeys(sorted(_inside(path)) if _is_folder(path) else [path]))
     return list(found)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no permission to look
+        return False
 
 
 def _inside(folder: Path) -> Iterator[Path]:
     home = folder.resolve()
-    for here, folders, names in os.walk(folder):
+    unlisted: list[OSError] = []
+    for here, folders, names in os.walk(folder, onerror=unlisted.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(here, name) for name in names if not name.startswith(".")):
-            if file.suffix.lower().lstrip(".") in FORMATS and file.is_file() and file.resolve().is_relative_to(home) and _is_points(file):
+            if file.suffix.lower().lstrip(".") in FORMATS and _is_inside(file, home) and _is_points(file):
                 yield file
+    yield from (Path(error.filename) for error in unlisted)
+
+
+def _is_inside(file: Path, home: Path) -> bool:
+    try:
+        return file.is_file() and file.resolve().is_relative_to(home)
+    except OSError:  # no permission to look; reading the file reports it
+        return True
 
 
 def _is_points(file: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from basrelief.errors import FileFormatError, unknown_choice
 from basrelief.geometry import rotate, rotation_to_z_up
 from basrelief.io.colors import linear_from_srgb
+from basrelief.output import replace_file
 from basrelief.types import Mesh, PointCloud
 
 MESH_FORMATS = ("ply", "obj", "glb", "off", "stl")
@@ -25,13 +26,14 @@ def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
 
     Args:
         shape: Mesh (`MESH_FORMATS`) or point cloud (`CLOUD_FORMATS`).
-        path: Where to write; the suffix chooses the format. An older file is replaced.
+        path: Where to write; the suffix chooses the format. An older file is replaced, a missing folder is made.
 
     Returns:
         The path.
 
     Raises:
-        FileFormatError: If the format cannot hold such a shape, or the file cannot be written.
+        FileFormatError: If the format cannot hold such a shape.
+        OutputError: If the file cannot be written.
     """
     file = Path(path)
     kind = file.suffix.lower().lstrip(".")
@@ -39,10 +41,8 @@ def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
     if kind not in choices:
         raise FileFormatError(unknown_choice("path suffix", kind, choices))
     data = _geometry(shape, kind).export(file_type=kind)
-    try:
-        file.write_bytes(data.encode() if isinstance(data, str) else data)
-    except OSError as error:
-        raise FileFormatError(f"path must be a file that may be written, but got {file}: {error}. Choose another folder.") from error
+    with replace_file(file) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
     return file
 
 

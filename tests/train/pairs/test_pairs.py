@@ -253,7 +253,9 @@ def test_memory_that_runs_out_is_a_reason(library: Benchmark, tmp_path: Path, mo
         return real(shape, name, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(make, "draw_pair", short)
-    assert make_pairs(library, tmp_path / "out", style=QUICK) == [("mug/0.glb", "can't allocate memory"), ("mug/1.glb", "out of memory")]
+    failed = make_pairs(library, tmp_path / "out", style=QUICK)
+    assert [name for name, _ in failed] == ["mug/0.glb", "mug/1.glb"]
+    assert all("takes more memory than there is" in reason for _, reason in failed)
 
 
 def test_a_line_that_was_cut_off_costs_no_other(library: Benchmark, tmp_path: Path) -> None:

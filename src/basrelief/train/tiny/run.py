@@ -64,13 +64,13 @@ class Effort:
     """What the machine gives.
 
     Attributes:
-        jobs: Processes that draw pictures.
+        jobs: Worker processes that draw pictures; with 0 they are drawn in this process.
         cpu: Whether a GPU is left alone.
         progress: Told while pictures are drawn.
         echo: Whether the log goes to stderr, too.
     """
 
-    jobs: int = 1
+    jobs: int = 0
     cpu: bool = False
     progress: Progress | None = None
     echo: bool = False
