@@ -46,7 +46,12 @@ class Limits:
         upload_bytes: Size of an uploaded file.
         request_bytes: Size of a request that is not an upload.
         uploads_per_request: Files in one upload request.
-        visitor_bytes: Uploads of one visitor that are kept at a time.
+        visitor_bytes: Uploads of one address that are kept at a time; the oldest are deleted first.
+        kept_bytes: Files that the page keeps at a time, the uploads of all visitors and what it makes for them.
+        idle_seconds: Time that a visitor may take to send the next part of a request.
+        connections: Connections that the page serves at a time.
+        waiting: Searches and other calls that wait for their turn at a time.
+        visitors: Visitors whose last answer is remembered.
         labels: Labels that a visitor may type.
         label_characters: Characters of one typed label, phrase or filter.
         filters: Filters of a query.
@@ -74,6 +79,11 @@ class Limits:
     request_bytes: int = 1 << 20
     uploads_per_request: int = 8
     visitor_bytes: int = 256 << 20
+    kept_bytes: int = 2 << 30
+    idle_seconds: float = 30.0
+    connections: int = 1000
+    waiting: int = 200
+    visitors: int = 1000
     labels: int = 2000
     label_characters: int = 200
     filters: int = 32

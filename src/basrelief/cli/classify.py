@@ -44,7 +44,6 @@ def classify(
 
     Exit code 1 when a file failed; the others are done all the same.
     """
-    from basrelief.datasets import read_labels
     from basrelief.models import Reading, classify_files, evidence_picture, load_model
     from basrelief.tasks import Calibration, Judge
 
@@ -54,12 +53,12 @@ def classify(
         raise ConfigError("classify must be given --labels or --adapter, but got both or neither. An adapter brings its own labels.")
     reading = Reading(up, _turns(pose), seed)
     believed = None if calibration is None else Calibration.read(calibration)
-    judge = Judge(believed, min_confidence, min_margin, () if distractors is None else read_labels(distractors))
+    judge = Judge(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     paths = opt.expand_files(files)
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
     taught = None if adapter is None else _taught(adapter, load, checkpoint)
     loaded = taught.models[0] if taught else load(model, checkpoint=checkpoint, prompts=prompts)
-    names = taught.labels if taught else read_labels(labels or "")
+    names = taught.labels if taught else opt.read_labels(labels or "")
     unknown = {} if taught else loaded.unknown_words(names)
     for label, nearest in unknown.items():
         typer.echo(f"basrelief: {loaded.name} does not know {label!r}; nearest known: {nearest!r}", err=True)

@@ -163,6 +163,28 @@ def picture_file(argument: str, path: Path) -> Path:
     return path
 
 
+def read_labels(text: str) -> tuple[str, ...]:
+    """Labels as a command is given them: a published set, a file that exists, or names separated by commas, tried in this order.
+
+    Raises:
+        ConfigError: If it is none of these, or the labels are wrong.
+    """
+    from basrelief.datasets import list_label_sets, parse_labels, read_labels_file
+
+    path = Path(text)
+    if text in list_label_sets():
+        return parse_labels(text)
+    looks_like_a_path = "," not in text and (path.suffix != "" or len(path.parts) > 1)
+    return read_labels_file(path) if looks_like_a_path or _exists(path) else parse_labels(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a list of names can be longer than a path may be
+        return False
+
+
 def expand_files(names: Sequence[str]) -> list[Path]:
     """Turn what the user typed into files: folders are walked, `-` reads names from stdin.
 

@@ -40,7 +40,6 @@ def tag(
     as_json: opt.Json = False,
 ) -> None:
     """Name every file with your own words, with how sure and by which view; nothing is written unless asked for."""
-    from basrelief.datasets import read_labels
     from basrelief.index import Work
     from basrelief.tasks import Judge
 
@@ -52,8 +51,8 @@ def tag(
         raise ConfigError("tag must be given --labels or --undo, but got neither. Name your words, e.g. --labels chair,table.")
     if out and out.suffix.lower() not in (".csv", ".json", ".jsonl"):
         raise ConfigError(f"out must end in .csv, .json or .jsonl, but got {str(out)!r}. Name one of these.")
-    names = read_labels(labels)
-    judge = Judge(None, min_confidence, min_margin, () if distractors is None else read_labels(distractors))
+    names = opt.read_labels(labels)
+    judge = Judge(None, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     failures: list[tuple[str, str]] = []
     filters = list(where or ())
     if folder is not None:

@@ -8,8 +8,9 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
-from basrelief.datasets import read_labels
+from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.index.add import Report, Work, add_folder
 from basrelief.index.duplicates import SAME_FORM, group_forms
@@ -122,7 +123,15 @@ class Index:
             ConfigError: If the query or a filter is wrong.
         """
         asked = Query((query,)) if isinstance(query, str) else query
-        return search(self.tables, asked.vector(self.model, np.array(self.tables.about.common, np.float32)), asked.look, top_k=top_k)
+        return self.rank(self.embed(asked), asked, top_k=top_k)
+
+    def embed(self, query: Query) -> Float32[np.ndarray, " dim"]:
+        """Embed what is looked for, see `Query.vector`."""
+        return query.vector(self.model, np.array(self.tables.about.common, np.float32))
+
+    def rank(self, vector: Float32[np.ndarray, " dim"], query: Query, *, top_k: int = 10) -> list[Hit]:
+        """Find what is nearest to the vector of a query, from `embed`; needs no model."""
+        return search(self.tables, vector, query.look, top_k=top_k)
 
     def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = ()) -> list[Hit]:
         """Find shapes like that of a file, which may be one of the library or not; it is not among them itself.
@@ -171,5 +180,5 @@ class Index:
 
 def about_model(model: Model) -> About:
     """What a library says of the model that makes its vectors."""
-    common = model.embed_text(read_labels(_EVERYDAY)).mean(dim=0).cpu()
+    common = model.embed_text(label_set(_EVERYDAY)).mean(dim=0).cpu()
     return About(model.name, model.encoder.fingerprint, model.views, model.encoder.embedding_dim, tuple(common.tolist()))

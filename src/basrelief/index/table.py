@@ -143,8 +143,9 @@ class Tables:
         """
         import pyarrow as pa
 
-        names = list(columns) or self.shapes.schema.names
-        found = [pa.schema([self.shapes.schema.field(name) for name in names]).empty_table()]
+        schema = self.shapes.schema
+        names = list(columns) or schema.names
+        found = [pa.schema([schema.field(name) for name in names]).empty_table()]
         for part in _parts(values):
             query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").select(names).limit(None)
             found.append(query.to_arrow().select(names))
