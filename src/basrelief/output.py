@@ -10,8 +10,12 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from basrelief.errors import BasreliefError, OutputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @contextmanager
@@ -79,13 +83,33 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a text file in UTF-8, whole or not at all; what is no Unicode, as in names of files, becomes `?`.
 
     Raises:
         OutputError: If it cannot be written.
     """
     with replace_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="replace")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Add text to the end of a file, in UTF-8.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with output_errors(path), Path(path).open("a", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+
+
+def write_picture(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    """Write a picture in the format of the suffix, whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with replace_file(path) as part:
+        picture.save(part)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -99,9 +123,15 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def to_json(value: object, *, indent: int | None = None) -> str:
-    """Write plain data as JSON of the standard, which has no NaN and no infinity: these become null."""
-    return json.dumps(_defined(value), indent=indent, allow_nan=False)
+def to_json(value: object, *, indent: int | None = None, ascii: bool = True) -> str:
+    """Write plain data as JSON of the standard, which has no NaN and no infinity: these become null.
+
+    Args:
+        value: Numbers, texts, lists and mappings.
+        indent: Columns of a level; one line when None.
+        ascii: Whether other letters are escaped, which any terminal can show.
+    """
+    return json.dumps(_defined(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
 
 
 def _defined(value: object) -> object:

@@ -17,6 +17,7 @@ from basrelief.encoders.reading import read_metadata, read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer
 from basrelief.encoders.towers import towers_from_state
 from basrelief.errors import ConfigError, WeightsError
+from basrelief.output import replace_file, to_json
 
 WEIGHTS_FILE = "encoder.safetensors"
 _FIELD = "basrelief"
@@ -34,16 +35,14 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
         The path of the weights file.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     record = {"format": 1, "name": encoder.name, "config": encoder.config.to_json(), "mean": encoder.mean, "std": encoder.std}
     if not encoder.towers.tuned_residual:
         record["tuned_residual"] = False
     state = encoder.towers.state_dict()
     tensors = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().contiguous() for n, t in state.items()}
     tensors["logit_scale"] = state["logit_scale"].float().cpu()
-    part = folder / f"{WEIGHTS_FILE}.part"  # the tensors may be mapped from the very file that is replaced
-    save_file(tensors, str(part), metadata={_FIELD: json.dumps(record)})
-    part.replace(folder / WEIGHTS_FILE)
+    with replace_file(folder / WEIGHTS_FILE) as part:  # the tensors may be mapped from the very file that is replaced
+        save_file(tensors, part, metadata={_FIELD: to_json(record)})
     encoder.tokenizer.save(folder)
     return folder / WEIGHTS_FILE
 

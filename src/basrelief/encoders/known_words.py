@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from basrelief.errors import WeightsError
+from basrelief.output import to_json, write_text
 
 FILE = "words.json"
 _FILLERS = frozenset("a an the of with without and or in on for to from".split())
@@ -90,7 +91,7 @@ def write_known_words(folder: Path | str, known: KnownWords, *, source: str) -> 
     """
     path = Path(folder) / FILE
     record = {"source": source, "handicap": known.handicap, "taught": list(known.taught), "read": list(known.read)}
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    write_text(path, to_json(record, indent=0, ascii=False) + "\n")
     return path
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from basrelief.errors import WeightsError, WeightsNotFoundError
+from basrelief.output import write_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
@@ -133,7 +134,7 @@ class Tokenizer:
     def save(self, folder: Path | str) -> Path:
         """Write `tokenizer.json` into a folder and return its path."""
         path = Path(folder) / "tokenizer.json"
-        path.write_text(self._backend.to_str(), encoding="utf-8")
+        write_text(path, self._backend.to_str())
         return path
 
 

@@ -16,6 +16,7 @@ from basrelief.encoders.convert import to_published
 from basrelief.encoders.reading import read_metadata, read_state_dict
 from basrelief.encoders.towers import tuned_count
 from basrelief.errors import WeightsError
+from basrelief.output import replace_file, to_json
 
 FORMAT = "basrelief tuned blocks 1"
 _BASE = ("vision_model.", "visual_projection.")
@@ -46,10 +47,9 @@ def save_tuned(encoder: ClipEncoder, path: Path | str, *, notes: Mapping[str, An
         "std": encoder.std,
         "notes": dict(notes),
     }
-    part = Path(path).with_name(f".{Path(path).name}.part")
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
-    save_file(tensors, str(part), metadata={"format": FORMAT, "tuned": json.dumps(record)})
-    part.replace(path)
+    with replace_file(path) as part:
+        save_file(tensors, part, metadata={"format": FORMAT, "tuned": to_json(record)})
     return Path(path)
 
 
@@ -112,9 +112,8 @@ def export_published(encoder: ClipEncoder, path: Path | str) -> Path:
     if towers.tuned_blocks is None or not towers.tuned_residual:
         got = "none" if towers.tuned_blocks is None else "some that stand alone"
         raise WeightsError(f"encoder must have tuned blocks joined to the frozen ones, but got {got}. The published layout has no other.")
-    part = Path(path).with_name(f".{Path(path).name}.part")
-    torch.save({"epoch": 0, "model_state_dict": to_published(towers.state_dict())}, part)
-    part.replace(path)
+    with replace_file(path) as part:
+        torch.save({"epoch": 0, "model_state_dict": to_published(towers.state_dict())}, part)
     return Path(path)
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from basrelief.output import output_errors, to_json, write_text
+from basrelief.output import append_text, to_json, write_text
 
 
 class Log:
@@ -24,8 +24,7 @@ class Log:
         """
         rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in record.items()}
         line = to_json({"seconds": round(time.monotonic() - self._start, 1), **rounded})
-        with output_errors(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_text(self._path, line + "\n")
         if self._echo:
             sys.stderr.write(line + "\n")
 

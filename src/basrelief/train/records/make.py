@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.output import append_text, to_json
 from basrelief.processes import Failed, Processes, attempt, batches
 from basrelief.train.lock import hold_lock
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
@@ -243,8 +244,7 @@ class _Filling(Generic[T]):
 
 def _note(path: Path, item: Item, reason: str) -> None:
     cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill; its record is written again
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if cut else "") + json.dumps({"id": item.id, "error": reason}) + "\n")
+    append_text(path, ("\n" if cut else "") + to_json({"id": item.id, "error": reason}) + "\n")
 
 
 def _line(text: str) -> dict[str, str] | None:
