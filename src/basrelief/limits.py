@@ -41,6 +41,11 @@ class Limits:
         request_bytes: Size of a request that is not an upload.
         uploads_per_request: Files in one upload request.
         visitor_bytes: Uploads of one visitor that are kept at a time.
+        parameters: Numbers of an encoder; the largest that is known by name has 986 million.
+        layers: Blocks of a tower.
+        list_bytes: Size of a list, a vocabulary or a JSON file, unpacked.
+        settings_bytes: Size of a YAML file of settings.
+        record_bytes: Size of one file of a training record.
         labels: Labels that a visitor may type.
         label_characters: Characters of one typed label, phrase or filter.
         filters: Filters of a query.
@@ -64,6 +69,11 @@ class Limits:
     request_bytes: int = 1 << 20
     uploads_per_request: int = 8
     visitor_bytes: int = 256 << 20
+    parameters: int = 10_000_000_000
+    layers: int = 1000
+    list_bytes: int = 64_000_000
+    settings_bytes: int = 100_000
+    record_bytes: int = 50_000_000
     labels: int = 2000
     label_characters: int = 200
     filters: int = 32

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from basrelief.errors import WeightsError
+from basrelief.limits import limits
 from basrelief.output import to_json, write_text
 
 FILE = "words.json"
@@ -72,12 +73,14 @@ def read_known_words(folder: Path | str) -> KnownWords | None:
     if not path.is_file():
         return None
     try:
+        if path.stat().st_size > limits().list_bytes:
+            raise ValueError(f"{path.stat().st_size:,} bytes")
         record = json.loads(path.read_text(encoding="utf-8"))
         handicap = float(record["handicap"]) if "handicap" in record else 0.0
         if not 0 <= handicap <= 1:
             raise ValueError(f"a handicap of {handicap}")
         return KnownWords(_texts(record["taught"]), _texts(record["read"]), handicap)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{FILE} must hold names under taught and read, but got: {error}. Install basrelief again.") from error
 
 

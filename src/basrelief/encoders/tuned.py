@@ -13,7 +13,7 @@ from torch import Tensor
 
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.convert import to_published
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.reading import check_finite, read_metadata, read_state_dict
 from basrelief.encoders.towers import tuned_count
 from basrelief.errors import WeightsError
 from basrelief.output import replace_file, to_json
@@ -79,7 +79,7 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(read_metadata(path)["tuned"])
         base, residual, count = str(record["base"]), bool(record["residual"]), tuned_count(state)
         _ = record["encoder"], record["notes"], record["mean"], record["std"]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise WeightsError(f"checkpoint must hold tuned blocks with their record, but got {name}, which does not. Train again.") from error
     if base != base_fingerprint(encoder):
         raise WeightsError(
@@ -88,6 +88,8 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
     blocks = encoder.config.vision.layers
     if not isinstance(blocks, int) or not 1 <= count <= blocks:
         raise WeightsError(f"checkpoint must hold 1 to {blocks} tuned blocks, but got {count} in {name}. Take that of this encoder.")
+    for key, tensor in state.items():
+        check_finite(key, tensor)
     towers, place = encoder.towers, (encoder.device, encoder.dtype)
     towers.add_tuned_blocks(count, residual=residual)
     try:
