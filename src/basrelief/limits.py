@@ -52,6 +52,11 @@ class Limits:
         connections: Connections that the page serves at a time.
         waiting: Searches and other calls that wait for their turn at a time.
         visitors: Visitors whose last answer is remembered.
+        parameters: Numbers of an encoder; the largest that is known by name has 986 million.
+        layers: Blocks of a tower.
+        list_bytes: Size of a list, a vocabulary or a JSON file, unpacked.
+        settings_bytes: Size of a YAML file of settings.
+        record_bytes: Size of one file of a training record.
         labels: Labels that a visitor may type.
         label_characters: Characters of one typed label, phrase or filter.
         filters: Filters of a query.
@@ -84,6 +89,11 @@ class Limits:
     connections: int = 1000
     waiting: int = 200
     visitors: int = 1000
+    parameters: int = 10_000_000_000
+    layers: int = 1000
+    list_bytes: int = 64_000_000
+    settings_bytes: int = 100_000
+    record_bytes: int = 50_000_000
     labels: int = 2000
     label_characters: int = 200
     filters: int = 32

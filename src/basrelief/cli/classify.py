@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -12,6 +11,7 @@ import typer
 
 from basrelief.cli import options as opt
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.output import to_json, write_picture
 
 if TYPE_CHECKING:
     from basrelief.models import FewShotClassifier, FileAnswer, Model, Turns
@@ -68,10 +68,11 @@ def classify(
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
         failed += answer.error is not None
-        text = json.dumps(_record(answer, loaded, top) | noted) if as_json else _row(answer, top, widths)
+        text = to_json(_record(answer, loaded, top) | noted) if as_json else _row(answer, top, widths)
         typer.echo(text, err=bool(answer.error) and not as_json)
         if picture and answer.prediction:
-            evidence_picture(answer, loaded, top=top).save(_numbered(picture, number, answer.path) if len(paths) > 1 else picture)
+            shown = _numbered(picture, number, answer.path) if len(paths) > 1 else picture
+            write_picture(shown, evidence_picture(answer, loaded, top=top))
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.errors import ConfigError
+from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
@@ -150,16 +151,12 @@ def picture_file(argument: str, path: Path) -> Path:
     """Check that a picture can be written under a name, and make its folder.
 
     Raises:
-        ConfigError: If the suffix is no picture's or the folder cannot be made.
+        ConfigError: If the suffix is no picture's.
+        OutputError: If the folder cannot be made.
     """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise ConfigError(f"{argument} must end in {', '.join(PICTURE_SUFFIXES)}, but got {str(path)!r}. Name a picture file.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{argument} must lie in a folder that can be made, but got {error.strerror} for {str(path.parent)!r}."
-        ) from error
+    make_folder(path.parent)
     return path
 
 

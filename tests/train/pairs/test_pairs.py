@@ -127,7 +127,7 @@ def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
     whole = digest(tmp_path / "out")
     shard = tmp_path / "out" / "shard-000000.tar"
-    shard.rename(tmp_path / "out" / ".shard-000000.tar.part")
+    shard.rename(tmp_path / "out" / ".shard-000000.0123456789ab.tar")
     assert len(open_pairs(tmp_path / "out")) == 0
     make_pairs(library, tmp_path / "out", style=QUICK)
     assert digest(tmp_path / "out") == whole

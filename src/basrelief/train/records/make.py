@@ -8,16 +8,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from filelock import FileLock, Timeout
-
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.output import append_text, to_json
 from basrelief.processes import Failure, WorkerPool, attempt, batches
+from basrelief.train.lock import hold_lock
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
 from basrelief.types import Shape
 
@@ -143,19 +143,10 @@ def make_records(
 
 @contextmanager
 def _alone(out: Path, work: Work) -> Iterator[None]:
-    """Keep a second run from the same part; the system forgets it when this process ends in any way."""
-    lock = out / f".part-{work.rank}-of-{work.of}.lock"
-    try:
-        with FileLock(lock, timeout=0):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # some systems keep a file that is open
-                    lock.unlink()
-    except Timeout as error:
-        raise ConfigError(
-            f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
-        ) from error
+    """Keep a second run from the same part."""
+    busy = f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
+    with hold_lock(out / f".part-{work.rank}-of-{work.of}.lock", busy=busy):
+        yield
 
 
 def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Plan:
@@ -253,8 +244,7 @@ class _Filling(Generic[T]):
 
 def _note(path: Path, item: Item, reason: str) -> None:
     cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill; its record is written again
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if cut else "") + json.dumps({"id": item.id, "error": reason}) + "\n")
+    append_text(path, ("\n" if cut else "") + to_json({"id": item.id, "error": reason}) + "\n")
 
 
 def _line(text: str) -> dict[str, str] | None:
