@@ -58,7 +58,7 @@ def read_ply(source: Source) -> Raw:
         part["faces"], of = fan_triangles(polygons)
         colors = face.stack("red", "green", "blue")
         part["face_colors"] = None if colors is None else colors[of]
-        notes += thin_note(polygons)
+        notes += thin_note(polygons.counts)
         if header.texture:
             part["visual"] = _texture(header.texture, resolver, uv=_texture_places(vertex, face, polygons))
     raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)
