@@ -57,7 +57,7 @@ def read_ply(source: Source) -> Raw:
         part["faces"], of = fan_triangles(polygons)
         colors = face.stack("red", "green", "blue")
         part["face_colors"] = None if colors is None else colors[of]
-        notes += thin_note(polygons)
+        notes += thin_note(polygons.counts)
         if header.texture:
             part["picture"] = pictures.beside(resolver, header.texture)
             part["uv"] = _texture_places(vertex, face, polygons)
