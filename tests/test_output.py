@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from basrelief.errors import OutputError
-from basrelief.output import replace_file, write_text
+from basrelief.errors import ConfigError, OutputError
+from basrelief.output import make_folder, output_errors, remove_parts, replace_file, to_json, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -58,3 +59,36 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_parts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "check[1].pt"
+    with pytest.raises(KeyboardInterrupt), replace_file(target) as part:
+        part.with_name(part.name[:-4] + "a.pt").touch()  # another one
+        kept = [tmp_path / ".check[1].pt", tmp_path / ".check[1].0123.pt", tmp_path / ".check1.0123456789ab.pt", target]
+        for path in kept:
+            path.touch()
+        raise KeyboardInterrupt
+    remove_parts(target)
+    assert set(tmp_path.iterdir()) == set(kept)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a" / "b") == make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Cannot write .*file.*: (Not a directory|File exists)"):
+        make_folder(tmp_path / "file" / "below")
+
+
+def test_other_errors_of_ours_pass(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mine"), output_errors(tmp_path):
+        raise ConfigError("mine")
+
+
+def test_json_is_that_of_the_standard() -> None:
+    found = to_json({"a": [1.5, float("nan"), (float("-inf"), True)], "b": {"c": float("inf")}, "d": "ä"})
+    assert json.loads(found, parse_constant=lambda _: pytest.fail("no JSON")) == {
+        "a": [1.5, None, [None, True]],
+        "b": {"c": None},
+        "d": "ä",
+    }

@@ -15,6 +15,8 @@ from functools import lru_cache
 
 from basrelief.errors import ConfigError, unknown_choice
 
+_LARGE_FILE = 32 << 20
+
 VARIABLE = "BASRELIEF_LIMITS"
 """Environment variable that replaces defaults, as `name=number` separated by commas."""
 
@@ -34,6 +36,7 @@ class Limits:
         side_files: Files beside a shape that reading it consults: buffers, materials, textures.
         material_bytes: Size of a material library of an .obj file.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
+        pickled_values: Values and operations of a pickled NumPy file; arrays count as a few, whatever their size.
         points: Points or vertices, over all instances of all parts.
         faces: Triangles, over all instances of all parts.
         instances: Nodes that a scene graph unfolds to.
@@ -43,7 +46,17 @@ class Limits:
         upload_bytes: Size of an uploaded file.
         request_bytes: Size of a request that is not an upload.
         uploads_per_request: Files in one upload request.
-        visitor_bytes: Uploads of one visitor that are kept at a time.
+        visitor_bytes: Uploads of one address that are kept at a time; the oldest are deleted first.
+        kept_bytes: Files that the page keeps at a time, the uploads of all visitors and what it makes for them.
+        idle_seconds: Time that a visitor may take to send the next part of a request.
+        connections: Connections that the page serves at a time.
+        waiting: Searches and other calls that wait for their turn at a time.
+        visitors: Visitors whose last answer is remembered.
+        parameters: Numbers of an encoder; the largest that is known by name has 986 million.
+        layers: Blocks of a tower.
+        list_bytes: Size of a list, a vocabulary or a JSON file, unpacked.
+        settings_bytes: Size of a YAML file of settings.
+        record_bytes: Size of one file of a training record.
         labels: Labels that a visitor may type.
         label_characters: Characters of one typed label, phrase or filter.
         filters: Filters of a query.
@@ -60,6 +73,7 @@ class Limits:
     side_files: int = 4096
     material_bytes: int = 16 << 20
     packing_ratio: int = 300
+    pickled_values: int = 3_000_000
     points: int = 50_000_000
     faces: int = 50_000_000
     instances: int = 100_000
@@ -70,6 +84,16 @@ class Limits:
     request_bytes: int = 1 << 20
     uploads_per_request: int = 8
     visitor_bytes: int = 256 << 20
+    kept_bytes: int = 2 << 30
+    idle_seconds: float = 30.0
+    connections: int = 1000
+    waiting: int = 200
+    visitors: int = 1000
+    parameters: int = 10_000_000_000
+    layers: int = 1000
+    list_bytes: int = 64_000_000
+    settings_bytes: int = 100_000
+    record_bytes: int = 50_000_000
     labels: int = 2000
     label_characters: int = 200
     filters: int = 32
@@ -81,6 +105,10 @@ class Limits:
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
                 raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}.")
+
+    def reading_seconds(self, size: int) -> float:
+        """Return the time that reading a file of `size` bytes may take: `seconds`, above 32 MB in proportion."""
+        return self.seconds * max(1.0, size / _LARGE_FILE)
 
 
 _chosen: ContextVar[Limits | None] = ContextVar("limits", default=None)

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import glob
+import json
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from basrelief.errors import OutputError
+from basrelief.errors import BasreliefError, OutputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@contextmanager
+def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong while something is written into an `OutputError` that names the file.
+
+    Args:
+        path: What is written. Only the writing belongs in the `with` block.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: If it cannot be written: read-only folder, disk full, a folder of that name.
+    """
+    try:
+        yield
+    except BasreliefError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # torch and safetensors raise RuntimeError where the disk is full
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).split("\n")[0] or type(error).__name__
+        raise OutputError(f"Cannot write {str(path)!r}: {reason}. Free some space or choose another place.") from error
 
 
 @contextmanager
@@ -28,14 +57,14 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: If the file cannot be written: read-only folder, disk full, a folder of that name.
     """
     target = Path(path)
-    try:
+    with output_errors(path):
         if target.is_dir():
             raise IsADirectoryError("it is a folder")
         if target.exists() and not target.is_file():
             yield target
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}{target.suffix}")
+        part = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(_HEX // 2)}{target.suffix}")
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
             yield part
@@ -43,18 +72,75 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-    except (OSError, ValueError, RuntimeError) as error:  # torch and safetensors raise RuntimeError where the disk is full
-        if isinstance(error, OutputError):
-            raise
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        raise OutputError(f"Cannot write {str(target)!r}: {reason}. Free some space or choose another place.") from error
+
+
+def remove_parts(path: str | os.PathLike[str]) -> None:
+    """Remove the fresh files that killed processes left beside `path`; only for a process that alone writes it."""
+    target = Path(path)
+    with output_errors(path):
+        for part in target.parent.glob(f".{glob.escape(target.stem[:100])}.{'[0-9a-f]' * _HEX}{glob.escape(target.suffix)}"):
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a text file in UTF-8, whole or not at all; what is no Unicode, as in names of files, becomes `?`.
 
     Raises:
         OutputError: If it cannot be written.
     """
     with replace_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="replace")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Add text to the end of a file, in UTF-8.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with output_errors(path), Path(path).open("a", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+
+
+def write_picture(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    """Write a picture in the format of the suffix, whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with replace_file(path) as part:
+        picture.save(part)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    with output_errors(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return Path(path)
+
+
+def to_json(value: object, *, indent: int | None = None, ascii: bool = True) -> str:
+    """Write plain data as JSON of the standard, which has no NaN and no infinity: these become null.
+
+    Args:
+        value: Numbers, texts, lists and mappings.
+        indent: Columns of a level; one line when None.
+        ascii: Whether other letters are escaped, which any terminal can show.
+    """
+    return json.dumps(_defined(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
+
+
+def _defined(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _defined(inner) for name, inner in value.items()}
+    return [_defined(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+_HEX = 12
+"""Random digits in the name of a fresh file."""

@@ -1,142 +1,343 @@
-"""Processes that do one thing to many; one that dies costs the item it had and no other."""
+"""Worker processes that read what strangers send: with a deadline, a memory limit, and no process that outlives its parent.
+
+`ProcessPoolExecutor` has none of these, and one worker that dies breaks it as a whole. pebble has deadlines, but neither memory limits nor
+workers that die with their parent, and its workers share one locked pipe, so that a killed worker can hold up the others; wrapping it would
+take as much code as the pool below. Here each worker has a pipe of its own and a thread of this process that waits for it.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from basrelief.errors import BasreliefError, ConfigError
+from basrelief.limits import VARIABLE, Limits, limits, use_limits
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 S = TypeVar("S")
 T = TypeVar("T")
 _AHEAD = 32
+_START_SECONDS = 180.0  # for importing torch on a slow and busy machine; the deadline of a task begins afterwards
+_GRACE_SECONDS = 2.0
+_MEMORY_WORDS = (
+    "out of memory",
+    "allocate memory",
+    "unable to allocate",
+    "memory allocation",
+    "bad_alloc",
+    "failed to map segment",
+    "start new thread",
+)
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Failed:
-    """Why there is nothing of an item."""
+class Failure:
+    """Why an item has no result.
+
+    Attributes:
+        reason: A sentence for the user.
+    """
 
     reason: str
 
 
-class Processes:
-    """Processes of one thread each; with one job the work is done here.
+class WorkerPool:
+    """Processes that call functions on items, one item each at a time; a context manager.
 
-    They are fresh ones, because a fork of a process with torch may hang.
+    An item that takes longer than `Limits.reading_seconds`, needs more than `Limits.memory_bytes`, crashes its worker or raises becomes a
+    `Failure`; the other items go on in other workers or a fresh one. The limits in force where `map` or `run` is called hold in the worker,
+    too. Memory is limited where the system has `RLIMIT_AS` and `/proc` (Linux), elsewhere not.
+
+    Workers are started when they are first needed, with one thread for computations each. They are spawned, because a fork of a process
+    with torch may hang, so scripts need `if __name__ == "__main__":`. They ignore Ctrl-C and end with this process, however it ends.
 
     Attributes:
-        jobs: How many.
+        jobs: Number of workers; with 0, items are worked on in this process, without deadline and memory limit.
+        prepare: Called once in each worker, e.g. to import what would otherwise be imported, and count, while the first item is read.
     """
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
-        self._pool: Executor | None = None
+    def __init__(self, jobs: int, *, prepare: Callable[[], object] | None = None) -> None:
+        if jobs < 0:
+            raise ConfigError(f"jobs must be 0 or more, but got {jobs}. Use 0 to work in this process.")
+        self.jobs, self.prepare = jobs, prepare
+        self._threads = ThreadPoolExecutor(jobs, "basrelief-worker") if jobs else None
+        self._own = threading.local()  # the worker of each thread
+        self._workers: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._closed = False
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        self.close()
 
-    def each(self, call: Callable[[S], T], items: Iterable[S]) -> Iterator[T | Failed]:
-        """What is made of each item, in their order, a few ahead of the one that is asked for.
+    def map(self, func: Callable[[S], T], items: Iterable[S], *, size: Callable[[S], int] | None = None) -> Iterator[T | Failure]:
+        """Call `func` on each item, yielding results in order, a few items ahead of the one that is asked for.
 
         Args:
-            call: Must survive pickling where there are several jobs.
-            items: What it is given.
+            func: What to call; it and the items must be picklable where there are jobs.
+            items: Its arguments.
+            size: Gives the bytes that are read for an item, which lengthen its deadline.
         """
-        if self.jobs <= 1:
-            yield from (attempt(call, item) for item in items)
+        if self._threads is None:
+            yield from (attempt(func, item) for item in items)
             return
-        waiting: deque[tuple[S, Future[T | Failed]]] = deque()
+        waiting: deque[Future[T | Failure]] = deque()
         for item in items:
-            waiting.append((item, self._submit(call, item)))
-            if len(waiting) >= _AHEAD:
-                yield from self._next(call, waiting)
+            waiting.append(self._submit(self._threads, func, item, size(item) if size else 0))
+            if len(waiting) >= max(_AHEAD, 2 * self.jobs):
+                yield waiting.popleft().result()
         while waiting:
-            yield from self._next(call, waiting)
+            yield waiting.popleft().result()
 
-    def _next(self, call: Callable[[S], T], waiting: deque[tuple[S, Future[T | Failed]]]) -> Iterator[T | Failed]:
-        """The first result; when processes died, all that was asked for, each item with nothing beside it."""
+    def run(self, func: Callable[[S], T], item: S, *, size: int = 0) -> T | Failure:
+        """Call `func` on one item and wait for the result; any number of threads may do so at once.
+
+        Args:
+            func: What to call; it and the item must be picklable where there are jobs.
+            item: Its argument.
+            size: Bytes that are read, which lengthen the deadline.
+        """
+        if self._threads is None:
+            return attempt(func, item)
+        return self._submit(self._threads, func, item, size).result()
+
+    def close(self) -> None:
+        """Kill the workers; items that are still waited for become failures."""
+        with self._lock:
+            self._closed = True
+            for worker in self._workers:
+                worker.process.kill()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+    def _submit(self, threads: ThreadPoolExecutor, func: Callable[[S], T], item: S, size: int) -> Future[T | Failure]:
+        chosen = limits()
+        task = pickle.dumps((func, item, chosen))
+        return threads.submit(self._call, task, chosen.reading_seconds(size))
+
+    def _call(self, task: bytes, seconds: float) -> T | Failure:
+        """Have this thread's worker do a task. Linux ends a worker with the thread that started it; this one lives as long as the pool."""
+        for _ in range(2):  # the first may have ended while it waited for a task
+            worker = self._ready_worker()
+            if worker is None or worker.begin(task):
+                break
+        result = worker.result(seconds) if worker else Failure("")
+        if self._closed and isinstance(result, Failure):
+            return Failure("reading was stopped")
+        return cast("T | Failure", result)
+
+    def _ready_worker(self) -> _Worker | None:
+        """Give this thread's worker, a new one where it ended; None when the pool was closed meanwhile."""
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        if worker is not None:
+            if worker.receive(_START_SECONDS):
+                return worker
+            with self._lock:
+                self._workers.discard(worker)
+            worker.stop()
+        _block_interrupts()
+        with self._lock:
+            if self._closed:
+                return None
+            worker = self._own.worker = _Worker(self.prepare)
+            self._workers.add(worker)
+        if not worker.receive(_START_SECONDS) and not self._closed:
+            raise ConfigError(
+                "jobs must be processes that can start, but got one that ended at once. "
+                "In a script, put the call under `if __name__ == '__main__':`, or use jobs=0."
+            )
+        return worker
+
+
+class _Worker:
+    """A process and the pipe to it. It says `ready`, gets a task, says `begun` and then the result, and so on."""
+
+    def __init__(self, prepare: Callable[[], object] | None) -> None:
+        self.ended = False
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, prepare), daemon=True)
+        self.process.start()
+        other.close()
+
+    def begin(self, task: bytes) -> bool:
+        """Send a task, and tell whether it was begun, when what it needs was imported."""
+        with suppress(OSError):  # a broken pipe: the worker died, which `receive` tells
+            self.pipe.send_bytes(task)
+        return bool(self.receive(_START_SECONDS))
+
+    def result(self, seconds: float) -> object:
+        """Wait so many seconds for the result of the task that was begun; a worker that has none then is killed."""
+        if reply := self.receive(seconds):
+            return pickle.loads(reply)
+        if self.process.is_alive() and not self.ended:
+            self.process.kill()
+            return Failure(
+                f"reading took longer than {seconds:.3g} s. Simplify or split the file, or raise the limit, e.g. {VARIABLE}=seconds=60."
+            )
+        return Failure(f"the process that read it died: {self._death()}. Check the file with another program.")
+
+    def receive(self, seconds: float) -> bytes:
+        """Wait for a message; empty if there is none in time, or the worker ended."""
         try:
-            result = waiting[0][1].result()
-        except BrokenExecutor:
-            self._close()
-            while waiting:
-                yield self._again(call, *waiting.popleft())
-        else:
-            waiting.popleft()
-            yield result
+            return self.pipe.recv_bytes() if self.pipe.poll(seconds) else b""
+        except (EOFError, OSError):
+            self.ended = True
+            return b""
 
-    def _again(self, call: Callable[[S], T], item: S, job: Future[T | Failed]) -> T | Failed:
-        """What came of a job; if its process died, the item once more: if that one dies, too, it is the item."""
-        try:
-            return job.result()
-        except BrokenExecutor:
-            pass
-        try:
-            return self._submit(call, item).result()
-        except BrokenExecutor:
-            self._close()
-            return Failed("the process that read it died, perhaps for want of memory")
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
 
-    def _submit(self, call: Callable[[S], T], item: S) -> Future[T | Failed]:
-        try:
-            return self._opened().submit(attempt, call, item)
-        except BrokenExecutor:
-            self._close()
-            return self._opened().submit(attempt, call, item)
-
-    def _opened(self) -> Executor:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_begin)
-            try:
-                self._pool.submit(_started).result()
-            except BrokenExecutor as error:
-                self._close()
-                raise ConfigError(
-                    "jobs must be processes that can start, but got some that died at once. "
-                    "In a script, put the call under `if __name__ == '__main__':`, or use 1 job."
-                ) from error
-        return self._pool
-
-    def _close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-        self._pool = None
+    def _death(self) -> str:
+        self.process.join(_GRACE_SECONDS)
+        code = self.process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "killed, perhaps because memory was short"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _begin() -> None:
-    """One thread; Ctrl-C is for the process that asked."""
-    import signal
+def _block_interrupts() -> None:
+    """Keep Ctrl-C from the processes that this thread starts, from their first moment: a blocked signal stays blocked in a child."""
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
 
-    import torch
+        resource_tracker.ensure_running()  # it is started with the first process otherwise, which takes the block away again
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
+
+def _serve(pipe: Connection, prepare: Callable[[], object] | None) -> None:
+    """Do tasks until the pipe ends; runs in the worker."""
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for torch, if a task imports it
+    if prepare is not None:
+        prepare()
+    start, worn = 0, False
+    while not worn:
+        pipe.send_bytes(b"ready")
+        try:
+            task = pipe.recv_bytes()
+        except EOFError:
+            return
+        loaded = attempt(pickle.loads, task)  # imports what the function needs
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(1)
+        start = start or _virtual_bytes()
+        pipe.send_bytes(b"begun")
+        if isinstance(loaded, Failure):
+            reply = pickle.dumps(loaded)
+        else:
+            reply, worn = _reply(*loaded)
+            worn = worn or _virtual_bytes() > start + loaded[2].memory_bytes  # it kept too much
+        pipe.send_bytes(reply)
 
 
-def _started() -> bool:
-    """What a process says when it has started."""
-    return True
+def _reply(func: Callable[[S], T], item: S, chosen: Limits) -> tuple[bytes, bool]:
+    """Do a task within its limits.
+
+    Returns:
+        The pickled result or failure, and whether memory ran out, which leaves imports half done and the like.
+    """
+    _limit_memory(_virtual_bytes() + chosen.memory_bytes)
+    try:
+        with use_limits(chosen):
+            return pickle.dumps(func(item)), False
+    except Exception as error:
+        _limit_memory(None)
+        return pickle.dumps(Failure(_reason(error))), _out_of_memory(error)
+    finally:
+        _limit_memory(None)
+
+
+def _virtual_bytes() -> int:
+    """Return the address space of this process; 0 where the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _limit_memory(size: int | None) -> None:
+    """Limit the address space of this process, or lift the limit; nothing happens where the system cannot."""
+    if sys.platform == "linux":
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        soft = hard if size is None or not _virtual_bytes() else size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _end_with_parent() -> None:
+    """Have this worker end with the process that started it: by the kernel on Linux, even in C code, elsewhere by a thread."""
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent is not None and os.getppid() != parent.pid:  # it ended before we asked
+            os._exit(1)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Rows in lists of so many, the last one shorter; no more are taken than are asked for."""
+    """Yield rows in lists of `size`, the last one shorter; no more are taken than are asked for."""
     remaining = iter(rows)
     while few := list(islice(remaining, size)):
         yield few
 
 
-def attempt(call: Callable[[S], T], item: S) -> T | Failed:
-    """What is made of an item, or why there is nothing."""
+def attempt(func: Callable[[S], T], item: S) -> T | Failure:
+    """Call `func` on `item`, returning a `Failure` instead of raising."""
     try:
-        return call(item)
-    except (BasreliefError, MemoryError, RuntimeError) as error:  # torch says RuntimeError when memory is short
-        return Failed(str(error) or "out of memory")
+        return func(item)
+    except Exception as error:
+        return Failure(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Word an exception for the user; one that is not ours says where it arose."""
+    if _out_of_memory(error):
+        detail = " ".join(str(error).split())[:200] or "out of memory"
+        return f"reading takes more memory than there is or than the limit memory_bytes allows: {detail}. Simplify or split the file."
+    if isinstance(error, BasreliefError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return f"unexpected {type(error).__name__} at {where}: {' '.join(str(error).split())[:200]}. Please report it with the file."
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether an exception or its cause says that memory ran out, in the words of NumPy, torch, Pillow, lxml or the system."""
+    if error is None or isinstance(error, MemoryError):
+        return error is not None
+    ours = isinstance(error, BasreliefError)  # such a message may quote the file
+    return (not ours and any(words in str(error).lower() for words in _MEMORY_WORDS)) or _out_of_memory(error.__cause__)

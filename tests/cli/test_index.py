@@ -194,3 +194,37 @@ def test_a_cell_is_no_formula(run: Run, made: Path, db: Path, tmp_path: Path) ->
     run("tag", "-l", "=chair,+mug,@car", "--db", db, "-o", out)
     with out.open(newline="", encoding="utf-8") as lines:
         assert all(row["label"][:1] == "'" for row in csv.DictReader(lines))
+
+
+def test_of_many_failures_ten_are_named_and_the_rest_counted(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"bad\x1b[31m{number:02}.glb").write_bytes(b"junk" + bytes([number]))
+    ended = run("index", folder, "--db", tmp_path / "lib.lance", "--jobs", 1)
+    assert ended.code == 1
+    assert ended.err.count(": error: ") == 10
+    assert "... and 2 more: --json lists them all\nbasrelief: 12 shapes could not be used" in ended.err
+    assert "\x1b" not in ended.err
+    assert "bad\\x1b[31m00.glb" in ended.err
+    assert len(json.loads(run("index", folder, "--db", tmp_path / "lib.lance", "--json").out)["failures"]) == 12
+
+
+def test_what_cannot_be_written_ends_with_2(run: Run, db: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for arguments in (["search", "mug", "--html", tmp_path / "file" / "x.html"], ["search", "mug", "--html", tmp_path]):
+        ended = run(*arguments, "--db", db)
+        assert ended.code == 2
+        assert "Cannot write" in ended.err
+    ended = run("tag", "-l", "a,b", "--db", db, "-o", tmp_path / "file" / "x.csv")
+    assert ended.code == 2
+    assert "Cannot write" in ended.err
+    ended = run("search", "x", "--db", db, f"--where={'-' * 3000}format:glb")
+    assert ended.code == 2
+    assert "filter must have at most" in ended.err
+
+
+def test_json_is_strict() -> None:
+    from basrelief.cli.options import json_line
+
+    assert json_line({"a": [float("inf"), 1.5, ("x", float("nan"))]}) == '{"a": [null, 1.5, ["x", null]]}'

@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from basrelief.cli import options
+from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
 from small import small_encoder
@@ -92,3 +93,30 @@ def test_a_table_that_is_piped_is_cut_nowhere_and_brackets_stay(capsys: pytest.C
 def test_zero_jobs_are_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 7)
     assert (options.cores(0), options.cores(3)) == (7, 3)
+
+
+def test_a_file_is_found_even_if_its_name_holds_a_comma(tmp_path: Path) -> None:
+    file = tmp_path / "a,b"
+    file.write_text("chair\ntable\n", encoding="utf-8")
+    assert options.read_labels(str(file)) == ("chair", "table")
+
+
+def test_a_set_wins_over_a_file_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("modelnet10").write_text("cat\ndog\n", encoding="utf-8")
+    assert options.read_labels("modelnet10") == label_set("modelnet10")
+    assert options.read_labels("./modelnet10") == ("cat", "dog")
+
+
+@pytest.mark.parametrize("text", ["nowhere.txt", "folder/nowhere"])
+def test_an_absent_labels_file_is_not_taken_for_a_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"labels must name a file that exists, but got '.*nowhere.*'\. Check the path"):
+        options.read_labels(text)
+
+
+def test_labels_are_typed_too() -> None:
+    names = tuple(f"thing {i}" for i in range(2000))  # longer than a path may be
+    assert options.read_labels(",".join(names)) == names
+    assert options.read_labels("Dr. Who,a/b") == ("Dr. Who", "a/b")
+    with pytest.raises(ConfigError, match="labels must be two or more names"):
+        options.read_labels("chair")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.datasets import check_labels, label_set, list_label_sets, read_labels
+from basrelief.datasets import check_labels, label_set, list_label_sets, parse_labels, read_labels_file
 from basrelief.datasets.labels import MAX_FILE_BYTES
 from basrelief.errors import ConfigError
 from support import parity_json, shared_path
@@ -76,7 +76,7 @@ def test_names_are_stripped() -> None:
 
 @given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), min_size=2, unique=True))
 def test_typed_names_come_back(names: list[str]) -> None:
-    assert read_labels(" , ".join(names)) == tuple(names)
+    assert parse_labels(" , ".join(names)) == tuple(names)
 
 
 @pytest.mark.parametrize(
@@ -97,74 +97,73 @@ def test_wrong_labels_are_explained(labels: list[str], message: str) -> None:
 
 
 def test_a_set_by_name() -> None:
-    assert read_labels("scanobjectnn") == label_set("scanobjectnn")
+    assert parse_labels("scanobjectnn") == label_set("scanobjectnn")
 
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_file_with_comments_blank_lines_and_a_byte_order_mark(tmp_path: Path, kind: type) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeff# furniture\nchair\r\n\n  coffee table \n  # more\nC# manual, printed\n".encode())
-    assert read_labels(kind(file)) == ("chair", "coffee table", "C# manual, printed")
-
-
-def test_a_file_is_found_even_if_its_name_holds_a_comma(tmp_path: Path) -> None:
-    file = tmp_path / "a,b"
-    file.write_text("chair\ntable\n", encoding="utf-8")
-    assert read_labels(str(file)) == ("chair", "table")
-
-
-def test_a_set_wins_over_a_file_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("modelnet10").write_text("cat\ndog\n", encoding="utf-8")
-    assert read_labels("modelnet10") == label_set("modelnet10")
-    assert read_labels("./modelnet10") == ("cat", "dog")
+    assert read_labels_file(kind(file)) == ("chair", "coffee table", "C# manual, printed")
 
 
 def test_more_names_than_a_path_can_hold() -> None:
     names = tuple(f"thing {i}" for i in range(2000))
-    assert read_labels(",".join(names)) == names
+    assert parse_labels(",".join(names)) == names
+    assert parse_labels("\r\n".join(names) + "\n") == names
 
 
 def test_the_rules_hold_for_files_and_typed_names(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_text("chair\n# table\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="labels must hold at least 2 names, but got 1"):
-        read_labels(file)
+        read_labels_file(file)
     with pytest.raises(ConfigError, match="labels must not be empty"):
-        read_labels("chair,,table")
+        parse_labels("chair,,table")
 
 
-@pytest.mark.parametrize("given_as", ["nowhere.txt", "folder/nowhere", Path("nowhere")])
-def test_an_absent_file_is_not_taken_for_a_name(given_as: str | Path) -> None:
+@pytest.mark.parametrize("name", ["nowhere.txt", "folder/nowhere"])
+def test_an_absent_file_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"labels must name a file that exists, but got '.*nowhere.*'\. Check the path"):
-        read_labels(given_as)
+        read_labels_file(tmp_path / name)
+
+
+def test_typed_text_is_never_taken_for_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("secret.txt", "secret,words", "first\nsecond"):
+        Path(name).write_text("root\npassword\n", encoding="utf-8")
+    for text in ("secret.txt", "./secret.txt", str(tmp_path / "secret.txt"), "/etc/passwd"):
+        with pytest.raises(ConfigError, match="labels must be two or more names"):
+            parse_labels(text)
+    assert parse_labels("secret,words") == ("secret", "words")
+    assert parse_labels("first\nsecond") == ("first", "second")
 
 
 def test_one_word_is_neither_a_list_nor_a_set() -> None:
-    start = "labels must be two or more names separated by commas, a file or a named set, but got"
+    start = "labels must be two or more names separated by commas, or a named set, but got"
     with pytest.raises(ConfigError, match=rf"{start} 'modelnet4'\. Did you mean 'modelnet40'\?"):
-        read_labels("modelnet4")
+        parse_labels("modelnet4")
     with pytest.raises(ConfigError, match=rf"{start} 'chair'\. The sets are lvis, modelnet10, "):
-        read_labels("chair")
+        parse_labels("chair")
 
 
 def test_a_folder_is_no_labels_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"labels must name a file, but got the folder '.*'\. Give a text file"):
-        read_labels(tmp_path)
+        read_labels_file(tmp_path)
 
 
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes(b"chair\nt\xe4ble\n")
     with pytest.raises(ConfigError, match=r"labels file must be UTF-8, but got byte 7 of '.*labels.txt' that is not\. Convert it"):
-        read_labels(file)
+        read_labels_file(file)
 
 
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes(b"a" * (MAX_FILE_BYTES + 1))
     with pytest.raises(ConfigError, match=r"labels file must be at most 1,000,000 bytes, but got more in .*\. Split the list"):
-        read_labels(file)
+        read_labels_file(file)
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,4 +175,4 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ConfigError, match=r"labels file must be readable, but got Permission denied for '.*'\. Check its permissions"):
-        read_labels(file)
+        read_labels_file(file)

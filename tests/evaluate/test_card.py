@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from basrelief.datasets import Benchmark
-from basrelief.errors import ConfigError, FileFormatError
+from basrelief.errors import ConfigError, FileFormatError, OutputError
 from basrelief.evaluate import (
     EvalCard,
     Protocol,
@@ -93,7 +93,7 @@ def test_answers_are_a_table_of_shapes(embedder: Embedder, benchmark: Benchmark,
 
 def test_a_folder_that_cannot_be_written_is_an_error(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="out must be a folder that can be written, but got"):
+    with pytest.raises(OutputError, match=r"Cannot write .*card\.json"):
         write_outcome(run_evaluation(embedder, benchmark), tmp_path / "file" / "out")
 
 

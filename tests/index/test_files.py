@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("lancedb")
 
 from basrelief.errors import FileFormatError
-from basrelief.index.files import Found, find_files, hashed, plan, words_of
+from basrelief.index.files import FileEntry, find_files, identify, plan, words_of
 from basrelief.index.schema import Known
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return home
 
 
-def _known(found: list[Found]) -> dict[str, Known]:
+def _known(found: list[FileEntry]) -> dict[str, Known]:
     return {str(one.path): replace(one.known, content="0") for one in found}
 
 
@@ -81,10 +81,10 @@ def test_bad_files_are_tried_again_when_asked_or_changed(folder: Path) -> None:
 
 def test_a_hash_is_that_of_the_bytes(folder: Path) -> None:
     one = find_files(folder)[0]
-    assert hashed(one).known.content == hashlib.sha256(b"xxxxx").hexdigest()
+    assert identify(one).known.content == hashlib.sha256(b"xxxxx").hexdigest()
     (folder / "a.glb").unlink()
     with pytest.raises(FileFormatError, match="file must be readable, but got No such file"):
-        hashed(one)
+        identify(one)
 
 
 @pytest.mark.parametrize(

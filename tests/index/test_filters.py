@@ -68,6 +68,10 @@ def _found(table: object, *filters: str) -> str:
         ("not tag:chair", "de"),
         ("-format:glb", "dz"),
         ("not faces<50k", "d"),
+        ("not not faces<50k", "cez"),
+        ("--format:glb", "ce"),
+        ("not name:chair\nor", "cdez"),
+        (" - " * 60 + "kind:cloud", "z"),
     ],
 )
 def test_a_filter_leaves_the_rows_it_means(table: object, text: str, left: str) -> None:
@@ -89,11 +93,21 @@ def test_all_filters_must_hold(table: object) -> None:
         ("faces<1.2.3", "filter must compare with a number, but got '1.2.3'"),
         ("formt:glb", "filter must be one of format, kind, .* Did you mean 'format'"),
         ("format: ,", "filter must have a word behind the colon, but got 'format:'"),
+        ("not faces<3\nfoo", "unit must be one of k, m, g"),
+        ("faces<inf", "filter must be like faces<50k"),
+        ("faces<nan", "filter must be like faces<50k"),
+        ("faces<1e999", "filter must compare with a number, but got '1e999'"),
+        ("-" * 3000 + "format:glb", "filter must have at most 200 characters, but got 3,010"),
     ],
 )
 def test_what_is_no_filter_is_refused(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         condition([text])
+
+
+def test_too_many_filters_are_refused() -> None:
+    with pytest.raises(ConfigError, match="filters must be at most 32, but got more"):
+        condition(f"faces<{number}" for number in range(10**12))
 
 
 @given(st.text(min_size=1, max_size=20), st.sampled_from(["format", "under", "name", "tag", *NUMBERS]))

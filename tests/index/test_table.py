@@ -12,7 +12,7 @@ import pytest
 lancedb = pytest.importorskip("lancedb")
 import pyarrow as pa  # noqa: E402
 
-from basrelief.errors import ConfigError, FileFormatError  # noqa: E402
+from basrelief.errors import ConfigError, FileFormatError, OutputError  # noqa: E402
 from basrelief.geometry import FORM_SIZE  # noqa: E402
 from basrelief.index import table  # noqa: E402
 from basrelief.index.schema import About, Known  # noqa: E402
@@ -30,6 +30,7 @@ def _row(path: str, seed: int, **other: object) -> dict[str, Any]:
         "bytes": 10,
         "mtime": 1,
         "content": f"c{seed}",
+        "beside": "",
         "place": path,
         "words": path.replace("/", " "),
         "format": "glb",
@@ -90,7 +91,7 @@ def test_rows_are_written_over_by_path(tables: Tables) -> None:
 
 def test_a_file_is_read_or_failed_never_both(tables: Tables) -> None:
     tables.put([_row("a", 1)])
-    bad = {"path": "a", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "reason": "it's broken"}
+    bad = {"path": "a", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "beside": "", "reason": "it's broken"}
     tables.put_failures([bad])
     assert tables.count() == 0
     assert tables.failed() == {"a": (Known("/r", 5, 2, "x"), "it's broken")}
@@ -191,7 +192,7 @@ def test_tidying_is_left_to_whoever_does_it_at_the_same_time(tables: Tables, mon
         raise RuntimeError("no space left")
 
     monkeypatch.setattr(tables.shapes, "optimize", broken, raising=False)
-    with pytest.raises(RuntimeError, match="no space left"):
+    with pytest.raises(OutputError, match="Cannot write .*: no space left. Free some space"):
         tables.tidy()
 
 
@@ -221,7 +222,7 @@ def test_two_writers_of_the_same_new_paths_leave_one_row_of_each(tmp_path: Path)
         for turn in range(6):
             together.wait(timeout=60)
             tables.put([_row(f"{turn}-{i}", i, kind=kind) for i in range(4)])
-            bad = {"path": f"bad-{turn}", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "reason": kind}
+            bad = {"path": f"bad-{turn}", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "beside": "", "reason": kind}
             tables.put_failures([bad])
 
     writers = [threading.Thread(target=write, args=(kind,)) for kind in ("mesh", "cloud")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("lancedb")
 
-from basrelief.errors import ConfigError
+from basrelief.errors import ConfigError, OutputError
 from basrelief.index import Index, add
 from basrelief.index.tags import SIDECAR
 from basrelief.io import load
@@ -109,3 +110,65 @@ def test_a_tag_can_be_searched(own: Index, made: Path) -> None:
 
     hits = own.search(Query(("anything",), where=("tag:it's red",)))
     assert [hit.about["tags"] for hit in hits] == [["it's red"]]
+
+
+@pytest.fixture
+def car(own: Index, made: Path, tmp_path: Path) -> Path:
+    """A file in a folder of its own, `inside`, that `own` holds."""
+    (tmp_path / "inside" / "deep").mkdir(parents=True)
+    shutil.copy(made / "files" / "car.off", tmp_path / "inside" / "deep" / "car.off")
+    own.add(tmp_path / "inside")
+    return tmp_path / "inside" / "deep" / "car.off"
+
+
+def test_links_planted_for_a_sidecar_are_not_followed(own: Index, car: Path, tmp_path: Path) -> None:
+    outside, sidecar = tmp_path / "outside.txt", car.with_name("car.off" + SIDECAR)
+    outside.write_text("precious")
+    for name in (f".{sidecar.name}.part", sidecar.name):
+        (car.parent / name).symlink_to(outside)
+    own.tag([(str(car), ["auto"])], sidecars=True)
+    assert outside.read_text() == "precious"
+    assert not sidecar.is_symlink()
+    assert json.loads(sidecar.read_text(encoding="utf-8")) == {"tags": ["auto"]}
+
+
+def test_taking_back_reads_no_sidecar_through_a_link(own: Index, car: Path, tmp_path: Path) -> None:
+    own.tag([(str(car), ["old"])])
+    own.tag([(str(car), ["auto"])])
+    sidecar, outside = car.with_name("car.off" + SIDECAR), tmp_path / "outside.txt"
+    outside.write_text(json.dumps({"tags": ["auto"]}) + "\n")
+    sidecar.symlink_to(outside)
+    assert own.undo() == 1
+    assert sidecar.is_symlink()
+    assert outside.read_text() == json.dumps({"tags": ["auto"]}) + "\n"
+
+
+def test_a_sidecar_that_is_a_pipe_or_huge_is_left(own: Index, car: Path) -> None:
+    sidecar = car.with_name("car.off" + SIDECAR)
+    own.tag([(str(car), ["auto"])])
+    os.mkfifo(sidecar)
+    assert own.undo() == 1
+    sidecar.unlink()
+    own.tag([(str(car), ["auto"])])
+    with sidecar.open("wb") as file:
+        file.truncate(1 << 40)
+    assert own.undo() == 1
+    assert sidecar.stat().st_size == 1 << 40
+
+
+def test_a_folder_that_became_a_link_gets_no_sidecars(own: Index, car: Path, tmp_path: Path) -> None:
+    car.parent.rename(tmp_path / "elsewhere")
+    car.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="1 of the sidecars cannot be written. The first: Cannot write .*lies behind a link"):
+        own.tag([(str(car), ["auto"])], sidecars=True)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["car.off"]
+    assert _tags(own) == {"car.off": ["auto"]}
+
+
+def test_a_sidecar_that_cannot_be_written_stops_no_other(own: Index, car: Path) -> None:
+    long = car.with_name("x" * 250 + ".off")
+    shutil.copy(car, long)
+    own.add(car.parent.parent)
+    with pytest.raises(OutputError, match="1 of the sidecars cannot be written. .*File name too long"):
+        own.tag([(str(long), ["a"]), (str(car), ["b"])], sidecars=True)
+    assert car.with_name("car.off" + SIDECAR).is_file()

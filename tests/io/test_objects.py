@@ -12,7 +12,7 @@ import pytest
 
 from basrelief.errors import FileFormatError
 from basrelief.io import load
-from basrelief.io.objects import holds_objects, read_objects
+from basrelief.io.objects import read_objects
 from basrelief.types import PointCloud
 
 CLOUD = np.arange(30, dtype=np.float32).reshape(10, 3)
@@ -92,7 +92,6 @@ def test_a_pickle_without_an_array_is_an_error(tmp_path: Path) -> None:
 
 def test_numbers_are_not_objects(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", CLOUD)
-    assert not holds_objects(tmp_path / "a.npy")
     with pytest.raises(FileFormatError, match="path must hold objects, but got an array of numbers in a.npy"):
         read_objects(tmp_path / "a.npy")
 
@@ -101,7 +100,7 @@ def test_numbers_are_not_objects(tmp_path: Path) -> None:
 def test_a_truncated_file_is_an_error(keep: int, tmp_path: Path) -> None:
     path = written(tmp_path / "a.npy", {"xyz": CLOUD})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FileFormatError, match="path must be a readable npy file"):
+    with pytest.raises(FileFormatError, match="path must (have a header|hold a whole pickle)"):
         read_objects(path)
 
 
@@ -114,7 +113,7 @@ def test_references_to_the_outside_are_refused(tmp_path: Path) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
         Outside(file).dump(["x"])
-    with pytest.raises(FileFormatError, match="path must hold all its data, but got a.npy, which refers to 'elsewhere' outside"):
+    with pytest.raises(FileFormatError, match="path must hold NumPy arrays only, but got a.npy, a pickle that uses the operation b'Q'"):
         read_objects(path)
 
 

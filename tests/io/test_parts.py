@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from basrelief.errors import FileFormatError, GeometryError
+from basrelief.io.archive import check_archive
 from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
 from basrelief.io.graph import count_instances
@@ -17,7 +18,7 @@ from basrelief.io.mesh import join_parts
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.sniff import check_content
 from basrelief.io.source import open_source
-from basrelief.io.xml import check_archive, local_name, walk_xml
+from basrelief.io.xml import local_name, walk_xml
 from basrelief.limits import Limits
 
 from .conftest import FACES, RGB, VERTICES, Put

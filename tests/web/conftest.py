@@ -1,4 +1,4 @@
-"""A library behind a desk."""
+"""A library behind a service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from basrelief.index import Index
 from basrelief.io import save
 from basrelief.models import Model
 from basrelief.testing import make_shape
-from basrelief.web import Desk
+from basrelief.web import LibraryService
 
 FILES = {"seats/chair.glb": "chair", "mug.ply": "mug", "car.off": "car"}
 
@@ -36,10 +36,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
 
 
 @pytest.fixture
-def desk(made: Path, tmp_path: Path, model: Model) -> Iterator[Desk]:
-    """A desk with a library of its own, of the same files."""
+def service(made: Path, tmp_path: Path, model: Model) -> Iterator[LibraryService]:
+    """A service with a library of its own, of the same files; it reads in this process."""
     shutil.copytree(made / "lib.lance", tmp_path / "lib.lance")
     (tmp_path / "more").mkdir()
-    found = Desk(Index.open(tmp_path / "lib.lance", model=model), roots=(tmp_path / "more",))
+    found = LibraryService(Index.open(tmp_path / "lib.lance", model=model), roots=(tmp_path / "more",), jobs=0)
     yield found
     found.close()

@@ -5,6 +5,7 @@ Gradio leaves event loops open, so that the page is built in a process of its ow
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -21,21 +22,26 @@ import json, sys
 import gradio as gr
 from basrelief.errors import ConfigError
 from basrelief.index import Index
-from basrelief.web import Desk
-from basrelief.web.page import LOOK, build, told
+from basrelief.web import LibraryService
+from basrelief.web.page import LOOK, build, show_errors
 
 
-@told
+@show_errors
 def refuse():
     raise ConfigError("labels must be two or more. Add one.")
 
 
-@told
+@show_errors
 def fail():
     raise KeyError("secret")
 
 
-@told
+@show_errors
+def echo():
+    raise ConfigError("<img src=//evil.test> " + "x" * 5000)
+
+
+@show_errors
 def answer(one, *, other=2):
     "Add."
     return one + other
@@ -50,10 +56,10 @@ def outcome(call):
         return [type(error).__name__]
 
 
-page = build(Desk(Index.open(sys.argv[1])))
+page = build(LibraryService(Index.open(sys.argv[1])))
 parts = list(page.blocks.values())
 found = {
-    "outcomes": [outcome(refuse), outcome(fail), outcome(lambda: answer(1)), outcome(lambda: answer(1, other=5))],
+    "outcomes": [outcome(refuse), outcome(fail), outcome(echo), outcome(lambda: answer(1)), outcome(lambda: answer(1, other=5))],
     "doc": answer.__doc__,
     "stylesheets": LOOK["theme"]._stylesheets,
     "config": json.dumps(page.get_config_file(), default=str),
@@ -77,15 +83,26 @@ def found(made: Path) -> dict[str, Any]:
 
 
 def test_our_errors_are_told_as_they_are(found: dict[str, Any]) -> None:
-    assert found["outcomes"][0] == ["told", "labels must be two or more. Add one.", False]
+    kind, message, printed = found["outcomes"][0]
+    assert (kind, html.unescape(message), printed) == ("told", "labels must be two or more. Add one.", False)
 
 
-def test_faults_of_ours_are_not_told(found: dict[str, Any]) -> None:
-    assert found["outcomes"][1] == ["KeyError"]
+def test_of_faults_of_ours_only_that_there_was_one_is_told(found: dict[str, Any]) -> None:
+    kind, message, printed = found["outcomes"][1]
+    assert (kind, printed) == ("told", False)
+    assert message.startswith("Something went wrong here")
+    assert "secret" not in message
+
+
+def test_messages_are_short_and_no_markup(found: dict[str, Any]) -> None:
+    _, message, _ = found["outcomes"][2]
+    assert "<" not in message
+    assert html.unescape(message).startswith("<img src=//evil.test> xxx")
+    assert len(html.unescape(message)) < 1000
 
 
 def test_answers_pass(found: dict[str, Any]) -> None:
-    assert found["outcomes"][2:] == [["answered", 3], ["answered", 6]]
+    assert found["outcomes"][3:] == [["answered", 3], ["answered", 6]]
     assert found["doc"] == "Add."
 
 

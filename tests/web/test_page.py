@@ -27,10 +27,12 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from basrelief.index import Index
-from basrelief.web import Desk, serve
-desk = Desk(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
-print(serve(desk), flush=True)
-time.sleep(600)
+from basrelief.web import LibraryService, serve
+if __name__ == "__main__":
+    service = LibraryService(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
+    page = serve(service)
+    print(page.url, flush=True)
+    time.sleep(600)
 """
 
 DRIVER = """
@@ -49,7 +51,7 @@ with sync_playwright() as player:
     page.fill("#words input, #words textarea", "mug")
     page.click("#search")
     page.wait_for_selector("#hits img")
-    page.wait_for_function("document.querySelector('#said').innerText.includes('shapes')")
+    page.locator("#said", has_text="shapes").wait_for()
     said["found"] = page.inner_text("#said")
     said["hits"] = page.locator("#hits .caption-label").all_inner_texts()
     page.locator("#hits button.thumbnail-item").first.click()
@@ -71,15 +73,15 @@ with sync_playwright() as player:
     page.click("button[role=tab]:has-text('Index a folder')")
     page.fill("#folder input, #folder textarea", home + "/more")
     page.click("#index")
-    page.wait_for_function("document.querySelector('#report').innerText.includes('read')")
+    page.locator("#report", has_text="read").wait_for()
     said["report"] = page.inner_text("#report")
     page.click("button[role=tab]:has-text('Tags')")
     page.fill("#tags input, #tags textarea", "chair, mug, car, lamp")
     page.click("#propose")
-    page.wait_for_function("document.querySelector('#tagged').innerText.includes('files')")
+    page.locator("#tagged", has_text="files").wait_for()
     said["tagged"] = page.inner_text("#tagged")
     page.click("button:has-text('Write')")
-    page.wait_for_function("document.querySelector('#tagged').innerText.includes('other tags')")
+    page.locator("#tagged", has_text="other tags").wait_for()
     said["written"] = page.inner_text("#tagged")
     page.screenshot(path=home + "/tags.png")
     said["outside"], said["errors"] = sorted(set(outside)), errors
@@ -100,7 +102,8 @@ def home(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(home: Path) -> Iterator[str]:
-    command = [sys.executable, "-c", textwrap.dedent(SERVER), str(home / "lib.lance"), str(home / "more")]
+    (home / "server.py").write_text(SERVER, encoding="utf-8")
+    command = [sys.executable, str(home / "server.py"), str(home / "lib.lance"), str(home / "more")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:
             raise RuntimeError("the server says nothing")

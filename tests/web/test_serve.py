@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import typer.testing
 
 from basrelief.cli.app import app
 from basrelief.errors import ConfigError, MissingExtraError
-from basrelief.web import Address, Desk, serve
+from basrelief.web import Address, LibraryService, serve
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])
@@ -31,11 +32,11 @@ def test_half_a_password_is_none(auth: tuple[str, str]) -> None:
         Address(auth=auth)
 
 
-def test_a_missing_gradio_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gradio_is_named(service: LibraryService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "basrelief.web.page", raising=False)
     with pytest.raises(MissingExtraError, match=r"Install basrelief\[app\]"):
-        serve(desk)
+        serve(service)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +49,38 @@ def test_the_command_refuses_before_it_serves(made: Path, arguments: list[str], 
     assert told in str(done.exception)
 
 
-def test_the_command_serves_until_it_is_interrupted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    served: list[tuple[Desk, Address]] = []
+def test_further_host_names_are_checked() -> None:
+    assert Address(names=("Demo.example.org",)).hosts == {"localhost", "127.0.0.1", "::1", "demo.example.org"}
+    for wrong in ("", "https://demo.example.org", "demo.example.org:8443", "*.example.org"):
+        with pytest.raises(ConfigError, match="allow-host must be a host name without port, but got"):
+            Address(names=(wrong,))
 
-    def note(desk: Desk, address: Address) -> str:
-        served.append((desk, address))
-        return "http://here/"
+
+def test_a_port_in_use_is_told(made: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = typer.testing.CliRunner().invoke(app, ["app", "--db", str(made / "lib.lance"), "--port", str(port)])
+    assert isinstance(done.exception, ConfigError)
+    assert (
+        str(done.exception) == f"page cannot be served at 127.0.0.1, port {port}: address already in use. Choose another --port or --host."
+    )
+
+
+def test_the_command_serves_until_it_is_interrupted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[tuple[LibraryService, Address]] = []
+    closed: list[bool] = []
+
+    class Page:
+        url = "http://here/"
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def note(service: LibraryService, address: Address) -> Page:
+        served.append((service, address))
+        return Page()
 
     def interrupted() -> None:
         raise KeyboardInterrupt
@@ -61,9 +88,10 @@ def test_the_command_serves_until_it_is_interrupted(made: Path, monkeypatch: pyt
     monkeypatch.setattr("basrelief.web.serve", note)
     monkeypatch.setattr("basrelief.cli.app_page._wait", interrupted)
     arguments = ["app", "--db", str(made / "lib.lance"), "--auth", "me:a:b", "--host", "0.0.0.0", "--port", "7999", "--root", str(made)]
-    done = typer.testing.CliRunner().invoke(app, arguments)
+    done = typer.testing.CliRunner().invoke(app, [*arguments, "--allow-host", "demo.example.org", "--allow-host", "here"])
     assert done.exit_code == 0
     assert "http://here/ (Ctrl-C ends it)" in done.stderr
-    ((desk, address),) = served
-    assert address == Address("0.0.0.0", 7999, ("me", "a:b"))
-    assert desk.roots == (made,)
+    ((service, address),) = served
+    assert address == Address("0.0.0.0", 7999, ("me", "a:b"), ("demo.example.org", "here"))
+    assert service.roots == (made,)
+    assert closed == [True]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import to_json, write_text
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="components, views, projections, prompts, blocks, aggregation or images.")]
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe of the training, e.g. epochs=5.")]
@@ -53,11 +53,10 @@ def ablate(
             progress,
         )
         found = ablation_table(table, bench)
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{table}.json"
-    path.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n", encoding="utf-8")
+    write_text(path, to_json(dataclasses.asdict(found), indent=1) + "\n")
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found)))
+        typer.echo(to_json(dataclasses.asdict(found)))
     else:
         rows = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row] for row in found.rows]
         opt.print_table(found.columns, rows, title=found.title)

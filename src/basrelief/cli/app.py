@@ -57,7 +57,7 @@ def _common(
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one line on stderr and exit code 2.
+    """Run the command line; errors of ours and of the system become one line on stderr and exit code 2.
 
     Threads of torch spin for 10,000 rounds while they wait for each other, unless the user chose otherwise. libgomp's own 300,000 stall
     every step once another program wants the core (docs/projections.md, Speed). What was imported is not collected at the end: the
@@ -71,6 +71,11 @@ def main() -> None:
         if _TRACEBACK in sys.argv:
             raise
         typer.echo(f"basrelief: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:  # what no code of ours words better
+        if _TRACEBACK in sys.argv:
+            raise
+        typer.echo(f"basrelief: {error.strerror or error}: {error.filename or 'no file is named'}. --traceback shows where.", err=True)
         sys.exit(2)
     finally:
         gc.freeze()

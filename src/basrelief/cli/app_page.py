@@ -22,23 +22,35 @@ def page(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; the next free one from 7860 when 0.")] = 0,
     jobs: opt.Jobs = 0,
     auth: Annotated[str | None, typer.Option(help="NAME:PASSWORD that visitors are asked for.")] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Further host name of the page, e.g. that of a reverse proxy."),
+    ] = None,
     device: opt.Device = "auto",
 ) -> None:
     """Serve a page: search by words, pictures and shapes, look at hits, name uploads, index folders, review tags."""
-    from basrelief.web import Address, Desk, serve
+    import torch
+
+    from basrelief.web import Address, LibraryService, serve
 
     if auth is not None and ":" not in auth:
         raise ConfigError("auth must be NAME:PASSWORD, but got no colon. Give both.")
     name, _, password = (auth or "").partition(":")
-    address = Address(host, port, (name, password) if auth is not None else None)
-    desk = Desk(open_index(db, model, weights=weights, checkpoint=checkpoint, device=device), tuple(root or ()), opt.cores(jobs))
+    address = Address(host, port, (name, password) if auth is not None else None, tuple(allow_host or ()))
+    torch.set_num_threads(max(1, opt.cores(0) // 2))  # the other half serves; threads that wait for each other's cores are slower than one
+    library = open_index(db, model, weights=weights, checkpoint=checkpoint, device=device)
+    service = LibraryService(library, tuple(root or ()), opt.cores(jobs))
+    running = None
     try:
-        typer.echo(f"basrelief: {serve(desk, address)} (Ctrl-C ends it)", err=True)
+        running = serve(service, address)
+        typer.echo(f"basrelief: {running.url} (Ctrl-C ends it)", err=True)
         _wait()
     except KeyboardInterrupt:
         pass
     finally:
-        desk.close()
+        if running is not None:
+            running.close()
+        service.close()
 
 
 def _wait() -> None:

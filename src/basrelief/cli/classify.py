@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -12,6 +11,7 @@ import typer
 
 from basrelief.cli import options as opt
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.output import to_json, write_picture
 
 if TYPE_CHECKING:
     from basrelief.models import FewShotClassifier, FileAnswer, Model, Turns
@@ -44,7 +44,6 @@ def classify(
 
     Exit code 1 when a file failed; the others are done all the same.
     """
-    from basrelief.datasets import read_labels
     from basrelief.models import Reading, classify_files, evidence_picture, load_model
     from basrelief.tasks import Calibration, Judge
 
@@ -54,12 +53,12 @@ def classify(
         raise ConfigError("classify must be given --labels or --adapter, but got both or neither. An adapter brings its own labels.")
     reading = Reading(up, _turns(pose), seed)
     believed = None if calibration is None else Calibration.read(calibration)
-    judge = Judge(believed, min_confidence, min_margin, () if distractors is None else read_labels(distractors))
+    judge = Judge(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     paths = opt.expand_files(files)
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
     taught = None if adapter is None else _taught(adapter, load, checkpoint)
     loaded = taught.models[0] if taught else load(model, checkpoint=checkpoint, prompts=prompts)
-    names = taught.labels if taught else read_labels(labels or "")
+    names = taught.labels if taught else opt.read_labels(labels or "")
     unknown = {} if taught else loaded.unknown_words(names)
     for label, nearest in unknown.items():
         typer.echo(f"basrelief: {loaded.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
@@ -69,10 +68,11 @@ def classify(
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
         failed += answer.error is not None
-        text = json.dumps(_record(answer, loaded, top) | noted) if as_json else _row(answer, top, widths)
+        text = to_json(_record(answer, loaded, top) | noted) if as_json else _row(answer, top, widths)
         typer.echo(text, err=bool(answer.error) and not as_json)
         if picture and answer.prediction:
-            evidence_picture(answer, loaded, top=top).save(_numbered(picture, number, answer.path) if len(paths) > 1 else picture)
+            shown = _numbered(picture, number, answer.path) if len(paths) > 1 else picture
+            write_picture(shown, evidence_picture(answer, loaded, top=top))
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)

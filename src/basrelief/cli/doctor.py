@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.types import Finding
@@ -44,7 +44,7 @@ def doctor(
     given = Given(weights, checkpoint, prompts)
     findings = examine(target, Question(dataset or "", model or "", variant, split, up, sample, seed), given=given)
     for finding in findings:
-        typer.echo(json.dumps(dataclasses.asdict(finding)) if as_json else _row(finding))
+        typer.echo(to_json(dataclasses.asdict(finding)) if as_json else _row(finding))
     if any(finding.level == "wrong" for finding in findings):
         raise typer.Exit(1)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 
 from basrelief.cli import options as opt
 from basrelief.errors import ConfigError
+from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.datasets import Benchmark
@@ -112,7 +113,7 @@ def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None)
 
 
 def _tell(card: EvalCard, folder: Path, *, as_json: bool) -> None:
-    typer.echo(json.dumps(json.loads(card.to_json())) if as_json else _summary(card, folder))
+    typer.echo(to_json(dataclasses.asdict(card)) if as_json else _summary(card, folder))
     if card.failures:
         typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} shapes could not be used", err=True)
         raise typer.Exit(1)
@@ -137,8 +138,6 @@ def _summary(card: EvalCard, folder: Path) -> str:
 
 
 def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) -> None:
-    import dataclasses
-
     from basrelief.evaluate import find_cards, published_table
 
     cards, errors = find_cards(out)
@@ -146,7 +145,7 @@ def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) ->
     for error in errors:
         typer.echo(f"basrelief: {error}", err=True)
     for row in rows if as_json else ():
-        typer.echo(json.dumps(dataclasses.asdict(row)))
+        typer.echo(to_json(dataclasses.asdict(row)))
     if not as_json:
         _draw_table(rows)
     if errors:

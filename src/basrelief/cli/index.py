@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import write_text
 
 if TYPE_CHECKING:
     from basrelief.index import Hit, Index
@@ -50,11 +50,11 @@ def index(
             report = library.add(folder, work=Work(opt.cores(jobs), up, again=retry), progress=progress)
         failures += report.failures
         if as_json:
-            typer.echo(json.dumps({"folder": str(folder), **asdict(report)}))
+            typer.echo(opt.json_line({"folder": str(folder), **asdict(report)}))
         else:
             counts = f"{report.read:,} read, {report.copied:,} moved or copied, {report.gone:,} gone, {report.unchanged:,} unchanged"
-            typer.echo(f"{folder}: {counts}; {len(library):,} files in {db}")
-    opt.end_with(failures)
+            typer.echo(f"{opt.printable(str(folder))}: {counts}; {len(library):,} files in {db}")
+    opt.end_with(failures, see_all="--json lists them all")
 
 
 def search(
@@ -119,7 +119,7 @@ def dedupe(
     """List files that hold the same form in any format, place, turn and scale. Nothing is deleted."""
     found = open_index(db).duplicates(where=where or (), **({} if tolerance is None else {"tolerance": tolerance}))
     for group in found:
-        typer.echo(json.dumps(group) if as_json else "\n".join(group) + "\n")
+        typer.echo(opt.json_line(group) if as_json else "\n".join(map(opt.printable, group)) + "\n")
     if not as_json:
         typer.echo(f"{len(found):,} groups, {sum(map(len, found)) - len(found):,} files more than forms" if found else "no copies found")
 
@@ -147,11 +147,11 @@ def _show(library: Index, hits: Sequence[Hit], *, page: Path | None, title: str,
 
     if page:
         pictures = library.pictures([hit.path for hit in hits])
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(gallery_page(hits, pictures, title=title), encoding="utf-8")
-    width = max((len(hit.about["place"]) for hit in hits), default=0)
-    for hit in hits:
+        write_text(page, gallery_page(hits, pictures, title=title))
+    places = [opt.printable(hit.about["place"]) for hit in hits]
+    width = max(map(len, places), default=0)
+    for hit, place in zip(hits, places, strict=True):
         record = {**hit.about, "score": round(hit.score, 6), "view": hit.view, "by_name": hit.by_name}
-        typer.echo(json.dumps(record) if as_json else f"{hit.score:6.3f}  {hit.about['place']:<{width}}  {facts(hit)}")
+        typer.echo(opt.json_line(record) if as_json else f"{hit.score:6.3f}  {place:<{width}}  {opt.printable(facts(hit))}")
     if not hits and not as_json:
         typer.echo(_NONE)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Annotated
 
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import to_json
 
 
 def models(
@@ -28,7 +28,7 @@ def models(
     found = list_models()
     if as_json:
         for status in found:
-            typer.echo(json.dumps(dataclasses.asdict(status)))
+            typer.echo(to_json(dataclasses.asdict(status)))
         return
     columns = ("model", "what it is", "on disk", "size", "licence of the weights", "ModelNet40 top-1, paper")
     rows = []
@@ -52,7 +52,7 @@ def _costs(device: str, *, as_json: bool) -> None:
             found.append(model_cost(status.name))
     if as_json:
         for one in found:
-            typer.echo(json.dumps(dataclasses.asdict(one)))
+            typer.echo(to_json(dataclasses.asdict(one)))
         return
     rows = []
     for c in found:

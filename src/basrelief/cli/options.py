@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.errors import ConfigError
+from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
@@ -103,15 +106,41 @@ def _long(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
 
 
-def end_with(failures: Sequence[tuple[str, str]]) -> None:
-    """Name the shapes that failed, at most ten, and end with exit code 1 if there are some."""
-    for name, error in failures[:10]:
-        typer.echo(f"{name}: error: {error}", err=True)
+def end_with(failures: Sequence[tuple[str, str]], *, see_all: str = "") -> None:
+    """Name the shapes that failed, at most ten, and end with exit code 1 if there are some.
+
+    Args:
+        failures: Name and reason of each.
+        see_all: How to see those that are not named.
+    """
+    for name, error in failures[:_NAMED]:
+        typer.echo(f"{printable(name)}: error: {printable(error)}", err=True)
+    if len(failures) > _NAMED:
+        typer.echo(f"... and {len(failures) - _NAMED:,} more{see_all and f': {see_all}'}", err=True)
     if failures:
         typer.echo(f"basrelief: {len(failures)} shapes could not be used", err=True)
         raise typer.Exit(1)
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would obey or cannot show, such as control characters of file names."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def json_line(record: object) -> str:
+    """Format a record as strict JSON; numbers that are not finite become null."""
+    return json.dumps(_finite(record), allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_NAMED = 10
 _KEPT = 100_000
 """Shapes whose features are kept, 2 GB of tiny's, 4 GB of ViT-H-14's; the oldest go first."""
 
@@ -122,17 +151,35 @@ def picture_file(argument: str, path: Path) -> Path:
     """Check that a picture can be written under a name, and make its folder.
 
     Raises:
-        ConfigError: If the suffix is no picture's or the folder cannot be made.
+        ConfigError: If the suffix is no picture's.
+        OutputError: If the folder cannot be made.
     """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise ConfigError(f"{argument} must end in {', '.join(PICTURE_SUFFIXES)}, but got {str(path)!r}. Name a picture file.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{argument} must lie in a folder that can be made, but got {error.strerror} for {str(path.parent)!r}."
-        ) from error
+    make_folder(path.parent)
     return path
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Labels as a command is given them: a published set, a file that exists, or names separated by commas, tried in this order.
+
+    Raises:
+        ConfigError: If it is none of these, or the labels are wrong.
+    """
+    from basrelief.datasets import list_label_sets, parse_labels, read_labels_file
+
+    path = Path(text)
+    if text in list_label_sets():
+        return parse_labels(text)
+    looks_like_a_path = "," not in text and (path.suffix != "" or len(path.parts) > 1)
+    return read_labels_file(path) if looks_like_a_path or _exists(path) else parse_labels(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a list of names can be longer than a path may be
+        return False
 
 
 def expand_files(names: Sequence[str]) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import write_picture
 
 
 def render(
@@ -25,7 +26,7 @@ def render(
     opt.picture_file("output", output)
     shape = br.load(file, up=up)
     views = br.render_depth(shape, projection, points=points, seed=seed)
-    depth_sheet(views, title=f"{file.name}: {projection}").save(output)
+    write_picture(output, depth_sheet(views, title=f"{file.name}: {projection}"))
     origin = shape.origin
     up_axis = f", up axis {origin.up} ({origin.up_reason})" if origin else ""
     typer.echo(f"{output}: {len(views)} views of {file} by {projection}{up_axis}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ import typer
 from basrelief.cli import options as opt
 from basrelief.cli.index import DATABASE, Database, Where, open_index
 from basrelief.errors import ConfigError
+from basrelief.output import write_text
 
 if TYPE_CHECKING:
     from basrelief.index import TagAnswer
@@ -40,7 +40,6 @@ def tag(
     as_json: opt.Json = False,
 ) -> None:
     """Name every file with your own words, with how sure and by which view; nothing is written unless asked for."""
-    from basrelief.datasets import read_labels
     from basrelief.index import Work
     from basrelief.tasks import Judge
 
@@ -52,24 +51,23 @@ def tag(
         raise ConfigError("tag must be given --labels or --undo, but got neither. Name your words, e.g. --labels chair,table.")
     if out and out.suffix.lower() not in (".csv", ".json", ".jsonl"):
         raise ConfigError(f"out must end in .csv, .json or .jsonl, but got {str(out)!r}. Name one of these.")
-    names = read_labels(labels)
-    judge = Judge(None, min_confidence, min_margin, () if distractors is None else read_labels(distractors))
+    names = opt.read_labels(labels)
+    judge = Judge(None, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     failures: list[tuple[str, str]] = []
     filters = list(where or ())
     if folder is not None:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
             failures = library.add(folder, work=Work(opt.cores(jobs)), progress=progress).failures
     found = [answer for answer in library.name(names, judge=judge, where=filters) if _inside(answer.path, folder)]
-    lines = [json.dumps(asdict(answer)) for answer in found]
+    lines = [opt.json_line(asdict(answer)) for answer in found]
     for answer, line in zip(found, lines, strict=True):
         typer.echo(line if as_json else _row(answer))
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(_csv(found) if out.suffix.lower() == ".csv" else "".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_text(out, _csv(found) if out.suffix.lower() == ".csv" else "".join(f"{line}\n" for line in lines))
     if write or sidecars:
         changed = library.tag(((answer.path, [answer.label] if answer.label else []) for answer in found), sidecars=sidecars)
         typer.echo(f"basrelief: {changed:,} files have other tags now; basrelief tag --undo takes them back", err=True)
-    opt.end_with(failures)
+    opt.end_with(failures, see_all="basrelief index --json lists them all")
 
 
 def _inside(path: str, folder: Path | None) -> bool:
@@ -78,7 +76,7 @@ def _inside(path: str, folder: Path | None) -> bool:
 
 def _row(answer: TagAnswer) -> str:
     name = answer.label or f"none of these: {answer.declined}"
-    return f"{answer.confidence:6.3f}  {name:<24}  view {answer.view}  {answer.path}"
+    return f"{answer.confidence:6.3f}  {name:<24}  view {answer.view}  {opt.printable(answer.path)}"
 
 
 def _csv(found: list[TagAnswer]) -> str:

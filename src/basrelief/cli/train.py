@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.encoders import ClipEncoder
@@ -98,7 +98,7 @@ def pairs(
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
     where = str(choose_device(device))
-    style, processes = PairStyle(size=size, device=where, seed=seed), 1 if where != "cpu" else opt.cores(jobs)
+    style, processes = PairStyle(size=size, device=where, seed=seed), 0 if where != "cpu" else opt.cores(jobs)
     if dry_run:
         typer.echo(opt.plan_line(plan_pairs(library, style=style), processes))
         return
@@ -145,7 +145,7 @@ def _record(taught: Taught, out: Path) -> str:
     head, right = taught.classifier.head, taught.right
     top1 = None if right is None else round(100 * float(right.mean()), 4)
     record = {"head": head.kind, "support": taught.support, "classes": head.classes, "parameters": head.parameters}
-    return json.dumps(record | {"top1": top1, "asked": 0 if right is None else len(right), "file": str(out)})
+    return to_json(record | {"top1": top1, "asked": 0 if right is None else len(right), "file": str(out)})
 
 
 def _summary(taught: Taught, out: Path) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from basrelief.cli import options as opt
 from basrelief.errors import ConfigError
+from basrelief.output import write_picture
 
 if TYPE_CHECKING:
     from basrelief.encoders import ClipConfig
@@ -91,7 +92,7 @@ def filter_images(
         kept = filter_aligned(open_aligned(images), judge, thresholds=thresholds, progress=progress)
     typer.echo(f"kept {kept.kept:,} of {kept.pictures:,}; rejected {kept.by_label:,} by label, {kept.by_contour:,} by contour")
     if target is not None:
-        quality_sheet(open_aligned(images)).save(target)
+        write_picture(target, quality_sheet(open_aligned(images)))
         typer.echo(f"sheet: {target}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import to_json, write_picture, write_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,11 +43,10 @@ def tiny(
         begun = embedded_folder() if start == Path(EMBEDDED) else start
         found = train_tiny(Sources(shapes, clip_text, start=begun), out=out, settings=settings, effort=effort)
     record = {"model": found.encoder.fingerprint, "figures": dict(found.figures), "settings": settings_record(settings)}
-    (out / "result.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    curves(out / "vision" / "log.jsonl").save(out / "curves.png")
-    confusion_picture(found.confusion, found.names, title="Held-out packs: what shapes are, and what they are called").save(
-        out / "confusion.png"
-    )
+    write_text(out / "result.json", to_json(record, indent=1) + "\n")
+    write_picture(out / "curves.png", curves(out / "vision" / "log.jsonl"))
+    title = "Held-out packs: what shapes are, and what they are called"
+    write_picture(out / "confusion.png", confusion_picture(found.confusion, found.names, title=title))
     for name, value in found.figures.items():
         typer.echo(f"{name:<24} {value:.0f}" if value > 1 else f"{name:<24} {100 * value:.1f} %")
     typer.echo(f"tiny {found.encoder.fingerprint[:12]}: {out}")

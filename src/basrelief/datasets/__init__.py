@@ -2,7 +2,7 @@
 
 from basrelief.datasets.benchmark import Benchmark, Item
 from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
-from basrelief.datasets.labels import check_labels, label_set, list_label_sets, read_labels
+from basrelief.datasets.labels import check_labels, label_set, list_label_sets, parse_labels, read_labels_file
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList, read_prompt_list
@@ -22,7 +22,8 @@ __all__ = [
     "list_label_sets",
     "list_templates",
     "open_benchmark",
-    "read_labels",
+    "parse_labels",
+    "read_labels_file",
     "read_prompt_list",
     "templates",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -70,40 +72,39 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def read_labels(text_or_path: str | Path) -> tuple[str, ...]:
-    """Read what a user gives as labels.
+def parse_labels(text: str) -> tuple[str, ...]:
+    """Turn typed text into labels: the name of a published set, or names separated by commas or line breaks.
 
-    Tried in this order: a published set (`modelnet40`), a file that exists (UTF-8, one name per line, lines that start
-    with `#` are comments, at most 1 MB), names separated by commas (`chair, table`). A file named like a set is
-    reached by `./modelnet40`.
+    Text is never taken for a path, so that it may come from strangers; see `read_labels_file` for files.
+
+    Args:
+        text: E.g. `modelnet40` or `chair, table`.
 
     Raises:
-        ConfigError: If it is none of these, the file cannot be read, or the names fail `check_labels`.
+        ConfigError: If it is neither, or the names fail `check_labels`.
     """
-    text = str(text_or_path)
-    if text in list_label_sets():
-        return label_set(text)
-    path = Path(text_or_path)
-    if _exists(path):
-        return check_labels(_lines(path))
-    if isinstance(text_or_path, str) and "," in text:
-        return check_labels(text.split(","))
-    if isinstance(text_or_path, Path) or path.suffix or len(path.parts) > 1:
-        raise ConfigError(f"labels must name a file that exists, but got {text!r}. Check the path.")
-    near = unknown_choice("labels", text, list_label_sets()).partition("Did you mean")[1:]
+    name = text.strip()
+    if name in list_label_sets():
+        return label_set(name)
+    names = [part for line in re.split(r"\r?\n", text) if line.strip() for part in line.strip().removesuffix(",").split(",")]
+    if len(names) > 1:
+        return check_labels(names)
+    near = unknown_choice("labels", name, list_label_sets()).partition("Did you mean")[1:]
     hint = "".join(near) if near[0] else f"The sets are {', '.join(list_label_sets())}."
-    raise ConfigError(f"labels must be two or more names separated by commas, a file or a named set, but got {text!r}. {hint}")
+    raise ConfigError(f"labels must be two or more names separated by commas, or a named set, but got {name!r}. {hint}")
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a list of names can be longer than a path may be
-        return False
+def read_labels_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read labels from a text file: UTF-8, one name per line, lines that start with `#` are comments, at most 1 MB.
+
+    Raises:
+        ConfigError: If the file cannot be read, or the names fail `check_labels`.
+    """
+    return check_labels(_lines(Path(path)))
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
+    if path.is_dir():
         raise ConfigError(f"labels must name a file, but got the folder {str(path)!r}. Give a text file with one name per line.")
     try:
         with path.open("rb") as file:
@@ -113,6 +114,8 @@ def _lines(path: Path) -> list[str]:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ConfigError(f"labels file must be UTF-8, but got byte {error.start} of {str(path)!r} that is not. Convert it.") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"labels must name a file that exists, but got {str(path)!r}. Check the path.") from error
     except OSError as error:
         raise ConfigError(f"labels file must be readable, but got {error.strerror} for {str(path)!r}. Check its permissions.") from error
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]

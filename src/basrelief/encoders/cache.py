@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from jaxtyping import Float32
 CACHE_VARIABLE = "BASRELIEF_CACHE"
 _SECONDS = 10.0
 _ASK = 500
+_MOST_BYTES = 1 << 24
+_SELECT = f"SELECT key, vector FROM text WHERE typeof(vector) = 'blob' AND length(vector) <= {_MOST_BYTES}"
 
 
 def cache_folder() -> Path:
@@ -29,7 +32,8 @@ class VectorCache:
     """One sqlite file: hash of what made a vector (a fingerprint and a text) to float32 vector.
 
     Several processes may use it at once. It never stands in the way: a file that is broken is renamed aside, and one that cannot be
-    read or written is passed over.
+    read or written, is a link or belongs to another user, who might have planted it, is passed over. Its folder
+    is made for this user alone.
 
     Attributes:
         path: The file.
@@ -47,8 +51,9 @@ class VectorCache:
         with self._open() as database:
             for chunk in _chunks(list(keys)):
                 if database is not None:
-                    rows = database.execute(f"SELECT key, vector FROM text WHERE key IN ({','.join('?' * len(chunk))})", chunk)
-                    found.update({keys[key]: np.frombuffer(blob, dtype=np.float32) for key, blob in rows if len(blob) % 4 == 0})
+                    rows = database.execute(f"{_SELECT} AND key IN ({','.join('?' * len(chunk))})", chunk)
+                    vectors = {keys[key]: np.frombuffer(blob, dtype=np.float32) for key, blob in rows if len(blob) % 4 == 0}
+                    found.update({text: vector for text, vector in vectors.items() if np.isfinite(vector).all()})
         return found
 
     def put(self, fingerprint: str, vectors: Mapping[str, Float32[np.ndarray, " dim"]]) -> None:
@@ -64,8 +69,11 @@ class VectorCache:
         """A connection whose work is one transaction, or None; trouble with the file stays inside."""
         database = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not _own(self.path):
+                raise PermissionError(f"{self.path} is not ours")
             database = sqlite3.connect(self.path, timeout=_SECONDS)
+            database.execute("PRAGMA trusted_schema = OFF")
             database.execute("CREATE TABLE IF NOT EXISTS text (rowid INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE, vector BLOB)")
         except (OSError, sqlite3.Error) as error:
             _close(database)
@@ -85,6 +93,15 @@ class VectorCache:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             with contextlib.suppress(OSError):
                 self.path.replace(self.path.with_name(f"{self.path.name}.broken-{os.getpid()}"))
+
+
+def _own(path: Path) -> bool:
+    """Whether a file is absent, or a plain one of this user or the system's."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found.st_mode) and (not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()))
 
 
 def _key(fingerprint: str, text: str) -> bytes:

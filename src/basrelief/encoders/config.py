@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.limits import limits
 
 Kind = Literal["vit", "resnet"]
 Activation = Literal["gelu", "quick_gelu"]
@@ -52,13 +53,15 @@ class VisionConfig:
             rule = "hold the blocks of four stages" if resnet else "be one number of blocks"
             raise ConfigError(f"vision.layers must {rule}, but got {self.layers}. Check vision.kind, which is {self.kind!r}.")
         layers = self.layers if isinstance(self.layers, tuple) else (self.layers,)
-        _positive("vision", image_size=self.image_size, width=self.width, heads=self.heads, layers=min(layers))
+        _positive("vision", image_size=self.image_size, width=self.width, heads=self.heads, layers=min(layers), mlp_width=self.mlp_width)
         _divides("vision", 32 * self.width if resnet else self.width, "heads", self.heads)
         if not resnet and self.patch_size is None:
             raise ConfigError("vision.patch_size must be given for a vision transformer, but got None. Use 32, 16 or 14 for CLIP's own.")
         _divides("vision", self.image_size, "patch_size", 32 if resnet else self.patch_size or 0)
         object.__setattr__(self, "stem", tuple(self.stem))
         if self.stem:
+            if len(self.stem) > _MOST_CONVOLUTIONS:
+                raise ConfigError(f"vision.stem has {len(self.stem)} convolutions. Take at most {_MOST_CONVOLUTIONS}.")
             if resnet:
                 raise ConfigError(f"vision.stem must be left out for a ResNet, which has its own, but got {self.stem}. Take it out.")
             _positive("vision", stem=min(self.stem))
@@ -100,6 +103,7 @@ class TextConfig:
         object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
         object.__setattr__(self, "eot", self.vocab_size - 1 if self.eot is None else self.eot)
         _positive("text", width=self.width, layers=self.layers, heads=self.heads, context_length=self.context_length)
+        _positive("text", vocab_size=self.vocab_size, mlp_width=self.mlp_width)
         _divides("text", self.width, "heads", self.heads)
         if not 0 <= (self.eot or 0) < self.vocab_size:
             raise ConfigError(f"text.eot must be one of the {self.vocab_size} token ids, but got {self.eot}. Take it from the tokenizer.")
@@ -116,7 +120,7 @@ class ClipConfig:
         activation: `gelu`, or `quick_gelu` (x times sigmoid(1.702 x), OpenAI's), in the blocks of both towers.
 
     Raises:
-        ConfigError: If the activation is unknown or `embed_dim` is not positive.
+        ConfigError: If the activation is unknown, `embed_dim` is not positive, or the towers are larger than `Limits` allows.
     """
 
     embed_dim: int
@@ -129,6 +133,32 @@ class ClipConfig:
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
         _positive("config", embed_dim=self.embed_dim)
+        self._check_size()
+
+    @property
+    def least_parameters(self) -> int:
+        """Numbers in the large matrices of both towers; biases, norms and, of a ResNet, all but the last stage are not counted."""
+        vision, text, embed = self.vision, self.text, self.embed_dim
+        if isinstance(vision.layers, tuple):
+            width = 32 * vision.width
+            seen = (vision.image_size // 32) ** 2 * width + 3 * width**2 + width * embed + vision.layers[3] * (9 * (width // 4) ** 2)
+        else:
+            patch = vision.patch_size or 1
+            positions, cut = (vision.image_size // patch) ** 2, patch // vision.reduction
+            stem = sum(9 * one * other for one, other in zip(vision.stem, vision.stem[1:], strict=False))
+            seen = positions * vision.width + (vision.stem[-1] if vision.stem else 3) * cut**2 * vision.width + stem
+            seen += vision.layers * _block_parameters(vision) + vision.width * embed
+        read = (text.vocab_size + text.context_length + embed) * text.width + text.layers * _block_parameters(text)
+        return seen + read
+
+    def _check_size(self) -> None:
+        most, blocks = limits(), self.vision.layers if isinstance(self.vision.layers, tuple) else (self.vision.layers,)
+        if max(*blocks, self.text.layers) > most.layers:
+            raise ConfigError(f"A tower has {max(*blocks, self.text.layers)} layers, more than the limit of {most.layers}. {_RAISE}")
+        if self.vision.image_size**2 > most.picture_pixels:
+            raise ConfigError(f"vision.image_size is {self.vision.image_size}, too large for the limit on picture_pixels. {_RAISE}")
+        if self.least_parameters > most.parameters:
+            raise ConfigError(f"The towers have over {self.least_parameters:.2g} numbers, the limit is {most.parameters:.2g}. {_RAISE}")
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ClipConfig:
@@ -140,7 +170,9 @@ class ClipConfig:
         try:
             vision, text = VisionConfig(**record["vision"]), TextConfig(**record["text"])
             return cls(**{**record, "vision": vision, "text": text})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, ConfigError):
+                raise
             raise ConfigError(
                 f"config must hold the fields of ClipConfig, but got an error: {error}. Compare with a file of the zoo."
             ) from error
@@ -153,10 +185,20 @@ class ClipConfig:
         return record
 
 
+_MOST_CONVOLUTIONS = 8
+_MOST = 2**31
+_RAISE = "Check the configuration, or raise the limit with BASRELIEF_LIMITS."
+
+
+def _block_parameters(tower: VisionConfig | TextConfig) -> int:
+    return 4 * tower.width**2 + 2 * tower.width * (tower.mlp_width or 0)
+
+
 def _positive(part: str, **values: object) -> None:
     for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{part}.{name} must be a whole number above zero, but got {value!r}. Check the configuration.")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < _MOST:
+            got = f"one above {_MOST - 1}" if isinstance(value, int) and value >= _MOST else repr(value)[:40]
+            raise ConfigError(f"{part}.{name} must be a whole number above zero, but got {got}. Check the configuration.")
 
 
 def _divides(part: str, whole: int, name: str, value: int) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.reading import check_finite
 from basrelief.encoders.towers import empty_towers, tuned_count
 from basrelief.errors import WeightsError
 
@@ -150,12 +151,12 @@ def _rename_block(prefix: str, rest: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def _turned(tensor: Tensor) -> Tensor:
-    return tensor.T.contiguous() if tensor.ndim == 2 else tensor
+    return tensor.T if tensor.ndim == 2 else tensor
 
 
 def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_only: bool) -> dict[str, Tensor]:
     expected = {
-        name: t.shape
+        name: t
         for name, t in empty_towers(config, tuned=tuned_count(named)).state_dict().items()
         if not visual_only or name.startswith(_VISUAL_PARTS)
     }
@@ -167,13 +168,18 @@ def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_on
                 f"weights must fit the architecture name by name, but got {len(names)} {problem}: {shown}{more} "
                 f"(layout looks like {layout}, {len(named)} tensors). Check that the file belongs to this encoder."
             )
-    for name, shape in expected.items():
-        got = named[name].shape
-        if got != shape:
+    for name, own in expected.items():
+        got = named[name]
+        if got.shape != own.shape:
             raise WeightsError(
-                f"{name} must have dimensions {tuple(shape)}, but got {tuple(got)}. The weights belong to another architecture."
+                f"{name} must have dimensions {tuple(own.shape)}, but got {tuple(got.shape)}. The weights belong to another architecture."
             )
-    return {name: t.float() if t.is_floating_point() else t for name, t in named.items()}
+        if got.is_floating_point() != own.is_floating_point():
+            raise WeightsError(f"{name} must hold numbers like {own.dtype}, but got {got.dtype}. The file is damaged.")
+    fitted = {name: t.contiguous().float() if t.is_floating_point() else t.contiguous() for name, t in named.items()}
+    for name, tensor in fitted.items():
+        check_finite(name, tensor)
+    return fitted
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -189,7 +195,7 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         block = _OURS.fullmatch(name)
         if name in theirs:
             turned = name in ("text_projection.weight", "visual_projection.weight")
-            found[f"clip_model.{theirs[name]}"] = _turned(tensor) if turned else tensor
+            found[f"clip_model.{theirs[name]}"] = _turned(tensor).contiguous() if turned else tensor
         elif block and block["part"] in parts:
             found[f"clip_model.{_PLACES[block['place']]}.{block['number']}.{parts[block['part']]}.{block['kind']}"] = tensor
         elif block and block["part"] == "self_attn.q_proj":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import ClipConfig
@@ -16,7 +19,8 @@ from basrelief.encoders.known_words import read_known_words
 from basrelief.encoders.reading import read_metadata, read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer
 from basrelief.encoders.towers import towers_from_state
-from basrelief.errors import ConfigError, WeightsError
+from basrelief.errors import WeightsError
+from basrelief.output import replace_file, to_json
 
 WEIGHTS_FILE = "encoder.safetensors"
 _FIELD = "basrelief"
@@ -34,16 +38,14 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
         The path of the weights file.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     record = {"format": 1, "name": encoder.name, "config": encoder.config.to_json(), "mean": encoder.mean, "std": encoder.std}
     if not encoder.towers.tuned_residual:
         record["tuned_residual"] = False
     state = encoder.towers.state_dict()
     tensors = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().contiguous() for n, t in state.items()}
     tensors["logit_scale"] = state["logit_scale"].float().cpu()
-    part = folder / f"{WEIGHTS_FILE}.part"  # the tensors may be mapped from the very file that is replaced
-    save_file(tensors, str(part), metadata={_FIELD: json.dumps(record)})
-    part.replace(folder / WEIGHTS_FILE)
+    with replace_file(folder / WEIGHTS_FILE) as part:  # the tensors may be mapped from the very file that is replaced
+        save_file(tensors, part, metadata={_FIELD: to_json(record)})
     encoder.tokenizer.save(folder)
     return folder / WEIGHTS_FILE
 
@@ -63,13 +65,22 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
     try:
         record = json.loads(read_metadata(path)[_FIELD])
         config = ClipConfig.from_json(record["config"])
-        name, mean, std = str(record["name"]), tuple(record["mean"]), tuple(record["std"])
-    except (KeyError, TypeError, json.JSONDecodeError, ConfigError) as error:
+        name, mean, std = str(record["name"]), _channels(record["mean"]), _channels(record["std"])
+        if 0 in std:
+            raise ValueError("std holds 0")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(
-            f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {error!r}. Write it with save_encoder()."
+            f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {str(error)[:300]!r}. Write it with save_encoder()."
         ) from error
     towers = towers_from_state(config, convert(read_state_dict(path), config))
     towers.tuned_residual = bool(record.get("tuned_residual", True))
     encoder = ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, cache=cache)
     encoder.known = read_known_words(folder)
     return encoder
+
+
+def _channels(values: Sequence[float]) -> Channels:
+    red, green, blue = (float(value) for value in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError(f"channels {values}")
+    return red, green, blue

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from basrelief.errors import WeightsError
+from basrelief.limits import limits
+from basrelief.output import to_json, write_text
 
 FILE = "words.json"
 _FILLERS = frozenset("a an the of with without and or in on for to from".split())
@@ -71,12 +73,14 @@ def read_known_words(folder: Path | str) -> KnownWords | None:
     if not path.is_file():
         return None
     try:
+        if path.stat().st_size > limits().list_bytes:
+            raise ValueError(f"{path.stat().st_size:,} bytes")
         record = json.loads(path.read_text(encoding="utf-8"))
         handicap = float(record["handicap"]) if "handicap" in record else 0.0
         if not 0 <= handicap <= 1:
             raise ValueError(f"a handicap of {handicap}")
         return KnownWords(_texts(record["taught"]), _texts(record["read"]), handicap)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{FILE} must hold names under taught and read, but got: {error}. Install basrelief again.") from error
 
 
@@ -90,7 +94,7 @@ def write_known_words(folder: Path | str, known: KnownWords, *, source: str) -> 
     """
     path = Path(folder) / FILE
     record = {"source": source, "handicap": known.handicap, "taught": list(known.taught), "read": list(known.read)}
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    write_text(path, to_json(record, indent=0, ascii=False) + "\n")
     return path
 
 

@@ -1,4 +1,8 @@
-"""Weights files to named tensors: safetensors first, a pickle only through `torch.load(weights_only=True)`."""
+"""Weights files to named tensors: safetensors first, a pickle only through `torch.load(weights_only=True)`.
+
+A pickle is as safe as torch makes it: 2.6 closed a hole that ran code (CVE-2025-32434), 2.10 one that wrote to memory (CVE-2026-24747).
+Older versions are not supported. Legacy tar files and TorchScript archives are refused.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,8 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         WeightsError: If the file is missing, broken, a TorchScript archive, or holds anything but tensors.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"weights must be a readable file, but got {path}, which is none. Check the path.")
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -93,4 +99,28 @@ def _only_tensors(path: Path, content: object) -> dict[str, Tensor]:
     if not mapping or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in mapping.items()):
         got = f"{type(content).__name__} with {', '.join(str(k) for k in list(mapping)[:5]) or 'no names'}"
         raise WeightsError(f"weights must hold tensors by name, but got {path.name}, a {got}. Save the state dict alone.")
+    for name, tensor in mapping.items():
+        if not _is_plain(tensor):
+            raise WeightsError(f"{str(name)[:80]} in {path.name} is no plain tensor that holds its own numbers. Save the state dict alone.")
     return {name.replace("module.", ""): tensor for name, tensor in mapping.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor lies in memory number by number: a few bytes can say they are a tensor of any size that repeats them."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Check that weights hold numbers only; their sum, at the speed of reading, says when to look closer.
+
+    Args:
+        name: For the message.
+        tensor: Of any type; one on the meta device has no numbers.
+
+    Raises:
+        WeightsError: If there is another.
+    """
+    if tensor.is_floating_point() and not tensor.is_meta and not tensor.sum().isfinite() and not tensor.isfinite().all():
+        raise WeightsError(f"{name} holds NaN or infinity. The weights are damaged: fetch them again, or train again with a lower rate.")

@@ -16,6 +16,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from basrelief.errors import WeightsError, WeightsNotFoundError
+from basrelief.limits import limits
+from basrelief.output import write_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
@@ -49,7 +51,7 @@ class Tokenizer:
         if start is None or eot is None:
             raise WeightsError(f"tokenizer must know {START} and {END}, but got one without. Take the files that belong to the weights.")
         self.start, self.eot = int(start), int(eot)
-        self.vocab_size = int(backend.get_vocab_size())
+        self.vocab_size = 1 + max(backend.get_vocab().values())
         self.fingerprint = hashlib.sha256(backend.to_str().encode()).hexdigest()
         self._backend = backend
 
@@ -65,7 +67,7 @@ class Tokenizer:
         path = Path(path)
         try:
             if path.name.endswith(".json"):
-                return cls(Backend.from_str(path.read_text(encoding="utf-8")))
+                return cls(Backend.from_str(_read_bounded(path).decode()))
             return cls(_backend(*_read_merges(path)))
         except WeightsError:
             raise
@@ -133,7 +135,7 @@ class Tokenizer:
     def save(self, folder: Path | str) -> Path:
         """Write `tokenizer.json` into a folder and return its path."""
         path = Path(folder) / "tokenizer.json"
-        path.write_text(self._backend.to_str(), encoding="utf-8")
+        write_text(path, self._backend.to_str())
         return path
 
 
@@ -165,13 +167,28 @@ def _vocabulary(merges: Sequence[tuple[str, str]]) -> dict[str, int]:
 
 
 def _read_merges(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    raw = path.read_bytes()
-    lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().split("\n")[1 : _MERGES_USED + 1]
+    lines = _read_bounded(path).decode().split("\n")[1 : _MERGES_USED + 1]
     merges = [(parts[0], parts[1]) for parts in (line.split() for line in lines) if len(parts) == 2]
     beside = path.with_name("vocab.json")
     if path.suffix != ".gz" and beside.is_file():
-        return {str(k): int(v) for k, v in json.loads(beside.read_text(encoding="utf-8")).items()}, merges
+        return {str(k): int(v) for k, v in json.loads(_read_bounded(beside)).items()}, merges
     return _vocabulary(merges), merges
+
+
+def _read_bounded(path: Path) -> bytes:
+    """A file, unpacked where it is packed.
+
+    Raises:
+        WeightsError: If it is no file, or larger than `Limits.list_bytes` when unpacked.
+    """
+    if not path.is_file():
+        raise WeightsError(f"tokenizer must be a file, but got {path}, which is none. Check the path.")
+    most = limits().list_bytes
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        content: bytes = file.read(most + 1)
+    if len(content) > most:
+        raise WeightsError(f"{path.name} holds more than {most:,} bytes, too many for a vocabulary. Fetch it again.")
+    return content
 
 
 def _backend(vocabulary: dict[str, int], merges: Sequence[tuple[str, str]]) -> Backend:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.convert import to_published
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.reading import check_finite, read_metadata, read_state_dict
 from basrelief.encoders.towers import tuned_count
 from basrelief.errors import WeightsError
+from basrelief.output import replace_file, to_json
 
 FORMAT = "basrelief tuned blocks 1"
 _BASE = ("vision_model.", "visual_projection.")
@@ -46,10 +47,9 @@ def save_tuned(encoder: ClipEncoder, path: Path | str, *, notes: Mapping[str, An
         "std": encoder.std,
         "notes": dict(notes),
     }
-    part = Path(path).with_name(f".{Path(path).name}.part")
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
-    save_file(tensors, str(part), metadata={"format": FORMAT, "tuned": json.dumps(record)})
-    part.replace(path)
+    with replace_file(path) as part:
+        save_file(tensors, part, metadata={"format": FORMAT, "tuned": to_json(record)})
     return Path(path)
 
 
@@ -79,7 +79,7 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(read_metadata(path)["tuned"])
         base, residual, count = str(record["base"]), bool(record["residual"]), tuned_count(state)
         _ = record["encoder"], record["notes"], record["mean"], record["std"]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise WeightsError(f"checkpoint must hold tuned blocks with their record, but got {name}, which does not. Train again.") from error
     if base != base_fingerprint(encoder):
         raise WeightsError(
@@ -88,6 +88,8 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
     blocks = encoder.config.vision.layers
     if not isinstance(blocks, int) or not 1 <= count <= blocks:
         raise WeightsError(f"checkpoint must hold 1 to {blocks} tuned blocks, but got {count} in {name}. Take that of this encoder.")
+    for key, tensor in state.items():
+        check_finite(key, tensor)
     towers, place = encoder.towers, (encoder.device, encoder.dtype)
     towers.add_tuned_blocks(count, residual=residual)
     try:
@@ -112,9 +114,8 @@ def export_published(encoder: ClipEncoder, path: Path | str) -> Path:
     if towers.tuned_blocks is None or not towers.tuned_residual:
         got = "none" if towers.tuned_blocks is None else "some that stand alone"
         raise WeightsError(f"encoder must have tuned blocks joined to the frozen ones, but got {got}. The published layout has no other.")
-    part = Path(path).with_name(f".{Path(path).name}.part")
-    torch.save({"epoch": 0, "model_state_dict": to_published(towers.state_dict())}, part)
-    part.replace(path)
+    with replace_file(path) as part:
+        torch.save({"epoch": 0, "model_state_dict": to_published(towers.state_dict())}, part)
     return Path(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from basrelief.errors import FileFormatError
 from basrelief.evaluate.protocol import Protocol, differences, paper_numbers
 from basrelief.evaluate.result import Figure, Result, Table
 from basrelief.models import Model, PaperNumber
+from basrelief.output import to_json
 from basrelief.types import Finding
 
 FORMAT = 1
@@ -89,7 +89,7 @@ class EvalCard:
 
     def to_json(self) -> str:
         """As JSON, keys in the order of the attributes; a figure that is no number is null."""
-        return json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return to_json(asdict(self), indent=1, ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> EvalCard:
@@ -174,15 +174,6 @@ def _device(model: Model) -> str:
     if device.type == "cuda":
         return f"cuda, {torch.cuda.get_device_name(device)}"
     return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _plain(value: object) -> object:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _parts(record: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from PIL import Image
 from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.confusion import confusion_picture
 from basrelief.evaluate.result import Cell, Figure, Table
+from basrelief.markup import standalone_page, visible
 from basrelief.render.ink import ACCENT, INK, QUIET, Page
 
 _STYLE = """
@@ -37,7 +38,7 @@ def card_page(card: EvalCard) -> str:
     """Write a card as one HTML page: no script, no other file, no network; every text is escaped."""
     parts = [
         f"<h1>{_text(card.title)}</h1>",
-        f'<p class="quiet">protocol <code>{card.protocol_hash}</code> · {_text(card.run.date)} · {_text(card.device)}</p>',
+        f'<p class="quiet">protocol <code>{_text(card.protocol_hash)}</code> · {_text(card.run.date)} · {_text(card.device)}</p>',
         _figures(card),
         _paper(card),
         _list("Notes", card.notes),
@@ -48,12 +49,7 @@ def card_page(card: EvalCard) -> str:
         f"<h2>Command</h2><pre>{_text(card.command)}</pre>",
         _settings("Run", _run(card)),
     ]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{_text(card.title)}</title>'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n'
-        + "\n".join(filter(None, parts))
-        + "\n</body></html>\n"
-    )
+    return standalone_page(card.title, _STYLE, "\n".join(filter(None, parts)))
 
 
 def card_picture(card: EvalCard) -> Image.Image:
@@ -107,7 +103,7 @@ def _papers(card: EvalCard, figure: Figure) -> str:
 
 def _data(card: EvalCard) -> str:
     rows = [
-        f'<tr><td>{_text(f.check)}</td><td class="{f.level}">{f.level}</td><td>{_text(f.fact)} {_text(f.remedy)}</td></tr>'
+        f'<tr><td>{_text(f.check)}</td><td class="{_text(f.level)}">{_text(f.level)}</td><td>{_text(f.fact)} {_text(f.remedy)}</td></tr>'
         for f in card.findings
     ]
     checks = f"<h2>Checks of the data</h2><table>{''.join(rows)}</table>" if rows else ""
@@ -191,5 +187,5 @@ def _cell(value: Cell | object) -> str:
     return "" if value is None else str(value)
 
 
-def _text(words: str) -> str:
-    return html.escape(str(words))
+def _text(words: object) -> str:
+    return html.escape(visible(words))

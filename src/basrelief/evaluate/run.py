@@ -24,6 +24,7 @@ from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import zero_shot
 from basrelief.models import Embedder
+from basrelief.output import write_picture, write_text
 from basrelief.tasks import Calibration
 
 _ANSWERS = ("shape", "label", "answers, best first", "probability of the first")
@@ -106,21 +107,15 @@ def write_outcome(outcome: Outcome, folder: Path) -> Path:
         The folder.
 
     Raises:
-        ConfigError: If it cannot be written.
+        OutputError: If it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "card.json").write_text(outcome.card.to_json(), encoding="utf-8")
-        (folder / "card.html").write_text(card_page(outcome.card), encoding="utf-8")
-        card_picture(outcome.card).save(folder / "card.png")
-        if outcome.result.answers:
-            (folder / "answers.csv").write_text(_csv(outcome.result), encoding="utf-8")
-        if outcome.calibration is not None:
-            outcome.calibration.save(folder / "calibration.json")
-    except OSError as error:
-        raise ConfigError(
-            f"out must be a folder that can be written, but got {error.strerror} for {str(folder)!r}. Name another."
-        ) from error
+    write_text(folder / "card.json", outcome.card.to_json())
+    write_text(folder / "card.html", card_page(outcome.card))
+    write_picture(folder / "card.png", card_picture(outcome.card))
+    if outcome.result.answers:
+        write_text(folder / "answers.csv", _csv(outcome.result))
+    if outcome.calibration is not None:
+        outcome.calibration.save(folder / "calibration.json")
     return folder
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.index.table import quoted
+from basrelief.limits import limits
 
 NUMBERS = ("faces", "points", "bytes", "width", "depth", "height")
 """Columns that are compared with numbers."""
@@ -16,7 +18,8 @@ WORDS = ("format", "kind", "under", "name", "tag")
 """What stands before a colon."""
 
 _NUMBER = re.compile(r"(?P<column>\w+)\s*(?P<sign><=|>=|!=|<|>|=)\s*(?P<value>[\d.]+(?:e[+-]?\d+)?)\s*(?P<unit>\w*)", re.IGNORECASE)
-_WORD = re.compile(r"(?P<column>\w+)\s*:\s*(?P<value>.+)")
+_WORD = re.compile(r"(?P<column>\w+)\s*:\s*(?P<value>.+)", re.DOTALL)
+_NOT = re.compile(r"not\s+|-\s*")
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "kb": 1e3, "mb": 1e6, "gb": 1e9}
 
 
@@ -28,15 +31,24 @@ def condition(filters: Iterable[str]) -> str:
     one turns it round.
 
     Raises:
-        ConfigError: If one is none of these.
+        ConfigError: If one is none of these, or there are more or longer ones than `Limits` allows.
     """
-    return " AND ".join(_one(text.strip()) for text in filters)
+    texts = [text.strip() for text in islice(filters, limits().filters + 1)]
+    if len(texts) > limits().filters:
+        raise ConfigError(f"filters must be at most {limits().filters}, but got more. Join some, e.g. format:glb,obj.")
+    return " AND ".join(map(_one, texts))
 
 
 def _one(text: str) -> str:
-    negated = re.match(r"(?:not\s+|-)(.*)", text)
-    if negated:
-        return f"NOT ({_one(negated[1])})"
+    if len(text) > limits().label_characters:
+        raise ConfigError(f"filter must have at most {limits().label_characters} characters, but got {len(text):,}. Shorten it.")
+    start, negated = 0, False
+    while found := _NOT.match(text, start):
+        start, negated = found.end(), not negated
+    return f"NOT ({_plain_filter(text[start:])})" if negated else _plain_filter(text[start:])
+
+
+def _plain_filter(text: str) -> str:
     number, word = _NUMBER.fullmatch(text), _WORD.fullmatch(text)
     if number:
         return _number(**number.groupdict())

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from basrelief.index.query import Hit
+from basrelief.markup import standalone_page, visible
 
 _STYLE = """
 :root { color-scheme: light dark; } body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; }
@@ -26,11 +27,9 @@ def gallery_page(hits: Sequence[Hit], pictures: Mapping[str, bytes], *, title: s
         pictures: WebP by path.
         title: Heading, e.g. the words that were looked for.
     """
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
     cards = "\n".join(_card(hit, pictures.get(hit.path, b"")) for hit in hits)
     count = f"<p>{len(hits)} shapes, best first</p>"
-    body = f"<h1>{html.escape(title)}</h1>\n{count}\n<ol>\n{cards}\n</ol>"
-    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    return standalone_page(title, _STYLE, f"<h1>{_text(title)}</h1>\n{count}\n<ol>\n{cards}\n</ol>")
 
 
 def facts(hit: Hit) -> str:
@@ -46,5 +45,9 @@ def _card(hit: Hit, picture: bytes) -> str:
     place = hit.about["place"]
     shown = f'<img alt="" src="data:image/webp;base64,{base64.b64encode(picture).decode()}">' if picture else ""
     lines = (f"{hit.score:.3f}" + (" · by name" if hit.by_name else ""), facts(hit), hit.path)
-    small = "".join(f"<small>{html.escape(line)}</small>" for line in lines)
-    return f"<li>{shown}<div><b>{html.escape(Path(place).name)}</b>{small}</div></li>"
+    small = "".join(f"<small>{_text(line)}</small>" for line in lines)
+    return f"<li>{shown}<div><b>{_text(Path(place).name)}</b>{small}</div></li>"
+
+
+def _text(words: str) -> str:
+    return html.escape(visible(words))

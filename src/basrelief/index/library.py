@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
-from basrelief.datasets import read_labels
+from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.index.add import Report, Work, add_folder
 from basrelief.index.duplicates import SAME_FORM, group_forms
@@ -28,7 +29,7 @@ _EVERYDAY = "omniobject3d"
 
 
 class Index:
-    """A library that can be searched.
+    """A library that can be searched, by several threads at once.
 
     Attributes:
         uri: Folder or object storage address of the database.
@@ -36,6 +37,9 @@ class Index:
 
     def __init__(self, uri: str, model: str | Model, *, loader: Callable[[str], Model] = load_model) -> None:
         self.uri, self._model, self._loader = uri, model, loader
+        self._lock = threading.Lock()
+        self._tables: Tables | None = None
+        self._checked: Model | None = None
 
     @classmethod
     def open(cls, uri: str | PathLike[str], *, model: str | Model | None = None, loader: Callable[[str], Model] = load_model) -> Index:
@@ -65,22 +69,30 @@ class Index:
         """Whether there is a library yet."""
         return Tables.there(self.uri)
 
-    @cached_property
+    @property
     def tables(self) -> Tables:
         """What is kept.
 
         Raises:
             FileFormatError: If there is no library.
         """
-        return Tables.open(self.uri)
+        if self._tables is None:
+            self._tables = Tables.open(self.uri)  # opened twice by two threads, either does
+        return self._tables
 
-    @cached_property
+    @property
     def model(self) -> Model:
-        """What embeds.
+        """What embeds; threads that ask at the same time load it once.
 
         Raises:
             ConfigError: If its weights are not those the library was made with.
         """
+        if self._checked is None:
+            with self._lock:
+                self._checked = self._checked or self._loaded_model()
+        return self._checked
+
+    def _loaded_model(self) -> Model:
         model = self._loader(self._model) if isinstance(self._model, str) else self._model
         if self.made and model.encoder.fingerprint != self.tables.about.weights:
             raise ConfigError(f"model must have the weights {self.uri!r} was made with, but got others. Give those, or index anew.")
@@ -111,7 +123,15 @@ class Index:
             ConfigError: If the query or a filter is wrong.
         """
         asked = Query((query,)) if isinstance(query, str) else query
-        return search(self.tables, asked.vector(self.model, np.array(self.tables.about.common, np.float32)), asked.look, top_k=top_k)
+        return self.rank(self.embed(asked), asked, top_k=top_k)
+
+    def embed(self, query: Query) -> Float32[np.ndarray, " dim"]:
+        """Embed what is looked for, see `Query.vector`."""
+        return query.vector(self.model, np.array(self.tables.about.common, np.float32))
+
+    def rank(self, vector: Float32[np.ndarray, " dim"], query: Query, *, top_k: int = 10) -> list[Hit]:
+        """Find what is nearest to the vector of a query, from `embed`; needs no model."""
+        return search(self.tables, vector, query.look, top_k=top_k)
 
     def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = ()) -> list[Hit]:
         """Find shapes like that of a file, which may be one of the library or not; it is not among them itself.
@@ -160,5 +180,5 @@ class Index:
 
 def about_model(model: Model) -> About:
     """What a library says of the model that makes its vectors."""
-    common = model.embed_text(read_labels(_EVERYDAY)).mean(dim=0).cpu()
+    common = model.embed_text(label_set(_EVERYDAY)).mean(dim=0).cpu()
     return About(model.name, model.encoder.fingerprint, model.views, model.encoder.embedding_dim, tuple(common.tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,10 @@ RULES = ("mean", "best")
 """How the views of a shape count: their mean, or the one that fits best. With `tiny` the mean is better for every query (docs/index.md)."""
 
 _WITHOUT = -0.5
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_DAMAGED = (OSError, ValueError, SyntaxError, ArithmeticError, LookupError, TypeError, struct.error)
+"""What Pillow raises for damaged files."""
+
 _CANDIDATES = 200
 _NAMED = 50
 _FUSED = 60
@@ -48,6 +53,7 @@ class Query:
         where: Filters, see `basrelief.index.filters.condition`.
         views: One of `RULES`.
         names: Whether files whose names hold the words move up.
+        vectors: Embeddings of pictures or shapes that were read before.
     """
 
     words: tuple[str, ...] = ()
@@ -57,10 +63,11 @@ class Query:
     where: tuple[str, ...] = ()
     views: str = "mean"
     names: bool = True
+    vectors: tuple[Float32[np.ndarray, " dim"], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that there is something to look for."""
-        if not (self.words or self.pictures or self.shapes):
+        if not (self.words or self.pictures or self.shapes or self.vectors):
             raise ConfigError("query must hold words, a picture or a shape, but got none. Say what to look for.")
         if self.views not in RULES:
             raise ConfigError(unknown_choice("views", self.views, RULES))
@@ -78,7 +85,8 @@ class Query:
         parts = list((model.embed_text(phrases).cpu() - torch.from_numpy(common)).unbind()) if phrases else []
         parts += list(model.embed_images(self.pictures).cpu().unbind()) if self.pictures else []
         parts += list(model.embed_shapes(self.shapes).cpu().unbind()) if self.shapes else []
-        weights = [1.0] * len(self.words) + [_WITHOUT] * len(self.without) + [1.0] * (len(self.pictures) + len(self.shapes))
+        parts += [torch.from_numpy(vector) for vector in self.vectors]
+        weights = [1.0] * len(self.words) + [_WITHOUT] * len(self.without) + [1.0] * (len(parts) - len(phrases))
         vector: np.ndarray = mix_embeddings(parts, weights=weights).numpy()
         return vector
 
@@ -138,6 +146,7 @@ def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, t
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1, but got {top_k}. Ask for one or more.")
     where, whole = condition(look.where), [*COLUMNS, "views"]
+    top_k = top_k if top_k <= _CANDIDATES else max(1, min(top_k, tables.count()))
     many = max(_CANDIDATES if look.best_view else _NAMED if look.text else 0, top_k + 1)
     light = bool(look.text) and not look.best_view  # of most candidates only the rank counts
     found = tables.nearest(vector, ["path"] if light else whole, where=where, limit=many)
@@ -178,7 +187,7 @@ def _fused(*lists: Sequence[str]) -> list[str]:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Read a picture file to look for, at most `Limits.picture_pixels`.
+    """Read a picture file to look for: PNG, JPEG, WebP or BMP, at most `Limits.picture_pixels`; of an animation the first picture.
 
     Raises:
         FileFormatError: If it cannot be read or is too large.
@@ -186,12 +195,12 @@ def read_picture(path: Path) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=_FORMATS) as picture:
             if picture.width * picture.height > limits().picture_pixels:
                 got = f"{picture.width} x {picture.height} in {path.name}"
                 raise FileFormatError(f"picture must have at most {limits().picture_pixels:,} pixels, but got {got}. Make it smaller.")
             return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(f"picture must be readable, but got {path.name}: {error}. Save it as PNG or JPEG.") from error

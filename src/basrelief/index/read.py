@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from basrelief.errors import GeometryError
 from basrelief.geometry import form_numbers
 from basrelief.io import load
 from basrelief.render import Projection, draw_points, portrait, render_batch
@@ -66,6 +68,12 @@ class ReadFile:
     extent: tuple[float, float, float]
 
 
+def import_readers() -> None:
+    """Import what most files need, so that it does not count into the time and memory of the first."""
+    for name in ("lxml.etree", "PIL.Image", "scipy.spatial", "trimesh"):
+        importlib.import_module(name)
+
+
 def read_file(path: Path, style: Style) -> ReadFile:
     """Read a file and draw what the index needs of it.
 
@@ -77,9 +85,9 @@ def read_file(path: Path, style: Style) -> ReadFile:
     shape = load(path, up=style.up)
     mesh = isinstance(shape, Mesh)
     places = shape.vertices if isinstance(shape, Mesh) else shape.points
+    extent = _extent(places)
     points = draw_points(shape, style.points, seed=style.seed, strays=style.strays).points
     images: np.ndarray = render_batch([points], style.projection).numpy()[0]
-    width, depth, height = (places.max(axis=0) - places.min(axis=0)).tolist()
     return ReadFile(
         images=images,
         sheet=picture_bytes(_sheet(images)),
@@ -89,8 +97,16 @@ def read_file(path: Path, style: Style) -> ReadFile:
         kind="mesh" if mesh else "cloud",
         faces=len(shape.faces) if isinstance(shape, Mesh) else 0,
         corners=len(places),
-        extent=(width, depth, height),
+        extent=extent,
     )
+
+
+def _extent(places: Float32[np.ndarray, "points 3"]) -> tuple[float, float, float]:
+    with np.errstate(over="ignore"):
+        width, depth, height = (places.max(axis=0) - places.min(axis=0)).tolist()
+    if not np.isfinite([width, depth, height]).all():
+        raise GeometryError("shape must have an extent that float32 can hold, but got one that overflows. Scale it down.")
+    return width, depth, height
 
 
 def picture_bytes(picture: Float32[np.ndarray, "height width *channels"]) -> bytes:

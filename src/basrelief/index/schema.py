@@ -46,24 +46,24 @@ class Known:
     Attributes:
         root: Folder that was indexed.
         bytes: Size.
-        mtime: Nanoseconds.
-        content: Hash of the bytes.
+        mtime: Nanoseconds; None where the file must be looked at again in any case.
+        content: Hash of the bytes; where there are side files, `+` and a hash of their names and bytes.
+        beside: Side files with their sizes and times, as JSON; empty without any, None in rows of before they were noted.
     """
 
     root: str
     bytes: int
-    mtime: int
+    mtime: int | None
     content: str
+    beside: str | None = ""
 
 
 def _file_fields() -> list[pa.Field]:
     import pyarrow as pa
 
     path = pa.field("path", pa.string(), nullable=False, metadata=_ONE_EACH)
-    return [
-        path,
-        *(pa.field(name, kind()) for name, kind in (("root", pa.string), ("bytes", pa.int64), ("mtime", pa.int64), ("content", pa.string))),
-    ]
+    kinds = {"root": pa.string(), "bytes": pa.int64(), "mtime": pa.int64(), "content": pa.string(), "beside": pa.string()}
+    return [path, *(pa.field(name, kind) for name, kind in kinds.items())]
 
 
 def shapes_schema(about: About) -> pa.Schema:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from basrelief.errors import ConfigError, FileFormatError, MissingExtraError
+from basrelief.errors import ConfigError, FileFormatError, OutputError
+from basrelief.index.database import connect, database_errors, is_absent, no_database, reads, unreadable, writes
 from basrelief.index.schema import KEY, About, Known, changes_schema, failures_schema, shapes_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from lancedb import DBConnection
     from lancedb.table import Table
 
 LARGE = 20_000
@@ -47,9 +45,10 @@ class Tables:
         Raises:
             MissingExtraError: If LanceDB is not installed.
         """
-        database = _connect(uri)
-        for name, schema in zip(_TABLES[::-1], (changes_schema(), failures_schema(), shapes_schema(about)), strict=True):
-            database.create_table(name, schema=schema, exist_ok=True)  # the one that `there` looks for last
+        database = connect(uri)
+        with database_errors(f"Cannot make a library at {uri!r}: {{}}. Choose another place.", OutputError):
+            for name, schema in zip(_TABLES[::-1], (changes_schema(), failures_schema(), shapes_schema(about)), strict=True):
+                database.create_table(name, schema=schema, exist_ok=True)  # the one that `there` looks for last
         return cls.open(uri)
 
     @classmethod
@@ -60,20 +59,22 @@ class Tables:
             FileFormatError: If there is none, or it is of another layout.
             MissingExtraError: If LanceDB is not installed.
         """
-        try:
-            if _absent(uri):
+        message = f"db must be a library of basrelief index, but got {uri!r}, which is none. Make one with basrelief index DIR --db {uri}."
+        with database_errors(message, FileFormatError):
+            if is_absent(uri):
                 raise ValueError("nothing there")
-            database = _connect(uri)
+            database = connect(uri)
             tables = {name: database.open_table(name) for name in _TABLES}
             record = json.loads((tables["shapes"].schema.metadata or {})[KEY])
             about = About(**{**record, "common": tuple(record["common"])})
-        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-            raise FileFormatError(
-                f"db must be a library of basrelief index, but got {uri!r}, which is none. Make one with basrelief index DIR --db {uri}."
-            ) from error
         if about.layout != About.layout:
             got = f"{about.layout} in {uri!r}"
             raise FileFormatError(f"db must have layout {About.layout}, but got {got}. Make it again with basrelief index.")
+        with database_errors(unreadable(uri), FileFormatError):
+            for name, wanted in zip(_TABLES, (shapes_schema(about), failures_schema(), changes_schema()), strict=True):
+                _check_columns(wanted, tables[name].schema)
+            if len(about.common) != about.dim:
+                raise ValueError(f"{len(about.common)} numbers for vectors of {about.dim}")
         return cls(uri, about, tables)
 
     @staticmethod
@@ -83,28 +84,43 @@ class Tables:
         Raises:
             MissingExtraError: If LanceDB is not installed.
         """
-        return not _absent(uri) and "shapes" in _connect(uri).list_tables().tables
+        if is_absent(uri):
+            return False
+        with database_errors(no_database(uri), ConfigError):
+            return "shapes" in connect(uri).list_tables().tables
 
+    @writes
+    def upgrade(self) -> None:
+        """Add columns that libraries of former versions lack."""
+        for table in (self.shapes, self.failures):
+            if "beside" not in table.schema.names:
+                table.add_columns({"beside": "CAST(NULL AS STRING)"})
+
+    @reads
     def known(self) -> dict[str, Known]:
         """Every file with a row, by path."""
         return _known(self.shapes)
 
+    @reads
     def failed(self) -> dict[str, tuple[Known, str]]:
         """Every file that could not be read, and why."""
         files, found = _known(self.failures), self.failures.search().select(["path", "reason"]).limit(None).to_arrow()
         reasons = dict(zip(found["path"].to_pylist(), found["reason"].to_pylist(), strict=True))
         return {path: (known, reasons[path]) for path, known in files.items()}
 
+    @writes
     def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows over those of the same path; their files are no failures any more."""
         self._forget(self.failures, [row["path"] for row in rows])
         _merge(self.shapes, rows)
 
+    @writes
     def put_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Note files that could not be read; what was known of them before goes."""
         self._forget(self.shapes, [row["path"] for row in rows])
         _merge(self.failures, rows)
 
+    @writes
     def drop(self, paths: Iterable[str]) -> None:
         """Forget files."""
         gone = list(paths)
@@ -116,6 +132,7 @@ class Tables:
         rows: list[dict[str, Any]] = self.fetch(column, values, columns=columns).to_pylist()
         return rows
 
+    @reads
     def fetch(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> pa.Table:
         """Rows whose column has one of the values, all their columns or some.
 
@@ -126,8 +143,9 @@ class Tables:
         """
         import pyarrow as pa
 
-        names = list(columns) or self.shapes.schema.names
-        found = [pa.schema([self.shapes.schema.field(name) for name in names]).empty_table()]
+        schema = self.shapes.schema
+        names = list(columns) or schema.names
+        found = [pa.schema([schema.field(name) for name in names]).empty_table()]
         for part in _parts(values):
             query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").select(names).limit(None)
             found.append(query.to_arrow().select(names))
@@ -136,12 +154,15 @@ class Tables:
     def batches(self, columns: Sequence[str], *, where: str = "", size: int = 1024) -> Iterator[pa.RecordBatch]:
         """All rows, some columns of them, a few at a time."""
         query = self.shapes.search().select(list(columns)).limit(None)
-        yield from (query.where(where) if where else query).to_batches(size)
+        with database_errors(unreadable(self.uri), FileFormatError):
+            yield from (query.where(where) if where else query).to_batches(size)
 
+    @reads
     def count(self) -> int:
         """How many files."""
         return int(self.shapes.count_rows())
 
+    @reads
     def nearest(self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10) -> pa.Table:
         """Rows whose pooled vector lies nearest to one, nearest first.
 
@@ -157,6 +178,7 @@ class Tables:
             query = query.nprobes(_PROBES).refine_factor(_REFINED)
         return (query.where(where, prefilter=True) if where else query).to_arrow().select(list(columns))
 
+    @reads
     def named(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
         """Paths of files whose names hold words of a text, best first."""
         if ["words"] not in self._indexed():
@@ -165,6 +187,7 @@ class Tables:
         found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
         return found
 
+    @writes
     def set_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Replace the tags of files, by path."""
         import pyarrow as pa
@@ -174,6 +197,7 @@ class Tables:
         if rows:
             self.shapes.merge_insert("path").when_matched_update_all().execute(pa.Table.from_pylist(rows, schema=kind))
 
+    @writes
     def log_tags(self, changes: Sequence[Mapping[str, Any]]) -> None:
         """Note path, tags before and after, of one change."""
         import pyarrow as pa
@@ -183,17 +207,20 @@ class Tables:
         if changes:
             self.changes.add(pa.Table.from_pylist([{**row, "run": run} for row in changes], schema=self.changes.schema))
 
+    @reads
     def last_tags(self) -> list[dict[str, Any]]:
         """The last change that was noted."""
         found: list[dict[str, Any]] = self.changes.search().limit(None).to_arrow().to_pylist()
         last = max((row["run"] for row in found), default=0)
         return [row for row in found if row["run"] == last]
 
+    @writes
     def forget_tags(self, change: Sequence[Mapping[str, Any]]) -> None:
         """Strike a change out."""
         if change:
             self.changes.delete(f"run = {int(change[0]['run'])}")
 
+    @writes
     def tidy(self) -> None:
         """Join the pieces that many writes left, and bring the indices up to date; a large library gets one for its vectors.
 
@@ -240,20 +267,12 @@ def vectors_of(batch: pa.RecordBatch | pa.Table, column: str, dim: int) -> Float
     return vectors
 
 
-def _connect(uri: str) -> DBConnection:
-    try:
-        import lancedb
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("a library must be kept by lancedb, but it is not installed. Install basrelief[index].") from error
-    try:
-        return lancedb.connect(uri, read_consistency_interval=timedelta(0))  # what others write is seen at once
-    except (ValueError, RuntimeError, OSError) as error:
-        raise ConfigError(f"db must be a folder or an address LanceDB opens, but got {uri!r}: {error}. Use e.g. library.lance.") from error
-
-
-def _absent(uri: str) -> bool:
-    """Whether a folder is not there, which LanceDB would make; an address is asked."""
-    return "://" not in uri and not Path(uri).exists()
+def _check_columns(wanted: pa.Schema, there: pa.Schema) -> None:
+    for field in wanted:
+        if field.name not in there.names and field.name == "beside":
+            continue
+        if field.name not in there.names or there.field(field.name).type != field.type:
+            raise ValueError(f"no column {field.name} of {field.type}")
 
 
 def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -265,8 +284,9 @@ def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _known(table: Table) -> dict[str, Known]:
-    columns = ["path", "root", "bytes", "mtime", "content"]
-    found = table.search().select(columns).limit(None).to_arrow().to_pydict()
+    columns = ["path", "root", "bytes", "mtime", "content", "beside"]
+    found = table.search().select([name for name in columns if name in table.schema.names]).limit(None).to_arrow().to_pydict()
+    found.setdefault("beside", [None] * len(found["path"]))
     return {path: Known(*rest) for path, *rest in zip(*(found[name] for name in columns), strict=True)}
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from basrelief.errors import OutputError
 from basrelief.index.filters import condition
 from basrelief.index.table import Tables, vectors_of
 from basrelief.models import Model
+from basrelief.output import write_text
 from basrelief.tasks import Judge
 
 SIDECAR = ".tags.json"
@@ -80,16 +83,18 @@ def write_tags(tables: Tables, tags: Iterable[tuple[str, Sequence[str]]], *, sid
 
     Returns:
         How many files have other tags now.
+
+    Raises:
+        OutputError: If the library or some of the sidecars cannot be written; the other sidecars are.
     """
     wanted = {path: sorted(set(names)) for path, names in tags}
-    before = {row["path"]: row["tags"] or [] for row in tables.rows("path", list(wanted), columns=["path", "tags"])}
+    rows = tables.rows("path", list(wanted), columns=["path", "root", "tags"])
+    before = {row["path"]: row["tags"] or [] for row in rows}
     changed = {path: names for path, names in wanted.items() if path in before and before[path] != names}
     tables.log_tags([{"path": path, "before": before[path], "after": names} for path, names in changed.items()])
     tables.set_tags(changed)
     if sidecars:
-        for path, names in wanted.items():
-            if path in before:
-                _write_sidecar(Path(path), names)
+        _write_sidecars((Path(row["path"]), Path(row["root"]), wanted[row["path"]]) for row in rows)
     return len(changed)
 
 
@@ -98,31 +103,50 @@ def undo_tags(tables: Tables) -> int:
 
     Returns:
         How many files have their former tags again; 0 where there is nothing to take back.
+
+    Raises:
+        OutputError: If the library or some of the sidecars cannot be written.
     """
     last = tables.last_tags()
     tables.set_tags({row["path"]: row["before"] for row in last})
-    for row in last:
-        sidecar = Path(row["path"] + SIDECAR)
-        if _sidecar_tags(sidecar) == row["after"]:
-            _write_sidecar(Path(row["path"]), row["before"])
     tables.forget_tags(last)
+    roots = {row["path"]: row["root"] for row in tables.rows("path", [row["path"] for row in last], columns=["path", "root"])}
+    here = [(Path(row["path"]), Path(roots[row["path"]]), row) for row in last if row["path"] in roots]
+    _write_sidecars((path, root, row["before"]) for path, root, row in here if _holds(_sidecar(path), _content(row["after"])))
     return len(last)
 
 
-def _write_sidecar(file: Path, names: Sequence[str]) -> None:
-    """Write what a file is called beside it; none when it has no tags."""
-    sidecar = file.with_name(file.name + SIDECAR)
-    if not names:
-        sidecar.unlink(missing_ok=True)
-        return
-    part = sidecar.with_name(f".{sidecar.name}.part")
-    part.write_text(json.dumps({"tags": list(names)}, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(sidecar)
+def _write_sidecars(files: Iterable[tuple[Path, Path, Sequence[str]]]) -> None:
+    """Write tags beside files, given with the folders they were indexed in; a file without tags has no sidecar."""
+    failures = []
+    for file, root, names in files:
+        try:
+            if not file.is_file() or not file.parent.resolve().is_relative_to(root.resolve()):
+                raise OutputError(f"Cannot write {str(_sidecar(file))!r}: the file moved, or lies behind a link. Index the folder again.")
+            if names:
+                write_text(_sidecar(file), _content(names))
+            else:
+                _sidecar(file).unlink(missing_ok=True)
+        except OSError as error:
+            failures.append(str(error))
+    if failures:
+        raise OutputError(f"{len(failures):,} of the sidecars cannot be written. The first: {failures[0]}")
 
 
-def _sidecar_tags(sidecar: Path) -> list[str] | None:
+def _sidecar(file: Path) -> Path:
+    return file.with_name(file.name + SIDECAR)
+
+
+def _content(names: Sequence[str]) -> str:
+    return json.dumps({"tags": list(names)}, ensure_ascii=False) + "\n"
+
+
+def _holds(sidecar: Path, content: str) -> bool:
+    """Tell whether a sidecar is as it was written: a regular file, never through a link, of which no more is read than that."""
+    wanted = content.encode()
     try:
-        record: Any = json.loads(sidecar.read_text(encoding="utf-8"))
-        return list(record["tags"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        opened = os.open(sidecar, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError):
+        return False
+    with open(opened, "rb") as file:  # noqa: PTH123 - a descriptor
+        return stat.S_ISREG(os.fstat(opened).st_mode) and file.read(len(wanted) + 1) == wanted

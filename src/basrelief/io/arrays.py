@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.io.archive import open_archive
 from basrelief.io.checks import check_count
 from basrelief.io.colors import unit_range
-from basrelief.io.objects import holds_objects, read_objects
+from basrelief.io.hdf5 import H5Array
+from basrelief.io.npy import NpyArray, read_header
+from basrelief.io.objects import read_objects
 from basrelief.io.source import Raw, Source
 from basrelief.io.text import guessed_colors
-from basrelief.io.xml import check_archive
 from basrelief.limits import limits
 
 POINT_KEYS = ("points", "xyz", "pos", "positions", "vertices", "coord", "data", "pc", "arr_0")
 COLOR_KEYS = ("colors", "rgb", "color")
 MAX_COLUMNS = 256
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """An array that is read part by part: `NpyArray`, `H5Array`, or one in memory."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, row: int | None, columns: int) -> np.ndarray:
+        """Read the first columns of a table (N, C), or of one table of a batch (B, N, C)."""
+
+
+class InMemory:
+    """An array in memory, in the form of `Stored`."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+
+    def read(self, row: int | None, columns: int) -> np.ndarray:
+        """Give the first columns of a table (N, C), or of one table of a batch (B, N, C)."""
+        return (self._array if row is None else self._array[row])[:, :columns]
 
 
 def read_npy(source: Source) -> Raw:
@@ -33,9 +58,11 @@ def read_npy(source: Source) -> Raw:
     Returns:
         Points in the axes of the file, with colours where columns 4 to 6 look so.
     """
-    if holds_objects(source.path):
-        return _object(source, read_objects(source.path))
-    return _cloud(source, np.load(source.path, mmap_mode="r", allow_pickle=False))
+    with source.path.open("rb") as file:
+        header = read_header(source.path, file)
+        if header.dtype is not None:
+            return _cloud(source, NpyArray(source.path, file, header, source.size))
+    return _object(source, read_objects(source.path))
 
 
 def read_npz(source: Source) -> Raw:
@@ -47,14 +74,20 @@ def read_npz(source: Source) -> Raw:
     Returns:
         Points in the axes of the file.
     """
-    with zipfile.ZipFile(source.path) as archive:
-        check_archive(source.path, archive)
-        for member in archive.infolist():
-            _check_member(source.path, archive, member)
-    with np.load(source.path, allow_pickle=False) as arrays:
-        points = arrays[_key(source, arrays.files, POINT_KEYS)]
-        color = next((key for key in COLOR_KEYS if key in arrays.files), None)
-        return _cloud(source, points, None if color is None else arrays[color])
+    with open_archive(source.path) as archive:
+        names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        key = _key(source, names, POINT_KEYS)
+        color = next((key for key in COLOR_KEYS if key in names), None)
+        with archive.open(names[key]) as points:
+            if color is None:
+                return _cloud(source, _member(source, archive, points))
+            with archive.open(names[color]) as colors:
+                return _cloud(source, _member(source, archive, points), _member(source, archive, colors))
+
+
+def _member(source: Source, archive: zipfile.ZipFile, file: Any) -> NpyArray:  # noqa: ANN401 - a member as zipfile opens it
+    name = str(file.name)
+    return NpyArray(source.path, file, read_header(source.path, file), archive.getinfo(name).file_size)
 
 
 def read_h5(source: Source) -> Raw:
@@ -69,24 +102,9 @@ def read_h5(source: Source) -> Raw:
     import h5py
 
     with h5py.File(source.path, "r") as file:
-        points = _dataset(source, file, _key(source, list(file), POINT_KEYS))
+        points = H5Array(source, file, _key(source, file, POINT_KEYS))
         color = next((key for key in COLOR_KEYS if key in file), None)
-        colors = None if color is None else _dataset(source, file, color)
-        return _cloud(source, points, colors)
-
-
-def _dataset(source: Source, file: Any, name: str) -> Any:  # noqa: ANN401 - h5py is not typed
-    """Open a data set that lies in this very file and is not larger than the limit."""
-    import h5py
-
-    data = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
-    if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
-        raise FileFormatError(
-            f"path must hold its own data, but got {name!r} in {source.path.name}, which lies elsewhere. Copy the data into the file."
-        )
-    chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
-    check_count(source.path, chunk, limits().unpacked_bytes, of="bytes in a chunk")
-    return data
+        return _cloud(source, points, None if color is None else H5Array(source, file, color))
 
 
 def _object(source: Source, objects: np.ndarray) -> Raw:
@@ -95,26 +113,25 @@ def _object(source: Source, objects: np.ndarray) -> Raw:
     arrays = {key: value for key, value in record.items() if isinstance(value, np.ndarray)} if isinstance(record, dict) else {}
     points = arrays[_key(source, arrays, POINT_KEYS)]
     color = next((key for key in COLOR_KEYS if key in arrays), None)
-    return _cloud(source, points, None if color is None else arrays[color])
+    return _cloud(source, InMemory(points), None if color is None else InMemory(arrays[color]))
 
 
-def _cloud(source: Source, points: Any, colors: Any = None) -> Raw:  # noqa: ANN401 - an array or an HDF5 data set
+def _cloud(source: Source, points: Stored, colors: Stored | None = None) -> Raw:
     """Choose the row of a batch, then split columns; only the chosen part is read."""
-    if points.ndim == 3:
-        points, colors = (None if batch is None else batch[_row(source, len(points))] for batch in (points, colors))
-    if points.ndim != 2 or points.shape[1] < 3:
-        raise FileFormatError(
-            f"path must hold an array (N, 3), but got {tuple(points.shape)} in {source.path.name}. Transpose or reshape it."
-        )
-    check_count(source.path, len(points), limits().points, of="points")
-    check_count(source.path, points.shape[1], MAX_COLUMNS, of="columns")
+    shape = points.shape
+    row = _row(source, shape[0]) if len(shape) == 3 else None
+    if len(shape) not in (2, 3) or shape[-1] < 3:
+        raise FileFormatError(f"path must hold an array (N, 3), but got {shape} in {source.path.name}. Transpose or reshape it.")
+    count, width = shape[-2:]
+    check_count(source.path, count, limits().points, of="points")
+    check_count(source.path, width, MAX_COLUMNS, of="columns")
     if points.dtype.kind not in "fiu":
         raise FileFormatError(f"path must hold real numbers, but got dtype {points.dtype} in {source.path.name}. Convert it to float32.")
-    rows = np.asarray(points[:])
     if colors is None:
+        rows = points.read(row, min(width, 6))
         return Raw(points=rows[:, :3], colors=guessed_colors(rows[:, 3:6]))
-    usable = colors.shape in ((len(rows), 3), (len(rows), 4)) and colors.dtype.kind in "fiu"
-    return Raw(points=rows[:, :3], colors=unit_range(np.asarray(colors[:])) if usable else None)
+    usable = colors.shape in ((*shape[:-1], 3), (*shape[:-1], 4)) and colors.dtype.kind in "fiu"
+    return Raw(points=points.read(row, 3), colors=unit_range(colors.read(row, 3)).astype(np.float32) if usable else None)
 
 
 def _row(source: Source, count: int) -> int:
@@ -126,27 +143,11 @@ def _row(source: Source, count: int) -> int:
     return row
 
 
-def _key(source: Source, names: Iterable[str], choices: tuple[str, ...]) -> str:
-    present = list(names)
-    found = next((key for key in choices if key in present), present[0] if len(present) == 1 else None)
+def _key(source: Source, names: Collection[str], choices: tuple[str, ...]) -> str:
+    found = next((key for key in choices if key in names), next(iter(names)) if len(names) == 1 else None)
     if found is None:
-        shown = ", ".join(map(repr, present[:10])) or "nothing"
+        shown = ", ".join(f"{name!r:.80}" for name in islice(names, 10)) or "nothing"
         raise FileFormatError(
             f"path must hold an array named one of {', '.join(choices)}, but got {shown} in {source.path.name}. Rename it."
         )
     return found
-
-
-def _check_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Compare the size that an array's header declares with the bytes that the archive has for it."""
-    readers: Mapping[tuple[int, int], Callable[..., Any]] = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        shape, _, dtype = readers[version](file)
-    if math.prod(shape) * dtype.itemsize > member.file_size:
-        raise FileFormatError(
-            f"path must hold the data it declares, but got {member.filename!r} in {path.name} declared {shape}. The file is truncated."
-        )

@@ -9,6 +9,7 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
+from basrelief.io.lzf import lzf_decompress
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
@@ -49,46 +50,6 @@ def read_pcd(source: Source) -> Raw:
         raise FileFormatError(f"path must have the fields x, y, z, but got no {missing[0]} in {source.path.name}. Save it with positions.")
     points = np.stack([columns[name][:, 0] for name in "xyz"], axis=1)
     return Raw(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by custom")
-
-
-def lzf_decompress(data: bytes, size: int) -> bytes:
-    """Decompress LZF (Lehmann's liblzf), the compression inside PCD.
-
-    A control byte below 32 starts a run of that many plus one plain bytes; any other names a run of bytes already written, by length
-    (three upper bits, 7 meaning one more length byte) and distance.
-
-    Args:
-        data: Compressed bytes.
-        size: Bytes to expect.
-
-    Returns:
-        Exactly `size` bytes.
-
-    Raises:
-        ValueError: If the data ends early, refers to before its start, or does not give `size` bytes.
-    """
-    out = bytearray()
-    at, end = 0, len(data)
-    while at < end and len(out) < size:
-        control = data[at]
-        at += 1
-        if control < 32:
-            out += data[at : at + control + 1]
-            at += control + 1
-            continue
-        length = control >> 5
-        if length == 7:
-            length += data[at]
-            at += 1
-        start = len(out) - ((control & 31) << 8) - data[at] - 1
-        at += 1
-        if start < 0:
-            raise ValueError("the compressed data refers to before its start")
-        run = out[start : start + length + 2]
-        out += run if len(run) == length + 2 else (run * ((length + 2) // len(run) + 1))[: length + 2]
-    if len(out) != size:
-        raise ValueError(f"the compressed data gives {len(out)} bytes where {size} are declared")
-    return bytes(out)
 
 
 Layout = list[tuple[str, np.dtype, int]]

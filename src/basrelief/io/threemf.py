@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.io.archive import check_archive
 from basrelief.io.checks import check_count
 from basrelief.io.graph import count_instances
 from basrelief.io.mesh import UNCOLORED, join_parts
 from basrelief.io.source import Raw, Source
-from basrelief.io.xml import check_archive, local_name, walk_xml
+from basrelief.io.xml import local_name, walk_xml
 from basrelief.limits import limits
 
 _ROOT = "3d/3dmodel.model"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.limits import limits
-
-_SMALL = 1 << 20  # below this a packing ratio says nothing
 
 
 def walk_xml(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
@@ -54,22 +51,3 @@ def local_name(element: Any) -> str:  # noqa: ANN401 - lxml is not typed
         The name.
     """
     return str(element.tag).rpartition("}")[2]
-
-
-def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
-    """Check the directory of a ZIP archive before anything is unpacked.
-
-    Args:
-        path: The file, for messages.
-        archive: The open archive.
-
-    Raises:
-        FileFormatError: If its members are declared too large, or packed so tightly that they are a bomb.
-    """
-    check_count(path, sum(member.file_size for member in archive.infolist()), limits().unpacked_bytes, of="bytes when unpacked")
-    for member in archive.infolist():
-        if member.file_size > _SMALL and member.file_size > limits().packing_ratio * member.compress_size:
-            raise FileFormatError(
-                f"path must be packed at most {limits().packing_ratio} to 1, but got {member.filename!r} in {path.name}, a ZIP bomb. "
-                "Do not open it."
-            )

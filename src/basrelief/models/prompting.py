@@ -55,15 +55,18 @@ class Prompter:
         """
         if isinstance(labels, str) or not labels or not all(label.strip() for label in labels):
             raise ConfigError(f"texts must be a list of words, but got {labels!r}. Give at least one text that is not empty.")
-        new = [label for label in dict.fromkeys(labels) if label not in self._kept]
-        if len(self._kept) + len(new) > _LABELS_KEPT:
-            self._kept, new = {}, list(dict.fromkeys(labels))
+        kept = self._kept  # other threads may add to it, and one may replace it
+        vectors = {label: kept[label] for label in labels if label in kept}
+        new = [label for label in dict.fromkeys(labels) if label not in vectors]
         for start in range(0, len(new), _LABELS_PER_PASS):
-            self._read(new[start : start + _LABELS_PER_PASS], encoder)
-        return torch.stack([self._kept[label] for label in labels])
+            vectors |= self._read(new[start : start + _LABELS_PER_PASS], encoder)
+        if len(self._kept) + len(new) > _LABELS_KEPT:
+            self._kept = {}
+        self._kept |= vectors
+        return torch.stack([vectors[label] for label in labels])
 
-    def _read(self, labels: Sequence[str], encoder: Encoder) -> None:
+    def _read(self, labels: Sequence[str], encoder: Encoder) -> dict[str, Float[Tensor, " dim"]]:
         prompts = [self.prompts(label) for label in labels]
         features = F.normalize(encoder.encode_text([p for group in prompts for p in group]), dim=-1)
-        for label, group in zip(labels, torch.split(features, [len(g) for g in prompts]), strict=True):
-            self._kept[label] = F.normalize(group.mean(dim=0), dim=-1)
+        groups = torch.split(features, [len(g) for g in prompts])
+        return {label: F.normalize(group.mean(dim=0), dim=-1) for label, group in zip(labels, groups, strict=True)}

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from basrelief.errors import ConfigError, FileFormatError
+from basrelief.output import to_json, write_text
 from basrelief.types import Prediction
 
 NONE_OF_THESE = "none of these"
@@ -58,8 +59,12 @@ class Calibration:
         return chances
 
     def save(self, path: Path | str) -> None:
-        """Write it as JSON."""
-        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        """Write it as JSON.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        write_text(path, to_json(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path | str) -> Calibration:

@@ -15,6 +15,7 @@ from torch import Tensor
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
 from basrelief.io import load
+from basrelief.output import replace_file
 from basrelief.testing import make_shape
 from basrelief.types import Mesh, Shape
 
@@ -139,7 +140,8 @@ def merge(sets: Sequence[ShapeSet]) -> ShapeSet:
 def save_shapes(shapes: ShapeSet, path: Path) -> None:
     """Keep a shape set in a file, so that a resumed run need not sample again."""
     record = {"points": shapes.points, "label": shapes.label, "names": list(shapes.names), "group": list(shapes.group)}
-    torch.save(record, path)
+    with replace_file(path) as part:
+        torch.save(record, part)
 
 
 def load_shapes(path: Path) -> ShapeSet:

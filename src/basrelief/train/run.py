@@ -16,9 +16,12 @@ from basrelief.datasets import Benchmark
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.models import Embedder, Model
+from basrelief.output import make_folder, output_errors, remove_parts
 from basrelief.tasks.pooling import pool_views
+from basrelief.train.checkpoint import check_like, damaged, load_optimiser, read_checkpoint, write_checkpoint
 from basrelief.train.config import settings_record
 from basrelief.train.log import Log
+from basrelief.train.modes import evaluation
 from basrelief.train.stopping import Stop
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 Validate = Callable[[ClipEncoder], float]
 """Zero-shot accuracy of an encoder on validation shapes, in [0, 1]."""
 T = TypeVar("T")
-_CHECKPOINT = "checkpoint.pt"
+_CHECKPOINT, _BOARD = "checkpoint.pt", "tensorboard"
 
 
 @runtime_checkable
@@ -62,10 +65,10 @@ class TrainingRun(ABC, Generic[T]):
     """Whether validation chooses what is kept; otherwise it is only written down, and the last is kept."""
 
     def __init__(self, settings: Any, accelerator: Accelerator, out: Path, *, rows: int, echo: bool) -> None:  # noqa: ANN401 - a recipe
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         self.settings, self.accelerator, self.out, self.total_rows = settings, accelerator, out, rows
         self.log = Log(out / "log.jsonl", echo=echo) if accelerator.is_main_process else None
-        self.board = _board(out) if accelerator.is_main_process else None
+        self._board: Any = None
         self.step, self.best = 0, -1.0
         self.per_epoch = rows // settings.batch
 
@@ -103,11 +106,38 @@ class TrainingRun(ABC, Generic[T]):
         own: list[int] = rows[self.accelerator.process_index :: self.accelerator.num_processes].tolist()
         return own
 
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Every optimiser by its name in a checkpoint."""
+        return {"optimiser": self.optimiser}
+
+    def train_mode(self) -> None:
+        """Put every part in the mode it is trained in.
+
+        Here that is evaluation mode: towers that are fine-tuned keep the statistics of their batch norms, so that what is trained is what
+        is used later, and does not depend on how a batch is divided among steps and processes. CLIP's transformers are the same in both.
+        """
+        self.encoder.towers.eval()
+
     def finish(self, validate: Validate | None, stop: Stop) -> None:
-        """Train to the end, reading one batch ahead; when asked to stop, save and do.
+        """Train to the end; when asked to stop, save and do. The encoder is in evaluation mode afterwards.
 
         Raises:
             KeyboardInterrupt: When asked to stop and everything is saved.
+            OutputError: If something cannot be written.
+        """
+        self.train_mode()
+        try:
+            self._train(validate, stop)
+        finally:
+            self.encoder.towers.eval()
+            if self._board is not None:
+                self._board.close()
+
+    def _train(self, validate: Validate | None, stop: Stop) -> None:
+        """Take the steps that are left, reading one batch ahead.
+
+        A checkpoint is written only where no gradient waits for others to be added: what waits would be lost.
         """
         total, saved = self.steps, self.step
         ahead = self.ask(self.step) if self.step < total else []
@@ -120,7 +150,7 @@ class TrainingRun(ABC, Generic[T]):
             if inside == 0 and (epoch % self.settings.validate_every == 0 or self.step == total):
                 self._validate(validate, last=self.step == total)
             stopped = self._agreed(stop.asked)
-            settled = self.step % self.settings.accumulate == 0 or self.step == total  # gradients that wait are in no checkpoint
+            settled = self.step % self.settings.accumulate == 0 or self.step == total
             if settled and (stopped or self.step - saved >= self.settings.save_every or self.step == total):
                 self.save()
                 saved = self.step
@@ -132,26 +162,46 @@ class TrainingRun(ABC, Generic[T]):
         if not self.accelerator.is_main_process:
             return
         own = {"step": self.step, "best": self.best, "settings": settings_record(self.settings), "rows": self.total_rows}
-        torch.save({**self.state(), "optimiser": self.optimiser.state_dict(), **own}, self.out / f".{_CHECKPOINT}.part")
-        (self.out / f".{_CHECKPOINT}.part").replace(self.out / _CHECKPOINT)
+        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        write_checkpoint(self.out / _CHECKPOINT, {**self.state(), **optimisers, **self._scaler(), **own})
 
     def restore(self) -> None:
-        """Go on from the checkpoint, if there is one.
+        """Go on from the checkpoint, if there is one; records of the log after it are dropped, as its steps are taken again.
 
         Raises:
             ConfigError: If it is of other settings or data.
+            WeightsError: If it is damaged.
         """
         path = self.out / _CHECKPOINT
-        if not path.is_file():
-            return
-        state = torch.load(path, weights_only=True, map_location=self.accelerator.device)
-        if state["settings"] != settings_record(self.settings) or state["rows"] != self.total_rows:
+        if path.is_file():
+            self._take(path)
+        if self.log is not None:
+            self.log.rewind(self.step)
+            remove_parts(path)
+
+    def _take(self, path: Path) -> None:
+        state = read_checkpoint(path, device=self.accelerator.device)
+        if state.get("settings") != settings_record(self.settings) or state.get("rows") != self.total_rows:
             raise ConfigError(
                 f"out must hold a run with these settings and data, but got others in {self.out.name!r}. Name another folder."
             )
+        own = {**self.state(), **self._scaler()}
+        check_like(
+            {**own, "step": 0, "best": 0.0}, {name: state.get(name) for name in (*own, "step", "best")}, path=path, where="checkpoint"
+        )
+        step = state["step"]
+        if not isinstance(step, int) or not 0 <= step <= self.steps or (step % self.settings.accumulate and step != self.steps):
+            raise damaged(path, f"step {step} is none of this run")
+        for name, optimiser in self.optimisers.items():
+            load_optimiser(optimiser, state.get(name), path=path, where=name)
         self.load_state(state)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.best = int(state["step"]), float(state["best"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step, self.best = step, float(state["best"])
+
+    def _scaler(self) -> dict[str, Any]:
+        """What float16 multiplies losses with, where it does."""
+        return {} if self.accelerator.scaler is None else {"scaler": self.accelerator.scaler.state_dict()}
 
     def write(self, stage: str, **values: Tensor | float) -> None:
         """One line of the log."""
@@ -159,9 +209,10 @@ class TrainingRun(ABC, Generic[T]):
             return
         numbers = {name: value.item() if isinstance(value, Tensor) else value for name, value in values.items()}
         self.log.write(stage=stage, step=self.step, rate=self.optimiser.param_groups[0]["lr"], **numbers)
-        if self.board is not None:
-            for name, number in numbers.items():
-                self.board.add_scalar(f"{stage}/{name}", number, self.step)
+        with output_errors(self.out / _BOARD):
+            self._board = self._board or _open_board(self.out / _BOARD, step=self.step)
+            for name, number in numbers.items() if self._board else ():
+                self._board.add_scalar(f"{stage}/{name}", number, self.step)
 
     def _agreed(self, asked: bool) -> bool:
         """Whether any process was asked to stop: all leave after the same step, or those left behind would wait for ever."""
@@ -175,9 +226,8 @@ class TrainingRun(ABC, Generic[T]):
         if not self.accelerator.is_main_process:
             return
         if validate is not None:
-            self.encoder.towers.eval()
-            found = validate(self.encoder)
-            self.encoder.towers.train()
+            with evaluation(self.encoder.towers, device=self.accelerator.device):
+                found = validate(self.encoder)
             self.write("validation", accuracy=found)
             chosen = found > self.best
             self.best = max(self.best, found)
@@ -250,9 +300,10 @@ def check_batch(batch: int, rows: int, *, processes: int, what: str) -> None:
         raise ConfigError(f"batch must be at most the number of {what}, and 2 or more for each process, but got {got}. Set batch=N.")
 
 
-def _board(out: Path) -> Any:  # noqa: ANN401 - optional
+def _open_board(folder: Path, *, step: int) -> Any:  # noqa: ANN401 - optional
+    """TensorBoard's writer, where it is installed; what an interrupted run wrote of this step and later ones is hidden."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(out / "tensorboard"))
+    return SummaryWriter(str(folder), purge_step=step)

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from basrelief.models.upright import POINTS, UprightNet, face_images
+from basrelief.output import replace_file
 from basrelief.testing import CATEGORIES
 from basrelief.train.augment import Augmentation, augment
 from basrelief.train.data import GENERATED, HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
@@ -99,7 +100,8 @@ def save_upright(net: UprightNet, path: Path) -> None:
     """Write the weights as float16."""
     from safetensors.torch import save_file
 
-    save_file({name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}, path)
+    with replace_file(path) as part:
+        save_file({name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}, part)
 
 
 def _chances(shapes: ShapeSet, found: float) -> Float[Tensor, " shapes"]:

@@ -1,6 +1,6 @@
 """A page for a library: search it, look at hits, name uploads, index folders, review tags; on this machine, offline."""
 
-from basrelief.web.desk import Desk
-from basrelief.web.serve import Address, serve
+from basrelief.web.serve import Address, RunningPage, serve
+from basrelief.web.service import LibraryService
 
-__all__ = ["Address", "Desk", "serve"]
+__all__ = ["Address", "LibraryService", "RunningPage", "serve"]

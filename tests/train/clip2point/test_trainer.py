@@ -110,10 +110,7 @@ def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path,
     again = pretrain(pairs, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
     for name, tensor in whole.towers.state_dict().items():
         assert torch.equal(tensor, again.towers.state_dict()[name])
-    steps = [json.loads(line)["step"] for line in (tmp_path / "stopped" / "log.jsonl").read_text().splitlines()]
-    assert steps[:3] == [1, 2, 3]
-    assert steps[3:] == list(range(3, 3 * (len(pairs) // 4) + 1))
-    assert curve(tmp_path / "stopped")[3:] == curve(tmp_path / "whole")[2:]
+    assert curve(tmp_path / "stopped") == curve(tmp_path / "whole"), "no step twice, none left out"
 
 
 def test_a_finished_run_is_left_alone(pairs: Made, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
     whole = digest(tmp_path / "out")
     shard = tmp_path / "out" / "shard-000000.tar"
-    shard.rename(tmp_path / "out" / ".shard-000000.tar.part")
+    shard.rename(tmp_path / "out" / ".shard-000000.0123456789ab.tar")
     assert len(open_pairs(tmp_path / "out")) == 0
     make_pairs(library, tmp_path / "out", style=QUICK)
     assert digest(tmp_path / "out") == whole
@@ -253,7 +253,9 @@ def test_memory_that_runs_out_is_a_reason(library: Benchmark, tmp_path: Path, mo
         return real(shape, name, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(make, "draw_pair", short)
-    assert make_pairs(library, tmp_path / "out", style=QUICK) == [("mug/0.glb", "can't allocate memory"), ("mug/1.glb", "out of memory")]
+    failed = make_pairs(library, tmp_path / "out", style=QUICK)
+    assert [name for name, _ in failed] == ["mug/0.glb", "mug/1.glb"]
+    assert all("takes more memory than there is" in reason for _, reason in failed)
 
 
 def test_a_line_that_was_cut_off_costs_no_other(library: Benchmark, tmp_path: Path) -> None:

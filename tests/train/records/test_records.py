@@ -229,7 +229,7 @@ def test_a_script_without_its_guard_is_told_so(library: Benchmark, tmp_path: Pat
     command = [sys.executable, str(script), str(library.root), str(tmp_path / "out"), str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
     assert done.returncode == 1
-    assert "In a script, put the call under `if __name__ == '__main__':`, or use 1 job." in done.stderr
+    assert "In a script, put the call under `if __name__ == '__main__':`, or use jobs=0." in done.stderr
     assert read_failures(tmp_path / "out") == [], "no shape is blamed for it"
 
 

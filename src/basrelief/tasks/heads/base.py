@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from basrelief.errors import ConfigError
+from basrelief.output import replace_file, to_json
 
 FORMAT = "basrelief head 1"
 
@@ -90,15 +90,12 @@ class Head:
         """Write it as one safetensors file; `read_head` reads it back.
 
         Raises:
-            ConfigError: If the file cannot be written.
+            OutputError: If the file cannot be written.
         """
-        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         record = {"kind": self.kind, "views": self.views, "dim": self.dim, "classes": self.classes}
-        texts = {"format": FORMAT, "head": json.dumps(record), "fit": json.dumps(asdict(self.fit)), "notes": json.dumps(dict(self.notes))}
-        try:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}, str(path), metadata=texts)
-        except (OSError, SafetensorError) as error:
-            raise ConfigError(f"path must be a file that can be written, but got {str(path)!r}: {error}. Name another.") from error
+        texts = {"format": FORMAT, "head": to_json(record), "fit": to_json(asdict(self.fit)), "notes": to_json(self.notes)}
+        with replace_file(path) as part:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}, part, metadata=texts)
         return Path(path)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from basrelief.encoders.reading import check_finite
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.tasks.heads.adapters import DualPathAdapter, InterViewAdapter, SimplifiedAdapter
 from basrelief.tasks.heads.base import FORMAT, Fit, Head
@@ -116,8 +117,10 @@ def read_head(path: Path | str) -> Head:
         head = Head(tensors=tensors, fit=Fit(**fit), notes=notes, **record)
         if head.kind not in HEADS:
             raise ValueError(f"kind {head.kind!r}")
+        for name, tensor in tensors.items():
+            check_finite(name, tensor)
         _try(head)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # a RecursionError is a RuntimeError
         name = Path(path).name
         raise WeightsError(f"head must be a file written by basrelief train adapter, but got {name}: {error}. Train it again.") from error
     return head
@@ -156,8 +159,10 @@ def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_
         return fit_adapter(adapter, views, truth, words=words, fit=resolved)
 
     def scores(head: Head, views: Tensor) -> Tensor:
-        adapter = build(head.views, head.dim, head.fit).eval()
-        adapter.load_state_dict({name: tensor for name, tensor in head.tensors.items() if name not in ("texts", "scale")}, strict=True)
+        with torch.device("meta"):  # what a file says of its sizes takes no memory
+            adapter = build(head.views, head.dim, head.fit).eval()
+        own = {name: tensor for name, tensor in head.tensors.items() if name not in ("texts", "scale")}
+        adapter.load_state_dict(own, strict=True, assign=True)
         cosine = F.normalize(adapter(views), dim=-1) @ head.tensors["texts"].T
         return head.tensors["scale"] * cosine
 

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from basrelief.encoders import ClipEncoder
 from basrelief.geometry import normalise_unit_sphere
+from basrelief.output import replace_file
 from basrelief.render import PointBatch
 from basrelief.render.clip2point import DiscProjection, jitter_distance
 from basrelief.render.rigs import CLIP2POINT10_ANGLES
 from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import Clip2PointSettings
 from basrelief.train.lamb import Lamb
+from basrelief.train.lock import hold_run
 from basrelief.train.pairs.read import VIEWS, PairSet
 from basrelief.train.run import TrainingRun, Validate, check_batch, make_accelerator, seed_of
 from basrelief.train.stopping import Stop
@@ -104,13 +106,15 @@ def pretrain(
 
     Raises:
         KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
-        ConfigError: If there are fewer pairs than a batch, or the folder holds a run with other settings.
+        ConfigError: If there are fewer pairs than a batch, or the folder holds a run with other settings or one that is at work.
+        WeightsError: If the checkpoint is damaged.
+        OutputError: If something cannot be written.
         MissingExtraError: If `accelerate` is not installed.
     """
     settings = settings or Clip2PointSettings()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate)
     check_batch(settings.batch, len(pairs), processes=accelerator.num_processes, what="pairs")
-    with Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
+    with hold_run(out, writes=accelerator.is_main_process), Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
         run = _Run(pairs, Pretrainer(encoder, temperature=settings.temperature), (settings, accelerator, out), readers=readers, echo=echo)
         run.restore()
         run.finish(validate, stop)
@@ -210,9 +214,8 @@ def save_tower(encoder: ClipEncoder, path: Path) -> None:
     from safetensors.torch import save_file
 
     state = {name: t for name, t in encoder.towers.state_dict().items() if name.startswith(("vision_model.", "visual_projection."))}
-    part = path.with_name(f".{path.name}.part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, part)
-    part.replace(path)
+    with replace_file(path) as part:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, part)
 
 
 def _radius(size: int) -> float:

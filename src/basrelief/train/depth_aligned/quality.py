@@ -10,8 +10,6 @@ Two figures of every picture, both in [0, 1]:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from torch.nn import functional as F
 
 from basrelief.errors import ConfigError
 from basrelief.models import Model
+from basrelief.output import append_text, to_json, write_text
 from basrelief.render.ink import ACCENT, QUIET, Page
 from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, Thresholds, read_quality
 from basrelief.train.records import Progress
@@ -74,19 +73,17 @@ def filter_aligned(aligned: AlignedSet, model: Model, *, thresholds: Thresholds 
     path = aligned.home / QUALITY
     _rewrite(path, {"judge": judge, **asdict(thresholds)}, known)
     found = []
-    with path.open("a", encoding="utf-8") as file:
-        for row, key in enumerate(aligned.keys):
-            scores = known.get(key)
-            if scores is None:
-                pictures = aligned.pictures(row)
-                seen = model.embed_images(list(pictures))
-                own = label_agreement(seen @ texts.T, aligned.truth[row])
-                scores = np.stack([own, contour_agreement(aligned.depth(row), pictures)])
-                file.write(_line(key, scores))
-                file.flush()
-            found.append(scores)
-            if progress:
-                progress(row + 1, len(aligned))
+    for row, key in enumerate(aligned.keys):
+        scores = known.get(key)
+        if scores is None:
+            pictures = aligned.pictures(row)
+            seen = model.embed_images(list(pictures))
+            own = label_agreement(seen @ texts.T, aligned.truth[row])
+            scores = np.stack([own, contour_agreement(aligned.depth(row), pictures)])
+            append_text(path, _line(key, scores))
+        found.append(scores)
+        if progress:
+            progress(row + 1, len(aligned))
     label, contour = (np.concatenate([scores[which] for scores in found]) for which in (0, 1))
     good, drawn = label >= thresholds.label, contour >= thresholds.contour
     return Kept(len(label), int((good & drawn).sum()), int((~good).sum()), int((~drawn).sum()))
@@ -184,14 +181,9 @@ def _chance(ones: torch.Tensor, others: torch.Tensor) -> float:
 
 def _line(key: str, scores: np.ndarray) -> str:
     label, contour = scores.astype(np.float64).round(4).tolist()
-    return json.dumps({"id": key, "label": label, "contour": contour}) + "\n"
+    return to_json({"id": key, "label": label, "contour": contour}) + "\n"
 
 
 def _rewrite(path: Path, header: dict[str, object], known: dict[str, np.ndarray]) -> None:
-    def lines() -> Iterator[str]:
-        yield json.dumps(header) + "\n"
-        yield from (_line(key, scores) for key, scores in known.items())
-
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(lines()), encoding="utf-8")
-    part.replace(path)
+    lines = [to_json(header) + "\n", *(_line(key, scores) for key, scores in known.items())]
+    write_text(path, "".join(lines))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder
 from basrelief.errors import ConfigError
+from basrelief.output import make_folder, output_errors, to_json, write_text
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
@@ -145,11 +146,11 @@ class FeatureStore:
                 )
         else:
             self._make(shapes)
-            path.write_text(json.dumps(identity), encoding="utf-8")
+            write_text(path, to_json(identity))
         self._arrays = {name: np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r+") for name in shapes}
 
     def _make(self, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         wanted = sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize for shape, kind in shapes.values())
         free = shutil.disk_usage(self.folder).free
         if wanted > free:
@@ -158,7 +159,8 @@ class FeatureStore:
                 "which keeps the images' features alone."
             )
         for name, (shape, kind) in shapes.items():
-            np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
+            with output_errors(self.folder / f"{name}.npy"):
+                np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
 
     def _identity(self, shapes: dict[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:
         from basrelief.encoders.tuned import base_fingerprint

@@ -20,6 +20,7 @@ from basrelief.models import Model, drawn_recipe, with_tuned_views
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.lock import hold_run
 from basrelief.train.opendlign.features import FeatureStore, Row
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser
 from basrelief.train.opendlign.settings import OpenDlignSettings
@@ -118,22 +119,26 @@ def align(
 
     Raises:
         KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
-        ConfigError: If there are fewer shapes than a batch, the disk is too small, or a folder holds something else.
+        ConfigError: If there are fewer shapes than a batch, the disk is too small, a folder holds something else, or another training is
+            at work in it.
+        WeightsError: If the checkpoint is damaged.
+        OutputError: If something cannot be written.
         MissingExtraError: If `accelerate` is not installed.
     """
     settings, watch = settings or OpenDlignSettings(), watch or Watch()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=watch.cpu)
     usable = [row for row in range(len(aligned)) if aligned.kept(row).any()]
     check_batch(settings.batch, len(usable), processes=accelerator.num_processes, what="shapes with images")
-    made = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device)
-    with accelerator.main_process_first():
-        store = FeatureStore(aligned, made.encoder, settings=settings, folder=watch.cache or out / "features")
-    store.fill(rank=accelerator.process_index, of=accelerator.num_processes, progress=watch.progress)
-    accelerator.wait_for_everyone()
-    with Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
-        run = _Run(store, made, (settings, accelerator, out), usable=usable, readers=readers, watch=watch)
-        run.restore()
-        run.finish(validate, stop)
+    made = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device).eval()
+    with hold_run(out, writes=accelerator.is_main_process):
+        with accelerator.main_process_first():
+            store = FeatureStore(aligned, made.encoder, settings=settings, folder=watch.cache or out / "features")
+        store.fill(rank=accelerator.process_index, of=accelerator.num_processes, progress=watch.progress)
+        accelerator.wait_for_everyone()
+        with Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
+            run = _Run(store, made, (settings, accelerator, out), usable=usable, readers=readers, watch=watch)
+            run.restore()
+            run.finish(validate, stop)
     accelerator.wait_for_everyone()  # one process writes, all read
     if (out / TUNED_FILE).is_file():
         load_tuned(run.encoder, out / TUNED_FILE)

@@ -49,7 +49,7 @@ def make_pairs(
     *,
     style: PairStyle | None = None,
     layout: str = "shards",
-    jobs: int = 1,
+    jobs: int = 0,
     progress: Progress | None = None,
 ) -> list[tuple[str, str]]:
     """Draw the pair of every shape of a library, see `make_records`.
@@ -59,7 +59,7 @@ def make_pairs(
         out: Folder for the pairs; `failed.jsonl` in it lists shapes that could not be drawn.
         style: How; the paper's way when None.
         layout: `shards` (tar files of 100 shapes) or `folders` (one for each shape).
-        jobs: Processes.
+        jobs: Worker processes; with 0 the pairs are made in this process, without deadline and memory limit.
         progress: Told after each shape.
 
     Returns:

@@ -8,16 +8,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from filelock import FileLock, Timeout
-
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.processes import Failed, Processes, attempt, batches
+from basrelief.output import append_text, to_json
+from basrelief.processes import Failure, WorkerPool, attempt, batches
+from basrelief.train.lock import hold_lock
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
 from basrelief.types import Shape
 
@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 @runtime_checkable
 class Maker(Protocol[T]):
-    """How records are made: drawn in processes of their own, then finished, several at once, in this one."""
+    """How records are made: drawn in worker processes, then finished, several at once, in this one."""
 
     @property
     def format(self) -> str:
@@ -60,12 +60,12 @@ class Work:
     """Who does the work.
 
     Attributes:
-        jobs: Processes that draw.
+        jobs: Worker processes that draw; with 0 it is done in this process, without deadline and memory limit.
         rank: Number of this process among several that share the library, each on its own GPU or machine.
         of: How many those are.
     """
 
-    jobs: int = 1
+    jobs: int = 0
     rank: int = 0
     of: int = 1
 
@@ -129,8 +129,8 @@ def make_records(
     work = work or Work()
     data = f"{library.name} {library.fingerprint()}"
     write_manifest(out, {"format": maker.format, "layout": layout, **maker.settings(), "labels": list(library.labels), "data": data})
-    with _alone(out, work), Processes(work.jobs) as processes:
-        filling = _Filling(library, out, maker, processes, progress)
+    with _alone(out, work), WorkerPool(work.jobs) as pool:
+        filling = _Filling(library, out, maker, pool, progress)
         each = SHAPES_PER_SHARD if layout == "shards" else 1
         own = range(-(-len(library) // each))[work.rank :: work.of]
         if layout == "shards":
@@ -143,19 +143,10 @@ def make_records(
 
 @contextmanager
 def _alone(out: Path, work: Work) -> Iterator[None]:
-    """Keep a second run from the same part; the system forgets it when this process ends in any way."""
-    lock = out / f".part-{work.rank}-of-{work.of}.lock"
-    try:
-        with FileLock(lock, timeout=0):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # some systems keep a file that is open
-                    lock.unlink()
-    except Timeout as error:
-        raise ConfigError(
-            f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
-        ) from error
+    """Keep a second run from the same part."""
+    busy = f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
+    with hold_lock(out / f".part-{work.rank}-of-{work.of}.lock", busy=busy):
+        yield
 
 
 def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Plan:
@@ -172,7 +163,7 @@ def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Pla
     draw = _drawing(library, maker)
     drawn = [(item, attempt(draw, item)) for item in chosen]
     between = time.perf_counter()
-    good = [(library.labels[item.label], d) for item, d in drawn if not isinstance(d, Failed)]
+    good = [(library.labels[item.label], d) for item, d in drawn if not isinstance(d, Failure)]
     records = [record for few in batches(iter(good), maker.together) for record in maker.finish(few)]
     finished = time.perf_counter() - between
     size = sum(len(content) + 1024 for record in records for content in record.values())
@@ -209,8 +200,8 @@ def _draw(library: Benchmark, draw: Callable[[Shape, str], T], item: Item) -> T:
 class _Filling(Generic[T]):
     """The work of one run."""
 
-    def __init__(self, library: Benchmark, out: Path, maker: Maker[T], processes: Processes, progress: Progress | None) -> None:
-        self.library, self.out, self.maker, self.processes, self.progress = library, out, maker, processes, progress
+    def __init__(self, library: Benchmark, out: Path, maker: Maker[T], pool: WorkerPool, progress: Progress | None) -> None:
+        self.library, self.out, self.maker, self.pool, self.progress = library, out, maker, pool, progress
         self.draw: Callable[[Item], T] = _drawing(library, maker)
         self.known = {name for name, _ in read_failures(out)}
         self.done = 0
@@ -238,8 +229,8 @@ class _Filling(Generic[T]):
 
     def _good(self, items: Sequence[Item]) -> Iterator[tuple[Item, T]]:
         """What could be drawn; the rest is noted."""
-        for item, drawn in zip(items, self.processes.each(self.draw, items), strict=True):
-            if isinstance(drawn, Failed):
+        for item, drawn in zip(items, self.pool.map(self.draw, items), strict=True):
+            if isinstance(drawn, Failure):
                 _note(self.out / FAILED, item, drawn.reason)
                 self._tell(1)
             else:
@@ -253,8 +244,7 @@ class _Filling(Generic[T]):
 
 def _note(path: Path, item: Item, reason: str) -> None:
     cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill; its record is written again
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if cut else "") + json.dumps({"id": item.id, "error": reason}) + "\n")
+    append_text(path, ("\n" if cut else "") + to_json({"id": item.id, "error": reason}) + "\n")
 
 
 def _line(text: str) -> dict[str, str] | None:

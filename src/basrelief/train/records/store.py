@@ -11,6 +11,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from basrelief.errors import ConfigError
+from basrelief.output import output_errors, remove_parts, replace_file, to_json, write_text
 
 MANIFEST = "records.json"
 LAYOUTS = ("shards", "folders")
@@ -37,23 +39,24 @@ def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: If the folder holds records made otherwise.
     """
-    path, text = folder / MANIFEST, json.dumps(record, indent=1) + "\n"
-    if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
-            raise ConfigError(f"out must hold what this command made, but got something else in {folder.name!r}. Name another folder.")
+    path, text = folder / MANIFEST, to_json(record, indent=1) + "\n"
+    if not path.is_file():
+        write_text(path, text)
+    elif _same_manifest(path, text):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    else:
+        raise ConfigError(f"out must hold what this command made, but got something else in {folder.name!r}. Name another folder.")
 
 
 def write_folder(folder: Path, key: str, record: Record) -> None:
     """Write one record as a folder, whole."""
     part = folder / f".{key}.part"
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name, content in record.items():
-        (part / name).write_bytes(content)
-    part.replace(folder / key)
+    with output_errors(folder / key):
+        part.mkdir(parents=True)
+        for name, content in record.items():
+            (part / name).write_bytes(content)
+        part.replace(folder / key)
 
 
 def pack_shard(folder: Path, work: Path, *, number: int, keys: Iterable[str]) -> None:
@@ -65,13 +68,12 @@ def pack_shard(folder: Path, work: Path, *, number: int, keys: Iterable[str]) ->
         number: Of the shard.
         keys: The folders, in the order of the shard; those that are absent are left out.
     """
-    part = folder / f".{shard_name(number)}.part"
-    with tarfile.open(part, "w") as tar:
+    remove_parts(folder / shard_name(number))
+    with replace_file(folder / shard_name(number)) as part, tarfile.open(part, "w") as tar:
         for key in keys:
             files = (work / key).iterdir() if (work / key).is_dir() else ()
             for file in sorted(files, key=lambda file: (file.suffix != ".json", file.suffix != ".npy", len(file.name), file.name)):
                 _add(tar, f"{key}.{file.name}", file.read_bytes())
-    part.replace(folder / shard_name(number))
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -80,6 +82,12 @@ def png_bytes(picture: np.ndarray) -> bytes:
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "png", compress_level=4)
     return data.getvalue()
+
+
+def _same_manifest(path: Path, text: str) -> bool:
+    with suppress(OSError, ValueError, RecursionError):
+        return bool(json.loads(path.read_text(encoding="utf-8")) == json.loads(text))
+    return False
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -13,6 +13,7 @@ import torch
 from basrelief.datasets import open_benchmark
 from basrelief.errors import ConfigError
 from basrelief.io import save
+from basrelief.output import replace_file
 from basrelief.testing import CATEGORIES, make_shape
 from basrelief.testing.furniture_seats import SEATS
 from basrelief.testing.furniture_tables import TABLES
@@ -82,13 +83,11 @@ def write_pictured(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, 
         generated = row - len(files)
         if target.is_file() or (generated >= 0 and made[generated][1] >= settings.drawn):
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}")
-        if generated >= 0:
-            save(make_shape(made[generated][0], seed=made[generated][1]), part)
-        else:
-            shutil.copyfile(files[row].path, part)
-        part.replace(target)
+        with replace_file(target) as part:
+            if generated >= 0:
+                save(make_shape(made[generated][0], seed=made[generated][1]), part)
+            else:
+                shutil.copyfile(files[row].path, part)
     return out
 
 

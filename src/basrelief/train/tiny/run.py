@@ -15,9 +15,11 @@ from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save
 from basrelief.encoders.known_words import KnownWords, write_known_words
 from basrelief.errors import ConfigError
 from basrelief.models import Model, drawn_recipe, get_recipe, with_tuned_views
+from basrelief.output import make_folder, write_text
 from basrelief.render import get_projection
 from basrelief.train.data import HELD_OUT, ShapeSet, load_shapes, save_shapes
 from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.lock import hold_run
 from basrelief.train.log import Log
 from basrelief.train.opendlign import Watch, align
 from basrelief.train.records import Progress
@@ -64,13 +66,13 @@ class Effort:
     """What the machine gives.
 
     Attributes:
-        jobs: Processes that draw pictures.
+        jobs: Worker processes that draw pictures; with 0 they are drawn in this process.
         cpu: Whether a GPU is left alone.
         progress: Told while pictures are drawn.
         echo: Whether the log goes to stderr, too.
     """
 
-    jobs: int = 1
+    jobs: int = 0
     cpu: bool = False
     progress: Progress | None = None
     echo: bool = False
@@ -109,13 +111,20 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
 
     Raises:
         KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
-        ConfigError: If the folder holds a run with other settings.
+        ConfigError: If the folder holds a run with other settings, or one that is at work.
+        WeightsError: If a checkpoint is damaged.
+        OutputError: If something cannot be written.
         FileFormatError: If sources are missing or broken.
         MissingExtraError: If `accelerate` is not installed.
     """
     settings, effort = settings or TinySettings(), effort or Effort()
-    out.mkdir(parents=True, exist_ok=True)
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=effort.cpu)
+    with hold_run(out, writes=accelerator.is_main_process):
+        return _train(sources, out, settings, accelerator, effort)
+
+
+def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> TinyResult:
+    """All stages."""
     with accelerator.main_process_first():
         shapes, text = _shapes(sources, out, settings), _text(sources, out, settings, accelerator, effort)
     keep, held, unseen = split(shapes, sources.held_out, settings=settings)
@@ -164,7 +173,7 @@ def _shapes(sources: Sources, out: Path, settings: TinySettings) -> ShapeSet:
 def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> ClipEncoder:
     """The encoder with a text tower that knows the recorded names, and a new image tower, trained once; or the one to go on from."""
     home = out / "text"
-    home.mkdir(exist_ok=True)
+    make_folder(home)
     if (home / "encoder.safetensors").is_file():
         return _begun(home, sources.start, accelerator)
     if sources.start is not None:
@@ -180,6 +189,7 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
         encoder = new_encoder(Tokenizer.train(words, vocab_size=2560), seed=settings.seed)
         encoder.towers.to(accelerator.device)
         log = Log(home / "log.jsonl", echo=effort.echo)
+        log.rewind(-1)  # this stage begins anew after a stop
         fit_text(
             encoder, recorded, steps=settings.text_steps, seed=settings.seed, progress=lambda record: log.write(stage="text", **record)
         )
@@ -187,7 +197,7 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
             encoder.towers.logit_scale.fill_(4.0)
     if encoder.known:
         write_known_words(home, encoder.known, source=WORDS_SOURCE)
-    (home / _START).write_text(_print_of(sources.start), encoding="utf-8")
+    write_text(home / _START, _print_of(sources.start))
     save_encoder(encoder, home, dtype=torch.float32)  # last: where it lies, all of this stage does
     return _loaded(home, accelerator)
 

@@ -160,7 +160,17 @@ class VisionRun(TrainingRun[Batch]):
         self.pictures = Pictures(pictures.colour.to(device), pictures.depth.to(device), pictures.row)
         self.weights = class_weights(shapes, power=settings.power, found=settings.found)
         self.muon, self.optimiser = optimisers(model, settings)
-        self.prepared: Any = accelerator.prepare(model.train())
+        self.prepared: Any = accelerator.prepare(model)
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Both by name."""
+        return {"optimiser": self.optimiser, "muon": self.muon}
+
+    def train_mode(self) -> None:
+        """The image tower starts from random weights: batch norm learns its statistics. The text tower is frozen."""
+        self.encoder.towers.eval()
+        self.encoder.towers.vision_model.train()
 
     def ask(self, step: int) -> list[Future[Batch]]:
         """Nothing is read ahead: everything lies in memory."""
@@ -203,13 +213,12 @@ class VisionRun(TrainingRun[Batch]):
         return Batch(views, maps, self.pictures.colour[shown, view].permute(0, 3, 1, 2).float() / 255, self.label[rows])
 
     def state(self) -> dict[str, Any]:
-        """Towers, balance and the second optimiser."""
-        return {"model": self.model.state_dict(), "muon": self.muon.state_dict()}
+        """Towers and balance."""
+        return {"model": self.model.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take them."""
+        """Take both."""
         self.model.load_state_dict(state["model"])
-        self.muon.load_state_dict(state["muon"])
 
     def keep(self) -> None:
         """Write the encoder."""

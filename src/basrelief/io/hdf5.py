@@ -1,0 +1,143 @@
+"""Data sets of HDF5 files, read so that a small file cannot ask for more than it holds.
+
+The HDF5 library unpacks a chunk to whatever its stream gives, follows links and raw storage into other files and loads filter plug-ins.
+Here a data set must lie in the file and be written in full; its chunks are unpacked by us, to the declared size and not a byte more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.io.lzf import lzf_decompress
+from basrelief.io.source import Source
+from basrelief.limits import limits
+
+_DEFLATE, _SHUFFLE, _FLETCHER, _LZF = 1, 2, 3, 32000
+_FILTERS = {_DEFLATE: "gzip", _SHUFFLE: "shuffle", _FLETCHER: "fletcher32", _LZF: "lzf"}
+_CHUNK_SHARE = 8  # a chunk may take this part of the memory; several copies of it are alive at a time
+
+
+class H5Array:
+    """A data set of plain numbers.
+
+    Attributes:
+        shape: Dimensions.
+        dtype: Type of the numbers; `object` where it holds anything else.
+    """
+
+    def __init__(self, source: Source, file: Any, name: str) -> None:  # noqa: ANN401 - h5py is not typed
+        """Open a data set and check that it lies in this very file.
+
+        Args:
+            source: The file, for messages.
+            file: The open `h5py.File`.
+            name: Name of the data set, at the top of the file.
+
+        Raises:
+            FileFormatError: If it is a link, a group or stored elsewhere, or needs a filter that is not read.
+        """
+        import h5py
+
+        self._source = source
+        data = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+        if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
+            raise FileFormatError(
+                f"path must hold its own data, but got {name!r:.80} in {source.path.name}, which lies elsewhere. Copy the data into it."
+            )
+        self._data = data
+        self.shape: tuple[int, ...] = data.shape or ()
+        plain = isinstance(data.id.get_type(), h5py.h5t.TypeFloatID | h5py.h5t.TypeIntegerID)
+        self.dtype: np.dtype[Any] = data.dtype if plain else np.dtype(object)
+        self._filters = self._pipeline()
+
+    def read(self, row: int | None, columns: int) -> np.ndarray:
+        """Read the first columns of a table, or of one table of a batch.
+
+        Args:
+            row: Which table of a batch (B, N, C); None for a table (N, C).
+            columns: How many columns.
+
+        Returns:
+            (N, columns).
+
+        Raises:
+            FileFormatError: If the data were never written, or unpack to more than is declared.
+        """
+        first = () if row is None else (row,)
+        chunks = self._data.chunks
+        self._check_written(chunks)
+        if not self._filters:
+            found: np.ndarray = self._data[(*first, slice(None), slice(0, columns))]
+            return found
+        rows = self.shape[-2]
+        out = np.empty((rows, columns), dtype=self.dtype)
+        starts = [range(0, rows, chunks[-2]), range(0, columns, chunks[-1])]
+        for at, left in itertools.product(*starts):
+            begin = (at, left) if row is None else (row // chunks[0] * chunks[0], at, left)
+            chunk = self._chunk(begin, chunks)
+            chunk = chunk if row is None else chunk[row % chunks[0]]
+            out[at : at + chunks[-2], left : left + chunks[-1]] = chunk[: rows - at, : columns - left]
+        return out
+
+    def _pipeline(self) -> list[int]:
+        """List the filters of each chunk, first applied first."""
+        plist = self._data.id.get_create_plist()
+        codes = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+        unknown = [code for code in codes if code not in _FILTERS]
+        if unknown or len(codes) > len(set(codes)):
+            raise FileFormatError(
+                f"path must be packed by {', '.join(_FILTERS.values())} at most, but got filters {codes[:8]} in {self._source.path.name}. "
+                "Save it with gzip."
+            )
+        return codes
+
+    def _check_written(self, chunks: tuple[int, ...] | None) -> None:
+        """Check that there is storage for all values; what was never written would be made up from a fill value."""
+        path, size, stored = self._source.path, math.prod(self.shape) * self.dtype.itemsize, self._data.id.get_storage_size()
+        if chunks is not None:
+            chunk = math.prod(chunks) * self.dtype.itemsize
+            check_count(path, chunk, limits().memory_bytes // _CHUNK_SHARE, of="bytes in a chunk")
+            grid = [-(-size // step) for size, step in zip(self.shape, chunks, strict=True)]
+            needed = math.prod(grid[1:] if len(grid) == 3 else grid)  # one table of a batch touches one layer of chunks
+            check_count(path, needed, limits().instances, of="chunks")
+            check_count(path, needed * chunk, limits().unpacked_bytes, of="bytes when unpacked")
+            written = self._data.id.get_num_chunks() >= math.prod(grid) and (bool(self._filters) or stored >= size)
+        else:
+            written = stored >= size
+        if not written or stored > self._source.size:
+            raise FileFormatError(
+                f"path must hold the data it declares, but got {stored:,} bytes stored for {self.shape} in {path.name}. Write all of it."
+            )
+
+    def _chunk(self, begin: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray:
+        """Read a chunk and undo its filters."""
+        size = math.prod(chunks) * self.dtype.itemsize
+        mask, data = self._data.id.read_direct_chunk(begin)
+        applied = [code for i, code in enumerate(self._filters) if not mask >> i & 1]
+        after = size  # bytes that each filter must give back, from the last to the first
+        for place, code in reversed(list(enumerate(applied))):
+            expected = after + 4 * (_FLETCHER in applied[:place])
+            data = _undo(code, data, expected, itemsize=self.dtype.itemsize)
+        if len(data) != size:
+            raise ValueError(f"a chunk unpacks to {len(data):,} of {size:,} bytes")
+        return np.frombuffer(data, self.dtype).reshape(chunks)
+
+
+def _undo(code: int, data: Any, expected: int, *, itemsize: int) -> Any:  # noqa: ANN401 - bytes or anything like them
+    """Undo one filter; the result has at most `expected` bytes."""
+    if code == _DEFLATE:
+        return zlib.decompressobj().decompress(data, expected)
+    if code == _LZF:
+        return lzf_decompress(bytes(data), expected)
+    if code == _FLETCHER:
+        return data[:-4]  # a sum against chance damage
+    whole = len(data) // itemsize * itemsize
+    planes = np.frombuffer(data, np.uint8, count=whole).reshape(itemsize, -1)
+    return planes.T.tobytes() + bytes(data[whole:])

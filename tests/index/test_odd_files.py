@@ -1,0 +1,227 @@
+"""Files with odd names and times, side files, and files that change under the reader: each is a row or a reason, and none stops the others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("lancedb")
+
+from basrelief.errors import FileFormatError
+from basrelief.index import Index, Work, add, files
+from basrelief.io import save
+from basrelief.limits import limits, use_limits
+from basrelief.models import Model
+from basrelief.testing import make_shape
+
+OBJ = "mtllib look.mtl\nusemtl one\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n"
+MTL = "newmtl one\nKd 1 0 0\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    home = tmp_path / "files"
+    home.mkdir()
+    save(make_shape("mug", seed=1), home / "good.ply")
+    return home
+
+
+@pytest.fixture
+def index(tmp_path: Path, model: Model) -> Index:
+    return Index.open(tmp_path / "lib.lance", model=model)
+
+
+def _write(folder: Path, name: bytes, seed: int) -> Path:
+    path = Path(os.fsdecode(os.path.join(os.fsencode(folder), name)))  # noqa: PTH118 - bytes
+    save(make_shape("mug", seed=seed), folder / "made.ply").rename(path)
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names and times")
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_odd_names_and_times_stop_nothing(folder: Path, index: Index, jobs: int) -> None:
+    bad = _write(folder, b"bad\xff\xfe.ply", 2)
+    fine = [b"new\nline.ply", b"\x1b[31mred\x01.ply", b"x" * 250 + b".ply", b"late.ply", b"early.ply"]
+    paths = [_write(folder, name, seed) for seed, name in enumerate(fine, 3)]
+    os.utime(paths[3], (2**34, 2**34))
+    os.utime(paths[4], (-(2**31), -(2**31)))
+    report = index.add(folder, work=Work(jobs))
+    name = str(folder / "bad\\udcff\\udcfe.ply")
+    assert report.failures == [(name, f"file name must be UTF-8, but got {name!r}. Rename it.")]
+    assert report.read == 6
+    assert set(index.tables.known()) == {str(folder / "good.ply"), *map(str, paths)}
+    again = index.add(folder, work=Work(jobs))
+    assert (again.read, again.unchanged, again.failures) == (0, 7, report.failures)
+    bad.rename(folder / "better.ply")
+    after = index.add(folder)
+    assert (after.read, after.gone, after.failures) == (1, 1, [])
+
+
+def test_a_folder_whose_own_name_is_odd_is_refused(index: Index, tmp_path: Path) -> None:
+    for name in (os.fsdecode(b"odd\xff"), "a\0b", "x" * 5000):
+        with pytest.raises(FileFormatError, match="folder must be there"):
+            index.add(tmp_path / name)
+
+
+def test_a_file_that_goes_before_it_is_read_is_a_failure(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = _write(folder, b"gone.ply", 2)
+    real = add.plan
+
+    def plan(*args: Any, **kwargs: Any) -> object:
+        gone.unlink()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(add, "plan", plan)
+    report = index.add(folder)
+    monkeypatch.undo()
+    assert report.read == 1
+    assert [path for path, _ in report.failures] == [str(gone)]
+    assert index.add(folder).failures == []
+
+
+def test_a_folder_that_may_not_be_listed_loses_nothing(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sub").mkdir()
+    shutil.copy(folder / "good.ply", folder / "sub" / "inner.ply")
+    index.add(folder)
+    monkeypatch.setattr(files, "find_shapes", lambda _: [folder / "good.ply", folder / "sub"])  # as find_shapes tells of such folders
+    report = index.add(folder)
+    assert [path for path, _ in report.failures] == [str(folder / "sub")]
+    assert report.gone == 0
+    assert str(folder / "sub" / "inner.ply") in index.tables.known()
+    monkeypatch.undo()
+    assert index.add(folder).failures == []
+
+
+def test_a_file_that_may_not_be_looked_at_is_a_failure(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret, real = _write(folder, b"secret.ply", 2), Path.stat
+
+    def look(path: Path, **kwargs: Any) -> os.stat_result:
+        if path.name == "secret.ply":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **kwargs)
+
+    monkeypatch.setattr(files, "find_shapes", lambda _: [folder / "good.ply", secret])
+    monkeypatch.setattr(Path, "stat", look)
+    report = index.add(folder)
+    assert report.failures == [(str(secret), f"file must be readable, but got Permission denied: {secret}. Check its permissions.")]
+    monkeypatch.undo()
+    assert index.add(folder).read == 1
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_a_file_rewritten_between_hash_and_read_is_left_for_the_next_run(
+    folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch, stamped: bool
+) -> None:
+    """Its new vectors would otherwise be kept under the hash of its old bytes, for ever if size and time are the same."""
+    path = _write(folder, b"busy.ply", 2)
+    shutil.copy(path, folder / "copy.ply")
+    old, before = path.read_bytes(), path.stat()
+    new = old[:-4] + bytes([old[-4] ^ 1]) + old[-3:]
+    real = add.read_file
+
+    def read_file(file: Path, style: add.Style) -> add.ReadFile:
+        if file == path:
+            path.write_bytes(new)
+            if stamped:
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return real(file, style)
+
+    monkeypatch.setattr(add, "read_file", read_file)
+    report = index.add(folder)
+    reason = "file changed while it was read. It is read again by the next run."
+    assert report.failures == [(str(path), reason), (str(folder / "copy.ply"), reason)]
+    monkeypatch.undo()
+    after = index.add(folder)
+    assert (after.read, after.failures) == (2, [])
+    rows = index.tables.known()
+    assert rows[str(path)].content == files.identify(files.find_files(folder)[0]).known.content != rows[str(folder / "copy.ply")].content
+
+
+def test_a_file_rewritten_by_a_worker_is_noticed_too(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with a real worker: a file that another process rewrites all the time is never stored."""
+    import threading
+
+    path, stop = _write(folder, b"busy.ply", 2), threading.Event()
+    versions = [path.read_bytes(), path.read_bytes() + b"\n"]
+
+    def rewrite() -> None:
+        while not stop.is_set():
+            for content in versions:
+                path.write_bytes(content)
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        report = index.add(folder, work=Work(1))
+    finally:
+        stop.set()
+        thread.join()
+    assert [path for path, _ in report.failures] == [str(path)]
+    assert index.add(folder, work=Work(1)).read == 1
+
+
+def test_a_changed_side_file_makes_a_file_changed(folder: Path, index: Index) -> None:
+    (folder / "red.obj").write_text(OBJ)
+    (folder / "look.mtl").write_text(MTL)
+    assert index.add(folder).read == 2
+    row = index.tables.known()[str(folder / "red.obj")]
+    index.tag([(str(folder / "red.obj"), ["mine"])])
+    assert index.add(folder).unchanged == 2
+    (folder / "look.mtl").write_text(MTL.replace("1 0 0", "0 0.5 0"))
+    after = index.add(folder)
+    assert (after.read, after.unchanged) == (1, 1)
+    assert index.tables.known()[str(folder / "red.obj")].content != row.content
+    assert index.tables.rows("path", [str(folder / "red.obj")])[0]["tags"] == ["mine"]
+    (folder / "look.mtl").unlink()
+    assert index.add(folder).read == 1
+    assert index.add(folder).unchanged == 2
+
+
+def test_files_alike_with_other_side_files_are_read_for_themselves(folder: Path, index: Index) -> None:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "x.obj").write_text(OBJ)
+    (folder / "a" / "look.mtl").write_text(MTL)
+    (folder / "b" / "look.mtl").write_text(MTL.replace("1 0 0", "0 0.5 0"))
+    assert index.add(folder).read == 3
+    thumbnails = [row["thumbnail"] for row in index.tables.rows("path", [str(folder / name / "x.obj") for name in ("a", "b")])]
+    assert thumbnails[0] != thumbnails[1]
+
+
+def test_files_too_large_are_not_even_hashed(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_digest", None)
+    with use_limits(replace(limits(), file_bytes=100)):
+        ((_, reason),) = index.add(folder).failures
+    assert reason.startswith("path must be at most 100 bytes with its side files, but got")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_in_place_of_a_file_is_not_opened(folder: Path) -> None:
+    (one,) = files.find_files(folder)
+    (folder / "good.ply").unlink()
+    os.mkfifo(folder / "good.ply")
+    assert stat.S_ISFIFO((folder / "good.ply").stat().st_mode)
+    with pytest.raises(FileFormatError, match="a folder or device that may not be read"):
+        files.identify(one)
+
+
+def test_a_library_of_a_former_version_is_brought_up_to_date(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "red.obj").write_text(OBJ)
+    (folder / "bad.ply").write_text("junk")
+    index.add(folder)
+    for table in (index.tables.shapes, index.tables.failures):
+        table.drop_columns(["beside"])
+    assert [hit.about["place"] for hit in index.search("mug", top_k=1)] == ["good.ply"]
+    assert len(index.tables.known()) == 2
+    read, real = [], add.read_file
+    monkeypatch.setattr(add, "read_file", lambda path, style: read.append(path.name) or real(path, style))
+    report = index.add(folder)
+    assert (report.copied, report.read, read) == (2, 0, ["bad.ply"])
+    assert index.add(folder).unchanged == 3

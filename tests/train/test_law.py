@@ -1,0 +1,254 @@
+"""The law of every training: kills, stops and validation change nothing in what comes out of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
+from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
+from basrelief.train.data import ShapeSet
+from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.modes import evaluation
+from basrelief.train.opendlign import OpenDlignSettings, Watch, align
+from basrelief.train.pairs import PairSet
+from basrelief.train.run import TrainingRun, Validate, make_accelerator
+from basrelief.train.stopping import Stop
+from basrelief.train.tiny.settings import TinySettings
+from basrelief.train.tiny.towers import PROJECTION
+from basrelief.train.tiny.vision import Pictures, Taught, VisionRun, word_targets
+
+Training = Callable[[Path, Validate | None, int], None]
+"""Trains in a folder to the end, with a validation, adding the gradients of so many steps."""
+STEPS = 8  # not a multiple of 3, the steps whose gradients are added
+SAVE_EVERY = 2
+
+
+class Killed(BaseException):
+    """What a kill is to the code that it ends: nothing is tidied up on the disk."""
+
+
+class Pairs(PairSet):
+    labels, keys, truth = ("a", "b"), [str(i) for i in range(4)], [0, 1] * 2
+
+    def points(self, row: int) -> np.ndarray:
+        return np.random.default_rng(row).normal(size=(64, 3)).astype(np.float32)
+
+    def picture(self, row: int, view: int) -> np.ndarray:
+        return np.random.default_rng([row, view]).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+class Aligned(AlignedSet):
+    labels, keys, truth, views = ("a", "b"), [str(i) for i in range(4)], [0, 1] * 2, 3
+
+    @property
+    def projection(self) -> dict[str, Any]:
+        return {"size": 32}
+
+    def depth(self, row: int) -> np.ndarray:
+        return np.random.default_rng(row).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+
+    def pictures(self, row: int) -> np.ndarray:
+        return np.random.default_rng([row, 1]).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+
+    def kept(self, row: int) -> np.ndarray:
+        return np.ones(3, dtype=bool)
+
+
+def stem_encoder() -> ClipEncoder:
+    """A small CLIP with batch norm, whose mode matters."""
+    tokenizer = Tokenizer.of_bytes()
+    vision = VisionConfig(image_size=32, width=32, layers=2, heads=2, patch_size=16, stem=(8, 16))
+    text = TextConfig(width=32, layers=1, heads=2, context_length=77, vocab_size=tokenizer.vocab_size, eot=tokenizer.eot)
+    return random_encoder(ClipConfig(embed_dim=16, vision=vision, text=text), tokenizer=tokenizer)
+
+
+def clip2point(out: Path, validate: Validate | None, accumulate: int) -> None:
+    how = Clip2PointSettings(
+        batch=2, epochs=4, accumulate=accumulate, points=64, workers=1, save_every=SAVE_EVERY, optimiser=Optimiser("adamw", rate=1e-3)
+    )
+    pretrain(Pairs(), stem_encoder(), out=out, settings=how, validate=validate)
+
+
+def lamb(out: Path, validate: Validate | None, accumulate: int) -> None:
+    how = Clip2PointSettings(batch=2, epochs=4, accumulate=accumulate, points=64, workers=1, save_every=SAVE_EVERY, precision="bfloat16")
+    pretrain(Pairs(), stem_encoder(), out=out, settings=how, validate=validate)
+
+
+def opendlign(out: Path, validate: Validate | None, accumulate: int, cache: str = "none") -> None:
+    how = OpenDlignSettings(batch=2, epochs=4, accumulate=accumulate, views=3, rate=1e-2, cache=cache, workers=1, save_every=SAVE_EVERY)
+    align(Aligned(out), stem_encoder(), out=out, settings=how, validate=validate, watch=Watch(cpu=True))
+
+
+def opendlign_cached(out: Path, validate: Validate | None, accumulate: int) -> None:
+    opendlign(out, validate, accumulate, "tokens")
+
+
+@pytest.fixture(scope="module")
+def tiny(shapes: ShapeSet) -> Training:
+    generator = torch.Generator().manual_seed(3)
+    side = PROJECTION.size
+    colour = torch.randint(0, 256, (3, 2, side, side, 3), generator=generator, dtype=torch.uint8)
+    pictures = Pictures(colour, colour[..., 0], torch.tensor([0, 4, 7]))
+
+    def train(out: Path, validate: Validate | None, accumulate: int) -> None:
+        from basrelief.train.tiny.towers import new_encoder
+
+        encoder = new_encoder(Tokenizer.train(["a chair", "a table", "a mug", "a car"], vocab_size=560), seed=0)
+        how = TinySettings(batch=2, pictured=2, epochs=4, epoch_steps=2, warm_up=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        how = replace(how, validate_every=1)
+        targets, texts = word_targets(encoder, shapes, [], settings=how)
+        run = VisionRun(
+            Taught(encoder, targets, texts, how), shapes, pictures, how=(how, make_accelerator("float32", cpu=True), out), echo=False
+        )
+        run.restore()
+        with Stop() as stop:
+            run.finish(validate, stop)
+
+    return train
+
+
+@pytest.fixture(
+    params=[
+        "clip2point",
+        pytest.param("lamb", marks=pytest.mark.slow),
+        pytest.param("opendlign_cached", marks=pytest.mark.slow),
+        "opendlign",
+        "tiny",
+    ]
+)
+def training(request: pytest.FixtureRequest) -> Training:
+    found: Training = request.getfixturevalue("tiny") if request.param == "tiny" else globals()[request.param]
+    return found
+
+
+def disturbing(encoder: ClipEncoder) -> float:
+    """A validation that reads every weight, draws from every global generator, and leaves parts in training mode."""
+    assert not any(part.training for part in encoder.towers.modules())
+    torch.rand(3)
+    np.random.rand(3)
+    random.random()
+    found = float(encoder.encode_images(torch.linspace(0, 1, encoder.image_size**2).view(1, encoder.image_size, -1)).abs().mean())
+    encoder.towers.vision_model.train()
+    return found - int(found)
+
+
+def result(out: Path) -> dict[str, Any]:
+    """Everything a run leaves, but the seconds."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    files = {path.name: (read_metadata(path), read_state_dict(path)) for path in out.glob("*.safetensors")}
+    return {
+        "rows": [{name: value for name, value in row.items() if name != "seconds"} for row in rows],
+        "files": files,
+        "checkpoint": torch.load(out / "checkpoint.pt", weights_only=True),
+    }
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+class Kills(list[tuple[str, int]]):
+    """Where runs were killed; `after` holds the steps after which they are, or is empty for all."""
+
+    after: tuple[int, ...] = ()
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
+    """Kill a run once at each point where what lies on the disk differs: around every record, validation, kept file and checkpoint."""
+    met = Kills()
+
+    def deadly(where: str, step: int) -> None:
+        if (where, step) not in met and (not met.after or (where == "after write" and step in met.after)):
+            met.append((where, step))
+            raise Killed
+
+    def wrapped(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(self: TrainingRun[Any], *args: Any, **values: Any) -> object:
+            deadly(f"before {name}", self.step)
+            found = real(self, *args, **values)
+            deadly(f"after {name}", self.step)
+            return found
+
+        return call
+
+    for kind in (TrainingRun, *TrainingRun.__subclasses__()):
+        for name in ("write", "save", "keep", "_validate"):
+            if name in vars(kind) and not getattr(vars(kind)[name], "__isabstractmethod__", False):
+                monkeypatch.setattr(kind, name, wrapped(name, vars(kind)[name]))
+    return met
+
+
+@pytest.mark.parametrize("after", [(1, 5, 8), pytest.param((), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_a_run_killed_anywhere_is_the_run_that_was_not(
+    training: Training, accumulate: int, after: tuple[int, ...], kills: Kills, tmp_path: Path
+) -> None:
+    kills.after = after
+
+    def run(out: Path) -> bool:
+        random.seed(len(kills))
+        np.random.seed(len(kills))
+        torch.manual_seed(len(kills))
+        try:
+            training(out, disturbing, accumulate)
+        except Killed:
+            return False
+        return True
+
+    while not run(tmp_path / "killed"):
+        pass
+    assert len(kills) > 2 * STEPS + 8 or len(kills) == len(after)
+    assert {step for _, step in kills} == set(after or range(1, STEPS + 1))
+    assert run(tmp_path / "whole"), "every kill was met"
+    killed, whole = result(tmp_path / "killed"), result(tmp_path / "whole")
+    assert whole["checkpoint"]["step"] == STEPS
+    assert [row["step"] for row in whole["rows"] if row["stage"] == "train"] == list(range(1, STEPS + 1))
+    assert killed["rows"] == whole["rows"]
+    assert same(killed, whole)
+    assert not [path.name for path in (tmp_path / "killed").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_validation_changes_no_weight(training: Training, accumulate: int, tmp_path: Path) -> None:
+    training(tmp_path / "asked", disturbing, accumulate)
+    training(tmp_path / "not", None, accumulate)
+    asked, plain = result(tmp_path / "asked"), result(tmp_path / "not")
+    assert len([row for row in asked["rows"] if row["stage"] == "validation"]) == 4
+    assert [row for row in asked["rows"] if row["stage"] == "train"] == plain["rows"]
+    best = asked["checkpoint"].pop("best")
+    assert best == max(row["accuracy"] for row in asked["rows"] if row["stage"] == "validation") or best > 0
+    assert plain["checkpoint"].pop("best") == -1.0
+    assert same(asked["checkpoint"], plain["checkpoint"])
+
+
+def test_evaluation_gives_every_part_its_own_mode_back() -> None:
+    towers = stem_encoder().towers.train()
+    towers.text_model.eval()
+    before = [part.training for part in towers.modules()]
+    state, numpy, python = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[union-attr]
+    with pytest.raises(Killed), evaluation(towers, device=torch.device("cpu")):
+        assert not any(part.training for part in towers.modules())
+        torch.rand(1), np.random.rand(), random.random()
+        towers.text_model.train()
+        raise Killed
+    assert [part.training for part in towers.modules()] == before
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (np.random.get_state()[1] == numpy).all()  # type: ignore[index]
+    assert random.getstate() == python

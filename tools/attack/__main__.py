@@ -1,0 +1,159 @@
+"""Attack basrelief with files, folders, signals and requests, and print one table; exit 1 if a failure column is not zero.
+
+    python tools/attack [--corpus DIR ...] [--mutations 10000] [--pickles 20000] [--seed 0] [--only NAME ...] [--short]
+
+See README.md beside this file for where corpora come from. Failing content is kept in attack-out/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from amplifiers import write_amplifiers
+from folders import attack_folders
+from kills import attack_by_signals
+from mutations import mutate
+from outcomes import FAILURES, Outcome, Row, table
+from page import attack_page
+from pickles import mutations as hostile_pickles
+from sandbox import Job, read_all
+from seeds import write_seeds
+
+KEPT = Path("attack-out")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is attacked with.
+
+    Attributes:
+        corpora: Folders of files.
+        mutations: Broken copies of files.
+        pickles: Hostile pickled arrays.
+        kills: How often a run is killed.
+        seed: Of everything random.
+        children: Processes side by side.
+        short: Whether the slowest tries are left out.
+    """
+
+    corpora: tuple[Path, ...]
+    mutations: int
+    pickles: int
+    kills: int
+    seed: int
+    children: int
+    short: bool
+
+
+def main() -> int:
+    """Run the attacks that were asked for."""
+    plan, only = _arguments()
+    attacks: dict[str, Callable[[Plan, Path], Iterator[Outcome]]] = {
+        "corpora": _corpora,
+        "amplifiers": _amplifiers,
+        "mutations": _mutations,
+        "pickles": _pickles,
+        "folders": lambda plan, folder: attack_folders(folder),
+        "signals": lambda plan, folder: attack_by_signals(folder, kills=plan.kills, seed=plan.seed),
+        "page": lambda plan, folder: attack_page(folder, short=plan.short),
+    }
+    unknown = sorted(set(only) - set(attacks))
+    if unknown:
+        sys.exit(f"--only must name one of {', '.join(attacks)}, got {unknown[0]!r}")
+    rows = []
+    for name, attack in attacks.items():
+        if only and name not in only:
+            continue
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="basrelief-attack-") as folder:
+            row = Row(name, list(attack(plan, Path(folder))))
+            _keep(row, Path(folder))
+        rows.append(row)
+        print(f"{name}: {len(row.outcomes):,} tries in {time.monotonic() - start:.0f} s, {len(row.failures)} failures", file=sys.stderr)
+    print(table(rows))
+    return 1 if any(row.failures for row in rows) else 0
+
+
+def _arguments() -> tuple[Plan, list[str]]:
+    parser = argparse.ArgumentParser(prog="python tools/attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, action="append", default=[], help="folder of files; may be repeated")
+    parser.add_argument("--mutations", type=int, default=10_000, help="broken copies of the corpora, or of generated files")
+    parser.add_argument("--pickles", type=int, default=20_000, help="hostile pickled arrays")
+    parser.add_argument("--kills", type=int, default=20, help="how often a run is killed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--children", type=int, default=2, help="processes that read files side by side")
+    parser.add_argument("--only", action="append", default=[], help="an attack; may be repeated")
+    parser.add_argument("--short", action="store_true", help="a few hundred tries of everything, within a minute")
+    given = parser.parse_args()
+    mutations, pickles, kills = (200, 300, 2) if given.short else (given.mutations, given.pickles, given.kills)
+    return Plan(tuple(given.corpus), mutations, pickles, kills, given.seed, given.children, given.short), given.only
+
+
+def _corpora(plan: Plan, folder: Path) -> Iterator[Outcome]:
+    """Read the files as they are, the whole way of `basrelief index`."""
+    yield from read_all([Job(path, draw=True) for path in _files(plan, folder)], children=plan.children, report=_progress("corpora"))
+
+
+def _amplifiers(plan: Plan, folder: Path) -> Iterator[Outcome]:
+    yield from read_all([Job(path, draw=True) for path in write_amplifiers(folder)], children=plan.children)
+
+
+def _mutations(plan: Plan, folder: Path) -> Iterator[Outcome]:
+    """Break small files, as many of each suffix; every fifth goes the whole way of `basrelief index`."""
+    dice = random.Random(plan.seed)
+    by_suffix: dict[str, list[Path]] = {}
+    for path in [*write_seeds(folder / "seeds"), *_files(plan, folder)]:
+        if path.stat().st_size < 2 << 20:
+            by_suffix.setdefault(path.suffix.lower(), []).append(path)
+    suffixes = sorted(by_suffix)
+    jobs = [Job(dice.choice(by_suffix[suffixes[i % len(suffixes)]]), i, draw=i % 5 == 0) for i in range(plan.mutations)]
+    yield from read_all(jobs, children=plan.children, report=_progress("mutations"))
+
+
+def _pickles(plan: Plan, folder: Path) -> Iterator[Outcome]:
+    jobs = []
+    for i, content in enumerate(hostile_pickles(plan.seed, plan.pickles)):
+        path = folder / f"pickle-{i}.npy"
+        path.write_bytes(content)
+        jobs.append(Job(path))
+    yield from read_all(jobs, children=plan.children, report=_progress("pickles"))
+
+
+def _files(plan: Plan, folder: Path) -> list[Path]:
+    """Every file of the corpora that `load` would try, or the generated ones where no corpus is given."""
+    from basrelief.io import FORMATS
+
+    found = [path for corpus in plan.corpora for path in sorted(corpus.rglob("*"))]
+    return [p for p in found if p.suffix.lower().lstrip(".") in FORMATS and p.is_file()] or write_seeds(folder / "good")
+
+
+def _progress(name: str) -> Callable[[int], None]:
+    def report(done: int) -> None:
+        if done % 500 == 0:
+            print(f"{name}: {done:,} done", file=sys.stderr, flush=True)
+
+    return report
+
+
+def _keep(row: Row, folder: Path) -> None:
+    """Name failures, and keep the content that caused them."""
+    for number, bad in enumerate(row.failures):
+        print(f"{row.name}: {bad.kind.upper()} {bad.name} ({bad.seconds:.1f} s, {bad.megabytes:.0f} MB): {bad.message}", file=sys.stderr)
+        name, _, seed = bad.name.rpartition("~")
+        source = Path(name if seed.isdigit() and name else bad.name)
+        if bad.kind in FAILURES and source.is_file():
+            KEPT.mkdir(exist_ok=True)
+            target = KEPT / f"{row.name}-{number}-{source.name}"
+            target.write_bytes(mutate(source, int(seed))) if seed.isdigit() and name else shutil.copy(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

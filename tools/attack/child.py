@@ -1,0 +1,76 @@
+"""Read the files named on stdin one by one and say on stdout what each came to; runs in a process of its own.
+
+A line in is JSON: `path`, `seed` (null for the file as it is), `draw` (whether to go the whole way of `basrelief index`). A line out is
+JSON: `kind`, `message`, `megabytes`. Whoever started this process watches how long a line takes and whether the process lives.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from mutations import mutate
+
+_SLACK = 1 << 30  # above the promise, so that memory can be measured where the promise is broken
+
+
+def main() -> None:
+    """Answer lines until stdin ends."""
+    import torch
+
+    from basrelief.index.read import Style, read_file
+    from basrelief.io import load
+    from basrelief.limits import limits
+    from basrelief.models.recipe import get_recipe
+    from basrelief.render import get_projection
+
+    torch.set_num_threads(1)
+    recipe = get_recipe("tiny")
+    style = Style(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
+    space = int(_status("VmSize")) + limits().memory_bytes + _SLACK
+    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    with tempfile.TemporaryDirectory(prefix="basrelief-attack-") as folder:
+        print("ready", flush=True)
+        for line in sys.stdin:
+            job = json.loads(line)
+            path = Path(job["path"])
+            if job["seed"] is not None:
+                content, path = mutate(path, job["seed"]), Path(folder, "mutation" + path.suffix)
+                path.write_bytes(content)
+            before = _peak_from_here()
+            kind, message = "read", ""
+            try:
+                read_file(path, style) if job["draw"] else load(path)
+            except Exception as error:
+                kind, message = _judged(error)
+            megabytes = (_status("VmHWM") - before) / 2**20
+            print(json.dumps({"kind": kind, "message": message[:500], "megabytes": megabytes}), flush=True)
+
+
+def _judged(error: Exception) -> tuple[str, str]:
+    from basrelief.errors import BasreliefError
+
+    if isinstance(error, BasreliefError):
+        return "refused", str(error)
+    if isinstance(error, MemoryError):
+        return "memory", "".join(traceback.format_exception(error)[-3:])
+    return "traceback", "".join(traceback.format_exception(error)[-3:])
+
+
+def _peak_from_here() -> float:
+    """Start to count the peak of resident memory anew (Linux); gives what is resident now, bytes."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float:
+    line = next(line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith(name + ":"))
+    return 1024.0 * int(line.split()[1])
+
+
+if __name__ == "__main__":
+    main()

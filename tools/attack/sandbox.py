@@ -1,0 +1,147 @@
+"""Run readers in child processes that are watched: how long each file takes, how much memory, and whether the process survives it."""
+
+from __future__ import annotations
+
+import json
+import queue
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from outcomes import Outcome
+
+from basrelief.limits import limits
+
+_HERE = Path(__file__).parent
+_LARGE = 32 << 20
+_GRACE = 120  # a hang is ended after this many seconds; what takes longer than the promise counts as one all the same
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to read.
+
+    Attributes:
+        path: Of the file.
+        seed: Of the mutation, None for the file as it is.
+        draw: Whether to go the whole way of `basrelief index` instead of `load` alone.
+    """
+
+    path: Path
+    seed: int | None = None
+    draw: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in the report."""
+        return str(self.path) if self.seed is None else f"{self.path}~{self.seed}"
+
+
+def read_all(jobs: Iterable[Job], *, children: int = 2, report: Callable[[int], None] | None = None) -> list[Outcome]:
+    """Read files in child processes.
+
+    Args:
+        jobs: The files.
+        children: Processes side by side.
+        report: Told how many are done.
+
+    Returns:
+        An outcome for each job, in no particular order.
+    """
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    outcomes: list[Outcome] = []
+    threads = [threading.Thread(target=_work, args=(waiting, outcomes, report)) for _ in range(children)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def _work(waiting: queue.SimpleQueue[Job], outcomes: list[Outcome], report: Callable[[int], None] | None) -> None:
+    child = _Child()
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            break
+        outcomes.append(child.read(job))
+        if report:
+            report(len(outcomes))
+    child.close()
+
+
+class _Child:
+    """One process; a new one takes its place when it dies or hangs."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def read(self, job: Job) -> Outcome:
+        """Read one file."""
+        process = self._started()
+        start = time.monotonic()
+        line = ""
+        try:
+            _stream(process.stdin).write(json.dumps({"path": str(job.path), "seed": job.seed, "draw": job.draw}) + "\n")
+            _stream(process.stdin).flush()
+            line = self._line(_GRACE)
+        except (BrokenPipeError, TimeoutError):
+            pass
+        seconds = time.monotonic() - start
+        if not line:
+            hung = process.poll() is None and seconds >= _GRACE
+            self.close()
+            return Outcome(job.name, "hang" if hung else "crash", seconds, 0.0, f"exit code {process.returncode}")
+        said = json.loads(line)
+        kind, allowed = said["kind"], _allowed(job.path)
+        if kind in ("read", "refused") and said["megabytes"] * 2**20 > limits().memory_bytes:
+            kind = "memory"
+        if kind in ("read", "refused") and seconds > allowed:
+            kind = "hang"
+        return Outcome(job.name, kind, seconds, said["megabytes"], said["message"])
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+        self._process = None
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            command = [sys.executable, "-X", "faulthandler", str(_HERE / "child.py")]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
+            )
+            if self._line(_GRACE).strip() != "ready":
+                raise RuntimeError("the process that reads files did not start; run tools/attack/child.py by hand")
+        return self._process
+
+    def _line(self, seconds: float) -> str:
+        """Read one line of the child, empty where it died."""
+        if self._process is None:
+            return ""
+        out = _stream(self._process.stdout)
+        if not select.select([out], [], [], seconds)[0]:
+            raise TimeoutError
+        return out.readline()
+
+
+def _allowed(path: Path) -> float:
+    """Seconds that a file may take: the promise, more in proportion above 32 MB."""
+    return limits().seconds * max(1.0, path.stat().st_size / _LARGE)
+
+
+def _stream(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise RuntimeError("the process has no pipe")
+    return stream
