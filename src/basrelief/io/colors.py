@@ -100,7 +100,8 @@ def _vertex_colors(part: Mapping[str, Any], count: int, *, linear: bool) -> np.n
         return None
     colors, top = np.empty((count, 3), dtype=np.float32), _top(rgb)
     for rows in _chunks(count):
-        colors[rows] = srgb_from_linear(rgb[rows] / top) if linear else rgb[rows] / top
+        light = rgb[rows].astype(np.float64) / top
+        colors[rows] = srgb_from_linear(light) if linear else light
     return colors
 
 

@@ -51,14 +51,16 @@ class _Scene:
     def __init__(self, path: Path, document: Document) -> None:
         self.path, self.document = path, document
         self._resolver, self._pictures = FolderResolver(path.parent), Pictures()
+        primitives = [primitive for geometry in document.geometries.values() for primitive in geometry.primitives]
+        self._faces = {id(primitive): _faces(primitive) for primitive in primitives}
         children = {name: node.children for name, node in document.nodes.items()}
         self._roots = document.scenes[-1:]
         ways = count_uses(path, children, self._roots)
         uses = [(n, use) for name, n in ways.items() if n for use in document.nodes.get(name, Node()).uses]
-        sizes = [(n, _faces(primitive)) for n, use in uses for primitive in self._geometry(use.target)[0].primitives]
+        sizes = [(n, self._faces[id(primitive)]) for n, use in uses for primitive in self._geometry(use.target)[0].primitives]
         self._alone = not any(faces for _, faces in sizes)
         if self._alone:
-            sizes = [(1, _faces(primitive)) for geometry in document.geometries.values() for primitive in geometry.primitives]
+            sizes = [(1, faces) for faces in self._faces.values()]
         sizes = [(n, faces) for n, faces in sizes if faces]
         if not sizes and document.lines:
             raise FileFormatError(f"path must hold triangles or polygons, but got {path.name} with lines alone. Export it with faces.")
@@ -76,7 +78,7 @@ class _Scene:
         for geometry, matrix, materials in self._shown():
             for primitive in geometry.primitives:
                 key = (id(primitive), materials.get(primitive.material, ""))
-                if not _faces(primitive):
+                if not self._faces[id(primitive)]:
                     continue
                 if key not in parts:
                     parts[key] = self._part(geometry, primitive, key[1])

@@ -197,6 +197,8 @@ class _Collector:
         """End the element that is open."""
         tag = self.open.pop()
         above = self.open[-1] if self.open else ""
+        if tag in (*_PRIMITIVES, "vertices"):
+            self.inputs = []  # inputs of lines, joints and animations are for nobody
         if tag in ("node", "visual_scene", "scene"):
             self.nodes.pop()
         elif (above, tag) in _ENDS:

@@ -54,10 +54,11 @@ def count_uses(path: Path, children: Mapping[str, Sequence[str]], roots: Sequenc
     ways, depth = dict.fromkeys(order, 0), dict.fromkeys(order, 0)
     for root in roots:
         ways[root] += 1
+    most = limits().instances
     for name in order:
         ways[name] += sum(ways[parent] for parent in parents[name])
         depth[name] = max((depth[parent] + 1 for parent in parents[name]), default=0)
-        check_count(path, ways[name], limits().instances, of="scene nodes")
+        check_count(path, ways[name], most, of="scene nodes")
     check_count(path, max(depth.values(), default=0), limits().nesting, of="levels of scene nodes")
-    check_count(path, sum(ways.values()), limits().instances, of="scene nodes")
+    check_count(path, sum(ways.values()), most, of="scene nodes")
     return ways

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 
@@ -135,20 +134,15 @@ class _Painter:
         Returns:
             (N, 3) colours, or None where no material has any.
         """
-        colors: np.ndarray | None = None
-        ends = np.flatnonzero(np.diff(material, append=-1)) + 1
-        for start, end in zip([0, *ends[:-1]], ends, strict=True):
-            found = self._material_colors(self._names[material[start]], points[start:end], places, place[start:end])
-            if found is not None:
-                colors = np.full((len(points), 3), UNCOLORED, dtype=np.float32) if colors is None else colors
-                colors[start:end] = found
-        return colors
-
-    def _material_colors(self, name: str, points: np.ndarray, places: np.ndarray, place: np.ndarray) -> np.ndarray | None:
-        material = self._materials.get(name)
-        if material is None:
-            return None
-        part: dict[str, Any] = {"vertices": points, "color": material.color}
-        if material.texture and place.min() >= 0:
-            part |= {"uv": places[place], "picture": self._pictures.beside(self._resolver, material.texture)}
-        return part_colors(part, linear=False)
+        materials = [self._materials.get(name, Material()) for name in self._names]
+        base = np.array([material.color or (np.nan,) * 3 for material in materials])
+        colors = np.round(base.clip(0, 1) * 255).astype(np.float32)[material] / 255
+        starts = np.searchsorted(material, np.arange(len(materials) + 1))
+        for i, found in enumerate(materials):
+            rows = slice(starts[i], starts[i + 1])
+            if found.texture and rows.start < rows.stop and place[rows].min() >= 0:
+                seen = self._pictures.beside(self._resolver, found.texture).colors_at(places[place[rows]])
+                colors[rows] = colors[rows] if seen is None else seen.astype(np.float32) / 255
+        plain = np.isnan(colors[:, 0])
+        colors[plain] = UNCOLORED
+        return None if plain.all() else colors

@@ -92,7 +92,7 @@ class Elements:
         corners = np.where(corners < 0, corners + counts + 1, corners)
         if (corners < 0).any() or ((corners[:, 0] < 1) & (counts[:, 0] > 0)).any():
             raise FileFormatError("path must have faces of its vertices, but got a face that refers to before the first element. Check it.")
-        self.corners.append(corners.astype(np.int32))
+        self.corners.append(np.minimum(corners, np.iinfo(np.int32).max).astype(np.int32))
         self.sizes.append(sizes)
         self.materials.append(material[lines])
 

@@ -53,8 +53,9 @@ class Pictures:
         Returns:
             The same picture for the same name.
         """
-        with suppress(BasreliefError):
-            resolver.find(name)
+        if name not in self._pictures:
+            with suppress(BasreliefError):
+                resolver.find(name)
         return self.picture(name, lambda: resolver.get(name))
 
     @property

@@ -1,0 +1,110 @@
+"""STL: both kinds, whatever their solids are called and however their lines end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import basrelief.io as shapes
+from basrelief.errors import FileFormatError
+from basrelief.limits import limits, use_limits
+from basrelief.types import Mesh
+
+from .conftest import FACES, VERTICES, Put
+
+SOLID = "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+TRIANGLE = [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+
+
+def binary(triangles: np.ndarray) -> bytes:
+    table = np.zeros(len(triangles), dtype=[("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])
+    table["vertices"] = triangles
+    return b" " * 80 + len(triangles).to_bytes(4, "little") + table.tobytes()
+
+
+def loaded(put: Put, content: bytes | str) -> Mesh:
+    shape = shapes.load(put("a.stl", content))
+    assert isinstance(shape, Mesh)
+    return shape
+
+
+def test_binary_triangles_have_vertices_of_their_own(put: Put) -> None:
+    shape = loaded(put, binary(VERTICES[FACES]))
+    assert np.array_equal(shape.vertices.reshape(-1, 3, 3), VERTICES[FACES])
+    assert shape.faces.tolist() == np.arange(12).reshape(-1, 3).tolist()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_in_any_way(end: str, put: Put) -> None:
+    assert loaded(put, SOLID.replace("\n", end)).vertices.tolist() == TRIANGLE
+
+
+@pytest.mark.parametrize(
+    "change", [str.upper, lambda text: text.replace("vertex", "\t  vertex \t"), lambda text: text[: text.index("endloop")]]
+)
+def test_text_in_other_dress(change: object, put: Put) -> None:
+    assert loaded(put, change(SOLID)).vertices.tolist() == TRIANGLE  # type: ignore[operator]
+
+
+def test_blocks_of_text_join_without_a_seam(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(SOLID.replace("vertex 1", f"vertex {i}") for i in range(1, 50))
+    whole = loaded(put, text).vertices
+    for size in (40, 41, 97, 1000):
+        monkeypatch.setattr("basrelief.io.lines._BLOCK", size)
+        assert np.array_equal(loaded(put, text).vertices, whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SOLID.replace("0 1 0", "0 1"), "path must hold x, y, z behind each vertex, but got other words in a.stl"),
+        (SOLID.replace("0 1 0", "0 1 0 0"), "path must hold x, y, z behind each vertex"),
+        (SOLID.replace("0 1 0", "a b c"), "a.stl"),
+        (SOLID.replace("vertex 0 1 0\n", ""), "path must hold three vertices a triangle, but got 2 in a.stl"),
+        ("solid a\nendsolid a\n", "path must hold triangles or points, but got a.stl without any"),
+    ],
+)
+def test_text_that_is_wrong(text: str, message: str, put: Put) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        shapes.load(put("a.stl", text))
+
+
+@pytest.mark.parametrize("content", [binary(np.zeros((5, 3, 3))), SOLID * 5])
+def test_triangles_are_counted_before_they_are_kept(content: bytes | str, put: Put) -> None:
+    with use_limits(replace(limits(), faces=4)), pytest.raises(FileFormatError, match="at most 4 faces, but got 5"):
+        shapes.load(put("a.stl", content))
+    with use_limits(replace(limits(), points=14)), pytest.raises(FileFormatError, match="at most 14 vertices, but got 15"):
+        shapes.load(put("a.stl", content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "solid a\n" + "\n" * 2_000_000,
+        "solid a\n" + " " * 2_000_000,
+        "solid a\n" + " \n" * 1_000_000,
+        "solid a\n" + "vertex\n" * 300_000,
+        "solid a\n" + "vertex " * 300_000,
+        "endsolid\nsolid\n" * 150_000,
+        "solid a\n" + "\n".join(" " * i for i in range(2000)),
+    ],
+)
+def test_megabytes_of_little(content: str, put: Put) -> None:
+    start = time.process_time()
+    with pytest.raises(FileFormatError, match="a.stl"):
+        shapes.load(put("a.stl", content))
+    assert time.process_time() - start < 2
+
+
+def test_very_many_solids_of_one_name(put: Put) -> None:
+    path, start = put("a.stl", SOLID * 100_000), time.process_time()
+    assert len(shapes.load(path).faces) == 100_000  # type: ignore[union-attr]
+    assert time.process_time() - start < 4
+
+
+def test_lines_without_end_are_refused(put: Put) -> None:
+    with pytest.raises(FileFormatError, match="path must hold lines of at most 4,194,304 bytes, but got longer in a.stl"):
+        shapes.load(put("a.stl", "solid a\n" + "x" * 9_000_000))
