@@ -133,4 +133,5 @@ def test_listed_clouds_are_looked_for_inside_only(tmp_path: Path) -> None:
     listed = next(root.rglob("lvis.json"))
     names = {"chair": "/etc/passwd", "mug": "../../etc/passwd"}
     listed.write_text(json.dumps([{"category": name, "data_path": path} for name, path in names.items()]))
-    assert open_benchmark(root, strict=False).items == ()
+    with pytest.raises(ConfigError, match="root must hold shapes of the all split, but got none"):
+        open_benchmark(root, strict=False)
