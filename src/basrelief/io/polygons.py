@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_CHUNK = 1 << 17  # polygons that are cut at a time
+
 
 @dataclass(frozen=True, eq=False)
 class Lists:
@@ -46,11 +48,20 @@ def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
         Triangles (F, 3) in the order of the polygons, and the polygon (F,) that each came from.
     """
     shares = np.maximum(polygons.counts - 2, 0)
-    starts = np.cumsum(polygons.counts, dtype=np.int64) - polygons.counts
-    polygon = np.repeat(np.arange(len(shares)), shares)
-    first = starts[polygon]
-    second = list_places(starts + 1, shares)
-    return polygons.values[np.stack([first, second, second + 1], axis=1)], polygon
+    total = int(shares.sum(dtype=np.int64))
+    triangles, polygon = np.empty((total, 3), dtype=polygons.values.dtype), np.empty(total, dtype=np.int32)
+    corner = done = 0
+    for begin in range(0, len(shares), _CHUNK):
+        share, counts = shares[begin : begin + _CHUNK], polygons.counts[begin : begin + _CHUNK]
+        starts = corner + np.cumsum(counts, dtype=np.int64) - counts
+        second = list_places(starts + 1, share)
+        rows = slice(done, done + len(second))
+        triangles[rows, 0] = polygons.values[np.repeat(starts, share)]
+        triangles[rows, 1] = polygons.values[second]
+        triangles[rows, 2] = polygons.values[second + 1]
+        polygon[rows] = np.repeat(np.arange(begin, begin + len(share), dtype=np.int32), share)
+        corner, done = corner + int(counts.sum(dtype=np.int64)), rows.stop
+    return triangles, polygon
 
 
 def thin_note(counts: np.ndarray) -> tuple[str, ...]:
