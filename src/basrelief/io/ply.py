@@ -10,12 +10,8 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.mesh import join_parts
-<<<<<<< HEAD
 from basrelief.io.pictures import Pictures
-from basrelief.io.ply_header import read_header
-=======
 from basrelief.io.ply_header import HEADER_BYTES, read_header
->>>>>>> readers
 from basrelief.io.ply_rows import Body, Table
 from basrelief.io.polygons import Lists, fan_triangles, thin_note
 from basrelief.io.resolver import FolderResolver
