@@ -56,28 +56,41 @@ def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = Fal
     Raises:
         GeometryError: If a face refers to a vertex that does not exist.
     """
-    parts = {id(part): part for part, _ in placed}
-    places: dict[int, list[np.ndarray]] = {key: [] for key in parts}
-    for part, matrix in placed:
-        places[id(part)].append(matrix)
+    groups = _grouped(placed)
     points = np.empty((sum(len(part["vertices"]) for part, _ in placed), 3))
     faces = np.empty((sum(len(part["faces"]) for part, _ in placed), 3), dtype=np.int64) if with_faces else None
-    colors = {key: part_colors(part, linear=linear) for key, part in parts.items()}
-    joined = None if all(found is None for found in colors.values()) else np.empty((len(points), 3), dtype=np.float32)
     vertex = face = 0
-    for key, part in parts.items():
-        matrices = np.stack(places[key])
-        last = vertex + len(matrices) * len(part["vertices"])
-        _move(np.asarray(part["vertices"]).reshape(-1, 3), matrices, points[vertex:last])
+    for part, matrices in groups:
+        first, vertex = vertex, vertex + len(matrices) * len(part["vertices"])
+        _move(np.asarray(part["vertices"]).reshape(-1, 3), matrices, points[first:vertex])
         if faces is not None:
-            end = face + len(matrices) * len(part["faces"])
-            _shift(np.asarray(part["faces"]).reshape(-1, 3), matrices, faces[face:end], vertices=len(part["vertices"]), first=vertex)
-            face = end
-        if joined is not None:
-            found = colors.pop(key)
-            joined[vertex:last].reshape(len(matrices), -1, 3)[:] = UNCOLORED if found is None else found
-        vertex = last
-    return Raw(points=points, faces=faces, colors=joined)
+            start, face = face, face + len(matrices) * len(part["faces"])
+            _shift(np.asarray(part["faces"]).reshape(-1, 3), matrices, faces[start:face], vertices=len(part["vertices"]), first=first)
+    return Raw(points=points, faces=faces, colors=_joined_colors(groups, len(points), linear=linear))
+
+
+def _grouped(placed: Sequence[Placed]) -> list[tuple[Part, np.ndarray]]:
+    """List each part once, with the matrices (places, 4, 4) of all its places."""
+    matrices: dict[int, list[np.ndarray]] = {}
+    for part, matrix in placed:
+        matrices.setdefault(id(part), []).append(matrix)
+    parts = {id(part): part for part, _ in placed}
+    return [(parts[key], np.stack(places)) for key, places in matrices.items()]
+
+
+def _joined_colors(groups: list[tuple[Part, np.ndarray]], count: int, *, linear: bool) -> np.ndarray | None:
+    """Find the colours of each part once, and repeat them for each of its places."""
+    found = [part_colors(part, linear=linear) for part, _ in groups]
+    if all(colors is None for colors in found):
+        return None
+    if len(groups) == 1 and len(groups[0][1]) == 1:
+        return found[0]
+    joined, at = np.empty((count, 3), dtype=np.float32), 0
+    for i, (part, matrices) in enumerate(groups):
+        start, at = at, at + len(matrices) * len(part["vertices"])
+        colors, found[i] = found[i], None
+        joined[start:at].reshape(len(matrices), -1, 3)[:] = UNCOLORED if colors is None else colors
+    return joined
 
 
 def _move(vertices: np.ndarray, matrices: np.ndarray, moved: np.ndarray) -> None:

@@ -47,14 +47,14 @@ def read_obj(source: Source) -> Raw:
 def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
     vertices = _joined(elements.vertices, 3)
     colors = _joined(elements.colors, 3)
-    polygons = Lists(_joined(elements.corners, 3), np.concatenate([[], *elements.sizes]).astype(np.int64))
-    faces = int(np.maximum(polygons.counts - 2, 0).sum())
+    corners, counts = _joined(elements.corners, 3), np.concatenate([[], *elements.sizes]).astype(np.int64)
+    faces = int(np.maximum(counts - 2, 0).sum())
     check_size(source.path, [(1, len(vertices), faces)])
     if not faces:
         return Raw(points=vertices, colors=_vertex_colors(vertices, colors))
-    corners, polygon = fan_triangles(polygons)
+    index, polygon = fan_triangles(Lists(np.arange(len(corners), dtype=np.int32), counts))
     material = np.repeat(np.concatenate(elements.materials)[polygon], 3)
-    corners = corners.reshape(-1, 3)
+    corners = corners[index.reshape(-1)]
     if corners[:, 0].min() < 1 or corners[:, 0].max() > len(vertices):
         raise GeometryError(
             f"faces must index the {len(vertices)} vertices, but got {corners[:, 0].min() - 1} to {corners[:, 0].max() - 1}. "
