@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class Tables:
     def __init__(self, uri: str, about: About, tables: Mapping[str, Table]) -> None:
         self.uri, self.about = uri, about
         self.shapes, self.failures, self.changes = (tables[name] for name in _TABLES)
+        self._seen: set[str] = set()
 
     @classmethod
     def create(cls, uri: str, about: About) -> Tables:
@@ -126,7 +128,7 @@ class Tables:
         """
         import pyarrow as pa
 
-        schema = self.shapes.schema
+        schema = self._schema
         names = list(columns) or schema.names
         found = [pa.schema([schema.field(name) for name in names]).empty_table()]
         for part in _parts(values):
@@ -138,6 +140,10 @@ class Tables:
         """All rows, some columns of them, a few at a time."""
         query = self.shapes.search().select(list(columns)).limit(None)
         yield from (query.where(where) if where else query).to_batches(size)
+
+    def version(self) -> int:
+        """Number of the last write to a row."""
+        return int(self.shapes.version)
 
     def count(self) -> int:
         """How many files."""
@@ -154,13 +160,13 @@ class Tables:
         """
         query: Any = self.shapes.search(vector, vector_column_name="vector")
         query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
-        if ["vector"] in self._indexed():
+        if self._has_index("vector"):
             query = query.nprobes(_PROBES).refine_factor(_REFINED)
         return (query.where(where, prefilter=True) if where else query).to_arrow().select(list(columns))
 
     def named(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
         """Paths of files whose names hold words of a text, best first."""
-        if ["words"] not in self._indexed():
+        if not self._has_index("words"):
             return []
         query: Any = self.shapes.search(text, query_type="fts", fts_columns="words").select(["path", "_score"]).limit(limit)
         found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
@@ -215,6 +221,16 @@ class Tables:
         except (RuntimeError, OSError, ValueError) as error:
             if "conflict" not in str(error).lower():
                 raise
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return self.shapes.schema
+
+    def _has_index(self, column: str) -> bool:
+        """Whether a column has an index; one that was there stays."""
+        if column not in self._seen:
+            self._seen.update(*self._indexed())
+        return column in self._seen
 
     def _indexed(self) -> list[list[str]]:
         return [index.columns for index in self.shapes.list_indices()]
