@@ -196,7 +196,7 @@ class LibraryService:
             views = model.embed_depth_images(torch.from_numpy(drawn.images)[None])
             (prediction,) = model.classify_views(views, names)
         picture = evidence_sheet(prediction, drawn.images, cameras=model.projection.cameras, picture=drawn.portrait)
-        return prediction, self.files.made(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=90))
+        return prediction, self.files.made(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=85, method=1))
 
     def add(self, folder: str, *, progress: Progress | None = None) -> Report:
         """Index a folder.
