@@ -44,14 +44,29 @@ def test_uploads_are_looked_for(service: LibraryService, tmp_path: Path, model: 
 
 
 def test_hits_have_thumbnails_and_captions(service: LibraryService) -> None:
-    shown = service.thumbnails(service.search(service.query("mug")))
-    assert len(shown) == 3
+    answer = service.answer(service.query("mug"))
+    shown = answer.thumbnails
+    assert len(shown) == len(answer.paths) == 3
     for address, _ in shown:
         head, _, data = address.partition(",")
         assert head == "data:image/webp;base64"
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
             assert picture.size == (128, 128)
     assert shown[0][1].startswith("mug.ply  0.")
+
+
+def test_an_answer_is_remembered_until_the_library_changes(
+    service: LibraryService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[object] = []
+    search = service.search
+    monkeypatch.setattr(service, "search", lambda query: searched.append(query) or search(query))
+    first = [service.answer(service.query("mug", where=where)) for where in ("", "", "format:ply")]
+    assert first[0] is first[1] is not first[2]
+    assert len(searched) == 2
+    save(make_shape("mug", seed=1), tmp_path / "more" / "mug.obj")
+    Index.open(service.index.uri, model=service.index.model).add(tmp_path / "more")  # as another process would
+    assert len(service.answer(service.query("mug")).paths) == 4
 
 
 def test_an_empty_library_finds_nothing(tmp_path: Path, model: Model) -> None:

@@ -67,7 +67,7 @@ class Index:
     @property
     def made(self) -> bool:
         """Whether there is a library yet."""
-        return Tables.there(self.uri)
+        return self._tables is not None or Tables.there(self.uri)
 
     @property
     def tables(self) -> Tables:
@@ -79,6 +79,11 @@ class Index:
         if self._tables is None:
             self._tables = Tables.open(self.uri)  # opened twice by two threads, either does
         return self._tables
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change of the library, by whichever process."""
+        return self.tables.version()
 
     @property
     def model(self) -> Model:
@@ -129,9 +134,16 @@ class Index:
         """Embed what is looked for, see `Query.vector`."""
         return query.vector(self.model, np.array(self.tables.about.common, np.float32))
 
-    def rank(self, vector: Float32[np.ndarray, " dim"], query: Query, *, top_k: int = 10) -> list[Hit]:
-        """Find what is nearest to the vector of a query, from `embed`; needs no model."""
-        return search(self.tables, vector, query.look, top_k=top_k)
+    def rank(self, vector: Float32[np.ndarray, " dim"], query: Query, *, top_k: int = 10, columns: Sequence[str] = ()) -> list[Hit]:
+        """Find what is nearest to the vector of a query, from `embed`; needs no model.
+
+        Args:
+            vector: Of the query.
+            query: Its words and filters rank, too.
+            top_k: Most files.
+            columns: What hits tell beside the usual, e.g. `thumbnail`.
+        """
+        return search(self.tables, vector, query.look, top_k=top_k, columns=columns)
 
     def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = ()) -> list[Hit]:
         """Find shapes like that of a file, which may be one of the library or not; it is not among them itself.

@@ -130,7 +130,15 @@ class Hit:
     about: Mapping[str, Any]
 
 
-def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, top_k: int = 10, leave_out: str = "") -> list[Hit]:
+def search(
+    tables: Tables,
+    vector: Float32[np.ndarray, " dim"],
+    look: Look,
+    *,
+    top_k: int = 10,
+    leave_out: str = "",
+    columns: Sequence[str] = (),
+) -> list[Hit]:
     """Find the files nearest to a query, best first.
 
     Args:
@@ -139,13 +147,14 @@ def search(tables: Tables, vector: Float32[np.ndarray, " dim"], look: Look, *, t
         look: How.
         top_k: Most files.
         leave_out: Path of a file that is not wanted.
+        columns: What hits tell beside `COLUMNS`.
 
     Raises:
         ConfigError: If a filter is wrong or `top_k` is below 1.
     """
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1, but got {top_k}. Ask for one or more.")
-    where, whole = condition(look.where), [*COLUMNS, "views"]
+    where, whole = condition(look.where), [*COLUMNS, *columns, "views"]
     top_k = top_k if top_k <= _CANDIDATES else max(1, min(top_k, tables.count()))
     many = max(_CANDIDATES if look.best_view else _NAMED if look.text else 0, top_k + 1)
     light = bool(look.text) and not look.best_view  # of most candidates only the rank counts
@@ -170,7 +179,7 @@ def _scored(found: pa.Table, vector: np.ndarray, look: Look, *, dim: int) -> dic
     each = torch.nn.functional.normalize(views, dim=-1) @ direction
     whole = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ direction
     scores = (each.amax(dim=1) if look.best_view else whole).tolist()
-    rows = found.select(list(COLUMNS)).to_pylist()
+    rows = found.drop_columns(["views"]).to_pylist()
     return {
         row["path"]: Hit(row["path"], score, view, False, row)
         for row, score, view in zip(rows, scores, each.argmax(dim=1).tolist(), strict=True)

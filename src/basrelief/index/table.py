@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Tables:
     def __init__(self, uri: str, about: About, tables: Mapping[str, Table]) -> None:
         self.uri, self.about = uri, about
         self.shapes, self.failures, self.changes = (tables[name] for name in _TABLES)
+        self._seen: set[str] = set()
 
     @classmethod
     def create(cls, uri: str, about: About) -> Tables:
@@ -147,7 +149,7 @@ class Tables:
         """
         import pyarrow as pa
 
-        schema = self.shapes.schema
+        schema = self._schema
         names = list(columns) or schema.names
         found = [pa.schema([schema.field(name) for name in names]).empty_table()]
         for part in _parts(values):
@@ -160,6 +162,11 @@ class Tables:
         query = self.shapes.search().select(list(columns)).limit(None)
         with database_errors(unreadable(self.uri), FileFormatError):
             yield from (query.where(where) if where else query).to_batches(size)
+
+    @reads
+    def version(self) -> int:
+        """Number of the last write to a row."""
+        return int(self.shapes.version)
 
     @reads
     def count(self) -> int:
@@ -178,14 +185,14 @@ class Tables:
         """
         query: Any = self.shapes.search(vector, vector_column_name="vector")
         query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
-        if ["vector"] in self._indexed():
+        if self._has_index("vector"):
             query = query.nprobes(_PROBES).refine_factor(_REFINED)
         return (query.where(where, prefilter=True) if where else query).to_arrow().select(list(columns))
 
     @reads
     def named(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
         """Paths of files whose names hold words of a text, best first."""
-        if ["words"] not in self._indexed():
+        if not self._has_index("words"):
             return []
         query: Any = self.shapes.search(text, query_type="fts", fts_columns="words").select(["path", "_score"]).limit(limit)
         found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
@@ -245,6 +252,16 @@ class Tables:
         except (RuntimeError, OSError, ValueError) as error:
             if "conflict" not in str(error).lower():
                 raise
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return self.shapes.schema
+
+    def _has_index(self, column: str) -> bool:
+        """Whether a column has an index; one that was there stays."""
+        if column not in self._seen:
+            self._seen.update(*self._indexed())
+        return column in self._seen
 
     def _indexed(self) -> list[list[str]]:
         return [index.columns for index in self.shapes.list_indices()]

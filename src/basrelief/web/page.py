@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Thumbnails = list[tuple[str, str]]
+Thumbnails = Sequence[tuple[str, str]]
 Upload = tuple[str, "np.ndarray"]
 """Path and vector of an upload that was read."""
 
@@ -102,13 +102,14 @@ def _search_tab(service: LibraryService) -> None:
         return None if file is None else (file, service.shape_vector(Path(file)))
 
     @show_errors
-    def find(text: str | None, away: str | None, filters: str | None, *uploads: Any) -> tuple[Thumbnails, list[str], str]:  # noqa: ANN401 - two files, what was read of them
+    def find(text: str | None, away: str | None, filters: str | None, *uploads: Any) -> tuple[Thumbnails, Sequence[str], str]:  # noqa: ANN401 - two files, what was read of them
         vectors = [_vector(file, read) for file, read in zip(uploads[:2], uploads[2:], strict=True) if file is not None]
-        hits = service.search(service.query(text or "", without=away or "", where=filters or "", vectors=vectors))
-        return service.thumbnails(hits), [hit.path for hit in hits], f"{len(hits)} shapes, best first" if hits else "nothing found"
+        found = service.answer(service.query(text or "", without=away or "", where=filters or "", vectors=vectors))
+        said = f"{len(found.paths)} shapes, best first" if found.paths else "nothing found"
+        return found.thumbnails, found.paths, said
 
     @show_errors
-    def look(known: list[str], event: gr.SelectData) -> tuple[str, str, str]:
+    def look(known: Sequence[str], event: gr.SelectData) -> tuple[str, str, str]:
         place = event.index if isinstance(event.index, int) else -1
         if not 0 <= place < len(known):
             raise ConfigError("hit must be one of those shown, but got another. Search again.")

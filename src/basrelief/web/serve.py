@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -79,6 +80,7 @@ class RunningPage:
 
     def close(self) -> None:
         """Stop serving; what is being answered gets a second to end."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would log every stream that is cut off
         self._server.should_exit = True
         self._thread.join(_STOP_SECONDS + 0.5)
 

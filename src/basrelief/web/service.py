@@ -6,6 +6,7 @@ import base64
 import secrets
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,20 @@ T = TypeVar("T")
 PICTURES = ("png", "jpg", "jpeg", "webp", "bmp")
 HITS = 24
 _LABELS_AT_ONCE = 64
+_ANSWERS = 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hits as the page shows them, best first.
+
+    Attributes:
+        thumbnails: Data address and caption of each.
+        paths: Path of each.
+    """
+
+    thumbnails: tuple[tuple[str, str], ...] = ()
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,8 @@ class LibraryService:
         self._home = tempfile.TemporaryDirectory(prefix="basrelief-")
         self.files = KeptFiles(Path(self._home.name).resolve())
         self._pool = WorkerPool(self.jobs, prepare=import_readers)
+        self._answers: OrderedDict[tuple[object, ...], Answer] = OrderedDict()
+        self._lock = threading.Lock()
         self._encoder = threading.RLock()  # one text at a time is read faster than several at once
 
     def start(self) -> None:
@@ -88,12 +105,12 @@ class LibraryService:
                 self.index.model.embed_text(["shape"])
 
     def search(self, query: Query, *, top_k: int = HITS) -> list[Hit]:
-        """Find what fits a query; nothing in an empty library."""
+        """Find what fits a query, with thumbnails; nothing in an empty library."""
         if not self.index.made:
             return []
         with self._encoder:
             vector = self.index.embed(query)
-        return self.index.rank(vector, query, top_k=top_k)
+        return self.index.rank(vector, query, top_k=top_k, columns=["thumbnail"])
 
     def query(self, words: str, *, without: str = "", where: str = "", vectors: Sequence[Float32[np.ndarray, " dim"]] = ()) -> Query:
         """What was typed and dropped as a query; filters and phrases to keep away from are separated by semicolons.
@@ -134,11 +151,19 @@ class LibraryService:
         vector: np.ndarray = torch.nn.functional.normalize(views.mean(dim=1), dim=-1)[0].cpu().numpy()
         return vector
 
-    def thumbnails(self, hits: Sequence[Hit]) -> list[tuple[str, str]]:
-        """Thumbnails as data addresses, with captions, of the hits that still are in the library."""
-        pictures = self.index.pictures([hit.path for hit in hits])
-        shown = [hit for hit in hits if hit.path in pictures]
-        return [(_data_address(pictures[hit.path]), f"{visible(Path(hit.path).name)}  {hit.score:.3f}") for hit in shown]
+    def answer(self, query: Query) -> Answer:
+        """Find what fits a query, ready for the page; the same words are looked up again once the library changed."""
+        if query.vectors or not self.index.made:
+            return _answer(self.search(query))
+        key = (self.index.version, query.words, query.without, query.where)
+        known = self._answers.get(key)
+        if known is None:
+            known = _answer(self.search(query))
+            with self._lock:
+                self._answers[key] = known
+                while len(self._answers) > _ANSWERS:
+                    self._answers.popitem(last=False)
+        return known
 
     def open(self, path: str) -> OpenedShape:
         """A file of the library to look at; no other file of this machine is ever read.
@@ -171,7 +196,7 @@ class LibraryService:
             views = model.embed_depth_images(torch.from_numpy(drawn.images)[None])
             (prediction,) = model.classify_views(views, names)
         picture = evidence_sheet(prediction, drawn.images, cameras=model.projection.cameras, picture=drawn.portrait)
-        return prediction, self.files.made(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=90))
+        return prediction, self.files.made(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=85, method=1))
 
     def add(self, folder: str, *, progress: Progress | None = None) -> Report:
         """Index a folder.
@@ -280,6 +305,12 @@ def _parts(name: str, text: str) -> list[str]:
     if len(parts) > limits().filters:
         raise ConfigError(f"{name} must be at most {limits().filters}, but got more. Leave some out.")
     return [checked_text(name, part) for part in parts]
+
+
+def _answer(hits: Sequence[Hit]) -> Answer:
+    captions = [f"{visible(Path(hit.path).name)}  {hit.score:.3f}" for hit in hits]
+    pictures = [_data_address(hit.about["thumbnail"]) for hit in hits]
+    return Answer(tuple(zip(pictures, captions, strict=True)), tuple(hit.path for hit in hits))
 
 
 def _data_address(picture: bytes) -> str:
