@@ -7,10 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from basrelief.cli.app import main
+from basrelief.datasets import open_benchmark
+from basrelief.encoders.tuned import FORMAT
 from basrelief.io import save
+from basrelief.models import Model, get_recipe
 from basrelief.testing import make_shape, write_library
+from small import small_encoder
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -74,3 +80,86 @@ except OutputError as error:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.pt")], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith(f"Cannot write '{tmp_path / 'c.pt'}': ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("render {chair} --points 999999999999 -o {out}/s.png", "points must be at most"),
+        ("render {chair} --seed -1 -o {out}/s.png", "Invalid value for '--seed'"),
+        ("render {chair} --seed 99999999999999999999 -o {out}/s.png", "Invalid value for '--seed'"),
+        ("classify {chair} -l a,b --device meta", "device must be auto, cpu or a CUDA device"),
+        ("evaluate tiny folder --root {out} --points 999999999999", "points must be at most"),
+        ("train clip2point --pairs {out} -o {out}/run seed=-1", "seed must not be negative"),
+        ("train depth-aligned source=shaded size=100000 --root {out} -o {out}/run", "size between 8 and 2,048"),
+        ("train depth-aligned diffusion.size=100000 --root {out} -o {out}/run", "a size of at most 2,048"),
+        ("train pairs --size 100000 --root {library} -o {out}/run", "size, points and supersample must be at most"),
+    ],
+)
+def test_absurd_requests_are_refused_at_once(
+    words: str, said: str, chair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library = write_library(tmp_path / "library", ("chair", "mug"), each=1) if "library" in words else ""
+    assert run(monkeypatch, *words.format(chair=chair, library=library, out=tmp_path).split()) == 2
+    assert said in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+HOSTILE = {
+    "zero.pt": b"",
+    "text.pt": b"just text",
+    "deep.json": b"[" * 100_000,
+    "null.json": b"\0\xff",
+}
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "deep.safetensors", "absent.pt", "folder"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "classify {chair} -l chair,table -m clip2point --checkpoint {bad} --weights {bad}",
+        "classify {chair} --adapter {bad}",
+        "classify {chair} -l chair,table --calibration {bad}",
+        "train clip2point --pairs {bad} -o {out}",
+        "train opendlign {bad} -o {out}",
+        "train filter {bad}",
+        "train clip2point --pairs {bad} --recipe {bad} -o {out}",
+        "train tiny --shapes {bad} --clip-text {bad} -o {out}",
+        "evaluate tiny auto --root {bad}",
+        "doctor {bad}",
+        "doctor tiny --checkpoint {bad}",
+    ],
+)
+def test_what_is_no_such_file_is_one_line(
+    words: str, name: str, chair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / name
+    if name == "folder":
+        bad.mkdir()
+    elif name == "deep.safetensors":
+        save_file({"tuned_blocks.0.a": torch.zeros(3)}, bad, metadata={"format": FORMAT, "tuned": "[" * 100_000})
+    elif name in HOSTILE:
+        bad.write_bytes(HOSTILE[name])
+    code = run(monkeypatch, *words.format(chair=chair, bad=bad, out=tmp_path / "out").split())
+    told = capsys.readouterr()
+    if words.startswith("doctor"):
+        assert code in (1, 2)
+        assert "wrong" in told.out or told.err.startswith("basrelief: ")
+    else:
+        assert code == 2
+        assert told.err.strip().splitlines()[-1].startswith("basrelief: ")
+        assert "Aborted" not in told.err
+
+
+def test_an_empty_checkpoint_of_a_run_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from basrelief.train.pairs import make_pairs
+    from basrelief.train.pairs.draw import PairStyle
+
+    library = open_benchmark(write_library(tmp_path / "library", ("chair", "mug"), each=1), "folder")
+    make_pairs(library, tmp_path / "pairs", style=PairStyle(size=16, points=64, supersample=1))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
+    monkeypatch.setattr("basrelief.models.load_model", lambda *_, **__: Model(get_recipe("clip2point-untuned"), small_encoder()))
+    assert run(monkeypatch, "train", "clip2point", "--pairs", str(tmp_path / "pairs"), "-o", str(tmp_path / "run"), "batch=2") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("basrelief: Cannot resume from")

@@ -93,3 +93,13 @@ def _small(init: object) -> object:
         init(self, **{"batch": 2, "each": 1, **given})  # type: ignore[operator]
 
     return smaller
+
+
+def test_training_leaves_the_global_generator_alone(shapes: ShapeSet) -> None:
+    settings = UprightSettings(steps=2, batch=2)
+    state = torch.get_rng_state()
+    first = train_upright(shapes, settings)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(5)
+    again = train_upright(shapes, settings)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in first.state_dict().items())

@@ -82,6 +82,7 @@ def evaluate(
     from basrelief.evaluate import Request, Shots, card_folder, run_evaluation, write_outcome
     from basrelief.models import Embedder, get_recipe, load_model
 
+    opt.check_points(points)
     wanted = None if dataset == "auto" else dataset
     chosen = variant or get_recipe(model).datasets.get(dataset, {}).get("variant")
     benchmark = open_benchmark(root, wanted, split=split, variant=chosen, up=up, strict=not partial)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.errors import ConfigError
+from basrelief.limits import limits
 from basrelief.output import make_folder
 
 if TYPE_CHECKING:
@@ -27,11 +28,21 @@ Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a fo
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
 Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
-Seed = Annotated[int, typer.Option(help="Seed of the surface sampling.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes that read and draw; 0 takes every core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
+
+
+def check_points(points: int | None) -> None:
+    """Check a number of points that was asked for.
+
+    Raises:
+        ConfigError: If it is above `Limits.points`.
+    """
+    if points is not None and points > limits().points:
+        raise ConfigError(f"points must be at most {limits().points:,}, but got {points:,}. Ask for fewer, or raise BASRELIEF_LIMITS.")
 
 
 def cores(jobs: int) -> int:

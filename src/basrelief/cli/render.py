@@ -24,6 +24,7 @@ def render(
     from basrelief.render import depth_sheet
 
     opt.picture_file("output", output)
+    opt.check_points(points)
     shape = br.load(file, up=up)
     views = br.render_depth(shape, projection, points=points, seed=seed)
     write_picture(output, depth_sheet(views, title=f"{file.name}: {projection}"))

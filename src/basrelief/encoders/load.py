@@ -82,6 +82,8 @@ def choose_device(device: str = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
+        if chosen.type == "meta":
+            raise RuntimeError("it computes nothing")
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device must be auto, cpu or a CUDA device of this machine, but got {device!r}. Use --device cpu.") from error
     return chosen

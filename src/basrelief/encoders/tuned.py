@@ -61,6 +61,24 @@ def is_tuned_file(path: Path | str) -> bool:
         return False
 
 
+def read_tuned_record(path: Path | str) -> dict[str, Any]:
+    """What a file of tuned blocks says of itself: `base`, `encoder`, `residual`, `mean`, `std`, and `notes` with the `settings` of the run.
+
+    Raises:
+        WeightsError: If it says nothing, or something of another form.
+    """
+    try:
+        record: dict[str, Any] = json.loads(read_metadata(path)["tuned"])
+        _ = record["base"], record["encoder"], record["residual"], record["mean"], record["std"]
+        notes = record["notes"]
+        if not isinstance(notes, dict) or not isinstance(notes.get("settings", {}), dict):
+            raise ValueError("notes of another form")
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        name = Path(path).name
+        raise WeightsError(f"checkpoint must hold tuned blocks with their record, but got {name}, which does not. Train again.") from error
+    return record
+
+
 def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
     """Put tuned blocks on an encoder, in place of any it has.
 
@@ -75,12 +93,11 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
         WeightsError: If the file is broken, does not fit, or was trained on other weights.
     """
     name, state = Path(path).name, read_state_dict(path)
+    record = read_tuned_record(path)
     try:
-        record: dict[str, Any] = json.loads(read_metadata(path)["tuned"])
         base, residual, count = str(record["base"]), bool(record["residual"]), tuned_count(state)
-        _ = record["encoder"], record["notes"], record["mean"], record["std"]
-    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
-        raise WeightsError(f"checkpoint must hold tuned blocks with their record, but got {name}, which does not. Train again.") from error
+    except IndexError as error:
+        raise WeightsError(f"checkpoint must hold tuned blocks alone, but got other names in {name}. Train again.") from error
     if base != base_fingerprint(encoder):
         raise WeightsError(
             f"checkpoint must go on the CLIP it was trained on, but got {name} of {record['encoder']}, not these weights of {encoder.name}."

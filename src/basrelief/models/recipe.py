@@ -139,6 +139,8 @@ class Recipe:
             record = json.loads(text)
         except json.JSONDecodeError as error:
             raise ConfigError(f"recipe must be JSON, but got a syntax error at line {error.lineno}. Check the file.") from error
+        except RecursionError as error:
+            raise ConfigError("recipe must be JSON of a few levels, but got more than can be read. Check the file.") from error
         if not isinstance(record, dict):
             raise ConfigError(f"recipe must be a JSON object, but got {type(record).__name__}. Look at one that ships with basrelief.")
         names = {f.name for f in fields(cls)} - {"projection_options"}
@@ -147,7 +149,9 @@ class Recipe:
                 raise ConfigError(unknown_choice("recipe key", key, sorted(names)))
         try:
             return cls(**_parts(record))
-        except (TypeError, KeyError, AttributeError) as error:
+        except ConfigError:
+            raise
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ConfigError(f"recipe must hold every required key in its form, but got: {error}. Look at one that ships.") from error
 
     def __post_init__(self) -> None:

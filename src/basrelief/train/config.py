@@ -116,6 +116,8 @@ def _value(kind: Any, value: object, where: str, start: object) -> object:  # no
         raise ConfigError(f"{where} must be of kind {kind.__name__}, but got {_short(value)}. Correct it.")
     if isinstance(value, int | float) and not abs(value) <= _MOST:  # NaN, too
         raise ConfigError(f"{where} must be a number of at most {_MOST:,}, but got {_short(value)}. Correct it.")
+    if kind is int and isinstance(value, int) and value < 0:
+        raise ConfigError(f"{where} must not be negative, but got {value}. Correct it.")
     return kind(value)
 
 

@@ -68,7 +68,13 @@ def train_upright(shapes: ShapeSet, settings: UprightSettings, *, report: Callab
         settings: How.
         report: Told the loss every 100 steps, or None.
     """
-    torch.manual_seed(settings.seed)
+    device = torch.device(settings.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)  # of the first weights and the dropout
+        return _train(shapes, settings, report)
+
+
+def _train(shapes: ShapeSet, settings: UprightSettings, report: Callable[[str], None] | None) -> UprightNet:
     generator = Generator(device=settings.device).manual_seed(settings.seed)
     net = UprightNet().to(settings.device).train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)

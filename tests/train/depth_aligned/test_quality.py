@@ -172,3 +172,14 @@ def test_the_sheet_shows_both_sides(images: AlignedSet, judge: Model, tmp_path: 
     assert 800 < sheet.height < 1600, "twelve of each in three rows"
     filter_aligned(open_aligned(home), judge, thresholds=Thresholds(0.0, 0.0))
     assert quality_sheet(open_aligned(home)).height < sheet.height, "nothing was rejected"
+
+
+def test_a_filter_that_was_stopped_counts_as_one_that_was_not(images: AlignedSet, judge: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure is compared as it is kept: on the border, 0.65004 would be kept at first and rejected after a stop."""
+    monkeypatch.setattr("basrelief.train.depth_aligned.quality.contour_agreement", lambda depth, _: np.full(len(depth), 0.65004))
+    monkeypatch.setattr("basrelief.train.depth_aligned.quality.label_agreement", lambda seen, _: np.ones(len(seen)))
+    thresholds = Thresholds(label=0, contour=0.65003)
+    (images.home / QUALITY).unlink(missing_ok=True)
+    first = filter_aligned(images, judge, thresholds=thresholds)
+    assert filter_aligned(images, judge, thresholds=thresholds) == first
+    (images.home / QUALITY).unlink()

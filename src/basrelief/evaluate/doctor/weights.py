@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from basrelief.encoders import EncoderSpec, encoder_spec, is_tuned_file, list_encoders
 from basrelief.encoders.convert import layout_of
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.tuned import read_tuned_record
 from basrelief.errors import WeightsError
 from basrelief.models import Recipe
 from basrelief.types import Finding
@@ -58,9 +58,12 @@ def examine_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
 
 def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
     """Of blocks that were tuned here: on which CLIP, and whether that is the model's."""
-    record = json.loads(read_metadata(path).get("tuned", "{}"))
-    base = str(record.get("encoder", "unknown"))
-    settings = record.get("notes", {}).get("settings", {})
+    try:
+        record = read_tuned_record(path)
+    except WeightsError as error:
+        yield Finding("tuned block", "wrong", str(error))
+        return
+    base, settings = str(record["encoder"]), record["notes"].get("settings", {})
     more = f", {settings['epochs']} epochs" if "epochs" in settings else ""
     if recipe is None or recipe.encoder == base:
         yield Finding("tuned block", "ok", f"Tuned on {base}{more}; it goes on those weights and no others.")

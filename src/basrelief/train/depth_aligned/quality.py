@@ -27,6 +27,7 @@ from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, Thresholds, 
 from basrelief.train.records import Progress
 
 _STEP = 0.08  # of a depth image: a change that is a contour
+_DIGITS = 4
 _REACH = 4  # pixels that a contour may be off; the 7x7x7 maximum of the depth map alone moves it by 3
 _EACH = 12
 _SIDE, _GAP, _MARGIN = 136, 12, 36
@@ -79,7 +80,7 @@ def filter_aligned(aligned: AlignedSet, model: Model, *, thresholds: Thresholds 
             pictures = aligned.pictures(row)
             seen = model.embed_images(list(pictures))
             own = label_agreement(seen @ texts.T, aligned.truth[row])
-            scores = np.stack([own, contour_agreement(aligned.depth(row), pictures)])
+            scores = np.stack([own, contour_agreement(aligned.depth(row), pictures)]).astype(np.float64).round(_DIGITS)  # as they are kept
             append_text(path, _line(key, scores))
         found.append(scores)
         if progress:
@@ -180,7 +181,7 @@ def _chance(ones: torch.Tensor, others: torch.Tensor) -> float:
 
 
 def _line(key: str, scores: np.ndarray) -> str:
-    label, contour = scores.astype(np.float64).round(4).tolist()
+    label, contour = scores.tolist()
     return to_json({"id": key, "label": label, "contour": contour}) + "\n"
 
 

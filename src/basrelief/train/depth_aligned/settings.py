@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.limits import limits
+from basrelief.train.records.store import MAX_SIDE
 
 SOURCES = ("controlnet", "shaded")
 SCHEDULERS = ("ddim", "lcm")
@@ -57,9 +59,10 @@ class Diffusion:
             raise ConfigError(unknown_choice("diffusion.scheduler", self.scheduler, SCHEDULERS))
         if self.precision not in PRECISIONS:
             raise ConfigError(unknown_choice("diffusion.precision", self.precision, PRECISIONS))
-        if self.steps < 1 or self.batch < 1 or self.size < 8 or self.size % 8:
+        if self.steps < 1 or self.batch < 1 or not 8 <= self.size <= MAX_SIDE or self.size % 8:
             got = f"{self.steps}, {self.batch} and {self.size}"
-            raise ConfigError(f"diffusion must have steps and batch of at least 1 and a size that 8 divides, but got {got}. Correct it.")
+            rule = f"diffusion must have steps and batch of at least 1 and a size of at most {MAX_SIDE:,} that 8 divides"
+            raise ConfigError(f"{rule}, but got {got}. Correct it.")
         if not 0 <= self.guidance < math.inf or not 0 <= self.strength < math.inf:
             raise ConfigError(f"guidance and strength must be finite and not negative, but got {self.guidance} and {self.strength}.")
         if "{label}" not in self.prompt:
@@ -90,8 +93,9 @@ class AlignedSettings:
         """Check the values."""
         if self.source not in SOURCES:
             raise ConfigError(unknown_choice("source", self.source, SOURCES))
-        if self.points < 1 or self.size < 8:
-            raise ConfigError(f"points and size must be at least 1 and 8, but got {self.points} and {self.size}. Leave them out.")
+        if not (1 <= self.points <= limits().points and 8 <= self.size <= MAX_SIDE):
+            rule = f"points must lie between 1 and {limits().points:,}, size between 8 and {MAX_SIDE:,}"
+            raise ConfigError(f"{rule}, but got {self.points} and {self.size}. Leave them out.")
 
 
 def published_hours(images: int) -> float:

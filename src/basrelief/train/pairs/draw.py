@@ -16,15 +16,17 @@ from jaxtyping import Float32
 
 from basrelief.errors import ConfigError
 from basrelief.geometry import normalise_unit_sphere, subsample
+from basrelief.limits import limits
 from basrelief.render import Cameras, draw_points, shade
 from basrelief.render.cameras import Frame
 from basrelief.render.rigs import get_rig
 from basrelief.render.shade import Lighting
-from basrelief.train.records.store import png_bytes
+from basrelief.train.records.store import MAX_SIDE, png_bytes
 from basrelief.types import Mesh, PointCloud, Shape
 
 RIG = "clip2point10"
 _FIELD = math.radians(60)
+_MOST_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class PairStyle:
         if self.size < 8 or self.points < 1 or self.supersample < 1:
             got = f"{self.size}, {self.points} and {self.supersample}"
             raise ConfigError(f"size, points and supersample must be at least 8, 1 and 1, but got {got}. Leave them out for the paper's.")
+        if self.size > MAX_SIDE or self.points > limits().points or self.supersample > _MOST_SAMPLES:
+            got = f"{self.size}, {self.points} and {self.supersample}"
+            most = f"{MAX_SIDE}, {limits().points} and {_MOST_SAMPLES}"
+            raise ConfigError(f"size, points and supersample must be at most {most}, but got {got}. Leave them out for the paper's.")
         if not 1 < self.distance < math.inf:
             raise ConfigError(f"distance must be above 1, outside the unit sphere, but got {self.distance}. The paper's is 2.")
 

@@ -2,11 +2,12 @@
 
 from basrelief.train.records.make import Maker, Plan, Progress, Work, key_of, make_records, plan_records, read_failures
 from basrelief.train.records.read import RecordSet, open_records, read_file, read_label, read_manifest, read_picture
-from basrelief.train.records.store import LAYOUTS, MANIFEST, Record, png_bytes
+from basrelief.train.records.store import LAYOUTS, MANIFEST, MAX_SIDE, Record, png_bytes
 
 __all__ = [
     "LAYOUTS",
     "MANIFEST",
+    "MAX_SIDE",
     "Maker",
     "Plan",
     "Progress",

@@ -16,9 +16,7 @@ from PIL import Image
 
 from basrelief.errors import FileFormatError
 from basrelief.limits import limits
-from basrelief.train.records.store import LAYOUTS, MANIFEST
-
-_MAX_SIDE = 2048
+from basrelief.train.records.store import LAYOUTS, MANIFEST, MAX_SIDE
 
 
 class RecordSet(ABC):
@@ -110,7 +108,7 @@ def read_picture(source: Path | io.BytesIO, key: str, *, mode: str = "RGB") -> U
         if isinstance(source, Path) and not source.is_file():
             raise ValueError("no file")
         with Image.open(source, formats=("PNG",)) as picture:
-            if max(picture.size) > _MAX_SIDE:
+            if max(picture.size) > MAX_SIDE:
                 raise ValueError(f"{picture.size} pixels")
             return np.asarray(picture.convert(mode))
     except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:

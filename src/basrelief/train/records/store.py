@@ -23,6 +23,8 @@ from basrelief.output import output_errors, remove_parts, replace_file, to_json,
 
 MANIFEST = "records.json"
 LAYOUTS = ("shards", "folders")
+MAX_SIDE = 2048
+"""Largest side of a picture in a record, pixels."""
 
 Record = Mapping[str, bytes]
 """File name to content, `label.json` first."""
