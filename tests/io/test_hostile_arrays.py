@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import basrelief.io as shapes
-from basrelief.errors import BasreliefError, FileFormatError
+from basrelief.errors import BasreliefError, FileFormatError, GeometryError
 from basrelief.io.lzf import lzf_decompress
 
 from .conftest import POINTS, Put, las_bytes, loaded, pcd_bytes
@@ -324,3 +324,15 @@ def test_las_headers_that_lie(suffix: str, at: int, data: bytes, put: Put, tmp_p
         loaded(path)
     except BasreliefError as error:
         assert "a.la" in str(error) or "points" in str(error)
+
+
+@pytest.mark.parametrize("value", ["1e400", "inf", "nan"])
+def test_hdf5_of_numbers_beyond_float64(value: str, tmp_path: Path) -> None:
+    points = np.array([[0, 1, 2], [3, 4, 5], [np.longdouble(value), 0, 0]], dtype=np.longdouble)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = points
+    assert loaded(tmp_path / "a.h5").points.tolist() == [[0, 1, 2], [3, 4, 5]]
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["data"] = points[2:]
+    with pytest.raises(GeometryError, match="points must be finite in float32"):
+        shapes.load(tmp_path / "b.h5")
