@@ -101,11 +101,11 @@ def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
     axis, reason = _up_axis(source, raw, up)
     notes = list(raw.notes)
     kept = _usable(raw, notes)
-    shift = _shift(raw, kept, notes)
     turn = rotation_to_z_up(axis).T
     rows = len(raw.points) if kept is None else int(np.count_nonzero(kept))
     points, at = np.empty((rows, 3), dtype=np.float32), 0
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported by the shape itself
+        shift = _shift(raw, kept, notes)
         for chunk in _chunks(len(raw.points)):
             moved = (_positions(raw, chunk, kept) - shift) @ turn
             points[at : at + len(moved)] = moved

@@ -18,7 +18,7 @@ from basrelief.io.polygons import Lists, fan_triangles, list_places, thin_note
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
-_KEYWORD = re.compile(rb"\s*(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
+_KEYWORD = re.compile(rb"(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
 _HEAD = 1 << 16  # bytes in which comments, the keyword and the counts must stand
 _CHUNK = 1 << 17  # faces that are cut at a time
 
@@ -73,16 +73,19 @@ def _odd(widths: np.ndarray) -> int:
 def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], bytes]:
     """Read up to the line with the counts, which may stand behind the keyword; leave `file` after it."""
     head = b""
-    while len(head) < _HEAD and (line := file.readline(_HEAD)):
-        head += line.split(b"#")[0].removeprefix(b"\xef\xbb\xbf") + b" "
+    while file.tell() < _HEAD and (line := file.readline(_HEAD)):
+        words = line.split(b"#")[0].removeprefix(b"\xef\xbb\xbf").strip()
+        if not words:
+            continue
+        head = words if not head else head + b" " + words
         keyword = _KEYWORD.match(head)
-        if keyword is None and head.strip():
+        if keyword is None:
             break
-        if keyword is not None and head[keyword.end() :].strip():
+        if keyword.end() < len(head):
             return keyword, head[keyword.end() :]
     if (keyword := _KEYWORD.match(head)) is not None:
         return keyword, b""
-    raise FileFormatError(f"path must begin with OFF or COFF, but got {source.path.name} with {head.strip()[:8]!r}. Check its extension.")
+    raise FileFormatError(f"path must begin with OFF or COFF, but got {source.path.name} with {head[:8]!r}. Check its extension.")
 
 
 def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:

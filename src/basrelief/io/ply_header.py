@@ -91,7 +91,7 @@ def read_header(path: Path, data: bytes) -> Header:
     lines, size = _lines(path, data)
     encoding = next((line.split()[1] for line in lines if line.startswith("format ")), "")
     if encoding not in ENCODINGS:
-        raise FileFormatError(unknown_choice(f"format of {path.name}", encoding, ENCODINGS))
+        raise FileFormatError(unknown_choice(f"format of {path.name}", encoding[:80], ENCODINGS))
     elements: dict[str, Element] = {}
     for words in map(str.split, lines):
         if words[:1] == ["element"]:

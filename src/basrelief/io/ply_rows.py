@@ -64,7 +64,7 @@ class Body:
         self.path = path
         self.text = header.encoding == "ascii"
         file.seek(header.size)
-        self.data = memoryview(all_numbers(path, line_blocks(path, file))[0].view(np.uint8) if self.text else file.read())
+        self.data = all_numbers(path, line_blocks(path, file))[0].view(np.uint8).data if self.text else memoryview(file.read())
         self.at = 0
 
     @property
