@@ -22,6 +22,7 @@ _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _DATA = "data:"
 _MAX_STRIDE = 252  # bytes, of the specification
 _MAX_ZEROS = 4096  # values that are nowhere stored
+_PIECE = 1 << 22  # characters of base64, a multiple of four
 _MAX_OPEN = 32  # buffers whose files are kept open
 
 Item = Mapping[str, Any]
@@ -98,8 +99,9 @@ class GltfData:
         return self._draco[view]
 
     def view(self, view: int) -> bytes:
-        """Read the bytes of a buffer view."""
+        """Read the bytes of a buffer view, at most `Limits.text_bytes`."""
         item = self.header["bufferViews"][view]
+        check_count(self.source.path, item["byteLength"], limits().text_bytes, of="bytes of compressed data")
         return self._bytes(item["buffer"], item.get("byteOffset", 0), item["byteLength"])
 
     def picture(self, image: Item) -> bytes:
@@ -181,5 +183,5 @@ class GltfData:
 
 
 def _inline(uri: str) -> bytes:
-    """Decode the data that a URI holds."""
-    return b64decode(uri[uri.index(",") + 1 :])
+    """Decode the data that a URI holds, piece after piece so that other threads get their turn."""
+    return b"".join(b64decode(uri[start : start + _PIECE]) for start in range(uri.index(",") + 1, len(uri), _PIECE))
