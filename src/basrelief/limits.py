@@ -41,6 +41,7 @@ class Limits:
         faces: Triangles, over all instances of all parts.
         instances: Nodes that a scene graph unfolds to.
         nesting: Levels of XML, of scene nodes and of nested records.
+        xml_elements: Elements of XML.
         texture_pixels: Pixels of all textures of a file together.
         picture_pixels: Pixels of a picture that is searched with.
         upload_bytes: Size of an uploaded file.
@@ -74,10 +75,11 @@ class Limits:
     material_bytes: int = 16 << 20
     packing_ratio: int = 300
     pickled_values: int = 3_000_000
-    points: int = 50_000_000
-    faces: int = 50_000_000
+    points: int = 20_000_000
+    faces: int = 20_000_000
     instances: int = 100_000
     nesting: int = 128
+    xml_elements: int = 4_000_000
     texture_pixels: int = 1 << 26
     picture_pixels: int = 64_000_000
     upload_bytes: int = 64 << 20

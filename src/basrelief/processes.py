@@ -326,7 +326,10 @@ def attempt(func: Callable[[S], T], item: S) -> T | Failure:
 def _reason(error: Exception) -> str:
     """Word an exception for the user; one that is not ours says where it arose."""
     if _out_of_memory(error):
-        detail = " ".join(str(error).split())[:200] or "out of memory"
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        detail = " ".join(str(cause).split())[:200] or "out of memory"
         return f"reading takes more memory than there is or than the limit memory_bytes allows: {detail}. Simplify or split the file."
     if isinstance(error, BasreliefError):
         return str(error)

@@ -20,7 +20,8 @@ def test_failures_are_named_and_counted(capsys: pytest.CaptureFixture[str]) -> N
     assert ended.value.exit_code == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "0.ply: error: broken"
-    assert len(lines) == 11
+    assert len(lines) == 12
+    assert lines[10] == "... and 5 more"
     assert lines[-1] == "basrelief: 15 shapes could not be used"
 
 

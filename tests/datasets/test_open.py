@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ import miniatures
 from basrelief.datasets import Benchmark, label_set, list_datasets, open_benchmark
 from basrelief.datasets.layouts import base
 from basrelief.errors import ConfigError, FileFormatError
+from basrelief.limits import limits, use_limits
 
 
 def finding(benchmark: Benchmark, check: str) -> tuple[str, str]:
@@ -226,12 +228,11 @@ def test_a_broken_hdf5_file_is_an_error(tmp_path: Path) -> None:
         open_benchmark(root, strict=False)
 
 
-def test_a_list_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
     root = miniatures.objaverse(tmp_path)
-    monkeypatch.setattr("basrelief.datasets.layouts.objaverse.MAX_LIST_BYTES", 1000)
     with gzip.open(root / "lvis-annotations.json.gz", "wb") as file:
         file.write(b" " * 100_000)
-    with pytest.raises(FileFormatError, match="list must unpack to at most 1,000 bytes"):
+    with use_limits(replace(limits(), list_bytes=1000)), pytest.raises(FileFormatError, match="list must be at most 1,000 bytes"):
         open_benchmark(root, strict=False)
 
 
@@ -283,13 +284,15 @@ def test_an_object_of_another_form_is_an_error(tmp_path: Path) -> None:
         open_benchmark(root, strict=False)
 
 
-def test_lists_are_bounded_and_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_bounded_and_utf8(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(FileFormatError, match="list must be UTF-8, but got byte 0 of 'list.txt' that is not"):
         base.read_lines(path)
-    monkeypatch.setattr(base, "MAX_LIST_BYTES", 1)
-    with pytest.raises(FileFormatError, match="list must be at most 1 bytes, but got more in 'list.txt'"):
+    with (
+        use_limits(replace(limits(), list_bytes=1)),
+        pytest.raises(FileFormatError, match="list must be at most 1 bytes, but got more in 'list.txt'"),
+    ):
         base.read_lines(path)
     with pytest.raises(FileFormatError, match="list must be a readable file, but got No such file or directory for 'absent.txt'"):
         base.read_lines(tmp_path / "absent.txt")

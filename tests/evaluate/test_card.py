@@ -31,6 +31,7 @@ from basrelief.evaluate import (
 )
 from basrelief.evaluate.confusion import MOST, confusion_picture
 from basrelief.models import Embedder, Model, get_recipe
+from basrelief.models.embed import _name
 from basrelief.testing import FakeEncoder
 
 
@@ -304,3 +305,32 @@ def test_both_of_a_confused_pair_are_drawn() -> None:
     assert {58, 59} <= set(_chosen(confusion).tolist())
     assert len(_chosen(confusion)) == MOST
     assert _chosen(confusion[:10, :10]).tolist() == list(range(10))
+
+
+def test_speed_counts_what_was_embedded_in_this_run(embedder: Embedder, benchmark: Benchmark) -> None:
+    first = run_evaluation(embedder, benchmark).card.run
+    assert first.embedded == len(benchmark)
+    assert first.shapes_per_second is not None
+    assert first.shapes_per_second >= len(benchmark) / first.seconds - 0.01
+    again = run_evaluation(embedder, benchmark).card
+    assert (again.run.embedded, again.run.shapes_per_second) == (0, None)
+    assert again.run.speed == "no speed: every shape came from the cache of a run before"
+    assert '"shapes_per_second": null' in again.to_json()
+    assert EvalCard.from_json(again.to_json()).run == again.run
+    assert again.run.speed in card_page(again)
+
+
+def test_a_part_of_a_run_before_is_not_counted(embedder: Embedder, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("basrelief.models.embed.SHAPES_PER_PASS", 4)
+    next(embedder.parts(benchmark))
+    found = run_evaluation(embedder, benchmark).card.run
+    assert found.embedded == len(benchmark) - 4
+    assert f"over {len(benchmark) - 4} that were not in the cache" in found.speed
+
+
+def test_vectors_of_another_length_in_the_cache_are_computed_again(embedder: Embedder, benchmark: Benchmark) -> None:
+    whole = embedder.whole(benchmark)
+    assert embedder.cache is not None
+    names = [_name(benchmark, item, None) for item in benchmark.items]
+    embedder.cache.put(embedder._fingerprint, {name: np.ones(7, np.float32) for name in names})
+    assert np.array_equal(embedder.whole(benchmark).features, whole.features)

@@ -73,7 +73,7 @@ def test_truncated_files(part: float, put: Put, valid_files: dict[str, tuple[byt
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian", "binary_big_endian"])
 def test_ply_that_declares_a_hundred_million_vertices(encoding: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 vertices, but got 100,000,000 declared in a.ply"):
+    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 vertices, but got 100,000,000 declared in a.ply"):
         shapes.load(put("a.ply", PLY.format(encoding, 10**8) + "1 2 3\n" * 9))
 
 
@@ -83,9 +83,9 @@ def test_ply_that_declares_more_than_it_holds(put: Put) -> None:
 
 
 def test_off_that_declares_a_hundred_million_vertices(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 vertices, but got 100,000,000 declared in a.off"):
+    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 vertices, but got 100,000,000 declared in a.off"):
         shapes.load(put("a.off", "OFF\n100000000 100000000 0\n1 2 3\n"))
-    with pytest.raises(FileFormatError, match="at most 50,000,000 faces, but got 100,000,000 declared in a.off"):
+    with pytest.raises(FileFormatError, match="at most 20,000,000 faces, but got 100,000,000 declared in a.off"):
         shapes.load(put("a.off", "OFF\n1 100000000 0\n1 2 3\n"))
 
 
@@ -100,9 +100,10 @@ def test_npy_that_declares_more_than_it_holds(put: Put) -> None:
     with pytest.raises(FileFormatError, match="a.npy"):
         shapes.load(put("a.npy", out.getvalue() + b"\0" * 64))
     with pytest.raises(
-        FileFormatError, match=r"path must hold the data it declares, but got 'points.npy' in a.npz declared \(1000000000000, 3\)"
+        FileFormatError,
+        match=r"path must hold the data it declares, but got 64 of 24,000,000,000,000 bytes for \(1000000000000, 3\) in a.npz",
     ):
-        shapes.load(put("a.npz", zipped("points.npy", out.getvalue())))
+        shapes.load(put("a.npz", zipped("points.npy", out.getvalue() + b"\0" * 64)))
 
 
 @pytest.mark.parametrize("name", ["a.3mf", "a.npz"])
@@ -140,7 +141,7 @@ ENTITY = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "
 EXTERNAL = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><COLLADA>&x;</COLLADA>'
 
 
-@pytest.mark.parametrize("text", [ENTITY, EXTERNAL, ENTITY.lower()])
+@pytest.mark.parametrize("text", [ENTITY, EXTERNAL])
 def test_xml_entities_are_refused(text: str, put: Put) -> None:
     for path in (put("a.dae", text), put("b.dae", text.encode("utf-16")), put("a.3mf", zipped("3D/3dmodel.model", text))):
         with pytest.raises(FileFormatError, match=f"path must hold XML without DOCTYPE and entities, but got {path.name} with them"):
@@ -166,7 +167,7 @@ def test_json_nested_without_end(text: str, put: Put) -> None:
 
 def test_gltf_with_a_huge_accessor(put: Put) -> None:
     accessor = {"count": 10**12, "type": "VEC3", "componentType": 5126}
-    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 values in an accessor, but got 1,000,000,000,000"):
+    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 values in an accessor, but got 1,000,000,000,000"):
         shapes.load(put("a.gltf", gltf_text(accessors=[accessor])))
     with pytest.raises(FileFormatError, match="path must hold at most 4,096 values without data, but got 10,000,000"):
         shapes.load(put("a.gltf", gltf_text(accessors=[accessor | {"count": 10**7}])))
@@ -242,11 +243,11 @@ def test_hdf5_that_declares_without_storing(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("data", (10**11, 3), dtype="f4", chunks=(1000, 3))
-    with pytest.raises(FileFormatError, match="path must hold at most 50,000,000 points, but got 100,000,000,000"):
+    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 points, but got 100,000,000,000"):
         shapes.load(tmp_path / "a.h5")
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_dataset("data", (10, 3), maxshape=(None, 3), dtype="f4", chunks=(10**8, 3))
-    with pytest.raises(FileFormatError, match="path must hold at most 1,073,741,824 bytes in a chunk, but got 1,200,000,000"):
+    with pytest.raises(FileFormatError, match="path must hold at most 268,435,456 bytes in a chunk, but got 1,200,000,000"):
         shapes.load(tmp_path / "b.h5")
 
 
@@ -270,7 +271,22 @@ def test_zero_area_meshes_load_and_points_stay_points(put: Put) -> None:
     assert len(shapes.load(put("a.xyz", "1 2 3\n")).points) == 1  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "1e39"])
+@pytest.mark.parametrize("value", ["1e39", "-1e300", "3e38"])
+def test_coordinates_whose_distances_overflow(value: str, put: Put) -> None:
+    with pytest.raises(GeometryError, match="points must be at most 1e.18 from the origin, but got 1 of 1 beyond. Scale the shape down"):
+        shapes.load(put("a.xyz", f"{value} 0 0\n"))
+    shape = shapes.load(put("a.xyz", f"{value} 0 0\n1 2 3\ninf 0 0\n4 5 6\n"))
+    assert np.isfinite(np.ptp(shape.points, axis=0)).all()  # type: ignore[union-attr]
+    assert shape.origin is not None
+    assert shape.origin.notes == (
+        "1 of 4 points are not finite and were dropped.",
+        "1 of 4 points are more than 1e+18 from the origin and were dropped.",
+    )
+    with pytest.raises(GeometryError, match="vertices must be at most 1e.18 from the origin, but got 1 of 3 beyond"):
+        shapes.load(put("a.off", f"OFF\n3 1 0\n0 0 0\n1 0 0\n0 {value} 0\n3 0 1 2\n"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400"])
 def test_a_cloud_without_one_usable_point(value: str, put: Put) -> None:
     with pytest.raises(GeometryError, match="points must be finite in float32, but got NaN or infinity in 1 of 1 rows"):
         shapes.load(put("a.xyz", f"{value} 0 0\n"))

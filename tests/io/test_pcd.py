@@ -59,7 +59,7 @@ def test_pcd_without_points_counts_width_times_height(put: Put) -> None:
         (b"DATA binary", b"DATA zipped", "path must have DATA ascii, binary or binary_compressed, but got 'zipped'"),
         (b"FIELDS x y z", b"FIELDS x y w", "path must have the fields x, y, z, but got no z in a.pcd"),
         (b"POINTS 30", b"POINTS 31", "path must hold the data it declares, but got 360 of 372 bytes in a.pcd"),
-        (b"POINTS 30", b"POINTS 99999999", "path must hold at most 50,000,000 points, but got 99,999,999 declared in a.pcd"),
+        (b"POINTS 30", b"POINTS 99999999", "path must hold at most 20,000,000 points, but got 99,999,999 declared in a.pcd"),
         (b"DATA binary\n", b"", "path must have a PCD header that ends with DATA, but got a.pcd without"),
         (b"COUNT 1 1 1", b"COUNT 1 1 0", "COUNT is"),
     ],

@@ -180,6 +180,15 @@ def test_structures_that_double_at_each_step_cost_nothing() -> None:
         value = value[0] if value else ()
 
 
+@pytest.mark.parametrize(
+    "operation", [b"h\x5a\x93", DTYPE + b"h\x5a\x85R", b"h\x5ah\x5ab", b"}h\x5aNs", filled(b"h\x5a", dtype("f8"), EIGHT)]
+)
+def test_structures_that_double_are_never_shown_compared_or_hashed(operation: bytes) -> None:
+    doubling = b")\x94" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86\x94" for i in range(100))
+    with pytest.raises((FileFormatError, ValueError)):
+        unpickled(doubling + operation)
+
+
 @pytest.fixture
 def traced() -> Iterator[None]:
     tracemalloc.start()

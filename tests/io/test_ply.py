@@ -200,7 +200,7 @@ polygon_lists = st.lists(st.lists(st.integers(0, 7), max_size=9), min_size=1, ma
 def test_polygons_of_any_sizes_are_fans(polygons: list[list[int]], encoding: str, kind: str) -> None:
     data = ply(encoding, vertex=vertices(CUBE), face=faces(polygons, kind))
     header = read_header(Path("a.ply"), data)
-    rows = Body(Path("a.ply"), header, data)
+    rows = Body(Path("a.ply"), header, BytesIO(data))
     points, lists = (rows.read(element) for element in header.elements.values())
     triangles, of = fan_triangles(lists.lists["vertex_indices"])
     expected = [(n, [p[0], p[i], p[i + 1]]) for n, p in enumerate(polygons) for i in range(1, len(p) - 1)]

@@ -54,7 +54,7 @@ def test_a_text_that_ends_early(end: str, found: int, put: Put) -> None:
 
 @pytest.mark.parametrize("word", [b"x", b"0x10", b"1,5", b"\0", b"\xff"])
 def test_a_text_of_words(word: bytes, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold numbers below its header, but got a.ply with something else"):
+    with pytest.raises(FileFormatError, match="path must hold numbers, but got a.ply with '"):
         shapes.load(put("a.ply", ply("ascii", vertex=vertices()).replace(b"3.0", word)))
 
 
@@ -122,8 +122,8 @@ GOOD = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n
         ("format ascii 1.0\n" + GOOD + "property\n", "`property TYPE NAME`, but got 'property' in a.ply"),
         ("format ascii 1.0\n" + GOOD + "property int x\n", "path must declare each name once, but got 'x' twice in a.ply"),
         ("format ascii 1.0\n" + GOOD + GOOD, "path must declare each name once, but got 'vertex' twice in a.ply"),
-        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 50000001"), "at most 50,000,000 vertices, but got 50,000,001"),
-        ("format ascii 1.0\n" + GOOD + "element face 99999999\n", "at most 50,000,000 faces, but got 99,999,999 declared in a.ply"),
+        ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 20000001"), "at most 20,000,000 vertices, but got 20,000,001"),
+        ("format ascii 1.0\n" + GOOD + "element face 99999999\n", "at most 20,000,000 faces, but got 99,999,999 declared in a.ply"),
         ("format ascii 1.0\n" + GOOD + "element tristrips 1\n", "path must hold faces, but got a.ply with triangle strips"),
         ("format ascii 1.0\n" + GOOD + "element face 1\n", "path must list corners as integers in vertex_indices, but got none in a.ply"),
         ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 0"), "path must hold triangles or points, but got a.ply without any"),

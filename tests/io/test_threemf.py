@@ -134,7 +134,7 @@ def test_an_object_built_twice_is_there_twice(put: Put) -> None:
         ('x="1"', 'x="one"', FileFormatError, "path must be a readable 3mf file, but got a.3mf"),
         ('<item objectid="1"', '<item objectid="1" transform="1 2 3"', FileFormatError, "path must be a readable 3mf file"),
         ('<item objectid="1"', '<item objectid="5"', FileFormatError, "path must hold triangles, but got a.3mf without any in its build"),
-        ("</build>", "", FileFormatError, "path must be a readable 3mf file, but got a.3mf, which breaks with XMLSyntaxError"),
+        ("</build>", "", FileFormatError, "path must be a readable 3mf file, but got a.3mf, which breaks with ExpatError"),
     ],
 )
 def test_models_that_are_wrong(old: str, new: str, error: type[Exception], message: str, put: Put) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.io import load
-from basrelief.models import Model, classify_files, evidence_picture, get_recipe
+from basrelief.limits import limits, use_limits
+from basrelief.models import Model, Reading, classify_files, evidence_picture, get_recipe
 from basrelief.models import model as model_room
 from basrelief.tasks import Calibration, Judge
 
@@ -88,3 +90,18 @@ def test_a_calibration_without_a_name_fits_any_model(model: Model, shape_files: 
         assert after.prediction.probabilities is not None
         assert after.prediction.labels == before.prediction.labels
         assert after.prediction.probabilities[0] == pytest.approx(0.5, abs=1e-2)
+
+
+def test_a_file_that_takes_too_long_stops_nothing_with_a_worker(model: Model, shape_files: list[Path]) -> None:
+    with use_limits(replace(limits(), seconds=0.001)):
+        (answer,) = classify_files(model, shape_files[:1], labels=LABELS, reading=Reading(jobs=1))
+    assert answer.error is not None
+    assert answer.error.startswith("reading took longer than 0.001 s")
+    expected = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS) if a.prediction]
+    found = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS, reading=Reading(jobs=1)) if a.prediction]
+    assert found == expected
+
+
+def test_a_wrong_axis_is_no_fault_of_the_files() -> None:
+    with pytest.raises(ConfigError, match="up must be one of x, y, z"):
+        Reading(up="w")

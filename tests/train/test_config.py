@@ -94,3 +94,45 @@ def test_a_part_keeps_what_its_whole_gave_it() -> None:
     assert read_settings(Whole, None, ["part.a=5"]) == Whole(Part(5, 20.0))
     assert read_settings(Whole) == Whole(Part(10, 20.0))
     assert read_settings(Part, None, ["a=5"]) == Part(5, 2.0)
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{n}: &{n} [{', '.join([f'*{m}'] * 9)}]\n" for m, n in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS, r"it refers to another part with \*"),
+        ("batch: &x 3\nepochs: *x\n", r"it refers to another part with \*"),
+        ("[" * 50_000, "recipe must be YAML"),
+        ("batch: " + "9" * 10_000, "recipe must be YAML|many digits"),
+        ("batch: 2020-99-99", "recipe must be YAML|kind int"),
+        ("batch: !!python/object/apply:os.system [ls]", "recipe must be YAML"),
+        ("x" * 200_000, "it holds more than 100,000 bytes"),
+        ("batch: " + "0x" + "f" * 5000, "must be a number of at most 1,000,000,000, but got one of many digits"),
+        ("epochs: 1000000000000", "epochs must be a number of at most"),
+        ("temperature: .nan", "temperature must be a number of at most .* but got nan"),
+        ("temperature: .inf", "temperature must be a number of at most"),
+        ("batch: [1, 2, [3, [4, [5, [6, [7, [8]]]]]]]", "batch must be of kind int"),
+        ("\x00", "recipe must be YAML"),
+    ],
+)
+def test_recipes_of_strangers_are_refused_at_once(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises((ConfigError, FileFormatError), match=said) as refused:
+        read_settings(Clip2PointSettings, tmp_path / "r.yaml")
+    assert len(str(refused.value)) < 1000
+
+
+def test_overrides_are_read_alike() -> None:
+    with pytest.raises(FileFormatError, match="it refers to another part"):
+        read_settings(Clip2PointSettings, None, ["batch=[&a 1, *a]"])
+    with pytest.raises(ConfigError, match="batch must be a number of at most"):
+        read_settings(Clip2PointSettings, None, ["batch=99999999999"])
+
+
+def test_a_device_is_no_recipe() -> None:
+    with pytest.raises(FileFormatError, match="recipe must be a readable YAML file, but got zero: it is no file"):
+        read_settings(Clip2PointSettings, Path("/dev/zero"))

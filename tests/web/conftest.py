@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +22,41 @@ from basrelief.io import save
 from basrelief.models import Model
 from basrelief.testing import make_shape
 from basrelief.web import LibraryService
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+SERVER = """
+import sys, time
+from pathlib import Path
+from basrelief.index import Index
+from basrelief.web import LibraryService, serve
+if __name__ == "__main__":
+    service = LibraryService(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
+    print(serve(service).url, flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def running_page(home: Path, root: Path) -> Iterator[str]:
+    """The address of the page of `home/lib.lance`, served by a process of its own."""
+    (home / "server.py").write_text(SERVER, encoding="utf-8")
+    command = [sys.executable, str(home / "server.py"), str(home / "lib.lance"), str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        if server.stdout is None:
+            raise RuntimeError("the server says nothing")
+        yield server.stdout.readline().strip().rstrip("/")
+        server.kill()
+
+
+def drive(driver: str, *arguments: str) -> dict[str, Any]:
+    """What a browser found, which a process of its own drives; it prints JSON last."""
+    command = [sys.executable, "-c", textwrap.dedent(driver), *arguments, str(CHROMIUM), json.dumps(FLAGS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
 
 FILES = {"seats/chair.glb": "chair", "mug.ply": "mug", "car.off": "car"}
 

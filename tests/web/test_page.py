@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import json
 import shutil
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,27 +17,15 @@ pytest.importorskip("playwright", reason="the browser is driven by playwright")
 from basrelief.io import save
 from basrelief.testing import make_shape
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-SERVER = """
-import sys, time
-from pathlib import Path
-from basrelief.index import Index
-from basrelief.web import LibraryService, serve
-if __name__ == "__main__":
-    service = LibraryService(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
-    page = serve(service)
-    print(page.url, flush=True)
-    time.sleep(600)
-"""
+from .conftest import CHROMIUM, drive, running_page
 
 DRIVER = """
 import json, sys
 from playwright.sync_api import sync_playwright
-url, home, chromium = sys.argv[1:]
+url, home, chromium, flags = sys.argv[1:]
 said = {}
 with sync_playwright() as player:
-    browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])
+    browser = player.chromium.launch(executable_path=chromium, args=json.loads(flags))
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(60_000)
     outside, errors = [], []
@@ -102,21 +86,13 @@ def home(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(home: Path) -> Iterator[str]:
-    (home / "server.py").write_text(SERVER, encoding="utf-8")
-    command = [sys.executable, str(home / "server.py"), str(home / "lib.lance"), str(home / "more")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        if server.stdout is None:
-            raise RuntimeError("the server says nothing")
-        yield server.stdout.readline().strip().rstrip("/")
-        server.kill()
+    with running_page(home, home / "more") as found:
+        yield found
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_a_visitor_finds_opens_names_indexes_and_tags(url: str, home: Path) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(DRIVER), url, str(home), str(CHROMIUM)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = drive(DRIVER, url, str(home))
     assert said["outside"] == []
     assert said["errors"] == []
     assert said["found"] == "3 shapes, best first"

@@ -51,7 +51,7 @@ def classify(
         opt.picture_file("picture", picture)
     if (labels is None) == (adapter is None):
         raise ConfigError("classify must be given --labels or --adapter, but got both or neither. An adapter brings its own labels.")
-    reading = Reading(up, _turns(pose), seed)
+    reading = Reading(up, _turns(pose), seed, jobs=1)
     believed = None if calibration is None else Calibration.read(calibration)
     judge = Judge(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     paths = opt.expand_files(files)

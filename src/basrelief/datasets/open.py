@@ -14,6 +14,7 @@ from basrelief.datasets.layouts.base import plain, subfolders
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry import UP_AXES
 from basrelief.io.load import AUTO
+from basrelief.limits import limits
 from basrelief.types import Finding
 
 FOLDER = "folder"
@@ -82,12 +83,15 @@ def _layout(folder: Path, name: str | None) -> tuple[Layout, Path]:
     """The first layout that fits and can hold the data set; a folder that holds nothing but one other folder is that one."""
     any_data = {None: tuple(LAYOUTS), FOLDER: ("class-folders",)}.get(name, ("opendlign-depth-maps",))
     wanted = [layout for layout in LAYOUTS.values() if layout.name in any_data or name in layout.holds]
-    for layout in wanted:
-        home = layout.home(folder)
-        if home is not None:
-            return layout, home
-    if len(inner := subfolders(folder)) == 1:
-        return _layout(inner[0], name)
+    place = folder
+    for _ in range(limits().nesting):
+        for layout in wanted:
+            home = layout.home(place)
+            if home is not None:
+                return layout, home
+        if len(inner := subfolders(place)) != 1:
+            break
+        place = inner[0]
     shown = "; ".join(layout.shown for layout in wanted)
     raise ConfigError(f"root must look like {name or 'a data set'}, but got {folder.name!r}, which does not. Looked for: {shown}.")
 

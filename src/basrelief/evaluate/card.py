@@ -15,7 +15,7 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import FileFormatError
 from basrelief.evaluate.protocol import Protocol, differences, paper_numbers
 from basrelief.evaluate.result import Figure, Result, Table
-from basrelief.models import Model, PaperNumber
+from basrelief.models import Model, PaperNumber, Tally
 from basrelief.output import to_json
 from basrelief.types import Finding
 
@@ -31,14 +31,25 @@ class Cost:
     Attributes:
         date: When it ended, UTC, to the second.
         seconds: By the clock, reading and drawing included.
-        shapes_per_second: Shapes over seconds.
+        shapes_per_second: Shapes that were read, drawn and encoded in this run, over the seconds that took; None where all came from the
+            cache.
         peak_megabytes: Largest resident memory of the process; of the GPU where one was used. None where the system does not say.
+        embedded: How many shapes those were, None in older cards.
     """
 
     date: str
     seconds: float
-    shapes_per_second: float
+    shapes_per_second: float | None
     peak_megabytes: float | None
+    embedded: int | None = None
+
+    @property
+    def speed(self) -> str:
+        """Shapes a second in words, or why there is no figure."""
+        if self.shapes_per_second is None:
+            return "no speed: every shape came from the cache of a run before"
+        of = "" if self.embedded is None else f" over {self.embedded:,} that were not in the cache"
+        return f"{self.shapes_per_second:,.1f} shapes a second{of}"
 
 
 @dataclass(frozen=True)
@@ -147,10 +158,16 @@ def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Be
     )
 
 
-def measured_cost(seconds: float, shapes: int, model: Model) -> Cost:
-    """The cost of a run that has just ended."""
-    peak = _peak_megabytes(model)
-    return Cost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), round(shapes / max(seconds, 1e-9), 2), peak)
+def measured_cost(seconds: float, tally: Tally, model: Model) -> Cost:
+    """The cost of a run that has just ended.
+
+    Args:
+        seconds: Of the whole run.
+        tally: What was embedded in it.
+        model: What embedded.
+    """
+    speed = round(tally.shapes / max(tally.seconds, 1e-9), 2) if tally.shapes else None
+    return Cost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), tally.shapes)
 
 
 def _peak_megabytes(model: Model) -> float | None:

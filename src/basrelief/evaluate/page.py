@@ -130,7 +130,7 @@ def _settings(title: str, settings: Mapping[str, Any]) -> str:
 def _run(card: EvalCard) -> dict[str, Any]:
     memory = "not known" if card.run.peak_megabytes is None else f"{card.run.peak_megabytes:,.0f} MB"
     return {
-        "time": f"{card.run.seconds:,.1f} s, {card.run.shapes_per_second:,.1f} shapes a second",
+        "time": f"{card.run.seconds:,.1f} s, {card.run.speed}",
         "peak memory": memory,
         "licence of the weights": card.licence,
         **card.versions,

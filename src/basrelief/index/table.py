@@ -93,8 +93,12 @@ class Tables:
     def upgrade(self) -> None:
         """Add columns that libraries of former versions lack."""
         for table in (self.shapes, self.failures):
-            if "beside" not in table.schema.names:
-                table.add_columns({"beside": "CAST(NULL AS STRING)"})
+            try:
+                if "beside" not in table.schema.names:
+                    table.add_columns({"beside": "CAST(NULL AS STRING)"})
+            except (RuntimeError, OSError, ValueError):
+                if "beside" not in table.schema.names:  # else another process was quicker
+                    raise
 
     @reads
     def known(self) -> dict[str, Known]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from basrelief.errors import BasreliefError, FileFormatError
 
@@ -31,6 +34,64 @@ def check_count(path: Path, count: int, limit: int, *, of: str) -> None:
         )
 
 
+class _Silence(logging.Filter):
+    """Drops log lines and warnings of the contexts that are inside a `border`, and of no other.
+
+    One object serves as a filter of loggers and, by `match`, as the text pattern of a warning filter.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inside: ContextVar[bool] = ContextVar("inside a border", default=False)
+        self._lock = threading.Lock()
+        self._count = 0
+        self._loggers: list[logging.Logger] = []
+        self._entry: Any = ("ignore", self, Warning, None, 0)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a log line is let through."""
+        return not self._inside.get()
+
+    def match(self, _: str) -> bool:
+        """Whether a warning is ignored."""
+        return self._inside.get()
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Be silent in this context until the block ends; the filters are removed when the last such block of any thread ends."""
+        token = self._inside.set(True)
+        with self._lock:
+            self._count += 1
+            self._add()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+                if not self._count:
+                    self._remove()
+            self._inside.reset(token)
+
+    def _add(self) -> None:
+        known = [logging.getLogger(name) for name in _NOISY]
+        below = [logger for name, logger in list(logging.root.manager.loggerDict.items()) if name.partition(".")[0] in _NOISY]
+        for logger in {*known, *(logger for logger in below if isinstance(logger, logging.Logger))}.difference(self._loggers):
+            logger.addFilter(self)
+            self._loggers.append(logger)
+        if self._entry not in warnings.filters:
+            warnings.filters.insert(0, self._entry)  # type: ignore[attr-defined]
+
+    def _remove(self) -> None:
+        for logger in self._loggers:
+            logger.removeFilter(self)
+        self._loggers.clear()
+        while self._entry in warnings.filters:
+            warnings.filters.remove(self._entry)  # type: ignore[attr-defined]
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def border(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever a parser raises into a FileFormatError, and keep its warnings and log lines to itself.
@@ -45,12 +106,8 @@ def border(path: Path, kind: str) -> Iterator[None]:
     Raises:
         FileFormatError: In place of any exception that is not basrelief's own; that one is its cause.
     """
-    loggers = [(logger := logging.getLogger(name), logger.level) for name in _NOISY]
-    for logger, _ in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _SILENCE.here():
             yield
     except BasreliefError:
         raise
@@ -60,6 +117,3 @@ def border(path: Path, kind: str) -> Iterator[None]:
             f"path must be a readable {kind} file, but got {path.name}, which breaks with {type(error).__name__}: {reason}. "
             "The file is likely truncated or damaged; export it again."
         ) from error
-    finally:
-        for logger, level in loggers:
-            logger.setLevel(level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from basrelief.io.checks import check_count
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
+_CHANNELS = ("red", "green", "blue")
+_PART_BYTES = 1 << 23  # of points that are decoded at a time
 _VLR_BYTES, _EVLR_BYTES, _CHUNK_BYTES = 54, 60, 16  # the least that one record header, extended header or LAZ chunk takes
 
 
@@ -35,12 +38,33 @@ def read_las(source: Source) -> Raw:
 
     _check_header(source)
     try:
-        table = laspy.read(source.path)
+        with laspy.open(source.path, read_evlrs=False) as reader:
+            points, colors = _points(reader)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of the Rust decoder; not an Exception
             raise
         raise FileFormatError(f"path must hold whole LAZ chunks, but got {source.path.name} with a damaged one. Fetch it again.") from error
-    return Raw(points=np.asarray(table.xyz), colors=_colors(table), up="z", up_reason="LAS is +Z up by its specification")
+    return Raw(points=points, colors=colors, up="z", up_reason="LAS is +Z up by its specification")
+
+
+def _points(reader: Any) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN401 - laspy is not typed
+    """Read positions and colours part by part; many writers store 8 bits in the 16 of a colour."""
+    header = reader.header
+    names = set(header.point_format.dimension_names)
+    points = np.empty((header.point_count, 3))
+    rgb = np.empty((header.point_count, 3), dtype=np.uint16) if names >= set(_CHANNELS) else None
+    at = 0
+    for part in reader.chunk_iterator(max(1, _PART_BYTES // header.point_format.size)):
+        rows = slice(at, at + len(part))
+        for axis, name in enumerate("xyz"):
+            points[rows, axis] = getattr(part, name)
+        for axis, name in enumerate(_CHANNELS if rgb is not None else ()):
+            rgb[rows, axis] = part[name]  # type: ignore[index]
+        at += len(part)
+    if at != len(points):
+        raise ValueError(f"it ends after {at:,} of {len(points):,} points")
+    top = 0 if rgb is None else int(rgb.max(initial=0))
+    return points, None if rgb is None or top == 0 else np.divide(rgb, 255 if top <= 255 else 65535, dtype=np.float32)
 
 
 def _check_header(source: Source) -> None:
@@ -83,13 +107,3 @@ def _check_fits(source: Source, start: int, size: int) -> None:
 
 def _unsigned(data: bytes) -> int:
     return int.from_bytes(data, "little")
-
-
-def _colors(table: object) -> np.ndarray | None:
-    """Scale 16-bit colours; many writers store 8 bits in them."""
-    channels = [getattr(table, name, None) for name in ("red", "green", "blue")]
-    if any(channel is None for channel in channels):
-        return None
-    rgb = np.stack([np.asarray(channel, dtype=np.float64) for channel in channels], axis=1)
-    top = rgb.max(initial=0)
-    return rgb / (255 if top <= 255 else 65535) if top > 0 else None

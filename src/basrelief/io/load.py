@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -54,6 +54,8 @@ AUTO = "auto"
 """Value of `up` for a guess where the format states no axis."""
 
 _LOOKED_AT = 4096
+_CHUNK = 1 << 18  # points that are computed at a time
+_FARTHEST = 1e18  # beyond it, squares of distances leave float32
 _FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
 
 
@@ -86,26 +88,71 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
     if source.format not in _READERS:
         raise FileFormatError(unknown_choice("path suffix", source.format, FORMATS))
     check_content(source)
+    return _to_world(source, _read(source), up)
+
+
+def _read(source: Source) -> Raw:
     with border(source.path, source.format):
-        raw = _READERS[source.format](source)
-    return _to_world(source, raw, up)
+        return _READERS[source.format](source)
 
 
 def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
+    """Turn a shape to the world frame, chunk by chunk, so that positions exist once more and in float32 only."""
     axis, reason = _up_axis(source, raw, up)
     notes = list(raw.notes)
-    points, colors = np.asarray(raw.points, dtype=np.float64), raw.colors
-    if raw.faces is None:
-        kept = np.atleast_1d(np.isfinite(points).all(axis=1))
-        if kept.any() and not kept.all():
-            notes.append(f"{int((~kept).sum())} of {len(kept)} points are not finite and were dropped.")
-            points, colors = points[kept], None if colors is None else colors[kept]
+    kept = _usable(raw, notes)
+    shift = _shift(raw, kept, notes)
+    turn = rotation_to_z_up(axis).T
+    rows = len(raw.points) if kept is None else int(np.count_nonzero(kept))
+    points, at = np.empty((rows, 3), dtype=np.float32), 0
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported by the shape itself
-        points = _nearer(points, notes) @ rotation_to_z_up(axis).T
+        for chunk in _chunks(len(raw.points)):
+            moved = (_positions(raw, chunk, kept) - shift) @ turn
+            points[at : at + len(moved)] = moved
+            at += len(moved)
+    colors = raw.colors if raw.colors is None or kept is None else raw.colors[kept]
     origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes))
     if raw.faces is None:
         return PointCloud(points=points, colors=colors, origin=origin)
     return Mesh(vertices=points, faces=raw.faces, colors=colors, origin=origin)
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
+
+
+def _positions(raw: Raw, chunk: slice, kept: np.ndarray | None) -> np.ndarray:
+    points = raw.points[chunk] if kept is None else raw.points[chunk][kept[chunk]]
+    return points.astype(np.float64)
+
+
+def _usable(raw: Raw, notes: list[str]) -> np.ndarray | None:
+    """Find the points of a cloud that are finite and not so far off that sizes and distances overflow; None where all are.
+
+    A mesh must be usable as a whole, and so must a cloud of which nothing would be left.
+    """
+    usable = np.empty(len(raw.points), dtype=bool)
+    finite = 0
+    for chunk in _chunks(len(raw.points)):
+        with np.errstate(over="ignore"):
+            points = raw.points[chunk].astype(np.float64)
+        usable[chunk] = (np.abs(points) <= _FARTHEST).all(axis=1)
+        finite += int(np.count_nonzero(np.isfinite(points).all(axis=1)))
+    left, count = int(np.count_nonzero(usable)), len(usable)
+    if left == count:
+        return None
+    if raw.faces is None and left:
+        if finite < count:
+            notes.append(f"{count - finite} of {count} points are not finite and were dropped.")
+        if left < finite:
+            notes.append(f"{finite - left} of {count} points are more than {_FARTHEST:g} from the origin and were dropped.")
+        return usable
+    if finite == count:
+        name = "points" if raw.faces is None else "vertices"
+        raise GeometryError(
+            f"{name} must be at most {_FARTHEST:g} from the origin, but got {count - left} of {count} beyond. Scale the shape down."
+        )
+    return None
 
 
 def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
@@ -119,8 +166,12 @@ def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
 
 
 def _guessed(raw: Raw) -> tuple[str, str]:
-    points = np.asarray(raw.points, dtype=np.float64)
-    points = points[np.isfinite(points).all(axis=1)] if raw.faces is None else points
+    points = raw.points
+    if raw.faces is None:  # a part of them is enough to guess from
+        points = points[:: max(1, len(points) // _LOOKED_AT // 16)].astype(np.float64)
+        points = points[np.isfinite(points).all(axis=1)]
+    else:
+        points = points.astype(np.float64)
     try:
         shape = PointCloud(points - points[:1]) if raw.faces is None else Mesh(points - points[:1], raw.faces)
         surface = sample_surface(shape, _LOOKED_AT) if isinstance(shape, Mesh) else shape
@@ -130,15 +181,18 @@ def _guessed(raw: Raw) -> tuple[str, str]:
     return axis, f"guessed from how it stands, {chance:.0%} sure"
 
 
-def _nearer(points: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Move points that lie too far off for float32, such as survey coordinates in metres."""
-    low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
+def _shift(raw: Raw, kept: np.ndarray | None, notes: list[str]) -> np.ndarray:
+    """Find how far to move points that lie too far off for float32, such as survey coordinates in metres; zeros for others."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for chunk in _chunks(len(raw.points)):
+        part = _positions(raw, chunk, kept)
+        low = np.minimum(low, part.min(axis=0, initial=np.inf))
+        high = np.maximum(high, part.max(axis=0, initial=-np.inf))
     if not np.isfinite([low, high]).all():
-        return points
+        return np.zeros(3)
     extent = float((high - low).max())
     if extent <= 0 or float(np.abs([low, high]).max()) <= _FAR * extent:
-        return points
-    middle = np.round((low + high) / 2)
+        return np.zeros(3)
+    middle: np.ndarray = np.round((low + high) / 2)
     notes.append(f"Moved by {(-middle).tolist()}, in the axes of the file, because float32 cannot hold such coordinates exactly.")
-    near: np.ndarray = points - middle
-    return near
+    return middle

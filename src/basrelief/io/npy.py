@@ -73,9 +73,9 @@ def checked_shape(value: object) -> tuple[int, ...]:
         ValueError: If it is anything else.
     """
     if type(value) is not tuple or len(value) > _MAX_DIMENSIONS or any(type(size) is not int or size < 0 for size in value):
-        raise ValueError(f"shape {str(value)[:40]} is not a tuple of sizes")
+        raise ValueError("the shape is not a tuple of sizes")
     if math.prod(size or 1 for size in value) >= 1 << 48:
-        raise ValueError(f"shape {str(value)[:80]} is larger than any memory")
+        raise ValueError(f"the shape {str(value)[:80]} is larger than any memory")
     return value
 
 

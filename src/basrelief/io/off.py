@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
+from array import array
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,14 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.mesh import join_parts
+from basrelief.io.numbers import all_numbers, line_blocks
 from basrelief.io.polygons import Lists, fan_triangles, list_places, thin_note
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
-_COMMENT = re.compile(rb"#[^\n]*")
-_KEYWORD = re.compile(rb"\A(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
+_KEYWORD = re.compile(rb"\s*(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
+_HEAD = 1 << 16  # bytes in which comments, the keyword and the counts must stand
+_CHUNK = 1 << 17  # faces that are cut at a time
 
 
 def read_off(source: Source) -> Raw:
@@ -32,51 +36,77 @@ def read_off(source: Source) -> Raw:
         FileFormatError: If the keyword is absent, or the counts are wrong or more than the file holds.
         GeometryError: If a face refers to a vertex that does not exist.
     """
-    text = _COMMENT.sub(b"", source.read(limits().text_bytes).removeprefix(b"\xef\xbb\xbf")).strip()
-    keyword = _KEYWORD.match(text)
-    if keyword is None:
-        raise FileFormatError(f"path must begin with OFF or COFF, but got {source.path.name} with {text[:8]!r}. Check its extension.")
-    counts, *lines = [line for line in text[keyword.end() :].splitlines() if line.strip()] or [b""]
-    vertices, faces = (int(word) for word in counts.split()[:2])
-    check_count(source.path, vertices, limits().points, of="vertices")
-    check_count(source.path, faces, limits().faces, of="faces")
-    if len(lines) < vertices + faces:
+    source.check_size(limits().text_bytes)
+    with source.path.open("rb") as file:
+        keyword, counts = _head(source, file)
+        vertices, faces = (int(word) for word in counts.split()[:2])
+        check_count(source.path, vertices, limits().points, of="vertices")
+        check_count(source.path, faces, limits().faces, of="faces")
+        numbers, widths = all_numbers(source.path, line_blocks(source.path, file))
+    if len(widths) < vertices + faces:
         raise FileFormatError(
-            f"path must hold the data it declares, but got {len(lines):,} of {vertices + faces:,} lines in {source.path.name}. "
+            f"path must hold the data it declares, but got {len(widths):,} of {vertices + faces:,} lines in {source.path.name}. "
             "The file is truncated."
         )
     if not vertices:
         raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
-    rows = _numbers(lines[:vertices]).reshape(vertices, -1)
-    if rows.shape[1] < 3:
-        raise FileFormatError(f"path must hold x, y, z for each vertex, but got {rows.shape[1]} columns in {source.path.name}. Check it.")
+    columns = int(widths[0])
+    if columns < 3 or (widths[:vertices] != columns).any():
+        raise FileFormatError(
+            f"path must hold x, y, z for each vertex, but got {_odd(widths[:vertices])} columns in {source.path.name}. Check it."
+        )
+    rows = numbers[: vertices * columns].reshape(vertices, columns)
     first = 6 if keyword[2] else 3
-    part: dict[str, Any] = {"vertices": rows[:, :3], "vertex_colors": rows[:, first : first + 3] if keyword[1] else None}
+    part: dict[str, Any] = {"vertices": rows[:, :3].copy(), "vertex_colors": rows[:, first : first + 3].copy() if keyword[1] else None}
     notes: tuple[str, ...] = ()
     if faces:
-        polygons, behind = _polygons(source, lines[vertices : vertices + faces])
-        part["faces"], of = fan_triangles(polygons)
-        part["face_colors"] = None if behind is None else behind[of]
-        notes = thin_note(polygons)
+        part["faces"], part["face_colors"], notes = _triangles(source, numbers[vertices * columns :], widths[vertices : vertices + faces])
+    del numbers, widths, rows
     return dataclasses.replace(join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0), notes=notes)
 
 
-def _polygons(source: Source, lines: list[bytes]) -> tuple[Lists, np.ndarray | None]:
-    """Read faces, and what stands behind their corners when that is three or four numbers in each line."""
-    numbers = _numbers(lines)
-    widths = np.fromiter((len(line.split()) for line in lines), dtype=np.int64, count=len(lines))
-    starts = np.cumsum(widths) - widths
-    counts = numbers[starts].astype(np.int64)
-    spare = widths - 1 - counts
-    if (counts < 0).any() or (spare < 0).any():
+def _odd(widths: np.ndarray) -> int:
+    """Give the number of columns that is wrong: fewer than three, or not that of the first line."""
+    return int(widths[0]) if widths[0] < 3 else int(widths[widths != widths[0]][0])
+
+
+def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], bytes]:
+    """Read up to the line with the counts, which may stand behind the keyword; leave `file` after it."""
+    head = b""
+    while len(head) < _HEAD and (line := file.readline(_HEAD)):
+        head += line.split(b"#")[0].removeprefix(b"\xef\xbb\xbf") + b" "
+        keyword = _KEYWORD.match(head)
+        if keyword is None and head.strip():
+            break
+        if keyword is not None and head[keyword.end() :].strip():
+            return keyword, head[keyword.end() :]
+    if (keyword := _KEYWORD.match(head)) is not None:
+        return keyword, b""
+    raise FileFormatError(f"path must begin with OFF or COFF, but got {source.path.name} with {head.strip()[:8]!r}. Check its extension.")
+
+
+def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Cut faces into triangles, with what stands behind their corners when that is three or four numbers in each line."""
+    ends = np.cumsum(widths, dtype=np.int64)
+    leading = numbers[ends - widths]
+    if not ((leading >= 0) & (leading < widths)).all():
         raise FileFormatError(
             f"path must hold the corners that each face declares, but got fewer in {source.path.name}. The file is truncated."
         )
-    colored = spare[0] in (3, 4) and (spare == spare[0]).all()
-    behind = numbers[(starts + 1 + counts)[:, None] + np.arange(3)] if colored else None
-    return Lists(numbers[list_places(starts + 1, counts)].astype(np.int64), counts), behind
-
-
-def _numbers(lines: list[bytes]) -> np.ndarray:
-    numbers: np.ndarray = np.fromstring(b"\n".join(lines), sep=" ")
-    return numbers
+    counts = leading.astype(np.int32)
+    spare = int(widths[0]) - 1 - int(counts[0])
+    colored = spare in (3, 4) and bool((widths - 1 - counts == spare).all())
+    check_count(source.path, int(np.maximum(counts - 2, 0).sum(dtype=np.int64)), limits().faces, of="triangles")
+    triangles, colors = array("q"), array("f")
+    for start in range(0, len(counts), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        corners = ends[chunk] - widths[chunk] + 1
+        lists = Lists(numbers[list_places(corners, counts[chunk])].astype(np.int64), counts[chunk])
+        found, of = fan_triangles(lists)
+        triangles.frombytes(found.tobytes())
+        if colored:
+            behind = numbers[(corners + counts[chunk])[:, None] + np.arange(3)].astype(np.float32)
+            colors.frombytes(behind[of].tobytes())
+    faces = np.frombuffer(triangles, dtype=np.int64).reshape(-1, 3)
+    shades = np.frombuffer(colors, dtype=np.float32).reshape(-1, 3) if colored else None
+    return faces, shades, thin_note(counts)

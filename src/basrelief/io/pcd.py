@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from array import array
 from collections.abc import Mapping
-from io import BytesIO
 
 import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.lzf import lzf_decompress
+from basrelief.io.numbers import line_blocks, number_blocks
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
 _MAX_HEADER = 1 << 16
+_PART = 1 << 20  # bytes of records that are read at a time
+_WANTED = ("x", "y", "z", "rgb", "rgba")
 _MAX_EXPANSION = 132  # of LZF: 264 bytes from a reference of 2, rounded up by its literal
 
 
@@ -29,18 +33,22 @@ def read_pcd(source: Source) -> Raw:
     Raises:
         FileFormatError: If the header is incomplete or declares more than the file holds.
     """
-    data = source.read()
-    header, body = _split(source, data)
+    with source.path.open("rb") as file:
+        header = _read_header(source, file)
+        return _read_body(source, header, file)
+
+
+def _read_body(source: Source, header: Header, file: io.BufferedReader) -> Raw:
     count = int(header["POINTS"][0]) if "POINTS" in header else int(header["WIDTH"][0]) * int(header["HEIGHT"][0])
     check_count(source.path, count, limits().points, of="points")
     layout = _layout(header)
     encoding = header["DATA"][0].lower()
     if encoding == "ascii":
-        columns = _ascii(body, layout, count)
+        columns = _ascii(source, file, layout, count)
     elif encoding == "binary":
-        columns = _binary(source, body, layout, count)
+        columns = _binary(source, file, layout, count)
     elif encoding == "binary_compressed":
-        columns = _compressed(source, body, layout, count)
+        columns = _compressed(source, file, layout, count)
     else:
         raise FileFormatError(
             f"path must have DATA ascii, binary or binary_compressed, but got {encoding[:20]!r} in {source.path.name}. Save it again."
@@ -48,29 +56,28 @@ def read_pcd(source: Source) -> Raw:
     missing = [name for name in "xyz" if name not in columns]
     if missing:
         raise FileFormatError(f"path must have the fields x, y, z, but got no {missing[0]} in {source.path.name}. Save it with positions.")
-    points = np.stack([columns[name][:, 0] for name in "xyz"], axis=1)
+    points = np.stack([columns[name] for name in "xyz"], axis=1)
     return Raw(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by custom")
 
 
 Layout = list[tuple[str, np.dtype, int]]
+Header = Mapping[str, list[str]]
 
 
-def _split(source: Source, data: bytes) -> tuple[Mapping[str, list[str]], bytes]:
-    """Part the header from the data; a keyword becomes the list of its words."""
+def _read_header(source: Source, file: io.BufferedReader) -> Header:
+    """Read up to the line with DATA; a keyword becomes the list of its words."""
     header: dict[str, list[str]] = {}
-    at = 0
     while "DATA" not in header:
-        end = data.find(b"\n", at, _MAX_HEADER)
-        if end < 0:
+        line = file.readline(_MAX_HEADER)
+        if not line.endswith(b"\n") or file.tell() > _MAX_HEADER:
             raise FileFormatError(f"path must have a PCD header that ends with DATA, but got {source.path.name} without. Save it again.")
-        words = data[at:end].decode("ascii", "replace").split("#")[0].split()
-        at = end + 1
+        words = line.decode("ascii", "replace").split("#")[0].split()
         if words:
             header[words[0].upper()] = words[1:]
-    return header, data[at:]
+    return header
 
 
-def _layout(header: Mapping[str, list[str]]) -> Layout:
+def _layout(header: Header) -> Layout:
     """Name, type and count of each field; fields that repeat or pad keep a name of their own."""
     names = header.get("FIELDS") or header["COLUMNS"]
     counts = [int(count) for count in header.get("COUNT", ["1"] * len(names))]
@@ -83,35 +90,54 @@ def _layout(header: Mapping[str, list[str]]) -> Layout:
     return list(zip(unique, types, counts, strict=True))
 
 
-def _ascii(body: bytes, layout: Layout, count: int) -> dict[str, np.ndarray]:
+def _ascii(source: Source, file: io.BufferedReader, layout: Layout, count: int) -> dict[str, np.ndarray]:
     """Columns from text. A packed colour stored as a float keeps its bits by going through float32."""
-    rows = np.loadtxt(BytesIO(body), dtype=np.float64, ndmin=2, max_rows=count)
-    if len(rows) != count or rows.shape[1] != sum(n for _, _, n in layout):
-        raise ValueError(f"the data are {rows.shape} where {count} points are declared")
-    ends = np.cumsum([n for _, _, n in layout])
-    return {name: rows[:, end - n : end].astype(kind) for (name, kind, n), end in zip(layout, ends, strict=True)}
+    source.check_size(limits().text_bytes)
+    starts = np.cumsum([0, *(n for _, _, n in layout)])
+    wanted = {name: (int(start), kind, array("d")) for (name, kind, _), start in zip(layout, starts[:-1], strict=True) if name in _WANTED}
+    rows = 0
+    for values, counts in number_blocks(source.path, line_blocks(source.path, file)):
+        if (counts != starts[-1]).any():
+            raise ValueError(f"a line has {counts[counts != starts[-1]][0]} numbers where {starts[-1]} are declared")
+        rows += len(counts)
+        if rows > count:
+            break
+        for start, _, column in wanted.values():
+            column.frombytes(values[start :: starts[-1]].tobytes())
+    if rows != count:
+        raise ValueError(f"the data are {rows} lines where {count} points are declared")
+    return {name: np.frombuffer(column, dtype=np.float64).astype(kind) for name, (_, kind, column) in wanted.items()}
 
 
-def _binary(source: Source, body: bytes, layout: Layout, count: int) -> dict[str, np.ndarray]:
+def _binary(source: Source, file: io.BufferedReader, layout: Layout, count: int) -> dict[str, np.ndarray]:
+    """Columns from records, part by part."""
     record = np.dtype([(name, kind, (n,)) for name, kind, n in layout])
-    _check_length(source, len(body), count * record.itemsize)
-    table = np.frombuffer(body, dtype=record, count=count)
-    return {name: table[name] for name, _, _ in layout}
+    _check_length(source, source.size - file.tell(), count * record.itemsize)
+    columns = {name: np.empty(count, dtype=kind) for name, kind, _ in layout if name in _WANTED}
+    step = max(1, _PART // record.itemsize)
+    for start in range(0, count, step):
+        part = min(step, count - start)
+        table = np.frombuffer(file.read(part * record.itemsize), dtype=record, count=part)
+        for name, column in columns.items():
+            column[start : start + part] = table[name][:, 0]
+    return columns
 
 
-def _compressed(source: Source, body: bytes, layout: Layout, count: int) -> dict[str, np.ndarray]:
+def _compressed(source: Source, file: io.BufferedReader, layout: Layout, count: int) -> dict[str, np.ndarray]:
     """Columns one after another, all compressed together."""
-    packed, unpacked = (int(n) for n in np.frombuffer(body[:8], dtype="<u4"))
-    _check_length(source, len(body) - 8, packed)
+    packed, unpacked = (int(n) for n in np.frombuffer(file.read(8), dtype="<u4"))
+    _check_length(source, source.size - file.tell(), packed)
     expected = count * sum(kind.itemsize * n for _, kind, n in layout)
     if unpacked != expected or unpacked > _MAX_EXPANSION * packed:
         raise FileFormatError(
             f"path must unpack to the {expected:,} bytes it declares, but got {unpacked:,} in {source.path.name}. Save it again."
         )
-    data = lzf_decompress(body[8 : 8 + packed], unpacked)
+    check_count(source.path, unpacked, limits().unpacked_bytes, of="bytes when unpacked")
+    data = lzf_decompress(file.read(packed), unpacked)
     columns, at = {}, 0
     for name, kind, n in layout:
-        columns[name] = np.frombuffer(data, dtype=kind, count=count * n, offset=at).reshape(count, n)
+        if name in _WANTED:
+            columns[name] = np.frombuffer(data, dtype=kind, count=count * n, offset=at)[::n]
         at += count * n * kind.itemsize
     return columns
 
@@ -128,5 +154,6 @@ def _colors(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
     packed = columns.get("rgb", columns.get("rgba"))
     if packed is None or packed.dtype.itemsize != 4:
         return None
-    bits = np.ascontiguousarray(packed[:, 0]).view(np.uint32)
-    return np.stack([(bits >> shift) & 255 for shift in (16, 8, 0)], axis=1) / 255
+    bits = np.ascontiguousarray(packed).view(np.uint32)
+    rgb = np.stack([((bits >> shift) & 255).astype(np.uint8) for shift in (16, 8, 0)], axis=1)
+    return np.divide(rgb, 255, dtype=np.float32)

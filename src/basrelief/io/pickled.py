@@ -74,8 +74,7 @@ class Unpickler:
 
     def __init__(self, file: io.BufferedIOBase, name: str) -> None:
         """Read from `file`, a whole file on disk or in memory; `name` is for messages."""
-        self._file = file
-        self._name = name
+        self._file, self._name = file, name
         here = file.tell()
         self._left = file.seek(0, io.SEEK_END) - here
         file.seek(here)
@@ -113,9 +112,8 @@ class Unpickler:
     def _charge(self, size: int) -> None:
         self._budget -= size
         if self._budget < 0:
-            raise FileFormatError(
-                f"path must be read within {limits().memory_bytes:,} bytes of memory, but got {self._name}, which takes more. Split it."
-            )
+            most = limits().memory_bytes
+            raise FileFormatError(f"path must be read within {most:,} bytes of memory, but got {self._name}, which takes more. Split it.")
 
     def _take(self, size: int) -> bytes:
         self._left -= size
@@ -195,9 +193,11 @@ class Unpickler:
             record[key] = value
 
     def _look_up(self, module: object, name: object) -> None:
-        found = _NAMES.get((str(module).replace("numpy._core", "numpy.core"), str(name)))
+        if type(module) is not str or type(name) is not str:
+            self._refuse("has a name that is no text")  # without showing it: a structure that doubles has an endless text
+        found = _NAMES.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
-            self._refuse(f"names {str(module)[:80]}.{str(name)[:80]}")
+            self._refuse(f"names {module[:80]}.{name[:80]}")
         self._stack.append(_Name(found))
 
     def _reduce(self) -> None:

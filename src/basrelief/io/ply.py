@@ -11,7 +11,7 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.mesh import join_parts
 from basrelief.io.pictures import Pictures
-from basrelief.io.ply_header import read_header
+from basrelief.io.ply_header import HEADER_BYTES, read_header
 from basrelief.io.ply_rows import Body, Table
 from basrelief.io.polygons import Lists, fan_triangles, thin_note
 from basrelief.io.resolver import FolderResolver
@@ -35,15 +35,15 @@ def read_ply(source: Source) -> Raw:
         FileFormatError: If the header is wrong, or declares more than the file holds.
         GeometryError: If a face refers to a vertex that does not exist.
     """
-    data = source.read()
-    header = read_header(source.path, data)
+    header = read_header(source.path, source.head(HEADER_BYTES))
     if header.encoding == "ascii":
         source.check_size(limits().text_bytes)
     check_count(source.path, header.count("vertex"), limits().points, of="vertices")
     check_count(source.path, header.count("face"), limits().faces, of="faces")
     if header.count("tristrips") and not header.count("face"):
         raise FileFormatError(f"path must hold faces, but got {source.path.name} with triangle strips. Export it again as triangles.")
-    body = Body(source.path, header, data)
+    with source.path.open("rb") as file:
+        body = Body(source.path, header, file)
     tables = {name: body.read(element) for name, element in header.elements.items()}
     vertex, face = tables["vertex"], tables.get("face", Table())
     if vertex.stack("x", "y", "z") is None:
@@ -57,7 +57,7 @@ def read_ply(source: Source) -> Raw:
         part["faces"], of = fan_triangles(polygons)
         colors = face.stack("red", "green", "blue")
         part["face_colors"] = None if colors is None else colors[of]
-        notes += thin_note(polygons)
+        notes += thin_note(polygons.counts)
         if header.texture:
             part["picture"] = pictures.beside(resolver, header.texture)
             part["uv"] = _texture_places(vertex, face, polygons)

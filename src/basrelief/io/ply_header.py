@@ -15,7 +15,8 @@ _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4
 _TYPES |= {f"{word}{8 * size}": f"{word[0]}{size}" for word in ("int", "uint") for size in (1, 2, 4, 8)}
 _TYPES |= {"float16": "f2", "float32": "f4", "float64": "f8"}
 _COUNTERS = tuple(name for name, kind in _TYPES.items() if kind[0] != "f")
-_MAX_HEADER = 1 << 16
+HEADER_BYTES = 1 << 16
+"""The most bytes that a header may have."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def read_header(path: Path, data: bytes) -> Header:
 
     Args:
         path: The file, for messages.
-        data: Its content.
+        data: Its content, or the first `HEADER_BYTES` of it.
 
     Returns:
         What it declares; at least an element `vertex` with x, y and z.
@@ -115,7 +116,7 @@ def _lines(path: Path, data: bytes) -> tuple[list[str], int]:
     lines: list[str] = []
     at = 0
     while lines[-1:] != ["end_header"]:
-        end = data.find(b"\n", at, _MAX_HEADER)
+        end = data.find(b"\n", at, HEADER_BYTES)
         if end < 0:
             raise FileFormatError(f"path must have a PLY header that ends with end_header, but got {path.name} without. Export it again.")
         lines.append(data[at:end].decode("utf-8", "replace").strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from array import array
 from collections.abc import Mapping
@@ -12,16 +13,19 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
+from basrelief.io.numbers import all_numbers, line_blocks
 from basrelief.io.ply_header import Element, Header, Property
 from basrelief.io.polygons import Lists, list_places
 from basrelief.limits import limits
 
 _NUMBER = np.dtype(np.float64)
+_COLUMNS = frozenset(("x", "y", "z", "red", "green", "blue", "s", "t", "u", "v", "texture_u", "texture_v"))  # single values that are kept
+_CHUNK = 1 << 17  # rows that are gathered at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The rows of an element, by property.
+    """The rows of an element, by property: only what a shape is made of.
 
     Attributes:
         columns: Single values, (N,) each.
@@ -55,11 +59,13 @@ class Body:
         text: Whether it was text.
     """
 
-    def __init__(self, path: Path, header: Header, data: bytes) -> None:
+    def __init__(self, path: Path, header: Header, file: io.BufferedIOBase) -> None:
+        """Read what follows the header."""
         self.path = path
         self.text = header.encoding == "ascii"
-        self.data = _numbers(path, data[header.size :]) if self.text else memoryview(data)
-        self.at = 0 if self.text else header.size
+        file.seek(header.size)
+        self.data = memoryview(all_numbers(path, line_blocks(path, file))[0].view(np.uint8) if self.text else file.read())
+        self.at = 0
 
     @property
     def left(self) -> str:
@@ -84,10 +90,11 @@ class Body:
             return self._read(element)
         table = self._read(replace(element, properties=tuple(_as_number(item) for item in element.properties)))
         kinds = {item.name: item.kind for item in element.properties}
-        return Table(
-            {name: column.astype(kinds[name]) for name, column in table.columns.items()},
-            {name: replace(lists, values=lists.values.astype(kinds[name])) for name, lists in table.lists.items()},
-        )
+        with np.errstate(invalid="ignore", over="ignore"):
+            return Table(
+                {name: column.astype(kinds[name]) for name, column in table.columns.items()},
+                {name: replace(lists, values=lists.values.astype(kinds[name])) for name, lists in table.lists.items()},
+            )
 
     def _read(self, element: Element) -> Table:
         self._need(element.count * element.least)
@@ -97,7 +104,7 @@ class Body:
             rows = np.ndarray((element.count,), _row_type(element, lengths), buffer=self.data, offset=self.at)
             if all((rows[f"{name}#"] == length).all() for name, length in lengths.items()):
                 self.at += element.count * size
-                return self._equal_rows(rows, lengths)
+                return self._equal_rows(element, rows, lengths)
         return self._varying_rows(element, self._row_starts(element))
 
     def _need(self, size: int) -> None:
@@ -121,12 +128,13 @@ class Body:
             at += lengths.get(item.name, 1) * item.kind.itemsize
         return lengths
 
-    def _equal_rows(self, rows: np.ndarray, lengths: Mapping[str, int]) -> Table:
+    def _equal_rows(self, element: Element, rows: np.ndarray, lengths: Mapping[str, int]) -> Table:
         lists = {}
-        for name, length in lengths.items():
-            check_count(self.path, len(rows) * length, 3 * limits().faces, of="values in lists")
-            lists[name] = Lists(values=rows[name].reshape(-1), counts=np.full(len(rows), length))
-        return Table({name: rows[name] for name in rows.dtype.names or () if name.removesuffix("#") not in lengths}, lists)
+        for item in _lists(element):
+            check_count(self.path, len(rows) * lengths[item.name], 3 * limits().faces, of="values in lists")
+            counts = np.full(len(rows), lengths[item.name], dtype=np.int32)
+            lists[item.name] = Lists(values=rows[item.name].reshape(-1), counts=counts)
+        return Table({item.name: rows[item.name] for item in element.properties if item.name in _COLUMNS and not item.counter}, lists)
 
     def _row_starts(self, element: Element) -> np.ndarray:
         """Walk from row to row by the lengths of their lists."""
@@ -149,32 +157,42 @@ class Body:
         self.at = at
         return np.frombuffer(starts, dtype=np.int64)
 
-    def _varying_rows(self, element: Element, cursor: np.ndarray) -> Table:
-        """Gather each property from where it begins in each row; `cursor` holds (N,) byte positions."""
-        columns, lists = {}, {}
-        for item in element.properties:
-            if item.counter is None:
-                columns[item.name] = self._everywhere(item.kind)[cursor]
-                cursor = cursor + item.kind.itemsize
-                continue
-            counts = self._everywhere(item.counter)[cursor].astype(np.int64)
-            check_count(self.path, int(counts.sum()), 3 * limits().faces, of="values in lists")
-            cursor = cursor + item.counter.itemsize
-            places = list_places(cursor, counts, step=item.kind.itemsize)
-            lists[item.name] = Lists(values=self._everywhere(item.kind)[places] if len(places) else places, counts=counts)
-            cursor = cursor + counts * item.kind.itemsize
-        return Table(columns, lists)
+    def _varying_rows(self, element: Element, starts: np.ndarray) -> Table:
+        """Gather each property from where it begins in each row, some rows at a time; `starts` holds (N,) byte positions."""
+        columns = {item.name: bytearray() for item in element.properties if item.name in _COLUMNS and item.counter is None}
+        values = {item.name: bytearray() for item in _lists(element)}
+        lengths = {name: bytearray() for name in values}
+        for start in range(0, len(starts), _CHUNK):
+            cursor = starts[start : start + _CHUNK]
+            for item in element.properties:
+                if item.counter is None:
+                    if item.name in columns:
+                        columns[item.name] += self._everywhere(item.kind)[cursor].tobytes()
+                    cursor = cursor + item.kind.itemsize
+                    continue
+                counts = self._everywhere(item.counter)[cursor].astype(np.int64)
+                cursor = cursor + item.counter.itemsize
+                if item.name in values:
+                    size = int(counts.sum())
+                    check_count(self.path, len(values[item.name]) // item.kind.itemsize + size, 3 * limits().faces, of="values in lists")
+                    lengths[item.name] += counts.astype(np.int32).tobytes()
+                    if size:
+                        values[item.name] += self._everywhere(item.kind)[list_places(cursor, counts, step=item.kind.itemsize)].tobytes()
+                cursor = cursor + counts * item.kind.itemsize
+        kinds = {item.name: item.kind for item in element.properties}
+        return Table(
+            {name: np.frombuffer(data, dtype=kinds[name]) for name, data in columns.items()},
+            {name: Lists(np.frombuffer(data, kinds[name]), np.frombuffer(lengths[name], np.int32)) for name, data in values.items()},
+        )
 
     def _everywhere(self, kind: np.dtype) -> np.ndarray:
         """See the value of this type that begins at every single byte."""
         return np.ndarray((len(self.data) - kind.itemsize + 1,), kind, buffer=self.data, strides=(1,))
 
 
-def _numbers(path: Path, text: bytes) -> memoryview:
-    try:
-        return np.fromstring(text, sep=" ").view(np.uint8).data
-    except ValueError as error:
-        raise FileFormatError(f"path must hold numbers below its header, but got {path.name} with something else. Check it.") from error
+def _lists(element: Element) -> list[Property]:
+    """Name the lists that are kept: those of faces."""
+    return [item for item in element.properties if item.counter is not None and element.name == "face"]
 
 
 def _as_number(item: Property) -> Property:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_CHUNK = 1 << 17  # polygons that are cut at a time
+
 
 @dataclass(frozen=True, eq=False)
 class Lists:
@@ -13,7 +15,7 @@ class Lists:
 
     Attributes:
         values: The values of all rows, one after another.
-        counts: (N,) int64, how many of them belong to each row.
+        counts: (N,) integers, how many of them belong to each row.
     """
 
     values: np.ndarray
@@ -31,7 +33,7 @@ def list_places(starts: np.ndarray, counts: np.ndarray, *, step: int = 1) -> np.
     Returns:
         (sum of counts,) int64 places, list after list.
     """
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    within = np.arange(counts.sum(dtype=np.int64)) - np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
     places: np.ndarray = np.repeat(starts, counts) + within * step
     return places
 
@@ -46,13 +48,23 @@ def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
         Triangles (F, 3) in the order of the polygons, and the polygon (F,) that each came from.
     """
     shares = np.maximum(polygons.counts - 2, 0)
-    polygon = np.repeat(np.arange(len(shares)), shares)
-    first = (np.cumsum(polygons.counts) - polygons.counts)[polygon]
-    second = list_places(np.cumsum(polygons.counts) - polygons.counts + 1, shares)
-    return polygons.values[np.stack([first, second, second + 1], axis=1)], polygon
+    total = int(shares.sum(dtype=np.int64))
+    triangles, polygon = np.empty((total, 3), dtype=polygons.values.dtype), np.empty(total, dtype=np.int32)
+    corner = done = 0
+    for begin in range(0, len(shares), _CHUNK):
+        share, counts = shares[begin : begin + _CHUNK], polygons.counts[begin : begin + _CHUNK]
+        starts = corner + np.cumsum(counts, dtype=np.int64) - counts
+        second = list_places(starts + 1, share)
+        rows = slice(done, done + len(second))
+        triangles[rows, 0] = polygons.values[np.repeat(starts, share)]
+        triangles[rows, 1] = polygons.values[second]
+        triangles[rows, 2] = polygons.values[second + 1]
+        polygon[rows] = np.repeat(np.arange(begin, begin + len(share), dtype=np.int32), share)
+        corner, done = corner + int(counts.sum(dtype=np.int64)), rows.stop
+    return triangles, polygon
 
 
-def thin_note(polygons: Lists) -> tuple[str, ...]:
-    """Tell how many polygons are none; nothing when all are."""
-    thin = int((polygons.counts < 3).sum())
-    return (f"{thin:,} of {len(polygons.counts):,} faces have fewer than three corners and were dropped.",) if thin else ()
+def thin_note(counts: np.ndarray) -> tuple[str, ...]:
+    """Tell how many polygons of these numbers of corners are none; nothing when all are."""
+    thin = int((counts < 3).sum())
+    return (f"{thin:,} of {len(counts):,} faces have fewer than three corners and were dropped.",) if thin else ()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+from array import array
+from collections.abc import Iterator
 
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.io.numbers import line_blocks, number_blocks
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
+
+_SEPARATORS = bytes.maketrans(b",;", b"  ")
+_HEAD = 4096  # bytes in which names of columns or a count may stand
+_CHUNK = 1 << 18  # rows that are looked at together
 
 
 def read_text(source: Source) -> Raw:
@@ -24,19 +31,28 @@ def read_text(source: Source) -> Raw:
         Points in the axes of the file.
 
     Raises:
-        FileFormatError: If a line does not hold numbers or there are fewer than three columns.
+        FileFormatError: If a line does not hold numbers, lines differ in length or there are fewer than three columns.
     """
-    data = source.read(limits().text_bytes)
-    if b"\0" in data[:4096]:
+    source.check_size(limits().text_bytes)
+    head = source.head(_HEAD)
+    if b"\0" in head:
         raise FileFormatError(f"path must hold lines of numbers, but got {source.path.name} with binary content. Check its extension.")
-    data = data.removeprefix(b"\xef\xbb\xbf").replace(b",", b" ").replace(b";", b" ").replace(b"//", b"#")
-    rows = np.loadtxt(BytesIO(data), dtype=np.float64, comments="#", ndmin=2, skiprows=_header_lines(data))
-    if rows.shape[1] < 3:
-        raise FileFormatError(
-            f"path must hold x, y, z in each line, but got {rows.shape[1]} columns in {source.path.name}. Check the file."
-        )
-    first = 4 if source.format == "pts" and rows.shape[1] >= 7 else 3
-    return Raw(points=rows[:, :3], colors=guessed_colors(rows[:, first : first + 3]))
+    points, others, width = array("d"), array("f"), 0
+    for values, counts in number_blocks(source.path, _lines(source, head)):
+        width = width or int(counts[0])
+        if width < 3 or (counts != width).any():
+            other = "" if width < 3 else f" and {counts[counts != width][0]}"
+            raise FileFormatError(
+                f"path must hold x, y, z in each line, but got {width} columns{other} in {source.path.name}. Check the file."
+            )
+        check_count(source.path, len(points) // 3 + len(counts), limits().points, of="points")
+        rows = values.reshape(-1, width)
+        first = 4 if source.format == "pts" and width >= 7 else 3
+        points.frombytes(rows[:, :3].tobytes())
+        with np.errstate(over="ignore"):
+            others.frombytes(rows[:, first : first + 3].astype(np.float32).tobytes())
+    found = np.frombuffer(points, dtype=np.float64).reshape(-1, 3)
+    return Raw(points=found, colors=guessed_colors(np.frombuffer(others, dtype=np.float32).reshape(len(found), -1)) if len(found) else None)
 
 
 def guessed_colors(columns: np.ndarray) -> np.ndarray | None:
@@ -46,21 +62,44 @@ def guessed_colors(columns: np.ndarray) -> np.ndarray | None:
         columns: (N, up to 3) numbers, perhaps colours, perhaps normals.
 
     Returns:
-        (N, 3) in [0, 1] if all are whole numbers from 0 to 255 with one above 1, or all lie in [0, 1] and are not all of unit length;
-        else None.
+        (N, 3) float32 in [0, 1] if all are whole numbers from 0 to 255 with one above 1, or all lie in [0, 1] and are not all of unit
+        length; else None.
     """
-    if columns.shape[1] != 3 or not len(columns) or not np.isfinite(columns).all() or columns.min() < 0 or columns.max() > 255:
+    if columns.shape[1] != 3 or not len(columns):
         return None
-    values = columns.astype(np.float64)
-    if values.max() > 1:
-        return values / 255 if (values == np.round(values)).all() else None
-    unit = np.allclose(np.linalg.norm(values, axis=1), 1, atol=1e-2)
-    return None if unit else values
+    whole, unit, top = True, True, 0.0
+    for rows in _chunks(len(columns)):
+        values = columns[rows].astype(np.float64)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 255):
+            return None
+        top = max(top, float(values.max()))
+        whole = whole and bool((values == np.round(values)).all())
+        unit = unit and bool(np.allclose(np.linalg.norm(values, axis=1), 1, atol=1e-2))
+    if (top > 1 and not whole) or (top <= 1 and unit):
+        return None
+    colors = np.empty(columns.shape, dtype=np.float32)
+    for rows in _chunks(len(columns)):
+        colors[rows] = columns[rows] / (255 if top > 1 else 1)
+    return colors
 
 
-def _header_lines(data: bytes) -> int:
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
+
+
+def _lines(source: Source, head: bytes) -> Iterator[bytes]:
+    """Give the lines with points, separated by spaces."""
+    with source.path.open("rb") as file:
+        skipped = _header_lines(head.removeprefix(b"\xef\xbb\xbf").translate(_SEPARATORS).replace(b"//", b"#"))
+        for i, block in enumerate(line_blocks(source.path, file)):
+            text = block.removeprefix(b"\xef\xbb\xbf") if i == 0 else block
+            text = text.translate(_SEPARATORS).replace(b"//", b"#")
+            yield text if i or not skipped else b"\n".join(text.split(b"\n", skipped)[skipped:])
+
+
+def _header_lines(head: bytes) -> int:
     """Count the lines on top that are not points: a count alone, or names of columns."""
-    for number, line in enumerate(data[:4096].splitlines()):
+    for number, line in enumerate(head.splitlines()):
         words = line.split(b"#")[0].split()
         if not words:
             continue

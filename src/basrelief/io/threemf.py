@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,34 +12,40 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.archive import check_archive
+from basrelief.io.archive import open_archive, read_member
 from basrelief.io.checks import check_count
 from basrelief.io.graph import count_instances
 from basrelief.io.mesh import UNCOLORED, join_parts
 from basrelief.io.source import Raw, Source
-from basrelief.io.xml import local_name, walk_xml
+from basrelief.io.xml import each_element
 from basrelief.limits import limits
 
 _ROOT = "3d/3dmodel.model"
+_NO_COLOR = -1
 
 Use = tuple[str, np.ndarray]  # the key of an object, and where it is put
-Paint = tuple[str, str]  # the key of a group of colours, and which of them
 
 
-@dataclass
+@dataclass(slots=True)
 class _Object:
-    vertices: list[tuple[str, str, str]] = field(default_factory=list)
-    triangles: list[tuple[str, str, str]] = field(default_factory=list)
+    """An object: three numbers for each vertex and triangle, and for each triangle its place in the colours of the package."""
+
+    vertices: array[float] = field(default_factory=lambda: array("d"))
+    triangles: array[int] = field(default_factory=lambda: array("i"))
+    paints: array[int] = field(default_factory=lambda: array("i"))
     uses: list[Use] = field(default_factory=list)
-    color: Paint = ("", "")
-    paints: list[Paint] = field(default_factory=list)
+    group: str = ""
+    paint: int = _NO_COLOR
 
 
-@dataclass
+@dataclass(slots=True)
 class _Package:
+    """What the models of an archive hold; a group of colours is a stretch of all colours, from its start on."""
+
     objects: dict[str, _Object] = field(default_factory=dict)
     items: list[Use] = field(default_factory=list)
-    colors: dict[str, list[str]] = field(default_factory=dict)
+    colors: array[float] = field(default_factory=lambda: array("f"))
+    groups: dict[str, range] = field(default_factory=dict)
 
 
 def read_3mf(source: Source) -> Raw:
@@ -54,18 +61,15 @@ def read_3mf(source: Source) -> Raw:
         FileFormatError: If there is no model, or the archive, its XML or its components would unfold to more than the limits.
     """
     package = _Package()
-    with zipfile.ZipFile(source.path) as archive:
-        check_archive(source.path, archive)
-        models = [name for name in archive.namelist() if name.lower().endswith(".model")]
+    with open_archive(source.path) as archive:
+        models = {name: archive.getinfo(name).file_size for name in archive.namelist() if name.lower().endswith(".model")}
         if not any(name.lower().lstrip("/") == _ROOT for name in models):
             raise FileFormatError(f"path must hold 3D/3dmodel.model, but got {source.path.name} without. Export it again as 3MF.")
+        check_count(source.path, sum(models.values()), limits().xml_bytes, of="bytes of XML")
         for name in models:
-            _read_model(source.path, name.lower().strip("/"), archive.read(name), package)
-    uses = {key: [used for used, _ in thing.uses] for key, thing in package.objects.items()}
-    count_instances(source.path, uses, [key for key, _ in package.items])
-    placed = list(_unfolded(package))
-    check_count(source.path, sum(len(package.objects[key].vertices) for key, _ in placed), limits().points, of="vertices")
-    check_count(source.path, sum(len(package.objects[key].triangles) for key, _ in placed), limits().faces, of="faces")
+            model = _Model(source.path, name.lower().strip("/"), package)
+            each_element(source.path, read_member(archive, name), model.take)
+    placed = _placed(source.path, package)
     parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in placed)}
     if not parts:
         raise FileFormatError(f"path must hold triangles, but got {source.path.name} without any in its build. Check the export.")
@@ -73,44 +77,82 @@ def read_3mf(source: Source) -> Raw:
     return Raw(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
 
 
-def _read_model(path: Path, name: str, data: bytes, package: _Package) -> None:
-    """Collect the objects, colours and build items of one model file; the build of the root file alone counts."""
-    current, group = _Object(), ""
-    for event, element in walk_xml(path, data):
-        if event == "end":
-            continue
-        tag, attribute = local_name(element), element.attrib
+class _Model:
+    """Collects the objects, colours and build items of one model file; the build of the root file alone counts."""
+
+    def __init__(self, path: Path, name: str, package: _Package) -> None:
+        self._path = path
+        self._name = name
+        self._package = package
+        self._object = _Object()
+        self._group = ""
+        self._left = limits().instances  # objects, groups, components and items
+
+    def take(self, tag: str, attribute: Mapping[str, str]) -> None:
+        """Take an element; vertices and triangles first, since there are so many."""
+        tag = tag.rpartition(":")[2]
         if tag == "vertex":
-            current.vertices.append((attribute["x"], attribute["y"], attribute["z"]))
+            self._object.vertices.extend((float(attribute["x"]), float(attribute["y"]), float(attribute["z"])))
         elif tag == "triangle":
-            current.triangles.append((attribute["v1"], attribute["v2"], attribute["v3"]))
-            current.paints.append(_paint(name, attribute, current.color))
-        elif tag == "object":
-            current = package.objects[f"{name}#{attribute['id']}"] = _Object()
-            current.color = (f"{name}#{attribute.get('pid', '')}", attribute.get("pindex", ""))
-        elif tag == "component":
-            current.uses.append(_use(name, attribute))
-        elif tag == "item" and name == _ROOT:
-            package.items.append(_use(name, attribute))
-        elif tag in ("basematerials", "colorgroup"):
-            group = f"{name}#{attribute['id']}"
+            self._object.triangles.extend((int(attribute["v1"]), int(attribute["v2"]), int(attribute["v3"])))
+            self._object.paints.append(self._paint(attribute) if "p1" in attribute or "pid" in attribute else self._object.paint)
         elif tag in ("base", "color"):
-            package.colors.setdefault(group, []).append(attribute.get("displaycolor") or attribute.get("color", ""))
+            self._add_color(attribute.get("displaycolor") or attribute.get("color", ""))
+        else:
+            self._take_other(tag, attribute)
 
+    def _take_other(self, tag: str, attribute: Mapping[str, str]) -> None:
+        if tag not in ("object", "component", "item", "basematerials", "colorgroup"):
+            return
+        self._left -= 1
+        if self._left < 0:
+            check_count(self._path, limits().instances + 1, limits().instances, of="objects and components")
+        if tag == "object":
+            self._object = self._package.objects[f"{self._name}#{attribute['id']}"] = _Object(group=attribute.get("pid", ""))
+            self._object.paint = self._place(self._object.group, attribute.get("pindex", ""))
+        elif tag == "component":
+            self._object.uses.append(_use(self._name, attribute))
+        elif tag != "item":
+            self._group = f"{self._name}#{attribute['id']}"
+            self._package.groups[self._group] = range(len(self._package.colors) // 3, len(self._package.colors) // 3)
+        elif self._name == _ROOT:
+            self._package.items.append(_use(self._name, attribute))
 
-def _paint(name: str, attribute: Mapping[str, str], default: Paint) -> Paint:
-    """Find the colour of a triangle's first corner: its own, or that of its object."""
-    if "pid" not in attribute and "p1" not in attribute:
-        return default
-    return (f"{name}#{attribute['pid']}" if "pid" in attribute else default[0]), attribute.get("p1", "")
+    def _paint(self, attribute: Mapping[str, str]) -> int:
+        """Find the colour of a triangle's first corner: its own, or that of its object."""
+        return self._place(attribute.get("pid", self._object.group), attribute.get("p1", ""))
+
+    def _place(self, group: str, index: str) -> int:
+        """Find a colour among all colours; one that is absent or broken is none."""
+        places = self._package.groups.get(f"{self._name}#{group}", range(0))
+        return places[int(index)] if index.isdecimal() and len(index) < 10 and int(index) < len(places) else _NO_COLOR
+
+    def _add_color(self, text: str) -> None:
+        try:
+            red, green, blue = (part / 255 for part in bytes.fromhex(text.lstrip("#"))[:3])
+        except ValueError:
+            red = green = blue = math.nan
+        self._package.colors.extend((red, green, blue))
+        if self._group:
+            self._package.groups[self._group] = range(self._package.groups[self._group].start, len(self._package.colors) // 3)
 
 
 def _use(name: str, attribute: Mapping[str, str]) -> Use:
-    other = next((value for key, value in attribute.items() if key.rpartition("}")[2] == "path"), name)
+    other = next((value for key, value in attribute.items() if key.rpartition(":")[2] == "path"), name)
     matrix = np.eye(4)
     if "transform" in attribute:
         matrix[:3] = np.array(attribute["transform"].split(), dtype=np.float64).reshape(4, 3).T
     return f"{other.lower().strip('/')}#{attribute['objectid']}", matrix
+
+
+def _placed(path: Path, package: _Package) -> list[Use]:
+    """List what the build puts where, through components; the size of it all is counted before."""
+    uses = {key: [used for used, _ in thing.uses] for key, thing in package.objects.items()}
+    count_instances(path, uses, [key for key, _ in package.items])
+    placed = list(_unfolded(package))
+    check_count(path, sum(len(package.objects[key].vertices) // 3 for key, _ in placed), limits().points, of="vertices")
+    check_count(path, sum(len(package.objects[key].triangles) // 3 for key, _ in placed), limits().faces, of="faces")
+    return placed
 
 
 def _unfolded(package: _Package) -> Iterator[Use]:
@@ -127,18 +169,13 @@ def _unfolded(package: _Package) -> Iterator[Use]:
 
 def _part(package: _Package, key: str) -> dict[str, Any]:
     thing = package.objects[key]
-    part: dict[str, Any] = {"vertices": np.array(thing.vertices, dtype=np.float64), "faces": np.array(thing.triangles, dtype=np.int64)}
-    shades = {paint: _rgb(package, paint) for paint in set(thing.paints)}
-    if any(shade is not None for shade in shades.values()):
-        part["face_colors"] = np.array([shades[paint] or UNCOLORED for paint in thing.paints])
+    part: dict[str, Any] = {
+        "vertices": np.frombuffer(thing.vertices, dtype=np.float64).reshape(-1, 3),
+        "faces": np.frombuffer(thing.triangles, dtype=np.int32).reshape(-1, 3),
+    }
+    paints = np.frombuffer(thing.paints, dtype=np.int32)
+    colors = np.frombuffer(package.colors, dtype=np.float32).reshape(-1, 3) if package.colors else np.full((1, 3), np.nan, np.float32)
+    known = (paints != _NO_COLOR) & np.isfinite(colors[paints, 0])
+    if known.any():
+        part["face_colors"] = np.where(known[:, None], colors[paints], np.array(UNCOLORED, dtype=np.float32))
     return part
-
-
-def _rgb(package: _Package, paint: Paint) -> tuple[float, ...] | None:
-    """Look a colour up, as fractions; one that is absent or broken is None."""
-    group, index = paint
-    colors = package.colors.get(group, [])
-    try:
-        return tuple(part / 255 for part in bytes.fromhex(colors[int(index)].lstrip("#"))[:3])
-    except (IndexError, ValueError):
-        return None

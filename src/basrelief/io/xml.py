@@ -1,53 +1,140 @@
-"""XML and ZIP, taken with care: no entities, no deep nesting, nothing that unpacks to more than the limits."""
+"""XML, taken with care: no document type, no entities, no deep nesting, nothing kept that has been passed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from io import BytesIO
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
+from xml.parsers import expat
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.limits import limits
 
+_FED = 1 << 18  # bytes given to the parser at a time
+_LONGEST = 1 << 22  # bytes of one tag or comment; older parsers scan an unfinished one again with each piece
 
-def walk_xml(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
-    """Walk through XML without keeping it.
+
+class Element:
+    """An element that is being passed.
+
+    Attributes:
+        tag: Name as it is written, with the prefix of its namespace.
+        attrib: Attributes by their names as they are written.
+        text: What stands before the first child, complete once the element has ended; empty where there is none.
+    """
+
+    __slots__ = ("attrib", "tag", "text")
+
+    def __init__(self, tag: str, attrib: dict[str, str]) -> None:
+        self.tag = tag
+        self.attrib = attrib
+        self.text = ""
+
+
+Event = tuple[str, Element]
+
+
+def each_element(path: Path, data: bytes, start: Callable[[str, dict[str, str]], None]) -> None:
+    """Call a function with the name and the attributes of each element as it starts; nothing else of the XML is looked at.
+
+    The parser itself reports a document type as soon as it begins, in whatever encoding the document is written; nothing in it is read.
+    Prefixes of namespaces are not resolved.
+
+    Args:
+        path: The file, for messages.
+        data: The XML.
+        start: What to call.
+
+    Raises:
+        FileFormatError: If there is a document type, or the XML is too large or has too many elements.
+    """
+    for _ in _feed(path, data, _parser(path, start)):
+        pass
+
+
+def walk_xml(path: Path, data: bytes) -> Iterator[Event]:
+    """Walk through XML without keeping it, as `each_element` does.
 
     Args:
         path: The file, for messages.
         data: The XML.
 
     Yields:
-        (`start`, element) and (`end`, element); children are forgotten once their own end has passed.
+        (`start`, element) and (`end`, element).
 
     Raises:
-        FileFormatError: If there is a DOCTYPE or an entity, or the XML is too large or nested too deeply.
+        FileFormatError: As `each_element`, or if the XML is nested too deeply.
     """
-    from lxml import etree
+    deepest = limits().nesting
+    events: list[Event] = []
+    opened: list[Element] = []
+    pieces: list[str] = []
 
-    check_count(path, len(data), limits().xml_bytes, of="bytes of XML")
-    if re.search(rb"<!\s*(?:DOCTYPE|ENTITY)", data.replace(b"\0", b""), re.IGNORECASE):
+    def leave_text() -> None:
+        if pieces and opened and not opened[-1].text:
+            opened[-1].text = "".join(pieces)
+        pieces.clear()
+
+    def start_element(tag: str, attributes: dict[str, str]) -> None:
+        leave_text()
+        opened.append(Element(tag, attributes))
+        events.append(("start", opened[-1]))
+        if len(opened) > deepest:
+            check_count(path, len(opened), deepest, of="levels of XML")
+
+    def end_element(_: str) -> None:
+        leave_text()
+        events.append(("end", opened.pop()))
+
+    parser = _parser(path, start_element)
+    parser.EndElementHandler = end_element
+    parser.CharacterDataHandler = pieces.append
+    for _ in _feed(path, data, parser):
+        yield from events
+        events.clear()
+
+
+def _parser(path: Path, start: Callable[[str, dict[str, str]], None]) -> expat.XMLParserType:
+    """Make a parser that counts elements and takes no document type."""
+    left = limits().xml_elements
+
+    def start_element(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            check_count(path, limits().xml_elements + 1, limits().xml_elements, of="elements of XML")
+        start(tag, attributes)
+
+    def document_type(*_: object) -> NoReturn:
         raise FileFormatError(f"path must hold XML without DOCTYPE and entities, but got {path.name} with them. Export it again.")
-    depth = 0
-    for event, element in etree.iterparse(BytesIO(data), events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=True):
-        depth += 1 if event == "start" else -1
-        if depth > limits().nesting:
-            check_count(path, depth, limits().nesting, of="levels of XML")
-        yield event, element
-        if event == "end":
-            element.clear(keep_tail=True)
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = document_type
+    parser.StartElementHandler = start_element
+    return parser
 
 
-def local_name(element: Any) -> str:  # noqa: ANN401 - lxml is not typed
-    """Give the name of an element without its namespace.
+def _feed(path: Path, data: bytes, parser: expat.XMLParserType) -> Iterator[None]:
+    """Give the parser piece after piece."""
+    check_count(path, len(data), limits().xml_bytes, of="bytes of XML")
+    view = memoryview(data)
+    for start in range(0, len(data) + 1, _FED):
+        piece = view[start : start + _FED]
+        parser.Parse(piece, len(piece) < _FED)
+        if start + len(piece) - parser.CurrentByteIndex > _LONGEST:
+            raise FileFormatError(f"path must hold XML tags of at most {_LONGEST:,} bytes, but got longer in {path.name}. Export it again.")
+        yield
+
+
+def local_name(element: Element) -> str:
+    """Give the name of an element without its prefix.
 
     Args:
-        element: An element of lxml.
+        element: An element.
 
     Returns:
         The name.
     """
-    return str(element.tag).rpartition("}")[2]
+    return element.tag.rpartition(":")[2]

@@ -1,7 +1,7 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
 from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
-from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress, embed_paths
+from basrelief.models.embed import Change, Embedded, Embedder, Failure, Progress, Tally, embed_paths
 from basrelief.models.few_shot import FewShotClassifier, default_head, head_paths, published_dual_path, taught_recipes, view_features
 from basrelief.models.files import FileAnswer, Reading, classify_files
 from basrelief.models.model import Model
@@ -29,6 +29,7 @@ __all__ = [
     "Prompter",
     "Reading",
     "Recipe",
+    "Tally",
     "Turns",
     "classify_files",
     "default_head",

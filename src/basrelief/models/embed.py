@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -75,6 +76,19 @@ class Embedded:
         return np.array([item.label for item in self.items], dtype=np.int64)
 
 
+@dataclass
+class Tally:
+    """What an embedder did itself, the cache apart.
+
+    Attributes:
+        shapes: Read, drawn and encoded.
+        seconds: Spent on them, and on those that failed.
+    """
+
+    shapes: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Embedder:
     """Embeds benchmarks with one model.
@@ -84,12 +98,14 @@ class Embedder:
         cache: Where embeddings are kept by shape, or None.
         seed: Of the surface samples and of the corruption.
         progress: Told after each pass, or None.
+        tally: Counts what is not taken from the cache.
     """
 
     model: Model
     cache: VectorCache | None = None
     seed: int = 0
     progress: Progress | None = None
+    tally: Tally = field(default_factory=Tally)
 
     def parts(self, benchmark: Benchmark, change: Change | None = None) -> Iterator[Embedded]:
         """Embed a few shapes at a time; memory does not grow with the benchmark.
@@ -118,9 +134,17 @@ class Embedder:
     def _part(self, benchmark: Benchmark, items: tuple[Item, ...], change: Change | None) -> Embedded:
         names = [_name(benchmark, item, change) for item in items]
         known = self.cache.get(self._fingerprint, names) if self.cache else {}
-        views = self.model.views
-        if len(known) == len(items):
-            return Embedded(items, np.stack([known[name].reshape(views, -1) for name in names]))
+        size = (self.model.views, self.model.encoder.embedding_dim)
+        if len(known) == len(items) and all(vector.size == size[0] * size[1] for vector in known.values()):
+            return Embedded(items, np.stack([known[name].reshape(size) for name in names]))
+        start = time.perf_counter()
+        found = self._computed(benchmark, items, change, names)
+        self.tally.shapes += len(found.items)
+        self.tally.seconds += time.perf_counter() - start
+        return found
+
+    def _computed(self, benchmark: Benchmark, items: tuple[Item, ...], change: Change | None, names: list[str]) -> Embedded:
+        """Embed shapes and keep them by name."""
         drawn: list[Tensor] = []
         good: list[int] = []
         failures = []
@@ -131,7 +155,8 @@ class Embedder:
             except (FileFormatError, GeometryError, MissingExtraError) as error:
                 failures.append(Failure(item.id, item.label, str(error)))
         if not drawn:
-            return Embedded((), np.empty((0, views, self.model.encoder.embedding_dim), dtype=np.float32), tuple(failures))
+            nothing = np.empty((0, self.model.views, self.model.encoder.embedding_dim), dtype=np.float32)
+            return Embedded((), nothing, tuple(failures))
         found = self.model.view_features(torch.stack(drawn)).float().cpu().numpy()
         if self.cache:
             self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})

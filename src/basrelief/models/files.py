@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.datasets import check_labels
-from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
+from basrelief.errors import ConfigError, GeometryError, unknown_choice
+from basrelief.geometry import UP_AXES
 from basrelief.io import load
+from basrelief.io.load import AUTO
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.pose import Pose, Turns, resolve_pose
-from basrelief.processes import batches
+from basrelief.processes import Failure, WorkerPool, batches
 from basrelief.tasks import Judge
 from basrelief.types import Prediction, Shape
 
@@ -50,11 +53,21 @@ class Reading:
         up: Up axis of every file, `auto`, or None for each format's own rule; see `basrelief.load`.
         pose: None keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
         seed: Of the surface sampling.
+        jobs: Worker processes that read; with 0 files are read in this process, without deadline and memory limit.
+
+    Raises:
+        ConfigError: If `up` is no axis.
     """
 
     up: str | None = None
     pose: Turns | None = None
     seed: int = 0
+    jobs: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the axis, so that a wrong one is not each file's own error."""
+        if self.up not in (None, *UP_AXES, AUTO):
+            raise ConfigError(unknown_choice("up", self.up, (*UP_AXES, AUTO)))
 
 
 def classify_files(
@@ -89,13 +102,15 @@ def classify_files(
     judge = replace(judge, distractors=tuple(word for word in judge.distractors if word not in asked))
     if taught is not None and (names != taught.labels):
         raise ConfigError(f"labels must be those that were taught, but got {len(names)} with others among them. Leave labels out.")
-    for batch in batches(paths, SHAPES_PER_PASS):
-        read = [_read(model, path, asked, reading) for path in batch]
-        good = [a for a in read if a.images is not None]
-        if good:
-            answers = iter(_answers(model, good, names, taught))
-        for answer in read:
-            yield answer if answer.error else replace(answer, prediction=judge(next(answers)))
+    with WorkerPool(reading.jobs) as pool:
+        for batch in batches(paths, SHAPES_PER_PASS):
+            shapes = pool.map(functools.partial(load, up=reading.up), batch, size=_size)
+            read = [_drawn(model, path, shape, asked, reading) for path, shape in zip(batch, shapes, strict=True)]
+            good = [a for a in read if a.images is not None]
+            if good:
+                answers = iter(_answers(model, good, names, taught))
+            for answer in read:
+                yield answer if answer.error else replace(answer, prediction=judge(next(answers)))
 
 
 def _answers(model: Model, read: Sequence[FileAnswer], labels: Sequence[str], taught: FewShotClassifier | None) -> list[Prediction]:
@@ -107,12 +122,22 @@ def _answers(model: Model, read: Sequence[FileAnswer], labels: Sequence[str], ta
     return model.classify_views(views, labels, sources=sources)
 
 
-def _read(model: Model, path: Path, labels: Sequence[str], reading: Reading) -> FileAnswer:
+def _size(path: Path) -> int:
     try:
-        shape, pose = load(path, up=reading.up), None
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
+
+
+def _drawn(model: Model, path: Path, shape: Shape | Failure, labels: Sequence[str], reading: Reading) -> FileAnswer:
+    """Turn a shape upright and draw it, or say why it cannot be."""
+    if isinstance(shape, Failure):
+        return FileAnswer(path, error=shape.reason)
+    try:
+        pose = None
         if reading.pose is not None:
             pose = resolve_pose([shape], model=model, labels=labels, turns=reading.pose, seed=reading.seed)[0]
             shape = pose.apply(shape)
         return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=reading.seed)[0], pose=pose)
-    except (FileFormatError, GeometryError, MissingExtraError) as error:
+    except GeometryError as error:
         return FileAnswer(path, error=str(error))

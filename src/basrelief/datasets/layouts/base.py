@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,7 @@ from typing import Any, Literal
 
 from basrelief.datasets.benchmark import Item
 from basrelief.errors import FileFormatError
-
-MAX_LIST_BYTES = 64_000_000
-"""Largest list file that is read; that of OpenShape's 46,832 Objaverse shapes takes about 10 MB."""
+from basrelief.limits import limits
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def subfolders(folder: Path) -> list[Path]:
     """Folders inside a folder, sorted, without hidden ones and links that lead out of it."""
     home = folder.resolve()
     inside = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
-    return sorted(path for path in inside if path.resolve().is_relative_to(home))
+    return sorted(path for path in inside if path.resolve() != home and path.resolve().is_relative_to(home))
 
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
@@ -119,31 +119,35 @@ def inside(home: Path, name: str) -> Path:
         FileFormatError: If it leads out of the folder.
     """
     path = home / name
-    if not path.resolve().is_relative_to(home.resolve()):
-        raise FileFormatError(f"list must name files inside the data set, but got {name!r}. Remove that line.")
+    try:
+        within = path.resolve().is_relative_to(home.resolve())
+    except (OSError, ValueError, RuntimeError):  # a null byte, a name too long, links in a circle
+        within = False
+    if not within:
+        raise FileFormatError(f"list must name files inside the data set, but got {name[:200]!r}. Remove that line.")
     return path
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list file that are not empty, at most 64 MB.
+    """The lines of a list file that are not empty, at most `Limits.list_bytes` of them.
 
     Raises:
         FileFormatError: If the file is absent, too large or not UTF-8.
     """
     try:
-        return [line.strip() for line in _read(path).decode("utf-8-sig").splitlines() if line.strip()]
+        return [line.strip() for line in read_list(path).decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise FileFormatError(f"list must be UTF-8, but got byte {error.start} of {path.name!r} that is not. Convert it.") from error
 
 
 def read_json(path: Path, data: bytes | None = None) -> Any:  # noqa: ANN401 - anything may stand in a file
-    """A JSON file, at most 64 MB; or the bytes given, under the file's name.
+    """A JSON file, at most `Limits.list_bytes`; or the bytes given, under the file's name.
 
     Raises:
         FileFormatError: If the file is absent, too large or not JSON.
     """
     try:
-        return json.loads(_read(path) if data is None else data)
+        return json.loads(read_list(path) if data is None else data)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"list must be JSON in UTF-8, but got {path.name!r}: {error}. Fetch it again.") from error
 
@@ -154,12 +158,21 @@ def item(home: Path, path: Path, label: int, row: int | None = None) -> Item:
     return Item(f"{path.relative_to(home).as_posix()}{end}", label, f"{path}{end}")
 
 
-def _read(path: Path) -> bytes:
+def read_list(path: Path) -> bytes:
+    """The content of a list file, unpacked where its name ends in `.gz`, at most `Limits.list_bytes`.
+
+    Raises:
+        FileFormatError: If it is no file, a link that leads out of its folder, too large, or not packed as its name says.
+    """
+    most = limits().list_bytes
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_LIST_BYTES + 1)
-    except OSError as error:
-        raise FileFormatError(f"list must be a readable file, but got {error.strerror} for {path.name!r}. Fetch it again.") from error
-    if len(data) > MAX_LIST_BYTES:
-        raise FileFormatError(f"list must be at most {MAX_LIST_BYTES:,} bytes, but got more in {path.name!r}. Check the file.")
+        if path.exists() and not (path.is_file() and path.resolve().is_relative_to(path.parent.resolve())):
+            raise FileFormatError(f"list must be a file of the data set, but got {path.name!r}, which is none or a link out of it.")
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            data: bytes = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileFormatError(f"list must be a readable file, but got {reason} for {path.name!r}. Fetch it again.") from error
+    if len(data) > most:
+        raise FileFormatError(f"list must be at most {most:,} bytes, but got more in {path.name!r}. Check the file.")
     return data

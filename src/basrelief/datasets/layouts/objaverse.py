@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
-from basrelief.datasets.layouts.base import MAX_LIST_BYTES, Found, Layout, Wanted, files, item, read_json, subfolders, words
+from basrelief.datasets.layouts.base import Found, Layout, Wanted, files, item, read_json, subfolders, words
 from basrelief.errors import FileFormatError
 
 _LIST = "lvis-annotations.json.gz"
@@ -18,7 +16,7 @@ def _home(root: Path) -> Path | None:
 
 
 def _read(home: Path, _: Wanted) -> Found:
-    record = read_json(home / _LIST, _unpacked(home / _LIST))
+    record = read_json(home / _LIST)
     if not isinstance(record, dict) or not all(
         isinstance(uids, list) and all(isinstance(u, str) for u in uids) for uids in record.values()
     ):
@@ -32,18 +30,6 @@ def _read(home: Path, _: Wanted) -> Found:
     return Found(
         "objaverse-lvis", "all", tuple(words(name) for name in names), items, None, "glTF is +Y up by its specification", notes=notes
     )
-
-
-def _unpacked(path: Path) -> bytes:
-    """The unpacked list, never more than the limit."""
-    try:
-        with gzip.open(path, "rb") as file:
-            data = file.read(MAX_LIST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(f"list must be a gzip file, but got {path.name}: {error}. Fetch it again.") from error
-    if len(data) > MAX_LIST_BYTES:
-        raise FileFormatError(f"list must unpack to at most {MAX_LIST_BYTES:,} bytes, but got more in {path.name}. Check the file.")
-    return data
 
 
 OBJAVERSE = Layout("objaverse-lvis", ("objaverse-lvis",), _home, _read, f"{_LIST} and glbs/000-xxx/UID.glb")

@@ -32,8 +32,8 @@ def _find(root: Path, *names: str) -> Path | None:
 def _read_modelnet(home: Path, _: Wanted) -> Found:
     names = [_text(entry, "category", home / "test_split.json") for entry in _entries(home / "test_split.json")]
     order = home / "cat_name_pt_feat.npy"
-    known = list(read_objects(order).item()) if order.is_file() else dataset_card("modelnet40").class_names
-    labels = tuple(words(str(name)) for name in known) if order.is_file() else ordered(names, known)
+    known = [str(name) for name in _record(order)] if order.is_file() else dataset_card("modelnet40").class_names
+    labels = tuple(words(name) for name in known) if order.is_file() else ordered(names, known)
     number = numbered(set(names), labels)
     if missing := sorted(set(names) - set(number)):
         raise FileFormatError(
@@ -45,8 +45,8 @@ def _read_modelnet(home: Path, _: Wanted) -> Found:
 
 def _read_scanobjectnn(home: Path, _: Wanted) -> Found:
     path, labels = home / "xyz_label.npy", dataset_card("scanobjectnn").class_names
-    record = read_objects(path).item()
-    if not isinstance(record, dict) or not all(isinstance(record.get(key), np.ndarray) for key in ("xyz", "label")):
+    record = _record(path)
+    if not all(isinstance(record.get(key), np.ndarray) and record[key].ndim for key in ("xyz", "label")):
         raise FileFormatError("path must hold `xyz` and `label`, but got another form in xyz_label.npy. Fetch the file again.")
     numbers = checked_labels(record["label"].reshape(-1), rows=len(record["xyz"]), classes=len(labels), path=path)
     items = tuple(item(home, path, label, row) for row, label in enumerate(numbers))
@@ -63,6 +63,15 @@ def _read_objaverse(home: Path, _: Wanted) -> Found:
     absent = len(found) - len(items)
     notes = (f"{absent:,} shapes of the list are not there.",) if absent else ()
     return Found("objaverse-lvis", "all", tuple(words(name) for name in names), items, "y", _UP_Y, notes=notes)
+
+
+def _record(path: Path) -> dict[Any, Any]:
+    """The dictionary that a file of objects holds."""
+    stored = read_objects(path)
+    found = stored.reshape(-1)[0] if stored.size == 1 else None
+    if not isinstance(found, dict):
+        raise FileFormatError(f"path must hold one dictionary, but got another form in {path.name}. Fetch the file again.")
+    return found
 
 
 def _below(home: Path, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +27,16 @@ def row_labels(path: Path, classes: int) -> list[int]:
 
     with border(path, "h5"), h5py.File(path, "r") as file:
         data, label = (file.get(key) if isinstance(file.get(key, getlink=True), h5py.HardLink) else None for key in ("data", "label"))
-        if not isinstance(data, h5py.Dataset) or not isinstance(label, h5py.Dataset) or label.size > MAX_ROWS:
+        if not isinstance(data, h5py.Dataset) or not isinstance(label, h5py.Dataset) or not _readable(label) or not data.ndim:
             raise FileFormatError(f"path must hold `data` and `label`, but got {sorted(file)[:9]} in {path.name}. Fetch the file again.")
         labels = np.asarray(label[:]).reshape(-1)
         rows = len(data)
     return checked_labels(labels, rows=rows, classes=classes, path=path)
+
+
+def _readable(label: Any) -> bool:  # noqa: ANN401 - h5py is imported late
+    """Whether a data set holds numbers of its own, not of another file, and not too many."""
+    return bool(label.dtype.kind in "iuf" and label.size <= MAX_ROWS and not label.external and not label.is_virtual)
 
 
 def checked_labels(labels: np.ndarray, *, rows: int, classes: int, path: Path) -> list[int]:
@@ -41,7 +47,7 @@ def checked_labels(labels: np.ndarray, *, rows: int, classes: int, path: Path) -
     """
     if len(labels) != rows:
         raise FileFormatError(f"path must hold a label for each of {rows} shapes, but got {len(labels)} in {path.name}. Fetch it again.")
-    if labels.dtype.kind not in "iuf" or (labels != labels.astype(np.int64)).any():
+    if labels.dtype.kind not in "iuf" or not np.isfinite(labels).all() or (labels != labels.astype(np.int64)).any():
         raise FileFormatError(f"path must hold whole numbers as labels, but got {labels.dtype} in {path.name}. Fetch it again.")
     if rows and (labels.min() < 0 or labels.max() >= classes):
         raise FileFormatError(

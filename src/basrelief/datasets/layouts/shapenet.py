@@ -41,7 +41,8 @@ def _read_core(home: Path, _: Wanted) -> Found:
 
 
 def _mesh(model: Path) -> Path | None:
-    return next((path for path in (model / "models" / "model_normalized.obj", model / "model.obj") if path.is_file()), None)
+    found = (path for path in (model / "models" / "model_normalized.obj", model / "model.obj") if path.is_file())
+    return next((path for path in found if path.resolve().is_relative_to(model.resolve())), None)
 
 
 def _clouds_home(root: Path) -> Path | None:

@@ -17,8 +17,9 @@ from jaxtyping import Bool, Float, UInt8
 from basrelief.datasets.benchmark import read_depth_maps
 from basrelief.datasets.layouts.base import words
 from basrelief.errors import ConfigError, FileFormatError
+from basrelief.limits import limits
 from basrelief.train.depth_aligned.make import FORMAT
-from basrelief.train.records import MANIFEST, open_records, read_picture
+from basrelief.train.records import MANIFEST, open_records, read_file, read_picture
 
 QUALITY = "quality.jsonl"
 _MAPS, _PICTURES, _END = "depth_map", "depth_align_img", "_dm.npy"
@@ -106,7 +107,7 @@ def read_quality(home: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray
         FileFormatError: If a line is no record; the last one may be cut off by a kill.
     """
     path = home / QUALITY
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = _lines(path) if path.is_file() else []
     header: dict[str, Any] = {}
     scores: dict[str, np.ndarray] = {}
     for number, line in enumerate(lines):
@@ -116,11 +117,18 @@ def read_quality(home: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray
                 header = dict(record)
             else:
                 scores[str(record["id"])] = np.array([record["label"], record["contour"]], dtype=np.float64)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             if number == len(lines) - 1 > 0:
                 break
             raise FileFormatError(f"{QUALITY} must hold one record a line, but got {line[:60]!r}. Remove the file.") from error
     return header, scores
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_file(path, limits().list_bytes).decode().splitlines()
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{QUALITY} must be a list in UTF-8, but got: {error}. Remove the file.") from error
 
 
 def open_aligned(folder: Path | str) -> AlignedSet:
@@ -153,7 +161,9 @@ class _Made(AlignedSet):
 
     @property
     def projection(self) -> dict[str, Any]:
-        style = self._records.manifest["style"]
+        style = self._records.manifest.get("style")
+        if not isinstance(style, dict) or not isinstance(style.get("size"), int) or not isinstance(style.get("rig"), str):
+            raise FileFormatError(f"{MANIFEST} must say size and rig of the maps, but got none in {self.home.name!r}.")
         return {"size": style["size"], "rig": style["rig"]}
 
     def _count(self) -> int:

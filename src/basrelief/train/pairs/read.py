@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,12 +108,26 @@ class _Original(PairSet):
         return read_picture(self._pictures / self.keys[row] / f"{view}.png", self.keys[row])
 
 
+def _loaded(source: io.BytesIO) -> np.ndarray:
+    """An array whose numbers lie in the bytes: a header may say any size, and its memory would be taken first."""
+    version = np.lib.format.read_magic(source)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(source)
+    if math.prod(shape) * kind.itemsize != len(source.getbuffer()) - source.tell():
+        raise ValueError(f"{shape} {kind} in {len(source.getbuffer()):,} bytes")
+    source.seek(0)
+    found: np.ndarray = np.load(source, allow_pickle=False)
+    return found
+
+
 def _points(source: io.BytesIO, key: str) -> Float32[np.ndarray, "points 3"]:
     try:
-        points = np.load(source, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        points = _loaded(source)
+    except Exception as error:  # NumPy reads a header as Python's own parsers do, and raises what they raise
         raise FileFormatError(f"pair must hold points, but got {key!r}: {error}. Draw it again.") from error
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0 or points.dtype.kind != "f":
         raise FileFormatError(f"pair must hold points (N, 3), but got {points.shape} in {key!r}. Draw it again.")
     found: np.ndarray = points.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise FileFormatError(f"pair must hold finite points, but got NaN or infinity in {key!r}. Draw it again.")
     return found

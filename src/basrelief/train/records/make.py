@@ -176,7 +176,7 @@ def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Pla
 def read_failures(out: Path) -> list[tuple[str, str]]:
     """What `failed.jsonl` lists."""
     path = out / FAILED
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     found = {record["id"]: record["error"] for record in map(_line, lines) if record}
     return sorted(found.items())
 
@@ -251,6 +251,6 @@ def _line(text: str) -> dict[str, str] | None:
     """A line of the list; one that was cut off by a kill is none."""
     try:
         found = json.loads(text)
-    except ValueError:
+        return {"id": str(found["id"]), "error": str(found["error"])}
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None

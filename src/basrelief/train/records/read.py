@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from basrelief.errors import FileFormatError
+from basrelief.limits import limits
 from basrelief.train.records.store import LAYOUTS, MANIFEST
 
-_MAX_BYTES = 50_000_000
 _MAX_SIDE = 2048
 
 
@@ -34,10 +34,10 @@ class RecordSet(ABC):
 
     @abstractmethod
     def read(self, row: int, name: str) -> bytes:
-        """One file of a record, at most 50 MB of it.
+        """One file of a record.
 
         Raises:
-            FileFormatError: If it is not there.
+            FileFormatError: If it is not there, or larger than `Limits.record_bytes`.
         """
 
     @property
@@ -71,10 +71,12 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
         FileFormatError: If it is no manifest of that format.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_file(path, limits().list_bytes))
         if record["format"] != kind or record["layout"] not in LAYOUTS or not isinstance(record["labels"], list):
-            raise ValueError(f"format {record['format']!r}")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"format {str(record['format'])[:80]!r}")
+        if not all(isinstance(label, str) for label in record["labels"]):
+            raise ValueError("labels that are no texts")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise FileFormatError(
             f"folder must have the manifest of {kind!r}, but got {path.parent.name!r}: {error}. Make its records again."
         ) from error
@@ -89,7 +91,7 @@ def read_label(data: bytes, *, labels: Sequence[str], key: str) -> int:
     """
     try:
         return labels.index(json.loads(data)["label"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FileFormatError(f"record must have a label of the manifest, but got {key!r}: {error}. Make it again.") from error
 
 
@@ -105,6 +107,8 @@ def read_picture(source: Path | io.BytesIO, key: str, *, mode: str = "RGB") -> U
         FileFormatError: If it is no such picture.
     """
     try:
+        if isinstance(source, Path) and not source.is_file():
+            raise ValueError("no file")
         with Image.open(source, formats=("PNG",)) as picture:
             if max(picture.size) > _MAX_SIDE:
                 raise ValueError(f"{picture.size} pixels")
@@ -120,10 +124,9 @@ class _Shards(RecordSet):
         self.manifest = manifest
         place: dict[str, dict[str, tuple[Path, int, int]]] = {}
         for shard in sorted(home.glob("shard-*.tar")):
-            with _opened(shard) as tar:
-                for member in tar:
-                    key, _, name = member.name.partition(".")
-                    place.setdefault(key, {})[name] = (shard, member.offset_data, member.size)
+            for member in _members(shard):
+                key, _, name = member.name.partition(".")
+                place.setdefault(key, {})[name] = (shard, member.offset_data, member.size)
         self._place = place
         self.keys = tuple(place)
 
@@ -134,9 +137,15 @@ class _Shards(RecordSet):
                 f"record must have all its files, but got {self.keys[row]!r} without {name}. Remove its shard and make it again."
             )
         shard, offset, size = place
-        with shard.open("rb") as file:
-            file.seek(offset)
-            return file.read(min(size, _MAX_BYTES))
+        try:
+            with shard.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise FileFormatError(f"shard {shard.name} cannot be read: {error.strerror}. Check the disk.") from error
+        if len(data) < size:
+            raise FileFormatError(f"shard {shard.name} ends within a record. Remove it and make it again.")
+        return data
 
 
 class _Folders(RecordSet):
@@ -148,16 +157,45 @@ class _Folders(RecordSet):
 
     def read(self, row: int, name: str) -> bytes:
         try:
-            with (self._home / self.keys[row] / name).open("rb") as file:
-                return file.read(_MAX_BYTES)
-        except OSError as error:
+            return read_file(self._home / self.keys[row] / name, limits().record_bytes)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise FileFormatError(
-                f"record must have all its files, but got {self.keys[row]!r} without {name}: {error.strerror}. Make it again."
+                f"record must have all its files, but got {self.keys[row]!r} without {name}: {reason}. Make it again."
             ) from error
 
 
-def _opened(shard: Path) -> tarfile.TarFile:
+def _members(shard: Path) -> list[tarfile.TarInfo]:
+    """The files of a shard; their content lies in it, whatever their headers say."""
     try:
-        return tarfile.open(shard, "r:")
-    except (OSError, tarfile.TarError) as error:
+        if not shard.is_file():
+            raise ValueError("no file")
+        whole, most = shard.stat().st_size, limits().record_bytes
+        with tarfile.open(shard, "r:") as tar:
+            members = list(tar)
+        for member in members:
+            if not member.isreg() or member.issparse() or member.size > most or member.offset_data + member.size > whole:
+                raise ValueError(f"{member.name[:80]!r}, which is no plain file of at most {most:,} bytes")
+    except (OSError, ValueError, OverflowError, EOFError, tarfile.TarError) as error:
         raise FileFormatError(f"shard must be a whole tar file, but got {shard.name}: {error}. Remove it and make it again.") from error
+    return members
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """A file of records.
+
+    Args:
+        path: A file; a pipe or a device is none, and would never end.
+        most: Its largest size.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no plain file, or larger.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no plain file")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it holds more than {most:,} bytes")
+    return data

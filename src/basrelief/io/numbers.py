@@ -1,0 +1,107 @@
+"""Numbers from text, block by block, so that a large file takes little more memory than its numbers."""
+
+from __future__ import annotations
+
+import io
+import re
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.limits import limits
+
+_BLOCK = 1 << 20  # bytes
+_LONGEST = 1 << 24  # bytes of a line
+_BYTES_PER_NUMBER = 24  # what a number may take until the shape is made
+_COMMENT = re.compile(rb"#[^\n]*")
+
+
+def line_blocks(path: Path, file: io.BufferedIOBase) -> Iterator[bytes]:
+    """Read text block by block.
+
+    Args:
+        path: The file, for messages.
+        file: Where the text begins; its lines may end in any of the three ways.
+
+    Yields:
+        Blocks of whole lines that end with a newline.
+
+    Raises:
+        FileFormatError: If a line is longer than 16 MB.
+    """
+    rest = b""
+    while block := file.read(max(_BLOCK, len(rest))):
+        text = rest + block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        end = text.rfind(b"\n") + 1
+        if end:
+            yield text[:end]
+        rest = text[end:]
+        if len(rest) > _LONGEST:
+            raise FileFormatError(f"path must hold lines of at most {_LONGEST:,} bytes, but got longer in {path.name}. Check it.")
+    if rest:
+        yield rest + b"\n"
+
+
+def number_blocks(path: Path, blocks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read the numbers of text; what follows a `#` is a comment.
+
+    Args:
+        path: The file, for messages.
+        blocks: Blocks of whole lines.
+
+    Yields:
+        The numbers of a block, float64, and how many stand in each line that has any, int32.
+
+    Raises:
+        FileFormatError: If there is anything but numbers.
+    """
+    for block in blocks:
+        text = _COMMENT.sub(b"", block) if b"#" in block else block
+        data = np.frombuffer(text, dtype=np.uint8)
+        printed = data > ord(" ")
+        printed[1:] &= ~printed[:-1]  # now: where a word begins
+        counts = np.diff(np.searchsorted(np.flatnonzero(printed), np.flatnonzero(data == ord("\n"))), prepend=0)
+        counts = counts[counts > 0].astype(np.int32)
+        if not len(counts):
+            continue
+        try:
+            values = np.fromstring(text, sep=" ")
+        except ValueError:
+            values = np.empty(0)
+        if len(values) != counts.sum():
+            raise FileFormatError(f"path must hold numbers, but got {path.name} with {_odd_word(text)}. Check its lines.")
+        yield values, counts
+
+
+def all_numbers(path: Path, blocks: Iterator[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Read all numbers of text.
+
+    Args:
+        path: The file, for messages.
+        blocks: Blocks of whole lines.
+
+    Returns:
+        The numbers, float64, and how many stand in each line that has any, int32.
+
+    Raises:
+        FileFormatError: If there is anything but numbers, or more than fit the memory.
+    """
+    values, counts, most = array("d"), array("i"), limits().memory_bytes // _BYTES_PER_NUMBER
+    for more, widths in number_blocks(path, blocks):
+        values.frombytes(more.tobytes())
+        counts.frombytes(widths.tobytes())
+        check_count(path, len(values), most, of="numbers")
+    return np.frombuffer(values, dtype=np.float64), np.frombuffer(counts, dtype=np.int32)
+
+
+def _odd_word(text: bytes) -> str:
+    for word in text.split():
+        try:
+            float(word)
+        except ValueError:
+            return repr(word.decode("ascii", "replace"))[:40]
+    return "numbers that stand together"

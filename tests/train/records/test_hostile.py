@@ -1,0 +1,159 @@
+"""Records that strangers made: shards, links, sizes and pictures that lie are refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import tarfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.limits import limits, use_limits
+from basrelief.train.pairs import open_pairs
+from basrelief.train.pairs.make import FORMAT
+from basrelief.train.records import open_records, png_bytes, read_failures, read_picture
+from basrelief.train.records.make import FAILED
+from basrelief.train.records.store import write_manifest
+
+MANIFEST = {"format": FORMAT, "layout": "shards", "labels": ["chair"], "style": {}}
+
+
+def npy(points: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    np.save(data, points)
+    return data.getvalue()
+
+
+GOOD = {
+    "label.json": b'{"label": "chair"}',
+    "points.npy": npy(np.zeros((4, 3), np.float32)),
+    **{f"{view}.png": png_bytes(np.zeros((8, 8, 3), np.uint8)) for view in range(10)},
+}
+
+
+def shard(folder: Path, *members: tarfile.TarInfo, **changes: bytes) -> Path:
+    (folder / "records.json").write_text(json.dumps(MANIFEST))
+    with tarfile.open(folder / "shard-000000.tar", "w") as tar:
+        for name, data in (GOOD | {name.replace("_", "."): data for name, data in changes.items()}).items():
+            entry = tarfile.TarInfo(f"key.{name}")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        for member in members:
+            tar.addfile(member)
+    return folder
+
+
+def test_a_good_shard_is_read(tmp_path: Path) -> None:
+    pairs = open_pairs(shard(tmp_path))
+    assert (len(pairs), pairs.points(0).shape, pairs.picture(0, 9).shape) == (1, (4, 3), (8, 8, 3))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_members_that_are_no_files_are_refused(kind: bytes, tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("other.label.json")
+    entry.type, entry.linkname = kind, "/etc/passwd"
+    with pytest.raises(FileFormatError, match=r"shard must be a whole tar file, but got shard-000000\.tar: .*no plain file"):
+        open_pairs(shard(tmp_path, entry))
+
+
+@pytest.mark.parametrize("size", [10**6, 10**10, 10**15])
+def test_sizes_that_lie_are_refused(size: int, tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("other.label.json")
+    entry.size = size
+    (shard(tmp_path) / "shard-000001.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(512))
+    with pytest.raises(FileFormatError, match="shard must be a whole tar file"):
+        open_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 700, 3000])
+def test_a_shard_that_was_cut_off_is_refused(keep: int, tmp_path: Path) -> None:
+    path = shard(tmp_path) / "shard-000000.tar"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(FileFormatError, match=r"shard must be a whole tar file, but got shard-000000\.tar|without"):
+        pairs = open_pairs(tmp_path)
+        [pairs.picture(0, view) for view in range(10)]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "{}", '{"format": 1}', "\x00", json.dumps(MANIFEST | {"labels": [1]})])
+def test_a_manifest_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "records.json").write_text(text)
+    with pytest.raises(FileFormatError, match="folder must have the manifest of"):
+        open_records(tmp_path, FORMAT)
+    with pytest.raises(ConfigError, match="out must hold what this command made"):
+        write_manifest(tmp_path, MANIFEST)
+
+
+@pytest.mark.parametrize("text", [b"", b"[" * 100_000, b'{"label": []}', b'{"label": "mug"}', b"\xff"])
+def test_a_label_of_another_form_is_refused(text: bytes, tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="record must have a label of the manifest"):
+        open_pairs(shard(tmp_path, label_json=text))
+
+
+def _npy_head(text: str, version: bytes = b"\x01\x00") -> bytes:
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no array",
+        npy(np.zeros((4, 3), np.float32))[:-4],
+        npy(np.zeros((4, 3), np.float32)) + b"more",
+        npy(np.zeros((0, 3), np.float32)),
+        npy(np.zeros((4, 3), np.int64)),
+        npy(np.full((4, 3), np.nan, np.float32)),
+        _npy_head("{'descr': '<f4', 'fortran_order': False, 'shape': (100000000000, 3)}\n"),
+        _npy_head("{'descr': '|O', 'fortran_order': False, 'shape': (1, 3)}\n") + b"\x80\x02N.",
+        _npy_head("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}\n"),
+        _npy_head("{'descr': " + "(" * 5000 + "\n"),
+        _npy_head("{}\n", b"\x09\x00"),
+    ],
+)
+def test_points_of_another_form_are_refused(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="pair must hold"):
+        open_pairs(shard(tmp_path, points_npy=content)).points(0)
+
+
+def _png(width: int, height: int) -> bytes:
+    """A picture of so many pixels whose bytes unpack to few."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("content", [_png(60_000, 60_000), _png(2049, 1), _png(2000, 2000), b"", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_pictures_that_are_none_or_too_large_are_refused(content: bytes) -> None:
+    with pytest.raises(FileFormatError, match="record must hold pictures, but got 'key'"):
+        read_picture(io.BytesIO(content), "key")
+
+
+def test_a_member_above_the_limit_is_refused(tmp_path: Path) -> None:
+    with use_limits(replace(limits(), record_bytes=100)), pytest.raises(FileFormatError, match="no plain file of at most 100 bytes"):
+        open_pairs(shard(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+def test_pipes_in_folders_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "records.json").write_text(json.dumps(MANIFEST | {"layout": "folders"}))
+    (tmp_path / "key").mkdir()
+    os.mkfifo(tmp_path / "key" / "label.json")
+    with pytest.raises(FileFormatError, match="without label.json: it is no plain file"):
+        open_pairs(tmp_path)
+    with pytest.raises(FileFormatError, match="record must hold pictures, but got 'key': no file"):
+        read_picture(tmp_path / "key" / "label.json", "key")
+
+
+def test_failures_of_another_form_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / FAILED).write_text('{"id": 3, "error": []}\n[]\n{"id": "x"}\n' + "[" * 100_000 + '\n{"id": "y", "err')
+    assert read_failures(tmp_path) == [("3", "[]")]
