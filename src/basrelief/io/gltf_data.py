@@ -57,10 +57,21 @@ class GltfData:
         for file in self._files.values():
             file.close()
 
-    def count(self, accessor: int) -> int:
-        """Tell how many elements an accessor declares."""
+    def count(self, accessor: int, *, most: int | None = None) -> int:
+        """Tell how many elements an accessor declares.
+
+        Args:
+            accessor: Its index.
+            most: The most elements that are read, `Limits.points` when None.
+
+        Returns:
+            The number of elements.
+
+        Raises:
+            FileFormatError: If it is larger, or negative.
+        """
         count = self.header["accessors"][accessor]["count"]
-        check_count(self.source.path, count, limits().points, of="values in an accessor")
+        check_count(self.source.path, count, limits().points if most is None else most, of="values in an accessor")
         return int(count)
 
     def array(self, accessor: int) -> np.ndarray:
@@ -76,7 +87,7 @@ class GltfData:
             FileFormatError: If it declares more than there is.
         """
         if accessor not in self._arrays:
-            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor))
+            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor, most=_most_values()))
         return self._arrays[accessor]
 
     def draco(self, extension: Item, *, vertices: int, faces: int) -> Mapping[int, np.ndarray]:
@@ -180,6 +191,11 @@ class GltfData:
         length, kind = int.from_bytes(file.read(4), "little"), file.read(4)
         first = self._chunk + 8
         return file, first, first + length if kind == b"BIN\0" and first + length <= self.source.size else first
+
+
+def _most_values() -> int:
+    """Indices may be as many as the corners of all faces."""
+    return max(limits().points, 3 * limits().faces)
 
 
 def _inline(uri: str) -> bytes:
