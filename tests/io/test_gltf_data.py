@@ -157,6 +157,14 @@ def test_only_what_the_scene_shows_is_read(put: Put) -> None:
     assert len(shapes.load(put("a.gltf", text)).faces) == 1  # type: ignore[union-attr]
 
 
+def test_indices_may_be_more_than_the_points_of_a_file(gltf: Gltf) -> None:
+    indices = np.tile(np.arange(3, dtype="<u1"), 20)[:, None]
+    with use_limits(replace(limits(), points=3, faces=20)):
+        assert len(gltf([floats(np.eye(3)), indices], {"POSITION": 0}, primitive={"indices": 1}).faces) == 20
+    with use_limits(replace(limits(), points=3, faces=19)), pytest.raises(FileFormatError, match="at most 57 values in an accessor"):
+        gltf([floats(np.eye(3)), indices], {"POSITION": 0}, primitive={"indices": 1})
+
+
 def test_buffers_of_many_files_are_read_in_any_order(put: Put) -> None:
     for i in range(40):
         put(f"{i}.bin", (np.eye(3) + i).astype("<f4").tobytes())

@@ -97,7 +97,7 @@ class _Scene:
         uses = {(mesh, i): n or 1 for mesh, n in shown.items() if n or self.shows_all for i in range(len(self.meshes[mesh]["primitives"]))}
         self.triangles = any(self._mode(key) in _SURFACES for key in uses)
         self.chosen = {key: n for key, n in uses.items() if self._mode(key) in (_SURFACES if self.triangles else _CLOUDS)}
-        check_size(data.source.path, [(n, *self._size(key)) for key, n in self.chosen.items()])
+        check_size(data.source.path, [(n, *self._size(self._item(key))) for key, n in self.chosen.items()])
 
     def placed(self) -> list[Placed]:
         """Read the primitives, and list each with the matrix of every place where it stands."""
@@ -140,19 +140,18 @@ class _Scene:
     def _mode(self, key: Primitive) -> int:
         return int(self._item(key).get("mode", _TRIANGLES))
 
-    def _size(self, key: Primitive) -> tuple[int, int]:
+    def _size(self, item: Item) -> tuple[int, int]:
         """Tell how many vertices and faces a primitive declares."""
-        item = self._item(key)
         vertices = self.data.count(item["attributes"]["POSITION"])
-        corners = self.data.count(item["indices"]) if "indices" in item else vertices
-        mode = self._mode(key)
+        corners = self.data.count(item["indices"], most=3 * limits().faces) if "indices" in item else vertices
+        mode = item.get("mode", _TRIANGLES)
         return vertices, corners // 3 if mode == _TRIANGLES else max(corners - 2, 0) if mode in _SURFACES else 0
 
     def _part(self, item: Item) -> dict[str, Any]:
         names: Item = item["attributes"]
         compressed = item.get("extensions", {}).get(_DRACO)
         stored = "bufferView" in self.data.header["accessors"][names["POSITION"]]
-        arrays, corners = self._compressed(item, compressed) if compressed and not stored else self._plain(item)
+        arrays, faces = self._compressed(item, compressed) if compressed and not stored else self._plain(item)
         vertices, uv = arrays["POSITION"], arrays.get("TEXCOORD_0")
         if vertices.shape[1] != 3:
             raise FileFormatError(f"path must have vertices of x, y, z, but got others in {self.data.source.path.name}. Export it again.")
@@ -162,20 +161,21 @@ class _Scene:
         if uv is not None:
             part["uv"] = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1)
         if self.triangles:
-            part["faces"] = _triangles(corners, item.get("mode", _TRIANGLES))
+            part["faces"] = faces
         return part
 
     def _plain(self, item: Item) -> tuple[dict[str, np.ndarray], np.ndarray]:
         names = item["attributes"]
         count = self.data.count(names["POSITION"])
         wanted = [name for name in ("POSITION", "TEXCOORD_0", "COLOR_0") if name in names and self.data.count(names[name]) == count]
+        arrays = {name: self.data.array(names[name]) for name in wanted}
         corners = self.data.array(item["indices"])[:, 0] if "indices" in item else np.arange(count)
-        return {name: self.data.array(names[name]) for name in wanted}, corners
+        return arrays, _triangles(corners, item.get("mode", _TRIANGLES)) if self.triangles else corners
 
     def _compressed(self, item: Item, extension: Item) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        vertices = self.data.count(item["attributes"]["POSITION"])
-        found = self.data.draco(extension, vertices=vertices, faces=self.data.count(item["indices"]) // 3)
-        return {name: found[number] for name, number in extension["attributes"].items() if number in found}, found[FACES].reshape(-1)
+        vertices, faces = self._size(item)
+        found = self.data.draco(extension, vertices=vertices, faces=faces)
+        return {name: found[number] for name, number in extension["attributes"].items() if number in found}, found[FACES]
 
     def _material(self, item: Item) -> dict[str, Any]:
         gloss = item.get("extensions", {}).get(_GLOSS)

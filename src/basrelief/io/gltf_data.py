@@ -22,6 +22,7 @@ _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _DATA = "data:"
 _MAX_STRIDE = 252  # bytes, of the specification
 _MAX_ZEROS = 4096  # values that are nowhere stored
+_PIECE = 1 << 22  # characters of base64, a multiple of four
 _MAX_OPEN = 32  # buffers whose files are kept open
 
 Item = Mapping[str, Any]
@@ -56,10 +57,21 @@ class GltfData:
         for file in self._files.values():
             file.close()
 
-    def count(self, accessor: int) -> int:
-        """Tell how many elements an accessor declares."""
+    def count(self, accessor: int, *, most: int | None = None) -> int:
+        """Tell how many elements an accessor declares.
+
+        Args:
+            accessor: Its index.
+            most: The most elements that are read, `Limits.points` when None.
+
+        Returns:
+            The number of elements.
+
+        Raises:
+            FileFormatError: If it is larger, or negative.
+        """
         count = self.header["accessors"][accessor]["count"]
-        check_count(self.source.path, count, limits().points, of="values in an accessor")
+        check_count(self.source.path, count, limits().points if most is None else most, of="values in an accessor")
         return int(count)
 
     def array(self, accessor: int) -> np.ndarray:
@@ -75,7 +87,7 @@ class GltfData:
             FileFormatError: If it declares more than there is.
         """
         if accessor not in self._arrays:
-            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor))
+            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor, most=_most_values()))
         return self._arrays[accessor]
 
     def draco(self, extension: Item, *, vertices: int, faces: int) -> Mapping[int, np.ndarray]:
@@ -98,8 +110,9 @@ class GltfData:
         return self._draco[view]
 
     def view(self, view: int) -> bytes:
-        """Read the bytes of a buffer view."""
+        """Read the bytes of a buffer view, at most `Limits.text_bytes`."""
         item = self.header["bufferViews"][view]
+        check_count(self.source.path, item["byteLength"], limits().text_bytes, of="bytes of compressed data")
         return self._bytes(item["buffer"], item.get("byteOffset", 0), item["byteLength"])
 
     def picture(self, image: Item) -> bytes:
@@ -180,6 +193,11 @@ class GltfData:
         return file, first, first + length if kind == b"BIN\0" and first + length <= self.source.size else first
 
 
+def _most_values() -> int:
+    """Indices may be as many as the corners of all faces."""
+    return max(limits().points, 3 * limits().faces)
+
+
 def _inline(uri: str) -> bytes:
-    """Decode the data that a URI holds."""
-    return b64decode(uri[uri.index(",") + 1 :])
+    """Decode the data that a URI holds, piece after piece so that other threads get their turn."""
+    return b"".join(b64decode(uri[start : start + _PIECE]) for start in range(uri.index(",") + 1, len(uri), _PIECE))

@@ -19,6 +19,8 @@ from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 
+_CORNER_BYTES = 56  # memory that the corner of a triangle takes at most while it is read
+
 
 def read_obj(source: Source) -> Raw:
     """Read .obj with its materials, which are sought in its folder only. Polygons are cut into triangles.
@@ -40,7 +42,7 @@ def read_obj(source: Source) -> Raw:
         elements.add(block)
         libraries += library_names(block)
         check_count(source.path, sum(map(len, elements.vertices)), limits().points, of="vertices")
-        check_count(source.path, sum(map(len, elements.corners)), 3 * limits().faces, of="corners of faces")
+        check_count(source.path, sum(map(len, elements.corners)), limits().memory_bytes // _CORNER_BYTES, of="corners of faces")
     return _shape(source, elements, libraries)
 
 
@@ -50,6 +52,7 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
     corners, counts = _joined(elements.corners, 3), np.concatenate([[], *elements.sizes]).astype(np.int64)
     faces = int(np.maximum(counts - 2, 0).sum())
     check_size(source.path, [(1, len(vertices), faces)])
+    check_count(source.path, 3 * faces, limits().memory_bytes // _CORNER_BYTES, of="corners of faces")
     if not faces:
         return Raw(points=vertices, colors=_vertex_colors(vertices, colors))
     index, polygon = fan_triangles(Lists(np.arange(len(corners), dtype=np.int32), counts))
@@ -94,16 +97,23 @@ def _forget_partial(corners: np.ndarray, material: np.ndarray, materials: int, p
 
 def _distinct(corners: np.ndarray, material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the corners that differ: the first of each, sorted by material, and for each corner which one it is."""
-    columns = [corners[:, 0]]
-    columns += [corners[:, i] for i in (1, 2) if not (corners[:, i] == corners[:, 0]).all() and corners[:, i].any()]
-    columns += [material] if material.any() else []
-    key = columns[0].astype(np.int64)
-    for column in columns[1:]:
-        if len(columns) > 2:
-            key = np.unique(key, return_inverse=True)[1].reshape(-1)
-        key = column * (key.max() + 1) + key
-    _, first, index = np.unique(key, return_index=True, return_inverse=True)
-    return first, index.reshape(-1)
+    others = [corners[:, i] for i in (1, 2) if corners[:, i].any() and not np.array_equal(corners[:, i], corners[:, 0])]
+    first, index = _ranked(corners[:, 0])
+    for column in (*others, *([material] if material.any() else [])):
+        first, index = _ranked(column.astype(np.int64) * len(first) + index)
+    return first, index
+
+
+def _ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find where each key stands first, in the order of the keys, and for each key which one of these it is."""
+    order = np.argsort(keys, kind="stable").astype(np.int32)
+    new = np.ones(len(keys), dtype=bool)
+    sorted_keys = keys[order]
+    np.not_equal(sorted_keys[1:], sorted_keys[:-1], out=new[1:])
+    del sorted_keys
+    index = np.empty(len(keys), dtype=np.int32)
+    index[order] = np.cumsum(new, dtype=np.int32) - 1
+    return order[new], index
 
 
 class _Painter:
