@@ -52,7 +52,7 @@ class Site:
         if logins is not None:
             routes += [Route("/login", logins.log_in, methods=["POST"]), Route("/logout", logins.log_out, methods=["POST"])]
         app = Starlette(routes=[*routes, Route("/{path:path}", any_other, methods=["GET", "POST", "PUT", "OPTIONS"])])
-        self.app = Guard(app, frozenset(hosts), self.kept.__contains__, logins)
+        self.app = Guard(app, frozenset(hosts), self.kept.__contains__, lambda number, _: number == 0, logins)
 
     def ask(self, method: str = "GET", path: str = "/", *, base: str = "http://127.0.0.1:7860", **given: Any) -> httpx.Response:
         async def send() -> httpx.Response:
@@ -191,7 +191,7 @@ def test_a_slow_body_is_refused(site: Site) -> None:
     "body",
     [
         "", "x", "[]", "{}", "[" * 100_000, '{"a":' * 5000, json.dumps({**CALL, "data": "x"}), json.dumps({**CALL, "data": [1] * 33}),
-        json.dumps({**CALL, "fn_index": "x"}), json.dumps({**CALL, "fn_index": True}), json.dumps({**CALL, "session_hash": "a/b"}),
+        json.dumps({**CALL, "fn_index": "x"}), json.dumps({**CALL, "fn_index": True}), json.dumps({**CALL, "fn_index": 99}), json.dumps({**CALL, "session_hash": "a/b"}),
         json.dumps({**CALL, "session_hash": "a" * 129}), json.dumps({**CALL, "session_hash": None}), "\udcff".encode("utf-8", "surrogatepass"),
     ],
 )  # fmt: skip

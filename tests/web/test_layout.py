@@ -23,7 +23,7 @@ import gradio as gr
 from basrelief.errors import ConfigError
 from basrelief.index import Index
 from basrelief.web import LibraryService
-from basrelief.web.page import LOOK, build, show_errors
+from basrelief.web.page import LOOK, build, show_errors, takes
 
 
 @show_errors
@@ -67,6 +67,14 @@ found = {
     "tabs": [part.label for part in parts if type(part).__name__ == "Tab"],
     "named": [part.elem_id for part in parts if getattr(part, "elem_id", None)],
     "kinds": [part.file_types for part in parts if type(part).__name__ == "File"],
+    "calls": [
+        [takes(page, number, [1] * len(fn.inputs)), takes(page, number, [None] * (len(fn.inputs) + 1)), takes(page, 99, [])]
+        for number, fn in page.fns.items() if len(fn.inputs) != 1 or not isinstance(fn.inputs[0], gr.State) if fn.inputs
+    ],
+    "fits": [
+        takes(page, number, [{"Textbox": "x", "File": {"path": "x"}, "Slider": 0.5, "State": None}[type(part).__name__] for part in fn.inputs])
+        for number, fn in page.fns.items()
+    ],
     "apis": [call.api_visibility for call in page.fns.values()],
 }
 print(json.dumps(found))
@@ -129,3 +137,10 @@ def test_uploads_are_offered_for_known_kinds_alone(found: dict[str, Any]) -> Non
 def test_no_call_is_public(found: dict[str, Any]) -> None:
     assert found["apis"]
     assert set(found["apis"]) == {"private"}
+
+
+def test_calls_of_other_forms_than_the_page_sends_are_told_apart(found: dict[str, Any]) -> None:
+    assert found["fits"]
+    assert all(found["fits"])
+    assert found["calls"]
+    assert not any(wrong for call in found["calls"] for wrong in call)

@@ -57,12 +57,14 @@ class Guard:
         app: What answers the requests that are let through.
         hosts: Host names under which the page is reached, lower case, beside the address that a connection came to.
         is_upload: Tells whether a path that a request names is an upload that is kept.
+        is_call: Tells whether a function of the page has a number, and takes such values.
         logins: The sessions, or None where no password is asked for.
     """
 
     app: ASGIApp
     hosts: frozenset[str]
     is_upload: Callable[[str], bool]
+    is_call: Callable[[int, list[Any]], bool]
     logins: Logins | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,6 +142,8 @@ class Guard:
         session, number = call.get("session_hash"), call.get("fn_index")
         if not isinstance(session, str) or not re.fullmatch(rf"[\w-]{{1,{_SHORT}}}", session) or type(number) is not int:
             raise ValueError("no session or function")
+        if not self.is_call(number, call["data"]):
+            raise ValueError("no such function, or other values")
         for record in _records(call["data"]):
             if "path" in record and not (isinstance(record["path"], str) and self.is_upload(record["path"])):
                 raise HTTPException(HTTPStatus.BAD_REQUEST, "The upload is not kept any more. Upload it again.")

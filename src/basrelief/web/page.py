@@ -57,6 +57,23 @@ def build(service: LibraryService) -> gr.Blocks:
     return page
 
 
+def takes(page: gr.Blocks, number: int, values: Sequence[Any]) -> bool:
+    """Whether a function of the page has a number, and takes such values; Gradio would log those that it does not."""
+    if number not in page.fns or len(values) != len(page.fns[number].inputs):
+        return False
+    return all(_holds(part, value) for part, value in zip(page.fns[number].inputs, values, strict=True))
+
+
+def _holds(part: Any, value: Any) -> bool:  # noqa: ANN401 - any component, and anything may be sent
+    if isinstance(part, gr.Slider):
+        return type(value) in (int, float) and part.minimum <= value <= part.maximum
+    if isinstance(part, gr.File):
+        return value is None or (isinstance(value, dict) and isinstance(value.get("path"), str))
+    if isinstance(part, gr.Textbox):
+        return value is None or isinstance(value, str)
+    return isinstance(part, gr.State)  # whose value is not taken from the request
+
+
 def show_errors(call: Callable[P, T]) -> Callable[P, T]:
     """Show our errors to the visitor as they are; of all others only that there was one, the log has the rest."""
 

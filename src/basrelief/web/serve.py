@@ -135,7 +135,7 @@ def guarded_app(service: LibraryService, address: Address) -> ASGIApp:
 
     from basrelief.web.guard import UPLOAD, Guard
     from basrelief.web.login import Logins
-    from basrelief.web.page import LOOK, build
+    from basrelief.web.page import LOOK, build, takes
     from basrelief.web.uploads import receive_uploads, upload_progress
 
     async def malformed(_request: Request, _error: Exception) -> Response:
@@ -168,7 +168,7 @@ def guarded_app(service: LibraryService, address: Address) -> ASGIApp:
         **LOOK,
     )
     page.has_launched = True  # Gradio checks that a file a request names is an upload only where this is set, and mounting does not
-    return Guard(app, address.hosts, service.files.__contains__, logins)
+    return Guard(app, address.hosts, service.files.__contains__, partial(takes, page), logins)
 
 
 def _listen(address: Address) -> socket.socket:
