@@ -24,6 +24,12 @@ import json, sys
 from playwright.sync_api import sync_playwright
 url, home, chromium, flags = sys.argv[1:]
 said = {}
+
+def write(place, text):  # Gradio takes what is typed a moment later
+    page.wait_for_timeout(300)
+    page.fill(f"{place} input, {place} textarea", text)
+    page.wait_for_timeout(300)
+
 with sync_playwright() as player:
     browser = player.chromium.launch(executable_path=chromium, args=json.loads(flags))
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
@@ -32,7 +38,7 @@ with sync_playwright() as player:
     page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else outside.append(r.url))
     page.on("pageerror", lambda e: errors.append(str(e)))
     page.goto(url)
-    page.fill("#words input, #words textarea", "mug")
+    write("#words", "mug")
     page.click("#search")
     page.wait_for_selector("#hits img")
     page.locator("#said", has_text="shapes").wait_for()
@@ -46,21 +52,21 @@ with sync_playwright() as player:
     page.click("button[role=tab]:has-text('Name a file')")
     page.set_input_files("#upload input[type=file]", home + "/upload.glb")
     page.wait_for_selector("#upload :text('upload.glb')")
-    page.fill("#labels input, #labels textarea", "chair, mug, car")
+    write("#labels", "chair, mug, car")
     page.click("#classify")
     page.wait_for_selector("#evidence img")
     said["answer"] = page.inner_text("#answer")
     page.screenshot(path=home + "/classify.png")
-    page.fill("#labels input, #labels textarea", "chair")
+    write("#labels", "chair")
     page.click("#classify")
     said["refused"] = page.locator(".toast-body").first.inner_text()
     page.click("button[role=tab]:has-text('Index a folder')")
-    page.fill("#folder input, #folder textarea", home + "/more")
+    write("#folder", home + "/more")
     page.click("#index")
     page.locator("#report", has_text="read").wait_for()
     said["report"] = page.inner_text("#report")
     page.click("button[role=tab]:has-text('Tags')")
-    page.fill("#tags input, #tags textarea", "chair, mug, car, lamp")
+    write("#tags", "chair, mug, car, lamp")
     page.click("#propose")
     page.locator("#tagged", has_text="files").wait_for()
     said["tagged"] = page.inner_text("#tagged")
