@@ -67,9 +67,12 @@ with sync_playwright() as player:
     opened = []
     for place in range(page.locator("#hits button.thumbnail-item").count()):
         page.locator("#hits button.thumbnail-item").nth(place).click()
-        page.locator("#said", has_text="faces").wait_for()
-        page.wait_for_timeout(700)
-        opened.append(page.inner_text("#said"))
+        for _ in range(300):  # until it tells of another file, and Gradio's clock is gone
+            said = page.inner_text("#said")
+            if " faces " in said and "processing" not in said and said not in opened:
+                break
+            page.wait_for_timeout(100)
+        opened.append(said)
         elements.extend(page.evaluate(LOOK))
     found["texts"]["opened"] = opened
     page.screenshot(path=home + "/names.png")
