@@ -67,12 +67,13 @@ with sync_playwright() as player:
     opened = []
     for place in range(page.locator("#hits button.thumbnail-item").count()):
         page.locator("#hits button.thumbnail-item").nth(place).click()
-        for _ in range(300):  # until it tells of another file, and Gradio's clock is gone
-            said = page.inner_text("#said")
-            if " faces " in said and "processing" not in said and said not in opened:
+        for _ in range(300):  # until it tells of another file
+            said = page.locator("#said .prose").first.inner_text()
+            if " faces " in said and said not in opened:
                 break
             page.wait_for_timeout(100)
         opened.append(said)
+        page.wait_for_timeout(300)
         elements.extend(page.evaluate(LOOK))
     found["texts"]["opened"] = opened
     page.screenshot(path=home + "/names.png")
@@ -140,7 +141,7 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path, model: Model) -> None
     texts = found["texts"]
     for name in map(visible, HOSTILE):
         assert any(text.startswith(f"{name}.glb") for text in texts["captions"]), name
-        assert any(f"{name}.glb" in text for text in texts["opened"]), name
+        assert any(f"{name}.glb" in text for text in texts["opened"]), (name, texts["opened"])
         assert any(f"{name}.off: " in text for text in texts["report"]), name
         assert f"{name}.glb" in texts["proposals"][0], name
         assert f"{name}.glb" in found["html"], name
