@@ -35,6 +35,11 @@ url, home, labels, chromium, flags = sys.argv[1:]
 found = {"texts": {}}
 LOOK = '''() => [...document.querySelectorAll("form, iframe, object, embed, link[href*=evil], [src*=evil], [href*=evil], [onload], [onerror], b, strong, code, .katex")]
     .filter(e => /evil|alert|code|bold|x/.test(e.outerHTML) && e.closest("main, .toast-wrap, body")).map(e => e.outerHTML.slice(0, 200))'''
+def write(place, text):  # Gradio takes what is typed a moment later
+    page.wait_for_timeout(300)
+    page.fill(f"{place} input, {place} textarea", text)
+    page.wait_for_timeout(300)
+
 with sync_playwright() as player:
     browser = player.chromium.launch(executable_path=chromium, args=json.loads(flags))
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
@@ -55,16 +60,20 @@ with sync_playwright() as player:
         page.locator(".toast-close").first.click()
 
     page.goto(url)
-    page.fill("#words input, #words textarea", "mug")
+    write("#words", "mug")
     page.click("#search")
     page.locator("#hits img").first.wait_for()
     note("captions", "#hits .caption-label")
     opened = []
     for place in range(page.locator("#hits button.thumbnail-item").count()):
         page.locator("#hits button.thumbnail-item").nth(place).click()
-        page.locator("#said", has_text="faces").wait_for()
-        page.wait_for_timeout(700)
-        opened.append(page.inner_text("#said"))
+        for _ in range(300):  # until it tells of another file
+            said = page.locator("#said .prose").first.inner_text()
+            if " faces " in said and said not in opened:
+                break
+            page.wait_for_timeout(100)
+        opened.append(said)
+        page.wait_for_timeout(300)
         elements.extend(page.evaluate(LOOK))
     found["texts"]["opened"] = opened
     page.screenshot(path=home + "/names.png")
@@ -75,20 +84,20 @@ with sync_playwright() as player:
     page.click("button[role=tab]:has-text('Name a file')")
     page.set_input_files("#upload input[type=file]", home + "/<img src=x>.glb")
     page.locator("#upload", has_text=".glb").wait_for()
-    page.fill("#labels input, #labels textarea", labels)
+    write("#labels", labels)
     page.click("#classify")
     page.locator("#evidence img").wait_for()
     note("answer", "#answer")
     page.click("button[role=tab]:has-text('Index a folder')")
-    page.fill("#folder input, #folder textarea", "<img src=//evil.test/h>")
+    write("#folder", "<img src=//evil.test/h>")
     page.click("#index")
     toast("folder")
-    page.fill("#folder input, #folder textarea", home + "/files")
+    write("#folder", home + "/files")
     page.click("#index")
     page.locator("#report", has_text="files in the library").wait_for()
     note("report", "#report")
     page.click("button[role=tab]:has-text('Tags')")
-    page.fill("#tags input, #tags textarea", labels)
+    write("#tags", labels)
     page.locator("input[type=number]").first.fill("0")
     page.click("#propose")
     page.locator("#tagged", has_text="nothing is written yet").wait_for()
@@ -132,7 +141,7 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path, model: Model) -> None
     texts = found["texts"]
     for name in map(visible, HOSTILE):
         assert any(text.startswith(f"{name}.glb") for text in texts["captions"]), name
-        assert any(f"{name}.glb" in text for text in texts["opened"]), name
+        assert any(f"{name}.glb" in text for text in texts["opened"]), (name, texts["opened"])
         assert any(f"{name}.off: " in text for text in texts["report"]), name
         assert f"{name}.glb" in texts["proposals"][0], name
         assert f"{name}.glb" in found["html"], name

@@ -139,7 +139,8 @@ def _search_tab(service: LibraryService) -> None:
     given = [words, without, where, picture, shape, read_picture, read_shape]
     for event in (go.click, words.submit):
         event(find, given, [gallery, paths, said], api_visibility="private")
-    gallery.select(look, [paths], [viewer, sheet, said], concurrency_id="open", concurrency_limit=service.jobs, api_visibility="private")
+    opening: dict[str, Any] = {"concurrency_id": "open", "concurrency_limit": service.jobs, "trigger_mode": "always_last"}
+    gallery.select(look, [paths], [viewer, sheet, said], api_visibility="private", **opening)
 
 
 def _classify_tab(service: LibraryService) -> None:
