@@ -191,7 +191,7 @@ def test_the_page_escapes_what_strangers_wrote(card: EvalCard) -> None:
 
 def test_the_page_needs_nothing_else(card: EvalCard) -> None:
     page = card_page(card)
-    assert "http" not in page
+    assert "http:" not in page
     assert "src=" not in page.replace('src="data:', "")
 
 

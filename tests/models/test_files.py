@@ -93,10 +93,10 @@ def test_a_calibration_without_a_name_fits_any_model(model: Model, shape_files: 
 
 
 def test_a_file_that_takes_too_long_stops_nothing_with_a_worker(model: Model, shape_files: list[Path]) -> None:
-    with use_limits(replace(limits(), seconds=0.001)):
+    with use_limits(replace(limits(), seconds=1e-6)):
         (answer,) = classify_files(model, shape_files[:1], labels=LABELS, reading=Reading(jobs=1))
     assert answer.error is not None
-    assert answer.error.startswith("reading took longer than 0.001 s")
+    assert answer.error.startswith("reading took longer than 1e-06 s")
     expected = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS) if a.prediction]
     found = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS, reading=Reading(jobs=1)) if a.prediction]
     assert found == expected

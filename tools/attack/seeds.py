@@ -28,7 +28,7 @@ def write_seeds(folder: Path) -> list[Path]:
     )
     scene = trimesh.Scene([mesh, trimesh.creation.box((0.3, 0.3, 0.9))])
     for kind in ("glb", "obj", "stl", "ply", "off", "dae", "3mf"):
-        exported = (scene if kind in ("glb", "dae", "3mf") else mesh).export(file_type=kind)
+        exported = (scene if kind in ("glb", "3mf") else mesh).export(file_type=kind)
         (folder / f"mesh.{kind}").write_bytes(exported if isinstance(exported, bytes) else exported.encode())
     for name, content in scene.export(file_type="gltf").items():
         (folder / ("mesh.gltf" if name.endswith(".gltf") else name)).write_bytes(content)
