@@ -43,6 +43,7 @@ class Limits:
         nesting: Levels of XML, of scene nodes and of nested records.
         xml_elements: Elements of XML.
         texture_pixels: Pixels of all textures of a file together.
+        overdraw: Faces that a picture of a mesh may have behind each other at a pixel, on average over the picture.
         picture_pixels: Pixels of a picture that is searched with.
         upload_bytes: Size of an uploaded file.
         request_bytes: Size of a request that is not an upload.
@@ -81,6 +82,7 @@ class Limits:
     nesting: int = 128
     xml_elements: int = 4_000_000
     texture_pixels: int = 1 << 26
+    overdraw: int = 1500
     picture_pixels: int = 64_000_000
     upload_bytes: int = 64 << 20
     request_bytes: int = 1 << 20

@@ -27,13 +27,13 @@ SIZE = 48
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
-    return open_benchmark(write_library(tmp_path_factory.mktemp("held") / "shapes", NAMES, first=700, each=4), "folder")
+    return open_benchmark(write_library(tmp_path_factory.mktemp("held") / "shapes", NAMES, first=700, each=8), "folder")
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> AlignedSet:
     root = tmp_path_factory.mktemp("taught")
-    library = open_benchmark(write_library(root / "shapes", NAMES, each=8), "folder")
+    library = open_benchmark(write_library(root / "shapes", NAMES, each=16), "folder")
     make_records(library, root / "images", maker=AlignedMaker(AlignedSettings(source="shaded", size=SIZE, points=2048)))
     return open_aligned(root / "images")
 
@@ -99,7 +99,7 @@ def test_heads_stand_on_both_branches(tuned: Model, head: str, held: Benchmark) 
     found = Embedder(both).whole(held)
     assert found.features.shape[1] == 20
     assert head in HEADS
-    taught = np.array([row for row in range(len(held)) if row % 4 < 2])
+    taught = np.array([row for row in range(len(held)) if row % 8 < 4])
     asked = np.setdiff1d(np.arange(len(held)), taught)
     features, truth = torch.from_numpy(found.features), torch.from_numpy(found.truth)
     texts = both.embed_text(held.labels)

@@ -24,7 +24,7 @@ from mutations import mutate
 from outcomes import FAILURES, Outcome, Row, table
 from page import attack_page
 from pickles import mutations as hostile_pickles
-from sandbox import Job, read_all
+from sandbox import Job, read_all, read_in_workers
 from seeds import write_seeds
 
 KEPT = Path("attack-out")
@@ -61,7 +61,7 @@ def main() -> int:
         "amplifiers": _amplifiers,
         "mutations": _mutations,
         "pickles": _pickles,
-        "folders": lambda plan, folder: attack_folders(folder),
+        "folders": lambda plan, folder: attack_folders(folder, short=plan.short),
         "signals": lambda plan, folder: attack_by_signals(folder, kills=plan.kills, seed=plan.seed),
         "page": lambda plan, folder: attack_page(folder, short=plan.short),
     }
@@ -93,7 +93,7 @@ def _arguments() -> tuple[Plan, list[str]]:
     parser.add_argument("--only", action="append", default=[], help="an attack; may be repeated")
     parser.add_argument("--short", action="store_true", help="a few hundred tries of everything, within a minute")
     given = parser.parse_args()
-    mutations, pickles, kills = (200, 300, 2) if given.short else (given.mutations, given.pickles, given.kills)
+    mutations, pickles, kills = (200, 300, 1) if given.short else (given.mutations, given.pickles, given.kills)
     return Plan(tuple(given.corpus), mutations, pickles, kills, given.seed, given.children, given.short), given.only
 
 
@@ -103,7 +103,10 @@ def _corpora(plan: Plan, folder: Path) -> Iterator[Outcome]:
 
 
 def _amplifiers(plan: Plan, folder: Path) -> Iterator[Outcome]:
-    yield from read_all([Job(path, draw=True) for path in write_amplifiers(folder)], children=plan.children)
+    """Read each within the promise, and again the whole way of `basrelief index`, where the workers' limits hold."""
+    files = write_amplifiers(folder)
+    yield from read_all([Job(path) for path in files], children=plan.children)
+    yield from read_in_workers(files)
 
 
 def _mutations(plan: Plan, folder: Path) -> Iterator[Outcome]:

@@ -44,7 +44,7 @@ def attack_by_signals(folder: Path, *, kills: int, seed: int) -> Iterator[Outcom
     database = folder / "killed.lance"
     for number in range(kills):
         yield _hit(home, database, signal.SIGKILL, dice.uniform(0.05, 1.0) * length, f"kill {number}")
-        if number % 2:
+        if number % 2 == 0:
             yield _hit(home, folder / f"stopped-{number}.lance", signal.SIGINT, dice.uniform(0.3, 0.9) * length, f"interrupt {number}")
     last = run("index", home, "--db", database)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import queue
 import select
@@ -9,17 +10,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from outcomes import Outcome
 
+from basrelief.index.read import Style, import_readers, read_file
 from basrelief.limits import limits
+from basrelief.models.recipe import get_recipe
+from basrelief.processes import Failure, WorkerPool
+from basrelief.render import get_projection
 
 _HERE = Path(__file__).parent
 _LARGE = 32 << 20
+_START = 30  # a worker that was killed is followed by another, which has to start
 _GRACE = 120  # a hang is ended after this many seconds; what takes longer than the promise counts as one all the same
 
 
@@ -64,6 +70,29 @@ def read_all(jobs: Iterable[Job], *, children: int = 2, report: Callable[[int], 
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def read_in_workers(files: Sequence[Path], *, workers: int = 2) -> Iterator[Outcome]:
+    """Go the whole way of `basrelief index` in the worker processes that it uses: each file is done, or failed within its deadline.
+
+    Args:
+        files: The files.
+        workers: Processes side by side.
+
+    Yields:
+        An outcome for each file; its seconds are those since the one before.
+    """
+    recipe = get_recipe("tiny")
+    style = Style(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
+    before = time.monotonic()
+    with WorkerPool(workers, prepare=import_readers) as pool:
+        results = pool.map(functools.partial(read_file, style=style), files, size=lambda path: path.stat().st_size)
+        for path, result in zip(files, results, strict=True):
+            seconds, before = time.monotonic() - before, time.monotonic()
+            reason = result.reason if isinstance(result, Failure) else ""
+            kind = "crash" if "died" in reason else "traceback" if reason.startswith("unexpected") else "refused" if reason else "read"
+            late = seconds > _allowed(path) + _START
+            yield Outcome(f"{path} in a worker", "hang" if late else kind, seconds, message=reason)
 
 
 def _work(waiting: queue.SimpleQueue[Job], outcomes: list[Outcome], report: Callable[[int], None] | None) -> None:

@@ -26,7 +26,7 @@ def form_numbers(shape: Shape) -> Float32[np.ndarray, " numbers"]:
     Returns:
         `FORM_SIZE` numbers.
     """
-    places = (shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points).astype(np.float64)
+    places = (_used_vertices(shape) if isinstance(shape, Mesh) else shape.points).astype(np.float64)
     corners = _different(places)
     centred = corners - corners.mean(axis=0)
     scale = float(np.sqrt((centred**2).sum(axis=1).mean())) or 1.0
@@ -36,11 +36,18 @@ def form_numbers(shape: Shape) -> Float32[np.ndarray, " numbers"]:
     return np.concatenate([radii, _axes(centred.T @ centred / len(centred)) / scale, spread / scale, size]).astype(np.float32)
 
 
+def _used_vertices(mesh: Mesh) -> Float32[np.ndarray, "used 3"]:
+    used = np.zeros(len(mesh.vertices), dtype=bool)
+    used[mesh.faces] = True
+    return mesh.vertices[used]
+
+
 def _different(places: Float[np.ndarray, "places 3"]) -> Float[np.ndarray, "corners 3"]:
     """Each place once: the first of those that lie in one cell of a fine grid."""
     low = places.min(axis=0)
     cell = _SAME * (float((places - low).max()) or 1.0)
-    _, first = np.unique(np.round((places - low) / cell).astype(np.int64), axis=0, return_index=True)
+    x, y, z = np.round((places - low) / cell).astype(np.int64).T
+    _, first = np.unique((x << 34) | (y << 17) | z, return_index=True)  # at most 100,000 cells along an axis: 17 bits
     return places[first]
 
 

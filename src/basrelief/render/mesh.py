@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from basrelief.errors import GeometryError
+from basrelief.limits import limits
 from basrelief.render.cameras import Frame
 from basrelief.render.ops import dot
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
@@ -29,17 +31,26 @@ def rasterize_mesh(mesh: Mesh, frame: Frame, *, device: torch.device | str = "cp
         mesh: F faces, world frame, scene units.
         frame: The pictures: cameras, size and extent.
         device: Where the work is done and the answer lives.
+
+    Raises:
+        GeometryError: If so many faces lie behind each other that the picture would take minutes, see `Limits.overdraw`.
     """
     vertices, faces = mesh_tensors(mesh, device)
     numbers = torch.arange(len(faces), device=device)
     buffer = ZBuffer(frame, device)
+    left = limits().overdraw * len(frame.cameras) * frame.size**2
     step = max(1, CHUNK // max(len(vertices), len(faces)))
     for first in range(0, len(frame.cameras), step):
         screen = _Screen.of(vertices, frame, slice(first, first + step))
         for part in torch.split(numbers, CHUNK):
             triangles = screen.triangles(faces[part], part, first)
             for piece in pieces(triangles.rows):
-                _draw_rows(triangles, piece, buffer, frame.size)
+                left -= _draw_rows(triangles, piece, buffer, frame.size)
+                if left < 0:
+                    raise GeometryError(
+                        f"mesh must have at most {limits().overdraw:,} faces behind each other on average, but got more of {len(faces):,}. "
+                        "Remove doubled faces."
+                    )
     return buffer.resolve()
 
 
@@ -164,11 +175,11 @@ def _span(value: Float[Tensor, "3 n"], whole: Bool[Tensor, " n"], size: int) -> 
     return first.long(), (last - first + 1).clamp(min=0).long()
 
 
-def _draw_rows(triangles: _Triangles, piece: slice, buffer: ZBuffer, size: int) -> None:
-    """Cut triangles into rows and those into pixels, and put these into the buffer."""
-    triangle, offset = expand(triangles.rows[piece])
+def _draw_rows(triangles: _Triangles, piece: slice, buffer: ZBuffer, size: int) -> int:
+    """Cut triangles into rows and those into pixels, and put these into the buffer; gives how many rows and pixels there were."""
+    triangle, below = expand(triangles.rows[piece])
     triangle = triangle + piece.start
-    y = triangles.top[triangle] + offset
+    y = triangles.top[triangle] + below
     a, b, c = triangles.edges[:, :, triangle]
     height = b * y + c
     crossing = -height / a
@@ -190,3 +201,4 @@ def _draw_rows(triangles: _Triangles, piece: slice, buffer: ZBuffer, size: int) 
         level, rise, fall = line[row].unbind(1)
         depth = (level + rise * offset) / (1 + fall * offset)
         buffer.add(pixel[row] + offset, depth, triangles.face[triangle[row]])
+    return len(below) + int(count.sum())
