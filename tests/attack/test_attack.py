@@ -37,7 +37,7 @@ def test_no_amplifier_harms(tmp_path: Path) -> None:
 
 def test_a_failure_is_named_kept_and_ends_with_1(tmp_path: Path) -> None:
     (tmp_path / "tight").mkdir()
-    command = [sys.executable, str(ATTACK), "--short", "--only", "corpora", "--children", "1"]
+    command = [sys.executable, str(ATTACK), "--short", "--only", "mutations", "--children", "1"]
     done = subprocess.run(
         command,
         cwd=tmp_path,
@@ -48,8 +48,9 @@ def test_a_failure_is_named_kept_and_ends_with_1(tmp_path: Path) -> None:
         env={"BASRELIEF_LIMITS": "memory_bytes=1", "PATH": ""},
     )
     assert done.returncode == 1
-    assert re.search(r"corpora: MEMORY .*mesh\.glb", done.stderr)
-    assert any(file.name.endswith("-mesh.glb") for file in (tmp_path / "attack-out").iterdir())
+    assert re.search(r"mutations: MEMORY .*~\d+ ", done.stderr)
+    assert all(file.name.startswith("mutations-") for file in (tmp_path / "attack-out").iterdir())
+    assert any((tmp_path / "attack-out").iterdir())
 
 
 def test_an_unknown_attack_is_named(tmp_path: Path) -> None:

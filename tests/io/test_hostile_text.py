@@ -13,7 +13,8 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import BasreliefError, FileFormatError
-from basrelief.io.numbers import all_numbers, line_blocks
+from basrelief.io.lines import line_blocks
+from basrelief.io.numbers import all_numbers
 from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.types import Mesh
 

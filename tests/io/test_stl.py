@@ -106,5 +106,5 @@ def test_very_many_solids_of_one_name(put: Put) -> None:
 
 
 def test_lines_without_end_are_refused(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold lines of at most 4,194,304 bytes, but got longer in a.stl"):
-        shapes.load(put("a.stl", "solid a\n" + "x" * 9_000_000))
+    with pytest.raises(FileFormatError, match="path must hold lines of at most 16,777,216 bytes, but got longer in a.stl"):
+        shapes.load(put("a.stl", "solid a\n" + "x" * 17_000_000))

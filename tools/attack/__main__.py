@@ -98,15 +98,17 @@ def _arguments() -> tuple[Plan, list[str]]:
 
 
 def _corpora(plan: Plan, folder: Path) -> Iterator[Outcome]:
-    """Read the files as they are, the whole way of `basrelief index`."""
-    yield from read_all([Job(path, draw=True) for path in _files(plan, folder)], children=plan.children, report=_progress("corpora"))
+    yield from _read_twice(_files(plan, folder), plan.children)
 
 
 def _amplifiers(plan: Plan, folder: Path) -> Iterator[Outcome]:
-    """Read each within the promise, and again the whole way of `basrelief index`, where the workers' limits hold."""
-    files = write_amplifiers(folder)
-    yield from read_all([Job(path) for path in files], children=plan.children)
-    yield from read_in_workers(files)
+    yield from _read_twice(write_amplifiers(folder), plan.children)
+
+
+def _read_twice(files: list[Path], children: int) -> Iterator[Outcome]:
+    """Read each file within the promise, and again the whole way of `basrelief index`, where the workers' limits hold."""
+    yield from read_all([Job(path) for path in files], children=children, report=_progress("files"))
+    yield from read_in_workers(files, workers=children)
 
 
 def _mutations(plan: Plan, folder: Path) -> Iterator[Outcome]:

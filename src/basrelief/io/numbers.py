@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from array import array
 from collections.abc import Iterator
@@ -14,36 +13,8 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.limits import limits
 
-_BLOCK = 1 << 20  # bytes
-_LONGEST = 1 << 24  # bytes of a line
 _BYTES_PER_NUMBER = 24  # what a number may take until the shape is made
 _COMMENT = re.compile(rb"#[^\n]*")
-
-
-def line_blocks(path: Path, file: io.BufferedIOBase) -> Iterator[bytes]:
-    """Read text block by block.
-
-    Args:
-        path: The file, for messages.
-        file: Where the text begins; its lines may end in any of the three ways.
-
-    Yields:
-        Blocks of whole lines that end with a newline.
-
-    Raises:
-        FileFormatError: If a line is longer than 16 MB.
-    """
-    rest = b""
-    while block := file.read(max(_BLOCK, len(rest))):
-        text = rest + block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        end = text.rfind(b"\n") + 1
-        if end:
-            yield text[:end]
-        rest = text[end:]
-        if len(rest) > _LONGEST:
-            raise FileFormatError(f"path must hold lines of at most {_LONGEST:,} bytes, but got longer in {path.name}. Check it.")
-    if rest:
-        yield rest + b"\n"
 
 
 def number_blocks(path: Path, blocks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

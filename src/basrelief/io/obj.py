@@ -9,7 +9,7 @@ import numpy as np
 from basrelief.errors import BasreliefError, GeometryError
 from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
-from basrelief.io.lines import line_blocks
+from basrelief.io.lines import model_lines
 from basrelief.io.mesh import UNCOLORED, check_size
 from basrelief.io.mtl import Material, library_names, parse_materials
 from basrelief.io.obj_lines import Elements
@@ -38,7 +38,7 @@ def read_obj(source: Source) -> Raw:
     """
     source.check_size(limits().text_bytes)
     elements, libraries = Elements(), list[str]()
-    for block in line_blocks(source):
+    for block in model_lines(source):
         elements.add(block)
         libraries += library_names(block)
         check_count(source.path, sum(map(len, elements.vertices)), limits().points, of="vertices")

@@ -12,8 +12,9 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
+from basrelief.io.lines import line_blocks
 from basrelief.io.mesh import join_parts
-from basrelief.io.numbers import all_numbers, line_blocks
+from basrelief.io.numbers import all_numbers
 from basrelief.io.polygons import Lists, fan_triangles, list_places, thin_note
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits

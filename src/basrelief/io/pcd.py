@@ -10,8 +10,9 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
+from basrelief.io.lines import line_blocks
 from basrelief.io.lzf import lzf_decompress
-from basrelief.io.numbers import line_blocks, number_blocks
+from basrelief.io.numbers import number_blocks
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
 

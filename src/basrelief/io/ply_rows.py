@@ -13,7 +13,8 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
-from basrelief.io.numbers import all_numbers, line_blocks
+from basrelief.io.lines import line_blocks
+from basrelief.io.numbers import all_numbers
 from basrelief.io.ply_header import Element, Header, Property
 from basrelief.io.polygons import Lists, list_places
 from basrelief.limits import limits

@@ -8,7 +8,7 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
-from basrelief.io.lines import line_blocks
+from basrelief.io.lines import model_lines
 from basrelief.io.mesh import check_size
 from basrelief.io.source import Raw, Source
 from basrelief.limits import limits
@@ -44,7 +44,7 @@ def read_stl(source: Source) -> Raw:
 def _text_vertices(source: Source) -> np.ndarray:
     """Collect what stands behind each `vertex`, block by block, whatever solid it belongs to."""
     found: list[np.ndarray] = []
-    for block in line_blocks(source):
+    for block in model_lines(source):
         lines = _VERTEX.findall(block)
         numbers = np.fromstring(b" ".join(lines), sep=" ")
         if len(numbers) != 3 * len(lines):
