@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from basrelief.index import read_picture
+from basrelief.index.read import import_readers
 from basrelief.io import load, save
 from basrelief.render import Projection, draw_points, portrait, render_batch
 from basrelief.render.shade import CLAY
@@ -17,6 +19,7 @@ from basrelief.types import Mesh, PointCloud, Shape
 
 _SHOWN_POINTS = 20_000
 _PICTURE_SIDE = 1024
+_NICE = 15
 _PORTRAIT_SIDE = 320
 """As large as the evidence shows it; the usual portrait takes seven times as long."""
 
@@ -64,6 +67,13 @@ class ViewerJob:
 
     path: Path
     target: Path
+
+
+def start_reader() -> None:
+    """Prepare a worker of the page: searches go before uploads where cores are short."""
+    import_readers()
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
 
 
 def import_drawing(_: None) -> None:

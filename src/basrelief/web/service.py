@@ -18,7 +18,6 @@ import torch
 from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Hit, Index, Query, Report, TagAnswer, Work, facts
-from basrelief.index.read import import_readers
 from basrelief.io import FORMATS
 from basrelief.limits import limits
 from basrelief.markup import visible
@@ -27,7 +26,7 @@ from basrelief.processes import Failure, WorkerPool
 from basrelief.render import evidence_sheet
 from basrelief.tasks import Judge
 from basrelief.types import Prediction
-from basrelief.web.read import DrawnShape, ShapeJob, ViewerJob, draw_shape, import_drawing, small_picture, write_viewer_file
+from basrelief.web.read import DrawnShape, ShapeJob, ViewerJob, draw_shape, import_drawing, small_picture, start_reader, write_viewer_file
 from basrelief.web.uploads import KeptFiles
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class LibraryService:
         """Make the folder for files and the processes that read them."""
         self._home = tempfile.TemporaryDirectory(prefix="basrelief-")
         self.files = KeptFiles(Path(self._home.name).resolve())
-        self._pool = WorkerPool(self.jobs, prepare=import_readers)
+        self._pool = WorkerPool(self.jobs, prepare=start_reader)
         self._answers: OrderedDict[tuple[object, ...], Answer] = OrderedDict()
         self._lock = threading.Lock()
         self._encoder = threading.RLock()  # one text at a time is read faster than several at once
