@@ -91,7 +91,7 @@ def _arguments() -> tuple[Plan, list[str]]:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--children", type=int, default=2, help="processes that read files side by side")
     parser.add_argument("--only", action="append", default=[], help="an attack; may be repeated")
-    parser.add_argument("--short", action="store_true", help="a few hundred tries of everything, within a minute")
+    parser.add_argument("--short", action="store_true", help="a few hundred tries of everything, about three minutes")
     given = parser.parse_args()
     mutations, pickles, kills = (200, 300, 1) if given.short else (given.mutations, given.pickles, given.kills)
     return Plan(tuple(given.corpus), mutations, pickles, kills, given.seed, given.children, given.short), given.only
