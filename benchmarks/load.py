@@ -138,7 +138,11 @@ async def load(url: str, args: argparse.Namespace, pid: int) -> tuple[Tally, Tal
     numbers, content, texts = await functions(url), args.upload.read_bytes(), phrases(fresh=args.fresh)
 
     async def search(client: httpx.AsyncClient, session: str) -> None:
-        await call(client, session, numbers["search.click"], [next(texts), "", "", None, None, None, None])
+        asked = {"data": [next(texts), "", "", None, None, None, None], "fn_index": numbers["search.click"], "session_hash": session}
+        answer = await client.post("/gradio_api/run/predict", json=asked)
+        answer.raise_for_status()
+        if not answer.json()["data"][0]:
+            raise RuntimeError(answer.json()["data"][2])
 
     async def name(client: httpx.AsyncClient, session: str) -> None:
         answer = await client.post("/gradio_api/upload", files={"files": (args.upload.name, content)})
@@ -184,7 +188,7 @@ def main() -> None:
     parser.add_argument("--upload", type=Path, help="A shape that uploaders send.")
     parser.add_argument("--searchers", type=int, default=50)
     parser.add_argument("--uploaders", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--fresh", action="store_true", help="No phrase is asked twice.")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

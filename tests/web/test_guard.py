@@ -24,6 +24,7 @@ from basrelief.web.login import Logins
 from basrelief.web.uploads import KeptFiles, receive_uploads, safe_name
 
 JOIN, UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
+CALLED = (JOIN, "/gradio_api/run/predict")
 CALL = {"data": ["mug"], "fn_index": 0, "session_hash": "abc123"}
 
 
@@ -48,11 +49,11 @@ class Site:
         async def any_other(_request: Request) -> Response:
             return PlainTextResponse("other")
 
-        routes = [Route("/", page), Route(JOIN, join, methods=["POST"]), Route(UPLOAD, upload, methods=["POST"])]
+        routes = [Route("/", page), *(Route(each, join, methods=["POST"]) for each in CALLED), Route(UPLOAD, upload, methods=["POST"])]
         if logins is not None:
             routes += [Route("/login", logins.log_in, methods=["POST"]), Route("/logout", logins.log_out, methods=["POST"])]
         app = Starlette(routes=[*routes, Route("/{path:path}", any_other, methods=["GET", "POST", "PUT", "OPTIONS"])])
-        self.app = Guard(app, frozenset(hosts), self.kept.__contains__, lambda number, _: number == 0, logins)
+        self.app = Guard(app, frozenset(hosts), self.kept.__contains__, lambda number, _, queued: number == int(not queued), logins)
 
     def ask(self, method: str = "GET", path: str = "/", *, base: str = "http://127.0.0.1:7860", **given: Any) -> httpx.Response:
         async def send() -> httpx.Response:
@@ -76,7 +77,8 @@ def test_own_hosts_are_answered(site: Site, host: str) -> None:
     "host", ["evil.test", "evil.test:7860", "127.0.0.1.evil.test", "", "127.0.0.1@evil.test", "[", "localhost:x", "localhost/", "a b"]
 )
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("POST", JOIN), ("POST", UPLOAD), ("GET", "/gradio_api/queue/data"), ("GET", "/assets/x.js")]
+    ("method", "path"),
+    [("GET", "/"), *(("POST", each) for each in CALLED), ("POST", UPLOAD), ("GET", "/gradio_api/queue/data"), ("GET", "/assets/x.js")],
 )
 def test_other_hosts_are_refused_everywhere(site: Site, host: str, method: str, path: str) -> None:
     answer = site.ask(method, path, headers={"Host": host})
@@ -100,7 +102,8 @@ def test_two_hosts_are_refused(site: Site) -> None:
     "origin", ["http://evil.test", "null", "http://127.0.0.1:9999", "http://localhost:7860", "http://127.0.0.1:7860.evil.test", "file://"]
 )
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("POST", JOIN), ("POST", UPLOAD), ("GET", "/gradio_api/queue/data"), ("OPTIONS", JOIN)]
+    ("method", "path"),
+    [("GET", "/"), *(("POST", each) for each in CALLED), ("POST", UPLOAD), ("GET", "/gradio_api/queue/data"), ("OPTIONS", JOIN)],
 )
 def test_other_origins_are_refused_everywhere(site: Site, origin: str, method: str, path: str) -> None:
     answer = site.ask(method, path, headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
@@ -128,7 +131,7 @@ def test_other_sites_may_link_here_and_nothing_else(site: Site, where: str) -> N
     [
         ("GET", "/docs"), ("GET", "/monitoring"), ("GET", "/monitoring/summary"), ("GET", "/gradio_api/proxy=http://evil.test"), ("GET", "/gradio_api/deep_link"),
         ("GET", "/gradio_api/file=http://evil.test/x"), ("GET", "/gradio_api/file=etc/passwd"), ("POST", "/gradio_api/component_server"),
-        ("POST", "/gradio_api/process_recording"), ("POST", "/gradio_api/run/predict"), ("POST", "/gradio_api/call/find"), ("POST", "/gradio_api/stream/x"),
+        ("POST", "/gradio_api/process_recording"), ("POST", "/gradio_api/call/find"), ("POST", "/gradio_api/stream/x"),
         ("GET", "/gradio_api/custom_component/a/client/b/c"), ("GET", "/gradio_api/run-history/buckets"), ("GET", "/gradio_api/dev/reload"), ("POST", "/"),
         ("GET", JOIN), ("POST", "/gradio_api/vibe-edit/"), ("GET", "/gradio_api/openapi.json"), ("GET", "/gradio_api/heartbeat/a/b"),
     ],
@@ -196,17 +199,26 @@ def test_a_slow_body_is_refused(site: Site) -> None:
     ],
 )  # fmt: skip
 def test_malformed_calls_are_refused_in_a_few_words(site: Site, body: str | bytes) -> None:
-    answer = site.ask("POST", JOIN, content=body)
-    assert answer.status_code == 400
-    assert len(answer.text) < 100
+    for address in CALLED:
+        answer = site.ask("POST", address, content=body)
+        assert answer.status_code == 400
+        assert len(answer.text) < 100
     assert site.calls == []
+
+
+def test_each_function_is_called_in_its_own_way_only(site: Site) -> None:
+    for number, address in enumerate(CALLED):
+        assert site.ask("POST", address, json={**CALL, "fn_index": number}).status_code == 200
+        assert site.ask("POST", address, json={**CALL, "fn_index": 1 - number}).status_code == 400
+    assert len(site.calls) == 2
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://evil.test/x", "../x", 3, ["x"], {}])
 def test_calls_that_name_other_files_than_uploads_are_refused(site: Site, path: object) -> None:
     for value in ({"path": path}, [{"deep": {"path": path, "meta": {"_type": "gradio.FileData"}}}]):
-        answer = site.ask("POST", JOIN, json={**CALL, "data": ["mug", value]})
-        assert answer.status_code == 400
+        for number, address in enumerate(CALLED):
+            answer = site.ask("POST", address, json={**CALL, "fn_index": number, "data": ["mug", value]})
+            assert answer.status_code == 400
     assert site.calls == []
 
 

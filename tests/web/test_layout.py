@@ -56,6 +56,7 @@ def outcome(call):
         return [type(error).__name__]
 
 
+VALUES = {"Textbox": "x", "File": {"path": "x"}, "Slider": 0.5, "State": None}
 page = build(LibraryService(Index.open(sys.argv[1])))
 parts = list(page.blocks.values())
 found = {
@@ -68,11 +69,12 @@ found = {
     "named": [part.elem_id for part in parts if getattr(part, "elem_id", None)],
     "kinds": [part.file_types for part in parts if type(part).__name__ == "File"],
     "calls": [
-        [takes(page, number, [1] * len(fn.inputs)), takes(page, number, [None] * (len(fn.inputs) + 1)), takes(page, 99, [])]
+        [takes(page, number, values, queued) for values, queued in (([1] * len(fn.inputs), fn.queue), ([None] * (len(fn.inputs) + 1), fn.queue))]
+        + [takes(page, 99, [], True)]
         for number, fn in page.fns.items() if len(fn.inputs) != 1 or not isinstance(fn.inputs[0], gr.State) if fn.inputs
     ],
     "fits": [
-        takes(page, number, [{"Textbox": "x", "File": {"path": "x"}, "Slider": 0.5, "State": None}[type(part).__name__] for part in fn.inputs])
+        [queued for queued in (True, False) if takes(page, number, [VALUES[type(part).__name__] for part in fn.inputs], queued)] == [fn.queue]
         for number, fn in page.fns.items()
     ],
     "apis": [call.api_visibility for call in page.fns.values()],

@@ -188,7 +188,7 @@ def _still_awake(visitor: Visitor, name: str, attack: Callable[[], Answer]) -> O
     page = visitor.request("GET", "/config")
     if page.status != 200 or time.monotonic() - begun > _AWAKE or took > 20:
         return Outcome(name, "hang", took, message=f"then the page answered {page.status} after {time.monotonic() - begun:.1f} s")
-    served = answer.status == 200 and '"success": true' in answer.text
+    served = answer.status == 200 and ('"success": true' in answer.text or "best first" in answer.text)
     if served or answer.status >= 500 or "Traceback" in answer.text:
         return Outcome(name, "harm" if served else "traceback", took, message=f"status {answer.status}: {answer.text[:200]}")
     return Outcome(name, "refused", took)

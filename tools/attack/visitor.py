@@ -71,12 +71,14 @@ class Visitor:
         return record
 
     def press(self, button: str, values: Sequence[Any], *, timeout: float = 60) -> Answer:
-        """Press a button by its element id with values for its inputs; gives the whole stream of events as text."""
+        """Press a button by its element id with values for its inputs; gives the answer, or the whole stream of events, as text."""
         config = self.config()
         number = next(c["id"] for c in config["components"] if c.get("props", {}).get("elem_id") == button)
-        event = next(d["id"] for d in config["dependencies"] if [number, "click"] in [list(target) for target in d["targets"]])
+        event = next(d for d in config["dependencies"] if [number, "click"] in [list(target) for target in d["targets"]])
         session = secrets.token_hex(6)
-        asked = {"data": list(values), "fn_index": event, "session_hash": session, "trigger_id": number, "event_data": None}
+        asked = {"data": list(values), "fn_index": event["id"], "session_hash": session, "trigger_id": number, "event_data": None}
+        if not event["queue"]:
+            return self.post("/gradio_api/run/predict", asked)
         joined = self.post("/gradio_api/queue/join", asked)
         if joined.status != 200:
             return joined

@@ -22,13 +22,13 @@ from basrelief.limits import limits
 from basrelief.web.login import Logins
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-JOIN, UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
+QUEUED, AT_ONCE, UPLOAD = "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/upload"
 
 _READ = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)|/(assets|static|svelte)/[\w./@~+-]+"
     r"|/gradio_api/(info|theme\.css|startup-events|queue/data|upload_progress|app_id|heartbeat/[\w-]{1,64}|file=/.+)"
 )
-_WRITE = re.compile(rf"/(login|logout)|{JOIN}|{UPLOAD}|/gradio_api/(cancel|reset)/?")
+_WRITE = re.compile(rf"/(login|logout)|{QUEUED}|{AT_ONCE}|{UPLOAD}|/gradio_api/(cancel|reset)/?")
 _OPEN = frozenset({"/login", "/favicon.ico", "/robots.txt"})
 _MULTIPART_BYTES = 64 << 10
 _MOST_VALUES = 32
@@ -57,14 +57,14 @@ class Guard:
         app: What answers the requests that are let through.
         hosts: Host names under which the page is reached, lower case, beside the address that a connection came to.
         is_upload: Tells whether a path that a request names is an upload that is kept.
-        is_call: Tells whether a function of the page has a number, and takes such values.
+        is_call: Tells whether a function of the page has a number, takes such values, and is called through the queue or at once.
         logins: The sessions, or None where no password is asked for.
     """
 
     app: ASGIApp
     hosts: frozenset[str]
     is_upload: Callable[[str], bool]
-    is_call: Callable[[int, list[Any]], bool]
+    is_call: Callable[[int, list[Any], bool], bool]
     logins: Logins | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,8 +82,8 @@ class Guard:
             answer: ASGIApp | None = self._ask(Request(scope))
             if answer is None:
                 receive = _Counted(receive, _most_bytes(scope["path"]))
-                if scope["path"] == JOIN:
-                    receive = await self._checked_call(receive)
+                if scope["path"] in (QUEUED, AT_ONCE):
+                    receive = await self._checked_call(receive, queued=scope["path"] == QUEUED)
                 answer = self.app
             await answer(scope, receive, send)
         except HTTPException as refusal:
@@ -112,11 +112,11 @@ class Guard:
             return self.logins.ask()
         raise HTTPException(HTTPStatus.UNAUTHORIZED, "Log in first.")
 
-    async def _checked_call(self, receive: Receive) -> Receive:
+    async def _checked_call(self, receive: Receive, *, queued: bool) -> Receive:
         """Read a call of the page's functions whole, and check its form before Gradio sees it."""
         body = b"".join([part async for part in _parts(receive)])
         try:
-            self._check_call(json.loads(body))
+            self._check_call(json.loads(body), queued=queued)
         except (ValueError, RecursionError) as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "Malformed request.") from error
         message: Message = {"type": "http.request", "body": body, "more_body": False}
@@ -131,7 +131,7 @@ class Guard:
 
         return replay
 
-    def _check_call(self, call: Any) -> None:  # noqa: ANN401 - anything may be sent
+    def _check_call(self, call: Any, *, queued: bool) -> None:  # noqa: ANN401 - anything may be sent
         """Check that a call names a function, brings a short list of values, and names no file but uploads.
 
         Raises:
@@ -142,7 +142,7 @@ class Guard:
         session, number = call.get("session_hash"), call.get("fn_index")
         if not isinstance(session, str) or not re.fullmatch(rf"[\w-]{{1,{_SHORT}}}", session) or type(number) is not int:
             raise ValueError("no session or function")
-        if not self.is_call(number, call["data"]):
+        if not self.is_call(number, call["data"], queued):
             raise ValueError("no such function, or other values")
         for record in _records(call["data"]):
             if "path" in record and not (isinstance(record["path"], str) and self.is_upload(record["path"])):

@@ -57,9 +57,9 @@ def build(service: LibraryService) -> gr.Blocks:
     return page
 
 
-def takes(page: gr.Blocks, number: int, values: Sequence[Any]) -> bool:
-    """Whether a function of the page has a number, and takes such values; Gradio would log those that it does not."""
-    if number not in page.fns or len(values) != len(page.fns[number].inputs):
+def takes(page: gr.Blocks, number: int, values: Sequence[Any], queued: bool) -> bool:
+    """Whether a function of the page has a number, takes such values, and is called so; Gradio would log those that it does not."""
+    if number not in page.fns or len(values) != len(page.fns[number].inputs) or bool(page.fns[number].queue) != queued:
         return False
     return all(_holds(part, value) for part, value in zip(page.fns[number].inputs, values, strict=True))
 
@@ -119,11 +119,17 @@ def _search_tab(service: LibraryService) -> None:
         return None if file is None else (file, service.shape_vector(Path(file)))
 
     @show_errors
-    def find(text: str | None, away: str | None, filters: str | None, *uploads: Any) -> tuple[Thumbnails, Sequence[str], str]:  # noqa: ANN401 - two files, what was read of them
+    def hits(text: str | None, away: str | None, filters: str | None, *uploads: Any) -> tuple[Thumbnails, Sequence[str], str]:  # noqa: ANN401 - two files, what was read of them
         vectors = [_vector(file, read) for file, read in zip(uploads[:2], uploads[2:], strict=True) if file is not None]
         found = service.answer(service.query(text or "", without=away or "", where=filters or "", vectors=vectors))
         said = f"{len(found.paths)} shapes, best first" if found.paths else "nothing found"
         return found.thumbnails, found.paths, said
+
+    def find(*given: Any) -> tuple[Thumbnails, Sequence[str], str]:  # noqa: ANN401 - as above
+        try:
+            return hits(*given)
+        except gr.Error as error:  # Gradio shows those of calls through the queue only
+            return (), (), error.message
 
     @show_errors
     def look(known: Sequence[str], event: gr.SelectData) -> tuple[str, str, str]:
@@ -138,7 +144,7 @@ def _search_tab(service: LibraryService) -> None:
         box.change(embed, [box], [vector], **reading)
     given = [words, without, where, picture, shape, read_picture, read_shape]
     for event in (go.click, words.submit):
-        event(find, given, [gallery, paths, said], api_visibility="private")
+        event(find, given, [gallery, paths, said], queue=False, api_visibility="private")
     opening: dict[str, Any] = {"concurrency_id": "open", "concurrency_limit": service.jobs, "trigger_mode": "always_last"}
     gallery.select(look, [paths], [viewer, sheet, said], api_visibility="private", **opening)
 

@@ -38,6 +38,7 @@ PICTURES = ("png", "jpg", "jpeg", "webp", "bmp")
 HITS = 24
 _LABELS_AT_ONCE = 64
 _ANSWERS = 500
+_LOOKUPS = 2
 
 
 @dataclass(frozen=True)
@@ -93,23 +94,25 @@ class LibraryService:
         self._pool = WorkerPool(self.jobs, prepare=start_reader)
         self._answers: OrderedDict[tuple[object, ...], Answer] = OrderedDict()
         self._lock = threading.Lock()
-        self._encoder = threading.RLock()  # one text at a time is read faster than several at once
+        self._texts, self._images = threading.Lock(), threading.Lock()  # one at a time is read faster than several at once
+        self._lookups = threading.BoundedSemaphore(_LOOKUPS)
 
     def start(self) -> None:
         """Load the model and start the processes, so that the first visitor need not wait for them."""
         for _ in range(self.jobs):
             threading.Thread(target=self._pool.run, args=(import_drawing, None), daemon=True).start()
         if self.index.made:
-            with self._encoder:
+            with self._texts:
                 self.index.model.embed_text(["shape"])
 
     def search(self, query: Query, *, top_k: int = HITS) -> list[Hit]:
         """Find what fits a query, with thumbnails; nothing in an empty library."""
         if not self.index.made:
             return []
-        with self._encoder:
+        with self._texts:
             vector = self.index.embed(query)
-        return self.index.rank(vector, query, top_k=top_k, columns=["thumbnail"])
+        with self._lookups:
+            return self.index.rank(vector, query, top_k=top_k, columns=["thumbnail"])
 
     def query(self, words: str, *, without: str = "", where: str = "", vectors: Sequence[Float32[np.ndarray, " dim"]] = ()) -> Query:
         """What was typed and dropped as a query; filters and phrases to keep away from are separated by semicolons.
@@ -134,7 +137,7 @@ class LibraryService:
             FileFormatError: If it is refused or cannot be read.
         """
         picture = self._read(small_picture, checked_upload(file, PICTURES), file)
-        with self._encoder:
+        with self._images:
             vector: np.ndarray = self.index.model.embed_images([picture])[0].cpu().numpy()
         return vector
 
@@ -145,7 +148,7 @@ class LibraryService:
             FileFormatError: If it is refused or cannot be read.
         """
         drawn = self._draw(file)
-        with self._encoder:
+        with self._images:
             views = self.index.model.embed_depth_images(torch.from_numpy(drawn.images)[None])
         vector: np.ndarray = torch.nn.functional.normalize(views.mean(dim=1), dim=-1)[0].cpu().numpy()
         return vector
@@ -191,7 +194,7 @@ class LibraryService:
         names, model = typed_labels(labels), self.index.model
         drawn = self._draw(file, portrait=True)
         self._embed_labels(names)
-        with self._encoder:
+        with self._images:
             views = model.embed_depth_images(torch.from_numpy(drawn.images)[None])
             (prediction,) = model.classify_views(views, names)
         picture = evidence_sheet(prediction, drawn.images, cameras=model.projection.cameras, picture=drawn.portrait)
@@ -237,7 +240,7 @@ class LibraryService:
     def _embed_labels(self, names: Sequence[str]) -> None:
         """Embed labels a few at a time, so that others can search between; the model remembers them."""
         for start in range(0, len(names), _LABELS_AT_ONCE):
-            with self._encoder:
+            with self._texts:
                 self.index.model.embed_text(names[start : start + _LABELS_AT_ONCE])
 
     def _read(self, func: Callable[[S], T], item: S, file: Path) -> T:
