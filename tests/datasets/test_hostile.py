@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -64,18 +66,30 @@ def test_a_folder_in_a_folder_without_end_is_refused(tmp_path: Path) -> None:
     assert subfolders(tmp_path / "turn") == []
     with pytest.raises(ConfigError, match="root must look like a data set"):
         open_benchmark(tmp_path)
-    deep = tmp_path / "deep"
+    with _nested_folders(tmp_path / "deep") as deep, pytest.raises(ConfigError, match="root must look like a data set"):
+        open_benchmark(deep)
+
+
+@contextmanager
+def _nested_folders(top: Path, depth: int = 1100) -> Iterator[Path]:
+    """Folders within each other, deeper than a path can name and than pytest can delete."""
     before = Path.cwd()
-    deep.mkdir()
+    top.mkdir()
+    os.chdir(top)
     try:
-        os.chdir(deep)
-        for _ in range(1100):
+        for _ in range(depth):
             os.mkdir("a")  # noqa: PTH102 - a path this long cannot be named
             os.chdir("a")
-    finally:
         os.chdir(before)
-    with pytest.raises(ConfigError, match="root must look like a data set"):
-        open_benchmark(deep)
+        yield top
+        os.chdir(top)
+        for _ in range(depth):
+            os.chdir("a")
+    finally:
+        for _ in range(depth):
+            os.chdir("..")
+            os.rmdir("a")  # noqa: PTH106 - as above
+        os.chdir(before)
 
 
 @pytest.mark.parametrize("content", [3, [1, 2], {"xyz": np.zeros((2, 3)), "label": np.array(1)}, {"xyz": 1, "label": 2}])

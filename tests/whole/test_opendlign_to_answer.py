@@ -21,6 +21,7 @@ from basrelief.train.opendlign import OpenDlignSettings, align
 from basrelief.train.records import make_records
 from basrelief.train.run import zero_shot_accuracy
 
+pytestmark = pytest.mark.slow
 NAMES = ("chair", "lamp", "car", "bottle", "tree", "airplane")
 SIZE = 48
 
