@@ -27,7 +27,8 @@ from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import ClipEncoder
 from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
-from basrelief.testing import teach_pictures, write_library
+from basrelief.shapes import write_library
+from basrelief.testing import teach_pictures
 from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
 from basrelief.train.pairs import PairSet, PairStyle, make_pairs, open_pairs
 from basrelief.train.run import zero_shot_accuracy

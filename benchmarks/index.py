@@ -31,7 +31,7 @@ from basrelief.index.schema import About
 from basrelief.index.table import Tables, vectors_of
 from basrelief.io import load, save
 from basrelief.render import portrait
-from basrelief.testing import CATEGORIES, make_shape
+from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.types import Mesh
 
 UNSEEN = 100_000

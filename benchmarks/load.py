@@ -32,7 +32,7 @@ import numpy as np
 import basrelief as br
 from basrelief.index import Work
 from basrelief.io import save
-from basrelief.testing import CATEGORIES, make_shape
+from basrelief.shapes import CATEGORIES, make_shape
 
 WORDS = "chair table lamp car airplane bottle mug bench bus gun sofa bed door shelf bowl cup guitar boat train bicycle".split()
 KINDS = "red wooden old small round broken modern office garden toy".split()

@@ -18,8 +18,8 @@ import trimesh
 
 from basrelief.render.cameras import Frame, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
+from basrelief.render.reference import mesh as twin
 from basrelief.render.shade import shade
-from basrelief.render.twins import mesh as twin
 from basrelief.types import Mesh
 
 FACES = (1_280, 20_480, 327_680)

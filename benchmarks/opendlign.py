@@ -26,8 +26,9 @@ from basrelief.encoders import ClipEncoder
 from basrelief.evaluate import Bench, ablation_table
 from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
+from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
-from basrelief.testing import teach_pictures, write_library
+from basrelief.testing import teach_pictures
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, Watch, align
 from basrelief.train.records import Work, make_records

@@ -23,7 +23,7 @@ from scipy.spatial.transform import Rotation
 import basrelief as br
 from basrelief.geometry import UP_AXES, axis_rotation, guess_up, rotation_to_z_up
 from basrelief.models import Model, resolve_pose
-from basrelief.testing import CATEGORIES
+from basrelief.shapes import CATEGORIES
 from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, read_shapes, split_groups
 from basrelief.types import PointCloud
 

@@ -70,7 +70,7 @@ def measure(projection: Projection, count: int, args: argparse.Namespace) -> tup
     ours = best_ms(lambda: projection.image(projection.depth(batch)), args.repeats, args.device)
     if count > args.twin_up_to:
         return ours, None
-    twin = importlib.import_module(f"basrelief.render.twins.{TWINS[projection.name]}")
+    twin = importlib.import_module(f"basrelief.render.reference.{TWINS[projection.name]}")
     return ours, best_ms(lambda: twin.depth(points, projection), 0, torch.device("cpu"))
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.geometry import normalise_unit_sphere
-from basrelief.testing import CATEGORIES
+from basrelief.shapes import CATEGORIES
 from basrelief.train.augment import augment
 from basrelief.train.data import HELD_OUT, ShapeSet, class_weights, generated_shapes, load_shapes
 from basrelief.train.tiny import TinySettings

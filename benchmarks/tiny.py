@@ -29,8 +29,8 @@ import torch
 import basrelief as br
 from basrelief.encoders import load_encoder_folder
 from basrelief.models import Model
+from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.tasks import classify_embeddings
-from basrelief.testing import CATEGORIES, make_shape
 from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
 from basrelief.train.tiny.text import recorded_features
 from basrelief.types import PointCloud

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import basrelief as br
+from basrelief.shapes import make_shape
 from basrelief.tasks import find_nearest
-from basrelief.testing import make_shape
 
 model = br.load_model("tiny")
 files = sorted(Path("examples/shapes").iterdir())

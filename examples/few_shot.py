@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import basrelief as br
 from basrelief.models import FewShotClassifier
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 names = ("mug", "lamp", "chair")
 model = br.load_model("tiny")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from basrelief.geometry import sample_surface
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 SHAPES = {
     "chair.glb": ("chair", 5),

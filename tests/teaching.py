@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.tiny.text import FILES
 
 _SPELLED = {

@@ -15,7 +15,7 @@ from basrelief.index.query import Look, search
 from basrelief.index.schema import About
 from basrelief.index.table import Tables
 from basrelief.io import load, save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh
 from support import load_script
 

@@ -9,7 +9,7 @@ import pytest
 
 import basrelief as br
 from basrelief.geometry import rotation_to_z_up
-from basrelief.testing import CATEGORIES
+from basrelief.shapes import CATEGORIES
 from basrelief.train.data import generated_shapes
 from support import load_script
 

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.io import save
+from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.tasks import HEADS, Fit
-from basrelief.testing import CATEGORIES, make_shape
 from basrelief.train.pairs import make_pairs
 from support import load_script
 

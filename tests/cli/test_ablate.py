@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from basrelief.testing import write_library
+from basrelief.shapes import write_library
 
 from .conftest import Ended
 

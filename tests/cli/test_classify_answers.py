@@ -10,8 +10,8 @@ import pytest
 
 from basrelief.geometry import rotate, rotation_to_z_up
 from basrelief.io import save
+from basrelief.shapes import make_shape
 from basrelief.tasks import Calibration
-from basrelief.testing import make_shape
 
 from .conftest import Ended, Run
 

@@ -10,7 +10,7 @@ import pytest
 import miniatures
 from basrelief.geometry import sample_surface
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh
 
 from .conftest import Run

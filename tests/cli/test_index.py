@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("lancedb")
 
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 from .conftest import Ended
 

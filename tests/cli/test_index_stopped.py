@@ -16,7 +16,7 @@ pytest.importorskip("lancedb")
 
 from basrelief.index import Index
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 COMMAND = [sys.executable, "-m", "basrelief", "index"]
 

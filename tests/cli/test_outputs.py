@@ -15,7 +15,7 @@ from basrelief.datasets import open_benchmark
 from basrelief.encoders.tuned import FORMAT
 from basrelief.io import save
 from basrelief.models import Model, get_recipe
-from basrelief.testing import make_shape, write_library
+from basrelief.shapes import make_shape, write_library
 from small import small_encoder
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from basrelief.geometry import sample_surface
 from basrelief.io import save
+from basrelief.shapes import make_shape
 from basrelief.tasks import read_head
-from basrelief.testing import make_shape
 from basrelief.types import Mesh
 
 from .conftest import Run

@@ -13,7 +13,7 @@ from basrelief.encoders import VectorCache
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import Embedder, Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 
 CLASSES = ("airplane", "chair", "mug", "table")

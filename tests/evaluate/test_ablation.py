@@ -15,8 +15,8 @@ from basrelief.errors import ConfigError
 from basrelief.evaluate import ABLATIONS, Bench, Table, ablation_table
 from basrelief.evaluate.ablation import Seen, Variant
 from basrelief.models import Model, get_recipe
+from basrelief.shapes import write_library
 from basrelief.tasks import Asked, Pooling
-from basrelief.testing import write_library
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings
 from basrelief.train.records import make_records

@@ -10,7 +10,7 @@ import pytest
 from basrelief.geometry import FORM_SIZE, form_numbers
 from basrelief.index.duplicates import SAME_FORM, group_forms
 from basrelief.io import load, save
-from basrelief.testing import CATEGORIES, make_shape
+from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.types import Mesh, PointCloud
 
 CHAIR = make_shape("chair", seed=4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from basrelief.geometry import CUES, UP_AXES, cue_scores, guess_up, rotation_to_z_up, sample_surface, up_candidates, upright_cues
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh
 
 

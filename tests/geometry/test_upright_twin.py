@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from basrelief.geometry import CUES, sample_surface, upright_cues
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh
 
 CELLS, CONTACT = 24, 0.03

@@ -13,7 +13,7 @@ import basrelief as br
 from basrelief.index import Index, Work
 from basrelief.io import save
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 PLACES = ("seats/chair_1.glb", "seats/oldChair2.ply", "tables/table.obj", "kitchen/mug.stl", "kitchen/deep/bottle.glb", "car.off")
 MADE = ("chair", "chair", "table", "mug", "bottle", "car")

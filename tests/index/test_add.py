@@ -20,7 +20,7 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Index, Work, add
 from basrelief.io import load, save
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 from .conftest import PLACES, places, write_shapes
 

@@ -16,7 +16,7 @@ pytest.importorskip("lancedb")
 from basrelief.index import Index, add
 from basrelief.io import save
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 NAMES = ("chair", "mug", "car", "lamp")
 

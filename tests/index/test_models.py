@@ -13,8 +13,8 @@ from basrelief.errors import ConfigError
 from basrelief.index import Index, Query
 from basrelief.io import load, save
 from basrelief.models import Model, get_recipe
+from basrelief.shapes import make_shape
 from basrelief.tasks import Judge
-from basrelief.testing import make_shape
 from small import small_encoder
 
 RECIPES = ("pointclip", "pointclip-v2", "clip2point", "tiny")

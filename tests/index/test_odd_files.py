@@ -19,7 +19,7 @@ from basrelief.index import Index, Work, add, files
 from basrelief.io import save
 from basrelief.limits import limits, use_limits
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 OBJ = "mtllib look.mtl\nusemtl one\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n"
 MTL = "newmtl one\nKd 1 0 0\n"

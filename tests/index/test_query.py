@@ -16,7 +16,7 @@ from basrelief.index.query import Hit, Look, _fused, search
 from basrelief.io import load
 from basrelief.limits import Limits, use_limits
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 
 def _places(hits: list[Hit]) -> list[str]:

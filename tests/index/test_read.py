@@ -18,7 +18,7 @@ from basrelief.index.read import THUMBNAIL, Style, picture_bytes, read_file
 from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
 from basrelief.models import Model
 from basrelief.render import get_projection, render_batch
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import PointCloud
 
 MUG = make_shape("mug", seed=3)

@@ -14,7 +14,7 @@ pytest.importorskip("lancedb")
 from basrelief.index import Index
 from basrelief.io import save
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 from .conftest import PLACES, places, write_shapes
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from basrelief.io.ply_header import ENCODINGS
+from basrelief.io.formats.ply_header import ENCODINGS
 
 from .conftest import VERTICES
 

@@ -11,7 +11,7 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
-from basrelief.io.arrays import COLOR_KEYS, POINT_KEYS
+from basrelief.io.formats.arrays import COLOR_KEYS, POINT_KEYS
 from basrelief.types import PointCloud
 
 from .conftest import Put

@@ -306,7 +306,7 @@ def test_pcd_with_a_wide_record_is_read_in_parts(put: Put, traced: None) -> None
 def test_las_is_read_in_parts(suffix: str, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.random.default_rng(0).integers(-1000, 1000, size=(1000, 3)) / 100
     data = las_bytes(suffix, points, tmp_path)
-    monkeypatch.setattr("basrelief.io.las._PART_BYTES", 5000)
+    monkeypatch.setattr("basrelief.io.formats.las._PART_BYTES", 5000)
     shape = loaded(put(f"a.{suffix}", data))
     assert np.allclose(shape.points, points, atol=1e-3)
     assert shape.colors is not None

@@ -126,7 +126,7 @@ def test_faces_in_parts_are_those_of_the_whole(encoding: bytes, put: Put, monkey
         data = header + points.tobytes() + b"".join(bytes([len(face)]) + np.array(face, dtype="<i4").tobytes() + b"\7" for face in faces)
     path = put("a.ply", data)
     whole = shapes.load(path)
-    monkeypatch.setattr("basrelief.io.ply_rows._CHUNK", 11)
+    monkeypatch.setattr("basrelief.io.formats.ply_rows._CHUNK", 11)
     parts = shapes.load(path)
     assert isinstance(whole, Mesh)
     assert isinstance(parts, Mesh)
@@ -141,7 +141,7 @@ def test_off_in_parts_is_that_of_the_whole(put: Put, monkeypatch: pytest.MonkeyP
     rows += [" ".join(map(str, [len(face), *face, 255, 0, i % 256])) for i, face in enumerate(faces)]
     path = put("a.off", "OFF\n9 200 0\n" + "\n".join(rows))
     whole = shapes.load(path)
-    monkeypatch.setattr("basrelief.io.off._CHUNK", 13)
+    monkeypatch.setattr("basrelief.io.formats.off._CHUNK", 13)
     parts = shapes.load(path)
     assert isinstance(whole, Mesh)
     assert isinstance(parts, Mesh)

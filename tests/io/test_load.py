@@ -145,7 +145,7 @@ def test_shapes_are_float32_and_read_only(put: Put) -> None:
 @pytest.mark.parametrize("axis", ["y", "z"])
 def test_the_axis_of_a_file_that_states_none_can_be_guessed(axis: str, tmp_path: Path) -> None:
     from basrelief.geometry import rotate
-    from basrelief.testing import make_shape
+    from basrelief.shapes import make_shape
 
     path = tmp_path / "car.ply"
     shapes.save(rotate(make_shape("car", seed=7), rotation_to_z_up(axis).T), path)

@@ -10,8 +10,8 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
-from basrelief.io.mtl import library_names, parse_materials
-from basrelief.io.obj_lines import Elements
+from basrelief.io.formats.mtl import library_names, parse_materials
+from basrelief.io.formats.obj_lines import Elements
 from basrelief.limits import limits, use_limits
 from basrelief.types import Mesh, PointCloud
 

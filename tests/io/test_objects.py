@@ -12,7 +12,7 @@ import pytest
 
 from basrelief.errors import FileFormatError
 from basrelief.io import load
-from basrelief.io.objects import read_objects
+from basrelief.io.formats.objects import read_objects
 from basrelief.types import PointCloud
 
 CLOUD = np.arange(30, dtype=np.float32).reshape(10, 3)

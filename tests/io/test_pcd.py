@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError
-from basrelief.io.pcd import lzf_decompress
+from basrelief.io.formats.pcd import lzf_decompress
 
 from .conftest import POINT_RGB as RGB
 from .conftest import POINTS, Put, loaded, pcd_bytes

@@ -15,8 +15,8 @@ import pytest
 
 from basrelief.errors import BasreliefError, FileFormatError
 from basrelief.io import load
-from basrelief.io.objects import read_objects
-from basrelief.io.pickled import Unpickler
+from basrelief.io.formats.objects import read_objects
+from basrelief.io.formats.pickled import Unpickler
 
 from .conftest import Put
 

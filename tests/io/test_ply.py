@@ -14,8 +14,8 @@ from PIL import Image
 
 import basrelief.io as shapes
 from basrelief.geometry import sample_surface
-from basrelief.io.ply_header import ENCODINGS, read_header
-from basrelief.io.ply_rows import Body
+from basrelief.io.formats.ply_header import ENCODINGS, read_header
+from basrelief.io.formats.ply_rows import Body
 from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.types import Mesh, PointCloud
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.checks import border
-from basrelief.io.ply import read_ply
-from basrelief.io.ply_header import ENCODINGS
+from basrelief.io.formats.ply import read_ply
+from basrelief.io.formats.ply_header import ENCODINGS
 from basrelief.io.source import Source
 from basrelief.types import PointCloud
 

@@ -10,7 +10,7 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, MissingExtraError
-from basrelief.io.text import guessed_colors
+from basrelief.io.formats.text import guessed_colors
 
 from .conftest import POINT_RGB as RGB
 from .conftest import POINTS, Put, las_bytes, loaded

@@ -9,7 +9,7 @@ import pytest
 
 from basrelief.geometry import rotate, rotation_to_z_up, sample_surface
 from basrelief.io import load, save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud, Shape
 
 SILENT = ("stl", "off", "obj", "ply")

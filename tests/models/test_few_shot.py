@@ -14,8 +14,8 @@ from basrelief.errors import ConfigError, WeightsError
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, head_paths, taught_recipes, view_features
+from basrelief.shapes import make_shape
 from basrelief.tasks import HEADS, Fit, Judge
-from basrelief.testing import make_shape
 from basrelief.types import Mesh, PointCloud
 from small import small_encoder
 

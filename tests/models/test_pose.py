@@ -16,7 +16,7 @@ from basrelief.geometry import UP_AXES, axis_rotation, rotate, rotation_to_z_up,
 from basrelief.io import save
 from basrelief.models import Model, Pose, Reading, classify_files, resolve_pose
 from basrelief.models.upright import POINTS, SIDE, UprightNet, face_images, load_upright, upright_scores
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, Origin, PointCloud
 from small import ball, small_encoder
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 import basrelief as br
 from basrelief.errors import ConfigError
 from basrelief.models import Model
+from basrelief.shapes import make_shape
 from basrelief.tasks import find_nearest
-from basrelief.testing import make_shape
 from small import ball
 
 NAMES = ("chair", "mug", "car", "guitar", "lamp", "bed")

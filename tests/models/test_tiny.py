@@ -12,7 +12,7 @@ import pytest
 
 import basrelief as br
 from basrelief.models import Model, classify_files
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from support import REPOSITORY, shared_path
 
 DEMO = ["chair", "table", "lamp", "mug", "airplane", "bicycle", "sofa", "guitar", "car", "bottle"]

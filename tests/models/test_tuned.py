@@ -14,7 +14,7 @@ from basrelief.datasets import open_benchmark
 from basrelief.encoders import ClipEncoder, VectorCache, save_tuned
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models import Embedder, FewShotClassifier, Model, drawn_recipe, get_recipe, load_model, load_untuned, with_tuned_views
-from basrelief.testing import make_shape, write_library
+from basrelief.shapes import make_shape, write_library
 from small import ball, small_encoder
 
 

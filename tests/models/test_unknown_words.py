@@ -12,7 +12,7 @@ import basrelief as br
 from basrelief.datasets import open_benchmark
 from basrelief.evaluate import run_evaluation
 from basrelief.models import Embedder, Model, get_recipe
-from basrelief.testing import CATEGORIES, write_library
+from basrelief.shapes import CATEGORIES, write_library
 from small import small_encoder
 from support import REPOSITORY
 

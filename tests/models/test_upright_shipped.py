@@ -8,7 +8,7 @@ import pytest
 from basrelief.geometry import UP_AXES, normalise_unit_sphere, rotation_to_z_up, sample_surface
 from basrelief.models import resolve_pose
 from basrelief.models.upright import upright_scores
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 
 STANDING = (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from basrelief.render import mesh as fast_module
 from basrelief.render.cameras import Frame, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
-from basrelief.render.twins import mesh as twin
+from basrelief.render.reference import mesh as twin
 from basrelief.types import Mesh
 from render.mesh_samples import as_mesh, assert_alike, ball, band, box, centres, frame, from_above, grid_plane, soup
 

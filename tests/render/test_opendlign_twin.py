@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from basrelief.render.base import Cameras, PointBatch
 from basrelief.render.opendlign import OpenDlignProjection
+from basrelief.render.reference import opendlign as twin
 from basrelief.render.rigs import get_rig
-from basrelief.render.twins import opendlign as twin
 from render.maps import TOLERANCE
 
 TWO_VIEWS = Cameras(get_rig("opendlign-30").rotation[[1, 6]])

@@ -16,7 +16,7 @@ from basrelief.render import PointBatch, Projection
 from basrelief.render.clip2point import DiscProjection
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection
-from basrelief.render.twins import clip2point, pointclip, pointclip_v2
+from basrelief.render.reference import clip2point, pointclip, pointclip_v2
 from render.maps import make_clouds, off
 
 Twin = Callable[[np.ndarray, Any], np.ndarray]

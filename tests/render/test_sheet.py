@@ -228,7 +228,7 @@ def test_at_least_one_label_is_ranked() -> None:
 def test_depths_beyond_one_keep_their_greys() -> None:
     """PointCLIP's images hold bare depths up to 2.6: drawn as they are, near and far would both be white."""
     from basrelief.render import render_depth
-    from basrelief.testing import make_shape
+    from basrelief.shapes import make_shape
 
     views = render_depth(make_shape("chair"), "pointclip", points=2000)
     assert float(views.image.max()) > 1

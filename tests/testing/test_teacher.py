@@ -14,7 +14,8 @@ from basrelief.datasets import open_benchmark
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.io import load
-from basrelief.testing import make_shape, teach_pictures, write_library
+from basrelief.shapes import make_shape, write_library
+from basrelief.testing import teach_pictures
 from basrelief.types import Mesh
 
 

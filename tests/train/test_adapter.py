@@ -15,8 +15,9 @@ from basrelief.errors import ConfigError
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import Embedder, Model
+from basrelief.shapes import make_shape
 from basrelief.tasks import HEADS, Fit
-from basrelief.testing import FakeEncoder, make_shape
+from basrelief.testing import FakeEncoder
 from basrelief.train import train_adapter
 from basrelief.types import Mesh
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.data import (
     GENERATED,
     ShapeSet,

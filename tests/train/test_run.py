@@ -13,8 +13,8 @@ import pytest
 from basrelief.datasets import open_benchmark
 from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.models import Model, get_recipe, with_tuned_views
+from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
-from basrelief.testing import write_library
 from basrelief.train.clip2point import Clip2PointSettings
 from basrelief.train.opendlign import OpenDlignSettings
 from basrelief.train.run import RunSettings, TrainingRun, check_batch, make_accelerator, seed_of, zero_shot_accuracy

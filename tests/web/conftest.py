@@ -20,7 +20,7 @@ import basrelief as br
 from basrelief.index import Index
 from basrelief.io import save
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.web import LibraryService
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

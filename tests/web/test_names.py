@@ -13,7 +13,7 @@ from basrelief.index import Index, gallery_page
 from basrelief.io import save
 from basrelief.markup import as_text, visible
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 from .conftest import CHROMIUM, drive, running_page
 

@@ -15,7 +15,7 @@ pytest.importorskip("gradio", reason="the page needs gradio")
 pytest.importorskip("playwright", reason="the browser is driven by playwright")
 
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 from .conftest import CHROMIUM, drive, running_page
 

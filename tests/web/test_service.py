@@ -15,7 +15,7 @@ from basrelief.index import Index, Report
 from basrelief.io import load, save
 from basrelief.limits import Limits, use_limits
 from basrelief.models import Model
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 from basrelief.web import LibraryService
 from basrelief.web.read import save_viewable

@@ -14,7 +14,7 @@ import basrelief as br
 from basrelief.geometry import rotate, rotation_to_z_up, sample_surface
 from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
 from basrelief.models import Model, classify_files
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud, Shape
 
 LABELS = ("chair", "airplane", "mug", "table", "car", "lamp")

@@ -14,8 +14,9 @@ import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import ClipEncoder, load_tuned
 from basrelief.models import Embedder, Model, get_recipe
+from basrelief.shapes import write_library
 from basrelief.tasks import HEADS, Fit, Pooling, find_nearest, fit_head, head_scores
-from basrelief.testing import teach_pictures, write_library
+from basrelief.testing import teach_pictures
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, Thresholds, filter_aligned, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, align
 from basrelief.train.records import make_records

@@ -11,7 +11,7 @@ import torch
 from basrelief.geometry import axis_rotation, rotate, sample_surface
 from basrelief.models import Model, get_recipe
 from basrelief.render import draw_points
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 from small import MODELS, small_encoder
 

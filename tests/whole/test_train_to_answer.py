@@ -14,8 +14,8 @@ from basrelief.datasets import open_benchmark
 from basrelief.encoders import ClipEncoder
 from basrelief.io import save
 from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe
+from basrelief.shapes import make_shape
 from basrelief.tasks import Fit
-from basrelief.testing import make_shape
 from basrelief.train import train_adapter
 from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
 from basrelief.train.pairs import PairStyle, make_pairs, open_pairs

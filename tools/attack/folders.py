@@ -12,7 +12,7 @@ from commands import indexed, judge, run
 from outcomes import Outcome
 
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 _SECRET = "what no command may show"
 _NAMES = (

@@ -14,7 +14,7 @@ from commands import alive, ended_within, indexed, judge, run, start
 from outcomes import Outcome
 
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 _SOON = 2.0
 _SHAPES = ("chair", "mug", "table", "lamp", "car")

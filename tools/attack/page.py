@@ -21,7 +21,7 @@ from visitor import Answer, Visitor
 
 from basrelief.io import save
 from basrelief.limits import limits
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 
 _SECRET = "secret-line-one"
 _FOREIGN = {"Host": "evil.example", "Origin": "http://evil.example"}

@@ -10,20 +10,20 @@ import numpy as np
 
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
-from basrelief.io.arrays import read_h5, read_npy, read_npz
 from basrelief.io.checks import border
-from basrelief.io.dae import read_dae
-from basrelief.io.gltf import read_gltf
-from basrelief.io.las import read_las
-from basrelief.io.obj import read_obj
-from basrelief.io.off import read_off
-from basrelief.io.pcd import read_pcd
-from basrelief.io.ply import read_ply
+from basrelief.io.formats.arrays import read_h5, read_npy, read_npz
+from basrelief.io.formats.dae import read_dae
+from basrelief.io.formats.gltf import read_gltf
+from basrelief.io.formats.las import read_las
+from basrelief.io.formats.obj import read_obj
+from basrelief.io.formats.off import read_off
+from basrelief.io.formats.pcd import read_pcd
+from basrelief.io.formats.ply import read_ply
+from basrelief.io.formats.stl import read_stl
+from basrelief.io.formats.text import read_text
+from basrelief.io.formats.threemf import read_3mf
 from basrelief.io.sniff import check_content
 from basrelief.io.source import Raw, Source, open_source
-from basrelief.io.stl import read_stl
-from basrelief.io.text import read_text
-from basrelief.io.threemf import read_3mf
 from basrelief.types import Mesh, Origin, PointCloud
 
 _READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from basrelief.errors import BasreliefError
-from basrelief.io.gltf_header import json_span, parse_header
-from basrelief.io.mtl import library_names, parse_materials
-from basrelief.io.ply_header import read_header
+from basrelief.io.formats.gltf_header import json_span, parse_header
+from basrelief.io.formats.mtl import library_names, parse_materials
+from basrelief.io.formats.ply_header import read_header
 from basrelief.io.resolver import FolderResolver
 from basrelief.limits import limits
 

@@ -155,7 +155,7 @@ class Model:
 
         Example:
             >>> import basrelief as br
-            >>> from basrelief.testing import make_shape
+            >>> from basrelief.shapes import make_shape
             >>> model = br.load_model("tiny")
             >>> model.ask(["chair", "airplane"]).similarity(model.embed_shapes([make_shape("chair")])).argmax().item()
             0
@@ -216,7 +216,7 @@ class Model:
 
         Example:
             >>> import basrelief as br
-            >>> from basrelief.testing import make_shape
+            >>> from basrelief.shapes import make_shape
             >>> model = br.load_model("tiny")
             >>> model.classify([make_shape("chair")], ["chair", "airplane"])[0].label
             'chair'

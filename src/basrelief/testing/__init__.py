@@ -1,7 +1,4 @@
-"""Shapes made from numbers and public fakes: for tests, the demo, the documentation and the training of `tiny`.
-
-Names are loaded when asked for, so that shapes can be made without torch.
-"""
+"""Public fakes for tests: an encoder without weights, and a small CLIP that is trained on the spot."""
 
 from __future__ import annotations
 
@@ -11,18 +8,10 @@ from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
     from basrelief.testing.fakes import FakeEncoder
-    from basrelief.testing.library import write_library
-    from basrelief.testing.procedural import CATEGORIES, make_shape
     from basrelief.testing.teacher import teach_pictures
 
-_HOMES = {
-    "CATEGORIES": "procedural",
-    "FakeEncoder": "fakes",
-    "make_shape": "procedural",
-    "teach_pictures": "teacher",
-    "write_library": "library",
-}
+_HOMES = {"FakeEncoder": "fakes", "teach_pictures": "teacher"}
 
-__all__ = ["CATEGORIES", "FakeEncoder", "make_shape", "teach_pictures", "write_library"]
+__all__ = ["FakeEncoder", "teach_pictures"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

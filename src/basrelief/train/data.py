@@ -16,7 +16,7 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
 from basrelief.io import load
 from basrelief.output import replace_file
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Mesh, Shape
 
 HELD_OUT = (
@@ -33,7 +33,7 @@ HELD_OUT = (
 """Packs and creators kept for validation."""
 
 GENERATED = "generated"
-"""Group of the shapes that `basrelief.testing.make_shape` made."""
+"""Group of the shapes that `basrelief.shapes.make_shape` made."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from basrelief.models.upright import POINTS, UprightNet, face_images
 from basrelief.output import replace_file
-from basrelief.testing import CATEGORIES
+from basrelief.shapes import CATEGORIES
 from basrelief.train.augment import Augmentation, augment
 from basrelief.train.data import GENERATED, HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from basrelief.geometry import rotation_to_z_up
 from basrelief.io import save
 from basrelief.models import Pose
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import Finding, PointCloud, Shape
 
 Vote = Callable[[Sequence[Shape]], list[Pose]]

@@ -22,7 +22,7 @@ from basrelief.evaluate.doctor import Given, Question, examine, examine_benchmar
 from basrelief.geometry import rotate, rotation_to_z_up
 from basrelief.io import load, save
 from basrelief.models import get_recipe, resolve_pose
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.types import PointCloud
 
 from .conftest import B16, B32, Put, levels, of, text, vit

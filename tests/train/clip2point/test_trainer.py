@@ -14,7 +14,7 @@ import torch
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.geometry import sample_surface
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.clip2point import Clip2PointSettings, Optimiser, Pretrainer, pretrain
 from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, _Run
 from basrelief.train.pairs import PairSet

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.testing import write_library
+from basrelief.shapes import write_library
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.records import make_records
 

@@ -11,7 +11,7 @@ import torch
 from basrelief.errors import ConfigError
 from basrelief.render import PointBatch, draw_points, get_projection
 from basrelief.render.opendlign import OpenDlignProjection, control_image
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.depth_aligned import AlignedSettings, Diffusion
 from basrelief.train.depth_aligned.draw import Drawn, draw_views
 from basrelief.types import Mesh, PointCloud

@@ -11,7 +11,7 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.io import save
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.pairs import PairStyle
 
 QUICK = PairStyle(size=32, points=256, supersample=1)

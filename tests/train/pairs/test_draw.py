@@ -10,7 +10,7 @@ from PIL import Image
 
 from basrelief.errors import ConfigError
 from basrelief.render import render_depth
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.pairs import PairStyle, draw_pair
 from basrelief.train.pairs.draw import _light
 from basrelief.types import Mesh, PointCloud

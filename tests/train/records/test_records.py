@@ -19,7 +19,7 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import ConfigError, FileFormatError, GeometryError
-from basrelief.testing import write_library
+from basrelief.shapes import write_library
 from basrelief.train.records import (
     MANIFEST,
     Record,

@@ -11,7 +11,7 @@ import torch
 
 import basrelief as br
 from basrelief.geometry import sample_surface
-from basrelief.testing import make_shape
+from basrelief.shapes import make_shape
 from basrelief.train.data import HELD_OUT
 from basrelief.train.tiny.text import recorded_features
 from basrelief.train.tiny.towers import EMBEDDING, PROJECTION, VISION

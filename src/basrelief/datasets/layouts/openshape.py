@@ -1,7 +1,7 @@
-"""OpenShape's files: `test_pc.npy` with `test_split.json` (ModelNet40), `xyz_label.npy` (ScanObjectNN), a split of clouds (Objaverse-LVIS).
+"""OpenShape's files: `test_pc.npy` with `test_split.json` (ModelNet40), `xyz_label.npy` (ScanObjectNN), splits of clouds (Objaverse-LVIS).
 
-They are pickles; `basrelief.io.objects` reads them without running anything that is in them. The clouds are +Y up. OpenShape swaps y
-and z, which mirrors a shape; here they are turned.
+They are pickles; `basrelief.io.formats.objects` reads them without running anything that is in them. The clouds are +Y up. OpenShape
+swaps y and z, which mirrors a shape; here they are turned.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from basrelief.datasets.card import dataset_card
 from basrelief.datasets.layouts.base import Found, Layout, Wanted, inside, item, numbered, ordered, read_json, words
 from basrelief.datasets.layouts.rows import checked_labels
 from basrelief.errors import FileFormatError
-from basrelief.io.objects import read_objects
+from basrelief.io.formats.objects import read_objects
 
 _UP_Y = "OpenShape stores clouds +Y up"
 

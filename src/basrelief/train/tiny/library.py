@@ -14,9 +14,9 @@ from basrelief.datasets import open_benchmark
 from basrelief.errors import ConfigError
 from basrelief.io import save
 from basrelief.output import replace_file
-from basrelief.testing import CATEGORIES, make_shape
-from basrelief.testing.furniture_seats import SEATS
-from basrelief.testing.furniture_tables import TABLES
+from basrelief.shapes import CATEGORIES, make_shape
+from basrelief.shapes.furniture_seats import SEATS
+from basrelief.shapes.furniture_tables import TABLES
 from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, listed_shapes, merge, read_shapes, split_groups
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.records import Progress, Work, make_records

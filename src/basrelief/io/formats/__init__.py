@@ -1,0 +1,1 @@
+"""Readers, one file format each; every file is taken for hostile."""

@@ -1,0 +1,195 @@
+"""COLLADA (.dae), 1.3 to 1.5."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from basrelief.errors import FileFormatError, GeometryError
+from basrelief.io.formats.dae_document import Array, Document, Geometry, Node, Primitive, read_document
+from basrelief.io.graph import count_uses
+from basrelief.io.mesh import Placed, check_size, join_parts
+from basrelief.io.pictures import Pictures
+from basrelief.io.polygons import Lists, fan_triangles, list_places
+from basrelief.io.resolver import FolderResolver
+from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
+
+_UP_AXIS = {"X_UP": "x", "Y_UP": "y", "Z_UP": "z"}
+_BLACK, _WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of an effect without diffuse colour, and of one whose texture is absent
+
+
+def read_dae(source: Source) -> Raw:
+    """Read COLLADA: the triangles and polygons of its scene, in place, three vertices for each triangle.
+
+    Skinned geometry is shown as it is bound, without its joints. Where the scene shows nothing, each geometry is taken once, where it lies.
+
+    Args:
+        source: The file; textures are sought in its folder only.
+
+    Returns:
+        Vertices and faces; the up axis is that of `<up_axis>`, +Y when absent, as the specification says.
+
+    Raises:
+        FileFormatError: If the XML or the scene would unfold to more than the limits, or there are only lines.
+        GeometryError: If a face refers to a vertex that does not exist.
+    """
+    scene = _Scene(source.path, read_document(source.path, source.read(limits().xml_bytes)))
+    raw = join_parts(scene.placed(), with_faces=True)
+    stated = scene.document.up_axis
+    reason = f"<up_axis> of the file is {stated}" if stated in _UP_AXIS else "COLLADA is +Y up when it has no <up_axis>"
+    return dataclasses.replace(raw, up=_UP_AXIS.get(stated, "y"), up_reason=reason, notes=scene.notes)
+
+
+class _Scene:
+    """What the scene shows, counted before it is made."""
+
+    def __init__(self, path: Path, document: Document) -> None:
+        self.path, self.document = path, document
+        self._resolver, self._pictures = FolderResolver(path.parent), Pictures()
+        primitives = [primitive for geometry in document.geometries.values() for primitive in geometry.primitives]
+        self._faces = {id(primitive): _faces(primitive) for primitive in primitives}
+        children = {name: node.children for name, node in document.nodes.items()}
+        self._roots = document.scenes[-1:]
+        ways = count_uses(path, children, self._roots)
+        uses = [(n, use) for name, n in ways.items() if n for use in document.nodes.get(name, Node()).uses]
+        sizes = [(n, self._faces[id(primitive)]) for n, use in uses for primitive in self._geometry(use.target)[0].primitives]
+        self._alone = not any(faces for _, faces in sizes)
+        if self._alone:
+            sizes = [(1, faces) for faces in self._faces.values()]
+        sizes = [(n, faces) for n, faces in sizes if faces]
+        if not sizes and document.lines:
+            raise FileFormatError(f"path must hold triangles or polygons, but got {path.name} with lines alone. Export it with faces.")
+        check_size(path, [(n, 3 * faces, faces) for n, faces in sizes])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not read."""
+        return (*self._resolver.notes, *self._pictures.notes)
+
+    def placed(self) -> list[Placed]:
+        """Make each part once, and list it with the matrix of every place where it stands."""
+        parts: dict[tuple[int, str], dict[str, Any]] = {}
+        placed: list[Placed] = []
+        for geometry, matrix, materials in self._shown():
+            for primitive in geometry.primitives:
+                key = (id(primitive), materials.get(primitive.material, ""))
+                if not self._faces[id(primitive)]:
+                    continue
+                if key not in parts:
+                    parts[key] = self._part(geometry, primitive, key[1])
+                placed.append((parts[key], matrix))
+        return placed
+
+    def _shown(self) -> Iterator[tuple[Geometry, np.ndarray, Mapping[str, str]]]:
+        """Go through the scene; give each geometry with its matrix and what its symbols of materials stand for."""
+        if self._alone:
+            yield from (
+                (geometry, np.eye(4), {name: name for name in self.document.materials}) for geometry in self.document.geometries.values()
+            )
+            return
+        waiting = [(name, np.eye(4)) for name in self._roots]
+        while waiting:
+            name, above = waiting.pop()
+            node = self.document.nodes.get(name, Node())
+            matrix = above @ node.matrix
+            for use in node.uses:
+                geometry, bound = self._geometry(use.target)
+                yield geometry, matrix @ bound, use.materials
+            waiting.extend((child, matrix) for child in reversed(node.children))
+
+    def _geometry(self, target: str) -> tuple[Geometry, np.ndarray]:
+        """Find a geometry, or the one that a controller deforms, and how it is bound."""
+        bound = np.eye(4)
+        for _ in range(len(self.document.skins)):
+            if target not in self.document.skins:
+                break
+            target, matrix = self.document.skins[target]
+            bound = matrix @ bound
+        return self.document.geometries.get(target, Geometry()), bound
+
+    def _part(self, geometry: Geometry, primitive: Primitive, material: str) -> dict[str, Any]:
+        """Unfold a primitive to three vertices for each triangle."""
+        inputs = list(_inputs(geometry, primitive))
+        corners = _corners(primitive)
+        part: dict[str, Any] = {"faces": np.arange(len(corners)).reshape(-1, 3)}
+        for semantic, array, offset in inputs:
+            if semantic == "POSITION" and "vertices" not in part:
+                part["vertices"] = _picked(array.rows(3), corners[:, offset])
+            elif semantic == "COLOR" and "vertex_colors" not in part:
+                part["vertex_colors"] = _picked(array.rows(3), corners[:, offset])
+            elif semantic == "TEXCOORD" and "uv" not in part:
+                part["uv"] = _picked(array.rows(2), corners[:, offset])
+        if "vertices" not in part:
+            raise FileFormatError(f"path must have positions in its geometry, but got {self.path.name} without. Export it again.")
+        return part | self._material(material)
+
+    def _material(self, name: str) -> dict[str, Any]:
+        effect = self.document.effects.get(self.document.materials.get(name, ""))
+        if effect is None:
+            return {}
+        if not effect.texture:
+            return {"color": effect.color or _BLACK}
+        image = effect.texture
+        for _ in range(2):  # from a sampler to its surface to the image
+            image = effect.names.get(image, image)
+        name = self.document.images.get(image, "")
+        return {"color": _WHITE, "picture": self._pictures.beside(self._resolver, name) if name else None}
+
+
+def _inputs(geometry: Geometry, primitive: Primitive) -> Iterator[tuple[str, Array, int]]:
+    """Give semantic, source and offset of each input; those of `<vertices>` stand for their own."""
+    for given in primitive.inputs:
+        if given.semantic == "VERTEX":
+            yield from ((inner.semantic, geometry.sources[inner.source], given.offset) for inner in geometry.vertices[given.source])
+        elif given.source in geometry.sources:
+            yield given.semantic, geometry.sources[given.source], given.offset
+
+
+def _width(primitive: Primitive) -> int:
+    return 1 + max((given.offset for given in primitive.inputs), default=0)
+
+
+def _faces(primitive: Primitive) -> int:
+    """Count the triangles of a primitive from its lists of indices alone."""
+    counts = _counts(primitive)
+    return int(counts.sum()) // 3 if primitive.kind == "triangles" else int(np.maximum(counts - 2, 0).sum())
+
+
+def _counts(primitive: Primitive) -> np.ndarray:
+    """Tell how many corners each polygon, strip or fan has; all of them for triangles."""
+    if primitive.kind == "polylist":
+        return primitive.counts
+    return np.array([len(numbers) // _width(primitive) for numbers in primitive.lists], dtype=np.int64)
+
+
+def _corners(primitive: Primitive) -> np.ndarray:
+    """Cut a primitive into triangles: the indices (3 F, inputs) of their corners."""
+    width, counts = _width(primitive), _counts(primitive)
+    numbers = [list_[: len(list_) // width * width] for list_ in primitive.lists]
+    corners = np.concatenate(numbers).reshape(-1, width)
+    if primitive.kind == "triangles":
+        return corners[: len(corners) // 3 * 3]
+    if len(counts) and (counts.min() < 0 or counts.sum() > len(corners)):
+        raise GeometryError(f"vcount must tell of the {len(corners)} corners there are, but got {counts.sum()}. The file is damaged.")
+    index, _ = fan_triangles(Lists(np.arange(counts.sum()), counts.astype(np.int64)))
+    if primitive.kind == "tristrips":
+        place = list_places(np.zeros(len(counts), dtype=np.int64), np.maximum(counts - 2, 0))
+        first = index[:, 1] - 1
+        odd = place % 2
+        index = np.stack([first + odd, first + 1 - odd, first + 2], axis=1)
+    unfolded: np.ndarray = corners[index.reshape(-1)]
+    return unfolded
+
+
+def _picked(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+    if len(index) and (index.min() < 0 or index.max() >= len(rows)):
+        raise GeometryError(
+            f"faces must index the {len(rows)} vertices, but got {index.min()} to {index.max()}. The file is likely truncated."
+        )
+    picked: np.ndarray = rows[index]
+    return picked

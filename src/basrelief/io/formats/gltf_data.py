@@ -1,0 +1,203 @@
+"""The binary data of glTF: buffers and accessors, read only where they are used, and Draco."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping
+from io import BufferedIOBase, BytesIO
+from typing import Any
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.io.draco import decode_draco
+from basrelief.io.formats.gltf_header import Header
+from basrelief.io.resolver import FolderResolver
+from basrelief.io.source import Source
+from basrelief.limits import limits
+
+_TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+_DATA = "data:"
+_MAX_STRIDE = 252  # bytes, of the specification
+_MAX_ZEROS = 4096  # values that are nowhere stored
+_PIECE = 1 << 22  # characters of base64, a multiple of four
+_MAX_OPEN = 32  # buffers whose files are kept open
+
+Item = Mapping[str, Any]
+
+
+class GltfData:
+    """Accessors of a glTF file as arrays, each read once.
+
+    Attributes:
+        source: The file.
+        header: Its header.
+        resolver: Reads buffers and pictures beside the file.
+    """
+
+    def __init__(self, source: Source, header: Header, chunk: int) -> None:
+        """Read nothing yet.
+
+        Args:
+            source: The file.
+            header: Its header.
+            chunk: Where the binary chunk of a .glb would be, the end of its JSON.
+        """
+        self.source, self.header, self.resolver = source, header, FolderResolver(source.path.parent)
+        self._chunk = chunk
+        self._arrays: dict[int, np.ndarray] = {}
+        self._draco: dict[int, Mapping[int, np.ndarray]] = {}
+        self._files: dict[int, BufferedIOBase] = {}
+        self._buffers: dict[int, tuple[BufferedIOBase, int, int]] = {}
+
+    def close(self) -> None:
+        """Close the files of buffers."""
+        for file in self._files.values():
+            file.close()
+
+    def count(self, accessor: int, *, most: int | None = None) -> int:
+        """Tell how many elements an accessor declares.
+
+        Args:
+            accessor: Its index.
+            most: The most elements that are read, `Limits.points` when None.
+
+        Returns:
+            The number of elements.
+
+        Raises:
+            FileFormatError: If it is larger, or negative.
+        """
+        count = self.header["accessors"][accessor]["count"]
+        check_count(self.source.path, count, limits().points if most is None else most, of="values in an accessor")
+        return int(count)
+
+    def array(self, accessor: int) -> np.ndarray:
+        """Read an accessor.
+
+        Args:
+            accessor: Its index.
+
+        Returns:
+            (count, width) numbers as they are stored; normalised integers as float32 in [-1, 1].
+
+        Raises:
+            FileFormatError: If it declares more than there is.
+        """
+        if accessor not in self._arrays:
+            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor, most=_most_values()))
+        return self._arrays[accessor]
+
+    def draco(self, extension: Item, *, vertices: int, faces: int) -> Mapping[int, np.ndarray]:
+        """Decode a compressed mesh.
+
+        Args:
+            extension: What a primitive says of it.
+            vertices: How many vertices the accessors of the primitive declare.
+            faces: How many faces they declare.
+
+        Returns:
+            Attributes by their number in the compressed data; faces by `draco.FACES`.
+
+        Raises:
+            FileFormatError: If it is damaged or holds more than is declared.
+        """
+        view = extension["bufferView"]
+        if view not in self._draco:
+            self._draco[view] = decode_draco(self.source.path, self.view(view), vertices=vertices, faces=faces)
+        return self._draco[view]
+
+    def view(self, view: int) -> bytes:
+        """Read the bytes of a buffer view, at most `Limits.text_bytes`."""
+        item = self.header["bufferViews"][view]
+        check_count(self.source.path, item["byteLength"], limits().text_bytes, of="bytes of compressed data")
+        return self._bytes(item["buffer"], item.get("byteOffset", 0), item["byteLength"])
+
+    def picture(self, image: Item) -> bytes:
+        """Read the bytes of an image."""
+        if "bufferView" in image:
+            return self.view(image["bufferView"])
+        return _inline(image["uri"]) if image["uri"].startswith(_DATA) else self.resolver.get(image["uri"])
+
+    def _read(self, item: Item, count: int) -> np.ndarray:
+        dtype, width = np.dtype(_TYPES[item["componentType"]]), _WIDTHS[item["type"]]
+        if "bufferView" in item:
+            array = self._stored(item["bufferView"], item.get("byteOffset", 0), (count, width), dtype)
+        else:
+            check_count(self.source.path, 0 if "sparse" in item else count, _MAX_ZEROS, of="values without data")
+            array = np.zeros((count, width), dtype)
+        if "sparse" in item:
+            array = self._replaced(array, item["sparse"])
+        if item.get("normalized") and dtype.kind in "iu":
+            array = np.maximum(np.divide(array, np.iinfo(dtype).max, dtype=np.float32), -1)
+        return array
+
+    def _stored(self, view: int, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
+        """Read rows that lie one after another, or `byteStride` apart."""
+        item = self.header["bufferViews"][view]
+        row = shape[1] * dtype.itemsize
+        stride = item.get("byteStride", row)
+        length = (shape[0] - 1) * stride + row if shape[0] else 0
+        if not row <= stride <= max(row, _MAX_STRIDE) or offset < 0 or offset + length > item["byteLength"]:
+            raise FileFormatError(
+                f"path must hold the data it declares, but got {offset + length:,} bytes declared of {item['byteLength']:,} in "
+                f"{self.source.path.name}. Export it again."
+            )
+        data = self._bytes(item["buffer"], item.get("byteOffset", 0) + offset, length)
+        if stride == row:
+            return np.frombuffer(data, dtype).reshape(shape)
+        return np.ndarray(shape, dtype, data, strides=(stride, dtype.itemsize)).copy()
+
+    def _replaced(self, array: np.ndarray, sparse: Item) -> np.ndarray:
+        """Put other values in some places of an accessor."""
+        count, indices, values = sparse["count"], sparse["indices"], sparse["values"]
+        check_count(self.source.path, count, len(array), of="replaced values")
+        places = self._stored(indices["bufferView"], indices.get("byteOffset", 0), (count, 1), np.dtype(_TYPES[indices["componentType"]]))
+        changed = array.copy()
+        changed[places[:, 0]] = self._stored(values["bufferView"], values.get("byteOffset", 0), (count, array.shape[1]), array.dtype)
+        return changed
+
+    def _bytes(self, buffer: int, start: int, length: int) -> bytes:
+        if buffer not in self._buffers:
+            self._buffers[buffer] = self._open(buffer)
+        file, first, end = self._buffers[buffer]
+        if min(start, length) < 0 or first + start + length > end:
+            raise FileFormatError(
+                f"path must hold the data it declares, but got {start + length:,} bytes declared of {end - first:,} in "
+                f"{self.source.path.name}. Export it again."
+            )
+        file.seek(first + start)
+        data = file.read(length)
+        if len(data) < length:
+            raise FileFormatError(f"path must hold the data it declares, but got {self.source.path.name} cut short. Fetch it again.")
+        return data
+
+    def _open(self, buffer: int) -> tuple[BufferedIOBase, int, int]:
+        """Open a buffer where it lies: in the file itself, beside it, or in its header; the file, its first byte and its end."""
+        uri = self.header["buffers"][buffer].get("uri")
+        if uri is not None and uri.startswith(_DATA):
+            data = _inline(uri)
+            return BytesIO(data), 0, len(data)
+        while len(self._files) >= _MAX_OPEN:
+            oldest = next(iter(self._files))
+            self._files.pop(oldest).close()
+            del self._buffers[oldest]
+        file = self._files[buffer] = self.source.path.open("rb") if uri is None else self.resolver.open(uri)
+        if uri is not None:
+            return file, 0, file.seek(0, 2)
+        file.seek(self._chunk)
+        length, kind = int.from_bytes(file.read(4), "little"), file.read(4)
+        first = self._chunk + 8
+        return file, first, first + length if kind == b"BIN\0" and first + length <= self.source.size else first
+
+
+def _most_values() -> int:
+    """Indices may be as many as the corners of all faces."""
+    return max(limits().points, 3 * limits().faces)
+
+
+def _inline(uri: str) -> bytes:
+    """Decode the data that a URI holds, piece after piece so that other threads get their turn."""
+    return b"".join(b64decode(uri[start : start + _PIECE]) for start in range(uri.index(",") + 1, len(uri), _PIECE))

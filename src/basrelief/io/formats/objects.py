@@ -1,0 +1,45 @@
+"""NumPy files that hold Python objects, as OpenShape publishes its clouds: pickles, read without running anything that is in them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import border, check_count
+from basrelief.io.formats.npy import read_header
+from basrelief.io.formats.pickled import Unpickler
+from basrelief.limits import limits
+
+
+def read_objects(path: Path) -> np.ndarray:
+    """Read a `.npy` file whose elements are Python objects: dicts, lists, strings, numbers and arrays.
+
+    The last file stays in memory, so that reading its shapes one by one does not read it again.
+
+    Args:
+        path: At most 2 GB.
+
+    Returns:
+        The array; without dimensions where the file holds one object, see `ndarray.item`.
+
+    Raises:
+        FileFormatError: If the file is absent, too large, broken, holds numbers only, or names anything but NumPy's own types.
+    """
+    with border(path, "npy"):
+        state = path.stat()
+        check_count(path, state.st_size, limits().file_bytes, of="bytes")
+        return _read(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _size: int, _time: int) -> np.ndarray:
+    with path.open("rb") as file:
+        if read_header(path, file).dtype is not None:
+            raise FileFormatError(f"path must hold objects, but got an array of numbers in {path.name}. Read it with basrelief.load.")
+        array = Unpickler(file, path.name).load()
+    if not isinstance(array, np.ndarray):
+        raise FileFormatError(f"path must hold an array, but got {type(array).__name__} in {path.name}. Fetch the file again.")
+    return array

@@ -1,0 +1,86 @@
+"""PLY, binary or text: points, or polygons cut into triangles."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.io.formats.ply_header import HEADER_BYTES, read_header
+from basrelief.io.formats.ply_rows import Body, Table
+from basrelief.io.mesh import join_parts
+from basrelief.io.pictures import Pictures
+from basrelief.io.polygons import Lists, fan_triangles, thin_note
+from basrelief.io.resolver import FolderResolver
+from basrelief.io.source import Raw, Source
+from basrelief.limits import limits
+
+_CORNERS = ("vertex_indices", "vertex_index")
+_TEXTURE_AXES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
+
+
+def read_ply(source: Source) -> Raw:
+    """Read .ply, binary or text: a mesh, or points where it has no face. Polygons are cut into triangles.
+
+    Args:
+        source: The file; a picture that a comment names as its texture is sought in its folder only.
+
+    Returns:
+        Vertices and faces in the axes of the file.
+
+    Raises:
+        FileFormatError: If the header is wrong, or declares more than the file holds.
+        GeometryError: If a face refers to a vertex that does not exist.
+    """
+    header = read_header(source.path, source.head(HEADER_BYTES))
+    if header.encoding == "ascii":
+        source.check_size(limits().text_bytes)
+    check_count(source.path, header.count("vertex"), limits().points, of="vertices")
+    check_count(source.path, header.count("face"), limits().faces, of="faces")
+    if header.count("tristrips") and not header.count("face"):
+        raise FileFormatError(f"path must hold faces, but got {source.path.name} with triangle strips. Export it again as triangles.")
+    with source.path.open("rb") as file:
+        body = Body(source.path, header, file)
+    tables = {name: body.read(element) for name, element in header.elements.items()}
+    vertex, face = tables["vertex"], tables.get("face", Table())
+    if vertex.stack("x", "y", "z") is None:
+        raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
+    part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex.stack("red", "green", "blue")}
+    notes = [f"{body.left} after the last element were not read."] if body.left else []
+    resolver, pictures = FolderResolver(source.path.parent), Pictures()
+    if header.count("face"):
+        polygons = _corners(source, face)
+        check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), limits().faces, of="faces")
+        part["faces"], of = fan_triangles(polygons)
+        colors = face.stack("red", "green", "blue")
+        part["face_colors"] = None if colors is None else colors[of]
+        notes += thin_note(polygons.counts)
+        if header.texture:
+            part["picture"] = pictures.beside(resolver, header.texture)
+            part["uv"] = _texture_places(vertex, face, polygons)
+    raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)
+    return dataclasses.replace(raw, notes=(*notes, *resolver.notes, *pictures.notes))
+
+
+def _corners(source: Source, face: Table) -> Lists:
+    name = next((name for name in _CORNERS if name in face.lists), next(iter(face.lists)) if len(face.lists) == 1 else "")
+    if name not in face.lists or face.lists[name].values.dtype.kind not in "iu":
+        raise FileFormatError(
+            f"path must list corners as integers in vertex_indices, but got {', '.join(face.lists) or 'none'} in {source.path.name}. "
+            "Export it again."
+        )
+    return face.lists[name]
+
+
+def _texture_places(vertex: Table, face: Table, polygons: Lists) -> np.ndarray | None:
+    """Find where each vertex lies in the picture; on a seam, where the last face has it."""
+    uv = next((uv for uv in (vertex.stack(*axes) for axes in _TEXTURE_AXES) if uv is not None), None)
+    wedges = face.lists.get("texcoord")
+    if uv is None and wedges is not None and np.array_equal(wedges.counts, 2 * polygons.counts):
+        inside = polygons.values < len(vertex.columns["x"])
+        uv = np.zeros((len(vertex.columns["x"]), 2))
+        uv[polygons.values[inside]] = wedges.values.reshape(-1, 2)[inside]
+    return uv

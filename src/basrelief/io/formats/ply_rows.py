@@ -1,0 +1,219 @@
+"""The body of a PLY: rows of equal or of varying length to columns."""
+
+from __future__ import annotations
+
+import io
+import struct
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from basrelief.errors import FileFormatError
+from basrelief.io.checks import check_count
+from basrelief.io.formats.ply_header import Element, Header, Property
+from basrelief.io.lines import line_blocks
+from basrelief.io.numbers import all_numbers
+from basrelief.io.polygons import Lists, list_places
+from basrelief.limits import limits
+
+_NUMBER = np.dtype(np.float64)
+_COLUMNS = frozenset(("x", "y", "z", "red", "green", "blue", "s", "t", "u", "v", "texture_u", "texture_v"))  # single values that are kept
+_CHUNK = 1 << 17  # rows that are gathered at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The rows of an element, by property: only what a shape is made of.
+
+    Attributes:
+        columns: Single values, (N,) each.
+        lists: Lists.
+    """
+
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    lists: Mapping[str, Lists] = field(default_factory=dict)
+
+    def stack(self, *names: str) -> np.ndarray | None:
+        """Put columns side by side.
+
+        Args:
+            names: K properties of single values.
+
+        Returns:
+            (N, K), or None where one is absent.
+        """
+        return np.stack([self.columns[name] for name in names], axis=1) if set(names) <= set(self.columns) else None
+
+
+class Body:
+    """Reads the elements of a PLY one after another.
+
+    A text body is turned into one array of float64 first; from there on it is a binary body whose values all have that type.
+
+    Attributes:
+        path: The file, for messages.
+        data: Binary content, or the numbers of a text as bytes.
+        at: Where the next element begins, bytes.
+        text: Whether it was text.
+    """
+
+    def __init__(self, path: Path, header: Header, file: io.BufferedIOBase) -> None:
+        """Read what follows the header."""
+        self.path = path
+        self.text = header.encoding == "ascii"
+        file.seek(header.size)
+        self.data = all_numbers(path, line_blocks(path, file))[0].view(np.uint8).data if self.text else memoryview(file.read())
+        self.at = 0
+
+    @property
+    def left(self) -> str:
+        """What has not been read yet, in words; nothing when all has been."""
+        return self._amount(len(self.data) - self.at) if self.at < len(self.data) else ""
+
+    def read(self, element: Element) -> Table:
+        """Read the next element; nothing is made before its size is compared with what is left.
+
+        Args:
+            element: What the header declares.
+
+        Returns:
+            Its rows.
+
+        Raises:
+            FileFormatError: If the file ends before the element does, or its lists are too long in sum.
+        """
+        if not element.count or not element.least:
+            return Table()
+        if not self.text:
+            return self._read(element)
+        table = self._read(replace(element, properties=tuple(_as_number(item) for item in element.properties)))
+        kinds = {item.name: item.kind for item in element.properties}
+        with np.errstate(invalid="ignore", over="ignore"):
+            return Table(
+                {name: column.astype(kinds[name]) for name, column in table.columns.items()},
+                {name: replace(lists, values=lists.values.astype(kinds[name])) for name, lists in table.lists.items()},
+            )
+
+    def _read(self, element: Element) -> Table:
+        self._need(element.count * element.least)
+        lengths = self._first_lengths(element)
+        size = element.least + sum(lengths[item.name] * item.kind.itemsize for item in element.properties if item.counter)
+        if self.at + element.count * size <= len(self.data):
+            rows = np.ndarray((element.count,), _row_type(element, lengths), buffer=self.data, offset=self.at)
+            if all((rows[f"{name}#"] == length).all() for name, length in lengths.items()):
+                self.at += element.count * size
+                return self._equal_rows(element, rows, lengths)
+        return self._varying_rows(element, self._row_starts(element))
+
+    def _need(self, size: int) -> None:
+        left = len(self.data) - self.at
+        if size > left:
+            raise FileFormatError(
+                f"path must hold the data it declares, but got {self._amount(left)} where an element of {self.path.name} takes "
+                f"{self._amount(size)} or more. The file is truncated, or its header is wrong."
+            )
+
+    def _amount(self, size: int) -> str:
+        return f"{size // 8:,} numbers" if self.text else f"{size:,} bytes"
+
+    def _first_lengths(self, element: Element) -> dict[str, int]:
+        """Read the length of each list of the first row."""
+        at, lengths = self.at, {}
+        for item in element.properties:
+            if item.counter is not None:
+                lengths[item.name] = _length(self.data, at, item.counter)
+                at += item.counter.itemsize
+            at += lengths.get(item.name, 1) * item.kind.itemsize
+        return lengths
+
+    def _equal_rows(self, element: Element, rows: np.ndarray, lengths: Mapping[str, int]) -> Table:
+        lists = {}
+        for item in _lists(element):
+            check_count(self.path, len(rows) * lengths[item.name], 3 * limits().faces, of="values in lists")
+            counts = np.full(len(rows), lengths[item.name], dtype=np.int32)
+            lists[item.name] = Lists(values=rows[item.name].reshape(-1), counts=counts)
+        return Table({item.name: rows[item.name] for item in element.properties if item.name in _COLUMNS and not item.counter}, lists)
+
+    def _row_starts(self, element: Element) -> np.ndarray:
+        """Walk from row to row by the lengths of their lists."""
+        steps, skip = [], 0
+        for item in element.properties:
+            if item.counter is None:
+                skip += item.kind.itemsize
+            else:
+                steps.append((skip, item.counter, item.counter.itemsize, item.kind.itemsize))
+                skip = 0
+        data, at, end, starts = self.data, self.at, len(self.data), array("q")
+        for _ in range(element.count):
+            starts.append(at)
+            for before, counter, width, size in steps:
+                at += before
+                at += width + size * (data[at] if width == 1 and at < end else _length(data, at, counter))
+            at += skip
+            if at > end:
+                self._need(at - self.at)
+        self.at = at
+        return np.frombuffer(starts, dtype=np.int64)
+
+    def _varying_rows(self, element: Element, starts: np.ndarray) -> Table:
+        """Gather each property from where it begins in each row, some rows at a time; `starts` holds (N,) byte positions."""
+        columns = {item.name: bytearray() for item in element.properties if item.name in _COLUMNS and item.counter is None}
+        values = {item.name: bytearray() for item in _lists(element)}
+        lengths = {name: bytearray() for name in values}
+        for start in range(0, len(starts), _CHUNK):
+            cursor = starts[start : start + _CHUNK]
+            for item in element.properties:
+                if item.counter is None:
+                    if item.name in columns:
+                        columns[item.name] += self._everywhere(item.kind)[cursor].tobytes()
+                    cursor = cursor + item.kind.itemsize
+                    continue
+                counts = self._everywhere(item.counter)[cursor].astype(np.int64)
+                cursor = cursor + item.counter.itemsize
+                if item.name in values:
+                    size = int(counts.sum())
+                    check_count(self.path, len(values[item.name]) // item.kind.itemsize + size, 3 * limits().faces, of="values in lists")
+                    lengths[item.name] += counts.astype(np.int32).tobytes()
+                    if size:
+                        values[item.name] += self._everywhere(item.kind)[list_places(cursor, counts, step=item.kind.itemsize)].tobytes()
+                cursor = cursor + counts * item.kind.itemsize
+        kinds = {item.name: item.kind for item in element.properties}
+        return Table(
+            {name: np.frombuffer(data, dtype=kinds[name]) for name, data in columns.items()},
+            {name: Lists(np.frombuffer(data, kinds[name]), np.frombuffer(lengths[name], np.int32)) for name, data in values.items()},
+        )
+
+    def _everywhere(self, kind: np.dtype) -> np.ndarray:
+        """See the value of this type that begins at every single byte."""
+        return np.ndarray((len(self.data) - kind.itemsize + 1,), kind, buffer=self.data, strides=(1,))
+
+
+def _lists(element: Element) -> list[Property]:
+    """Name the lists that are kept: those of faces."""
+    return [item for item in element.properties if item.counter is not None and element.name == "face"]
+
+
+def _as_number(item: Property) -> Property:
+    return replace(item, kind=_NUMBER, counter=item.counter and _NUMBER)
+
+
+def _length(data: memoryview, at: int, counter: np.dtype) -> int:
+    """Read the length of a list; what cannot be one becomes so long that no file holds it."""
+    raw = data[at : at + counter.itemsize]
+    if counter != _NUMBER or len(raw) < _NUMBER.itemsize:
+        return int.from_bytes(raw, "big" if counter.str[0] == ">" else "little")
+    length: float = struct.unpack("=d", raw)[0]
+    return int(length) if 0 <= length < limits().file_bytes else limits().file_bytes
+
+
+def _row_type(element: Element, lengths: Mapping[str, int]) -> np.dtype:
+    fields: list[tuple[str, np.dtype] | tuple[str, np.dtype, tuple[int, ...]]] = []
+    for item in element.properties:
+        if item.counter is None:
+            fields.append((item.name, item.kind))
+        else:
+            fields += [(f"{item.name}#", item.counter), (item.name, item.kind, (lengths[item.name],))]
+    return np.dtype(fields)
