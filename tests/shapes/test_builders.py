@@ -8,7 +8,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from shapes.laws import edges_meet_twice, groups
 
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.shapes.appliances import APPLIANCES
@@ -20,6 +19,7 @@ from basrelief.shapes.primitives import Solid, box
 from basrelief.shapes.tools import TOOLS
 from basrelief.shapes.vehicles import VEHICLES
 from basrelief.shapes.vessels import VESSELS
+from shapes.laws import edges_meet_twice, groups
 
 FAMILIES = {
     "seats": SEATS,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from shapes.laws import extent, slice_extent
 
 from basrelief.geometry import sample_surface
 from basrelief.shapes import make_shape
+from shapes.laws import extent, slice_extent
 
 SEEDS = (0, 1, 2, 3)
 

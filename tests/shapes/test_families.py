@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from shapes.laws import edges_meet_twice, extent, slice_extent
 
 from basrelief.geometry import sample_surface
 from basrelief.shapes import make_shape
 from basrelief.shapes.parts import chance, fabric, knob, legs, pick, plate, wood
 from basrelief.types import Mesh
+from shapes.laws import edges_meet_twice, extent, slice_extent
 
 SEEDS = range(8)
 STANDING = (

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shapes.laws import edges_meet_twice, extent, volume
 
 from basrelief.shapes.primitives import (
     Solid,
@@ -25,6 +24,7 @@ from basrelief.shapes.primitives import (
     tube,
     vessel,
 )
+from shapes.laws import edges_meet_twice, extent, volume
 
 SOLIDS = {
     "box": box((1, 2, 3)),

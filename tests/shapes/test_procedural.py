@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 import pytest
-from shapes.laws import extent
 
 import basrelief.shapes
 import basrelief.testing
 from basrelief.errors import ConfigError
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.types import Mesh
+from shapes.laws import extent
 
 SIZES = {
     "chair": (0.5, 1.6),

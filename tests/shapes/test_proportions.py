@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from shapes.laws import extent
 
 from basrelief.shapes import CATEGORIES, make_shape
+from shapes.laws import extent
 
 PROPORTIONS = {
     "chair": (0.85, 1.00, 0.50, 1.00),
