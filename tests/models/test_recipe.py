@@ -91,7 +91,7 @@ def test_an_unknown_model_shows_the_nearest() -> None:
 
 
 def test_the_models_page_lists_every_recipe() -> None:
-    page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "use" / "models.md").read_text(encoding="utf-8")
     for recipe in recipes().values():
         views = f"{min(recipe.tuned_views)}-{max(recipe.tuned_views)}" if recipe.tuned_views else "none"
         cells = (f"`{recipe.name}`", recipe.encoder, recipe.projection, views, recipe.templates, recipe.pooling.rule)

@@ -60,7 +60,7 @@ def main() -> None:
     """Run the command line; errors of ours and of the system become one line on stderr and exit code 2.
 
     Threads of torch spin for 10,000 rounds while they wait for each other, unless the user chose otherwise. libgomp's own 300,000 stall
-    every step once another program wants the core (docs/projections.md, Speed). What was imported is not collected at the end: the
+    every step once another program wants the core (docs/research/projections.md, Speed). What was imported is not collected at the end: the
     process goes, which saves another second.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")

@@ -97,7 +97,8 @@ def _folder(model: Model, benchmark: Benchmark, pictures: Path) -> Queries:
     ]
     if not files:
         raise ConfigError(
-            f"pictures must hold folders named like the labels, but got none with a picture in {pictures.name!r}. See docs/evaluation.md."
+            f"pictures must hold folders named like the labels, but got none with a picture in {pictures.name!r}. "
+            "See docs/research/evaluation.md."
         )
     return _embedded(model, (_read(file) for file, _ in files)), np.array([number for _, number in files]), None
 

@@ -25,7 +25,7 @@ from basrelief.models import Model, Progress, load_model
 from basrelief.tasks import Judge
 
 _EVERYDAY = "omniobject3d"
-"""216 names of everyday things; 15 to 1,203 others do as well (docs/index.md)."""
+"""216 names of everyday things; 15 to 1,203 others do as well (docs/use/library.md)."""
 
 
 class Index:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 RULES = ("mean", "best")
-"""How the views of a shape count: their mean, or the one that fits best. With `tiny` the mean is better for every query (docs/index.md)."""
+"""How the views of a shape count: their mean, or the one that fits best. The mean is better with `tiny` (docs/use/library.md)."""
 
 _WITHOUT = -0.5
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")

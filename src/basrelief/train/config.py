@@ -58,7 +58,9 @@ def _read(path: Path) -> dict[str, Any]:
     if record is None:
         return {}
     if not isinstance(record, dict):
-        raise FileFormatError(f"recipe must hold names and values, but got {type(record).__name__} in {path.name}. See docs/clip2point.md.")
+        raise FileFormatError(
+            f"recipe must hold names and values, but got {type(record).__name__} in {path.name}. See docs/research/clip2point.md."
+        )
     return record
 
 

@@ -1,6 +1,6 @@
 """Mistakes that cost users of the original repositories their figure: each in miniature, and what is said to it.
 
-The threads are those of the repositories' trackers; `docs/doctor.md` has the table.
+The threads are those of the repositories' trackers; `docs/research/doctor.md` has the table.
 """
 
 from __future__ import annotations

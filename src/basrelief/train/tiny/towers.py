@@ -22,7 +22,7 @@ PROJECTION = cast(DiscProjection, get_projection(_RECIPE.projection, **_RECIPE.p
 """What the vision tower is shown: the recipe's own."""
 
 VISION = VisionConfig(image_size=PROJECTION.size, width=128, layers=4, heads=4, patch_size=16, stem=(32, 64, 128))
-"""Three convolutions, then 49 patches through 4 blocks: 1.0 million numbers. docs/tiny.md says what was tried beside it."""
+"""Three convolutions, then 49 patches through 4 blocks: 1.0 million numbers. docs/research/tiny.md says what was tried beside it."""
 
 
 def new_encoder(tokenizer: Tokenizer, *, seed: int = 0) -> ClipEncoder:

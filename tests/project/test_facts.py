@@ -34,18 +34,18 @@ def rows(text: str, *, after: str) -> list[list[str]]:
 
 
 def test_every_layout_is_documented_in_its_order() -> None:
-    named = [row[0].strip("`") for row in rows(read("data-sets.md"), after="Nothing is repacked")]
+    named = [row[0].strip("`") for row in rows(read("research/data-sets.md"), after="Nothing is repacked")]
     assert named == list(LAYOUTS)
 
 
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_a_layout_is_shown_as_messages_show_it(name: str) -> None:
-    shown = {row[0].strip("`"): row[1].replace("`", "") for row in rows(read("data-sets.md"), after="Nothing is repacked")}[name]
+    shown = {row[0].strip("`"): row[1].replace("`", "") for row in rows(read("research/data-sets.md"), after="Nothing is repacked")}[name]
     assert shown.startswith(LAYOUTS[name].shown.split(" and ")[0].split(",")[0]), LAYOUTS[name].shown
 
 
 def test_every_data_card_is_documented_with_its_counts() -> None:
-    table = {row[0].strip("`"): row[1] for row in rows(read("data-sets.md"), after="## What is checked")}
+    table = {row[0].strip("`"): row[1] for row in rows(read("research/data-sets.md"), after="## What is checked")}
     assert sorted(table) == list(list_datasets())
     for name, text in table.items():
         for counts in dataset_card(name).counts.values():
@@ -54,11 +54,11 @@ def test_every_data_card_is_documented_with_its_counts() -> None:
 
 
 def test_every_task_is_documented() -> None:
-    assert [row[0].strip("`") for row in rows(read("evaluation.md"), after="## Tasks")] == list(TASKS)
+    assert [row[0].strip("`") for row in rows(read("research/evaluation.md"), after="## Tasks")] == list(TASKS)
 
 
 def test_every_model_is_documented_with_its_settings() -> None:
-    table = {row[0].strip("`"): row[1:] for row in rows(read("models.md"), after="# Models and weights")}
+    table = {row[0].strip("`"): row[1:] for row in rows(read("use/models.md"), after="# Models and weights")}
     assert sorted(table) == sorted(recipes())
     for name, (encoder, projection, _, templates, pooling) in table.items():
         recipe = get_recipe(name)
@@ -68,24 +68,24 @@ def test_every_model_is_documented_with_its_settings() -> None:
 def test_every_mistake_of_the_table_has_a_test() -> None:
     tests = (REPOSITORY / "tests" / "evaluate" / "doctor" / "test_mistakes.py").read_text(encoding="utf-8")
     tested = set(re.findall(r"(?:PointCLIP V2|\w+) #\d+", tests))
-    for _, threads, _ in rows(read("doctor.md"), after="## Mistakes it was built for"):
+    for _, threads, _ in rows(read("research/doctor.md"), after="## Mistakes it was built for"):
         for project, numbers in re.findall(r"(PointCLIP V2|\w+) (#\d+(?:, #\d+)*)", threads):
             assert {f"{project} {number}" for number in numbers.split(", ")} <= tested, threads
 
 
 def test_the_pose_page_counts_the_cues() -> None:
     words = {5: "Five", 6: "Six", 7: "Seven", 8: "Eight"}
-    assert f"{words[len(CUES)]} numbers for a direction" in read("pose.md")
+    assert f"{words[len(CUES)]} numbers for a direction" in read("use/pose.md")
 
 
 def test_the_pose_page_names_the_size_of_the_shipped_network() -> None:
     from basrelief.models.upright import SIDE, UprightNet
 
     weights = sum(parameter.numel() for parameter in UprightNet().parameters())
-    assert f"{round(weights, -3):,} weights" in read("pose.md")
-    assert f"{SIDE}-pixel depth images" in read("pose.md")
+    assert f"{round(weights, -3):,} weights" in read("use/pose.md")
+    assert f"{SIDE}-pixel depth images" in read("use/pose.md")
     (file,) = (REPOSITORY / "src" / "basrelief" / "models").glob("upright.safetensors")
-    assert f"{file.stat().st_size / 1e6:.2f} MB" in read("pose.md")
+    assert f"{file.stat().st_size / 1e6:.2f} MB" in read("use/pose.md")
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (REPOSITORY / "runs").glob("*.sh")))
@@ -122,7 +122,7 @@ def test_options_that_documents_name_exist() -> None:
 
     group = typer.main.get_command(app)
     known = {flag for command in group.commands.values() for option in command.params for flag in option.opts}  # type: ignore[attr-defined]
-    for document in ("evaluation.md", "doctor.md", "data-sets.md", "models.md", "pose.md"):
+    for document in ("research/evaluation.md", "research/doctor.md", "research/data-sets.md", "use/models.md", "use/pose.md"):
         text = re.sub(r"python benchmarks/\S+[^`]*", "", read(document))
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
         assert named <= known, f"{document}: {sorted(named - known)}"
@@ -131,7 +131,7 @@ def test_options_that_documents_name_exist() -> None:
 def test_every_ablation_is_documented_in_its_order() -> None:
     from basrelief.evaluate import ABLATIONS
 
-    assert [row[0].strip("`") for row in rows(read("opendlign.md"), after="## Ablations")] == list(ABLATIONS)
+    assert [row[0].strip("`") for row in rows(read("research/opendlign.md"), after="## Ablations")] == list(ABLATIONS)
 
 
 def test_the_alignment_page_has_the_settings_of_the_code() -> None:
@@ -139,7 +139,7 @@ def test_the_alignment_page_has_the_settings_of_the_code() -> None:
     from basrelief.train.depth_aligned.read import Thresholds
     from basrelief.train.opendlign import OpenDlignSettings
 
-    text, how, drawn = read("opendlign.md"), OpenDlignSettings(), AlignedSettings()
+    text, how, drawn = read("research/opendlign.md"), OpenDlignSettings(), AlignedSettings()
     painted, kept = drawn.diffusion, Thresholds()
     assert f"{painted.steps} DDIM steps, guidance {painted.guidance:g}, strength {painted.strength:g}" in text
     assert f"{painted.size} pixels, kept at {drawn.size}" in text
@@ -149,7 +149,7 @@ def test_the_alignment_page_has_the_settings_of_the_code() -> None:
     assert f"diffusion.reading={painted.reading}" in text
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+@pytest.mark.parametrize("page", sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")))
 def test_files_that_a_page_names_are_there(page: str) -> None:
     """A table of where each thing is must not point at what was moved."""
     source = REPOSITORY / "src" / "basrelief"
@@ -165,7 +165,7 @@ def test_commands_of_the_pages_exist() -> None:
 
     top = get_command(app)
     groups = {name: set(getattr(command, "commands", ())) for name, command in top.commands.items()}  # type: ignore[attr-defined]
-    for path in (*DOCS.glob("*.md"), REPOSITORY / "README.md"):
+    for path in (*DOCS.rglob("*.md"), REPOSITORY / "README.md"):
         text = path.read_text(encoding="utf-8")
         typed = [line for block in re.findall(r"```(?:console)?\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
         typed += re.findall(r"`(basrelief [^`]+)`", text)
