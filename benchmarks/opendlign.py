@@ -23,12 +23,12 @@ import torch
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import ClipEncoder
-from basrelief.evaluate import Bench, ablation_table
 from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
 from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
 from basrelief.testing import teach_pictures
+from basrelief.train.ablation import AblationStudy, ablation_table
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, Watch, align
 from basrelief.train.records import Work, make_records
@@ -74,10 +74,10 @@ def epoch_seconds(images: AlignedSet, model: Model, home: Path, settings: OpenDl
     return found
 
 
-def print_tables(names: str, bench: Bench) -> None:
+def print_tables(names: str, study: AblationStudy) -> None:
     """The paper's ablations in miniature, on the last seed's tower."""
     for name in filter(None, names.split(",")):
-        table = ablation_table(name, bench)
+        table = ablation_table(study, name)
         print(f"\n{table.title}\n{' | '.join(table.columns)}")
         for row in table.rows:
             print(" | ".join(str(cell) for cell in row))
@@ -128,7 +128,7 @@ def main() -> None:
             )
             lines[f"seed {seed}"] = curve
         times = epoch_seconds(images, model, home, settings)
-        print_tables(given.tables, Bench(model, (images,), (held,), home / "ablation", settings))
+        print_tables(given.tables, AblationStudy(model, (images,), (held,), home / "ablation", settings))
     slow = times["none"]
     print("one epoch: " + ", ".join(f"{name} {took:.2f} s ({slow / took:.1f}x)" for name, took in times.items()))
     given.out.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def given(run: Run, meshes: Path, tmp_path: Path) -> tuple[object, ...]:
 def test_a_table_is_printed_and_written(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:
     ended = run("ablate", "components", *given)
     assert ended.code == 0
-    for words in ("projection of PointCLIP V2", "+ texts name", "+ logit aggregation", "meshes top-1", "82.6"):
+    for words in ("projection of PointCLIP V2", "+ prompts name", "+ logit aggregation", "meshes top-1", "82.6"):
         assert words in ended.out
     found = json.loads((tmp_path / "out" / "components.json").read_text())
     assert [row[-1] for row in found["rows"]] == [59.7, 68.8, 75.9, 80.2, 82.6]
@@ -54,7 +54,7 @@ def test_only_so_many_shapes(run: Run, given: tuple[object, ...]) -> None:
     ("change", "message"),
     [
         (("colours",), "table must be one of components, views, projections, prompts, blocks, aggregation, images, but got 'colours'"),
-        (("images",), "images must be two or more folders for this table, but got 1"),
+        (("images",), "The images table compares two or more folders of images, got 1."),
     ],
 )
 def test_tables_that_cannot_be_are_explained(change: tuple[str, ...], message: str, run: Run, given: tuple[object, ...]) -> None:
@@ -66,4 +66,4 @@ def test_tables_that_cannot_be_are_explained(change: tuple[str, ...], message: s
 def test_images_and_shapes_are_needed(run: Run, meshes: Path) -> None:
     ended = run("ablate", "components", "--root", meshes, "-m", "tiny")
     assert ended.code == 2
-    assert "ablate must be given --images and --root" in ended.err
+    assert "ablate needs --images and --root." in ended.err

@@ -129,7 +129,7 @@ def test_options_that_documents_name_exist() -> None:
 
 
 def test_every_ablation_is_documented_in_its_order() -> None:
-    from basrelief.evaluate import ABLATIONS
+    from basrelief.train.ablation import ABLATIONS
 
     assert [row[0].strip("`") for row in rows(read("research/opendlign.md"), after="## Ablations")] == list(ABLATIONS)
 

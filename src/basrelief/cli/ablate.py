@@ -1,4 +1,4 @@
-"""`basrelief ablate`: what each part of OpenDlign is worth, on any data set."""
+"""`basrelief ablate`: ablations of OpenDlign on any data set."""
 
 from __future__ import annotations
 
@@ -9,41 +9,43 @@ from typing import Annotated
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.output import to_json, write_text
+from basrelief.output import to_json
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="components, views, projections, prompts, blocks, aggregation or images.")]
-_Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe of the training, e.g. epochs=5.")]
+_Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a training setting, e.g. epochs=5.")]
 
 
 def ablate(
     table: _Table,
     overrides: _Overrides = None,
-    images: Annotated[list[Path] | None, typer.Option(help="Folder of depth-aligned images; several for the table images.")] = None,
-    root: Annotated[list[Path] | None, typer.Option(help="Folder of a data set that is asked; several stand side by side.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs; a table that was stopped goes on.")] = Path("ablation"),
-    recipe: Annotated[Path | None, typer.Option(help="YAML file over the published settings.")] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="Whose CLIP is tuned; `basrelief models` lists them.")] = "opendlign-h14",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many shapes of each data set, of every class in turn.")] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Folder of depth-aligned images; repeat it for the images table.")] = None,
+    root: Annotated[list[Path] | None, typer.Option(help="Folder of a data set to evaluate on; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for runs and tables; an interrupted table resumes.")] = Path("ablation"),
+    recipe: Annotated[Path | None, typer.Option(help="YAML file of settings that differ from the published ones.")] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Model whose CLIP is tuned; `basrelief models` lists them.")
+    ] = "opendlign-h14",
+    limit: Annotated[int | None, typer.Option(min=1, help="Use at most this many shapes of each data set, balanced over classes.")] = None,
     weights: opt.Weights = None,
     up: opt.Up = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Train the variants of one question on depth-aligned images, ask each data set, and print the table."""
+    """Train variants of OpenDlign on depth-aligned images, evaluate them on each data set, and print the table."""
     from basrelief.datasets import open_benchmark
     from basrelief.errors import ConfigError
-    from basrelief.evaluate import Bench, ablation_table
     from basrelief.models import load_untuned
+    from basrelief.train.ablation import AblationStudy, ablation_table
     from basrelief.train.config import read_settings
     from basrelief.train.depth_aligned import open_aligned
     from basrelief.train.opendlign import OpenDlignSettings
 
     if not images or not root:
-        raise ConfigError("ablate must be given --images and --root, but got less. Make images with basrelief train depth-aligned.")
+        raise ConfigError("ablate needs --images and --root. Make images with basrelief train depth-aligned.")
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
     asked = [open_benchmark(folder, split="test", up=up, strict=False) for folder in root]
     with opt.progress(table, quiet=as_json) as progress:
-        bench = Bench(
+        study = AblationStudy(
             load_untuned(model, weights=weights, device=device),
             tuple(open_aligned(folder) for folder in images),
             tuple(data if limit is None else data.limited(limit) for data in asked),
@@ -52,12 +54,10 @@ def ablate(
             opt.shape_cache(),
             progress,
         )
-        found = ablation_table(table, bench)
-    path = out / f"{table}.json"
-    write_text(path, to_json(dataclasses.asdict(found), indent=1) + "\n")
+        found = ablation_table(study, table)
     if as_json:
         typer.echo(to_json(dataclasses.asdict(found)))
     else:
         rows = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row] for row in found.rows]
         opt.print_table(found.columns, rows, title=found.title)
-        typer.echo(f"table: {path}")
+        typer.echo(f"table: {out / f'{table}.json'}")

@@ -1,6 +1,5 @@
 """Benchmark runs: the number, how it was made, and the paper's beside it."""
 
-from basrelief.evaluate.ablation import ABLATIONS, Bench, ablation_table
 from basrelief.evaluate.card import Cost, EvalCard
 from basrelief.evaluate.corruptions import Corruption, corruptions
 from basrelief.evaluate.doctor import Given, Question, examine
@@ -12,10 +11,8 @@ from basrelief.evaluate.run import TASKS, Outcome, Request, card_folder, run_eva
 from basrelief.evaluate.table import TABLES, TableRow, find_cards, published_table
 
 __all__ = [
-    "ABLATIONS",
     "TABLES",
     "TASKS",
-    "Bench",
     "Corruption",
     "Cost",
     "EvalCard",
@@ -29,7 +26,6 @@ __all__ = [
     "Shots",
     "Table",
     "TableRow",
-    "ablation_table",
     "card_folder",
     "card_page",
     "card_picture",
