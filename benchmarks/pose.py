@@ -97,7 +97,7 @@ def measure(title: str, model: Model, shapes: ShapeSet, names: Sequence[str]) ->
     for how in ("axes", "any"):
         moved, ups = zip(*(turned(cloud, how, i) for i, cloud in enumerate(clouds)), strict=True)
         start = time.perf_counter()
-        poses = resolve_pose(moved, model=model, labels=names, turns=how)
+        poses = resolve_pose(moved, model=model, labels=names, search=how)
         each = 1000 * (time.perf_counter() - start) / len(moved)
         hits = np.array([right(pose.rotation, up) for pose, up in zip(poses, ups, strict=True)])
         sure = np.array([pose.confidence for pose in poses])

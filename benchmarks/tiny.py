@@ -2,11 +2,11 @@
 
     python benchmarks/tiny.py
     python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
-    python benchmarks/tiny.py --shapes SHAPES --model RUN --handicaps 0 0.02 0.04
+    python benchmarks/tiny.py --shapes SHAPES --model RUN --seen-class-penalties 0 0.02 0.04
 
 None of these shapes was trained on; all names of the files compete, by the views and pooling of the recipe. Some names have shapes in
 the held-out packs only, and a run with `leave_out` had no file of some more: those the model never saw in 3D, and they get rows of
-their own, all their files. With `--handicaps`, a row for each value tells what it gives these names and takes from the others.
+their own, all their files. With `--seen-class-penalties`, a row for each value tells what it gives these names and takes from the others.
 The held-out packs and creators are those of `basrelief.train.data.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
 used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
 """
@@ -96,7 +96,7 @@ def left_out(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
         line("  over their own names", score(name, clouds, right, never))
 
 
-def handicaps(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None:
+def seen_class_penalties(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None:
     """Top-1 of held-out shapes with names that were shown, and of all files without, over the files' names and over all it has read."""
     known, held = model.encoder.known, split_groups(files, HELD_OUT)[1]
     seen, new = held.select(~_never_shown(held, known.taught)[1]), files.select(_never_shown(files, known.taught)[1])
@@ -104,13 +104,13 @@ def handicaps(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None
     print(f"top-1 of {len(seen)} held-out shapes of names it was shown, of {len(new)} files of names it was not, and their harmonic mean")
     for names in (files.names, tuple(dict.fromkeys([*files.names, *known.names]))):
         for value in values:
-            model.encoder.known = replace(known, handicap=value)
-            asked, right = model.ask(names), []
+            model.encoder.known = replace(known, seen_class_penalty=value)
+            asked, right = model.encode_labels(names), []
             for shapes, seen_from in zip((seen, new), views, strict=True):
                 found = classify_embeddings(seen_from, asked, labels=names, pooling=model.recipe.pooling)
                 right.append(np.mean([p.label == files.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))
             both = 2 * right[0] * right[1] / max(sum(right), 1e-9)
-            print(f"over {len(names):>5} names, handicap {value:<7g} {right[0]:6.1%}   {right[1]:6.1%}   {both:6.1%}")
+            print(f"over {len(names):>5} names, penalty {value:<7g} {right[0]:6.1%}   {right[1]:6.1%}   {both:6.1%}")
     model.encoder.known = known
 
 
@@ -212,12 +212,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--model", type=Path, help="folder of a run of `basrelief train tiny`; the shipped model without it")
-    parser.add_argument("--handicaps", type=float, nargs="+", help="try these on the names it was shown, and print nothing else")
+    parser.add_argument("--seen-class-penalties", type=float, nargs="+", help="try these on the names it was shown, and print nothing else")
     parser.add_argument("--classes", action="store_true", help="a line for each class of the held-out packs")
     parser.add_argument("--wrong", action="store_true", help="list the realistic shapes that are named wrongly")
     given = parser.parse_args()
-    if given.handicaps and not (given.shapes and given.shapes.is_dir()):
-        parser.error("--handicaps needs --shapes, the folder of labelled shapes")
+    if given.seen_class_penalties and not (given.shapes and given.shapes.is_dir()):
+        parser.error("--seen-class-penalties needs --shapes, the folder of labelled shapes")
     return given
 
 
@@ -254,8 +254,8 @@ def main() -> None:
     else:
         files = merge([read_shapes(given.shapes, count=POINTS), generated.select(np.zeros(len(generated), dtype=bool))])
         names = list(files.names)
-        if given.handicaps:
-            handicaps(model, files, given.handicaps)
+        if given.seen_class_penalties:
+            seen_class_penalties(model, files, given.seen_class_penalties)
             return
         held_out(model, files, classes=given.classes)
     line(f"generated, unseen seeds, {len(names)} names", score(name, *labelled(generated), names))

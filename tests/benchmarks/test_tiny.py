@@ -12,7 +12,7 @@ import torch
 
 from basrelief.encoders import Tokenizer, load_encoder_folder, save_encoder
 from basrelief.encoders.known_words import KnownWords, write_known_words
-from basrelief.tasks import Asked
+from basrelief.tasks import LabelEmbeddings
 from basrelief.tasks.pooling import Pooling
 from basrelief.train.data import ShapeSet
 from basrelief.train.tiny.towers import new_encoder
@@ -191,9 +191,9 @@ class Points:
     def embed_views(self, shapes: Sequence[PointCloud]) -> torch.Tensor:
         return torch.stack([torch.tensor(shape.points[:1]) for shape in shapes])
 
-    def ask(self, labels: Sequence[str]) -> Asked:
+    def encode_labels(self, labels: Sequence[str]) -> LabelEmbeddings:
         place = {"cat": (1.0, 0.0, 0.0), "cup": (0.0, 1.0, 0.0), "tiger": (0.96, 0.0, 0.28), "lion": (0.0, 0.0, -1.0)}
-        return Asked(torch.tensor([place[name] for name in labels]), torch.tensor(self.encoder.known.handicaps(labels)))
+        return LabelEmbeddings(torch.tensor([place[name] for name in labels]), torch.tensor(self.encoder.known.class_penalties(labels)))
 
 
 def _cats_and_tigers() -> ShapeSet:
@@ -202,23 +202,23 @@ def _cats_and_tigers() -> ShapeSet:
     return ShapeSet(points, torch.tensor([0, 0, 1, 2, 2]), ("cat", "cup", "tiger"), groups)
 
 
-def test_a_handicap_gives_to_some_names_and_takes_from_others(
+def test_a_seen_class_penalty_gives_to_some_names_and_takes_from_others(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = Points()
     monkeypatch.setattr(bench, "HELD_OUT", ("away",))
-    bench.handicaps(model, _cats_and_tigers(), [0.0, 0.02, 0.07])  # times log 2
+    bench.seen_class_penalties(model, _cats_and_tigers(), [0.0, 0.02, 0.07])  # times log 2
     title, *rows = capsys.readouterr().out.splitlines()
     assert title.startswith("top-1 of 2 held-out shapes of names it was shown, of 2 files of names it was not")
-    assert all(row.startswith("over     3 names, handicap 0") for row in rows[:3])
-    assert all(row.startswith("over     4 names, handicap 0") for row in rows[3:])
+    assert all(row.startswith("over     3 names, penalty 0") for row in rows[:3])
+    assert all(row.startswith("over     4 names, penalty 0") for row in rows[3:])
     assert [[word for word in row.split() if word[-1] == "%"] for row in rows[:3]] == [
         ["100.0%", "0.0%", "0.0%"],
         ["100.0%", "50.0%", "66.7%"],
         ["50.0%", "100.0%", "66.7%"],
     ]
     assert all(row.endswith("100.0%     0.0%     0.0%") for row in rows[3:])  # as many of the one as of the other: nothing is taken off
-    assert model.encoder.known.handicap == 0.0
+    assert model.encoder.known.seen_class_penalty == 0.0
 
 
 def test_all_files_of_names_left_out_are_asked_for(
@@ -235,8 +235,8 @@ def test_all_files_of_names_left_out_are_asked_for(
     assert capsys.readouterr().out == ""  # they have their rows among the held-out shapes
 
 
-def test_handicaps_need_shapes(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["tiny.py", "--handicaps", "0.01"])
+def test_seen_class_penalties_need_shapes(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["tiny.py", "--seen-class-penalties", "0.01"])
     with pytest.raises(SystemExit):
         bench.main()
-    assert "--handicaps needs --shapes" in capsys.readouterr().err
+    assert "--seen-class-penalties needs --shapes" in capsys.readouterr().err

@@ -175,7 +175,9 @@ def test_a_vocabulary_with_an_id_beyond_the_table_is_refused(tmp_path: Path) -> 
         ClipEncoder(encoder.towers, Tokenizer.from_folder(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "", '{"taught": "a", "read": []}', '{"taught": [], "read": [], "handicap": NaN}'])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[]", "", '{"taught": "a", "read": []}', '{"taught": [], "read": [], "seen_class_penalty": NaN}']
+)
 def test_lists_of_words_are_checked(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(WeightsError, match=f"{FILE} must hold names"):

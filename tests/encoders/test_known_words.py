@@ -67,24 +67,24 @@ def test_names_that_were_shown_come_first() -> None:
         ((), ()),
     ],
 )
-def test_names_that_were_shown_have_a_handicap_beside_fewer_others(names: tuple[str, ...], expected: tuple[float, ...]) -> None:
-    assert replace(KNOWN, handicap=0.1).handicaps(names) == pytest.approx(expected)
-    assert not any(KNOWN.handicaps(names))
+def test_names_that_were_shown_get_a_penalty_beside_fewer_others(names: tuple[str, ...], expected: tuple[float, ...]) -> None:
+    assert replace(KNOWN, seen_class_penalty=0.1).class_penalties(names) == pytest.approx(expected)
+    assert not any(KNOWN.class_penalties(names))
 
 
-def test_a_handicap_is_read_and_may_be_absent(tmp_path: Path) -> None:
-    path = write_known_words(tmp_path, replace(KNOWN, handicap=0.05), source="a test")
+def test_a_seen_class_penalty_is_read_and_may_be_absent(tmp_path: Path) -> None:
+    path = write_known_words(tmp_path, replace(KNOWN, seen_class_penalty=0.05), source="a test")
     found = read_known_words(tmp_path)
     assert found is not None
-    assert found.handicap == 0.05
+    assert found.seen_class_penalty == 0.05
     record = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({"taught": record["taught"], "read": record["read"]}), encoding="utf-8")
     assert read_known_words(tmp_path) == KNOWN
 
 
-@pytest.mark.parametrize("handicap", [-0.1, 1.5, "much", None])
-def test_a_handicap_that_is_no_cosine_is_refused(tmp_path: Path, handicap: object) -> None:
-    (tmp_path / "words.json").write_text(json.dumps({"taught": [], "read": [], "handicap": handicap}), encoding="utf-8")
+@pytest.mark.parametrize("seen_class_penalty", [-0.1, 1.5, "much", None])
+def test_a_seen_class_penalty_that_is_no_cosine_is_refused(tmp_path: Path, seen_class_penalty: object) -> None:
+    (tmp_path / "words.json").write_text(json.dumps({"taught": [], "read": [], "seen_class_penalty": seen_class_penalty}), encoding="utf-8")
     with pytest.raises(WeightsError, match="words.json must hold names"):
         read_known_words(tmp_path)
 

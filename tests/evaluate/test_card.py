@@ -37,7 +37,7 @@ from basrelief.testing import FakeEncoder
 
 def protocol(recipe: str, dataset: str = "modelnet40", **data: object) -> Protocol:
     """A protocol in the paper's way, but for what is given."""
-    shipped = get_recipe(recipe).on(dataset)
+    shipped = get_recipe(recipe).for_dataset(dataset)
     model = {"recipe": recipe, "points": shipped.points, "templates": shipped.templates, "pooling": shipped.pooling.rule}
     shapes = {"modelnet40": 2468, "scanobjectnn": 581}[dataset]
     variant = get_recipe(recipe).datasets.get(dataset, {}).get("variant", "")
@@ -106,8 +106,8 @@ def test_an_unknown_task_is_explained() -> None:
 def test_the_hash_changes_with_what_decides_the_figure(tiny: Model, benchmark: Benchmark) -> None:
     base = describe(tiny, benchmark, task="zero-shot").hash
     others = [
-        describe(tiny.on("", points=100), benchmark, task="zero-shot"),
-        describe(tiny.on("", templates="clip"), benchmark, task="zero-shot"),
+        describe(tiny.for_dataset("", points=100), benchmark, task="zero-shot"),
+        describe(tiny.for_dataset("", templates="clip"), benchmark, task="zero-shot"),
         describe(tiny, benchmark.limited(8), task="zero-shot"),
         describe(tiny, replace(benchmark, labels=benchmark.labels[::-1]), task="zero-shot"),
         describe(tiny, replace(benchmark, up="y"), task="zero-shot"),

@@ -53,7 +53,9 @@ def test_a_changed_file_is_read_again(embedder: Embedder, benchmark: Benchmark, 
 def test_what_decides_an_embedding_has_its_own_place_in_the_cache(change: str, tiny: Model, benchmark: Benchmark, tmp_path: Path) -> None:
     cache = VectorCache(tmp_path / "shapes.sqlite")
     before = Embedder(tiny, cache).whole(benchmark).views
-    other = {"seed": Embedder(tiny, cache, 1), "points": Embedder(tiny.on("", points=300), cache), "up": Embedder(tiny, cache)}[change]
+    other = {"seed": Embedder(tiny, cache, 1), "points": Embedder(tiny.for_dataset("", points=300), cache), "up": Embedder(tiny, cache)}[
+        change
+    ]
     after = other.whole(replace(benchmark, up="y") if change == "up" else benchmark).views
     assert not np.array_equal(before, after) or (change == "seed" and tiny.recipe.points >= 1024)
 

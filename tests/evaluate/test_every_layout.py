@@ -68,12 +68,12 @@ def test_two_runs_over_a_layout_give_one_card(layout: str, fake: Model, tmp_path
 @pytest.mark.parametrize("name", MODELS)
 def test_every_recipe_runs_over_scanobjectnn_in_its_papers_way(name: str, tmp_path: Path) -> None:
     recipe = get_recipe(name)
-    model = Model(recipe, small_encoder(tuned=bool(recipe.tuned_views))).on("scanobjectnn")
+    model = Model(recipe, small_encoder(tuned=bool(recipe.tuned_views))).for_dataset("scanobjectnn")
     benchmark = opened("scanobjectnn", tmp_path, most=4)
     card = run_evaluation(Embedder(model), benchmark).card
     assert card.failures == ()
     assert card.protocol["model"]["recipe"] == name
-    assert card.protocol["model"]["points"] == recipe.on("scanobjectnn").points
+    assert card.protocol["model"]["points"] == recipe.for_dataset("scanobjectnn").points
     papers = {number.metric for number in recipe.numbers if number.dataset == "scanobjectnn"}
     assert {number.metric for number in card.paper} == papers
     if papers:

@@ -14,7 +14,7 @@ from basrelief.index import Index, Query
 from basrelief.io import load, save
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import make_shape
-from basrelief.tasks import Judge
+from basrelief.tasks import RejectPolicy
 from small import small_encoder
 
 RECIPES = ("pointclip", "pointclip-v2", "clip2point", "tiny")
@@ -52,7 +52,7 @@ def test_names_are_those_the_model_gives(name: str, files: Path, tmp_path: Path)
     index = Index.open(tmp_path / "lib.lance", model=model)
     index.add(files)
     labels = ["chair", "mug", "lamp", "something long"]
-    answers = {answer.path: answer for answer in index.name(labels, judge=Judge())}
+    answers = {answer.path: answer for answer in index.name(labels, policy=RejectPolicy())}
     for file in sorted(files.iterdir()):
         known = model.classify([load(file)], labels)[0]
         scores = dict(zip(known.labels, known.scores.tolist(), strict=True))

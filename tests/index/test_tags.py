@@ -16,7 +16,7 @@ from basrelief.index import Index, add
 from basrelief.index.tags import SIDECAR
 from basrelief.io import load
 from basrelief.models import Model
-from basrelief.tasks import Judge
+from basrelief.tasks import RejectPolicy
 
 LABELS = ("chair", "table", "mug", "bottle", "car")
 RIGHT = {
@@ -42,10 +42,10 @@ def test_files_are_named_from_what_is_kept(index: Index, made: Path, model: Mode
 
 
 def test_none_of_these_is_an_answer(index: Index) -> None:
-    found = {Path(answer.path).name: answer for answer in index.name(["teapot", "banana"], judge=Judge(min_confidence=0.999999))}
+    found = {Path(answer.path).name: answer for answer in index.name(["teapot", "banana"], policy=RejectPolicy(min_confidence=0.999999))}
     assert any(answer.label == "" and answer.declined for answer in found.values())
-    others = Judge(distractors=("car", "chair", "table", "mug", "bottle"))
-    assert {answer.label for answer in index.name(["teapot", "banana"], judge=others)} == {""}
+    others = RejectPolicy(distractors=("car", "chair", "table", "mug", "bottle"))
+    assert {answer.label for answer in index.name(["teapot", "banana"], policy=others)} == {""}
 
 
 def test_only_some_files_are_named(index: Index) -> None:

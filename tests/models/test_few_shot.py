@@ -15,7 +15,7 @@ from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, head_paths, taught_recipes, view_features
 from basrelief.shapes import make_shape
-from basrelief.tasks import HEADS, Fit, Judge
+from basrelief.tasks import HEADS, Fit, RejectPolicy
 from basrelief.types import Mesh, PointCloud
 from small import small_encoder
 
@@ -97,7 +97,7 @@ def test_the_dual_path_takes_two_models() -> None:
     ],
 )
 def test_recipes_change_for_shots_as_their_papers_do(name: str, projection: str, templates: str) -> None:
-    recipe = get_recipe(name).for_shots()
+    recipe = get_recipe(name).for_few_shot()
     assert (recipe.projection, recipe.templates) == (projection, templates)
     assert replace(recipe, projection="", templates="", projection_options={}, branches="split") == replace(
         get_recipe(name), projection="", templates="", projection_options={}
@@ -174,7 +174,7 @@ def test_files_are_named_by_what_was_taught(tiny: Model, tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="labels must be those that were taught"):
         list(classify_files(tiny, [tmp_path / "a.ply"], labels=("a", "b"), taught=taught))
     with pytest.raises(ConfigError, match="labels must be those that were taught"):
-        list(classify_files(tiny, [tmp_path / "a.ply"], labels=taught.labels, taught=taught, judge=Judge(distractors=("ball",))))
+        list(classify_files(tiny, [tmp_path / "a.ply"], labels=taught.labels, taught=taught, policy=RejectPolicy(distractors=("ball",))))
 
 
 def test_what_does_not_fit_is_explained(tiny: Model) -> None:

@@ -12,9 +12,9 @@ from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.limits import limits, use_limits
-from basrelief.models import Model, Reading, classify_files, evidence_picture, get_recipe
+from basrelief.models import Model, ReadOptions, classify_files, evidence_picture, get_recipe
 from basrelief.models import model as model_room
-from basrelief.tasks import Calibration, Judge
+from basrelief.tasks import Calibration, RejectPolicy
 
 LABELS = ["chair", "table", "lamp"]
 
@@ -76,14 +76,14 @@ def test_the_picture_shows_the_answer(model: Model, shape_files: list[Path]) -> 
 
 
 def test_a_calibration_of_another_model_is_refused(model: Model, shape_files: list[Path]) -> None:
-    judge = Judge(Calibration(2.0, "another"))
+    policy = RejectPolicy(Calibration(2.0, "another"))
     with pytest.raises(ConfigError, match=f"calibration must be that of {model.name}, but got one fitted on another. Run evaluate"):
-        list(classify_files(model, shape_files, labels=("a", "b"), judge=judge))
+        list(classify_files(model, shape_files, labels=("a", "b"), policy=policy))
 
 
 def test_a_calibration_without_a_name_fits_any_model(model: Model, shape_files: list[Path]) -> None:
     plain = list(classify_files(model, shape_files, labels=("a", "b")))
-    hot = list(classify_files(model, shape_files, labels=("a", "b"), judge=Judge(Calibration(1e4))))
+    hot = list(classify_files(model, shape_files, labels=("a", "b"), policy=RejectPolicy(Calibration(1e4))))
     for before, after in zip(plain, hot, strict=True):
         assert before.prediction is not None
         assert after.prediction is not None
@@ -94,14 +94,14 @@ def test_a_calibration_without_a_name_fits_any_model(model: Model, shape_files: 
 
 def test_a_file_that_takes_too_long_stops_nothing_with_a_worker(model: Model, shape_files: list[Path]) -> None:
     with use_limits(replace(limits(), seconds=1e-6)):
-        (answer,) = classify_files(model, shape_files[:1], labels=LABELS, reading=Reading(jobs=1))
+        (answer,) = classify_files(model, shape_files[:1], labels=LABELS, options=ReadOptions(jobs=1))
     assert answer.error is not None
     assert answer.error.startswith("reading took longer than 1e-06 s")
     expected = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS) if a.prediction]
-    found = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS, reading=Reading(jobs=1)) if a.prediction]
+    found = [a.prediction.label for a in classify_files(model, shape_files, labels=LABELS, options=ReadOptions(jobs=1)) if a.prediction]
     assert found == expected
 
 
 def test_a_wrong_axis_is_no_fault_of_the_files() -> None:
     with pytest.raises(ConfigError, match="up must be one of x, y, z"):
-        Reading(up="w")
+        ReadOptions(up="w")

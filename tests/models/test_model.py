@@ -144,8 +144,8 @@ def test_wrong_input_is_explained(encoder: ClipEncoder, call: object, error: typ
 
 def test_a_model_on_a_data_set_keeps_its_towers_and_changes_its_settings() -> None:
     model = Model(get_recipe("opendlign-b32"), small_encoder(tuned=True))
-    other = model.on("scanobjectnn")
+    other = model.for_dataset("scanobjectnn")
     assert other.encoder is model.encoder
     assert (other.recipe.points, model.recipe.points) == (2048, 10000)
     assert other.prompter.templates != model.prompter.templates
-    assert model.on("modelnet40", points=64).recipe.points == 64
+    assert model.for_dataset("modelnet40", points=64).recipe.points == 64

@@ -14,7 +14,7 @@ import basrelief as br
 from basrelief.errors import ConfigError
 from basrelief.geometry import UP_AXES, axis_rotation, rotate, rotation_to_z_up, sample_surface
 from basrelief.io import save
-from basrelief.models import Model, Pose, Reading, classify_files, resolve_pose
+from basrelief.models import Model, Pose, ReadOptions, classify_files, resolve_pose
 from basrelief.models.upright import POINTS, SIDE, UprightNet, face_images, load_upright, upright_scores
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, Origin, PointCloud
@@ -48,13 +48,13 @@ def test_shapes_turned_by_an_axis_stand_up_again() -> None:
 
 def test_shapes_in_any_pose_stand_up_again() -> None:
     turns = [Rotation.random(random_state=i).as_matrix() for i in range(len(STANDING))]
-    poses = resolve_pose([rotate(cloud(name), turn) for name, turn in zip(STANDING, turns, strict=True)], turns="any")
+    poses = resolve_pose([rotate(cloud(name), turn) for name, turn in zip(STANDING, turns, strict=True)], search="any")
     assert np.mean([angle(pose, turn[:, 2]) < 15 for pose, turn in zip(poses, turns, strict=True)]) >= 0.85
 
 
-@pytest.mark.parametrize("turns", ["axes", "any"])
-def test_poses_are_proper_rotations_with_a_probability(turns: str) -> None:
-    for pose in resolve_pose([cloud("chair"), cloud("mug")], turns=turns):  # type: ignore[arg-type]
+@pytest.mark.parametrize("search", ["axes", "any"])
+def test_poses_are_proper_rotations_with_a_probability(search: str) -> None:
+    for pose in resolve_pose([cloud("chair"), cloud("mug")], search=search):  # type: ignore[arg-type]
         np.testing.assert_allclose(pose.rotation @ pose.rotation.T, np.eye(3), atol=1e-6)
         assert np.linalg.det(pose.rotation) == pytest.approx(1)
         assert 0 < pose.confidence <= 1
@@ -105,7 +105,7 @@ def test_a_turned_shape_says_so_in_its_origin() -> None:
 
 def test_a_direction_between_the_axes_has_no_name() -> None:
     turn = Rotation.from_euler("xyz", [30, 20, 0], degrees=True).as_matrix()
-    pose = resolve_pose([rotate(cloud("table"), turn)], turns="any")[0]
+    pose = resolve_pose([rotate(cloud("table"), turn)], search="any")[0]
     assert pose.up == ""
     shape = PointCloud(cloud("table").points, origin=Origin("a.ply", "ply"))
     applied = pose.apply(shape)
@@ -131,8 +131,8 @@ def test_any_recipe_can_vote() -> None:
 
 
 def test_wrong_options_are_explained(tiny: Model) -> None:
-    with pytest.raises(ConfigError, match="turns must be one of axes, any, but got 'axis'. Did you mean 'axes'?"):
-        resolve_pose([ball()], turns="axis")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="search must be one of axes, any, but got 'axis'. Did you mean 'axes'?"):
+        resolve_pose([ball()], search="axis")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="labels must hold at least 2 names for the model's vote, but got 0"):
         resolve_pose([ball()], model=tiny)
 
@@ -142,7 +142,7 @@ def test_files_are_turned_before_they_are_named(tiny: Model, tmp_path: Path) -> 
     save(rotate(cloud("chair"), axis_rotation("x", np.pi / 2)), path)
     labels = ["airplane", "chair", "mug", "table"]
     as_it_lies = next(classify_files(tiny, [path], labels=labels))
-    turned = next(classify_files(tiny, [path], labels=labels, reading=Reading(pose="axes")))
+    turned = next(classify_files(tiny, [path], labels=labels, options=ReadOptions(pose="axes")))
     assert as_it_lies.pose is None
     assert turned.pose is not None
     assert turned.pose.up == "-y"

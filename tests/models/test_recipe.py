@@ -101,14 +101,14 @@ def test_the_models_page_lists_every_recipe() -> None:
 def test_a_recipe_says_what_the_paper_did_otherwise_on_a_data_set() -> None:
     recipe = get_recipe("opendlign-h14")
     assert recipe.points == 10000
-    assert recipe.on("scanobjectnn").points == 2048
-    assert recipe.on("scanobjectnn").templates == "opendlign-scanobjectnn"
-    assert recipe.on("omniobject3d").points == 4096
-    assert recipe.on("modelnet40") == recipe
+    assert recipe.for_dataset("scanobjectnn").points == 2048
+    assert recipe.for_dataset("scanobjectnn").templates == "opendlign-scanobjectnn"
+    assert recipe.for_dataset("omniobject3d").points == 4096
+    assert recipe.for_dataset("modelnet40") == recipe
 
 
 def test_settings_that_are_told_win_over_the_papers() -> None:
-    changed = get_recipe("opendlign-h14").on("scanobjectnn", points=512, templates="clip")
+    changed = get_recipe("opendlign-h14").for_dataset("scanobjectnn", points=512, templates="clip")
     assert (changed.points, changed.templates) == (512, "clip")
 
 

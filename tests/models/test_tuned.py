@@ -123,7 +123,7 @@ def split() -> Model:
 
 
 def test_for_few_shots_every_view_goes_through_both_branches(split: Model) -> None:
-    both = split.for_shots()
+    both = split.for_few_shot()
     assert (split.views, both.views, both.recipe.branches) == (10, 20, "both")
     images = split.depth_images([ball(), make_shape("mug", seed=0)])
     frozen, tuned = split.encoder.with_preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).encode_both(images.flatten(0, 1))
@@ -153,16 +153,16 @@ def test_a_head_is_fitted_on_both_and_saved_with_it(split: Model, tmp_path: Path
 def test_both_branches_are_kept_apart_from_the_split(split: Model, tmp_path: Path) -> None:
     library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug"), each=1), "folder")
     cache = VectorCache(tmp_path / "views.sqlite")
-    one, other = (Embedder(model, cache).whole(library).features for model in (split, split.for_shots()))
+    one, other = (Embedder(model, cache).whole(library).features for model in (split, split.for_few_shot()))
     assert (one.shape[1], other.shape[1]) == (10, 20)
-    np.testing.assert_array_equal(Embedder(split.for_shots(), cache).whole(library).features, other)
+    np.testing.assert_array_equal(Embedder(split.for_few_shot(), cache).whole(library).features, other)
     np.testing.assert_array_equal(Embedder(split, cache).whole(library).features, one)
 
 
 def test_without_a_tuned_block_there_is_one_branch() -> None:
-    recipe = get_recipe("opendlign-untuned").for_shots()
+    recipe = get_recipe("opendlign-untuned").for_few_shot()
     assert recipe.branches == "split"
-    plain = replace(get_recipe("opendlign-b32"), tuned_views=()).for_shots()
+    plain = replace(get_recipe("opendlign-b32"), tuned_views=()).for_few_shot()
     assert plain.branches == "split"
 
 

@@ -15,7 +15,7 @@ STANDING = (
     "chair sofa armchair bed toilet table desk laptop lamp mug bowl teapot bucket wine_glass car truck bus airplane boat bicycle motorcycle "
     "helicopter rocket potted_plant tree pine_tree palm_tree house staircase street_light traffic_sign ladder stool bench coat_rack"
 ).split()
-TURNS = np.stack([rotation_to_z_up(axis) for axis in UP_AXES])
+POSE_SEARCHES = np.stack([rotation_to_z_up(axis) for axis in UP_AXES])
 
 
 def cloud(name: str, seed: int, points: int = 2048) -> np.ndarray:
@@ -26,7 +26,7 @@ def cloud(name: str, seed: int, points: int = 2048) -> np.ndarray:
 
 def test_most_things_that_stand_are_seen_to_stand() -> None:
     clouds = [normalise_unit_sphere(cloud(name, 910_000)) for name in STANDING if name != "ladder"]
-    best = upright_scores(clouds, TURNS).argmax(axis=1)
+    best = upright_scores(clouds, POSE_SEARCHES).argmax(axis=1)
     assert (best == UP_AXES.index("z")).mean() >= 0.9
 
 

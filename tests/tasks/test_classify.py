@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError
-from basrelief.tasks import Asked, Pooling, classify_embeddings
+from basrelief.tasks import LabelEmbeddings, Pooling, classify_embeddings
 
 LABELS = ("chair", "table", "lamp")
 TEXTS = torch.eye(3)
-ASKED = Asked(TEXTS, torch.zeros(3))
+ASKED = LabelEmbeddings(TEXTS, torch.zeros(3))
 
 
 def test_labels_are_ranked_with_their_evidence() -> None:

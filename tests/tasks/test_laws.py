@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from basrelief.tasks import (
     RULES,
-    Asked,
     Calibration,
-    Judge,
+    LabelEmbeddings,
     Pooling,
+    RejectPolicy,
     calibrate,
     classify_embeddings,
     decline,
@@ -89,7 +89,7 @@ def predictions(seed: int, shapes: int = 4) -> list[Prediction]:
     views = torch.nn.functional.normalize(torch.randn(shapes, 3, 8, generator=random), dim=-1)
     texts = torch.nn.functional.normalize(torch.randn(5, 8, generator=random), dim=-1)
     return classify_embeddings(
-        views, Asked(texts, torch.zeros(len(texts))), labels=tuple("abcde"), pooling=Pooling("mean"), logit_scale=20.0
+        views, LabelEmbeddings(texts, torch.zeros(len(texts))), labels=tuple("abcde"), pooling=Pooling("mean"), logit_scale=20.0
     )
 
 
@@ -141,7 +141,7 @@ def test_a_distractor_declines_exactly_when_it_is_best(seed: int) -> None:
 
 def test_a_judge_without_bounds_believes_everything() -> None:
     for answer in predictions(0):
-        assert Judge()(answer) == answer
+        assert RejectPolicy()(answer) == answer
 
 
 @pytest.mark.parametrize("true_temperature", [0.3, 1.0, 4.0])

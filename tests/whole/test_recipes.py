@@ -137,7 +137,7 @@ def test_tuned_views_go_through_the_tuned_block_and_others_do_not(name: str) -> 
 def test_settings_of_a_data_set_change_what_they_say_and_nothing_else(name: str) -> None:
     recipe = get_recipe(name)
     for dataset, changes in recipe.datasets.items():
-        changed = recipe.on(dataset)
+        changed = recipe.for_dataset(dataset)
         for key in ("points", "templates"):
             assert getattr(changed, key) == changes.get(key, getattr(recipe, key))
         assert replace(changed, points=recipe.points, templates=recipe.templates) == recipe

@@ -14,7 +14,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.output import to_json, write_picture
 
 if TYPE_CHECKING:
-    from basrelief.models import FewShotClassifier, FileAnswer, Model, Turns
+    from basrelief.models import FewShotClassifier, FileAnswer, Model, PoseSearch
 
 
 def classify(
@@ -44,16 +44,16 @@ def classify(
 
     Exit code 1 when a file failed; the others are done all the same.
     """
-    from basrelief.models import Reading, classify_files, evidence_picture, load_model
-    from basrelief.tasks import Calibration, Judge
+    from basrelief.models import ReadOptions, classify_files, evidence_picture, load_model
+    from basrelief.tasks import Calibration, RejectPolicy
 
     if picture:
         opt.picture_file("picture", picture)
     if (labels is None) == (adapter is None):
         raise ConfigError("classify must be given --labels or --adapter, but got both or neither. An adapter brings its own labels.")
-    reading = Reading(up, _turns(pose), seed, jobs=1)
+    options = ReadOptions(up, _turns(pose), seed, jobs=1)
     believed = None if calibration is None else Calibration.read(calibration)
-    judge = Judge(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
+    policy = RejectPolicy(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     paths = opt.expand_files(files)
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
     taught = None if adapter is None else _taught(adapter, load, checkpoint)
@@ -63,7 +63,7 @@ def classify(
     for label, nearest in unknown.items():
         typer.echo(f"basrelief: {loaded.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
     noted = {"unknown": sorted(unknown)} if unknown else {}
-    answers = classify_files(loaded, paths, labels=names, reading=reading, judge=judge, taught=taught)
+    answers = classify_files(loaded, paths, labels=names, options=options, policy=policy, taught=taught)
     widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
@@ -86,12 +86,12 @@ def _taught(adapter: Path, load: Callable[..., Model], checkpoint: Path | None) 
     return FewShotClassifier.load(adapter, [load(first, checkpoint=checkpoint), *(load(name) for name in others)])
 
 
-def _turns(pose: str) -> Turns | None:
-    from basrelief.models import TURNS
+def _turns(pose: str) -> PoseSearch | None:
+    from basrelief.models import POSE_SEARCHES
 
-    if pose not in ("file", *TURNS):
-        raise ConfigError(unknown_choice("pose", pose, ("file", *TURNS)))
-    return None if pose == "file" else cast("Turns", pose)
+    if pose not in ("file", *POSE_SEARCHES):
+        raise ConfigError(unknown_choice("pose", pose, ("file", *POSE_SEARCHES)))
+    return None if pose == "file" else cast("PoseSearch", pose)
 
 
 def _progress(answers: Iterable[FileAnswer], total: int, *, quiet: bool) -> Iterator[FileAnswer]:

@@ -98,7 +98,7 @@ def evaluate(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
     with opt.progress("evaluate", quiet=as_json) as progress:
-        ready = (loaded.for_shots() if task == "few-shot" else loaded).on(benchmark.name, points=points, templates=templates)
+        ready = (loaded.for_few_shot() if task == "few-shot" else loaded).for_dataset(benchmark.name, points=points, templates=templates)
         embedder = Embedder(ready, cache, seed, progress)
         outcome = run_evaluation(embedder, benchmark if limit is None else benchmark.limited(limit), request=request)
     _tell(outcome.card, write_outcome(outcome, out / card_folder(outcome.card)), as_json=as_json)

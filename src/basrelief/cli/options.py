@@ -55,7 +55,7 @@ def second_path(model: str, head: str, load: Callable[[str], Model], cache: Vect
     from basrelief.models import Embedder, head_paths
 
     others = head_paths(model, head)[1:]
-    return Embedder(load(others[0]).for_shots(), cache, seed) if others else None
+    return Embedder(load(others[0]).for_few_shot(), cache, seed) if others else None
 
 
 def shape_cache() -> VectorCache:

@@ -41,7 +41,7 @@ def tag(
 ) -> None:
     """Name every file with your own words, with how sure and by which view; nothing is written unless asked for."""
     from basrelief.index import Work
-    from basrelief.tasks import Judge
+    from basrelief.tasks import RejectPolicy
 
     library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
     if undo:
@@ -52,13 +52,13 @@ def tag(
     if out and out.suffix.lower() not in (".csv", ".json", ".jsonl"):
         raise ConfigError(f"out must end in .csv, .json or .jsonl, but got {str(out)!r}. Name one of these.")
     names = opt.read_labels(labels)
-    judge = Judge(None, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
+    policy = RejectPolicy(None, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     failures: list[tuple[str, str]] = []
     filters = list(where or ())
     if folder is not None:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
             failures = library.add(folder, work=Work(opt.cores(jobs)), progress=progress).failures
-    found = [answer for answer in library.name(names, judge=judge, where=filters) if _inside(answer.path, folder)]
+    found = [answer for answer in library.name(names, policy=policy, where=filters) if _inside(answer.path, folder)]
     lines = [opt.json_line(asdict(answer)) for answer in found]
     for answer, line in zip(found, lines, strict=True):
         typer.echo(line if as_json else _row(answer))

@@ -58,7 +58,7 @@ def adapter(
     from basrelief.train import train_adapter
 
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
-    loaded, cache = load(model, checkpoint=checkpoint).for_shots(), opt.shape_cache()
+    loaded, cache = load(model, checkpoint=checkpoint).for_few_shot(), opt.shape_cache()
     kind = head or default_head(model)
     which = variant or loaded.recipe.datasets.get(dataset, {}).get("variant")
     opened = functools.partial(open_benchmark, root, None if dataset == "auto" else dataset, variant=which, up=up, strict=not partial)
@@ -133,7 +133,7 @@ def clip2point(
 
     settings = read_settings(Clip2PointSettings, recipe, overrides or [])
     content = open_pairs(pairs, clouds=clouds)
-    loaded = load_model(model, weights=weights, device=device, dtype="float32").for_shots()
+    loaded = load_model(model, weights=weights, device=device, dtype="float32").for_few_shot()
     validate = None
     if validation is not None:
         validate = zero_shot_accuracy(loaded, open_benchmark(validation, split="test"))

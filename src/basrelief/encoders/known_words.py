@@ -15,6 +15,7 @@ from basrelief.limits import limits
 from basrelief.output import to_json, write_text
 
 FILE = "words.json"
+_KEYS = {"source", "taught", "read", "seen_class_penalty"}
 _FILLERS = frozenset("a an the of with without and or in on for to from".split())
 _KINDS = frozenset("photo picture image drawing model depth map 3d shape object".split())
 
@@ -26,13 +27,13 @@ class KnownWords:
     Attributes:
         taught: Names it was shown shapes of.
         read: Names its text tower was taught alone.
-        handicap: Taken off the cosines of names it was shown, where others are asked for beside them, times the natural logarithm of how
-            many of the former come to one of the latter: what keeps the many from hiding the few. Where the others are more, it is added.
+        seen_class_penalty: Calibrated stacking, see `class_penalties`: what the cosine of a name seen in 3D loses for each e-fold by which
+            such names outnumber the others among the labels.
     """
 
     taught: tuple[str, ...]
     read: tuple[str, ...]
-    handicap: float = 0.0
+    seen_class_penalty: float = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ class KnownWords:
         """Words of a text that are in no name; plurals and small words are no matter."""
         return tuple(word for word in _words(text) if word not in _FILLERS | _KINDS and not self._met & _forms(word))
 
-    def handicaps(self, names: Sequence[str]) -> tuple[float, ...]:
+    def class_penalties(self, names: Sequence[str]) -> tuple[float, ...]:
         """What is taken off the cosine of each name; nothing where it was shown all or none of them, or half.
 
         Shapes are drawn to names that were shown (calibrated stacking, Chao et al. 2016, arXiv:1605.04253), the more so the more of
@@ -51,7 +52,7 @@ class KnownWords:
         """
         shown = [name.lower() in self._shown for name in names]
         many, others = sum(shown), len(shown) - sum(shown)
-        off = self.handicap * math.log(many / others) if many and others else 0.0
+        off = self.seen_class_penalty * math.log(many / others) if many and others else 0.0
         return tuple(off * one for one in shown)
 
     @cached_property
@@ -76,10 +77,14 @@ def read_known_words(folder: Path | str) -> KnownWords | None:
         if path.stat().st_size > limits().list_bytes:
             raise ValueError(f"{path.stat().st_size:,} bytes")
         record = json.loads(path.read_text(encoding="utf-8"))
-        handicap = float(record["handicap"]) if "handicap" in record else 0.0
-        if not 0 <= handicap <= 1:
-            raise ValueError(f"a handicap of {handicap}")
-        return KnownWords(_texts(record["taught"]), _texts(record["read"]), handicap)
+        if not isinstance(record, dict):
+            raise TypeError(f"a {type(record).__name__}")
+        penalty = float(record.get("seen_class_penalty", 0.0))
+        if not 0 <= penalty <= 1:
+            raise ValueError(f"a seen_class_penalty of {penalty}")
+        if unknown := set(record) - _KEYS:
+            raise ValueError(f"unknown keys {sorted(unknown)}")
+        return KnownWords(_texts(record["taught"]), _texts(record["read"]), penalty)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{FILE} must hold names under taught and read, but got: {error}. Install basrelief again.") from error
 
@@ -93,7 +98,7 @@ def write_known_words(folder: Path | str, known: KnownWords, *, source: str) -> 
         source: Where they come from, in words.
     """
     path = Path(folder) / FILE
-    record = {"source": source, "handicap": known.handicap, "taught": list(known.taught), "read": list(known.read)}
+    record = {"source": source, "seen_class_penalty": known.seen_class_penalty, "taught": list(known.taught), "read": list(known.read)}
     write_text(path, to_json(record, indent=0, ascii=False) + "\n")
     return path
 

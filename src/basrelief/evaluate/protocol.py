@@ -105,7 +105,7 @@ def differences(protocol: Protocol) -> tuple[str, ...]:
     if not paper_numbers(protocol):
         return ()
     shipped = get_recipe(protocol.model["recipe"])
-    paper, card = shipped.on(name), dataset_card(name)
+    paper, card = shipped.for_dataset(name), dataset_card(name)
     variant = shipped.datasets.get(name, {}).get("variant", card.default_variant)
     split = "test" if card.count(variant, "test") else "all"
     prompts = "published prompt list" if "v2" in shipped.name else paper.templates

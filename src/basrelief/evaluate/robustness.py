@@ -15,7 +15,7 @@ from basrelief.evaluate.result import Figure, Result, Table, share
 from basrelief.evaluate.zero_shot import LAST
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedded, Embedder, Model
-from basrelief.tasks import Asked, pool_views
+from basrelief.tasks import LabelEmbeddings, pool_views
 
 _VIEWS = (1, 2, 4, 6, 8)
 
@@ -37,7 +37,7 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
         raise ConfigError("benchmark must hold shapes for the robustness sweep, but got drawn depth maps. Take the clouds or meshes.")
     model = embedder.model
     changes = [c for c in (corruptions() if sweep is None else sweep) if c.family != "points" or c.level < model.recipe.points]
-    asked = model.ask(benchmark.labels)
+    asked = model.encode_labels(benchmark.labels)
     clean = embedder.whole(benchmark)
     rows = [("as they are", _figure(model, clean, asked, "clean"))]
     rows += [(change.name, _figure(model, embedder.whole(benchmark, change), asked, change.name)) for change in changes]
@@ -63,7 +63,7 @@ def spread(views: int, count: int) -> list[int]:
     return [int(v) for v in np.linspace(0, views, count, endpoint=False).round()]
 
 
-def _figure(model: Model, found: Embedded, asked: Asked, name: str, only: Sequence[int] | None = None) -> Figure:
+def _figure(model: Model, found: Embedded, asked: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Figure:
     pooling = model.recipe.pooling
     kept = list(range(found.views.shape[1])) if only is None else list(only)
     if pooling.weights is not None:

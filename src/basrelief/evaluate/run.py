@@ -77,7 +77,7 @@ def run_evaluation(embedder: Embedder, benchmark: Benchmark, *, request: Request
     """Evaluate a model on a benchmark.
 
     Args:
-        embedder: With the model under the settings it is to run with, see `Model.on`, and the cache that makes the run resumable.
+        embedder: With the model under the settings it is to run with, see `Model.for_dataset`, and the cache that makes the run resumable.
         benchmark: From `basrelief.datasets.open_benchmark`.
         request: What to ask; zero-shot when None.
 

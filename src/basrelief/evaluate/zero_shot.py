@@ -20,7 +20,7 @@ from basrelief.metrics import (
     truth_ranks,
 )
 from basrelief.models import Embedder, Failure, Model
-from basrelief.tasks import Asked, pool_views, probabilities
+from basrelief.tasks import LabelEmbeddings, pool_views, probabilities
 
 LAST = 1 << 30
 """Place of the right label of a shape that could not be read: never among the first."""
@@ -54,7 +54,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         embedder: With the model.
         benchmark: Its labels are what is asked.
     """
-    asked = embedder.model.ask(benchmark.labels)
+    asked = embedder.model.encode_labels(benchmark.labels)
     ids: list[str] = []
     failures: list[Failure] = []
     truth, scores, chances = [], [], []
@@ -77,7 +77,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
 
 
 def pooled_scores(
-    model: Model, views: torch.Tensor, asked: Asked
+    model: Model, views: torch.Tensor, asked: LabelEmbeddings
 ) -> tuple[Float32[np.ndarray, "shapes labels"], Float32[np.ndarray, "shapes labels"] | None]:
     """Pool the similarities of views by the recipe's rule: scores, and probabilities where the rule defines them."""
     pooling = model.recipe.pooling

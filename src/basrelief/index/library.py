@@ -22,7 +22,7 @@ from basrelief.index.table import Tables, vectors_of
 from basrelief.index.tags import TagAnswer, name_files, undo_tags, write_tags
 from basrelief.io import load
 from basrelief.models import Model, Progress, load_model
-from basrelief.tasks import Judge
+from basrelief.tasks import RejectPolicy
 
 _EVERYDAY = "omniobject3d"
 """216 names of everyday things; 15 to 1,203 others do as well (docs/use/library.md)."""
@@ -172,9 +172,9 @@ class Index:
         stacked = np.concatenate(forms)[order] if forms else np.empty((0, 1), np.float32)
         return [[paths[order[i]] for i in group] for group in group_forms(stacked, tolerance=tolerance)]
 
-    def name(self, labels: Sequence[str], *, judge: Judge | None = None, where: Iterable[str] = ()) -> Iterator[TagAnswer]:
+    def name(self, labels: Sequence[str], *, policy: RejectPolicy | None = None, where: Iterable[str] = ()) -> Iterator[TagAnswer]:
         """Name every file with one's own words, see `name_files`."""
-        return name_files(self.tables, self.model, labels, judge=judge, where=where)
+        return name_files(self.tables, self.model, labels, policy=policy, where=where)
 
     def tag(self, tags: Iterable[tuple[str, Sequence[str]]], *, sidecars: bool = False) -> int:
         """Give files tags, see `write_tags`."""

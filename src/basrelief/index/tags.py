@@ -16,7 +16,7 @@ from basrelief.index.filters import condition
 from basrelief.index.table import Tables, vectors_of
 from basrelief.models import Model
 from basrelief.output import write_text
-from basrelief.tasks import Judge
+from basrelief.tasks import RejectPolicy
 
 SIDECAR = ".tags.json"
 """What a sidecar's name adds to that of its file."""
@@ -44,7 +44,7 @@ class TagAnswer:
 
 
 def name_files(
-    tables: Tables, model: Model, labels: Sequence[str], *, judge: Judge | None = None, where: Iterable[str] = ()
+    tables: Tables, model: Model, labels: Sequence[str], *, policy: RejectPolicy | None = None, where: Iterable[str] = ()
 ) -> Iterator[TagAnswer]:
     """Name the files of a library with one's own words, from the views it keeps; nothing is read or encoded again.
 
@@ -52,20 +52,20 @@ def name_files(
         tables: Of the library.
         model: That of the library.
         labels: At least two.
-        judge: When an answer is believed; every answer is when None.
+        policy: When an answer is believed; every answer is when None.
         where: Filters.
 
     Raises:
         ConfigError: If labels or filters are wrong.
     """
-    judge = judge or Judge()
-    names = (*labels, *(word for word in judge.distractors if word not in labels))
+    policy = policy or RejectPolicy()
+    names = (*labels, *(word for word in policy.distractors if word not in labels))
     for batch in tables.batches(["path", "views"], where=condition(where)):
         if not batch.num_rows:
             continue
         views = torch.nn.functional.normalize(torch.from_numpy(vectors_of(batch, "views", tables.about.dim)), dim=-1)
         found = model.classify_views(views.to(model.encoder.device), names, sources=batch.column("path").to_pylist())
-        for prediction in map(judge, found):
+        for prediction in map(policy, found):
             sure = prediction.scores if prediction.probabilities is None else prediction.probabilities
             view = int(prediction.view_scores[:, 0].argmax())
             ranked = tuple((label, float(p)) for label, p in zip(prediction.labels[1:4], sure[1:4], strict=True))

@@ -49,7 +49,7 @@ class FewShotClassifier:
         """Teach labelled shapes.
 
         Args:
-            models: From `load_model`, one for each path; they are used under their few-shot settings, `Model.for_shots`.
+            models: From `load_model`, one for each path; they are used under their few-shot settings, `Model.for_few_shot`.
             shapes: The support, world frame.
             truth: Label of each shape; classes are numbered in the order in which they first come.
             head: Key of `basrelief.tasks.HEADS`.
@@ -61,7 +61,7 @@ class FewShotClassifier:
         if len(truth) != len(shapes):
             raise ConfigError(f"truth must hold a label for each of {len(shapes)} shapes, but got {len(truth)}. Give one per shape.")
         labels = check_labels(tuple(dict.fromkeys(truth)))
-        ready = tuple(model.for_shots() for model in models)
+        ready = tuple(model.for_few_shot() for model in models)
         number = {label: i for i, label in enumerate(labels)}
         return cls.taught(ready, view_features(ready, shapes), truth=[number[label] for label in truth], labels=labels, head=head, fit=fit)
 
@@ -138,7 +138,7 @@ class FewShotClassifier:
             ConfigError: If the models are not those it was fitted on.
         """
         head = _read(path)
-        ready = tuple(model.for_shots() for model in models)
+        ready = tuple(model.for_few_shot() for model in models)
         wanted = head.notes["paths"]
         for i, model in enumerate(ready):
             if i >= len(wanted) or _path(model) != wanted[i]:
@@ -252,7 +252,7 @@ def published_dual_path(path: Path | str, clip: Model, *, labels: Sequence[str])
     state = read_state_dict(path)
     if not any(name.startswith("adapter1.") for name in state):
         raise WeightsError(f"checkpoint must hold CLIP2Point's dual-path adapter, but got {Path(path).name}, which has none.")
-    ready = clip.for_shots()
+    ready = clip.for_few_shot()
     models = tuple(Model(ready.recipe, _tower(ready, state, part), prompter=ready.prompter) for part in ("pre_model", "ori_model"))
     adapters = {ours: published_adapter(state, theirs) for ours, theirs in (("depth", "adapter1"), ("image", "adapter2"))}
     tensors = {f"{ours}.{name}": tensor.float() for ours, own in adapters.items() for name, tensor in own.items()}

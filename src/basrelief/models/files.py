@@ -18,9 +18,9 @@ from basrelief.io import load
 from basrelief.io.load import AUTO
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
-from basrelief.models.pose import Pose, Turns, resolve_pose
+from basrelief.models.pose import Pose, PoseSearch, resolve_pose
 from basrelief.processes import Failure, WorkerPool, batches
-from basrelief.tasks import Judge
+from basrelief.tasks import RejectPolicy
 from basrelief.types import Prediction, Shape
 
 
@@ -46,7 +46,7 @@ class FileAnswer:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How files become upright shapes.
 
     Attributes:
@@ -60,7 +60,7 @@ class Reading:
     """
 
     up: str | None = None
-    pose: Turns | None = None
+    pose: PoseSearch | None = None
     seed: int = 0
     jobs: int = 0
 
@@ -75,8 +75,8 @@ def classify_files(
     paths: Iterable[Path],
     *,
     labels: Sequence[str],
-    reading: Reading | None = None,
-    judge: Judge | None = None,
+    options: ReadOptions | None = None,
+    policy: RejectPolicy | None = None,
     taught: FewShotClassifier | None = None,
 ) -> Iterator[FileAnswer]:
     """Classify files one pass of a few shapes after another, yielding answers in the order of the paths.
@@ -85,32 +85,32 @@ def classify_files(
         model: From `load_model`.
         paths: Files that `basrelief.load` reads.
         labels: At least two different names.
-        reading: How files become upright shapes; each format's own rule when None.
-        judge: When an answer is believed; its distractors are compared, too. Every answer is when None.
+        options: How files become upright shapes; each format's own rule when None.
+        policy: When an answer is believed; its distractors are compared, too. Every answer is when None.
         taught: Names the shapes in place of the words alone; `model` is then its first path, and `labels` are its own.
 
     Raises:
         ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those of `taught`, or the calibration is
             another model's; a file's own error is yielded, not raised.
     """
-    reading, judge = reading or Reading(), judge or Judge()
-    fitted = judge.calibration.model if judge.calibration else ""
+    options, policy = options or ReadOptions(), policy or RejectPolicy()
+    fitted = policy.calibration.model if policy.calibration else ""
     if fitted not in ("", model.recipe.name):
         raise ConfigError(f"calibration must be that of {model.recipe.name}, but got one fitted on {fitted}. Run evaluate with this model.")
     asked = check_labels(labels)
-    names = (*asked, *(word for word in judge.distractors if word not in asked))
-    judge = replace(judge, distractors=tuple(word for word in judge.distractors if word not in asked))
+    names = (*asked, *(word for word in policy.distractors if word not in asked))
+    policy = replace(policy, distractors=tuple(word for word in policy.distractors if word not in asked))
     if taught is not None and (names != taught.labels):
         raise ConfigError(f"labels must be those that were taught, but got {len(names)} with others among them. Leave labels out.")
-    with WorkerPool(reading.jobs) as pool:
+    with WorkerPool(options.jobs) as pool:
         for batch in batches(paths, SHAPES_PER_PASS):
-            shapes = pool.map(functools.partial(load, up=reading.up), batch, size=_size)
-            read = [_drawn(model, path, shape, asked, reading) for path, shape in zip(batch, shapes, strict=True)]
+            shapes = pool.map(functools.partial(load, up=options.up), batch, size=_size)
+            read = [_drawn(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [a for a in read if a.images is not None]
             if good:
                 answers = iter(_answers(model, good, names, taught))
             for answer in read:
-                yield answer if answer.error else replace(answer, prediction=judge(next(answers)))
+                yield answer if answer.error else replace(answer, prediction=policy(next(answers)))
 
 
 def _answers(model: Model, read: Sequence[FileAnswer], labels: Sequence[str], taught: FewShotClassifier | None) -> list[Prediction]:
@@ -129,15 +129,15 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _drawn(model: Model, path: Path, shape: Shape | Failure, labels: Sequence[str], reading: Reading) -> FileAnswer:
+def _drawn(model: Model, path: Path, shape: Shape | Failure, labels: Sequence[str], options: ReadOptions) -> FileAnswer:
     """Turn a shape upright and draw it, or say why it cannot be."""
     if isinstance(shape, Failure):
         return FileAnswer(path, error=shape.reason)
     try:
         pose = None
-        if reading.pose is not None:
-            pose = resolve_pose([shape], model=model, labels=labels, turns=reading.pose, seed=reading.seed)[0]
+        if options.pose is not None:
+            pose = resolve_pose([shape], model=model, labels=labels, search=options.pose, seed=options.seed)[0]
             shape = pose.apply(shape)
-        return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=reading.seed)[0], pose=pose)
+        return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=options.seed)[0], pose=pose)
     except GeometryError as error:
         return FileAnswer(path, error=str(error))

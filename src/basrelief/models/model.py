@@ -18,7 +18,7 @@ from basrelief.errors import ConfigError
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
 from basrelief.render import Projection, draw_points, get_projection, render_batch
-from basrelief.tasks import Asked, classify_embeddings, mix_embeddings
+from basrelief.tasks import LabelEmbeddings, classify_embeddings, mix_embeddings
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class Model:
         """The recipe's name."""
         return self.recipe.name
 
-    def on(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Model:
-        """The same towers under the recipe's settings for a data set, see `Recipe.on`; a published prompt list stays."""
-        recipe = self.recipe.on(dataset, points=points, templates=templates)
+    def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Model:
+        """The same towers under the recipe's settings for a data set, see `Recipe.for_dataset`; a published prompt list stays."""
+        recipe = self.recipe.for_dataset(dataset, points=points, templates=templates)
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
-    def for_shots(self) -> Model:
-        """The same towers under the recipe's settings for labelled shapes, see `Recipe.for_shots`."""
-        recipe = self.recipe.for_shots()
+    def for_few_shot(self) -> Model:
+        """The same towers under the recipe's settings for labelled shapes, see `Recipe.for_few_shot`."""
+        recipe = self.recipe.for_few_shot()
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
     @property
@@ -147,7 +147,7 @@ class Model:
         spelled = [difflib.get_close_matches(text.lower(), known.names, n=1, cutoff=0.8) for text in unmet]
         return {text: like[0] if like else near for text, like, near in zip(unmet, spelled, nearest, strict=True)}
 
-    def ask(self, labels: Sequence[str]) -> Asked:
+    def encode_labels(self, labels: Sequence[str]) -> LabelEmbeddings:
         """Labels as shapes are to be compared with them: embeddings, see `embed_text`, and what is taken off the cosines of some.
 
         Raises:
@@ -157,13 +157,13 @@ class Model:
             >>> import basrelief as br
             >>> from basrelief.shapes import make_shape
             >>> model = br.load_model("tiny")
-            >>> model.ask(["chair", "airplane"]).similarity(model.embed_shapes([make_shape("chair")])).argmax().item()
+            >>> model.encode_labels(["chair", "airplane"]).similarity(model.embed_shapes([make_shape("chair")])).argmax().item()
             0
         """
         known: KnownWords | None = getattr(self.encoder, "known", None)
-        handicap = known.handicaps(labels) if known else (0.0,) * len(labels)
+        penalty = known.class_penalties(labels) if known else (0.0,) * len(labels)
         texts = self.embed_text(labels)
-        return Asked(texts, torch.tensor(handicap, device=texts.device))
+        return LabelEmbeddings(texts, torch.tensor(penalty, device=texts.device))
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.
@@ -228,7 +228,9 @@ class Model:
     ) -> list[Prediction]:
         """Name shapes whose views are embedded already, see `embed_views`; `sources` are their names, if any."""
         names = check_labels(labels)
-        found = classify_embeddings(views, self.ask(names), labels=names, pooling=self.recipe.pooling, logit_scale=self.encoder.logit_scale)
+        found = classify_embeddings(
+            views, self.encode_labels(names), labels=names, pooling=self.recipe.pooling, logit_scale=self.encoder.logit_scale
+        )
         sources = sources or [""] * len(found)
         return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]
 

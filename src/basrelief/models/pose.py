@@ -17,8 +17,8 @@ from basrelief.render import draw_points
 from basrelief.tasks import pool_views, probabilities
 from basrelief.types import PointCloud, Shape
 
-Turns = Literal["axes", "any"]
-TURNS: tuple[str, ...] = ("axes", "any")
+PoseSearch = Literal["axes", "any"]
+POSE_SEARCHES: tuple[str, ...] = ("axes", "any")
 
 _CUES = 0.35  # weight of the form's cues beside the network's scores; chosen on training shapes
 _SURE = 0.9  # from here on the model is not asked
@@ -53,7 +53,7 @@ class Pose:
 
 
 def resolve_pose(
-    shapes: Sequence[Shape], *, model: Model | None = None, labels: Sequence[str] = (), turns: Turns = "axes", seed: int = 0
+    shapes: Sequence[Shape], *, model: Model | None = None, labels: Sequence[str] = (), search: PoseSearch = "axes", seed: int = 0
 ) -> list[Pose]:
     """Find out how shapes stand upright.
 
@@ -64,29 +64,29 @@ def resolve_pose(
         shapes: Any pose; scale and place do not matter.
         model: What votes; None leaves it to form and network.
         labels: Names the model may recognise; at least two where a model is given.
-        turns: `axes` tries the six axes of the file; `any` tries the flat sides and principal axes of the form.
+        search: `axes` tries the six axes of the file; `any` tries the flat sides and principal axes of the form.
         seed: Of the surface sampling.
 
     Returns:
         One pose for each shape. Shapes without an up, such as balls and keys, get one, too, with a low confidence.
 
     Raises:
-        ConfigError: If `turns` is unknown, or a model is given without labels.
+        ConfigError: If `search` is unknown, or a model is given without labels.
         GeometryError: If a shape cannot be sampled.
     """
-    if turns not in TURNS:
-        raise ConfigError(unknown_choice("turns", turns, TURNS))
+    if search not in POSE_SEARCHES:
+        raise ConfigError(unknown_choice("search", search, POSE_SEARCHES))
     if model is not None and len(labels) < 2:
         raise ConfigError(f"labels must hold at least 2 names for the model's vote, but got {len(labels)}. Name some.")
-    return [_resolve(shape, model, labels, turns, seed) for shape in shapes]
+    return [_resolve(shape, model, labels, search, seed) for shape in shapes]
 
 
-def _resolve(shape: Shape, model: Model | None, labels: Sequence[str], turns: str, seed: int) -> Pose:
+def _resolve(shape: Shape, model: Model | None, labels: Sequence[str], search: str, seed: int) -> Pose:
     points = draw_points(shape, POINTS, seed=seed).points
     if len(points) < 4:
         return Pose(np.eye(3), "z", 1 / len(UP_AXES), "too few points to tell")
     cloud = normalise_unit_sphere(points)
-    rotations = _axes() if turns == "axes" else _upright(cloud, up_candidates(cloud))
+    rotations = _axes() if search == "axes" else _upright(cloud, up_candidates(cloud))
     scores = upright_scores([cloud], rotations)[0] + _CUES * cue_scores(cloud, rotations)
     chances, reason = _softmax(scores), "by its form: ground contact, symmetry and its sides"
     if model is not None and chances.max() < _SURE:
@@ -103,7 +103,7 @@ def _vote(
     left = [int(i) for i in np.argsort(-chances)[:_VOTERS] if chances[i] >= _WORTH]
     views = model.embed_views([PointCloud((cloud @ rotations[i].T).astype(np.float32)) for i in left])
     pooling = model.recipe.pooling
-    pooled = pool_views(model.ask(labels).similarity(views), pooling, logit_scale=model.encoder.logit_scale)
+    pooled = pool_views(model.encode_labels(labels).similarity(views), pooling, logit_scale=model.encoder.logit_scale)
     sure = probabilities(pooled, pooling, views=views.shape[1])
     votes = np.full(len(rotations), -np.inf)
     votes[left] = (pooled if sure is None else sure.log()).amax(dim=1).double().cpu().numpy()

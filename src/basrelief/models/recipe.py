@@ -105,7 +105,7 @@ class Recipe:
     few_shot: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
 
-    def for_shots(self) -> Recipe:
+    def for_few_shot(self) -> Recipe:
         """The recipe as its paper uses it with labelled shapes."""
         own = self.few_shot
         projection, templates = own.get("projection", self.projection), own.get("templates", self.templates)
@@ -113,7 +113,7 @@ class Recipe:
         ready = replace(self, projection=projection, projection_options=options, templates=templates)
         return replace(ready, branches="both") if own.get("branches") == "both" and self.tuned_views else ready
 
-    def on(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
+    def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
         """The recipe as the paper used it on a data set, or as told.
 
         Args:

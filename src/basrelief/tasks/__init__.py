@@ -1,7 +1,7 @@
 """What embeddings are asked: pool, compare, rank. Pure functions on tensors; a `Model` composes them."""
 
-from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, Judge, calibrate, decline, fit_temperature
-from basrelief.tasks.classify import Asked, classify_embeddings
+from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, RejectPolicy, calibrate, decline, fit_temperature
+from basrelief.tasks.classify import LabelEmbeddings, classify_embeddings
 from basrelief.tasks.few_shot import ViewProbe, draw_shots
 from basrelief.tasks.heads import HEADS, Fit, Head, HeadKind, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
@@ -12,13 +12,13 @@ __all__ = [
     "HEADS",
     "NONE_OF_THESE",
     "RULES",
-    "Asked",
     "Calibration",
     "Fit",
     "Head",
     "HeadKind",
-    "Judge",
+    "LabelEmbeddings",
     "Pooling",
+    "RejectPolicy",
     "ViewProbe",
     "ViewWeights",
     "calibrate",

@@ -84,7 +84,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Judge:
+class RejectPolicy:
     """When an answer is believed.
 
     Attributes:

@@ -13,25 +13,25 @@ from basrelief.tasks.pooling import Pooling, pool_views, probabilities
 from basrelief.types import Prediction
 
 
-class Asked(NamedTuple):
+class LabelEmbeddings(NamedTuple):
     """Labels as shapes are compared with them.
 
     Attributes:
         texts: Unit-length embedding of each label.
-        handicap: Taken off the cosines of each label; zero but for a model taught in 3D, see `KnownWords.handicap`.
+        penalty: Subtracted from the cosines of each label (calibrated stacking); zero unless the model was trained on labelled shapes.
     """
 
     texts: Float[Tensor, "labels dim"]
-    handicap: Float[Tensor, " labels"]
+    penalty: Float[Tensor, " labels"]
 
     def similarity(self, views: Float[Tensor, "*shapes dim"]) -> Float[Tensor, "*shapes labels"]:
-        """Cosine of unit-length embeddings with every label, less its handicap, on the labels' device."""
-        return views.to(self.texts.device) @ self.texts.T - self.handicap
+        """Cosine of unit-length embeddings with every label, minus its penalty, on the labels' device."""
+        return views.to(self.texts.device) @ self.texts.T - self.penalty
 
 
 def classify_embeddings(
     views: Float[Tensor, "shapes views dim"],
-    asked: Asked,
+    asked: LabelEmbeddings,
     *,
     labels: Sequence[str],
     pooling: Pooling,
@@ -41,7 +41,7 @@ def classify_embeddings(
 
     Args:
         views: Unit-length embedding of each view of each shape.
-        asked: The C labels, see `Model.ask`.
+        asked: The C labels, see `Model.encode_labels`.
         labels: Their names, in the same order.
         pooling: How views become one.
         logit_scale: The encoder's multiplier, already exponentiated.

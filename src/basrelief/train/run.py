@@ -247,7 +247,7 @@ def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
         model: Its recipe draws, prompts and pools; the encoder is put in place of its own.
         benchmark: Validation shapes, e.g. the test names of ShapeNet-55.
     """
-    asked = model.ask(benchmark.labels)
+    asked = model.encode_labels(benchmark.labels)
 
     def validate(encoder: ClipEncoder) -> float:
         hits = []

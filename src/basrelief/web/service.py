@@ -24,7 +24,7 @@ from basrelief.markup import visible
 from basrelief.models import Progress
 from basrelief.processes import Failure, WorkerPool
 from basrelief.render import evidence_sheet
-from basrelief.tasks import Judge
+from basrelief.tasks import RejectPolicy
 from basrelief.types import Prediction
 from basrelief.web.read import DrawnShape, ShapeJob, ViewerJob, draw_shape, import_drawing, small_picture, start_reader, write_viewer_file
 from basrelief.web.uploads import KeptFiles
@@ -225,7 +225,7 @@ class LibraryService:
         """Name every file with typed labels."""
         names, filters = typed_labels(labels), _parts("filters", where)
         self._embed_labels(names)
-        return list(self.index.name(names, judge=Judge(min_confidence=confidence), where=filters))
+        return list(self.index.name(names, policy=RejectPolicy(min_confidence=confidence), where=filters))
 
     def close(self) -> None:
         """End the processes and remove all files."""

@@ -15,7 +15,7 @@ from basrelief.errors import ConfigError
 from basrelief.evaluate import Table
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import write_library
-from basrelief.tasks import Asked, Pooling
+from basrelief.tasks import LabelEmbeddings, Pooling
 from basrelief.train.ablation import ABLATIONS, AblationStudy, ablation_table
 from basrelief.train.ablation.study import BranchFeatures, Variant
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
@@ -192,4 +192,4 @@ def features() -> BranchFeatures:
 )
 def test_each_branch_uses_its_views(branch: str, views: tuple[int, ...] | None, expected: float, features: BranchFeatures) -> None:
     variant = Variant("a", branch=branch, views=views, pooling=Pooling("mean", scale=1.0))
-    assert features.accuracy(Asked(torch.eye(2), torch.zeros(2)), variant)[0] == expected
+    assert features.accuracy(LabelEmbeddings(torch.eye(2), torch.zeros(2)), variant)[0] == expected

@@ -37,9 +37,9 @@ def test_counts_have_a_least(name: str, low: int) -> None:
         TinySettings(**{name: low})
 
 
-@pytest.mark.parametrize("name", ["decay", "pairs", "power", "handicap"])
+@pytest.mark.parametrize("name", ["decay", "pairs", "power", "seen_class_penalty"])
 def test_weights_are_not_negative(name: str) -> None:
-    with pytest.raises(ConfigError, match="decay, pairs, power and handicap not negative"):
+    with pytest.raises(ConfigError, match="decay, pairs, power and seen_class_penalty not negative"):
         TinySettings(**{name: -0.1})
     assert getattr(TinySettings(**{name: 0.0}), name) == 0
 

@@ -110,7 +110,7 @@ def _points(shapes: Sequence[Shape], recipe: Recipe | None, benchmark: Benchmark
     if recipe is None:
         yield Finding("points", "ok", fact)
         return
-    wanted = recipe.on(benchmark.name).points if benchmark.name in list_datasets() else recipe.points
+    wanted = recipe.for_dataset(benchmark.name).points if benchmark.name in list_datasets() else recipe.points
     if min(counts) < wanted:
         remedy = "Take the copy with more points; the figure is not the paper's with fewer."
         yield Finding("points", "warning", f"{fact} {recipe.name} draws {wanted:,} in its paper.", remedy)

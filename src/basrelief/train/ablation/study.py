@@ -20,7 +20,7 @@ from basrelief.errors import ConfigError
 from basrelief.evaluate.result import Cell, percent
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model, Progress, with_tuned_views
-from basrelief.tasks import Asked, Pooling, pool_views
+from basrelief.tasks import LabelEmbeddings, Pooling, pool_views
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, Watch, align, tuning_encoder
@@ -92,7 +92,7 @@ class AblationStudy:
 
     def evaluate(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:
         """Return top-1, 3 and 5 accuracy of a variant, in percent; consecutive variants share features where they can."""
-        asked = self.model.on(benchmark.name, templates=variant.templates or None).ask(benchmark.labels)
+        asked = self.model.for_dataset(benchmark.name, templates=variant.templates or None).encode_labels(benchmark.labels)
         key, place = (variant.run, variant.projection, variant.rig), f"{benchmark.root} {benchmark.fingerprint()}"
         if place not in self._features or self._features[place][0] != key:
             self._features[place] = key, self._embed(variant, benchmark)
@@ -111,7 +111,9 @@ class AblationStudy:
         options: dict[str, int | str] = {}
         if variant.projection == "opendlign":
             options = {**self.images[0].projection, **({"rig": variant.rig} if variant.rig else {})}
-        recipe = replace(self.model.recipe.on(benchmark.name), projection=variant.projection, projection_options=options, tuned_views=())
+        recipe = replace(
+            self.model.recipe.for_dataset(benchmark.name), projection=variant.projection, projection_options=options, tuned_views=()
+        )
         encoder = self.model.encoder
         if variant.run is not None:
             load_tuned(self._tuned_encoder, variant.run / TUNED_FILE)
@@ -138,7 +140,7 @@ class BranchFeatures:
     tuned: Float32[np.ndarray, "shapes other dim"]
     truth: Int64[np.ndarray, " shapes"]
 
-    def accuracy(self, asked: Asked, variant: Variant) -> tuple[Cell, ...]:
+    def accuracy(self, asked: LabelEmbeddings, variant: Variant) -> tuple[Cell, ...]:
         """Return top-1, 3 and 5 accuracy of a variant, in percent."""
         views = list(range(self.frozen.shape[1])) if variant.views is None else list(variant.views)
         half = {"frozen": len(views), "tuned": 0, "split": len(views) // 2}.get(variant.branch)

@@ -75,12 +75,12 @@ def answers(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> An
         points: Of each shape.
     """
     texts = class_embeddings(encoder, shapes.names)
-    handicap = torch.tensor(encoder.known.handicaps(shapes.names) if encoder.known else 0.0, device=texts.device)
+    penalty = torch.tensor(encoder.known.class_penalties(shapes.names) if encoder.known else 0.0, device=texts.device)
     first, rank = [], []
     for part in torch.split(torch.arange(len(shapes)), 16):
         images = render_batch(list(shapes.points[part, :points].float().numpy()), PROJECTION, device=encoder.device)
         views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).view(*images.shape[:2], -1)
-        score = views.mean(dim=1) @ texts.T - handicap
+        score = views.mean(dim=1) @ texts.T - penalty
         first.append(score.argmax(dim=1).cpu())
         rank.append((score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1).cpu())
     return Answers(torch.cat(first).numpy(), torch.cat(rank).numpy())

@@ -149,7 +149,7 @@ def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Acc
     shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
     save_encoder(encoder, out)
     before = text.known or KnownWords((), ())
-    words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})), settings.handicap)
+    words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})), settings.seen_class_penalty)
     write_known_words(out, words, source=WORDS_SOURCE)
     encoder.known = words
     found = answers(encoder, held)

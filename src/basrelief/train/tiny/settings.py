@@ -51,7 +51,7 @@ class TinySettings:
         pairs: Weight of CLIP2Point's loss: pictures with depth, and two depth views of a shape, beside the words.
         smoothing: Share of each target spread evenly over the names of the training shapes.
         kin: Share spread over all names that the text tower was taught, the more the nearer they lie to the right one.
-        handicap: What keeps the many names that were shown in 3D from hiding few others, see `KnownWords`; chosen with `leave_out=15`.
+        seen_class_penalty: Keeps the many names seen in 3D from hiding the few others, see `KnownWords`; chosen with `leave_out=15`.
         power: A class of n shapes is drawn in proportion to n ** power.
         found: What a shape from a file counts among the generated ones of its class.
         furniture: Generated shapes of each seat, table and storage category.
@@ -81,7 +81,7 @@ class TinySettings:
     pairs: float = 0.1
     smoothing: float = 0.05
     kin: float = 0.0
-    handicap: float = 0.01
+    seen_class_penalty: float = 0.01
     power: float = 0.4
     found: float = 5.0
     furniture: int = 300
@@ -111,9 +111,9 @@ class TinySettings:
                 raise ConfigError(f"{name} must be at least {low}, but got {getattr(self, name)}. Leave it out for the usual.")
         if self.pictured > self.batch:
             raise ConfigError(f"pictured must be at most batch, but got {self.pictured} of {self.batch}. Set pictured=N.")
-        if not 0 < self.rate < float("inf") or min(self.decay, self.pairs, self.power, self.handicap) < 0 or self.found <= 0:
-            got = f"{self.rate}, {self.found}, {self.decay}, {self.pairs}, {self.power} and {self.handicap}"
-            rule = "rate and found must be positive, decay, pairs, power and handicap not negative"
+        if not 0 < self.rate < float("inf") or min(self.decay, self.pairs, self.power, self.seen_class_penalty) < 0 or self.found <= 0:
+            got = f"{self.rate}, {self.found}, {self.decay}, {self.pairs}, {self.power} and {self.seen_class_penalty}"
+            rule = "rate and found must be positive, decay, pairs, power and seen_class_penalty not negative"
             raise ConfigError(f"{rule}, but got {got}. Leave them out.")
         if not 0 <= self.ramp <= 1:
             raise ConfigError(f"ramp must be a share of the steps in [0, 1], but got {self.ramp}. Leave it out for the usual.")

@@ -15,7 +15,7 @@ from basrelief.encoders.known_words import KnownWords
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder, Model, get_recipe
-from basrelief.tasks import Asked, Pooling, classify_embeddings
+from basrelief.tasks import LabelEmbeddings, Pooling, classify_embeddings
 from basrelief.train.run import zero_shot_accuracy
 from small import small_encoder
 
@@ -37,12 +37,12 @@ def fair(tiny: Model) -> Model:
 
 @pytest.fixture
 def behind(tiny: Model) -> Model:
-    return _with(tiny, KnownWords(SHOWN, ("airplane",), handicap=0.25))
+    return _with(tiny, KnownWords(SHOWN, ("airplane",), seen_class_penalty=0.25))
 
 
 def test_it_is_taken_off_the_similarities() -> None:
     views = torch.nn.functional.normalize(torch.ones(1, 2, 3), dim=-1)
-    asked = Asked(torch.eye(3), torch.tensor([0.2, 0.0, 0.1]))
+    asked = LabelEmbeddings(torch.eye(3), torch.tensor([0.2, 0.0, 0.1]))
     (answer,) = classify_embeddings(views, asked, labels=("a", "b", "c"), pooling=Pooling("mean"))
     assert answer.labels == ("b", "c", "a")
     assert answer.scores.tolist() == pytest.approx([3**-0.5, 3**-0.5 - 0.1, 3**-0.5 - 0.2])
@@ -50,8 +50,8 @@ def test_it_is_taken_off_the_similarities() -> None:
 
 def test_models_that_were_not_taught_in_3d_have_none(fair: Model) -> None:
     large = Model(get_recipe("opendlign-untuned"), small_encoder())
-    assert large.ask(["chair", "zebra"]).handicap.tolist() == [0, 0]
-    assert _with(fair, None).ask(["chair", "zebra"]).handicap.tolist() == [0, 0]
+    assert large.encode_labels(["chair", "zebra"]).penalty.tolist() == [0, 0]
+    assert _with(fair, None).encode_labels(["chair", "zebra"]).penalty.tolist() == [0, 0]
 
 
 def test_scores_of_a_benchmark_fall_by_it_and_only_those(fair: Model, behind: Model, benchmark: Benchmark) -> None:
