@@ -29,8 +29,8 @@ from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
 from basrelief.shapes import write_library
 from basrelief.testing import teach_pictures
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
-from basrelief.train.pairs import PairSet, PairStyle, make_pairs, open_pairs
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
+from basrelief.train.pairs import PairSet, PairSettings, make_pairs, open_pairs
 from basrelief.train.run import zero_shot_accuracy
 
 NAMES = (
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         taught, held = write(home / "taught", 0, given.each), write(home / "held", 800_000, 4)
-        style = PairStyle(size=SIZE, points=2048)
+        style = PairSettings(size=SIZE, points=2048)
         for name, library in (("taught", taught), ("held", held)):
             make_pairs(library, home / f"{name}-pairs", style=style, jobs=2)
         pairs, unseen = open_pairs(home / "taught-pairs"), open_pairs(home / "held-pairs")
@@ -96,7 +96,7 @@ def main() -> None:
             model = teacher(pairs, seed, given.steps)
             validate = zero_shot_accuracy(model, held)
             curve = [100 * validate(model.encoder)]  # type: ignore[arg-type]
-            how = Optimiser("adamw", 3e-4, restart_epochs=given.epochs)
+            how = OptimiserSettings("adamw", 3e-4, restart_epochs=given.epochs)
             settings = Clip2PointSettings(batch=32, epochs=given.epochs, seed=seed, workers=2, save_every=10_000, optimiser=how)
             noted = partial(keep, curve, validate)
             pretrain(pairs, model.encoder, out=home / f"run{seed}", settings=settings, validate=noted)  # type: ignore[arg-type]

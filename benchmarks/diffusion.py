@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from basrelief.train.depth_aligned import Diffusion
+from basrelief.train.depth_aligned import DiffusionSettings
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter
 
 WAYS = {
-    "ddim": Diffusion(precision="float32", batch=2),
-    "lcm": Diffusion(precision="float32", batch=2, scheduler="lcm", steps=4, guidance=1.0),
+    "ddim": DiffusionSettings(precision="float32", batch=2),
+    "lcm": DiffusionSettings(precision="float32", batch=2, scheduler="lcm", steps=4, guidance=1.0),
 }
 
 

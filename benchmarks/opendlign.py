@@ -30,8 +30,8 @@ from basrelief.tasks import Pooling
 from basrelief.testing import teach_pictures
 from basrelief.train.ablation import AblationStudy, ablation_table
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
-from basrelief.train.opendlign import OpenDlignSettings, Watch, align
-from basrelief.train.records import Work, make_records
+from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align
+from basrelief.train.records import Workers, make_records
 from basrelief.train.run import zero_shot_accuracy
 
 NAMES = (
@@ -65,11 +65,11 @@ def epoch_seconds(images: AlignedSet, model: Model, home: Path, settings: OpenDl
     found = {}
     for cache in ("tokens", "pictures", "none"):
         few = replace(settings, cache=cache, epochs=1)
-        kept = Watch(cache=home / f"features-{cache}")
+        kept = TrainOptions(cache=home / f"features-{cache}")
         encoder: ClipEncoder = model.encoder  # type: ignore[assignment]
-        align(images, encoder, out=home / f"warm-{cache}", settings=few, watch=kept)
+        align(images, encoder, out=home / f"warm-{cache}", settings=few, options=kept)
         start = time.perf_counter()
-        align(images, encoder, out=home / f"timed-{cache}", settings=few, watch=kept)
+        align(images, encoder, out=home / f"timed-{cache}", settings=few, options=kept)
         found[cache] = time.perf_counter() - start
     return found
 
@@ -107,7 +107,7 @@ def main() -> None:
             for name, first, each in (("taught", 0, given.each), ("held", 800_000, 4))
         )
         maker = AlignedMaker(AlignedSettings(source="shaded", size=SIZE, points=POINTS))
-        make_records(taught, home / "images", maker=maker, work=Work(2))
+        make_records(taught, home / "images", maker=maker, workers=Workers(2))
         images = open_aligned(home / "images")
         print(f"{len(NAMES)} names, {len(images)} shapes with images, {len(held)} unseen shapes, torch {torch.__version__}")
         lines: dict[str, list[float]] = {}

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from basrelief.geometry import normalise_unit_sphere
 from basrelief.shapes import CATEGORIES
 from basrelief.train.augment import augment
-from basrelief.train.data import HELD_OUT, ShapeSet, class_weights, generated_shapes, load_shapes
+from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, load_shapes, sampling_weights
 from basrelief.train.tiny import TinySettings
 from basrelief.train.tiny.library import split
 from tiny import POINTS, UNSEEN, Clouds, corrupted, labelled, line, realistic, score, shown_or_not
@@ -93,13 +93,13 @@ def taught(shapes: ShapeSet, settings: TinySettings, *, steps: int, batch: int, 
     net = Dgcnn(len(shapes.names), points=points).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.1)
-    weights = class_weights(shapes, power=settings.power, found=settings.found)
+    weights = sampling_weights(shapes, sampling_power=settings.sampling_power, file_weight=settings.file_weight)
     draw, generator = torch.Generator().manual_seed(settings.seed), torch.Generator(device).manual_seed(settings.seed)
     start, right, loss_sum = time.time(), 0.0, 0.0
     for step in range(1, steps + 1):
         rows = torch.multinomial(weights, batch, replacement=True, generator=draw)
         chosen = torch.randperm(shapes.points.shape[1], generator=draw)[:points]
-        clouds = augment(shapes.points[rows][:, chosen].float().to(device), settings.changes(step / steps), generator=generator)
+        clouds = augment(shapes.points[rows][:, chosen].float().to(device), settings.augmentation_at(step / steps), generator=generator)
         logits, label = net(whole(clouds)), shapes.label[rows].to(device)
         loss = F.cross_entropy(logits, label, label_smoothing=settings.smoothing)
         optimiser.zero_grad()

@@ -5,7 +5,7 @@
     python benchmarks/tiny.py --shapes SHAPES --model RUN --seen-class-penalties 0 0.02 0.04
 
 None of these shapes was trained on; all names of the files compete, by the views and pooling of the recipe. Some names have shapes in
-the held-out packs only, and a run with `leave_out` had no file of some more: those the model never saw in 3D, and they get rows of
+the held-out packs only, and a run with `unseen_classes` had no file of some more: those the model never saw in 3D, and they get rows of
 their own, all their files. With `--seen-class-penalties`, a row for each value tells what it gives these names and takes from the others.
 The held-out packs and creators are those of `basrelief.train.data.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
 used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
@@ -87,7 +87,7 @@ def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taug
             line("  the latter, over their own names", score(name, [clouds[i] for i in rows], own, sorted(never)))
 
 
-def left_out(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
+def print_unseen(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
     """All files of the names that the model was never shown, where some were in the packs to train on, over all names and over theirs."""
     never, theirs = _never_shown(files, taught)
     if _never_shown(split_groups(files, HELD_OUT)[0], taught)[0]:
@@ -231,7 +231,7 @@ def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
         shown_or_not(namer(model), held, figures, model.encoder.known.taught)
     by_files(held[1], figures, training)
     if model.encoder.known:
-        left_out(namer(model), files, model.encoder.known.taught)
+        print_unseen(namer(model), files, model.encoder.known.taught)
     if classes:
         table(figures, held[1])
 

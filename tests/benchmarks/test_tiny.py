@@ -27,7 +27,7 @@ def bench() -> ModuleType:
 
 
 def oracle(rankings: dict[int, list[str]]) -> Callable[[Sequence[np.ndarray], Sequence[str]], list[tuple[str, ...]]]:
-    """Answers with a fixed ranking for each shape, told apart by its number of points."""
+    """Ranking with a fixed ranking for each shape, told apart by its number of points."""
     return lambda clouds, names: [(*rankings[len(c)], *(n for n in names if n not in rankings[len(c)])) for c in clouds]
 
 
@@ -226,12 +226,12 @@ def test_all_files_of_names_left_out_are_asked_for(
 ) -> None:
     name = lambda clouds, names: [tuple(names)] * len(clouds)  # noqa: E731
     monkeypatch.setattr(bench, "HELD_OUT", ("away",))
-    bench.left_out(name, _cats_and_tigers(), ("cup",))
+    bench.choose_unseen_classes(name, _cats_and_tigers(), ("cup",))
     over_all, own = (line.split() for line in capsys.readouterr().out.splitlines())
     assert " ".join(over_all).startswith("all files of 2 names it never saw in 3D n 4 top-1 50.0%")
     assert " ".join(own).startswith("over their own names n 4 top-1 50.0%")
     monkeypatch.setattr(bench, "HELD_OUT", ("a pack", "away"))
-    bench.left_out(name, _cats_and_tigers(), ("cup",))
+    bench.choose_unseen_classes(name, _cats_and_tigers(), ("cup",))
     assert capsys.readouterr().out == ""  # they have their rows among the held-out shapes
 
 

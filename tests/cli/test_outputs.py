@@ -154,10 +154,10 @@ def test_an_empty_checkpoint_of_a_run_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from basrelief.train.pairs import make_pairs
-    from basrelief.train.pairs.draw import PairStyle
+    from basrelief.train.pairs.draw import PairSettings
 
     library = open_benchmark(write_library(tmp_path / "library", ("chair", "mug"), each=1), "folder")
-    make_pairs(library, tmp_path / "pairs", style=PairStyle(size=16, points=64, supersample=1))
+    make_pairs(library, tmp_path / "pairs", style=PairSettings(size=16, points=64, supersample=1))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
     monkeypatch.setattr("basrelief.models.load_model", lambda *_, **__: Model(get_recipe("clip2point-untuned"), small_encoder()))

@@ -20,7 +20,17 @@ from teaching import write_clip_text, write_labelled
 from .conftest import Ended
 
 Run = Callable[..., Ended]
-SMALL = ("batch=2", "pictured=2", "epochs=1", "epoch_steps=3", "warm_up=1", "text_steps=2", "furniture=1", "others=1", "drawn=1")
+SMALL = (
+    "batch=2",
+    "with_images=2",
+    "epochs=1",
+    "epoch_steps=3",
+    "warm_up=1",
+    "text_steps=2",
+    "furniture_per_class=1",
+    "others_per_class=1",
+    "images_per_class=1",
+)
 BLOCK = ("block.batch=2", "block.epochs=1")
 
 
@@ -90,7 +100,12 @@ def test_words_that_are_missing_are_named(run: Run, sources: tuple[Path, Path], 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"), [("epoch=1", "epoch"), ("rate=0", "rate and found must be positive"), ("kin=2", "shares of a target")]
+    ("wrong", "told"),
+    [
+        ("epoch=1", "epoch"),
+        ("rate=0", "rate is 0.0; it must be finite and positive"),
+        ("semantic_smoothing=2", "their sum must lie in [0, 1)"),
+    ],
 )
 def test_a_setting_that_cannot_be_is_refused(run: Run, sources: tuple[Path, Path], tmp_path: Path, wrong: str, told: str) -> None:
     ended = run(*_arguments(sources, tmp_path / "out"), wrong)

@@ -122,7 +122,9 @@ def test_a_hit_is_the_same_however_it_was_found(index: Index, best_view: bool) -
     assert {hit.path: hit.score for hit in named} == pytest.approx({hit.path: hit.score for hit in plain}, abs=1e-6)
     assert [hit.by_name for hit in plain] == [False] * len(plain)
     assert 0 < sum(hit.by_name for hit in named) < len(named)
-    assert not any(hit.path == named[0].path for hit in search(index.tables, vector, Look((), best_view, "old"), leave_out=named[0].path))
+    assert not any(
+        hit.path == named[0].path for hit in search(index.tables, vector, Look((), best_view, "old"), unseen_classes=named[0].path)
+    )
 
 
 def test_filters_hold_for_vectors_and_names(index: Index) -> None:

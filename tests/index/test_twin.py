@@ -158,4 +158,4 @@ def test_what_is_left_out_makes_room(library: tuple[Tables, list[dict[str, Any]]
     vector = np.asarray(rows[7]["vector"], np.float32)
     twin = [path for path, _, _ in _twin(rows, vector, Look())]
     assert twin[0] == rows[7]["path"]
-    assert [hit.path for hit in search(tables, vector, Look(), top_k=4, leave_out=twin[0])] == twin[1:5]
+    assert [hit.path for hit in search(tables, vector, Look(), top_k=4, unseen_classes=twin[0])] == twin[1:5]

@@ -47,7 +47,7 @@ def test_yaw_covers_the_circle() -> None:
 
 
 def test_scaled_to_nothing_it_is_yaw_and_mirrors_alone() -> None:
-    how = Augmentation(mirror=0.5, warp=0.1, topple=0.2, strays=0.1, stray_chance=0.2, scan_chance=0.3)
+    how = Augmentation(mirror=0.5, warp=0.1, topple=0.2, far_outliers=0.1, far_outlier_chance=0.2, scan_chance=0.3)
     assert how.scaled(1.0) == how
     assert how.scaled(0.0) == replace(NOTHING, mirror=0.5)
     half = how.scaled(0.5)
@@ -189,6 +189,6 @@ def test_a_scan_sees_one_side() -> None:
 def test_strays_shrink_the_shape() -> None:
     generator = torch.Generator().manual_seed(0)
     ball = torch.nn.functional.normalize(torch.randn(64, 2000, 3, generator=generator), dim=-1)
-    result = _apply(ball, _with(strays=0.1, stray_chance=1.0))
+    result = _apply(ball, _with(far_outliers=0.1, far_outlier_chance=1.0))
     assert result.norm(dim=-1).median(dim=1).values.min() < 0.75
     assert torch.allclose(result.norm(dim=-1).amax(dim=1), torch.ones(64), atol=0.35)

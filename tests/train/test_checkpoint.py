@@ -18,13 +18,13 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError, OutputError, WeightsError
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
-from basrelief.train.lock import hold_run
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
+from basrelief.train.lock import lock_run
 from basrelief.train.log import Log
 from basrelief.train.pairs import PairSet
 from small import small_encoder
 
-SETTINGS = Clip2PointSettings(batch=2, epochs=1, points=32, save_every=1, workers=1, optimiser=Optimiser("adamw"))
+SETTINGS = Clip2PointSettings(batch=2, epochs=1, points=32, save_every=1, workers=1, optimiser=OptimiserSettings("adamw"))
 
 
 class Pairs(PairSet):
@@ -157,22 +157,22 @@ def test_parts_that_a_kill_left_are_removed(out: Path) -> None:
 
 
 def test_one_training_at_a_time_in_a_folder(out: Path) -> None:
-    with hold_run(out), pytest.raises(ConfigError, match=r"Another training is at work in '.*run'\. Wait for it, stop it, or name"):
+    with lock_run(out), pytest.raises(ConfigError, match=r"Another training is at work in '.*run'\. Wait for it, stop it, or name"):
         train(out)
     train(out)
 
 
 def test_a_kill_gives_the_folder_free(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from basrelief.train.lock import hold_run\n"
-    code += "with hold_run(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from basrelief.train.lock import lock_run\n"
+    code += "with lock_run(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(ConfigError, match="Another training is at work"), hold_run(tmp_path):
+        with pytest.raises(ConfigError, match="Another training is at work"), lock_run(tmp_path):
             pass
         other.send_signal(signal.SIGKILL)
         other.wait(timeout=10)
-    with hold_run(tmp_path):
+    with lock_run(tmp_path):
         pass
 
 

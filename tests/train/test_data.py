@@ -13,11 +13,11 @@ from basrelief.shapes import make_shape
 from basrelief.train.data import (
     GENERATED,
     ShapeSet,
-    class_weights,
     generated_shapes,
     load_shapes,
     merge,
     read_shapes,
+    sampling_weights,
     save_shapes,
     split_groups,
     surface_points,
@@ -123,18 +123,18 @@ def test_select_by_mask() -> None:
 
 
 def test_weights_sum_to_one() -> None:
-    assert float(class_weights(_made([0, 0, 1, 2, 2, 2]), power=0.5).sum()) == pytest.approx(1)
+    assert float(sampling_weights(_made([0, 0, 1, 2, 2, 2]), sampling_power=0.5).sum()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("power", "ratio"), [(0.0, 1.0), (1.0, 4.0), (0.5, 2.0)])
 def test_power_sets_the_share_of_large_classes(power: float, ratio: float) -> None:
-    weight = class_weights(_made([0, 0, 0, 0, 1]), power=power)
+    weight = sampling_weights(_made([0, 0, 0, 0, 1]), sampling_power=power)
     assert float(weight[:4].sum() / weight[4]) == pytest.approx(ratio)
 
 
 def test_found_shapes_count_more_inside_their_class_only() -> None:
     shapes = _made([0, 0, 1, 1], [GENERATED, "pack", GENERATED, GENERATED])
-    weight = class_weights(shapes, power=0.5, found=5)
+    weight = sampling_weights(shapes, sampling_power=0.5, file_weight=5)
     assert float(weight[1] / weight[0]) == pytest.approx(5)
     assert float(weight[:2].sum()) == pytest.approx(float(weight[2:].sum()))
 

@@ -15,17 +15,17 @@ import torch
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
 from basrelief.encoders.reading import read_metadata, read_state_dict
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.data import ShapeSet
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.modes import evaluation
-from basrelief.train.opendlign import OpenDlignSettings, Watch, align
+from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align
 from basrelief.train.pairs import PairSet
 from basrelief.train.run import TrainingRun, Validate, make_accelerator
-from basrelief.train.stopping import Stop
+from basrelief.train.stopping import StopSignal
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.tiny.vision import Pictures, Taught, VisionRun, word_targets
+from basrelief.train.tiny.vision import Pictures, VisionModel, VisionRun, label_targets
 
 Training = Callable[[Path, Validate | None, int], None]
 """Trains in a folder to the end, with a validation, adding the gradients of so many steps."""
@@ -74,7 +74,13 @@ def stem_encoder() -> ClipEncoder:
 
 def clip2point(out: Path, validate: Validate | None, accumulate: int) -> None:
     how = Clip2PointSettings(
-        batch=2, epochs=4, accumulate=accumulate, points=64, workers=1, save_every=SAVE_EVERY, optimiser=Optimiser("adamw", rate=1e-3)
+        batch=2,
+        epochs=4,
+        accumulate=accumulate,
+        points=64,
+        workers=1,
+        save_every=SAVE_EVERY,
+        optimiser=OptimiserSettings("adamw", rate=1e-3),
     )
     pretrain(Pairs(), stem_encoder(), out=out, settings=how, validate=validate)
 
@@ -86,7 +92,7 @@ def lamb(out: Path, validate: Validate | None, accumulate: int) -> None:
 
 def opendlign(out: Path, validate: Validate | None, accumulate: int, cache: str = "none") -> None:
     how = OpenDlignSettings(batch=2, epochs=4, accumulate=accumulate, views=3, rate=1e-2, cache=cache, workers=1, save_every=SAVE_EVERY)
-    align(Aligned(out), stem_encoder(), out=out, settings=how, validate=validate, watch=Watch(cpu=True))
+    align(Aligned(out), stem_encoder(), out=out, settings=how, validate=validate, options=TrainOptions(cpu=True))
 
 
 def opendlign_cached(out: Path, validate: Validate | None, accumulate: int) -> None:
@@ -104,15 +110,15 @@ def tiny(shapes: ShapeSet) -> Training:
         from basrelief.train.tiny.towers import new_encoder
 
         encoder = new_encoder(Tokenizer.train(["a chair", "a table", "a mug", "a car"], vocab_size=560), seed=0)
-        how = TinySettings(batch=2, pictured=2, epochs=4, epoch_steps=2, warm_up=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        how = TinySettings(batch=2, with_images=2, epochs=4, epoch_steps=2, warm_up=2, accumulate=accumulate, save_every=SAVE_EVERY)
         how = replace(how, validate_every=1)
-        targets, texts = word_targets(encoder, shapes, [], settings=how)
+        targets, texts = label_targets(encoder, shapes, [], settings=how)
         run = VisionRun(
-            Taught(encoder, targets, texts, how), shapes, pictures, how=(how, make_accelerator("float32", cpu=True), out), echo=False
+            VisionModel(encoder, targets, texts, how), shapes, pictures, how=(how, make_accelerator("float32", cpu=True), out), echo=False
         )
         run.restore()
-        with Stop() as stop:
-            run.finish(validate, stop)
+        with StopSignal() as stop:
+            run.run(validate, stop)
 
     return train
 
@@ -189,7 +195,7 @@ def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
         return call
 
     for kind in (TrainingRun, *TrainingRun.__subclasses__()):
-        for name in ("write", "save", "keep", "_validate"):
+        for name in ("write", "save", "export", "_validate"):
             if name in vars(kind) and not getattr(vars(kind)[name], "__isabstractmethod__", False):
                 monkeypatch.setattr(kind, name, wrapped(name, vars(kind)[name]))
     return met

@@ -17,7 +17,7 @@ from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
 from basrelief.train.clip2point import Clip2PointSettings
 from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.run import RunSettings, TrainingRun, check_batch, make_accelerator, seed_of, zero_shot_accuracy
+from basrelief.train.run import RunSettings, TrainingRun, check_batch, derive_seed, make_accelerator, zero_shot_accuracy
 from small import small_encoder
 
 
@@ -28,7 +28,7 @@ def rows(step: int, *, batch: int = 4, of: int = 11, seed: int = 0, process: tup
         total_rows=of,
         accelerator=SimpleNamespace(process_index=process[0], num_processes=process[1]),
     )
-    return TrainingRun.rows(run, step)  # type: ignore[arg-type]
+    return TrainingRun.batch_indices(run, step)  # type: ignore[arg-type]
 
 
 def test_an_epoch_meets_each_row_once_at_most() -> None:
@@ -65,7 +65,7 @@ def test_recipes_say_what_a_run_needs() -> None:
 
 
 def test_seeds_differ_in_every_part() -> None:
-    found = {seed_of(*parts) for parts in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (0, 0, 2), (2**40, 0, 1))}
+    found = {derive_seed(*parts) for parts in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (0, 0, 2), (2**40, 0, 1))}
     assert len(found) == 6
     assert all(0 <= seed < 2**63 for seed in found)
 

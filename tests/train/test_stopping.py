@@ -8,25 +8,25 @@ import threading
 
 import pytest
 
-from basrelief.train.stopping import Stop
+from basrelief.train.stopping import StopSignal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals) -> None:
-    with Stop() as stop:
-        assert not stop.asked
+    with StopSignal() as stop:
+        assert not stop.requested
         os.kill(os.getpid(), number)
-        assert stop.asked
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
 
 
 def test_signals_are_given_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with Stop():
+    with StopSignal():
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    with pytest.raises(ValueError, match="x"), Stop():
+    with pytest.raises(ValueError, match="x"), StopSignal():
         raise ValueError("x")
     assert signal.getsignal(signal.SIGINT) == before[0]
 
@@ -35,8 +35,8 @@ def test_another_thread_leaves_signals_alone() -> None:
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def work() -> None:
-        with Stop() as stop:
-            seen.append((signal.getsignal(signal.SIGTERM), stop.asked))
+        with StopSignal() as stop:
+            seen.append((signal.getsignal(signal.SIGTERM), stop.requested))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -17,13 +17,13 @@ from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe
 from basrelief.shapes import make_shape
 from basrelief.tasks import Fit
 from basrelief.train import train_adapter
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, pretrain
-from basrelief.train.pairs import PairStyle, make_pairs, open_pairs
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
+from basrelief.train.pairs import PairSettings, make_pairs, open_pairs
 from basrelief.train.run import zero_shot_accuracy
 from small import small_encoder
 
 NAMES = ("airplane", "mug", "table")
-SETTINGS = Clip2PointSettings(batch=4, epochs=2, points=128, workers=1, save_every=50, optimiser=Optimiser("adamw", rate=1e-3))
+SETTINGS = Clip2PointSettings(batch=4, epochs=2, points=128, workers=1, save_every=50, optimiser=OptimiserSettings("adamw", rate=1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "meshes" / name).mkdir(parents=True)
         for seed in range(3):
             save(make_shape(name, seed=seed), root / "meshes" / name / f"{seed}.glb")
-    make_pairs(open_benchmark(root / "meshes", "folder"), root / "pairs", style=PairStyle(size=32, points=256, supersample=1))
+    make_pairs(open_benchmark(root / "meshes", "folder"), root / "pairs", style=PairSettings(size=32, points=256, supersample=1))
     return root
 
 
@@ -95,7 +95,7 @@ def test_pairs_may_come_from_any_layout(tmp_path: Path) -> None:
 
     library = open_benchmark(miniatures.shapenet_core(tmp_path / "core"), strict=False)
     library = replace(library, items=library.items[:3])
-    assert make_pairs(library, tmp_path / "pairs", style=PairStyle(size=16, points=64, supersample=1)) == []
+    assert make_pairs(library, tmp_path / "pairs", style=PairSettings(size=16, points=64, supersample=1)) == []
     pairs = open_pairs(tmp_path / "pairs")
     assert len(pairs) == 3
     assert [pairs.labels[label] for label in pairs.truth] == [library.labels[item.label] for item in library.items]

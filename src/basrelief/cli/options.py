@@ -20,7 +20,7 @@ from basrelief.output import make_folder
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
     from basrelief.models import Embedder, Model, Progress
-    from basrelief.train.records import Plan
+    from basrelief.train.records import CostEstimate
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
@@ -98,7 +98,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *,
     console.print(table)
 
 
-def plan_line(plan: Plan, jobs: int, *, finishing: bool = False) -> str:
+def cost_line(plan: CostEstimate, jobs: int, *, finishing: bool = False) -> str:
     """What a library will cost, in one line; `finishing` where a GPU does the last step."""
     spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
     whole = _long(3600 * plan.hours(jobs))

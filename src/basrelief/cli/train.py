@@ -13,7 +13,7 @@ from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.encoders import ClipEncoder
-    from basrelief.train import Taught
+    from basrelief.train import AdapterResult
 
 app = typer.Typer(name="train", help="Learn: a head from labelled shapes, a depth tower from image-depth pairs.", no_args_is_help=True)
 
@@ -93,14 +93,14 @@ def pairs(
     """
     from basrelief.datasets import open_benchmark
     from basrelief.encoders.load import choose_device
-    from basrelief.train.pairs import PairStyle, make_pairs, plan_pairs
+    from basrelief.train.pairs import PairSettings, make_pairs, plan_pairs
 
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
     where = str(choose_device(device))
-    style, processes = PairStyle(size=size, device=where, seed=seed), 0 if where != "cpu" else opt.cores(jobs)
+    style, processes = PairSettings(size=size, device=where, seed=seed), 0 if where != "cpu" else opt.cores(jobs)
     if dry_run:
-        typer.echo(opt.plan_line(plan_pairs(library, style=style), processes))
+        typer.echo(opt.cost_line(plan_pairs(library, style=style), processes))
         return
     with opt.progress("pairs", quiet=False) as progress:
         failed = make_pairs(library, out, style=style, layout=layout, jobs=processes, progress=progress)
@@ -141,14 +141,14 @@ def clip2point(
     typer.echo(f"depth tower: {out / 'depth_tower.safetensors'}")
 
 
-def _record(taught: Taught, out: Path) -> str:
+def _record(taught: AdapterResult, out: Path) -> str:
     head, right = taught.classifier.head, taught.right
     top1 = None if right is None else round(100 * float(right.mean()), 4)
     record = {"head": head.kind, "support": taught.support, "classes": head.classes, "parameters": head.parameters}
     return to_json(record | {"top1": top1, "asked": 0 if right is None else len(right), "file": str(out)})
 
 
-def _summary(taught: Taught, out: Path) -> str:
+def _summary(taught: AdapterResult, out: Path) -> str:
     from basrelief.metrics import wilson
 
     head, right = taught.classifier.head, taught.right

@@ -46,13 +46,13 @@ def depth_aligned(
     from basrelief.errors import WeightsNotFoundError
     from basrelief.train.config import read_settings
     from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, make_painter, published_hours
-    from basrelief.train.records import Work, make_records, plan_records
+    from basrelief.train.records import Workers, estimate_cost, make_records
 
     settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
     library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
     library = library if limit is None else library.limited(limit)
     rank, of = _part(part)
-    work = Work(opt.cores(jobs), rank, of)
+    workers = Workers(opt.cores(jobs), rank, of)
     local = os.environ.get("LOCAL_RANK") if device == "auto" else None
     try:
         painter = make_painter(settings, device=choose_device(f"cuda:{local}" if local and of > 1 and _cuda() else device))
@@ -64,10 +64,10 @@ def depth_aligned(
         raise
     maker = AlignedMaker(settings, painter)
     if dry_run:
-        typer.echo(opt.plan_line(plan_records(library, maker, sample=4), work.jobs, finishing=painter is not None))
+        typer.echo(opt.cost_line(estimate_cost(library, maker, sample=4), workers.jobs, finishing=painter is not None))
         return
     with opt.progress("depth-aligned images", quiet=False) as progress:
-        failed = make_records(library, out, maker=maker, layout=layout, work=work, progress=progress)
+        failed = make_records(library, out, maker=maker, layout=layout, workers=workers, progress=progress)
     typer.echo(f"{len(library) - len(failed):,} shapes in {out}" if of == 1 else f"part {rank} of {of} done in {out}")
     opt.end_with(failed)
 
@@ -118,7 +118,7 @@ def opendlign(
     from basrelief.models import load_untuned
     from basrelief.train.config import read_settings
     from basrelief.train.depth_aligned import open_aligned
-    from basrelief.train.opendlign import OpenDlignSettings, Watch, align, tuning_encoder, tuning_model
+    from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align, tuning_encoder, tuning_model
     from basrelief.train.run import zero_shot_accuracy
 
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
@@ -130,17 +130,17 @@ def opendlign(
     asked = tuning_model(plain, aligned)
     validate = None if validation is None else zero_shot_accuracy(asked, open_benchmark(validation, split="test"))
     with opt.progress("features", quiet=False) as progress:
-        watch = Watch(cache, {"recipe": model, "images": aligned.home.name}, progress, echo=True)
-        tuned = align(aligned, encoder, out=out, settings=settings, validate=validate, watch=watch)
+        options = TrainOptions(cache, {"recipe": model, "images": aligned.home.name}, progress, echo=True)
+        tuned = align(aligned, encoder, out=out, settings=settings, validate=validate, options=options)
     typer.echo(f"tuned block: {out / 'tuned_block.safetensors'}")
     if export is not None and _part(None)[0] == 0:
         typer.echo(f"published layout: {export_published(tuned, export)}")
 
 
 def _tuning_cost(config: ClipConfig, aligned: AlignedSet, settings: OpenDlignSettings) -> str:
-    from basrelief.train.opendlign import cache_bytes, trained_numbers
+    from basrelief.train.opendlign import cache_bytes, trainable_parameters
 
-    trained, kept = trained_numbers(config, blocks=settings.blocks), cache_bytes(config, aligned, settings=settings)
+    trained, kept = trainable_parameters(config, blocks=settings.blocks), cache_bytes(config, aligned, settings=settings)
     steps = len(aligned) // settings.batch * settings.epochs
     return f"{trained:,} numbers trained, {steps:,} steps of {settings.batch} shapes, {opt.volume(kept)} of features on disk"
 

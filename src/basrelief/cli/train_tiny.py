@@ -35,13 +35,13 @@ def tiny(
     from basrelief.evaluate.confusion import confusion_picture
     from basrelief.models.registry import EMBEDDED, embedded_folder
     from basrelief.train.config import read_settings, settings_record
-    from basrelief.train.tiny import Effort, Sources, TinySettings, train_tiny
+    from basrelief.train.tiny import Resources, Sources, TinySettings, train_tiny
 
     settings = read_settings(TinySettings, recipe, overrides or [])
     with opt.progress("pictures", quiet=False) as progress:
-        effort = Effort(jobs=opt.cores(jobs), cpu=device == "cpu", progress=progress, echo=True)
+        resources = Resources(jobs=opt.cores(jobs), cpu=device == "cpu", progress=progress, echo=True)
         begun = embedded_folder() if start == Path(EMBEDDED) else start
-        found = train_tiny(Sources(shapes, clip_text, start=begun), out=out, settings=settings, effort=effort)
+        found = train_tiny(Sources(shapes, clip_text, start=begun), out=out, settings=settings, resources=resources)
     record = {"model": found.encoder.fingerprint, "figures": dict(found.figures), "settings": settings_record(settings)}
     write_text(out / "result.json", to_json(record, indent=1) + "\n")
     write_picture(out / "curves.png", curves(out / "vision" / "log.jsonl"))

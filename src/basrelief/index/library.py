@@ -154,7 +154,7 @@ class Index:
         path = str(Path(file).resolve())
         known = self.tables.rows("path", [path], columns=["vector"])
         vector = np.asarray(known[0]["vector"], np.float32) if known else self.model.embed_shapes([load(file)])[0].cpu().numpy()
-        return search(self.tables, vector, Look(tuple(where)), top_k=top_k, leave_out=path)
+        return search(self.tables, vector, Look(tuple(where)), top_k=top_k, unseen_classes=path)
 
     def duplicates(self, *, where: Iterable[str] = (), tolerance: float = SAME_FORM) -> list[list[str]]:
         """Groups of files that hold the same form in any format, place, turn and scale. Nothing is deleted.

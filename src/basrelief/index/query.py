@@ -136,7 +136,7 @@ def search(
     look: Look,
     *,
     top_k: int = 10,
-    leave_out: str = "",
+    unseen_classes: str = "",
     columns: Sequence[str] = (),
 ) -> list[Hit]:
     """Find the files nearest to a query, best first.
@@ -146,7 +146,7 @@ def search(
         vector: From `Query.vector`, or a shape's own.
         look: How.
         top_k: Most files.
-        leave_out: Path of a file that is not wanted.
+        unseen_classes: Path of a file that is not wanted.
         columns: What hits tell beside `COLUMNS`.
 
     Raises:
@@ -162,7 +162,7 @@ def search(
     named = tables.named(look.text, where=where, limit=many) if look.text else []
     hits = {} if light else _scored(found, vector, look, dim=tables.about.dim)
     near = found["path"].to_pylist() if light else sorted(hits, key=lambda path: (-hits[path].score, path))
-    order = [path for path in _fused(near, named) if path != leave_out][:top_k]
+    order = [path for path in _fused(near, named) if path != unseen_classes][:top_k]
     missing = [path for path in order if path not in hits]
     if missing:
         hits |= _scored(tables.fetch("path", missing, columns=whole), vector, look, dim=tables.about.dim)

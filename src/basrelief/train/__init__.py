@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from basrelief.train.adapter import Taught, train_adapter
+    from basrelief.train.adapter import AdapterResult, train_adapter
     from basrelief.train.augment import Augmentation
     from basrelief.train.data import ShapeSet
     from basrelief.train.tiny import TinySettings, train_tiny
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Augmentation": "augment",
     "ShapeSet": "data",
-    "Taught": "adapter",
+    "AdapterResult": "adapter",
     "TinySettings": "tiny",
     "train_adapter": "adapter",
     "train_tiny": "tiny",
 }
 
-__all__ = ["Augmentation", "ShapeSet", "Taught", "TinySettings", "train_adapter", "train_tiny"]
+__all__ = ["AdapterResult", "Augmentation", "ShapeSet", "TinySettings", "train_adapter", "train_tiny"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

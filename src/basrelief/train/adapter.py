@@ -15,7 +15,7 @@ from basrelief.tasks import Fit, draw_shots
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class AdapterResult:
     """A head and how well it does.
 
     Attributes:
@@ -39,7 +39,7 @@ def train_adapter(
     head: str = "probe",
     shots: int | None = None,
     fit: Fit | None = None,
-) -> Taught:
+) -> AdapterResult:
     """Teach a head from shapes of a labelled split.
 
     View features are computed once and kept by the embedders' cache, so that another head or another number of shots costs seconds.
@@ -72,4 +72,4 @@ def train_adapter(
         hits = [answer.label == query.labels[item.label] for answer, item in zip(answers, asked.items, strict=True)]
         right = np.array(hits + [False] * len(asked.failures), dtype=bool)
         failures += [(failure.id, failure.error) for failure in asked.failures]
-    return Taught(classifier, len(chosen), right, tuple(failures))
+    return AdapterResult(classifier, len(chosen), right, tuple(failures))

@@ -27,7 +27,7 @@ class Augmentation:
         cut_chance: How many clouds are cut.
         scan_chance: Of how many clouds only what is seen from one side is left.
         strays: Largest share of points put anywhere about the shape before it is brought to size, so that it shrinks as a real one does.
-        stray_chance: How many clouds have strays.
+        far_outlier_chance: How many clouds have strays.
         shift: Largest shift of the centre and change of scale, as a share of the radius.
     """
 
@@ -42,8 +42,8 @@ class Augmentation:
     cut: float = 0.35
     cut_chance: float = 0.2
     scan_chance: float = 0.0
-    strays: float = 0.0
-    stray_chance: float = 0.0
+    far_outliers: float = 0.0
+    far_outlier_chance: float = 0.0
     shift: float = 0.08
 
     def scaled(self, strength: float) -> Augmentation:
@@ -64,7 +64,7 @@ def augment(points: Float[Tensor, "batch points 3"], how: Augmentation, *, gener
     points = _topple(points, how.topple, draw) if how.topple else points
     points = _cut(points, how, draw)
     points = _scan(points, how.scan_chance, draw) if how.scan_chance else points
-    points = _stray(points, how, draw) if how.stray_chance else points
+    points = _stray(points, how, draw) if how.far_outlier_chance else points
     points = _normalise(points, draw.uniform(0, 1))
     points = _disturb(points, how, draw)
     scale = 1 + how.shift * draw.uniform(-1, 0.5)
@@ -145,7 +145,7 @@ def _scan(points: Tensor, chance: float, draw: _Draw) -> Tensor:
 def _stray(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
     """Put some points anywhere in a box about the shape."""
     count, reach = points.shape[1], draw.uniform(0.7, 1.3)
-    share = how.strays * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.stray_chance)
+    share = how.far_outliers * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.far_outlier_chance)
     away = draw.uniform(-1, 1, count, 3) * reach[:, None, None]
     return torch.where((draw.uniform(0, 1, count) < share[:, None])[..., None], away, points)
 

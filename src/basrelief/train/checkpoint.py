@@ -37,18 +37,18 @@ def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:  # a damaged or hostile file may raise anything
-        raise damaged(path, str(error).strip().split("\n")[0][:200] or type(error).__name__) from error
+        raise damaged_checkpoint(path, str(error).strip().split("\n")[0][:200] or type(error).__name__) from error
     if not isinstance(state, dict):
-        raise damaged(path, f"it holds a {type(state).__name__}")
+        raise damaged_checkpoint(path, f"it holds a {type(state).__name__}")
     return state
 
 
-def damaged(path: Path, reason: str) -> WeightsError:
+def damaged_checkpoint(path: Path, reason: str) -> WeightsError:
     """The error for a checkpoint that cannot be used."""
     return WeightsError(f"Cannot resume from {str(path)!r}: {reason}. Remove the file to start the run again, or name another folder.")
 
 
-def check_like(expected: object, found: object, *, path: Path, where: str) -> None:
+def check_matches(expected: object, found: object, *, path: Path, where: str) -> None:
     """Check that data from a checkpoint has the names, shapes and kinds that this run has, and only finite numbers.
 
     Args:
@@ -63,19 +63,19 @@ def check_like(expected: object, found: object, *, path: Path, where: str) -> No
     if isinstance(expected, Mapping):
         names = set(found) if isinstance(found, Mapping) else set()
         if different := sorted(map(str, names ^ set(expected)))[:3]:
-            raise damaged(path, f"{where} has other names: {', '.join(different)}")
+            raise damaged_checkpoint(path, f"{where} has other names: {', '.join(different)}")
         for name, inner in expected.items():
-            check_like(inner, found[name], path=path, where=f"{where}.{name}")  # type: ignore[index]
+            check_matches(inner, found[name], path=path, where=f"{where}.{name}")  # type: ignore[index]
     elif isinstance(expected, list | tuple):
         numbered = dict(enumerate(found)) if isinstance(found, type(expected)) else None
-        check_like(dict(enumerate(expected)), numbered, path=path, where=where)
+        check_matches(dict(enumerate(expected)), numbered, path=path, where=where)
     elif isinstance(expected, Tensor):
         _check_tensor(found, (tuple(expected.shape),), path=path, where=where)
     elif _number(expected) and _number(found):
         if not math.isfinite(found):  # type: ignore[arg-type]
-            raise damaged(path, f"{where} is {found}")
+            raise damaged_checkpoint(path, f"{where} is {found}")
     elif type(expected) is not type(found):
-        raise damaged(path, f"{where} must be of kind {type(expected).__name__}, but is a {type(found).__name__}")
+        raise damaged_checkpoint(path, f"{where} must be of kind {type(expected).__name__}, but is a {type(found).__name__}")
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, found: object, *, path: Path, where: str) -> None:
@@ -93,19 +93,19 @@ def load_optimiser(optimiser: torch.optim.Optimizer, found: object, *, path: Pat
     state = found.get("state") if isinstance(found, Mapping) else None
     groups = found.get("param_groups") if isinstance(found, Mapping) else None
     if not isinstance(state, Mapping):
-        raise damaged(path, f"{where} has no state")
+        raise damaged_checkpoint(path, f"{where} has no state")
     own = optimiser.state_dict()["param_groups"]
-    check_like(own, groups, path=path, where=f"{where}.param_groups")
+    check_matches(own, groups, path=path, where=f"{where}.param_groups")
     if [group["params"] for group in own] != [group["params"] for group in groups or ()]:
-        raise damaged(path, f"{where} belongs to other parameters")
+        raise damaged_checkpoint(path, f"{where} belongs to other parameters")
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     names: set[Any] | None = None
     for number, entry in state.items():
         if number not in range(len(parameters)) or not isinstance(entry, Mapping):
-            raise damaged(path, f"{where} has a state for parameter {str(number)[:20]}")
+            raise damaged_checkpoint(path, f"{where} has a state for parameter {str(number)[:20]}")
         names = set(entry) if names is None else names
         if set(entry) != names:
-            raise damaged(path, f"{where}.{number} has other names than the states before it")
+            raise damaged_checkpoint(path, f"{where}.{number} has other names than the states before it")
         for name, tensor in entry.items():
             _check_tensor(tensor, (tuple(parameters[number].shape), ()), path=path, where=f"{where}.{number}.{name}")
     optimiser.load_state_dict(dict(found))  # type: ignore[call-overload]
@@ -114,9 +114,9 @@ def load_optimiser(optimiser: torch.optim.Optimizer, found: object, *, path: Pat
 def _check_tensor(found: object, shapes: tuple[tuple[int, ...], ...], *, path: Path, where: str) -> None:
     if not isinstance(found, Tensor) or tuple(found.shape) not in shapes:
         got = f"has dimensions {tuple(found.shape)}" if isinstance(found, Tensor) else f"is a {type(found).__name__}"
-        raise damaged(path, f"{where} must have dimensions {shapes[0]}, but {got}")
+        raise damaged_checkpoint(path, f"{where} must have dimensions {shapes[0]}, but {got}")
     if not found.isfinite().all():
-        raise damaged(path, f"{where} holds NaN or infinity")
+        raise damaged_checkpoint(path, f"{where} holds NaN or infinity")
 
 
 def _number(value: object) -> bool:

@@ -68,7 +68,7 @@ def surface_points(shape: Shape, count: int, *, seed: int = 0) -> Float[np.ndarr
 
 
 @dataclass(frozen=True)
-class Listed:
+class ShapeFile:
     """One labelled file.
 
     Attributes:
@@ -82,7 +82,7 @@ class Listed:
     group: str
 
 
-def listed_shapes(folder: Path) -> list[Listed]:
+def list_shapes(folder: Path) -> list[ShapeFile]:
     """What the table beside a folder lists.
 
     Args:
@@ -99,7 +99,7 @@ def listed_shapes(folder: Path) -> list[Listed]:
     with table.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return [
-        Listed(folder / row["class"].replace(" ", "_") / f"{row['id']}.ply", row["class"], f"{row['source_pack']} / {row['creator']}")
+        ShapeFile(folder / row["class"].replace(" ", "_") / f"{row['id']}.ply", row["class"], f"{row['source_pack']} / {row['creator']}")
         for row in rows
     ]
 
@@ -108,14 +108,14 @@ def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
     """Sample every shape listed in the table beside a folder, in its order.
 
     Args:
-        folder: See `listed_shapes`.
+        folder: See `list_shapes`.
         count: Points per shape.
         seed: Of the surface samples.
 
     Raises:
         FileFormatError: If the table is missing.
     """
-    rows = listed_shapes(folder)
+    rows = list_shapes(folder)
     names = tuple(sorted({row.name for row in rows}))
     points = np.stack([surface_points(load(row.path, up="z"), count, seed=seed + i) for i, row in enumerate(rows)])
     label = torch.tensor([names.index(row.name) for row in rows])
@@ -164,16 +164,16 @@ def split_groups(shapes: ShapeSet, held_out: Iterable[str]) -> tuple[ShapeSet, S
     return shapes.select(~out), shapes.select(out)
 
 
-def class_weights(shapes: ShapeSet, *, power: float, found: float = 1.0) -> Float[Tensor, " shapes"]:
+def sampling_weights(shapes: ShapeSet, *, sampling_power: float, file_weight: float = 1.0) -> Float[Tensor, " shapes"]:
     """Chance to draw each shape; sums to 1.
 
     Args:
         shapes: All shapes to draw from.
-        power: A class of n shapes is drawn in proportion to n ** power.
-        found: How many generated shapes of its class a shape read from a file counts for.
+        sampling_power: A class of n shapes is drawn in proportion to n ** sampling_power.
+        file_weight: Weight of a shape read from a file; a generated shape of its class has weight 1.
     """
-    each = torch.tensor([1.0 if group == GENERATED else found for group in shapes.group])
+    each = torch.tensor([1.0 if group == GENERATED else file_weight for group in shapes.group])
     number = torch.bincount(shapes.label, minlength=len(shapes.names)).float()
     mass = torch.zeros(len(shapes.names)).index_add(0, shapes.label, each)
-    weight = each / mass[shapes.label] * number[shapes.label] ** power
+    weight = each / mass[shapes.label] * number[shapes.label] ** sampling_power
     return weight / weight.sum()

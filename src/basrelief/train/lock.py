@@ -46,7 +46,7 @@ def hold_lock(path: Path, *, busy: str) -> Iterator[None]:
 
 
 @contextmanager
-def hold_run(out: Path, *, writes: bool = True) -> Iterator[None]:
+def lock_run(out: Path, *, writes: bool = True) -> Iterator[None]:
     """Keep a second training from the folder of this one.
 
     Args:

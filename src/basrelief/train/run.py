@@ -18,11 +18,11 @@ from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.models import Embedder, Model
 from basrelief.output import make_folder, output_errors, remove_parts
 from basrelief.tasks.pooling import pool_views
-from basrelief.train.checkpoint import check_like, damaged, load_optimiser, read_checkpoint, write_checkpoint
+from basrelief.train.checkpoint import check_matches, damaged_checkpoint, load_optimiser, read_checkpoint, write_checkpoint
 from basrelief.train.config import settings_record
 from basrelief.train.log import Log
 from basrelief.train.modes import evaluation
-from basrelief.train.stopping import Stop
+from basrelief.train.stopping import StopSignal
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -61,7 +61,7 @@ class TrainingRun(ABC, Generic[T]):
 
     encoder: ClipEncoder
     optimiser: torch.optim.Optimizer
-    keeps_best = True
+    export_best = True
     """Whether validation chooses what is kept; otherwise it is only written down, and the last is kept."""
 
     def __init__(self, settings: Any, accelerator: Accelerator, out: Path, *, rows: int, echo: bool) -> None:  # noqa: ANN401 - a recipe
@@ -73,7 +73,7 @@ class TrainingRun(ABC, Generic[T]):
         self.per_epoch = rows // settings.batch
 
     @abstractmethod
-    def ask(self, step: int) -> list[Future[T]]:
+    def prefetch(self, step: int) -> list[Future[T]]:
         """Start reading this process's part of a step's batch."""
 
     @abstractmethod
@@ -89,7 +89,7 @@ class TrainingRun(ABC, Generic[T]):
         """Take a checkpoint's content."""
 
     @abstractmethod
-    def keep(self) -> None:
+    def export(self) -> None:
         """Write what was trained under its name."""
 
     @property
@@ -98,7 +98,7 @@ class TrainingRun(ABC, Generic[T]):
         total: int = self.per_epoch * self.settings.epochs
         return total
 
-    def rows(self, step: int) -> list[int]:
+    def batch_indices(self, step: int) -> list[int]:
         """This process's rows of a step, in an order drawn for each epoch; they depend on seed and step alone."""
         epoch, inside = divmod(step, self.per_epoch)
         order = np.random.default_rng([self.settings.seed, epoch]).permutation(self.total_rows)
@@ -119,7 +119,7 @@ class TrainingRun(ABC, Generic[T]):
         """
         self.encoder.towers.eval()
 
-    def finish(self, validate: Validate | None, stop: Stop) -> None:
+    def run(self, validate: Validate | None, stop: StopSignal) -> None:
         """Train to the end; when asked to stop, save and do. The encoder is in evaluation mode afterwards.
 
         Raises:
@@ -134,22 +134,22 @@ class TrainingRun(ABC, Generic[T]):
             if self._board is not None:
                 self._board.close()
 
-    def _train(self, validate: Validate | None, stop: Stop) -> None:
+    def _train(self, validate: Validate | None, stop: StopSignal) -> None:
         """Take the steps that are left, reading one batch ahead.
 
         A checkpoint is written only where no gradient waits for others to be added: what waits would be lost.
         """
         total, saved = self.steps, self.step
-        ahead = self.ask(self.step) if self.step < total else []
+        ahead = self.prefetch(self.step) if self.step < total else []
         while self.step < total:
-            batch, ahead = ahead, self.ask(self.step + 1) if self.step + 1 < total else []
+            batch, ahead = ahead, self.prefetch(self.step + 1) if self.step + 1 < total else []
             losses = self.train_step([job.result() for job in batch])
             self.step += 1
             self.write("train", **losses._asdict())
             epoch, inside = divmod(self.step, self.per_epoch)
             if inside == 0 and (epoch % self.settings.validate_every == 0 or self.step == total):
                 self._validate(validate, last=self.step == total)
-            stopped = self._agreed(stop.asked)
+            stopped = self._any_process(stop.requested)
             settled = self.step % self.settings.accumulate == 0 or self.step == total
             if settled and (stopped or self.step - saved >= self.settings.save_every or self.step == total):
                 self.save()
@@ -174,24 +174,24 @@ class TrainingRun(ABC, Generic[T]):
         """
         path = self.out / _CHECKPOINT
         if path.is_file():
-            self._take(path)
+            self._load_checkpoint(path)
         if self.log is not None:
             self.log.rewind(self.step)
             remove_parts(path)
 
-    def _take(self, path: Path) -> None:
+    def _load_checkpoint(self, path: Path) -> None:
         state = read_checkpoint(path, device=self.accelerator.device)
         if state.get("settings") != settings_record(self.settings) or state.get("rows") != self.total_rows:
             raise ConfigError(
                 f"out must hold a run with these settings and data, but got others in {self.out.name!r}. Name another folder."
             )
         own = {**self.state(), **self._scaler()}
-        check_like(
+        check_matches(
             {**own, "step": 0, "best": 0.0}, {name: state.get(name) for name in (*own, "step", "best")}, path=path, where="checkpoint"
         )
         step = state["step"]
         if not isinstance(step, int) or not 0 <= step <= self.steps or (step % self.settings.accumulate and step != self.steps):
-            raise damaged(path, f"step {step} is none of this run")
+            raise damaged_checkpoint(path, f"step {step} is none of this run")
         for name, optimiser in self.optimisers.items():
             load_optimiser(optimiser, state.get(name), path=path, where=name)
         self.load_state(state)
@@ -214,7 +214,7 @@ class TrainingRun(ABC, Generic[T]):
             for name, number in numbers.items() if self._board else ():
                 self._board.add_scalar(f"{stage}/{name}", number, self.step)
 
-    def _agreed(self, asked: bool) -> bool:
+    def _any_process(self, asked: bool) -> bool:
         """Whether any process was asked to stop: all leave after the same step, or those left behind would wait for ever."""
         if self.accelerator.num_processes == 1:
             return asked
@@ -231,11 +231,11 @@ class TrainingRun(ABC, Generic[T]):
             self.write("validation", accuracy=found)
             chosen = found > self.best
             self.best = max(self.best, found)
-            if not chosen and self.keeps_best:
+            if not chosen and self.export_best:
                 return
-        if not last and (validate is None or not self.keeps_best):
+        if not last and (validate is None or not self.export_best):
             return
-        self.keep()
+        self.export()
 
 
 def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
@@ -264,7 +264,7 @@ def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
     return validate
 
 
-def seed_of(*parts: int) -> int:
+def derive_seed(*parts: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> 1)
 

@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class StopSignal:
     """While it is entered, SIGINT and SIGTERM set `asked` instead of ending the process; a second one interrupts at once.
 
     Outside the main thread signals stay as they are.
@@ -19,10 +19,10 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[signal.Signals, object] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> StopSignal:
         """Take the signals."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
@@ -34,6 +34,6 @@ class Stop:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True

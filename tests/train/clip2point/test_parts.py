@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from basrelief.encoders.convert import convert_visual, layout_of
 from basrelief.encoders.reading import read_state_dict
 from basrelief.errors import ConfigError
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, Pretrainer
-from basrelief.train.clip2point.trainer import _radius, _Run, save_tower
-from basrelief.train.run import PRECISIONS, seed_of
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer
+from basrelief.train.clip2point.trainer import _PretrainRun, _radius, save_tower
+from basrelief.train.run import PRECISIONS, derive_seed
 from small import small_encoder
 
 
@@ -52,20 +52,20 @@ def test_discs_cover_a_pixel_of_any_picture(size: int, radius: float) -> None:
 
 @given(st.integers(0, 100), st.integers(0, 10_000), st.integers(0, 7))
 def test_seeds_of_steps_and_processes_differ(seed: int, step: int, rank: int) -> None:
-    found = seed_of(seed, step, rank)
+    found = derive_seed(seed, step, rank)
     assert 0 <= found < 2**63
-    assert found == seed_of(seed, step, rank)
-    assert found not in (seed_of(seed, step + 1, rank), seed_of(seed, step, rank + 1), seed_of(seed + 1, step, rank))
+    assert found == derive_seed(seed, step, rank)
+    assert found not in (derive_seed(seed, step + 1, rank), derive_seed(seed, step, rank + 1), derive_seed(seed + 1, step, rank))
 
 
 @given(st.integers(1, 50), st.integers(1, 5), st.integers(0, 2000))
 def test_the_rate_is_a_cosine_with_restarts(per_epoch: int, restart: int, step: int) -> None:
-    how = Optimiser(rate=0.006, restart_epochs=restart, least_rate=1e-5)
+    how = OptimiserSettings(rate=0.006, restart_epochs=restart, least_rate=1e-5)
     group: dict[str, float] = {}
     run = SimpleNamespace(
         settings=Clip2PointSettings(optimiser=how), per_epoch=per_epoch, step=step, optimiser=SimpleNamespace(param_groups=[group])
     )
-    _Run._set_rate(run)  # type: ignore[arg-type]
+    _PretrainRun._set_rate(run)  # type: ignore[arg-type]
     inside = step % (restart * per_epoch) / (restart * per_epoch)
     assert group["lr"] == pytest.approx(1e-5 + (0.006 - 1e-5) * (1 + math.cos(math.pi * inside)) / 2)
     assert 1e-5 <= group["lr"] <= 0.006
@@ -79,7 +79,7 @@ def test_it_is_torchs_own_schedule() -> None:
     run = SimpleNamespace(settings=Clip2PointSettings(), per_epoch=7, step=0, optimiser=SimpleNamespace(param_groups=[group]))
     for step in range(40):
         run.step = step
-        _Run._set_rate(run)  # type: ignore[arg-type]
+        _PretrainRun._set_rate(run)  # type: ignore[arg-type]
         assert group["lr"] == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6)
         optimiser.step()
         schedule.step()
@@ -107,8 +107,15 @@ def test_names_of_precision_are_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"restart_epochs": 0}, {"decay": -1.0}, {"least_rate": 1.0, "rate": 0.5}, {"rate": float("nan")}, {"name": "sgd"}]
+    ("settings", "message"),
+    [
+        ({"restart_epochs": 0}, "restart_epochs is 0; it must be at least 1"),
+        ({"decay": -1.0}, "decay is -1.0; it must be finite and not negative"),
+        ({"least_rate": 1.0, "rate": 0.5}, "least_rate is 1.0; it must be at most rate, 0.5. Lower it."),
+        ({"rate": float("nan")}, "rate is nan; it must be finite and positive"),
+        ({"name": "sgd"}, "optimiser.name must be one of lamb, adamw"),
+    ],
 )
-def test_optimisers_are_checked(settings: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="optimiser"):
-        Optimiser(**settings)  # type: ignore[arg-type]
+def test_optimiser_settings_are_checked(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        OptimiserSettings(**settings)  # type: ignore[arg-type]

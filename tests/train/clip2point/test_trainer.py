@@ -15,14 +15,14 @@ from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.geometry import sample_surface
 from basrelief.shapes import make_shape
-from basrelief.train.clip2point import Clip2PointSettings, Optimiser, Pretrainer, pretrain
-from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, _Run
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer, pretrain
+from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, _PretrainRun
 from basrelief.train.pairs import PairSet
 from basrelief.types import Mesh
 from small import small_encoder
 
 SETTINGS = Clip2PointSettings(
-    batch=4, epochs=3, points=128, save_every=2, workers=2, optimiser=Optimiser("adamw", rate=1e-3, least_rate=0.0)
+    batch=4, epochs=3, points=128, save_every=2, workers=2, optimiser=OptimiserSettings("adamw", rate=1e-3, least_rate=0.0)
 )
 
 
@@ -77,7 +77,9 @@ def test_a_run_leaves_its_files_and_the_encoder_it_was_given(pairs: Made, tmp_pa
 
 
 def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
-    settings = Clip2PointSettings(batch=8, epochs=30, points=128, workers=2, save_every=1000, optimiser=Optimiser("adamw", rate=2e-3))
+    settings = Clip2PointSettings(
+        batch=8, epochs=30, points=128, workers=2, save_every=1000, optimiser=OptimiserSettings("adamw", rate=2e-3)
+    )
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=settings)
     found = curve(tmp_path / "run")
     assert np.mean(found[-5:]) < np.mean(found[:5]) - 0.2
@@ -85,7 +87,7 @@ def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimiser", ["lamb", "adamw"])
 def test_training_is_seeded(optimiser: str, pairs: Made, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, epochs=1, optimiser=Optimiser(optimiser, rate=1e-3))
+    settings = replace(SETTINGS, epochs=1, optimiser=OptimiserSettings(optimiser, rate=1e-3))
     one = pretrain(pairs, small_encoder(), out=tmp_path / "a", settings=settings)
     other = pretrain(pairs, small_encoder(), out=tmp_path / "b", settings=settings)
     for name, tensor in one.towers.state_dict().items():
@@ -96,17 +98,17 @@ def test_training_is_seeded(optimiser: str, pairs: Made, tmp_path: Path) -> None
 
 def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=SETTINGS)
-    real = _Run.train_step
+    real = _PretrainRun.train_step
 
-    def stopped(self: _Run, content: object) -> object:
+    def stopped(self: _PretrainRun, content: object) -> object:
         if self.step == 3:  # after the checkpoint of step 2
             raise KeyboardInterrupt
         return real(self, content)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "train_step", stopped)
+    monkeypatch.setattr(_PretrainRun, "train_step", stopped)
     with pytest.raises(KeyboardInterrupt):
         pretrain(pairs, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
-    monkeypatch.setattr(_Run, "train_step", real)
+    monkeypatch.setattr(_PretrainRun, "train_step", real)
     again = pretrain(pairs, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
     for name, tensor in whole.towers.state_dict().items():
         assert torch.equal(tensor, again.towers.state_dict()[name])
@@ -145,7 +147,7 @@ def test_the_best_validation_is_kept(pairs: Made, tmp_path: Path) -> None:
 
 def test_the_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
     settings = Clip2PointSettings(
-        batch=4, epochs=5, points=64, workers=1, optimiser=Optimiser(rate=0.01, restart_epochs=2, least_rate=0.001)
+        batch=4, epochs=5, points=64, workers=1, optimiser=OptimiserSettings(rate=0.01, restart_epochs=2, least_rate=0.001)
     )
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=settings)
     rates = [json.loads(line)["rate"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -194,7 +196,7 @@ def test_two_distances_give_two_maps_of_one_view(pairs: Made) -> None:
 
 def test_gradients_may_be_added_up(pairs: Made, tmp_path: Path) -> None:
     still = small_encoder()
-    settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=Optimiser("adamw", rate=1e-3, decay=0.0))
+    settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=OptimiserSettings("adamw", rate=1e-3, decay=0.0))
     found = pretrain(pairs, still, out=tmp_path / "run", settings=settings)
     assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())
 
@@ -205,17 +207,17 @@ def test_asked_to_stop_it_saves_and_goes_on_later(pairs: Made, tmp_path: Path, m
 
     settings = replace(SETTINGS, save_every=1000)
     whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=settings)
-    real = _Run.train_step
+    real = _PretrainRun.train_step
 
-    def asked(self: _Run, content: object) -> object:
+    def asked(self: _PretrainRun, content: object) -> object:
         if self.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(self, content)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "train_step", asked)
+    monkeypatch.setattr(_PretrainRun, "train_step", asked)
     with pytest.raises(KeyboardInterrupt):
         pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
-    monkeypatch.setattr(_Run, "train_step", real)
+    monkeypatch.setattr(_PretrainRun, "train_step", real)
     assert len(curve(tmp_path / "asked")) == 3, "the step was finished"
     again = pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
     assert curve(tmp_path / "asked") == curve(tmp_path / "whole"), "no step twice, none left out"
@@ -245,17 +247,17 @@ def test_gradients_that_wait_are_in_no_checkpoint(pairs: Made, tmp_path: Path, m
 
     settings = replace(SETTINGS, epochs=4, accumulate=2, save_every=3)
     whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=settings)
-    real = _Run.train_step
+    real = _PretrainRun.train_step
 
-    def asked(self: _Run, content: object) -> object:
+    def asked(self: _PretrainRun, content: object) -> object:
         if self.step == 4:  # the first half of the third pair of steps
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, content)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "train_step", asked)
+    monkeypatch.setattr(_PretrainRun, "train_step", asked)
     with pytest.raises(KeyboardInterrupt):
         pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
-    monkeypatch.setattr(_Run, "train_step", real)
+    monkeypatch.setattr(_PretrainRun, "train_step", real)
     assert len(curve(tmp_path / "asked")) == 6
     again = pretrain(pairs, small_encoder(), out=tmp_path / "asked", settings=settings)
     assert curve(tmp_path / "asked") == curve(tmp_path / "whole")

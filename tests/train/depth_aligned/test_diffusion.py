@@ -14,7 +14,7 @@ import torch
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, MissingExtraError, WeightsNotFoundError
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, Diffusion, Painter, make_painter, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, DiffusionSettings, Painter, make_painter, open_aligned
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter, load_painter
 from basrelief.train.records import make_records
 
@@ -29,19 +29,19 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def how(tmp_path_factory: pytest.TempPathFactory) -> Diffusion:
+def how(tmp_path_factory: pytest.TempPathFactory) -> DiffusionSettings:
     from small_diffusion import write_diffusion
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         base, control = write_diffusion(tmp_path_factory.mktemp("diffusion"))
-    return Diffusion(
+    return DiffusionSettings(
         base=str(base), control=str(control), size=32, steps=2, batch=4, precision="float32", prompt="A {label}.", negative="bad"
     )
 
 
 @pytest.fixture(scope="module")
-def painter(how: Diffusion) -> ControlNetPainter:
+def painter(how: DiffusionSettings) -> ControlNetPainter:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return load_painter(how)
@@ -80,7 +80,7 @@ def test_a_picture_does_not_depend_on_its_batch(painter: ControlNetPainter) -> N
         assert np.abs(alone[0] - whole[row]).max() <= 1, "but for rounding"
 
 
-def test_no_guidance_is_one_pass_a_step(how: Diffusion) -> None:
+def test_no_guidance_is_one_pass_a_step(how: DiffusionSettings) -> None:
     passes: dict[float, list[int]] = {}
     for guidance in (9.0, 1.0):
         painter = load_painter(replace(how, guidance=guidance))
@@ -92,7 +92,7 @@ def test_no_guidance_is_one_pass_a_step(how: Diffusion) -> None:
 
 
 @pytest.mark.parametrize(("scheduler", "steps"), [("ddim", 5), ("lcm", 2)])
-def test_a_few_step_scheduler_takes_as_few_steps(scheduler: str, steps: int, how: Diffusion) -> None:
+def test_a_few_step_scheduler_takes_as_few_steps(scheduler: str, steps: int, how: DiffusionSettings) -> None:
     painter = load_painter(replace(how, scheduler=scheduler, steps=steps, guidance=1.0))
     seen: list[float] = []
     painter.pipeline.unet.register_forward_pre_hook(lambda _, given: seen.append(float(given[1])))
@@ -102,18 +102,18 @@ def test_a_few_step_scheduler_takes_as_few_steps(scheduler: str, steps: int, how
     assert type(painter.pipeline.scheduler).__name__ == {"ddim": "DDIMScheduler", "lcm": "LCMScheduler"}[scheduler]
 
 
-def test_strength_zero_leaves_the_map_out(how: Diffusion) -> None:
+def test_strength_zero_leaves_the_map_out(how: DiffusionSettings) -> None:
     painter = load_painter(replace(how, strength=0.0))
     one, other = (paint(painter, control, ["chair"], [0]) for control in (maps(1), 255 - maps(1)))
     assert np.abs(one - other).max() == 0
 
 
-def test_the_negative_prompt_counts(how: Diffusion, painter: ControlNetPainter) -> None:
+def test_the_negative_prompt_counts(how: DiffusionSettings, painter: ControlNetPainter) -> None:
     other = load_painter(replace(how, negative="completely different words"))
     assert np.abs(paint(other, maps(1), ["chair"], [0]) - paint(painter, maps(1), ["chair"], [0])).max() > 0
 
 
-def test_braces_are_text_like_any_other(how: Diffusion) -> None:
+def test_braces_are_text_like_any_other(how: DiffusionSettings) -> None:
     """A label of a stranger, or a prompt with braces of its own, is never a format."""
     painter = load_painter(replace(how, prompt="A {label} {0}."))
     seen: list[str] = []
@@ -123,7 +123,7 @@ def test_braces_are_text_like_any_other(how: Diffusion) -> None:
     assert seen == ["A {label.__class__} {0}."]
 
 
-def test_weights_over_the_base_change_the_pictures(how: Diffusion, painter: ControlNetPainter, tmp_path: Path) -> None:
+def test_weights_over_the_base_change_the_pictures(how: DiffusionSettings, painter: ControlNetPainter, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
@@ -138,7 +138,7 @@ def test_weights_over_the_base_change_the_pictures(how: Diffusion, painter: Cont
         assert np.abs(paint(changed, maps(1), ["chair"], [0]) - before).max() > 0
 
 
-def test_weights_that_are_not_there_are_named(how: Diffusion, tmp_path: Path) -> None:
+def test_weights_that_are_not_there_are_named(how: DiffusionSettings, tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFoundError, match="weights must be a folder with safetensors or a hub repository that can be reached"):
         load_painter(replace(how, control=str(tmp_path / "nowhere")))
     with pytest.raises(WeightsNotFoundError, match="or use source=shaded, which needs none"):
@@ -147,7 +147,7 @@ def test_weights_that_are_not_there_are_named(how: Diffusion, tmp_path: Path) ->
         load_painter(replace(how, lora=str(tmp_path / "nothing.safetensors")))
 
 
-def test_a_pickle_is_not_read(how: Diffusion, tmp_path: Path) -> None:
+def test_a_pickle_is_not_read(how: DiffusionSettings, tmp_path: Path) -> None:
     """Only safetensors: a .bin of a stranger could hold anything."""
     import shutil
 
@@ -159,7 +159,7 @@ def test_a_pickle_is_not_read(how: Diffusion, tmp_path: Path) -> None:
         load_painter(replace(how, control=str(tmp_path / "control")))
 
 
-def test_without_diffusers_the_extra_is_named(how: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_diffusers_the_extra_is_named(how: DiffusionSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "diffusers", None)
@@ -169,7 +169,7 @@ def test_without_diffusers_the_extra_is_named(how: Diffusion, monkeypatch: pytes
         load_painter(how)
 
 
-def test_a_library_is_painted_and_read_back(how: Diffusion, painter: ControlNetPainter, library: Benchmark, tmp_path: Path) -> None:
+def test_a_library_is_painted_and_read_back(how: DiffusionSettings, painter: ControlNetPainter, library: Benchmark, tmp_path: Path) -> None:
     settings = AlignedSettings(size=24, points=800, diffusion=how)
     maker = AlignedMaker(settings, painter)
     assert make_records(library, tmp_path / "out", maker=maker) == []
@@ -183,7 +183,7 @@ def test_a_library_is_painted_and_read_back(how: Diffusion, painter: ControlNetP
     assert "batch" not in manifest["style"]["diffusion"], "it does not decide a picture"
 
 
-def test_the_painters_batch_does_not_decide(how: Diffusion, library: Benchmark, tmp_path: Path) -> None:
+def test_the_painters_batch_does_not_decide(how: DiffusionSettings, library: Benchmark, tmp_path: Path) -> None:
     """A batch of 40 holds four shapes, one of 4 less than one; a run may go on with another."""
     for batch in (4, 40):
         settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch=batch))
@@ -196,7 +196,7 @@ def test_the_painters_batch_does_not_decide(how: Diffusion, library: Benchmark, 
         np.testing.assert_array_equal(one.depth(row), other.depth(row))
 
 
-def test_a_painter_is_needed_where_the_source_does_not_draw(how: Diffusion) -> None:
+def test_a_painter_is_needed_where_the_source_does_not_draw(how: DiffusionSettings) -> None:
     with pytest.raises(ConfigError, match="painter must be given for source 'controlnet', but got none"):
         AlignedMaker(AlignedSettings(diffusion=how))
     assert make_painter(AlignedSettings(source="shaded")) is None

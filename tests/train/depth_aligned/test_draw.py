@@ -12,8 +12,8 @@ from basrelief.errors import ConfigError
 from basrelief.render import PointBatch, draw_points, get_projection
 from basrelief.render.opendlign import OpenDlignProjection, control_image
 from basrelief.shapes import make_shape
-from basrelief.train.depth_aligned import AlignedSettings, Diffusion
-from basrelief.train.depth_aligned.draw import Drawn, draw_views
+from basrelief.train.depth_aligned import AlignedSettings, DiffusionSettings
+from basrelief.train.depth_aligned.draw import DrawnViews, draw_views
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import QUICK
@@ -29,23 +29,23 @@ def chair() -> Mesh:
 
 
 @pytest.fixture(scope="module")
-def shaded(chair: Mesh) -> Drawn:
+def shaded(chair: Mesh) -> DrawnViews:
     return draw_views(chair, "a", settings=QUICK)
 
 
 @pytest.fixture(scope="module")
-def bare(chair: Mesh) -> Drawn:
+def bare(chair: Mesh) -> DrawnViews:
     return draw_views(chair, "a", settings=CONTROL)
 
 
-def test_ten_maps_and_pictures_of_the_size_asked_for(shaded: Drawn) -> None:
+def test_ten_maps_and_pictures_of_the_size_asked_for(shaded: DrawnViews) -> None:
     assert shaded.pictures is not None
     assert (shaded.depth.shape, shaded.depth.dtype) == ((10, 48, 48), np.uint8)
     assert (shaded.pictures.shape, shaded.pictures.dtype) == ((10, 48, 48, 3), np.uint8)
     assert shaded.control is None, "the renderer needs none"
 
 
-def test_maps_are_those_of_the_recipe(chair: Mesh, bare: Drawn) -> None:
+def test_maps_are_those_of_the_recipe(chair: Mesh, bare: DrawnViews) -> None:
     """What is trained on is what is asked later, without the median that only generation uses."""
     cloud = draw_points(chair, 1500, seed=bare.seed)
     projection = get_projection("opendlign", size=48)
@@ -53,7 +53,7 @@ def test_maps_are_those_of_the_recipe(chair: Mesh, bare: Drawn) -> None:
     np.testing.assert_array_equal(bare.depth, (expected.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
-def test_the_controlnet_is_given_the_smoothed_inverse(chair: Mesh, bare: Drawn) -> None:
+def test_the_controlnet_is_given_the_smoothed_inverse(chair: Mesh, bare: DrawnViews) -> None:
     assert bare.control is not None
     cloud = draw_points(chair, 1500, seed=bare.seed)
     projection = OpenDlignProjection(size=48, median=True)
@@ -64,17 +64,17 @@ def test_the_controlnet_is_given_the_smoothed_inverse(chair: Mesh, bare: Drawn) 
     assert (bare.control.astype(int) + bare.depth > 200).mean() > 0.9, "bright is near"
 
 
-def test_the_other_reading_of_the_inverse_is_an_option(chair: Mesh, bare: Drawn) -> None:
-    other = draw_views(chair, "a", settings=replace(CONTROL, diffusion=Diffusion(reading="reciprocal")))
+def test_the_other_reading_of_the_inverse_is_an_option(chair: Mesh, bare: DrawnViews) -> None:
+    other = draw_views(chair, "a", settings=replace(CONTROL, diffusion=DiffusionSettings(reading="reciprocal")))
     assert other.control is not None
     assert bare.control is not None
     np.testing.assert_array_equal(other.depth, bare.depth)
     assert (other.control != bare.control).mean() > 0.05
     with pytest.raises(ConfigError, match="reading must be one of"):
-        draw_views(chair, "a", settings=replace(CONTROL, diffusion=Diffusion(reading="minus")))
+        draw_views(chair, "a", settings=replace(CONTROL, diffusion=DiffusionSettings(reading="minus")))
 
 
-def test_the_name_decides_and_nothing_else_does(chair: Mesh, shaded: Drawn) -> None:
+def test_the_name_decides_and_nothing_else_does(chair: Mesh, shaded: DrawnViews) -> None:
     again, other = draw_views(chair, "a", settings=QUICK), draw_views(chair, "b", settings=QUICK)
     assert again.seed == shaded.seed != other.seed
     np.testing.assert_array_equal(again.pictures, shaded.pictures)
@@ -85,7 +85,7 @@ def test_the_name_decides_and_nothing_else_does(chair: Mesh, shaded: Drawn) -> N
     assert draw_views(chair, "a", settings=replace(QUICK, seed=1)).seed != shaded.seed
 
 
-def test_maps_do_not_depend_on_the_source(shaded: Drawn, bare: Drawn) -> None:
+def test_maps_do_not_depend_on_the_source(shaded: DrawnViews, bare: DrawnViews) -> None:
     np.testing.assert_array_equal(shaded.depth, bare.depth)
 
 
@@ -109,7 +109,7 @@ def test_pictures_show_the_shape_where_the_maps_do(name: str) -> None:
             assert abs(drawn_at - seen_at) <= 6, "its edges reach those of the map, which is 3 pixels wider"
 
 
-def test_views_differ_in_light_material_and_background(shaded: Drawn) -> None:
+def test_views_differ_in_light_material_and_background(shaded: DrawnViews) -> None:
     assert shaded.pictures is not None
     corners = {tuple(picture[0, 0].tolist()) for picture in shaded.pictures}
     assert len(corners) >= 8
@@ -142,7 +142,7 @@ def test_a_flat_shape_has_a_picture() -> None:
     assert np.isfinite(drawn.pictures).all()
 
 
-def test_where_a_shape_stands_changes_nothing(chair: Mesh, shaded: Drawn) -> None:
+def test_where_a_shape_stands_changes_nothing(chair: Mesh, shaded: DrawnViews) -> None:
     moved = replace(chair, vertices=(chair.vertices * 4 + np.float32([3, 5, 7])).astype(np.float32))
     other = draw_views(moved, "a", settings=QUICK)
     assert other.pictures is not None

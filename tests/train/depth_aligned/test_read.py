@@ -13,7 +13,7 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.train.depth_aligned import AlignedMaker, open_aligned
 from basrelief.train.depth_aligned.draw import draw_views
 from basrelief.train.depth_aligned.read import QUALITY, Thresholds, read_quality
-from basrelief.train.records import Work, key_of, make_records
+from basrelief.train.records import Workers, make_records, record_key
 
 from .conftest import QUICK, write_published
 
@@ -23,7 +23,7 @@ def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: 
     make_records(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout=layout)
     found = open_aligned(tmp_path / "out")
     assert (len(found), found.views, found.labels) == (4, 10, ("chair", "mug"))
-    by_key = {key_of(item): item for item in library.items}
+    by_key = {record_key(item): item for item in library.items}
     for row, key in enumerate(found.keys):
         item = by_key[key]
         drawn = draw_views(library.load(item), item.id, settings=QUICK)
@@ -35,8 +35,8 @@ def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: 
 
 
 def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
-    for name, work in (("one", Work(1)), ("two", Work(2))):
-        make_records(library, tmp_path / name, maker=AlignedMaker(QUICK), work=work)
+    for name, workers in (("one", Workers(1)), ("two", Workers(2))):
+        make_records(library, tmp_path / name, maker=AlignedMaker(QUICK), workers=workers)
     one, two = ((tmp_path / name / "shard-000000.tar").read_bytes() for name in ("one", "two"))
     assert one == two
 

@@ -8,7 +8,7 @@ import pytest
 
 from basrelief.errors import ConfigError
 from basrelief.train.config import read_settings
-from basrelief.train.depth_aligned import SOURCES, AlignedSettings, Diffusion
+from basrelief.train.depth_aligned import SOURCES, AlignedSettings, DiffusionSettings
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -47,7 +47,7 @@ def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Diffusion(**changes)  # type: ignore[arg-type]
+        DiffusionSettings(**changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

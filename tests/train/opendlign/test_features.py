@@ -13,7 +13,7 @@ import torch
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
-from basrelief.train.opendlign import CACHES, FeatureStore, OpenDlignSettings, cache_bytes, chosen_views
+from basrelief.train.opendlign import CACHES, FeatureStore, OpenDlignSettings, cache_bytes, evenly_spaced_views
 from small import small_encoder
 
 from .conftest import SETTINGS, Made
@@ -154,13 +154,13 @@ def test_nothing_is_written_where_nothing_is_kept(made: Made, tmp_path: Path) ->
     ("count", "expected"), [(10, list(range(10))), (5, [0, 2, 4, 6, 8]), (1, [0]), (3, [0, 3, 6]), (7, [0, 1, 2, 4, 5, 7, 8])]
 )
 def test_fewer_views_are_spread_over_the_rig(count: int, expected: list[int]) -> None:
-    assert chosen_views(count, 10) == expected
+    assert evenly_spaced_views(count, 10) == expected
 
 
 @pytest.mark.parametrize("count", [0, 11])
 def test_there_are_no_more_views_than_were_drawn(count: int) -> None:
     with pytest.raises(ConfigError, match=f"views must lie between 1 and 10, the views that were drawn, but got {count}"):
-        chosen_views(count, 10)
+        evenly_spaced_views(count, 10)
 
 
 @pytest.mark.parametrize("cache", CACHES)

@@ -17,7 +17,7 @@ def test_the_defaults_are_the_published_ones() -> None:
     assert how.distance == 1.0
 
 
-def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
+def test_a_file_overrides_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "h14.yaml").write_text("batch: 60\nresidual: false\n")
     how = read_settings(OpenDlignSettings, tmp_path / "h14.yaml", ["rate=1e-3"])
     assert (how.batch, how.residual, how.rate, how.epochs) == (60, False, 1e-3, 10)
@@ -25,24 +25,24 @@ def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["accumulate", "epochs", "views", "blocks", "save_every", "validate_every", "workers"])
 def test_counts_are_positive(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} must be at least 1, but got 0"):
+    with pytest.raises(ConfigError, match=f"{name} is 0; it must be at least 1. Leave it out for the default."):
         OpenDlignSettings(**{name: 0})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch": 1}, "batch must be at least 2, a contrast needs another shape, but got 1"),
-        ({"rate": 0.0}, "rate must be positive, decay and distance not negative, but got 0.0, 0.1 and 1.0"),
-        ({"rate": float("inf")}, "rate must be positive"),
-        ({"decay": -1.0}, "rate must be positive, decay and distance not negative"),
-        ({"distance": -1.0}, "rate must be positive, decay and distance not negative"),
-        ({"distance": float("nan")}, "rate must be positive, decay and distance not negative"),
+        ({"batch": 1}, "batch is 1; it must be at least 2"),
+        ({"rate": 0.0}, "rate is 0.0; it must be finite and positive"),
+        ({"rate": float("inf")}, "rate is inf; it must be finite and positive"),
+        ({"decay": -1.0}, "decay is -1.0; it must be finite and not negative"),
+        ({"distance": -1.0}, "distance is -1.0; it must be finite and not negative"),
+        ({"distance": float("nan")}, "distance is nan; it must be finite and not negative"),
         ({"cache": "all"}, "cache must be one of tokens, pictures, none, but got 'all'"),
         ({"cache_type": "int8"}, "cache_type must be one of float16, float32, but got 'int8'"),
         ({"precision": "double"}, "precision must be one of float32, bfloat16, float16, but got 'double'"),
     ],
 )
-def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         OpenDlignSettings(**changes)  # type: ignore[arg-type]

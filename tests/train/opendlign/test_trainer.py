@@ -16,8 +16,8 @@ from basrelief.encoders import ClipEncoder, Tokenizer, load_tuned
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
 from basrelief.testing import FakeEncoder
-from basrelief.train.opendlign import CACHES, Aligner, OpenDlignSettings, Watch, align, tuning_encoder, tuning_model
-from basrelief.train.opendlign.trainer import _Run
+from basrelief.train.opendlign import CACHES, Aligner, OpenDlignSettings, TrainOptions, align, tuning_encoder, tuning_model
+from basrelief.train.opendlign.trainer import _AlignRun
 from recorded import recorded_opendlign
 from small import small_encoder
 from support import parity_arrays, parity_path
@@ -68,7 +68,7 @@ def test_two_steps_of_the_run_are_the_originals(act: str, cache: str, tmp_path: 
     model.towers.tuned_blocks.load_state_dict(kept.state_dict())  # what the original's two steps began from
     stopped: list[float] = []
 
-    class Stopped(_Run):
+    class Stopped(_AlignRun):
         def train_step(self, content: list[object]) -> object:  # type: ignore[override]
             if len(stopped) == 2:
                 raise KeyboardInterrupt
@@ -80,16 +80,21 @@ def test_two_steps_of_the_run_are_the_originals(act: str, cache: str, tmp_path: 
 
     from basrelief.train.opendlign import FeatureStore
     from basrelief.train.run import make_accelerator
-    from basrelief.train.stopping import Stop
+    from basrelief.train.stopping import StopSignal
 
     store = FeatureStore(Recorded(tmp_path, arrays), model.encoder, settings=settings, folder=tmp_path / "features")
     store.fill()
-    with ThreadPoolExecutor(1) as readers, Stop() as stop:
+    with ThreadPoolExecutor(1) as readers, StopSignal() as stop:
         run = Stopped(
-            store, model, (settings, make_accelerator("float32"), tmp_path / "run"), usable=[0, 1, 2, 3], readers=readers, watch=Watch()
+            store,
+            model,
+            (settings, make_accelerator("float32"), tmp_path / "run"),
+            usable=[0, 1, 2, 3],
+            readers=readers,
+            options=TrainOptions(),
         )
         with pytest.raises(KeyboardInterrupt):
-            run.finish(None, stop)
+            run.run(None, stop)
     assert stopped == pytest.approx([float(arrays[f"{act}/train_loss_step{i}"]) for i in range(2)], rel=1e-4)
     attention = model.towers.tuned_blocks.get_submodule("0.self_attn")
     found = torch.cat([attention.get_submodule(f"{part}_proj").get_parameter("weight").detach() for part in "qkv"])
@@ -112,7 +117,7 @@ def test_only_the_attention_of_the_tuned_block_moves(made: Made, tmp_path: Path)
 
 
 def test_a_run_leaves_its_files(made: Made, tmp_path: Path) -> None:
-    trained = align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS, watch=Watch(notes={"recipe": "mine"}))
+    trained = align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS, options=TrainOptions(notes={"recipe": "mine"}))
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"checkpoint.pt", "log.jsonl", "tuned_block.safetensors", "features"}
     assert len(curve(tmp_path / "run")) == 3 * (9 // 4)
     plain = small_encoder()
@@ -152,17 +157,17 @@ def test_training_is_seeded(made: Made, tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on_along_the_same_curve(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = align(made, small_encoder(), out=tmp_path / "whole", settings=SETTINGS)
-    real = _Run.train_step
+    real = _AlignRun.train_step
 
-    def stopped(self: _Run, content: object) -> object:
+    def stopped(self: _AlignRun, content: object) -> object:
         if self.step == 3:  # after the checkpoint of step 2
             raise KeyboardInterrupt
         return real(self, content)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "train_step", stopped)
+    monkeypatch.setattr(_AlignRun, "train_step", stopped)
     with pytest.raises(KeyboardInterrupt):
         align(made, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
-    monkeypatch.setattr(_Run, "train_step", real)
+    monkeypatch.setattr(_AlignRun, "train_step", real)
     made.read.clear()
     again = align(made, small_encoder(), out=tmp_path / "stopped", settings=SETTINGS)
     assert same(whole, again)
@@ -176,18 +181,18 @@ def test_asked_to_stop_it_saves_and_goes_on_later(made: Made, tmp_path: Path, mo
 
     settings = replace(SETTINGS, save_every=10**6)
     whole = align(made, small_encoder(), out=tmp_path / "whole", settings=settings)
-    real = _Run.train_step
+    real = _AlignRun.train_step
 
-    def asked(self: _Run, content: object) -> object:
+    def asked(self: _AlignRun, content: object) -> object:
         if self.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(self, content)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "train_step", asked)
+    monkeypatch.setattr(_AlignRun, "train_step", asked)
     with pytest.raises(KeyboardInterrupt):
         align(made, small_encoder(), out=tmp_path / "stopped", settings=settings)
     assert torch.load(tmp_path / "stopped" / "checkpoint.pt", weights_only=True)["step"] == 3
-    monkeypatch.setattr(_Run, "train_step", real)
+    monkeypatch.setattr(_AlignRun, "train_step", real)
     assert same(whole, align(made, small_encoder(), out=tmp_path / "stopped", settings=settings))
 
 

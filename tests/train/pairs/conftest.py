@@ -12,9 +12,9 @@ from PIL import Image
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.io import save
 from basrelief.shapes import make_shape
-from basrelief.train.pairs import PairStyle
+from basrelief.train.pairs import PairSettings
 
-QUICK = PairStyle(size=32, points=256, supersample=1)
+QUICK = PairSettings(size=32, points=256, supersample=1)
 CLASSES = ("chair", "mug", "table")
 
 

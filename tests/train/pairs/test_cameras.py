@@ -11,7 +11,7 @@ from PIL import Image
 
 from basrelief.render.rigs import CLIP2POINT_TURN, clip2point_look, get_rig
 from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION
-from basrelief.train.pairs import PairStyle, draw_pair
+from basrelief.train.pairs import PairSettings, draw_pair
 from basrelief.train.pairs.draw import _placed
 from basrelief.types import Mesh, PointCloud
 from small import box
@@ -62,7 +62,7 @@ def clip2point_look_one(view: int) -> np.ndarray:
 @pytest.mark.parametrize("view", range(10))
 def test_points_land_where_similar_triangles_say(view: int) -> None:
     shape = blocks()
-    style = PairStyle(size=SIZE, points=4000, random_light=False)
+    style = PairSettings(size=SIZE, points=4000, random_light=False)
     pair = draw_pair(shape, "blocks", style=style)
     with Image.open(io.BytesIO(pair.pictures[view])) as picture:
         pixels = np.asarray(picture).astype(int)
@@ -111,7 +111,7 @@ def test_pictures_do_not_see_scale_or_place(scale: float) -> None:
     from dataclasses import replace
 
     moved = replace(blocks(), vertices=(blocks().vertices * scale + 3 * scale).astype(np.float32))
-    style = PairStyle(size=48, points=2000)
+    style = PairSettings(size=48, points=2000)
     one, other = draw_pair(blocks(), "a", style=style), draw_pair(moved, "a", style=style)
     for view in range(10):
         a, b = (np.asarray(Image.open(io.BytesIO(pair.pictures[view]))).astype(int) for pair in (one, other))

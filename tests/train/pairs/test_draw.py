@@ -11,7 +11,7 @@ from PIL import Image
 from basrelief.errors import ConfigError
 from basrelief.render import render_depth
 from basrelief.shapes import make_shape
-from basrelief.train.pairs import PairStyle, draw_pair
+from basrelief.train.pairs import PairSettings, draw_pair
 from basrelief.train.pairs.draw import _light
 from basrelief.types import Mesh, PointCloud
 
@@ -25,7 +25,7 @@ def chair() -> Mesh:
 
 
 def test_a_pair_has_ten_pictures_on_white_and_points_in_the_unit_sphere() -> None:
-    pair = draw_pair(chair(), "a", style=PairStyle(size=48, points=500))
+    pair = draw_pair(chair(), "a", style=PairSettings(size=48, points=500))
     assert len(pair.pictures) == 10
     for png in pair.pictures:
         picture = pixels(png)
@@ -38,7 +38,7 @@ def test_a_pair_has_ten_pictures_on_white_and_points_in_the_unit_sphere() -> Non
 
 def test_pictures_and_depth_maps_show_the_same_side() -> None:
     """The silhouettes of both overlap, view by view, better than with any other view's mirror image."""
-    pair = draw_pair(make_shape("car", seed=1), "a", style=PairStyle(size=64, points=8000))
+    pair = draw_pair(make_shape("car", seed=1), "a", style=PairSettings(size=64, points=8000))
     depth = render_depth(PointCloud(pair.points.astype(np.float32)), "clip2point", size=64).depth.numpy()
     for view in range(10):
         drawn, seen = (pixels(pair.pictures[view]) < 250).any(axis=2), np.isfinite(depth[view])
@@ -58,7 +58,7 @@ def test_pictures_and_depth_maps_show_the_same_side() -> None:
 
 def test_colours_are_kept() -> None:
     red = replace(chair(), colors=np.tile(np.float32([1, 0, 0]), (len(chair().vertices), 1)))
-    picture = pixels(draw_pair(red, "a", style=PairStyle(size=48, points=200)).pictures[0])
+    picture = pixels(draw_pair(red, "a", style=PairSettings(size=48, points=200)).pictures[0])
     shown = picture[(picture < 250).any(axis=2)]
     assert (shown[:, 0] > shown[:, 1] + 30).mean() > 0.9
 
@@ -79,4 +79,4 @@ def test_clouds_are_drawn_too() -> None:
 @pytest.mark.parametrize("settings", [{"size": 4}, {"points": 0}, {"supersample": 0}, {"distance": 1.0}])
 def test_styles_are_checked(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="must be"):
-        PairStyle(**settings)  # type: ignore[arg-type]
+        PairSettings(**settings)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from PIL import Image
 from basrelief.datasets import Benchmark, Item, open_benchmark
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.train.pairs import draw_pair, make_pairs, open_pairs, plan_pairs
-from basrelief.train.records import key_of
+from basrelief.train.records import record_key
 from basrelief.train.records.make import FAILED
 
 from .conftest import CLASSES, QUICK, pixels, write_library
@@ -46,7 +46,7 @@ def test_pairs_are_read_back(layout: str, library: Benchmark, tmp_path: Path) ->
     pairs = open_pairs(tmp_path / "out")
     assert len(pairs) == 6
     assert pairs.labels == library.labels
-    by_key = {key_of(item): item for item in library.items}
+    by_key = {record_key(item): item for item in library.items}
     for row, key in enumerate(pairs.keys):
         item = by_key[key]
         assert pairs.truth[row] == item.label
@@ -95,9 +95,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from basrelief.datasets import open_benchmark
-from basrelief.train.pairs import PairStyle, make_pairs
+from basrelief.train.pairs import PairSettings, make_pairs
 library = open_benchmark(sys.argv[1], "folder")
-make_pairs(library, Path(sys.argv[2]), style=PairStyle(size=32, points=256, supersample=1), layout=sys.argv[3])
+make_pairs(library, Path(sys.argv[2]), style=PairSettings(size=32, points=256, supersample=1), layout=sys.argv[3])
 """
 
 
@@ -143,7 +143,7 @@ def test_a_folder_of_other_pairs_is_refused(library: Benchmark, tmp_path: Path) 
 
 def test_keys_are_plain_and_different() -> None:
     ids = ["a/b c.glb", "a/b-c.glb", "../x.glb", "é.glb", "x" * 300 + ".glb", "a.glb#3"]
-    keys = [key_of(Item(name, 0, name)) for name in ids]
+    keys = [record_key(Item(name, 0, name)) for name in ids]
     assert len(set(keys)) == len(ids)
     for key in keys:
         assert "." not in key and "/" not in key and len(key) < 80

@@ -23,16 +23,16 @@ from basrelief.shapes import write_library
 from basrelief.train.records import (
     MANIFEST,
     Record,
-    Work,
-    key_of,
+    Workers,
+    estimate_cost,
     make_records,
     open_records,
-    plan_records,
     png_bytes,
     read_failures,
     read_label,
     read_manifest,
     read_picture,
+    record_key,
 )
 from basrelief.train.records import make as making
 from basrelief.types import Mesh, Shape
@@ -88,7 +88,7 @@ def test_each_shape_has_its_record(library: Benchmark, layout: str, tmp_path: Pa
     found = open_records(tmp_path / "out", "counts 1")
     assert len(found.keys) == 7
     assert found.labels == library.labels == ("chair", "mug")
-    by_key = {key_of(item): item for item in library.items}
+    by_key = {record_key(item): item for item in library.items}
     for row, key in enumerate(found.keys):
         item = by_key[key]
         assert found.truth()[row] == item.label
@@ -99,7 +99,7 @@ def test_each_shape_has_its_record(library: Benchmark, layout: str, tmp_path: Pa
 
 def test_records_are_in_the_order_of_the_library(library: Benchmark, tmp_path: Path) -> None:
     make_records(library, tmp_path / "out", maker=Counting())
-    expected = [key_of(item) for item in library.items if item.id != "chair/1.glb"]
+    expected = [record_key(item) for item in library.items if item.id != "chair/1.glb"]
     assert list(open_records(tmp_path / "out", "counts 1").keys) == expected
 
 
@@ -143,7 +143,7 @@ def test_a_second_run_on_the_same_part_is_refused(library: Benchmark, layout: st
         if not told:
             with pytest.raises(ConfigError, match="records must be made by one run at a time, but got another at work in"):
                 make_records(library, out, maker=Counting(), layout=layout)
-            make_records(library, out, maker=Counting(), layout=layout, work=Work(rank=8, of=9))  # a part without a shape
+            make_records(library, out, maker=Counting(), layout=layout, workers=Workers(rank=8, world_size=9))  # a part without a shape
         told.append(done)
 
     make_records(library, out, maker=Counting(), layout=layout, progress=meanwhile)
@@ -169,7 +169,7 @@ def test_parts_make_the_whole(library: Benchmark, layout: str, of: int, tmp_path
     made = []
     for rank in range(of):
         maker = Counting()
-        make_records(library, tmp_path / "out", maker=maker, layout=layout, work=Work(rank=rank, of=of))
+        make_records(library, tmp_path / "out", maker=maker, layout=layout, workers=Workers(rank=rank, world_size=of))
         made.append(sum(maker.finished))
     assert sum(made) == 7
     assert all(made), "each part had something to do"
@@ -197,7 +197,7 @@ def test_the_manifest_says_what_and_how(library: Benchmark, tmp_path: Path) -> N
 
 
 def test_a_plan_counts_pictures_and_not_what_lies_beside(library: Benchmark) -> None:
-    plan = plan_records(library, Counting(together=2), sample=8)
+    plan = estimate_cost(library, Counting(together=2), sample=8)
     assert (plan.shapes, plan.pictures, plan.sampled, plan.failed) == (8, 8, 8, 1)
     assert plan.draw_seconds > 0
     assert plan.finish_seconds >= 0
@@ -205,7 +205,7 @@ def test_a_plan_counts_pictures_and_not_what_lies_beside(library: Benchmark) -> 
 
 
 def test_a_plan_is_as_long_as_the_slower_of_drawing_and_finishing() -> None:
-    plan = making.Plan(10, 100, 2, 0, draw_seconds=7200, finish_seconds=3600, bytes=1)
+    plan = making.CostEstimate(10, 100, 2, 0, draw_seconds=7200, finish_seconds=3600, bytes=1)
     assert plan.hours(1) == pytest.approx(2)
     assert plan.hours(4) == pytest.approx(1), "finishing goes on beside drawing and does not get quicker"
     assert plan.hours(0) == pytest.approx(2)
@@ -217,8 +217,8 @@ import sys
 sys.path.insert(0, sys.argv[3])
 from test_records import Counting
 from basrelief.datasets import open_benchmark
-from basrelief.train.records import Work, make_records
-make_records(open_benchmark(sys.argv[1], "folder"), Path(sys.argv[2]), maker=Counting(), work=Work(2))
+from basrelief.train.records import Workers, make_records
+make_records(open_benchmark(sys.argv[1], "folder"), Path(sys.argv[2]), maker=Counting(), workers=Workers(2))
 """
 
 

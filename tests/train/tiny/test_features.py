@@ -8,7 +8,7 @@ import torch
 from basrelief.encoders import ClipEncoder
 from basrelief.train.data import ShapeSet
 from basrelief.train.tiny import features
-from basrelief.train.tiny.features import answers, image_features, top_shares
+from basrelief.train.tiny.features import image_features, rank_labels, top_k_accuracy
 
 
 def test_all_patches_give_the_features_of_the_encoder(encoder: ClipEncoder) -> None:
@@ -56,7 +56,7 @@ def test_as_many_patches_as_asked(patches: int) -> None:
 
 
 def test_shares_counts_right_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
-    found = top_shares(answers(encoder, shapes, points=64))
+    found = top_k_accuracy(rank_labels(encoder, shapes, points=64))
     assert 0 <= found["top1"] <= found["top5"] == 1
 
 
@@ -68,4 +68,4 @@ def test_shares_sees_what_the_encoder_says(encoder: ClipEncoder, shapes: ShapeSe
         return torch.eye(4)[torch.stack([next(given) for _ in images])]
 
     monkeypatch.setattr(features, "image_features", right)
-    assert top_shares(answers(encoder, shapes, points=32)) == {"top1": 1.0, "top5": 1.0}
+    assert top_k_accuracy(rank_labels(encoder, shapes, points=32)) == {"top1": 1.0, "top5": 1.0}

@@ -17,57 +17,59 @@ from basrelief.train.tiny import TinySettings
     ("name", "low"),
     [
         ("batch", 1),
-        ("pictured", 1),
+        ("with_images", 1),
         ("accumulate", 0),
         ("epochs", 0),
         ("epoch_steps", 0),
         ("warm_up", -1),
         ("patches", 0),
-        ("furniture", 0),
-        ("others", 0),
-        ("drawn", -1),
+        ("furniture_per_class", 0),
+        ("others_per_class", 0),
+        ("images_per_class", -1),
         ("text_steps", 0),
-        ("leave_out", -1),
+        ("unseen_classes", -1),
         ("save_every", 0),
         ("validate_every", 0),
     ],
 )
-def test_counts_have_a_least(name: str, low: int) -> None:
-    with pytest.raises(ConfigError, match=f"{name} must be at least {low + 1}, but got {low}"):
+def test_counts_have_a_minimum(name: str, low: int) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} is {low}; it must be at least {low + 1}\. Leave it out for the default"):
         TinySettings(**{name: low})
 
 
-@pytest.mark.parametrize("name", ["decay", "pairs", "power", "seen_class_penalty"])
+@pytest.mark.parametrize("name", ["decay", "pair_weight", "sampling_power", "seen_class_penalty"])
 def test_weights_are_not_negative(name: str) -> None:
-    with pytest.raises(ConfigError, match="decay, pairs, power and seen_class_penalty not negative"):
+    with pytest.raises(ConfigError, match=rf"{name} is -0\.1; it must be finite and not negative\. Leave it out for the default"):
         TinySettings(**{name: -0.1})
     assert getattr(TinySettings(**{name: 0.0}), name) == 0
 
 
-@pytest.mark.parametrize("name", ["rate", "found"])
+@pytest.mark.parametrize("name", ["rate", "file_weight"])
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_rates_are_positive(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match="rate and found must be positive"):
+    with pytest.raises(ConfigError, match=rf"{name} is {value}; it must be finite and positive\. Leave it out for the default"):
         TinySettings(**{name: value})
 
 
-@pytest.mark.parametrize(("smoothing", "kin"), [(0.6, 0.4), (-0.1, 0.0), (0.0, -0.1), (1.0, 0.0)])
-def test_a_target_keeps_some_of_the_right_name(smoothing: float, kin: float) -> None:
-    with pytest.raises(ConfigError, match="smoothing and kin must be shares of a target"):
-        TinySettings(smoothing=smoothing, kin=kin)
+@pytest.mark.parametrize(("smoothing", "semantic"), [(0.6, 0.4), (-0.1, 0.0), (0.0, -0.1), (1.0, 0.0)])
+def test_label_smoothing_leaves_some_weight_on_the_label(smoothing: float, semantic: float) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"smoothing and semantic_smoothing are {smoothing} and {semantic}; their sum must lie in \[0, 1\)"
+    ):
+        TinySettings(smoothing=smoothing, semantic_smoothing=semantic)
 
 
 @pytest.mark.parametrize("ramp", [-0.1, 1.1])
-def test_changes_grow_over_a_share_of_the_steps(ramp: float) -> None:
-    with pytest.raises(ConfigError, match=f"ramp must be a share of the steps in .0, 1., but got {ramp}"):
-        TinySettings(ramp=ramp)
-    assert (TinySettings(ramp=0).ramp, TinySettings(ramp=1).ramp) == (0, 1)
+def test_augmentation_ramp_is_a_share_of_the_steps(ramp: float) -> None:
+    with pytest.raises(ConfigError, match=rf"augmentation_ramp is {ramp}; it must lie in \[0, 1\]\. Leave it out for the default"):
+        TinySettings(augmentation_ramp=ramp)
+    assert (TinySettings(augmentation_ramp=0).augmentation_ramp, TinySettings(augmentation_ramp=1).augmentation_ramp) == (0, 1)
 
 
-def test_pictures_are_a_part_of_the_batch() -> None:
-    with pytest.raises(ConfigError, match="pictured must be at most batch, but got 9 of 8"):
-        TinySettings(batch=8, pictured=9)
-    assert TinySettings(batch=8, pictured=8).pictured == 8
+def test_at_most_the_whole_batch_has_images() -> None:
+    with pytest.raises(ConfigError, match=r"with_images is 9; it must be at most batch, 8\. Set with_images=N"):
+        TinySettings(batch=8, with_images=9)
+    assert TinySettings(batch=8, with_images=8).with_images == 8
 
 
 def test_precisions_are_named() -> None:
@@ -84,15 +86,15 @@ def test_every_number_is_described() -> None:
 def test_clouds_suffer_what_real_ones_do() -> None:
     suffered = TinySettings().augmentation
     plain = Augmentation()
-    for name in ("mirror", "warp", "topple", "scan_chance", "strays", "stray_chance"):
+    for name in ("mirror", "warp", "topple", "scan_chance", "far_outliers", "far_outlier_chance"):
         assert getattr(suffered, name) > getattr(plain, name)
 
 
 def test_a_file_and_typed_words_change_them(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("epochs: 3\nblock:\n  epochs: 2\naugmentation:\n  topple: 0.5\n", encoding="utf-8")
-    found = read_settings(TinySettings, recipe, ["batch=16", "pictured=4", "block.batch=8"])
-    assert (found.epochs, found.batch, found.pictured) == (3, 16, 4)
+    found = read_settings(TinySettings, recipe, ["batch=16", "with_images=4", "block.batch=8"])
+    assert (found.epochs, found.batch, found.with_images) == (3, 16, 4)
     assert (found.block.epochs, found.block.batch) == (2, 8)
     assert found.augmentation.topple == 0.5
     assert found.augmentation.mirror == TinySettings().augmentation.mirror
@@ -109,6 +111,6 @@ def test_they_are_written_down_whole() -> None:
 @pytest.mark.parametrize(
     ("ramp", "done", "strength"), [(0.5, 0.0, 0.0), (0.5, 0.25, 0.5), (0.5, 0.75, 1.0), (0.0, 0.0, 1.0), (1.0, 0.5, 0.5)]
 )
-def test_changes_are_those_of_the_share_of_the_steps(ramp: float, done: float, strength: float) -> None:
-    settings = TinySettings(ramp=ramp)
-    assert settings.changes(done) == settings.augmentation.scaled(strength)
+def test_augmentation_ramps_up(ramp: float, done: float, strength: float) -> None:
+    settings = TinySettings(augmentation_ramp=ramp)
+    assert settings.augmentation_at(done) == settings.augmentation.scaled(strength)

@@ -17,14 +17,24 @@ from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.train.data import GENERATED, ShapeSet, merge
 from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.tiny import Effort, Sources, TinySettings, library, train_tiny
-from basrelief.train.tiny.library import draw_library, left_out, read_pictures, split, training_shapes, write_pictured
+from basrelief.train.tiny import Resources, Sources, TinySettings, library, train_tiny
+from basrelief.train.tiny.library import choose_unseen_classes, draw_library, load_pictures, split, training_shapes, write_library_shapes
 from basrelief.types import Mesh
 from support import REPOSITORY
 
 BLOCK = OpenDlignSettings(batch=2, epochs=1)
 SMALL = TinySettings(
-    batch=2, pictured=2, epochs=1, epoch_steps=2, warm_up=1, text_steps=2, furniture=2, others=1, drawn=1, patches=20, block=BLOCK
+    batch=2,
+    with_images=2,
+    epochs=1,
+    epoch_steps=2,
+    warm_up=1,
+    text_steps=2,
+    furniture_per_class=2,
+    others_per_class=1,
+    images_per_class=1,
+    patches=20,
+    block=BLOCK,
 )
 
 
@@ -45,14 +55,14 @@ def _many(shapes: ShapeSet, copies: int) -> ShapeSet:
 
 
 def test_training_shapes_are_files_and_generated_ones(folder: Path) -> None:
-    found = training_shapes(folder, replace(SMALL, furniture=3, others=2), points=64)
+    found = training_shapes(folder, replace(SMALL, furniture_per_class=3, others_per_class=2), points=64)
     assert found.names == ("chair", "mug", "street light")
     assert torch.bincount(found.label).tolist() == [5, 2, 2]
     assert [group == GENERATED for group in found.group] == [False] * 4 + [True] * 5
 
 
 def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Sources, tmp_path: Path) -> None:
-    found = train_tiny(sources, out=tmp_path, settings=SMALL, effort=Effort(cpu=True))
+    found = train_tiny(sources, out=tmp_path, settings=SMALL, resources=Resources(cpu=True))
     assert found.names == ("chair", "mug", "street light")
     assert found.confusion.sum() == found.figures["held_out"] == 2
     assert set(found.figures) == {
@@ -70,21 +80,21 @@ def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Source
     assert words.taught == found.names
     log = (tmp_path / "vision" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["stage"] for line in log] == ["train", "train", "validation"]
-    again = train_tiny(sources, out=tmp_path, settings=SMALL, effort=Effort(cpu=True))
+    again = train_tiny(sources, out=tmp_path, settings=SMALL, resources=Resources(cpu=True))
     assert (tmp_path / "vision" / "log.jsonl").read_text().splitlines() == log
     assert again.encoder.fingerprint == found.encoder.fingerprint
     with pytest.raises(ConfigError, match="these settings"):
-        train_tiny(sources, out=tmp_path, settings=replace(SMALL, rate=1e-4), effort=Effort(cpu=True))
+        train_tiny(sources, out=tmp_path, settings=replace(SMALL, rate=1e-4), resources=Resources(cpu=True))
 
 
 def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
-    settings = replace(SMALL, leave_out=1)
-    found = train_tiny(sources, out=tmp_path / "first", settings=settings, effort=Effort(cpu=True))
+    settings = replace(SMALL, unseen_classes=1)
+    found = train_tiny(sources, out=tmp_path / "first", settings=settings, resources=Resources(cpu=True))
     assert found.figures["unseen"] == 2
     assert found.figures["unseen_own_top1"] == 1.0  # one name only
     going = replace(sources, start=tmp_path / "first")
-    again = train_tiny(going, out=tmp_path / "second", settings=settings, effort=Effort(cpu=True))
+    again = train_tiny(going, out=tmp_path / "second", settings=settings, resources=Resources(cpu=True))
     assert again.figures["unseen"] == 2
     for folder in ("first", "second"):
         words = read_known_words(tmp_path / folder)
@@ -94,25 +104,25 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
 
 def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
-    train_tiny(sources, out=tmp_path / "first", settings=replace(SMALL, tuned=False), effort=Effort(cpu=True))
+    train_tiny(sources, out=tmp_path / "first", settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
     going = replace(sources, start=tmp_path / "first")
     with pytest.raises(ConfigError, match=r"start must not have seen the classes to leave out, but got .*, which was shown \w+"):
-        train_tiny(going, out=tmp_path / "out", settings=replace(SMALL, leave_out=1), effort=Effort(cpu=True))
+        train_tiny(going, out=tmp_path / "out", settings=replace(SMALL, unseen_classes=1), resources=Resources(cpu=True))
 
 
 def test_the_block_can_be_left_as_it_is(sources: Sources, tmp_path: Path) -> None:
-    found = train_tiny(sources, out=tmp_path, settings=replace(SMALL, tuned=False), effort=Effort(cpu=True))
+    found = train_tiny(sources, out=tmp_path, settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
     assert not (tmp_path / "block").exists()
     assert not [name for name in found.figures if name.startswith("block")]
 
 
 def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: Path) -> None:
-    start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, effort=Effort(cpu=True)).encoder
+    start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
     write_known_words(tmp_path / "start", KnownWords(("mug", "sledge"), ("airship",)), source="a test")
     still = replace(SMALL, rate=1e-9, warm_up=0)
     going = replace(sources, start=tmp_path / "start")
-    found = train_tiny(going, out=tmp_path / "second", settings=still, effort=Effort(cpu=True)).encoder
+    found = train_tiny(going, out=tmp_path / "second", settings=still, resources=Resources(cpu=True)).encoder
     assert torch.equal(found.encode_text(["a chair"]), start.encode_text(["a chair"]))
     for now, then in zip(found.towers.buffers(), start.towers.buffers(), strict=True):  # what batch norm counts has moved on
         now.copy_(then)
@@ -127,11 +137,11 @@ def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: P
 
 def test_a_run_that_was_begun_keeps_its_start(sources: Sources, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    start = train_tiny(sources, out=out, settings=SMALL, effort=Effort(cpu=True)).encoder
+    start = train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
     with pytest.raises(ConfigError, match="out must hold a run from the same start, but got another in 'run'"):
-        train_tiny(replace(sources, start=tmp_path / "start"), out=out, settings=SMALL, effort=Effort(cpu=True))
-    assert train_tiny(sources, out=out, settings=SMALL, effort=Effort(cpu=True)).encoder.fingerprint == start.fingerprint
+        train_tiny(replace(sources, start=tmp_path / "start"), out=out, settings=SMALL, resources=Resources(cpu=True))
+    assert train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder.fingerprint == start.fingerprint
 
 
 def test_a_start_of_another_form_is_refused(sources: Sources, tmp_path: Path) -> None:
@@ -141,25 +151,25 @@ def test_a_start_of_another_form_is_refused(sources: Sources, tmp_path: Path) ->
     with pytest.raises(
         ConfigError, match="start must hold a vision transformer for pictures of 112 px and 512 dimensions, but got another in"
     ):
-        train_tiny(going, out=tmp_path / "out", settings=SMALL, effort=Effort(cpu=True))
+        train_tiny(going, out=tmp_path / "out", settings=SMALL, resources=Resources(cpu=True))
 
 
 def test_left_out_classes_are_drawn_by_the_seed(shapes: ShapeSet) -> None:
     many = _many(shapes, 2)
-    first, same = (left_out(many, (), settings=replace(SMALL, leave_out=2)) for _ in range(2))
+    first, same = (choose_unseen_classes(many, (), settings=replace(SMALL, unseen_classes=2)) for _ in range(2))
     assert first == same
     assert len(set(first)) == 2
-    assert len({left_out(many, (), settings=replace(SMALL, leave_out=2, seed=seed)) for seed in range(8)}) > 1
+    assert len({choose_unseen_classes(many, (), settings=replace(SMALL, unseen_classes=2, seed=seed)) for seed in range(8)}) > 1
 
 
 def test_more_classes_than_there_are_cannot_be_left_out(shapes: ShapeSet) -> None:
-    with pytest.raises(ConfigError, match=r"leave_out must be at most .* but got 1 of 0\. Set leave_out=N"):
-        left_out(shapes, (), settings=replace(SMALL, leave_out=1))
+    with pytest.raises(ConfigError, match=r"unseen_classes must be at most .* but got 1 of 0\. Set unseen_classes=N"):
+        choose_unseen_classes(shapes, (), settings=replace(SMALL, unseen_classes=1))
 
 
 def test_split_keeps_held_out_packs_and_left_out_classes_away(shapes: ShapeSet) -> None:
-    many, settings = _many(shapes, 2), replace(SMALL, leave_out=1)
-    (missing,) = left_out(many, ("pack 1",), settings=settings)
+    many, settings = _many(shapes, 2), replace(SMALL, unseen_classes=1)
+    (missing,) = choose_unseen_classes(many, ("pack 1",), settings=settings)
     keep, held, unseen = split(many, ("pack 1",), settings=settings)
     names = np.array(many.names)[many.label.numpy()]
     assert missing not in names[keep]
@@ -173,12 +183,12 @@ def test_split_keeps_held_out_packs_and_left_out_classes_away(shapes: ShapeSet) 
 def test_pictures_are_of_the_rows_they_say(folder: Path, tmp_path: Path) -> None:
     shapes = training_shapes(folder, SMALL, points=64)
     keep = np.array(["second" not in group for group in shapes.group])
-    written = write_pictured(folder, shapes, keep, tmp_path / "library", settings=SMALL)
+    written = write_library_shapes(folder, shapes, keep, tmp_path / "library", settings=SMALL)
     files = sorted(path.relative_to(written).as_posix() for path in written.rglob("*.ply"))
     assert files == ["chair/000000.ply", "chair/000004.ply", "mug/000006.ply", "street_light/000002.ply"]
     assert isinstance(load(written / "mug" / "000006.ply", up="z"), Mesh)
     aligned = draw_library(written, tmp_path / "pictures", settings=SMALL, jobs=1)
-    pictures = read_pictures(aligned, keep)
+    pictures = load_pictures(aligned, keep)
     kept = shapes.select(keep)
     assert pictures.colour.shape == (4, 10, 112, 112, 3)
     assert sorted(pictures.row.tolist()) == [0, 1, 2, 4]
@@ -187,7 +197,15 @@ def test_pictures_are_of_the_rows_they_say(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch": 1}, {"pictured": 5, "batch": 4}, {"rate": 0.0}, {"kin": 0.97}, {"precision": "int8"}, {"leave_out": -1}]
+    "wrong",
+    [
+        {"batch": 1},
+        {"with_images": 5, "batch": 4},
+        {"rate": 0.0},
+        {"semantic_smoothing": 0.97},
+        {"precision": "int8"},
+        {"unseen_classes": -1},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"but got|is not one of|must be"):

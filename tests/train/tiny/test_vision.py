@@ -14,9 +14,9 @@ from basrelief.train.data import ShapeSet
 from basrelief.train.run import make_accelerator
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.tiny.vision import Batch, Pictures, Taught, VisionRun, optimisers, word_targets
+from basrelief.train.tiny.vision import Batch, Pictures, VisionModel, VisionRun, label_targets, optimisers
 
-SMALL = TinySettings(batch=4, pictured=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
+SMALL = TinySettings(batch=4, with_images=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def pictures() -> Pictures:
 
 
 def _run(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, out: Path, settings: TinySettings = SMALL) -> VisionRun:
-    targets, texts = word_targets(encoder, shapes, ["gate", "mug"], settings=settings)
+    targets, texts = label_targets(encoder, shapes, ["gate", "mug"], settings=settings)
     how = (settings, make_accelerator("float32", cpu=True), out)
-    return VisionRun(Taught(encoder, targets, texts, settings), shapes, pictures, how=how, echo=False)
+    return VisionRun(VisionModel(encoder, targets, texts, settings), shapes, pictures, how=how, echo=False)
 
 
 def test_a_batch_holds_two_views_of_each_shape_and_pictures_of_the_first(
@@ -72,7 +72,7 @@ def test_changes_of_the_clouds_grow_with_the_steps(
         run.batch()
     assert [how.warp / SMALL.augmentation.warp for how in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 1, 1])
     assert {how.mirror for how in seen} == {SMALL.augmentation.mirror}
-    sudden = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, ramp=0.0))
+    sudden = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, augmentation_ramp=0.0))
     sudden.batch()
     assert seen[-1] == SMALL.augmentation
 
@@ -138,8 +138,8 @@ def test_gradients_are_added_over_steps(encoder: ClipEncoder, shapes: ShapeSet, 
 
 
 def test_matrices_and_kernels_are_made_orthogonal_and_nothing_else(encoder: ClipEncoder, shapes: ShapeSet) -> None:
-    targets, texts = word_targets(encoder, shapes, [], settings=SMALL)
-    model = Taught(encoder, targets, texts, SMALL)
+    targets, texts = label_targets(encoder, shapes, [], settings=SMALL)
+    model = VisionModel(encoder, targets, texts, SMALL)
     muon, other = ([p for group in o.param_groups for p in group["params"]] for o in optimisers(model, SMALL))
     assert sum(p.ndim == 4 for p in muon) == 3
     assert sum(p.ndim == 2 for p in muon) == 4 * 6
@@ -149,7 +149,7 @@ def test_matrices_and_kernels_are_made_orthogonal_and_nothing_else(encoder: Clip
 
 
 def test_targets_are_distributions_led_by_the_right_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:
-    targets, texts = word_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, smoothing=0.1))
+    targets, texts = label_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, smoothing=0.1))
     assert targets.shape == (4, 4)
     assert texts.shape == (4, 512)
     assert torch.allclose(targets.sum(dim=1), torch.ones(4))
@@ -157,7 +157,7 @@ def test_targets_are_distributions_led_by_the_right_name(encoder: ClipEncoder, s
 
 
 def test_kin_brings_in_all_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
-    targets, texts = word_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, kin=0.3, smoothing=0.0))
+    targets, texts = label_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, semantic_smoothing=0.3, smoothing=0.0))
     assert texts.shape == (5, 512)
     assert torch.allclose(targets.sum(dim=1), torch.ones(4))
     assert (targets[:, 4] > 0).all()
@@ -166,7 +166,7 @@ def test_kin_brings_in_all_names(encoder: ClipEncoder, shapes: ShapeSet) -> None
 
 def test_a_class_without_shapes_is_no_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:
     fewer = shapes.select((shapes.label != 1).numpy())
-    targets, texts = word_targets(encoder, fewer, [], settings=SMALL)
+    targets, texts = label_targets(encoder, fewer, [], settings=SMALL)
     assert texts.shape == (3, 512)
     assert targets[[0, 2, 3]].argmax(dim=1).tolist() == [0, 1, 2]
 
@@ -175,10 +175,10 @@ def test_right_answers_are_counted_though_a_class_has_no_shapes(
     encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_more = replace(shapes, label=shapes.label + 1, names=("absent", *shapes.names))
-    targets, texts = word_targets(encoder, one_more, [], settings=SMALL)
+    targets, texts = label_targets(encoder, one_more, [], settings=SMALL)
     label = torch.tensor([1, 4])
     monkeypatch.setattr("basrelief.train.tiny.vision.image_features", lambda _, *images, **__: texts[[0, 3] * (sum(map(len, images)) // 2)])
     side = PROJECTION.size
     batch = Batch(torch.zeros(2, 2, side, side), torch.zeros(2, side, side), torch.zeros(2, 3, side, side), label)
-    assert Taught(encoder, targets, texts, SMALL)(batch).right == 1
-    assert Taught(encoder, targets, texts, SMALL)(batch._replace(label=label.flip(0))).right == 0
+    assert VisionModel(encoder, targets, texts, SMALL)(batch).right == 1
+    assert VisionModel(encoder, targets, texts, SMALL)(batch._replace(label=label.flip(0))).right == 0

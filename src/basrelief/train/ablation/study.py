@@ -23,7 +23,7 @@ from basrelief.models import Embedder, Model, Progress, with_tuned_views
 from basrelief.tasks import LabelEmbeddings, Pooling, pool_views
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, Watch, align, tuning_encoder
+from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, TrainOptions, align, tuning_encoder
 
 MEAN, SUM = Pooling("mean", scale=1.0), Pooling("softmax-sum")
 
@@ -86,8 +86,8 @@ class AblationStudy:
         settings, chosen = replace(self.settings, **changes), self.images[images]
         text = json.dumps([settings_record(settings), str(chosen.home.resolve()), len(chosen)], sort_keys=True)
         run = self.out / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
-        watch = Watch(cache=self.out / "features" / f"{images}-{settings.blocks}-{settings.cache}", progress=self.progress)
-        align(chosen, tuning_encoder(self.model), out=run, settings=settings, watch=watch)
+        options = TrainOptions(cache=self.out / "features" / f"{images}-{settings.blocks}-{settings.cache}", progress=self.progress)
+        align(chosen, tuning_encoder(self.model), out=run, settings=settings, options=options)
         return run
 
     def evaluate(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:

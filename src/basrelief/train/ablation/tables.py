@@ -14,7 +14,7 @@ from basrelief.evaluate.result import Cell, Table
 from basrelief.output import to_json, write_text
 from basrelief.tasks import Pooling
 from basrelief.train.ablation.study import MEAN, SUM, AblationStudy, Variant
-from basrelief.train.opendlign import chosen_views, trained_numbers, tuning_encoder
+from basrelief.train.opendlign import evenly_spaced_views, trainable_parameters, tuning_encoder
 
 _PAPER = {"components": (59.7, 68.8, 75.9, 80.2, 82.6)}
 """ViT-H-14, ModelNet40, top-1 (Table 4)."""
@@ -59,7 +59,7 @@ def _components(study: AblationStudy) -> Iterator[Variant]:
 
 def _views(study: AblationStudy) -> Iterator[Variant]:
     for count in range(1, study.images[0].views + 1):
-        chosen = tuple(chosen_views(count, study.images[0].views))
+        chosen = tuple(evenly_spaced_views(count, study.images[0].views))
         yield Variant(f"{count} view{'s' if count > 1 else ''}", study.train(views=count), views=chosen)
 
 
@@ -83,7 +83,7 @@ def _blocks(study: AblationStudy) -> Iterator[Variant]:
     layers = config.vision.layers
     for count in (count for count in (1, 2, 3) if isinstance(layers, int) and count <= layers):
         for residual in (True, False):
-            trained = trained_numbers(config, blocks=count) / 1e6
+            trained = trainable_parameters(config, blocks=count) / 1e6
             label = f"{count} block{'s' if count > 1 else ''} {'with' if residual else 'without'} residual, {trained:.1f} M trained"
             yield Variant(label, study.train(blocks=count, residual=residual))
 

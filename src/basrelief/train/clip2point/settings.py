@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.train.config import check_at_least, check_positive
 from basrelief.train.run import PRECISIONS
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class OptimiserSettings:
     """How weights move.
 
     Attributes:
@@ -30,10 +31,11 @@ class Optimiser:
         """Check the numbers."""
         if self.name not in ("lamb", "adamw"):
             raise ConfigError(unknown_choice("optimiser.name", self.name, ("lamb", "adamw")))
-        if not 0 < self.rate < float("inf") or not 0 <= self.least_rate <= self.rate or self.decay < 0 or self.restart_epochs < 1:
-            raise ConfigError(
-                f"optimiser must have 0 <= least_rate <= rate, decay >= 0 and restart_epochs >= 1, but got {self}. Correct it."
-            )
+        check_positive(self, "rate")
+        check_positive(self, "decay", "least_rate", zero=True)
+        check_at_least(self, 1, "restart_epochs")
+        if self.least_rate > self.rate:
+            raise ConfigError(f"least_rate is {self.least_rate}; it must be at most rate, {self.rate}. Lower it.")
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,12 @@ class Clip2PointSettings:
     validate_every: int = 1
     workers: int = 4
     seed: int = 0
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("accumulate", "epochs", "points", "save_every", "validate_every", "workers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}. Leave it out for the paper's.")
-        if self.batch < 2:
-            raise ConfigError(f"batch must be at least 2, a contrast needs another shape, but got {self.batch}. The paper's is 256.")
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"temperature must be positive, but got {self.temperature}. The paper's is 0.07.")
+        check_at_least(self, 1, "accumulate", "epochs", "points", "save_every", "validate_every", "workers")
+        check_at_least(self, 2, "batch")  # a contrastive loss needs negatives
+        check_positive(self, "temperature")
         if self.precision not in PRECISIONS:
             raise ConfigError(unknown_choice("precision", self.precision, PRECISIONS))

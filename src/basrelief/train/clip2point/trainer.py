@@ -23,10 +23,10 @@ from basrelief.render.rigs import CLIP2POINT10_ANGLES
 from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import Clip2PointSettings
 from basrelief.train.lamb import Lamb
-from basrelief.train.lock import hold_run
+from basrelief.train.lock import lock_run
 from basrelief.train.pairs.read import VIEWS, PairSet
-from basrelief.train.run import TrainingRun, Validate, check_batch, make_accelerator, seed_of
-from basrelief.train.stopping import Stop
+from basrelief.train.run import TrainingRun, Validate, check_batch, derive_seed, make_accelerator
+from basrelief.train.stopping import StopSignal
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -114,10 +114,12 @@ def pretrain(
     settings = settings or Clip2PointSettings()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate)
     check_batch(settings.batch, len(pairs), processes=accelerator.num_processes, what="pairs")
-    with hold_run(out, writes=accelerator.is_main_process), Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
-        run = _Run(pairs, Pretrainer(encoder, temperature=settings.temperature), (settings, accelerator, out), readers=readers, echo=echo)
+    with lock_run(out, writes=accelerator.is_main_process), StopSignal() as stop, ThreadPoolExecutor(settings.workers) as readers:
+        run = _PretrainRun(
+            pairs, Pretrainer(encoder, temperature=settings.temperature), (settings, accelerator, out), readers=readers, echo=echo
+        )
         run.restore()
-        run.finish(validate, stop)
+        run.run(validate, stop)
     accelerator.wait_for_everyone()  # one process writes, all read
     run.model.encoder.load_visual(out / _BEST)
     return run.model.encoder
@@ -135,7 +137,7 @@ class _Logged(NamedTuple):
     balance: Tensor
 
 
-class _Run(TrainingRun[_Content]):
+class _PretrainRun(TrainingRun[_Content]):
     """The pre-training as a run."""
 
     def __init__(
@@ -161,7 +163,7 @@ class _Run(TrainingRun[_Content]):
     def train_step(self, content: list[_Content]) -> _Logged:
         """One step on points, pictures and views."""
         clouds, pictures, views = zip(*content, strict=True)
-        generator = torch.Generator().manual_seed(seed_of(self.settings.seed, self.step, self.accelerator.process_index))
+        generator = torch.Generator().manual_seed(derive_seed(self.settings.seed, self.step, self.accelerator.process_index))
         device = self.accelerator.device
         with torch.no_grad():
             depth = self.model.draw(list(clouds), torch.tensor(views), generator=generator)
@@ -174,9 +176,9 @@ class _Run(TrainingRun[_Content]):
             self.stepper.zero_grad()
         return _Logged(*losses, self.model.balance)
 
-    def ask(self, step: int) -> list[Future[_Content]]:
+    def prefetch(self, step: int) -> list[Future[_Content]]:
         """Which shapes and views depends on seed and step alone."""
-        return [self.readers.submit(self._read, row, step) for row in self.rows(step)]
+        return [self.readers.submit(self._read, row, step) for row in self.batch_indices(step)]
 
     def state(self) -> dict[str, Any]:
         """The tower and the balance."""
@@ -188,7 +190,7 @@ class _Run(TrainingRun[_Content]):
         with torch.no_grad():
             self.model.balance.copy_(state["balance"])
 
-    def keep(self) -> None:
+    def export(self) -> None:
         """Write the tower."""
         save_tower(self.model.encoder, self.out / _BEST)
 

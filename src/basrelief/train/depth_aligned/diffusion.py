@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError, MissingExtraError, WeightsNotFoundError
-from basrelief.train.depth_aligned.settings import Diffusion
+from basrelief.train.depth_aligned.settings import DiffusionSettings
 
 
 class ControlNetPainter:
@@ -25,7 +25,7 @@ class ControlNetPainter:
         how: The settings.
     """
 
-    def __init__(self, pipeline: Any, how: Diffusion) -> None:  # noqa: ANN401 - diffusers has no types
+    def __init__(self, pipeline: Any, how: DiffusionSettings) -> None:  # noqa: ANN401 - diffusers has no types
         self.pipeline, self.how = pipeline, how
         pipeline.scheduler = _scheduler(pipeline.scheduler.config, how.scheduler)
         pipeline.set_progress_bar_config(disable=True)
@@ -70,7 +70,7 @@ class ControlNetPainter:
         return pictures
 
 
-def load_painter(how: Diffusion, *, device: torch.device | str = "cpu") -> ControlNetPainter:
+def load_painter(how: DiffusionSettings, *, device: torch.device | str = "cpu") -> ControlNetPainter:
     """Load base, ControlNet and, where named, the weights over the base; safetensors only.
 
     Args:

@@ -18,7 +18,7 @@ from basrelief.types import Shape
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnViews:
     """One shape, drawn.
 
     Attributes:
@@ -34,7 +34,7 @@ class Drawn:
     seed: int
 
 
-def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> Drawn:
+def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> DrawnViews:
     """Draw the views of one shape.
 
     Args:
@@ -50,10 +50,10 @@ def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> Drawn:
     projection = OpenDlignProjection(rig=settings.rig, size=settings.size)
     depth = projection.depth(PointBatch.pack([cloud.points]))
     if settings.source == "shaded":
-        return Drawn(_bytes(projection.image(depth)[0]), None, shade_views(shape, cloud, projection=projection, seed=seed), seed)
+        return DrawnViews(_bytes(projection.image(depth)[0]), None, shade_views(shape, cloud, projection=projection, seed=seed), seed)
     smooth = OpenDlignProjection(rig=settings.rig, size=settings.size, median=True).image(depth)
     control = control_image(smooth, reading=settings.diffusion.reading)
-    return Drawn(_bytes(projection.image(depth)[0]), _bytes(control[0]), None, seed)
+    return DrawnViews(_bytes(projection.image(depth)[0]), _bytes(control[0]), None, seed)
 
 
 def _bytes(image: Float[Tensor, "views size size"]) -> UInt8[np.ndarray, "views size size"]:

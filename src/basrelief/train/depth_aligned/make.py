@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 
 from basrelief.errors import ConfigError
-from basrelief.train.depth_aligned.draw import Drawn, draw_views
+from basrelief.train.depth_aligned.draw import DrawnViews, draw_views
 from basrelief.train.depth_aligned.settings import AlignedSettings
 from basrelief.train.records import Record, png_bytes
 from basrelief.types import Shape
@@ -33,7 +33,7 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class AlignedMaker:
-    """Depth maps and pictures of every shape: `0.png`, `0.depth.png`, ...; a `Maker`.
+    """Depth maps and pictures of every shape: `0.png`, `0.depth.png`, ...; a `RecordMaker`.
 
     Attributes:
         how: The settings.
@@ -65,11 +65,11 @@ class AlignedMaker:
         return {"style": record | ({} if self.painter is None else {"diffusion": diffusion})}
 
     @property
-    def draw(self) -> Callable[[Shape, str], Drawn]:
+    def draw(self) -> Callable[[Shape, str], DrawnViews]:
         """Draw the views of one shape."""
         return partial(draw_views, settings=self.how)
 
-    def finish(self, drawn: Sequence[tuple[str, Drawn]]) -> list[Record]:
+    def finish(self, drawn: Sequence[tuple[str, DrawnViews]]) -> list[Record]:
         """Paint what is not painted yet."""
         pictures = self._painted(drawn)
         return [
@@ -78,7 +78,7 @@ class AlignedMaker:
             for (_, one), seen in zip(drawn, pictures, strict=True)
         ]
 
-    def _painted(self, drawn: Sequence[tuple[str, Drawn]]) -> list[np.ndarray]:
+    def _painted(self, drawn: Sequence[tuple[str, DrawnViews]]) -> list[np.ndarray]:
         if self.painter is None:
             return [one.pictures for _, one in drawn if one.pictures is not None]
         control = np.concatenate([one.control for _, one in drawn if one.control is not None])

@@ -34,7 +34,7 @@ _SIDE, _GAP, _MARGIN = 136, 12, 36
 
 
 @dataclass(frozen=True)
-class Kept:
+class FilterResult:
     """What a filter left.
 
     Attributes:
@@ -50,7 +50,9 @@ class Kept:
     by_contour: int
 
 
-def filter_aligned(aligned: AlignedSet, model: Model, *, thresholds: Thresholds | None = None, progress: Progress | None = None) -> Kept:
+def filter_aligned(
+    aligned: AlignedSet, model: Model, *, thresholds: Thresholds | None = None, progress: Progress | None = None
+) -> FilterResult:
     """Measure every picture and write which are kept; what was measured before with the same model is not measured again.
 
     Writes `quality.jsonl` into the folder, which `open_aligned` obeys. Other thresholds take effect at once.
@@ -87,7 +89,7 @@ def filter_aligned(aligned: AlignedSet, model: Model, *, thresholds: Thresholds 
             progress(row + 1, len(aligned))
     label, contour = (np.concatenate([scores[which] for scores in found]) for which in (0, 1))
     good, drawn = label >= thresholds.label, contour >= thresholds.contour
-    return Kept(len(label), int((good & drawn).sum()), int((~good).sum()), int((~drawn).sum()))
+    return FilterResult(len(label), int((good & drawn).sum()), int((~good).sum()), int((~drawn).sum()))
 
 
 def label_agreement(cosines: Float[torch.Tensor, "views labels"], truth: int) -> Float32[np.ndarray, " views"]:

@@ -144,13 +144,13 @@ def open_aligned(folder: Path | str) -> AlignedSet:
     """
     home = Path(folder)
     if (home / MANIFEST).is_file():
-        return _Made(home)
+        return _GeneratedImages(home)
     if (home / _MAPS).is_dir():
-        return _Published(home)
+        return _PublishedImages(home)
     raise ConfigError(f"folder must hold depth-aligned images ({MANIFEST} or {_MAPS}), but got {home.name!r}, which has none.")
 
 
-class _Made(AlignedSet):
+class _GeneratedImages(AlignedSet):
     """What `basrelief train depth-aligned` wrote."""
 
     def __init__(self, home: Path) -> None:
@@ -184,7 +184,7 @@ class _Made(AlignedSet):
         return read_picture(io.BytesIO(self._records.read(row, name)), self.keys[row], mode=mode)
 
 
-class _Published(AlignedSet):
+class _PublishedImages(AlignedSet):
     """OpenDlign's layout. Maps without their pictures are left out."""
 
     def __init__(self, home: Path) -> None:

@@ -15,7 +15,7 @@ PRECISIONS = ("float16", "bfloat16", "float32")
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class DiffusionSettings:
     """How a ControlNet paints a depth map.
 
     Attributes:
@@ -87,7 +87,7 @@ class AlignedSettings:
     size: int = 224
     rig: str = "opendlign-30"
     seed: int = 0
-    diffusion: Diffusion = field(default_factory=Diffusion)
+    diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -56,17 +56,17 @@ class FeatureStore:
 
     def __init__(self, aligned: AlignedSet, encoder: ClipEncoder, *, settings: OpenDlignSettings, folder: Path) -> None:
         self.aligned, self.encoder, self.settings, self.folder = aligned, encoder, settings, folder
-        self.views = chosen_views(settings.views, aligned.views)
+        self.views = evenly_spaced_views(settings.views, aligned.views)
         self._arrays: dict[str, Any] = {}
         if settings.cache != "none":
             self._open()
 
-    def fill(self, *, rank: int = 0, of: int = 1, progress: Progress | None = None) -> None:
-        """Work out what is not there yet.
+    def fill(self, *, rank: int = 0, world_size: int = 1, progress: Progress | None = None) -> None:
+        """Compute what is missing.
 
         Args:
-            rank: Number of this process among those that share the work.
-            of: How many those are.
+            rank: Index of this process.
+            world_size: Number of processes that share the work.
             progress: Told after each pass.
 
         Raises:
@@ -74,7 +74,7 @@ class FeatureStore:
         """
         if self.settings.cache == "none":
             return
-        left = [row for row in np.flatnonzero(self._arrays["done"] == 0).tolist() if row % of == rank]
+        left = [row for row in np.flatnonzero(self._arrays["done"] == 0).tolist() if row % world_size == rank]
         pending: list[int] = []
         try:
             for start in range(0, len(left), _AT_ONCE):
@@ -171,7 +171,7 @@ class FeatureStore:
         return {"format": 1, "tower": tower, "keys": keys, "arrays": sizes}
 
 
-def chosen_views(count: int, of: int) -> list[int]:
+def evenly_spaced_views(count: int, of: int) -> list[int]:
     """Numbers of `count` views, evenly over the `of` of a rig.
 
     Raises:
@@ -197,7 +197,7 @@ def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignS
     return len(aligned) * aligned.views * each
 
 
-def trained_numbers(config: ClipConfig, *, blocks: int = 1) -> int:
+def trainable_parameters(config: ClipConfig, *, blocks: int = 1) -> int:
     """How many numbers are trained: the attention of the tuned blocks, 4 W^2 + 4 W each.
 
     Args:

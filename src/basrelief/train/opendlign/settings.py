@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.train.config import check_at_least, check_positive
 from basrelief.train.run import PRECISIONS
 
 CACHES = ("tokens", "pictures", "none")
@@ -53,14 +54,10 @@ class OpenDlignSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("accumulate", "epochs", "views", "blocks", "save_every", "validate_every", "workers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}. Leave it out for the paper's.")
-        if self.batch < 2:
-            raise ConfigError(f"batch must be at least 2, a contrast needs another shape, but got {self.batch}. The paper's is 128.")
-        if not 0 < self.rate < float("inf") or self.decay < 0 or not 0 <= self.distance < float("inf"):
-            got = f"{self.rate}, {self.decay} and {self.distance}"
-            raise ConfigError(f"rate must be positive, decay and distance not negative, but got {got}. Leave them out for the paper's.")
+        check_at_least(self, 1, "accumulate", "epochs", "views", "blocks", "save_every", "validate_every", "workers")
+        check_at_least(self, 2, "batch")  # a contrastive loss needs negatives
+        check_positive(self, "rate")
+        check_positive(self, "decay", "distance", zero=True)
         for name, choices in (("cache", CACHES), ("cache_type", ("float16", "float32")), ("precision", tuple(PRECISIONS))):
             if getattr(self, name) not in choices:
                 raise ConfigError(unknown_choice(name, getattr(self, name), choices))

@@ -20,13 +20,13 @@ from basrelief.models import Model, drawn_recipe, with_tuned_views
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.lock import hold_run
+from basrelief.train.lock import lock_run
 from basrelief.train.opendlign.features import FeatureStore, Row
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
 from basrelief.train.run import TrainingRun, Validate, check_batch, make_accelerator
-from basrelief.train.stopping import Stop
+from basrelief.train.stopping import StopSignal
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -36,7 +36,7 @@ TUNED_FILE = "tuned_block.safetensors"
 
 
 @dataclass(frozen=True)
-class Watch:
+class TrainOptions:
     """What is beside the training itself.
 
     Attributes:
@@ -99,7 +99,7 @@ def align(
     out: Path,
     settings: OpenDlignSettings | None = None,
     validate: Validate | None = None,
-    watch: Watch | None = None,
+    options: TrainOptions | None = None,
 ) -> ClipEncoder:
     """Align a tuned block with depth-aligned images; a run that was stopped goes on where its checkpoint stands.
 
@@ -112,7 +112,7 @@ def align(
         out: Folder of the run.
         settings: How; the published code's way when None.
         validate: Chooses the best block; never give it the test set. None keeps the last.
-        watch: Where features are kept, what is noted in the file, and who is told.
+        options: Where features are kept, what is noted in the file, and who is told.
 
     Returns:
         The encoder with the block that was written.
@@ -125,20 +125,20 @@ def align(
         OutputError: If something cannot be written.
         MissingExtraError: If `accelerate` is not installed.
     """
-    settings, watch = settings or OpenDlignSettings(), watch or Watch()
-    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=watch.cpu)
+    settings, options = settings or OpenDlignSettings(), options or TrainOptions()
+    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=options.cpu)
     usable = [row for row in range(len(aligned)) if aligned.kept(row).any()]
     check_batch(settings.batch, len(usable), processes=accelerator.num_processes, what="shapes with images")
     made = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device).eval()
-    with hold_run(out, writes=accelerator.is_main_process):
+    with lock_run(out, writes=accelerator.is_main_process):
         with accelerator.main_process_first():
-            store = FeatureStore(aligned, made.encoder, settings=settings, folder=watch.cache or out / "features")
-        store.fill(rank=accelerator.process_index, of=accelerator.num_processes, progress=watch.progress)
+            store = FeatureStore(aligned, made.encoder, settings=settings, folder=options.cache or out / "features")
+        store.fill(rank=accelerator.process_index, world_size=accelerator.num_processes, progress=options.progress)
         accelerator.wait_for_everyone()
-        with Stop() as stop, ThreadPoolExecutor(settings.workers) as readers:
-            run = _Run(store, made, (settings, accelerator, out), usable=usable, readers=readers, watch=watch)
+        with StopSignal() as stop, ThreadPoolExecutor(settings.workers) as readers:
+            run = _AlignRun(store, made, (settings, accelerator, out), usable=usable, readers=readers, options=options)
             run.restore()
-            run.finish(validate, stop)
+            run.run(validate, stop)
     accelerator.wait_for_everyone()  # one process writes, all read
     if (out / TUNED_FILE).is_file():
         load_tuned(run.encoder, out / TUNED_FILE)
@@ -163,7 +163,7 @@ def tuning_encoder(model: Model) -> ClipEncoder:
     return encoder if shown is None else encoder.with_preprocessing(*shown)
 
 
-class _Run(TrainingRun[Row]):
+class _AlignRun(TrainingRun[Row]):
     """The alignment as a run."""
 
     def __init__(
@@ -174,11 +174,11 @@ class _Run(TrainingRun[Row]):
         *,
         usable: list[int],
         readers: ThreadPoolExecutor,
-        watch: Watch,
+        options: TrainOptions,
     ) -> None:
         settings, accelerator, out = how
-        super().__init__(settings, accelerator, out, rows=len(usable), echo=watch.echo)
-        self.store, self.usable, self.readers, self.watch = store, usable, readers, watch
+        super().__init__(settings, accelerator, out, rows=len(usable), echo=options.echo)
+        self.store, self.usable, self.readers, self.options = store, usable, readers, options
         self.model, self.encoder = model, model.encoder
         steps = max(1, self.steps // settings.accumulate)
         parameters = model.towers.tuned_parameters()
@@ -187,9 +187,9 @@ class _Run(TrainingRun[Row]):
         self.stepper: Any
         self.prepared, self.stepper = accelerator.prepare(model, self.optimiser)
 
-    def ask(self, step: int) -> list[Future[Row]]:
+    def prefetch(self, step: int) -> list[Future[Row]]:
         """Which shapes depends on seed and step alone."""
-        return [self.readers.submit(self.store.row, self.usable[row]) for row in self.rows(step)]
+        return [self.readers.submit(self.store.row, self.usable[row]) for row in self.batch_indices(step)]
 
     def train_step(self, content: list[Row]) -> AlignmentLosses:
         """One step on tokens and features."""
@@ -214,9 +214,9 @@ class _Run(TrainingRun[Row]):
         (self.model.towers.tuned_blocks or self.model).load_state_dict(state["tuned"])
         self.schedule.load_state_dict(state["schedule"])
 
-    def keep(self) -> None:
+    def export(self) -> None:
         """Write the tuned blocks with what they were trained with."""
         drawn = {"name": "opendlign", **self.store.aligned.projection}
         run = {"settings": settings_record(self.settings), "shapes": self.total_rows, "step": self.step}
-        notes = {**self.watch.notes, "projection": drawn, **run}
+        notes = {**self.options.notes, "projection": drawn, **run}
         save_tuned(self.encoder, self.out / TUNED_FILE, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))

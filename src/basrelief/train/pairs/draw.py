@@ -30,7 +30,7 @@ _MOST_SAMPLES = 8
 
 
 @dataclass(frozen=True)
-class PairStyle:
+class PairSettings:
     """How pairs are drawn.
 
     Attributes:
@@ -77,7 +77,7 @@ class DrawnPair:
     points: np.ndarray
 
 
-def draw_pair(shape: Shape, name: str, *, style: PairStyle) -> DrawnPair:
+def draw_pair(shape: Shape, name: str, *, style: PairSettings) -> DrawnPair:
     """Draw one shape from all views of the rig.
 
     Args:

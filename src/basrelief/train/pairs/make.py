@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from basrelief.datasets import Benchmark
-from basrelief.train.pairs.draw import RIG, DrawnPair, PairStyle, draw_pair
-from basrelief.train.records import Plan, Progress, Record, Work, make_records, plan_records
+from basrelief.train.pairs.draw import RIG, DrawnPair, PairSettings, draw_pair
+from basrelief.train.records import CostEstimate, Progress, Record, Workers, estimate_cost, make_records
 from basrelief.types import Shape
 
 FORMAT = "basrelief pairs 1"
@@ -21,9 +21,9 @@ FORMAT = "basrelief pairs 1"
 
 @dataclass(frozen=True)
 class PairMaker:
-    """Ten pictures and points of every shape: `points.npy`, `0.png` to `9.png`; a `Maker`."""
+    """Ten pictures and points of every shape: `points.npy`, `0.png` to `9.png`; a `RecordMaker`."""
 
-    style: PairStyle = field(default_factory=PairStyle)
+    style: PairSettings = field(default_factory=PairSettings)
     format: str = FORMAT
     together: int = 1
 
@@ -47,7 +47,7 @@ def make_pairs(
     library: Benchmark,
     out: Path,
     *,
-    style: PairStyle | None = None,
+    style: PairSettings | None = None,
     layout: str = "shards",
     jobs: int = 0,
     progress: Progress | None = None,
@@ -68,10 +68,10 @@ def make_pairs(
     Raises:
         ConfigError: If the layout is unknown or the folder holds other pairs.
     """
-    return make_records(library, out, maker=PairMaker(style or PairStyle()), layout=layout, work=Work(jobs), progress=progress)
+    return make_records(library, out, maker=PairMaker(style or PairSettings()), layout=layout, workers=Workers(jobs), progress=progress)
 
 
-def plan_pairs(library: Benchmark, *, style: PairStyle | None = None, sample: int = 8) -> Plan:
+def plan_pairs(library: Benchmark, *, style: PairSettings | None = None, sample: int = 8) -> CostEstimate:
     """Draw a few shapes, evenly over the library, and work out the whole.
 
     Args:
@@ -79,7 +79,7 @@ def plan_pairs(library: Benchmark, *, style: PairStyle | None = None, sample: in
         style: How.
         sample: How many shapes.
     """
-    return plan_records(library, PairMaker(style or PairStyle()), sample=sample)
+    return estimate_cost(library, PairMaker(style or PairSettings()), sample=sample)
 
 
 def _npy(points: np.ndarray) -> bytes:

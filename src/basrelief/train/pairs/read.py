@@ -59,15 +59,15 @@ def open_pairs(folder: Path | str, *, clouds: Path | str | None = None) -> PairS
     """
     home = Path(folder)
     if (home / MANIFEST).is_file():
-        return _Drawn(home)
+        return _GeneratedPairs(home)
     if clouds is None:
         raise ConfigError(
             f"folder must hold pairs ({MANIFEST}), but got {home.name!r}, which has none. For the original's rendering, name its clouds."
         )
-    return _Original(home, Path(clouds))
+    return _PublishedPairs(home, Path(clouds))
 
 
-class _Drawn(PairSet):
+class _GeneratedPairs(PairSet):
     """What `basrelief train pairs` wrote."""
 
     def __init__(self, home: Path) -> None:
@@ -81,7 +81,7 @@ class _Drawn(PairSet):
         return read_picture(io.BytesIO(self._records.read(row, f"{view}.png")), self.keys[row])
 
 
-class _Original(PairSet):
+class _PublishedPairs(PairSet):
     """The original's pictures of the training split of ShapeNet55; clouds without a folder of pictures are left out.
 
     Its code draws the clouds in their own frame, +Y up. Turned back by CLIP2Point's turn, they are in ours.

@@ -1,6 +1,15 @@
 """Records: what is drawn of each shape of a library, kept in tar shards or folders; made by many processes, resumable."""
 
-from basrelief.train.records.make import Maker, Plan, Progress, Work, key_of, make_records, plan_records, read_failures
+from basrelief.train.records.make import (
+    CostEstimate,
+    Progress,
+    RecordMaker,
+    Workers,
+    estimate_cost,
+    make_records,
+    read_failures,
+    record_key,
+)
 from basrelief.train.records.read import RecordSet, open_records, read_file, read_label, read_manifest, read_picture
 from basrelief.train.records.store import LAYOUTS, MANIFEST, MAX_SIDE, Record, png_bytes
 
@@ -8,20 +17,20 @@ __all__ = [
     "LAYOUTS",
     "MANIFEST",
     "MAX_SIDE",
-    "Maker",
-    "Plan",
+    "CostEstimate",
     "Progress",
     "Record",
+    "RecordMaker",
     "RecordSet",
-    "Work",
-    "key_of",
+    "Workers",
+    "estimate_cost",
     "make_records",
     "open_records",
-    "plan_records",
     "png_bytes",
     "read_failures",
     "read_file",
     "read_label",
     "read_manifest",
     "read_picture",
+    "record_key",
 ]

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 @runtime_checkable
-class Maker(Protocol[T]):
+class RecordMaker(Protocol[T]):
     """How records are made: drawn in worker processes, then finished, several at once, in this one."""
 
     @property
@@ -56,22 +56,22 @@ class Maker(Protocol[T]):
 
 
 @dataclass(frozen=True)
-class Work:
-    """Who does the work.
+class Workers:
+    """How the work is divided.
 
     Attributes:
-        jobs: Worker processes that draw; with 0 it is done in this process, without deadline and memory limit.
-        rank: Number of this process among several that share the library, each on its own GPU or machine.
-        of: How many those are.
+        jobs: Worker processes for drawing; 0 draws in this process, without a time or memory limit.
+        rank: Index of this process among those that share the library, each on its own GPU or machine.
+        world_size: Number of those processes.
     """
 
     jobs: int = 0
     rank: int = 0
-    of: int = 1
+    world_size: int = 1
 
 
 @dataclass(frozen=True)
-class Plan:
+class CostEstimate:
     """What a library will cost, from a measured sample.
 
     Attributes:
@@ -101,9 +101,9 @@ def make_records(
     library: Benchmark,
     out: Path,
     *,
-    maker: Maker[T],
+    maker: RecordMaker[T],
     layout: str = "shards",
-    work: Work | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> list[tuple[str, str]]:
     """Make the record of every shape of a library; what is there already is left as it is.
@@ -115,7 +115,7 @@ def make_records(
         out: Folder for the records; `failed.jsonl` in it lists shapes of which there is none.
         maker: How a record is made.
         layout: `shards` (tar files of 100 shapes) or `folders` (one for each shape).
-        work: How many processes, and which part is this one's; all of it when None.
+        workers: How many processes, and which part is this one's; all of it when None.
         progress: Told after each shape.
 
     Returns:
@@ -126,13 +126,13 @@ def make_records(
     """
     if layout not in LAYOUTS:
         raise ConfigError(unknown_choice("layout", layout, LAYOUTS))
-    work = work or Work()
+    workers = workers or Workers()
     data = f"{library.name} {library.fingerprint()}"
     write_manifest(out, {"format": maker.format, "layout": layout, **maker.settings(), "labels": list(library.labels), "data": data})
-    with _alone(out, work), WorkerPool(work.jobs) as pool:
-        filling = _Filling(library, out, maker, pool, progress)
+    with _hold_part(out, workers), WorkerPool(workers.jobs) as pool:
+        filling = _RecordWriter(library, out, maker, pool, progress)
         each = SHAPES_PER_SHARD if layout == "shards" else 1
-        own = range(-(-len(library) // each))[work.rank :: work.of]
+        own = range(-(-len(library) // each))[workers.rank :: workers.world_size]
         if layout == "shards":
             for number in own:
                 filling.shard(number)
@@ -142,14 +142,14 @@ def make_records(
 
 
 @contextmanager
-def _alone(out: Path, work: Work) -> Iterator[None]:
+def _hold_part(out: Path, workers: Workers) -> Iterator[None]:
     """Keep a second run from the same part."""
     busy = f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
-    with hold_lock(out / f".part-{work.rank}-of-{work.of}.lock", busy=busy):
+    with hold_lock(out / f".part-{workers.rank}-of-{workers.world_size}.lock", busy=busy):
         yield
 
 
-def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Plan:
+def estimate_cost(library: Benchmark, maker: RecordMaker[T], *, sample: int = 8) -> CostEstimate:
     """Make the records of a few shapes, evenly over the library, and work out the whole.
 
     Args:
@@ -170,7 +170,7 @@ def plan_records(library: Benchmark, maker: Maker[T], *, sample: int = 8) -> Pla
     pictures = sum(bool(re.fullmatch(r"\d+\.png", name)) for name in records[0]) if records else 0
     failed, share = len(chosen) - len(good), len(library) / max(len(good), 1)
     seconds = (between - start) / len(chosen) * len(library)
-    return Plan(len(library), len(library) * pictures, len(chosen), failed, seconds, finished * share, int(size * share))
+    return CostEstimate(len(library), len(library) * pictures, len(chosen), failed, seconds, finished * share, int(size * share))
 
 
 def read_failures(out: Path) -> list[tuple[str, str]]:
@@ -181,14 +181,14 @@ def read_failures(out: Path) -> list[tuple[str, str]]:
     return sorted(found.items())
 
 
-def key_of(item: Item) -> str:
+def record_key(item: Item) -> str:
     """A file name for a shape: its own name where it is plain, and a hash of its whole id."""
     digest = hashlib.sha256(item.id.encode(errors="replace")).hexdigest()[:10]
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(item.id.partition("#")[0]).with_suffix("").as_posix())[-60:].strip("-")
     return f"{plain}-{digest}"
 
 
-def _drawing(library: Benchmark, maker: Maker[T]) -> Callable[[Item], T]:
+def _drawing(library: Benchmark, maker: RecordMaker[T]) -> Callable[[Item], T]:
     """What a process does with an item; it needs no list of the others."""
     return functools.partial(_draw, replace(library, items=library.items[:1], findings=()), maker.draw)
 
@@ -197,10 +197,10 @@ def _draw(library: Benchmark, draw: Callable[[Shape, str], T], item: Item) -> T:
     return draw(library.load(item), item.id)
 
 
-class _Filling(Generic[T]):
+class _RecordWriter(Generic[T]):
     """The work of one run."""
 
-    def __init__(self, library: Benchmark, out: Path, maker: Maker[T], pool: WorkerPool, progress: Progress | None) -> None:
+    def __init__(self, library: Benchmark, out: Path, maker: RecordMaker[T], pool: WorkerPool, progress: Progress | None) -> None:
         self.library, self.out, self.maker, self.pool, self.progress = library, out, maker, pool, progress
         self.draw: Callable[[Item], T] = _drawing(library, maker)
         self.known = {name for name, _ in read_failures(out)}
@@ -214,17 +214,17 @@ class _Filling(Generic[T]):
             return
         work = self.out / f".{shard_name(number)}.work"
         self.fill(work, items)
-        pack_shard(self.out, work, number=number, keys=map(key_of, items))
+        pack_shard(self.out, work, number=number, keys=map(record_key, items))
 
     def fill(self, folder: Path, items: Sequence[Item]) -> None:
         """Write the folders of shapes that are neither there nor known to fail."""
-        left = [item for item in items if item.id not in self.known and not (folder / key_of(item)).is_dir()]
+        left = [item for item in items if item.id not in self.known and not (folder / record_key(item)).is_dir()]
         self._tell(len(items) - len(left))
         for few in batches(self._good(left), self.maker.together):
             records = self.maker.finish([(self.library.labels[item.label], drawn) for item, drawn in few])
             for (item, _), record in zip(few, records, strict=True):
                 label = json.dumps({"label": self.library.labels[item.label]}).encode()
-                write_folder(folder, key_of(item), {"label.json": label, **record})
+                write_folder(folder, record_key(item), {"label.json": label, **record})
             self._tell(len(few))
 
     def _good(self, items: Sequence[Item]) -> Iterator[tuple[Item, T]]:

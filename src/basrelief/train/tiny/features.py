@@ -53,7 +53,7 @@ def _shown(images: Float[Tensor, "batch size size"], patches: int, side: int) ->
     return F.pad(best, (1, 0))
 
 
-class Answers(NamedTuple):
+class Ranking(NamedTuple):
     """What shapes were called.
 
     Attributes:
@@ -66,7 +66,7 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def answers(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Answers:
+def rank_labels(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Ranking:
     """Name shapes zero-shot over all class names, with the views and pooling of the recipe and what `encoder.known` takes off.
 
     Args:
@@ -83,9 +83,9 @@ def answers(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> An
         score = views.mean(dim=1) @ texts.T - penalty
         first.append(score.argmax(dim=1).cpu())
         rank.append((score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1).cpu())
-    return Answers(torch.cat(first).numpy(), torch.cat(rank).numpy())
+    return Ranking(torch.cat(first).numpy(), torch.cat(rank).numpy())
 
 
-def top_shares(found: Answers) -> dict[str, float]:
+def top_k_accuracy(found: Ranking) -> dict[str, float]:
     """Top-1 and top-5, shares in [0, 1]."""
     return {"top1": float((found.rank < 1).mean()), "top5": float((found.rank < 5).mean())}

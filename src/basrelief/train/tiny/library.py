@@ -17,9 +17,9 @@ from basrelief.output import replace_file
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.shapes.furniture_seats import SEATS
 from basrelief.shapes.furniture_tables import TABLES
-from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, listed_shapes, merge, read_shapes, split_groups
+from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, list_shapes, merge, read_shapes, split_groups
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
-from basrelief.train.records import Progress, Work, make_records
+from basrelief.train.records import Progress, Workers, make_records
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures
@@ -39,7 +39,7 @@ def training_shapes(folder: Path, settings: TinySettings, *, points: int = 4096)
     return merge([files, *(generated_shapes(names, each, count=points) for names, each in _generated(settings) if names)])
 
 
-def left_out(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[str, ...]:
+def choose_unseen_classes(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[str, ...]:
     """Names of the classes that are never shown in 3D, drawn by the seed among those with four files or more.
 
     Raises:
@@ -48,15 +48,17 @@ def left_out(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySetting
     files = torch.tensor([group != GENERATED for group in shapes.group])
     count = torch.bincount(shapes.label[files], minlength=len(shapes.names)).tolist()
     many = sorted(name for name, n in zip(shapes.names, count, strict=True) if n >= _LEAST_FILES)
-    if settings.leave_out > len(many):
-        got = f"{settings.leave_out} of {len(many)}"
-        raise ConfigError(f"leave_out must be at most the classes with {_LEAST_FILES} files or more, but got {got}. Set leave_out=N.")
-    return tuple(sorted(random.Random(settings.seed).sample(many, settings.leave_out)))
+    if settings.unseen_classes > len(many):
+        got = f"{settings.unseen_classes} of {len(many)}"
+        raise ConfigError(
+            f"unseen_classes must be at most the classes with {_LEAST_FILES} files or more, but got {got}. Set unseen_classes=N."
+        )
+    return tuple(sorted(random.Random(settings.seed).sample(many, settings.unseen_classes)))
 
 
 def split(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[np.ndarray, ShapeSet, ShapeSet]:
     """Which rows are trained on; the held-out packs without the classes left out; and the files of those classes."""
-    missing = left_out(shapes, held_out, settings=settings)
+    missing = choose_unseen_classes(shapes, held_out, settings=settings)
     unseen = np.isin(np.array(shapes.names)[shapes.label.numpy()], missing)
     _, held = split_groups(shapes, held_out)
     away = np.array([any(name in group for name in held_out) for group in shapes.group])
@@ -65,7 +67,7 @@ def split(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) 
     return ~away & ~unseen, held.select(keep_held), shapes.select(unseen & files)
 
 
-def write_pictured(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, *, settings: TinySettings) -> Path:
+def write_library_shapes(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, *, settings: TinySettings) -> Path:
     """Write the training shapes that get pictures as `CLASS/ROW.ply`: every file, and the first generated ones of each category.
 
     Args:
@@ -75,13 +77,13 @@ def write_pictured(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, 
         out: Folder of the library; files that are there stay.
         settings: How many are drawn.
     """
-    files = listed_shapes(folder)
+    files = list_shapes(folder)
     made = [(name, seed) for names, each in _generated(settings) for name in names for seed in range(each)]
     for row in np.flatnonzero(keep).tolist():
         name = shapes.names[int(shapes.label[row])]
         target = out / name.replace(" ", "_") / f"{row:06d}.ply"
         generated = row - len(files)
-        if target.is_file() or (generated >= 0 and made[generated][1] >= settings.drawn):
+        if target.is_file() or (generated >= 0 and made[generated][1] >= settings.images_per_class):
             continue
         with replace_file(target) as part:
             if generated >= 0:
@@ -95,18 +97,18 @@ def draw_library(library: Path, out: Path, *, settings: TinySettings, jobs: int,
     """Draw contour-aware depth maps and shaded pictures of the library; what is there stays.
 
     Args:
-        library: From `write_pictured`.
+        library: From `write_library_shapes`.
         out: Folder of the records.
         settings: The seed.
         jobs: Processes.
         progress: Told after each shape.
     """
     style = AlignedSettings(source="shaded", size=PROJECTION.size, points=4096, seed=settings.seed)
-    make_records(open_benchmark(library, up="z"), out, maker=AlignedMaker(style), work=Work(jobs), progress=progress)
+    make_records(open_benchmark(library, up="z"), out, maker=AlignedMaker(style), workers=Workers(jobs), progress=progress)
     return open_aligned(out)
 
 
-def read_pictures(aligned: AlignedSet, keep: np.ndarray) -> Pictures:
+def load_pictures(aligned: AlignedSet, keep: np.ndarray) -> Pictures:
     """All pictures and maps in memory, each with the row of its shape among those kept.
 
     Args:
@@ -123,4 +125,4 @@ def read_pictures(aligned: AlignedSet, keep: np.ndarray) -> Pictures:
 def _generated(settings: TinySettings) -> tuple[tuple[list[str], int], tuple[list[str], int]]:
     """Categories and how many shapes of each, in the order of the shape set."""
     some = [name for name in CATEGORIES if name in SEATS or name in TABLES]
-    return (some, settings.furniture), ([name for name in CATEGORIES if name not in some], settings.others)
+    return (some, settings.furniture_per_class), ([name for name in CATEGORIES if name not in some], settings.others_per_class)

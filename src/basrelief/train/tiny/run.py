@@ -19,18 +19,18 @@ from basrelief.output import make_folder, write_text
 from basrelief.render import get_projection
 from basrelief.train.data import HELD_OUT, ShapeSet, load_shapes, save_shapes
 from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.lock import hold_run
+from basrelief.train.lock import lock_run
 from basrelief.train.log import Log
-from basrelief.train.opendlign import Watch, align
+from basrelief.train.opendlign import TrainOptions, align
 from basrelief.train.records import Progress
 from basrelief.train.run import make_accelerator
-from basrelief.train.stopping import Stop
-from basrelief.train.tiny.features import answers, top_shares
-from basrelief.train.tiny.library import draw_library, left_out, read_pictures, split, training_shapes, write_pictured
+from basrelief.train.stopping import StopSignal
+from basrelief.train.tiny.features import rank_labels, top_k_accuracy
+from basrelief.train.tiny.library import choose_unseen_classes, draw_library, load_pictures, split, training_shapes, write_library_shapes
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.text import TEMPLATES, fit_text, recorded_features
 from basrelief.train.tiny.towers import EMBEDDING, PROJECTION, new_encoder
-from basrelief.train.tiny.vision import Taught, VisionRun, word_targets
+from basrelief.train.tiny.vision import VisionModel, VisionRun, label_targets
 from basrelief.types import PointCloud
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Effort:
+class Resources:
     """What the machine gives.
 
     Attributes:
@@ -95,7 +95,7 @@ class TinyResult:
     names: tuple[str, ...]
 
 
-def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = None, effort: Effort | None = None) -> TinyResult:
+def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = None, resources: Resources | None = None) -> TinyResult:
     """Train `tiny`; a run that was stopped goes on where it stood.
 
     CLIP2Point's losses (Huang et al. 2023, arXiv:2210.01055) teach the image tower depth views and pictures together with the words of a
@@ -107,7 +107,7 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
         out: Gets `encoder.safetensors`, `tokenizer.json` and `words.json`, which are `tiny`; the stages lie in folders beside them, the
             tuned block in `block`.
         settings: How.
-        effort: What the machine gives.
+        resources: What the machine gives.
 
     Raises:
         KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
@@ -117,33 +117,33 @@ def train_tiny(sources: Sources, *, out: Path, settings: TinySettings | None = N
         FileFormatError: If sources are missing or broken.
         MissingExtraError: If `accelerate` is not installed.
     """
-    settings, effort = settings or TinySettings(), effort or Effort()
-    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=effort.cpu)
-    with hold_run(out, writes=accelerator.is_main_process):
-        return _train(sources, out, settings, accelerator, effort)
+    settings, resources = settings or TinySettings(), resources or Resources()
+    accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=resources.cpu)
+    with lock_run(out, writes=accelerator.is_main_process):
+        return _train(sources, out, settings, accelerator, resources)
 
 
-def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> TinyResult:
+def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, resources: Resources) -> TinyResult:
     """All stages."""
     with accelerator.main_process_first():
-        shapes, text = _shapes(sources, out, settings), _text(sources, out, settings, accelerator, effort)
+        shapes, text = _shapes(sources, out, settings), _text(sources, out, settings, accelerator, resources)
     keep, held, unseen = split(shapes, sources.held_out, settings=settings)
-    kept, missing = shapes.select(keep), left_out(shapes, sources.held_out, settings=settings)
+    kept, missing = shapes.select(keep), choose_unseen_classes(shapes, sources.held_out, settings=settings)
     if seen := set(missing).intersection(text.known.taught if text.known else ()):
         got = f"{sources.start}, which was shown {', '.join(sorted(seen))}"
         raise ConfigError(
-            f"start must not have seen the classes to leave out, but got {got}. Start from a run with the same leave_out and seed."
+            f"start must not have seen the classes to leave out, but got {got}. Start from a run with the same unseen_classes and seed."
         )
     with accelerator.main_process_first():
-        library = write_pictured(sources.shapes, shapes, keep, out / "library", settings=settings)
-        aligned = draw_library(library, out / "pictures", settings=settings, jobs=effort.jobs, progress=effort.progress)
+        library = write_library_shapes(sources.shapes, shapes, keep, out / "library", settings=settings)
+        aligned = draw_library(library, out / "pictures", settings=settings, jobs=resources.jobs, progress=resources.progress)
     others = sorted(recorded_features(sources.clip_text))
-    targets, texts = word_targets(text, kept, others, settings=settings)
-    model = Taught(text, targets, texts, settings)
-    with Stop() as stop:
-        run = VisionRun(model, kept, read_pictures(aligned, keep), how=(settings, accelerator, out / "vision"), echo=effort.echo)
+    targets, texts = label_targets(text, kept, others, settings=settings)
+    model = VisionModel(text, targets, texts, settings)
+    with StopSignal() as stop:
+        run = VisionRun(model, kept, load_pictures(aligned, keep), how=(settings, accelerator, out / "vision"), echo=resources.echo)
         run.restore()
-        run.finish(lambda encoder: top_shares(answers(encoder, held))["top1"], stop)
+        run.run(lambda encoder: top_k_accuracy(rank_labels(encoder, held))["top1"], stop)
     accelerator.wait_for_everyone()
     encoder = _loaded(out / "vision", accelerator)
     shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
@@ -152,11 +152,11 @@ def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Acc
     words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})), settings.seen_class_penalty)
     write_known_words(out, words, source=WORDS_SOURCE)
     encoder.known = words
-    found = answers(encoder, held)
-    figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_shares(found).items()}}
+    found = rank_labels(encoder, held)
+    figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_k_accuracy(found).items()}}
     figures |= _unseen_figures(encoder, unseen, missing)
-    if settings.tuned:
-        figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, effort=effort)
+    if settings.tune_block:
+        figures |= _block_figures(encoder, aligned, held, out=out / "block", settings=settings, resources=resources)
     confusion = np.zeros((len(held.names), len(held.names)), dtype=np.int64)
     np.add.at(confusion, (held.label.numpy(), found.first), 1)
     return TinyResult(encoder, figures, confusion, held.names)
@@ -170,12 +170,12 @@ def _shapes(sources: Sources, out: Path, settings: TinySettings) -> ShapeSet:
     return load_shapes(path)
 
 
-def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, effort: Effort) -> ClipEncoder:
+def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Accelerator, resources: Resources) -> ClipEncoder:
     """The encoder with a text tower that knows the recorded names, and a new image tower, trained once; or the one to go on from."""
     home = out / "text"
     make_folder(home)
     if (home / "encoder.safetensors").is_file():
-        return _begun(home, sources.start, accelerator)
+        return _resume_text_stage(home, sources.start, accelerator)
     if sources.start is not None:
         encoder = load_encoder_folder(sources.start)
         if encoder.config.vision.kind != "vit" or (encoder.embedding_dim, encoder.image_size) != (EMBEDDING, PROJECTION.size):
@@ -188,7 +188,7 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
         words = [*recorded, *names, *(template.format("") for template in TEMPLATES)]
         encoder = new_encoder(Tokenizer.train(words, vocab_size=2560), seed=settings.seed)
         encoder.towers.to(accelerator.device)
-        log = Log(home / "log.jsonl", echo=effort.echo)
+        log = Log(home / "log.jsonl", echo=resources.echo)
         log.rewind(-1)  # this stage begins anew after a stop
         fit_text(
             encoder, recorded, steps=settings.text_steps, seed=settings.seed, progress=lambda record: log.write(stage="text", **record)
@@ -197,20 +197,20 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
             encoder.towers.logit_scale.fill_(4.0)
     if encoder.known:
         write_known_words(home, encoder.known, source=WORDS_SOURCE)
-    write_text(home / _START, _print_of(sources.start))
+    write_text(home / _START, _fingerprint(sources.start))
     save_encoder(encoder, home, dtype=torch.float32)  # last: where it lies, all of this stage does
     return _loaded(home, accelerator)
 
 
-def _begun(home: Path, start: Path | None, accelerator: Accelerator) -> ClipEncoder:
+def _resume_text_stage(home: Path, start: Path | None, accelerator: Accelerator) -> ClipEncoder:
     """The encoder that a run began with, if it went on from the same."""
     was = (home / _START).read_text(encoding="utf-8") if (home / _START).is_file() else ""
-    if was != _print_of(start):
+    if was != _fingerprint(start):
         raise ConfigError(f"out must hold a run from the same start, but got another in {home.parent.name!r}. Name another folder.")
     return _loaded(home, accelerator)
 
 
-def _print_of(start: Path | None) -> str:
+def _fingerprint(start: Path | None) -> str:
     return load_encoder_folder(start).fingerprint if start is not None else ""
 
 
@@ -226,17 +226,20 @@ def _unseen_figures(encoder: ClipEncoder, unseen: ShapeSet, names: Sequence[str]
         return {}
     place = torch.tensor([names.index(name) if name in names else -1 for name in unseen.names])
     own = replace(unseen, label=place[unseen.label], names=tuple(names))
-    figures = {"unseen": float(len(unseen)), **{f"unseen_{name}": share for name, share in top_shares(answers(encoder, unseen)).items()}}
-    return figures | {f"unseen_own_{name}": share for name, share in top_shares(answers(encoder, own)).items()}
+    figures = {
+        "unseen": float(len(unseen)),
+        **{f"unseen_{name}": share for name, share in top_k_accuracy(rank_labels(encoder, unseen)).items()},
+    }
+    return figures | {f"unseen_own_{name}": share for name, share in top_k_accuracy(rank_labels(encoder, own)).items()}
 
 
 def _block_figures(
-    encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, effort: Effort
+    encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, resources: Resources
 ) -> dict[str, float]:
     """Align the last block, and name the held-out shapes by contour-aware maps without and with it."""
     recipe = drawn_recipe(get_recipe("tiny"), {"name": "opendlign", **aligned.projection})
     figures = {"contour_aware_top1": _top1(Model(recipe, encoder), held)}
-    tuned = align(aligned, encoder, out=out, settings=settings.block, watch=Watch(echo=effort.echo, cpu=effort.cpu))
+    tuned = align(aligned, encoder, out=out, settings=settings.block, options=TrainOptions(echo=resources.echo, cpu=resources.cpu))
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
     figures["block_split_top1"] = _top1(Model(with_tuned_views(recipe), tuned), held)
     figures["block_tuned_top1"] = _top1(Model(replace(recipe, tuned_views=tuple(range(views))), tuned), held)

@@ -1,4 +1,4 @@
-"""Every number of `tiny`'s training in one place."""
+"""Settings of `tiny`'s training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.train.augment import Augmentation
+from basrelief.train.config import check_at_least, check_positive
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.run import PRECISIONS
 
 
-def _suffered() -> Augmentation:
-    """What the clouds of `tiny` suffer."""
+def _augmentation() -> Augmentation:
+    """Return the augmentation of `tiny`'s training."""
     return Augmentation(
         mirror=0.5,
         stretch=0.3,
@@ -23,101 +24,98 @@ def _suffered() -> Augmentation:
         cut=0.5,
         cut_chance=0.25,
         scan_chance=0.15,
-        strays=0.08,
-        stray_chance=0.15,
+        far_outliers=0.08,
+        far_outlier_chance=0.15,
     )
 
 
-def _block() -> OpenDlignSettings:
-    """The alignment of `tiny`'s last block: a set this small needs more passes."""
+def _block_settings() -> OpenDlignSettings:
+    """Return the settings of the last block's alignment; a data set this small needs more epochs."""
     return OpenDlignSettings(batch=64, epochs=10)
 
 
 @dataclass(frozen=True)
 class TinySettings:
-    """How `tiny` is trained.
+    """Settings of `tiny`'s training.
 
     Attributes:
-        batch: Shapes of a step over all processes, two depth views each.
-        pictured: How many of them come with a picture and its contour-aware depth map.
-        accumulate: Steps whose gradients are added before the weights move.
-        epochs: Rounds of `epoch_steps` steps.
-        epoch_steps: Steps of a round; shapes are drawn by class, so that a round is no pass over them.
-        rate: Peak learning rate; it rises for `warm_up` steps and falls along a straight line to zero.
-        warm_up: Steps.
+        batch: Shapes per step over all processes, two depth views each.
+        with_images: Number of them that come with a picture and its contour-aware depth map.
+        accumulate: Steps whose gradients are accumulated.
+        epochs: Number of epochs of `epoch_steps` steps.
+        epoch_steps: Steps per epoch; shapes are sampled by class, so an epoch is not one pass over the data.
+        rate: Peak learning rate, after a linear warm-up; it then decays linearly to zero.
+        warm_up: Warm-up steps.
         decay: Weight decay.
-        ramp: Share of the steps over which the changes of the clouds grow from none to their full strength.
-        patches: Patches of each image that are read, those with a background only last; all of them in the last tenth.
-        pairs: Weight of CLIP2Point's loss: pictures with depth, and two depth views of a shape, beside the words.
-        smoothing: Share of each target spread evenly over the names of the training shapes.
-        kin: Share spread over all names that the text tower was taught, the more the nearer they lie to the right one.
-        seen_class_penalty: Keeps the many names seen in 3D from hiding the few others, see `KnownWords`; chosen with `leave_out=15`.
-        power: A class of n shapes is drawn in proportion to n ** power.
-        found: What a shape from a file counts among the generated ones of its class.
-        furniture: Generated shapes of each seat, table and storage category.
-        others: Generated shapes of each other category.
-        drawn: Generated shapes of each category that get pictures; every file does.
-        text_steps: Steps for the text tower.
-        leave_out: So many classes with at least four files are never shown in 3D and are asked at the end.
-        precision: `float32`, `bfloat16` or `float16`, of the image tower's arithmetic; only GPUs and a few CPUs gain by the latter two.
+        augmentation_ramp: Share of the steps over which augmentation grows from none to full strength.
+        patches: Patches of each image that the tower reads, background patches last; the last tenth of the steps reads all.
+        pair_weight: Weight of CLIP2Point's loss (picture and depth, two depth views) beside the loss against labels.
+        smoothing: Label smoothing, spread evenly over the labels of the training shapes.
+        semantic_smoothing: Label smoothing spread over all names that the text tower knows, by similarity to the right one.
+        seen_class_penalty: Penalty of the labels seen in training, see `KnownWords`; chosen with `unseen_classes=15`.
+        sampling_power: A class of n shapes is drawn in proportion to n ** sampling_power.
+        file_weight: Weight of a shape from a file; a generated shape of its class has weight 1.
+        furniture_per_class: Generated shapes of each seat, table and storage category.
+        others_per_class: Generated shapes of every other category.
+        images_per_class: Generated shapes of each category that get pictures; all files do.
+        text_steps: Steps of the text tower's training.
+        unseen_classes: Number of classes, of at least four files each, to leave out of the training and report separately.
+        precision: `float32`, `bfloat16` or `float16`: compute dtype of the image tower. The latter two pay off on GPUs.
         save_every: Steps between checkpoints.
-        validate_every: Rounds between looks at the held-out packs; they choose nothing.
-        seed: Of everything.
-        augmentation: What clouds suffer.
-        tuned: Whether a twin of the last block is aligned with the pictures at the end, OpenDlign's way.
-        block: How.
+        validate_every: Epochs between validations on the held-out packs; they do not choose the weights.
+        seed: Seed of the whole training.
+        augmentation: Augmentation of the point clouds.
+        tune_block: Whether to align a tuned copy of the last block with the pictures at the end, as OpenDlign does.
+        block: Settings of that alignment.
     """
 
     batch: int = 32
-    pictured: int = 4
+    with_images: int = 4
     accumulate: int = 1
     epochs: int = 80
     epoch_steps: int = 100
     rate: float = 2e-3
     warm_up: int = 200
     decay: float = 0.05
-    ramp: float = 0.5
+    augmentation_ramp: float = 0.5
     patches: int = 20
-    pairs: float = 0.1
+    pair_weight: float = 0.1
     smoothing: float = 0.05
-    kin: float = 0.0
+    semantic_smoothing: float = 0.0
     seen_class_penalty: float = 0.01
-    power: float = 0.4
-    found: float = 5.0
-    furniture: int = 300
-    others: int = 100
-    drawn: int = 3
+    sampling_power: float = 0.4
+    file_weight: float = 5.0
+    furniture_per_class: int = 300
+    others_per_class: int = 100
+    images_per_class: int = 3
     text_steps: int = 1500
-    leave_out: int = 0
+    unseen_classes: int = 0
     precision: str = "float32"
     save_every: int = 200
     validate_every: int = 10
     seed: int = 0
-    augmentation: Augmentation = field(default_factory=_suffered)
-    tuned: bool = True
-    block: OpenDlignSettings = field(default_factory=_block)
+    augmentation: Augmentation = field(default_factory=_augmentation)
+    tune_block: bool = True
+    block: OpenDlignSettings = field(default_factory=_block_settings)
 
-    def changes(self, done: float) -> Augmentation:
-        """What clouds suffer after a share of the steps, in [0, 1]."""
-        return self.augmentation.scaled(min(1.0, done / self.ramp) if self.ramp else 1.0)
+    def augmentation_at(self, progress: float) -> Augmentation:
+        """Return the augmentation after a share of the steps, in [0, 1]."""
+        return self.augmentation.scaled(min(1.0, progress / self.augmentation_ramp) if self.augmentation_ramp else 1.0)
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        least = {"batch": 2, "pictured": 2, "warm_up": 0, "drawn": 0, "leave_out": 0}
-        for name in ("accumulate", "epochs", "epoch_steps", "patches", "furniture", "others", "text_steps", "save_every", "validate_every"):
-            least[name] = 1
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name} must be at least {low}, but got {getattr(self, name)}. Leave it out for the usual.")
-        if self.pictured > self.batch:
-            raise ConfigError(f"pictured must be at most batch, but got {self.pictured} of {self.batch}. Set pictured=N.")
-        if not 0 < self.rate < float("inf") or min(self.decay, self.pairs, self.power, self.seen_class_penalty) < 0 or self.found <= 0:
-            got = f"{self.rate}, {self.found}, {self.decay}, {self.pairs}, {self.power} and {self.seen_class_penalty}"
-            rule = "rate and found must be positive, decay, pairs, power and seen_class_penalty not negative"
-            raise ConfigError(f"{rule}, but got {got}. Leave them out.")
-        if not 0 <= self.ramp <= 1:
-            raise ConfigError(f"ramp must be a share of the steps in [0, 1], but got {self.ramp}. Leave it out for the usual.")
-        if min(self.smoothing, self.kin) < 0 or self.smoothing + self.kin >= 1:
-            raise ConfigError(f"smoothing and kin must be shares of a target, but got {self.smoothing} and {self.kin}. Leave them out.")
+        """Check the values."""
+        check_at_least(self, 0, "warm_up", "images_per_class", "unseen_classes")
+        check_at_least(self, 1, "accumulate", "epochs", "epoch_steps", "patches", "text_steps", "save_every", "validate_every")
+        check_at_least(self, 1, "furniture_per_class", "others_per_class")
+        check_at_least(self, 2, "batch", "with_images")
+        check_positive(self, "rate", "file_weight")
+        check_positive(self, "decay", "pair_weight", "sampling_power", "seen_class_penalty", zero=True)
+        if self.with_images > self.batch:
+            raise ConfigError(f"with_images is {self.with_images}; it must be at most batch, {self.batch}. Set with_images=N.")
+        if not 0 <= self.augmentation_ramp <= 1:
+            raise ConfigError(f"augmentation_ramp is {self.augmentation_ramp}; it must lie in [0, 1]. Leave it out for the default.")
+        if min(self.smoothing, self.semantic_smoothing) < 0 or self.smoothing + self.semantic_smoothing >= 1:
+            got = f"{self.smoothing} and {self.semantic_smoothing}"
+            raise ConfigError(f"smoothing and semantic_smoothing are {got}; their sum must lie in [0, 1). Leave them out for the defaults.")
         if self.precision not in PRECISIONS:
             raise ConfigError(unknown_choice("precision", self.precision, PRECISIONS))

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from basrelief.encoders import ClipEncoder, save_encoder
 from basrelief.train.augment import augment
 from basrelief.train.clip2point import pair_losses
-from basrelief.train.data import ShapeSet, class_weights
+from basrelief.train.data import ShapeSet, sampling_weights
 from basrelief.train.muon import Muon
-from basrelief.train.run import TrainingRun, seed_of
+from basrelief.train.run import TrainingRun, derive_seed
 from basrelief.train.tiny.features import image_features
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.text import class_embeddings
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _MASKED = 0.9
 """Share of the steps that read only some patches."""
 
-_KIN_SCALE = 20.0
-"""Multiplies the cosine of two names, their mean taken off, before the softmax of `kin`."""
+_SIMILARITY_SCALE = 20.0
+"""Multiplies the cosine of two names, their mean taken off, before the softmax of `semantic_smoothing`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ class Batch(NamedTuple):
     """What a step is shown: two depth views of every shape; a picture and its depth map of the first ones."""
 
     views: Float[Tensor, "two batch side side"]
-    maps: Float[Tensor, "pictured side side"]
-    pictures: Float[Tensor, "pictured 3 side side"]
+    maps: Float[Tensor, "images side side"]
+    pictures: Float[Tensor, "images 3 side side"]
     label: Int[Tensor, " batch"]
 
 
@@ -71,7 +71,7 @@ class TinyLosses(NamedTuple):
     right: Tensor
 
 
-class Taught(nn.Module):
+class VisionModel(nn.Module):
     """The image tower in training, the words it is taught, and the balance w of CLIP2Point's losses.
 
     Attributes:
@@ -95,18 +95,18 @@ class Taught(nn.Module):
 
     def forward(self, batch: Batch) -> TinyLosses:
         """Losses of a batch: `words` of every image and `pooled` of the two views against the names, and CLIP2Point's."""
-        count, pictured = len(batch.label), len(batch.maps)
+        count, with_images = len(batch.label), len(batch.maps)
         seen = torch.cat([batch.views.flatten(0, 1), batch.maps])
         features = image_features(self.encoder, seen, batch.pictures, patches=None if self.full else self.settings.patches)
-        first, second, _, pictures = features.split([count, count, pictured, pictured])
-        label, shown = batch.label, batch.label[:pictured]
+        first, second, _, pictures = features.split([count, count, with_images, with_images])
+        label, shown = batch.label, batch.label[:with_images]
         words = self._against_words(features, torch.cat([label, label, shown, shown]))
         mean = F.normalize(first, dim=-1) + F.normalize(second, dim=-1)
         pooled = self._against_words(mean, label)
         pair = pair_losses(first, second, picture=pictures, balance=self.balance, label=label)
         with torch.no_grad():
             right = (self._logits(mean).argmax(dim=1) == self.get_buffer("targets")[label].argmax(dim=1)).float().mean()
-        total = words + 0.5 * pooled + self.settings.pairs * pair.total
+        total = words + 0.5 * pooled + self.settings.pair_weight * pair.total
         return TinyLosses(total, words.detach(), pooled.detach(), pair.cross.detach(), pair.intra.detach(), right)
 
     def _logits(self, features: Float[Tensor, "images dim"]) -> Float[Tensor, "images names"]:
@@ -118,12 +118,12 @@ class Taught(nn.Module):
         return F.cross_entropy(self._logits(features), self.get_buffer("targets")[label])
 
 
-def word_targets(
+def label_targets(
     encoder: ClipEncoder, shapes: ShapeSet, others: Sequence[str], *, settings: TinySettings
 ) -> tuple[Float[Tensor, "labels names"], Float[Tensor, "names dim"]]:
     """What each class is to be called: a distribution over names, and the names' embeddings, the classes of the shapes first.
 
-    Names of classes without a shape, as those left out, are not among them, unless `kin` brings them in with all others.
+    Names of classes without a shape, as those left out, are not among them, unless `semantic_smoothing` brings them in with all others.
 
     Args:
         encoder: Its text tower is frozen.
@@ -133,24 +133,26 @@ def word_targets(
     """
     count = torch.bincount(shapes.label, minlength=len(shapes.names))
     own = [name for name, n in zip(shapes.names, count.tolist(), strict=True) if n]
-    names = own + (sorted(set(others) - set(own)) if settings.kin else [])
+    names = own + (sorted(set(others) - set(own)) if settings.semantic_smoothing else [])
     texts = class_embeddings(encoder, names).float()
     place = torch.tensor([own.index(name) if name in own else -1 for name in shapes.names])
     near = F.normalize(texts - texts.mean(dim=0), dim=-1)
-    kin = torch.softmax(_KIN_SCALE * near[: len(own)] @ near.T, dim=1)
-    even = F.pad(torch.full((len(own), len(own)), 1 / len(own), device=kin.device), (0, len(names) - len(own)))
-    right = torch.eye(len(own), len(names), device=kin.device)
-    targets = (1 - settings.smoothing - settings.kin) * right + settings.smoothing * even + settings.kin * kin
-    return targets[place.to(kin.device)], texts
+    similar = torch.softmax(_SIMILARITY_SCALE * near[: len(own)] @ near.T, dim=1)
+    even = F.pad(torch.full((len(own), len(own)), 1 / len(own), device=similar.device), (0, len(names) - len(own)))
+    right = torch.eye(len(own), len(names), device=similar.device)
+    targets = (
+        (1 - settings.smoothing - settings.semantic_smoothing) * right + settings.smoothing * even + settings.semantic_smoothing * similar
+    )
+    return targets[place.to(similar.device)], texts
 
 
 class VisionRun(TrainingRun[Batch]):
     """The image tower's training as a run: what a step is shown depends on seed and step alone."""
 
-    keeps_best = False
+    export_best = False
 
     def __init__(
-        self, model: Taught, shapes: ShapeSet, pictures: Pictures, *, how: tuple[TinySettings, Accelerator, Path], echo: bool
+        self, model: VisionModel, shapes: ShapeSet, pictures: Pictures, *, how: tuple[TinySettings, Accelerator, Path], echo: bool
     ) -> None:
         settings, accelerator, out = how
         super().__init__(settings, accelerator, out, rows=settings.batch * settings.epoch_steps, echo=echo)
@@ -158,7 +160,7 @@ class VisionRun(TrainingRun[Batch]):
         self.model, self.encoder, self.shapes = model.to(device), model.encoder, shapes
         self.points, self.label = shapes.points.to(device), shapes.label.to(device)
         self.pictures = Pictures(pictures.colour.to(device), pictures.depth.to(device), pictures.row)
-        self.weights = class_weights(shapes, power=settings.power, found=settings.found)
+        self.weights = sampling_weights(shapes, sampling_power=settings.sampling_power, file_weight=settings.file_weight)
         self.muon, self.optimiser = optimisers(model, settings)
         self.prepared: Any = accelerator.prepare(model)
 
@@ -172,7 +174,7 @@ class VisionRun(TrainingRun[Batch]):
         self.encoder.towers.eval()
         self.encoder.towers.vision_model.train()
 
-    def ask(self, step: int) -> list[Future[Batch]]:
+    def prefetch(self, step: int) -> list[Future[Batch]]:
         """Nothing is read ahead: everything lies in memory."""
         return []
 
@@ -193,19 +195,19 @@ class VisionRun(TrainingRun[Batch]):
     def batch(self) -> Batch:
         """Two views of each drawn shape, each with its own points, changes and camera; between 256 and 4096 points."""
         settings, device = self.settings, self.accelerator.device
-        seed = seed_of(settings.seed, self.step, self.accelerator.process_index)
+        seed = derive_seed(settings.seed, self.step, self.accelerator.process_index)
         draw, generator = Generator().manual_seed(seed), Generator(device).manual_seed(seed)
         share = self.accelerator.num_processes
-        count, pictured = settings.batch // share, settings.pictured // share
-        shown = torch.multinomial(self.weights[self.pictures.row], pictured, replacement=True, generator=draw)
-        view = torch.randint(self.pictures.depth.shape[1], (pictured,), generator=draw)
+        count, with_images = settings.batch // share, settings.with_images // share
+        shown = torch.multinomial(self.weights[self.pictures.row], with_images, replacement=True, generator=draw)
+        view = torch.randint(self.pictures.depth.shape[1], (with_images,), generator=draw)
         drawn = torch.multinomial(self.weights, count, replacement=True, generator=draw)
-        rows = torch.cat([self.pictures.row[shown], drawn[pictured:]]).to(device)
+        rows = torch.cat([self.pictures.row[shown], drawn[with_images:]]).to(device)
         points = int(2 ** (8 + 4 * float(torch.rand((), generator=draw))))
         total = self.points.shape[1]
         chosen = [torch.randperm(total, generator=draw)[:points].to(device) for _ in range(2)]
         clouds = torch.cat([self.points[rows][:, part] for part in chosen]).float()
-        clouds = augment(clouds, settings.changes(self.step / self.steps), generator=generator)
+        clouds = augment(clouds, settings.augmentation_at(self.step / self.steps), generator=generator)
         elevation = random_elevations(len(clouds), generator=generator, device=device)
         views = draw_views(clouds, elevation, PROJECTION).unflatten(0, (2, count))
         shown, view = shown.to(device), view.to(device)
@@ -220,7 +222,7 @@ class VisionRun(TrainingRun[Batch]):
         """Take both."""
         self.model.load_state_dict(state["model"])
 
-    def keep(self) -> None:
+    def export(self) -> None:
         """Write the encoder."""
         save_encoder(copy.copy(self.encoder), self.out)
 
@@ -232,7 +234,7 @@ class VisionRun(TrainingRun[Batch]):
                 group["lr"] = self.settings.rate * warm * (1 - self.step / self.steps)
 
 
-def optimisers(model: Taught, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+def optimisers(model: VisionModel, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
     """Muon for the matrices of the blocks and the kernels of the stem, AdamW for everything else.
 
     Args:
