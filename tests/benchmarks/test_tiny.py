@@ -226,12 +226,12 @@ def test_all_files_of_names_left_out_are_asked_for(
 ) -> None:
     name = lambda clouds, names: [tuple(names)] * len(clouds)  # noqa: E731
     monkeypatch.setattr(bench, "HELD_OUT", ("away",))
-    bench.choose_unseen_classes(name, _cats_and_tigers(), ("cup",))
+    bench.print_unseen(name, _cats_and_tigers(), ("cup",))
     over_all, own = (line.split() for line in capsys.readouterr().out.splitlines())
     assert " ".join(over_all).startswith("all files of 2 names it never saw in 3D n 4 top-1 50.0%")
     assert " ".join(own).startswith("over their own names n 4 top-1 50.0%")
     monkeypatch.setattr(bench, "HELD_OUT", ("a pack", "away"))
-    bench.choose_unseen_classes(name, _cats_and_tigers(), ("cup",))
+    bench.print_unseen(name, _cats_and_tigers(), ("cup",))
     assert capsys.readouterr().out == ""  # they have their rows among the held-out shapes
 
 
