@@ -1,10 +1,10 @@
-# make demo | test | test-all | lint | bench | clean: each sets up .venv by itself. Another interpreter: make PYTHON=python3.12 demo
+# make demo | test | test-all | lint | docs | bench | clean: each sets up .venv by itself. Another interpreter: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED) ## name a few shapes with the embedded model, write pictures to demo-out/
@@ -18,7 +18,7 @@ test-all: lint ## the long proofs, too: slow tests and every attack
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not gpu and not network"
 	@$(BIN)/python tools/attack
 
-lint: $(INSTALLED) ## style, types, layers, the house's measures
+lint: $(INSTALLED) ## style, types, layers, code measures
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
@@ -26,11 +26,16 @@ lint: $(INSTALLED) ## style, types, layers, the house's measures
 	@$(BIN)/python tools/measures.py
 	@$(BIN)/python tools/limits_table.py --check || (echo "SECURITY.md: run python tools/limits_table.py" && exit 1)
 
+docs: $(INSTALLED) ## build the documentation into site/; a broken link or an output that changed fails
+	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/project/test_docs.py tests/project/test_facts.py tests/project/test_readme.py tests/project/test_docstrings.py
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs site
+	@echo "documentation: site/index.html"
+
 bench: $(INSTALLED) ## time rendering and encoding
 	@for script in benchmarks/*.py; do GOMP_SPINCOUNT=10000 $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf .venv demo-out bench-out attack-out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo-out bench-out attack-out site docs/reference dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt

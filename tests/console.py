@@ -28,6 +28,12 @@ class Example:
     output: str
 
 
+def documents(root: Path) -> list[Path]:
+    """Return the Markdown documents that people write: those at the top and in docs/, without generated pages."""
+    written = [path for path in (root / "docs").rglob("*.md") if "reference" not in path.parts]
+    return sorted([*root.glob("*.md"), *written])
+
+
 def examples(markdown: str) -> list[Example]:
     """Every command of every ```console block, in order."""
     found = []

@@ -1,5 +1,7 @@
 """Every exception basrelief raises.
 
+They derive from one class::
+
     BasreliefError
     ├── GeometryError (ValueError)      a shape that cannot be used: empty, not finite, wrong dimensions
     ├── FileFormatError (ValueError)    a file that cannot be read: broken, too large, wrong extension

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import basrelief
-from console import Example, differences, examples, run, same_output
+from console import Example, differences, documents, examples, run, same_output
 from support import REPOSITORY
 
 MARKDOWN = """text
@@ -95,6 +95,6 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for document in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")):
+    for document in documents(REPOSITORY):
         links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text(encoding="utf-8"))
         assert [link for link in links if not (document.parent / link).exists()] == [], document.name

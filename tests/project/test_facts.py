@@ -12,6 +12,7 @@ from basrelief.datasets.layouts import LAYOUTS
 from basrelief.evaluate import TASKS
 from basrelief.geometry import CUES
 from basrelief.models import get_recipe, recipes
+from console import documents
 from support import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -149,7 +150,7 @@ def test_the_alignment_page_has_the_settings_of_the_code() -> None:
     assert f"diffusion.reading={painted.reading}" in text
 
 
-@pytest.mark.parametrize("page", sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")))
+@pytest.mark.parametrize("page", [str(path.relative_to(DOCS)) for path in documents(REPOSITORY) if DOCS in path.parents])
 def test_files_that_a_page_names_are_there(page: str) -> None:
     """A table of where each thing is must not point at what was moved."""
     source = REPOSITORY / "src" / "basrelief"
@@ -165,7 +166,7 @@ def test_commands_of_the_pages_exist() -> None:
 
     top = get_command(app)
     groups = {name: set(getattr(command, "commands", ())) for name, command in top.commands.items()}  # type: ignore[attr-defined]
-    for path in (*DOCS.rglob("*.md"), REPOSITORY / "README.md"):
+    for path in documents(REPOSITORY):
         text = path.read_text(encoding="utf-8")
         typed = [line for block in re.findall(r"```(?:console)?\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
         typed += re.findall(r"`(basrelief [^`]+)`", text)

@@ -28,7 +28,7 @@ def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint", "docs", "bench"])
 def test_every_target_sets_up_first(checkout: Path, target: str) -> None:
     steps = make(checkout, "--dry-run", target).stdout.splitlines()
     install = next(i for i, step in enumerate(steps) if "pip install" in step)

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from console import differences
+from console import differences, documents
 from support import REPOSITORY
 
+DOCUMENTS = [
+    path
+    for path in documents(REPOSITORY)
+    if "```console" in path.read_text(encoding="utf-8") and "$ basrelief" in path.read_text(encoding="utf-8")
+]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
 
 
@@ -22,8 +27,9 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_commands_print_what_the_readme_says(copy: Path) -> None:
-    assert differences((REPOSITORY / "README.md").read_text(encoding="utf-8"), copy) == []
+@pytest.mark.parametrize("document", [str(path.relative_to(REPOSITORY)) for path in DOCUMENTS])
+def test_commands_print_what_a_document_says(document: str, copy: Path) -> None:
+    assert differences((REPOSITORY / document).read_text(encoding="utf-8"), copy) == []
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)

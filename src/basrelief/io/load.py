@@ -81,6 +81,11 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
         GeometryError: If it holds no usable shape: no point, or a mesh with NaN or infinity.
         MissingExtraError: If the library for this format is not installed.
         ConfigError: If `up` is not an axis.
+
+    Example:
+        >>> import basrelief as br
+        >>> br.load("examples/shapes/chair.glb").origin.up
+        'y'
     """
     if up is not None and up not in (*UP_AXES, AUTO):
         raise ConfigError(unknown_choice("up", up, (*UP_AXES, AUTO)))

@@ -76,6 +76,11 @@ def render_depth(
     Raises:
         ConfigError: If the projection or a number is wrong.
         GeometryError: If the shape cannot be used.
+
+    Example:
+        >>> import basrelief as br
+        >>> br.render_depth(br.load("examples/shapes/chair.glb"), "clip2point").depth.shape
+        torch.Size([10, 224, 224])
     """
     chosen = get_projection(projection) if isinstance(projection, str) else projection
     if size is not None:
