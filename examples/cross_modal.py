@@ -12,8 +12,8 @@ library = model.embed_shapes([br.load(file) for file in files])
 
 queries = {
     "something to drink from": model.embed_query(["mug"]),
-    "like this vase": model.embed_query([make_shape("vase", seed=3)]),
-    "like this vase, but a light": model.embed_query([make_shape("vase", seed=3), "lamp"], weights=[1.0, 2.0]),
+    "like this vase": model.embed_query([make_shape("vase", seed=1_000_000)]),
+    "like this vase, but a light": model.embed_query([make_shape("vase", seed=1_000_000), "lamp"], weights=[1.0, 2.0]),
     "furniture, but no table": model.embed_query(["chair", "table"], weights=[1.0, -0.5]),
 }
 for words, query in queries.items():

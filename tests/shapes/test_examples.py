@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -9,11 +10,19 @@ import numpy as np
 import pytest
 
 from basrelief.io import load
-from basrelief.shapes import CATEGORIES
+from basrelief.shapes import CATEGORIES, make_shape
+from basrelief.train.tiny.settings import TinySettings
+from basrelief.train.upright import FIRST_SEED, UprightSettings
 from basrelief.types import Mesh, PointCloud
 from support import REPOSITORY, load_script
 
 FOLDER = REPOSITORY / "examples" / "shapes"
+TRAINING_SEEDS = (
+    range(max(TinySettings.furniture, TinySettings.others)),
+    range(FIRST_SEED, FIRST_SEED + UprightSettings.each),
+)
+"""Seeds of generated shapes that the shipped `tiny` and upright weights may have been trained on."""
+SEED_PATTERN = re.compile(r"seed(?:=| in \()(\d[\d_]*(?:, [\d_]+)*)")
 
 
 @pytest.fixture(scope="module")
@@ -56,5 +65,30 @@ def test_file_names_are_categories() -> None:
 def test_the_script_says_what_it_wrote(script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script.main(tmp_path / "new")
     printed = capsys.readouterr().out.splitlines()
-    assert [Path(line).name for line in printed] == [*script.SHAPES, *script.CLOUDS]
+    assert [Path(line).name for line in printed] == [*script.MESHES, *script.CLOUDS]
     assert all(Path(line).is_file() for line in printed)
+
+
+def test_no_example_has_a_training_seed(script: ModuleType) -> None:
+    sources = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "examples").glob("*.py")]
+    sources += (REPOSITORY / "src" / "basrelief" / "models").glob("*.py")
+    seeds = [
+        (source.name, int(seed))
+        for source in sources
+        for line in source.read_text(encoding="utf-8").splitlines()
+        if "make_shape(" in line
+        for found in SEED_PATTERN.findall(line)
+        for seed in found.split(", ")
+    ]
+    assert len(seeds) >= 5
+    assert [(name, seed) for name, seed in [*seeds, ("make_shapes.py", script.SEED)] if any(seed in used for used in TRAINING_SEEDS)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(FOLDER.iterdir()), ids=lambda file: file.name)
+def test_no_shipped_shape_is_a_training_design(file: Path, script: ModuleType) -> None:
+    """The bounding box tells designs apart, by more than a rounding error; a cloud has that of the mesh it was sampled from."""
+    shape = load(file)
+    mesh = shape if isinstance(shape, Mesh) else make_shape(file.stem, seed=script.SEED)
+    training = np.array([np.ptp(make_shape(file.stem, seed=seed).vertices, axis=0) for seeds in TRAINING_SEEDS for seed in seeds])
+    assert np.abs(training / np.ptp(mesh.vertices, axis=0) - 1).max(axis=1).min() > 1e-3
