@@ -1,4 +1,7 @@
-"""basrelief says what a 3D shape is without 3D labels: it draws depth maps, reads them with CLIP and compares them with words."""
+"""basrelief says what a 3D shape is: it draws depth maps, reads them with CLIP and compares them with words.
+
+The methods of the papers use no labelled 3D shapes. The embedded model `tiny` was trained on labelled 3D shapes.
+"""
 
 from __future__ import annotations
 

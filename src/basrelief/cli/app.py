@@ -14,7 +14,8 @@ from basrelief.errors import BasreliefError
 
 app = typer.Typer(
     name="basrelief",
-    help="Say what a 3D shape is, without 3D labels: depth maps from several sides, read with CLIP, compared with words.",
+    help="Say what a 3D shape is: depth maps from several sides, read with CLIP, compared with words. The default model, tiny, was trained "
+    "on labelled 3D shapes; the papers' zero-shot methods were not.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
