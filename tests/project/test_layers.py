@@ -1,4 +1,4 @@
-"""Rooms import only from rooms below them, and the contract notices when one does not."""
+"""Packages import only from layers below them, and the contract notices when one does not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_layers_hold(copy: Path) -> None:
         ("attic/__init__.py", ""),
     ],
 )
-def test_an_import_upwards_or_a_room_without_a_place_is_noticed(copy: Path, file: str, line: str) -> None:
+def test_an_import_upwards_or_a_package_without_a_layer_is_noticed(copy: Path, file: str, line: str) -> None:
     path = copy / "basrelief" / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(line + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The public door and the doors of the rooms; what starting costs."""
+"""The public names of basrelief and its packages; what importing costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 import basrelief
 
-ROOMS = sorted(m.name for m in pkgutil.iter_modules(basrelief.__path__) if m.ispkg)
+PACKAGES = sorted(m.name for m in pkgutil.iter_modules(basrelief.__path__) if m.ispkg)
 PROBE = """
 import json, sys
 opened = []
@@ -30,12 +30,12 @@ def public(module: ModuleType) -> set[str]:
     return {k for k, v in vars(module).items() if not k.startswith("_") and k not in tools and not isinstance(v, ModuleType)}
 
 
-def test_every_name_of_the_door_opens() -> None:
+def test_every_public_name_can_be_imported() -> None:
     for name in basrelief.__all__:
         assert getattr(basrelief, name) is not None
 
 
-def test_the_door_holds_nothing_else() -> None:
+def test_nothing_else_is_public() -> None:
     for name in basrelief.__all__:
         getattr(basrelief, name)  # a name is held once it was asked for
     assert public(basrelief) | {"__version__"} == set(basrelief.__all__) == set(dir(basrelief))
@@ -47,9 +47,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         basrelief.charis  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_exports_what_it_holds(room: str) -> None:
-    module = importlib.import_module(f"basrelief.{room}")
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_exports_what_it_holds(package: str) -> None:
+    module = importlib.import_module(f"basrelief.{package}")
     for name in module.__all__:
         assert getattr(module, name) is not None
     lazy = set(module.__all__) if hasattr(module, "__getattr__") else set()
