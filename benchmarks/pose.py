@@ -2,6 +2,10 @@
 
     python benchmarks/pose.py
     python benchmarks/pose.py --shapes SHAPES --realistic REALISTIC.npz --most 300
+    python benchmarks/pose.py --shapes SHAPES --part test --most 300
+
+Training packs, validation packs and test makers are those of `basrelief.datasets.maker_split`; the upright network was trained on the
+first, chosen on the second, and the third chose nothing. The realistic clouds are validation, too.
 
 A shape is turned by one of the 24 rotations between the axes (`axes`) or by any rotation (`any`); the answer is right when the
 direction found is within 15 degrees of the true one. Class names fall into three groups by what they mean: the form tells what is up (a
@@ -21,10 +25,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 import basrelief as br
+from basrelief.datasets import maker_split
 from basrelief.geometry import UP_AXES, axis_rotation, guess_up, rotation_to_z_up
 from basrelief.models import Model, resolve_pose
 from basrelief.shapes import CATEGORIES
-from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, read_shapes, split_groups
+from basrelief.train.data import ShapeSet, generated_shapes, read_shapes, split_by_maker
 from basrelief.types import PointCloud
 
 ROUND = """
@@ -136,17 +141,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", type=Path, help="folder of labelled shapes, its table beside it")
     parser.add_argument("--realistic", type=Path, help="recorded realistic clouds")
+    parser.add_argument("--part", choices=("validation", "test"), default="validation", help="which shapes are turned")
     parser.add_argument("--most", type=int, default=100, help="shapes of each source")
     given = parser.parse_args()
     model = br.load_model("tiny", dtype="float32")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    measure("generated, unseen seeds", model, some(generated_shapes(CATEGORIES, 3, count=4096, seed=900_000), given.most), CATEGORIES)
+    seed = maker_split().seeds[given.part][-1][0]
+    measure(f"generated, {given.part} seeds", model, some(generated_shapes(CATEGORIES, 3, count=4096, seed=seed), given.most), CATEGORIES)
     if given.shapes:
-        taught, held = split_groups(read_shapes(given.shapes, count=4096), HELD_OUT)
-        measure("held-out packs", model, some(held, given.most), held.names)
-        measure("packs the network was taught with", model, some(taught, given.most), taught.names)
-    if given.realistic:
-        measure("realistic", model, some(realistic(given.realistic), given.most), CATEGORIES)
+        train, validation, test = split_by_maker(read_shapes(given.shapes, count=4096))
+        if given.part == "test":
+            measure("test makers", model, some(test, given.most), test.names)
+            return
+        measure("validation packs", model, some(validation, given.most), validation.names)
+        measure("training packs", model, some(train, given.most), train.names)
+    if given.realistic and given.part == "validation":
+        measure("realistic, validation", model, some(realistic(given.realistic), given.most), CATEGORIES)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from basrelief.datasets import maker_split
 from basrelief.geometry import normalise_unit_sphere
 from basrelief.shapes import CATEGORIES
 from basrelief.train.augment import augment
-from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, load_shapes, sampling_weights
+from basrelief.train.data import ShapeSet, generated_shapes, load_shapes, sampling_weights
 from basrelief.train.tiny import TinySettings
 from basrelief.train.tiny.library import split
-from tiny import POINTS, UNSEEN, Clouds, corrupted, labelled, line, realistic, score, shown_or_not
+from tiny import POINTS, Clouds, by_training, corrupted, first_seed, labelled, line, realistic, score
 
 NEIGHBOURS = 20
 WIDTHS = (3, 64, 64, 128, 256)
@@ -135,17 +136,17 @@ def main() -> None:
         return
     torch.set_num_threads(given.threads)
     settings, shapes = TinySettings(), load_shapes(given.run / "shapes.pt")
-    keep, held, _ = split(shapes, HELD_OUT, settings=settings)
+    keep, held, _ = split(shapes, maker_split().validation, settings=settings)
     shown, names, start = shapes.select(keep), shapes.names, time.time()
     net = taught(shown, settings, steps=given.steps, batch=given.batch, points=given.points)
     size, spent = sum(p.numel() for p in net.parameters()) / 1e6, (time.time() - start) / 60
     print(f"DGCNN, {size:.1f} M parameters, {given.steps} steps of {given.batch} clouds of {given.points} points, {spent:.0f} min")
     name = lambda clouds, asked: net.named(clouds, names, asked)  # noqa: E731
     figures = score(name, *labelled(held), names)
-    line(f"held-out packs, {len(names)} names", figures)
-    shown_or_not(name, labelled(held), figures, [names[i] for i in shown.label.unique().tolist()])
-    target = labelled(generated_shapes(CATEGORIES, 5, count=POINTS, seed=UNSEEN))
-    line(f"generated, unseen seeds, {len(names)} names", score(name, *target, names))
+    line(f"validation packs, {len(names)} names", figures)
+    by_training(name, labelled(held), figures, [names[i] for i in shown.label.unique().tolist()])
+    target = labelled(generated_shapes(CATEGORIES, 5, count=POINTS, seed=first_seed("validation")))
+    line(f"generated, validation seeds, {len(names)} names", score(name, *target, names))
     if given.realistic is not None and given.realistic.is_file():
         target = realistic(given.realistic)
         every = [*names, *sorted(set().union(*target[1]) - set(names))]

@@ -1,14 +1,17 @@
-"""How well `tiny` names shapes it has never seen, and how fast.
+"""How well `tiny` names shapes it was never trained on, and how fast.
 
     python benchmarks/tiny.py
     python benchmarks/tiny.py --shapes SHAPES --realistic REALISTIC.npz --clip-text CLIP_TEXT
+    python benchmarks/tiny.py --shapes SHAPES --part test
     python benchmarks/tiny.py --shapes SHAPES --model RUN --seen-class-penalties 0 0.02 0.04
 
-None of these shapes was trained on; all names of the files compete, by the views and pooling of the recipe. Some names have shapes in
-the held-out packs only, and a run with `unseen_classes` had no file of some more: those the model never saw in 3D, and they get rows of
-their own, all their files. With `--seen-class-penalties`, a row for each value tells what it gives these names and takes from the others.
-The held-out packs and creators are those of `basrelief.train.data.HELD_OUT`. Generated shapes use seeds from 100,000 on; training
-used seeds below 1,000. Realistic shapes may have several right labels; they are also named over their own labels only.
+Validation figures come from the packs that chose the settings of `tiny`; test figures (`--part test`) from makers that chose nothing.
+`basrelief.datasets.maker_split` says which are which, and which seeds the generated shapes of each part have. The realistic clouds are
+validation, too.
+
+All names of the files compete, with the views and pooling of the recipe. Names without a training shape get rows of their own; for a run
+with `unseen_classes` those are all files of the classes left out. `--seen-class-penalties` prints a row for each value: what it gives these
+names and takes from the others. Realistic shapes may have several right labels; they are also named over their own labels only.
 """
 
 from __future__ import annotations
@@ -27,16 +30,16 @@ import numpy as np
 import torch
 
 import basrelief as br
+from basrelief.datasets import maker_split
 from basrelief.encoders import load_encoder_folder
 from basrelief.models import Model
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.tasks import classify_embeddings
-from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
+from basrelief.train.data import ShapeSet, generated_shapes, merge, read_shapes, split_by_maker
 from basrelief.train.tiny.text import recorded_features
 from basrelief.types import PointCloud
 
 POINTS = 4096
-UNSEEN = 100_000
 _FILES = ("1 file", "2 or 3 files", "4 to 7 files", "8 files or more")
 _MOST = (2, 4, 8)
 
@@ -75,33 +78,33 @@ def table(figures: Figures, right: Right) -> None:
         print(f"    {name:<24} n {len(called):>3}   top-1 {called.count(name) / len(called):6.1%}   {wrong}")
 
 
-def shown_or_not(name: Namer, held: tuple[Clouds, Right], figures: Figures, taught: Sequence[str]) -> None:
-    """The same answers by whether the model was shown other shapes of that name; where it was not, over those names alone, too."""
-    clouds, right = held
-    never = {min(ok) for ok in right} - set(taught)
-    for title, wanted in (("of them, names it was shown in 3D", False), (f"of them, {len(never)} names it never saw in 3D", True)):
-        rows = [i for i, ok in enumerate(right) if (min(ok) in never) == wanted]
+def by_training(name: Namer, asked: tuple[Clouds, Right], figures: Figures, taught: Sequence[str]) -> None:
+    """Split the same answers by whether the name had training shapes; those without are also named over their own names."""
+    clouds, right = asked
+    new = {min(ok) for ok in right} - set(taught)
+    for title, wanted in (("of them, names it was shown in 3D", False), (f"of them, {len(new)} names it never saw in 3D", True)):
+        rows = [i for i, ok in enumerate(right) if (min(ok) in new) == wanted]
         own = [right[i] for i in rows]
         again(title, rows, right, figures)
-        if rows and wanted and len(never) > 1:
-            line("  the latter, over their own names", score(name, [clouds[i] for i in rows], own, sorted(never)))
+        if rows and wanted and len(new) > 1:
+            line("  the latter, over their own names", score(name, [clouds[i] for i in rows], own, sorted(new)))
 
 
 def print_unseen(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
-    """All files of the names that the model was never shown, where some were in the packs to train on, over all names and over theirs."""
-    never, theirs = _never_shown(files, taught)
-    if _never_shown(split_groups(files, HELD_OUT)[0], taught)[0]:
+    """Print rows for the names that have files for training but were left out: all their files, over all names and over their own."""
+    new, theirs = without_training(files, taught)
+    if without_training(split_by_maker(files)[0], taught)[0]:
         clouds, right = labelled(files.select(theirs))
-        line(f"all files of {len(never)} names it never saw in 3D", score(name, clouds, right, files.names))
-        line("  over their own names", score(name, clouds, right, never))
+        line(f"all files of {len(new)} names it never saw in 3D", score(name, clouds, right, files.names))
+        line("  over their own names", score(name, clouds, right, new))
 
 
 def seen_class_penalties(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None:
-    """Top-1 of held-out shapes with names that were shown, and of all files without, over the files' names and over all it has read."""
-    known, held = model.encoder.known, split_groups(files, HELD_OUT)[1]
-    seen, new = held.select(~_never_shown(held, known.taught)[1]), files.select(_never_shown(files, known.taught)[1])
+    """Print top-1 of validation shapes with trained names, and of all files of the other names, for each value."""
+    known, held = model.encoder.known, split_by_maker(files)[1]
+    seen, new = held.select(~without_training(held, known.taught)[1]), files.select(without_training(files, known.taught)[1])
     views = [model.embed_views([PointCloud(cloud) for cloud in labelled(shapes)[0]]) for shapes in (seen, new)]
-    print(f"top-1 of {len(seen)} held-out shapes of names it was shown, of {len(new)} files of names it was not, and their harmonic mean")
+    print(f"top-1 of {len(seen)} validation shapes of names it was shown, of {len(new)} files of names it was not, and their harmonic mean")
     for names in (files.names, tuple(dict.fromkeys([*files.names, *known.names]))):
         for value in values:
             model.encoder.known = replace(known, seen_class_penalty=value)
@@ -114,8 +117,8 @@ def seen_class_penalties(model: br.Model, files: ShapeSet, values: Sequence[floa
     model.encoder.known = known
 
 
-def _never_shown(files: ShapeSet, taught: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Names that were not shown, and which files are theirs."""
+def without_training(files: ShapeSet, taught: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the names that had no training shape, and which files are theirs."""
     name = np.array(files.names)[files.label.numpy()]
     theirs = ~np.isin(name, taught)
     return sorted(set(name[theirs].tolist())), theirs
@@ -192,7 +195,7 @@ def text(model: br.Model, folder: Path) -> None:
 
 def timing(model: br.Model, repeats: int) -> None:
     """Best and median milliseconds to name one generated chair from its mesh, and from 4096 points."""
-    mesh = make_shape("chair", seed=UNSEEN)
+    mesh = make_shape("chair", seed=first_seed("validation"))
     for title, shape in (("mesh", mesh), ("4096 points", br.PointCloud(np.array(mesh.vertices[np.arange(POINTS) % len(mesh.vertices)])))):
         times = []
         for _ in range(repeats):
@@ -208,12 +211,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shapes", type=Path, help="folder of labelled shapes, its table beside it")
     parser.add_argument("--realistic", type=Path, help="npz of realistic clouds: points, label, alt")
     parser.add_argument("--clip-text", type=Path, help="folder of recorded CLIP text features")
+    parser.add_argument("--part", choices=("validation", "test"), default="validation", help="whose shapes are named")
     parser.add_argument("--each", type=int, default=5, help="generated shapes of each category")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--model", type=Path, help="folder of a run of `basrelief train tiny`; the shipped model without it")
     parser.add_argument("--seen-class-penalties", type=float, nargs="+", help="try these on the names it was shown, and print nothing else")
-    parser.add_argument("--classes", action="store_true", help="a line for each class of the held-out packs")
+    parser.add_argument("--classes", action="store_true", help="print a line for each class")
     parser.add_argument("--wrong", action="store_true", help="list the realistic shapes that are named wrongly")
     given = parser.parse_args()
     if given.seen_class_penalties and not (given.shapes and given.shapes.is_dir()):
@@ -221,19 +225,65 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def held_out(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
-    """The shapes of the held-out packs over all names."""
-    training, away = split_groups(files, HELD_OUT)
-    held = labelled(away)
-    figures = score(namer(model), *held, files.names)
-    line(f"held-out packs, {len(files.names)} names", figures)
+def report_validation(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
+    """Print the figures of the validation packs over all names; no test shape is read."""
+    training, held, _ = split_by_maker(files)
+    asked = labelled(held)
+    figures = score(namer(model), *asked, files.names)
+    line(f"validation packs, {len(files.names)} names", figures)
     if model.encoder.known:
-        shown_or_not(namer(model), held, figures, model.encoder.known.taught)
-    by_files(held[1], figures, training)
+        by_training(namer(model), asked, figures, model.encoder.known.taught)
+    by_files(asked[1], figures, training)
     if model.encoder.known:
-        print_unseen(namer(model), files, model.encoder.known.taught)
+        print_unseen(namer(model), merge([training, held]), model.encoder.known.taught)
     if classes:
-        table(figures, held[1])
+        table(figures, asked[1])
+
+
+def report_test(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
+    """Print the figures of the test makers over all names, and by maker."""
+    test = split_by_maker(files)[2]
+    if not len(test):
+        print("test makers: skipped, the folder holds none of their shapes (--shapes)")
+        return
+    clouds, right = labelled(test)
+    figures = score(namer(model), clouds, right, files.names)
+    line(f"test makers, {len(files.names)} names", figures)
+    for maker in maker_split().test:
+        again(f"of them, by {maker}", [i for i, group in enumerate(test.group) if maker in group], right, figures)
+    if model.encoder.known:
+        taught = model.encoder.known.taught
+        by_training(namer(model), (clouds, right), figures, taught)
+        rows = np.flatnonzero(~without_training(test, taught)[1]).tolist()
+        line("names it was shown, over those alone", score(namer(model), [clouds[i] for i in rows], [right[i] for i in rows], taught))
+    if classes:
+        table(figures, right)
+
+
+def first_seed(part: str) -> int:
+    """Return the first seed of the generated shapes of a part."""
+    return maker_split().seeds[part][0][0]
+
+
+def report_realistic(name: Namer, clouds: tuple[Clouds, Right], names: Sequence[str], *, wrong: bool) -> None:
+    """Print the figures of the realistic clouds over all names, over the generated ones and over their own."""
+    own = sorted(set().union(*clouds[1]))
+    every = [*names, *sorted(set(own) - set(names))]
+    line(f"realistic, {len(every)} names", score(name, *clouds, every))
+    line(f"realistic, {len(CATEGORIES)} generated names", score(name, *clouds, CATEGORIES))
+    figures = score(name, *clouds, own)
+    line(f"realistic, its own {len(own)} names", figures)
+    for labels, ok in zip(figures[3], clouds[1], strict=True) if wrong else ():
+        if labels[0] not in ok:
+            print(f"    {'|'.join(sorted(ok)):<28} named {', '.join(labels[:3])}")
+
+
+def report_robustness(name: Namer, clouds: tuple[Clouds, Right]) -> None:
+    """Print the figures of clouds that were corrupted, over the generated names."""
+    print("robustness, over the generated names:")
+    for title, change in corrupted().items():
+        r = np.random.default_rng(0)
+        line(f"  {title}", score(name, [change(c, r) for c in clouds[0]], clouds[1], CATEGORIES))
 
 
 def main() -> None:
@@ -246,38 +296,30 @@ def main() -> None:
     name = namer(model)
     device = f"{platform.machine()}, {given.threads} threads, torch {torch.__version__}"
     print(f"tiny {model.encoder.fingerprint[:12]} on {device}, {time.strftime('%Y-%m-%d')}")
-    generated = generated_shapes(CATEGORIES, given.each, count=POINTS, seed=UNSEEN)
-    files = None
+    generated = generated_shapes(CATEGORIES, given.each, count=POINTS, seed=first_seed(given.part))
+    names: Sequence[str] = CATEGORIES
     if given.shapes is None or not given.shapes.is_dir():
-        print("held-out packs: skipped, the folder of labelled shapes is absent (--shapes)")
-        names = list(CATEGORIES)
+        print(f"{given.part} shapes: skipped, the folder of labelled shapes is absent (--shapes)")
     else:
         files = merge([read_shapes(given.shapes, count=POINTS), generated.select(np.zeros(len(generated), dtype=bool))])
-        names = list(files.names)
+        names = files.names
         if given.seen_class_penalties:
-            seen_class_penalties(model, files, given.seen_class_penalties)
+            seen_class_penalties(model, merge(split_by_maker(files)[:2]), given.seen_class_penalties)
             return
-        held_out(model, files, classes=given.classes)
-    line(f"generated, unseen seeds, {len(names)} names", score(name, *labelled(generated), names))
-    target = labelled(generated)
+        (report_test if given.part == "test" else report_validation)(model, files, classes=given.classes)
+    line(f"generated, {given.part} seeds, {len(names)} names", score(name, *labelled(generated), names))
+    if given.part == "validation":
+        report_rest(model, name, labelled(generated), names, given=given)
+
+
+def report_rest(model: br.Model, name: Namer, clouds: tuple[Clouds, Right], names: Sequence[str], *, given: argparse.Namespace) -> None:
+    """Print what no part of the labelled shapes is needed for: realistic clouds, robustness, text, time and memory."""
     if given.realistic is None or not given.realistic.is_file():
         print("realistic shapes: skipped, the file is absent (--realistic)")
     else:
-        target = realistic(given.realistic)
-        every = [*names, *sorted(set().union(*target[1]) - set(names))]
-        line(f"realistic, {len(every)} names", score(name, *target, every))
-        line(f"realistic, {len(CATEGORIES)} generated names", score(name, *target, CATEGORIES))
-        own = sorted(set().union(*target[1]))
-        figures = score(name, *target, own)
-        line(f"realistic, its own {len(own)} names", figures)
-        if given.wrong:
-            for labels, ok in zip(figures[3], target[1], strict=True):
-                if labels[0] not in ok:
-                    print(f"    {'|'.join(sorted(ok)):<28} named {', '.join(labels[:3])}")
-    print("robustness, over the generated names:")
-    for title, change in corrupted().items():
-        r = np.random.default_rng(0)
-        line(f"  {title}", score(name, [change(c, r) for c in target[0]], target[1], CATEGORIES))
+        clouds = realistic(given.realistic)
+        report_realistic(name, clouds, names, wrong=given.wrong)
+    report_robustness(name, clouds)
     if given.clip_text is None or not given.clip_text.is_dir():
         print("text: skipped, the folder of recorded features is absent (--clip-text)")
     else:

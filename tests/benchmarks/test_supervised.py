@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from basrelief.datasets import maker_split
 from basrelief.train.augment import Augmentation
-from basrelief.train.data import HELD_OUT, ShapeSet, generated_shapes, merge, save_shapes
+from basrelief.train.data import ShapeSet, generated_shapes, merge, save_shapes
 from basrelief.train.tiny import TinySettings
 from support import load_script
 
@@ -82,10 +83,10 @@ def test_it_learns_two_classes(bench: ModuleType, shapes: ShapeSet) -> None:
     assert np.mean([labels[0] == shapes.names[i] for labels, i in zip(named, shapes.label.tolist(), strict=True)]) > 0.8
 
 
-def test_a_run_is_read_and_its_held_out_packs_are_asked(
+def test_a_run_is_read_and_its_validation_packs_are_asked(
     bench: ModuleType, shapes: ShapeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    held = ShapeSet(shapes.points[:3], shapes.label[:3], shapes.names, (" and ".join(HELD_OUT),) * 3)
+    held = ShapeSet(shapes.points[:3], shapes.label[:3], shapes.names, (" and ".join(maker_split().validation),) * 3)
     save_shapes(merge([held, shapes]), tmp_path / "shapes.pt")
     monkeypatch.setattr(bench, "CATEGORIES", ("chair", "mug"))
     monkeypatch.setattr(bench, "corrupted", lambda: {"nothing": lambda cloud, r: cloud})
@@ -95,7 +96,7 @@ def test_a_run_is_read_and_its_held_out_packs_are_asked(
     bench.main()
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"DGCNN, 0\.6 M parameters, 2 steps of 4 clouds of 64 points, \d+ min", lines[0])
-    assert lines[1].startswith("held-out packs, 2 names")
+    assert lines[1].startswith("validation packs, 2 names")
     assert " n    3 " in lines[1]
     assert lines[2].startswith("  of them, names it was shown in 3D")
     assert " n    3 " in lines[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -71,7 +72,7 @@ def test_names_never_shown_get_rows_of_their_own(bench: ModuleType, capsys: pyte
         return [("pig", "zebra")] * len(clouds)
 
     clouds = [np.zeros((n, 3)) for n in (1, 2, 3)]
-    bench.shown_or_not(name, (clouds, right), (1 / 3, 1.0, 1 / 3, answers), ("chair", "cow", "horse"))
+    bench.by_training(name, (clouds, right), (1 / 3, 1.0, 1 / 3, answers), ("chair", "cow", "horse"))
     shown, never, own = (line.split() for line in capsys.readouterr().out.splitlines())
     assert asked == [["pig", "zebra"]]
     assert (shown[-9:-3], never[-9:-6]) == ("n 1 top-1 100.0% top-5 100.0%".split(), "n 2 top-1".split())
@@ -131,7 +132,7 @@ def test_absent_data_is_said_so(bench: ModuleType, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.argv", ["tiny.py", "--each", "1", "--threads", "1"])
     bench.main()
     printed = capsys.readouterr().out
-    assert "held-out packs: skipped, the folder of labelled shapes is absent (--shapes)" in printed
+    assert "validation shapes: skipped, the folder of labelled shapes is absent (--shapes)" in printed
     assert "realistic shapes: skipped, the file is absent (--realistic)" in printed
     assert "text: skipped, the folder of recorded features is absent (--clip-text)" in printed
     assert "robustness, over the generated names:" in printed
@@ -168,7 +169,7 @@ def test_the_model_of_a_run_is_asked(
     bench.main()
     printed = capsys.readouterr().out
     assert printed.startswith(f"tiny {load_encoder_folder(tmp_path).fingerprint[:12]} on ")
-    assert "generated, unseen seeds, 2 names" in printed
+    assert "generated, validation seeds, 2 names" in printed
     assert " n    2 " in printed
     assert "most memory of this process: " in printed
 
@@ -196,20 +197,18 @@ class Points:
         return LabelEmbeddings(torch.tensor([place[name] for name in labels]), torch.tensor(self.encoder.known.class_penalties(labels)))
 
 
-def _cats_and_tigers() -> ShapeSet:
+def _cats_and_tigers(last: str = "a pack") -> ShapeSet:
     points = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.1]])[:, None]
-    groups = ("a pack", "away", "away", "away", "a pack")
+    away = "street pack / Quaternius"
+    groups = ("a pack", away, away, away, last)
     return ShapeSet(points, torch.tensor([0, 0, 1, 2, 2]), ("cat", "cup", "tiger"), groups)
 
 
-def test_a_seen_class_penalty_gives_to_some_names_and_takes_from_others(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_seen_class_penalty_gives_to_some_names_and_takes_from_others(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     model = Points()
-    monkeypatch.setattr(bench, "HELD_OUT", ("away",))
     bench.seen_class_penalties(model, _cats_and_tigers(), [0.0, 0.02, 0.07])  # times log 2
     title, *rows = capsys.readouterr().out.splitlines()
-    assert title.startswith("top-1 of 2 held-out shapes of names it was shown, of 2 files of names it was not")
+    assert title.startswith("top-1 of 2 validation shapes of names it was shown, of 2 files of names it was not")
     assert all(row.startswith("over     3 names, penalty 0") for row in rows[:3])
     assert all(row.startswith("over     4 names, penalty 0") for row in rows[3:])
     assert [[word for word in row.split() if word[-1] == "%"] for row in rows[:3]] == [
@@ -221,18 +220,33 @@ def test_a_seen_class_penalty_gives_to_some_names_and_takes_from_others(
     assert model.encoder.known.seen_class_penalty == 0.0
 
 
-def test_all_files_of_names_left_out_are_asked_for(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_files_of_names_left_out_are_asked_for(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     name = lambda clouds, names: [tuple(names)] * len(clouds)  # noqa: E731
-    monkeypatch.setattr(bench, "HELD_OUT", ("away",))
     bench.print_unseen(name, _cats_and_tigers(), ("cup",))
     over_all, own = (line.split() for line in capsys.readouterr().out.splitlines())
     assert " ".join(over_all).startswith("all files of 2 names it never saw in 3D n 4 top-1 50.0%")
     assert " ".join(own).startswith("over their own names n 4 top-1 50.0%")
-    monkeypatch.setattr(bench, "HELD_OUT", ("a pack", "away"))
-    bench.print_unseen(name, _cats_and_tigers(), ("cup",))
-    assert capsys.readouterr().out == ""  # they have their rows among the held-out shapes
+    bench.print_unseen(name, _cats_and_tigers("street pack / Quaternius"), ("cat", "cup"))
+    assert capsys.readouterr().out == ""  # they have their rows among the validation shapes
+
+
+def test_test_makers_are_named_by_themselves(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "namer", lambda _: lambda clouds, names: [tuple(names)] * len(clouds))
+    shapes = replace(_cats_and_tigers(), group=("a pack", "street pack", "KayKit / Kay", "Kator Legaz", "KayKit / Kay"))
+    bench.report_test(Points(), shapes, classes=False)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert [row.split(" top-1")[0] for row in rows] == [
+        "test makers, 3 names n 3",
+        "of them, by KayKit n 2",
+        "of them, by Kator Legaz n 1",
+        "of them, names it was shown in 3D n 1",
+        "of them, 1 names it never saw in 3D n 2",
+        "names it was shown, over those alone n 1",
+    ]
+    bench.report_test(Points(), _cats_and_tigers(), classes=False)
+    assert capsys.readouterr().out == "test makers: skipped, the folder holds none of their shapes (--shapes)\n"
 
 
 def test_seen_class_penalties_need_shapes(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from basrelief.cli.train_tiny import curves
+from basrelief.datasets import maker_split
 from basrelief.encoders import load_encoder_folder
 from basrelief.models.registry import embedded_folder
-from basrelief.train.data import HELD_OUT
 from basrelief.train.tiny import library
 from teaching import write_clip_text, write_labelled
 
@@ -49,7 +49,7 @@ def _arguments(sources: tuple[Path, Path], out: Path) -> tuple[object, ...]:
 def _held_out(folder: Path) -> None:
     """Give the second pack the names of the packs that are held out."""
     table = folder.with_suffix(".csv")
-    table.write_text(table.read_text().replace("second pack", " and ".join(HELD_OUT)))
+    table.write_text(table.read_text().replace("second pack", " and ".join(maker_split().validation)))
 
 
 def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.errors import ConfigError, FileFormatError
+from basrelief.errors import FileFormatError
 from basrelief.shapes import make_shape
 from basrelief.train.data import (
     GENERATED,
     ShapeSet,
     generated_shapes,
     load_shapes,
+    made_by,
     merge,
     read_shapes,
     sampling_weights,
     save_shapes,
-    split_groups,
+    split_by_maker,
     surface_points,
 )
 from basrelief.types import Mesh, PointCloud
@@ -98,22 +99,17 @@ def test_merge_joins_names_and_keeps_labels() -> None:
 
 
 def test_split_keeps_groups_whole() -> None:
-    shapes = _made([0, 1, 2, 0], ["pack one / A", "pack two / B", "pack one / C", "pack two / B"])
-    kept, held = split_groups(shapes, ["pack one"])
-    assert set(kept.group) == {"pack two / B"}
-    assert set(held.group) == {"pack one / A", "pack one / C"}
-    assert held.label.tolist() == [0, 2]
-    assert kept.names == held.names == shapes.names
+    groups = ["KayKit Furniture Bits / Kay Lousberg", "Kenney Furniture Pack (1.0) / Kenney", "pack one / C", GENERATED]
+    train, validation, test = split_by_maker(_made([0, 1, 2, 0], groups))
+    assert (train.group, validation.group, test.group) == (("pack one / C", GENERATED), (groups[1],), (groups[0],))
+    assert train.label.tolist() == [2, 0]
+    assert train.names == validation.names == test.names
 
 
-def test_split_by_creator() -> None:
-    kept, held = split_groups(_made([0, 1], ["x / Ada", "x / Ben"]), ["Ada"])
-    assert (len(kept), len(held)) == (1, 1)
-
-
-def test_split_refuses_a_group_that_is_not_there() -> None:
-    with pytest.raises(ConfigError, match=r"held_out must name packs or creators, but got 'Zoe', which none of the shapes has"):
-        split_groups(_made([0]), ["Zoe"])
+def test_makers_are_found_by_pack_or_creator() -> None:
+    shapes = _made([0, 1, 2], ["x / Ada", "x / Ben", "y / Ben"])
+    assert made_by(shapes, ["Ada", "y"]).tolist() == [True, False, True]
+    assert not made_by(shapes, []).any()
 
 
 def test_select_by_mask() -> None:

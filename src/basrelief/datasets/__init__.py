@@ -7,12 +7,14 @@ from basrelief.datasets.layouts import LAYOUTS
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList, read_prompt_list
 from basrelief.datasets.prompts import fill, list_templates, templates
+from basrelief.datasets.split import MakerSplit, maker_split
 
 __all__ = [
     "LAYOUTS",
     "Benchmark",
     "DatasetCard",
     "Item",
+    "MakerSplit",
     "PromptList",
     "check_labels",
     "dataset_card",
@@ -21,6 +23,7 @@ __all__ = [
     "list_datasets",
     "list_label_sets",
     "list_templates",
+    "maker_split",
     "open_benchmark",
     "parse_labels",
     "read_labels_file",

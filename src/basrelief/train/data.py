@@ -9,28 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from basrelief.errors import ConfigError, FileFormatError
+from basrelief.datasets import maker_split
+from basrelief.errors import FileFormatError
 from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
 from basrelief.io import load
 from basrelief.output import replace_file
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, Shape
-
-HELD_OUT = (
-    "Quaternius Furniture Pack",
-    "Kenney Furniture Pack",
-    "Realistic Car Pack",
-    "Public Transport Pack",
-    "Farm Animals Animated",
-    "Junk Food Pack",
-    "street pack",
-    "Sara Vieira",
-    "CreativeTrio",
-)
-"""Packs and creators kept for validation."""
 
 GENERATED = "generated"
 """Group of the shapes that `basrelief.shapes.make_shape` made."""
@@ -150,18 +138,18 @@ def load_shapes(path: Path) -> ShapeSet:
     return ShapeSet(record["points"], record["label"], tuple(record["names"]), tuple(record["group"]))
 
 
-def split_groups(shapes: ShapeSet, held_out: Iterable[str]) -> tuple[ShapeSet, ShapeSet]:
-    """Split by whole packs or creators: those whose group holds one of the given names are kept for validation.
+def made_by(shapes: ShapeSet, makers: Iterable[str]) -> Bool[np.ndarray, " shapes"]:
+    """Return which shapes come from one of the packs or creators, given by name or a part of it."""
+    wanted = tuple(makers)
+    return np.array([any(name in group for name in wanted) for group in shapes.group], dtype=bool)
 
-    Raises:
-        ConfigError: If a name fits no group.
-    """
-    wanted = tuple(held_out)
-    for name in wanted:
-        if not any(name in group for group in shapes.group):
-            raise ConfigError(f"held_out must name packs or creators, but got {name!r}, which none of the shapes has. Check the table.")
-    out = np.array([any(name in group for name in wanted) for group in shapes.group])
-    return shapes.select(~out), shapes.select(out)
+
+def split_by_maker(shapes: ShapeSet) -> tuple[ShapeSet, ShapeSet, ShapeSet]:
+    """Split into training, validation and test shapes by `basrelief.datasets.maker_split`; generated shapes are for training."""
+    split = maker_split()
+    parts = np.array([split.part(group) for group in shapes.group])
+    train, validation, test = (shapes.select(parts == part) for part in ("train", "validation", "test"))
+    return train, validation, test
 
 
 def sampling_weights(shapes: ShapeSet, *, sampling_power: float, file_weight: float = 1.0) -> Float[Tensor, " shapes"]:

@@ -25,7 +25,7 @@ from basrelief.models.upright import POINTS, UprightNet, face_images
 from basrelief.output import replace_file
 from basrelief.shapes import CATEGORIES
 from basrelief.train.augment import Augmentation, augment
-from basrelief.train.data import GENERATED, HELD_OUT, ShapeSet, generated_shapes, merge, read_shapes, split_groups
+from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, merge, read_shapes, split_by_maker
 
 FIRST_SEED = 200_000
 """Of the generated shapes; none of `tiny`'s training is among them."""
@@ -166,7 +166,7 @@ def main() -> None:
     settings = UprightSettings(steps=given.steps, seed=given.seed, device=given.device)
     sets = [generated_shapes(CATEGORIES, settings.each, count=4096, seed=FIRST_SEED)]
     if given.shapes:
-        sets.append(split_groups(read_shapes(given.shapes, count=4096), HELD_OUT)[0])
+        sets.append(split_by_maker(read_shapes(given.shapes, count=4096))[0])
     save_upright(train_upright(merge(sets), settings, report=_say), given.out)
 
 

@@ -180,6 +180,16 @@ def test_split_keeps_held_out_packs_and_left_out_classes_away(shapes: ShapeSet) 
     assert len(unseen) == (names == missing).sum()
 
 
+def test_test_makers_are_in_no_part_of_the_training(shapes: ShapeSet) -> None:
+    many, settings = _many(shapes, 2), replace(SMALL, unseen_classes=1)
+    many = replace(many, group=tuple(group.replace("pack 0", "KayKit / Kay Lousberg") for group in many.group))
+    with pytest.raises(ConfigError, match=r"None of the shapes comes from a pack or creator for validation \(a pack\)\. Check the table"):
+        split(many, ("a pack",), settings=replace(SMALL, unseen_classes=0))
+    keep, held, unseen = split(many, ("pack 1",), settings=replace(settings, unseen_classes=0))
+    assert not any("KayKit" in group for group, kept in zip(many.group, keep, strict=True) if kept)
+    assert not any("KayKit" in group for group in (*held.group, *unseen.group))
+
+
 def test_pictures_are_of_the_rows_they_say(folder: Path, tmp_path: Path) -> None:
     shapes = training_shapes(folder, SMALL, points=64)
     keep = np.array(["second" not in group for group in shapes.group])

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from basrelief.datasets import open_benchmark
+from basrelief.datasets import maker_split, open_benchmark
 from basrelief.errors import ConfigError
 from basrelief.io import save
 from basrelief.output import replace_file
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.shapes.furniture_seats import SEATS
 from basrelief.shapes.furniture_tables import TABLES
-from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, list_shapes, merge, read_shapes, split_groups
+from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, list_shapes, made_by, merge, read_shapes
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.records import Progress, Workers, make_records
 from basrelief.train.tiny.settings import TinySettings
@@ -45,7 +45,7 @@ def choose_unseen_classes(shapes: ShapeSet, held_out: Sequence[str], *, settings
     Raises:
         ConfigError: If there are not so many.
     """
-    files = torch.tensor([group != GENERATED for group in shapes.group])
+    files = torch.tensor([group != GENERATED and maker_split().part(group) != "test" for group in shapes.group])
     count = torch.bincount(shapes.label[files], minlength=len(shapes.names)).tolist()
     many = sorted(name for name, n in zip(shapes.names, count, strict=True) if n >= _LEAST_FILES)
     if settings.unseen_classes > len(many):
@@ -57,14 +57,22 @@ def choose_unseen_classes(shapes: ShapeSet, held_out: Sequence[str], *, settings
 
 
 def split(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[np.ndarray, ShapeSet, ShapeSet]:
-    """Which rows are trained on; the held-out packs without the classes left out; and the files of those classes."""
+    """Return which rows are trained on, the validation shapes without the classes left out, and the files of those classes.
+
+    Test shapes (`basrelief.datasets.maker_split`) are in none of them.
+
+    Raises:
+        ConfigError: If no shape is for validation, or there are not as many classes to leave out.
+    """
     missing = choose_unseen_classes(shapes, held_out, settings=settings)
     unseen = np.isin(np.array(shapes.names)[shapes.label.numpy()], missing)
-    _, held = split_groups(shapes, held_out)
-    away = np.array([any(name in group for name in held_out) for group in shapes.group])
+    held, test = made_by(shapes, held_out), made_by(shapes, maker_split().test)
+    if not held.any():
+        raise ConfigError(
+            f"None of the shapes comes from a pack or creator for validation ({', '.join(held_out)}). Check the table beside the shapes."
+        )
     files = np.array([group != GENERATED for group in shapes.group])
-    keep_held = ~np.isin(np.array(held.names)[held.label.numpy()], missing)
-    return ~away & ~unseen, held.select(keep_held), shapes.select(unseen & files)
+    return ~held & ~test & ~unseen, shapes.select(held & ~test & ~unseen), shapes.select(unseen & files & ~test)
 
 
 def write_library_shapes(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, *, settings: TinySettings) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
+from basrelief.datasets import maker_split
 from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save_encoder
 from basrelief.encoders.known_words import KnownWords, write_known_words
 from basrelief.errors import ConfigError
 from basrelief.models import Model, drawn_recipe, get_recipe, with_tuned_views
 from basrelief.output import make_folder, write_text
 from basrelief.render import get_projection
-from basrelief.train.data import HELD_OUT, ShapeSet, load_shapes, save_shapes
+from basrelief.train.data import ShapeSet, load_shapes, save_shapes
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.lock import lock_run
 from basrelief.train.log import Log
@@ -51,13 +52,13 @@ class Sources:
     Attributes:
         shapes: Folder of labelled shapes, its table beside it, see `read_shapes`.
         clip_text: Folder of recorded text features, see `recorded_features`.
-        held_out: Packs and creators that are not trained on.
+        held_out: Packs and creators for validation. Those for test (`basrelief.datasets.maker_split`) are left out as well.
         start: Folder of an encoder for `tiny`'s pictures to go on from, its words and all; a new one when None.
     """
 
     shapes: Path
     clip_text: Path
-    held_out: tuple[str, ...] = HELD_OUT
+    held_out: tuple[str, ...] = field(default_factory=lambda: maker_split().validation)
     start: Path | None = None
 
 
