@@ -158,6 +158,17 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
         assert (source / name).is_file() or (REPOSITORY / name).is_file(), f"{page} names {name}"
 
 
+@pytest.mark.parametrize("page", ["research/clip2point.md", "research/opendlign.md"])
+def test_names_in_the_tables_of_a_method_exist(page: str) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
+    defined = set(re.findall(r"(?:def|class) (\w+)|^ *(\w+)(?:: [^=\n]+)? = |^ +(\w+): ", source, flags=re.MULTILINE))
+    known = {name for names in defined for name in names}
+    for row in rows(read(page), after="## Where each part is"):
+        for name in re.findall(r"`((?:[A-Z_]\w*|\w+_\w+)(?:\.\w+)?)`", row[1]):
+            missing = [part for part in name.split(".") if part not in known | {"py", "json"}]
+            assert not missing, f"{page} names {name}"
+
+
 def test_commands_of_the_pages_exist() -> None:
     """What the pages tell people to type is a command of the program."""
     from typer.main import get_command
