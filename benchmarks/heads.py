@@ -21,7 +21,7 @@ from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache, cache_folder
 from basrelief.models import Embedder, Model
 from basrelief.render.chart import line_chart
-from basrelief.tasks import HEADS, Fit, draw_shots, fit_head, head_scores
+from basrelief.tasks import HEADS, FitOptions, fit_head, head_scores, sample_shots
 from basrelief.train.tiny.towers import new_encoder
 
 SHOTS = (1, 2, 4, 8, 16)
@@ -36,7 +36,7 @@ def features(root: Path, least: int) -> tuple[np.ndarray, np.ndarray, tuple[str,
     cache = VectorCache(cache_folder() / "shapes.sqlite")
     large = [i for i, count in enumerate(benchmark.counts().values()) if count >= least]
     chosen = part(benchmark, large)
-    first, other = Embedder(model, cache).whole(chosen), Embedder(second, cache).whole(chosen)
+    first, other = Embedder(model, cache).embed(chosen), Embedder(second, cache).embed(chosen)
     names = tuple(benchmark.labels[i] for i in large)
     truth = np.searchsorted(large, first.truth)
     return np.concatenate([first.features, other.features], axis=1), truth, names, model
@@ -49,11 +49,11 @@ def part(benchmark: Benchmark, classes: list[int]) -> Benchmark:
 
 def accuracy(kind: str, views: torch.Tensor, truth: np.ndarray, texts: torch.Tensor, *, shots: int, seed: int) -> float:
     """Share of the asked shapes that a head names rightly after some shots."""
-    asked = draw_shots(truth, ASKED, seed=1000 + seed)
+    asked = sample_shots(truth, ASKED, seed=1000 + seed)
     rest = np.setdiff1d(np.arange(len(truth)), asked)
-    support = rest[draw_shots(truth[rest], shots, seed=seed)]
+    support = rest[sample_shots(truth[rest], shots, seed=seed)]
     used = views if HEADS[kind].paths == 2 else views[:, : views.shape[1] // 2]
-    head = fit_head(kind, used[support], truth=torch.from_numpy(truth[support]), texts=texts, fit=Fit(seed=seed))
+    head = fit_head(kind, used[support], truth=torch.from_numpy(truth[support]), texts=texts, fit=FitOptions(seed=seed))
     return float((head_scores(head, used[asked]).argmax(dim=1).numpy() == truth[asked]).mean())
 
 

@@ -101,20 +101,20 @@ def print_unseen(name: Namer, files: ShapeSet, taught: Sequence[str]) -> None:
 
 def seen_class_penalties(model: br.Model, files: ShapeSet, values: Sequence[float]) -> None:
     """Print top-1 of validation shapes with trained names, and of all files of the other names, for each value."""
-    known, held = model.encoder.known, split_by_maker(files)[1]
-    seen, new = held.select(~without_training(held, known.taught)[1]), files.select(without_training(files, known.taught)[1])
+    known, held = model.encoder.vocabulary, split_by_maker(files)[1]
+    seen, new = held.select(~without_training(held, known.seen)[1]), files.select(without_training(files, known.seen)[1])
     views = [model.embed_views([PointCloud(cloud) for cloud in labelled(shapes)[0]]) for shapes in (seen, new)]
     print(f"top-1 of {len(seen)} validation shapes of names it was shown, of {len(new)} files of names it was not, and their harmonic mean")
     for names in (files.names, tuple(dict.fromkeys([*files.names, *known.names]))):
         for value in values:
-            model.encoder.known = replace(known, seen_class_penalty=value)
+            model.encoder.vocabulary = replace(known, seen_class_penalty=value)
             asked, right = model.encode_labels(names), []
             for shapes, seen_from in zip((seen, new), views, strict=True):
                 found = classify_embeddings(seen_from, asked, labels=names, pooling=model.recipe.pooling)
                 right.append(np.mean([p.label == files.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))
             both = 2 * right[0] * right[1] / max(sum(right), 1e-9)
             print(f"over {len(names):>5} names, penalty {value:<7g} {right[0]:6.1%}   {right[1]:6.1%}   {both:6.1%}")
-    model.encoder.known = known
+    model.encoder.vocabulary = known
 
 
 def without_training(files: ShapeSet, taught: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -231,11 +231,11 @@ def report_validation(model: br.Model, files: ShapeSet, *, classes: bool) -> Non
     asked = labelled(held)
     figures = score(namer(model), *asked, files.names)
     line(f"validation packs, {len(files.names)} names", figures)
-    if model.encoder.known:
-        by_training(namer(model), asked, figures, model.encoder.known.taught)
+    if model.encoder.vocabulary:
+        by_training(namer(model), asked, figures, model.encoder.vocabulary.seen)
     by_files(asked[1], figures, training)
-    if model.encoder.known:
-        print_unseen(namer(model), merge([training, held]), model.encoder.known.taught)
+    if model.encoder.vocabulary:
+        print_unseen(namer(model), merge([training, held]), model.encoder.vocabulary.seen)
     if classes:
         table(figures, asked[1])
 
@@ -251,8 +251,8 @@ def report_test(model: br.Model, files: ShapeSet, *, classes: bool) -> None:
     line(f"test makers, {len(files.names)} names", figures)
     for maker in maker_split().test:
         again(f"of them, by {maker}", [i for i, group in enumerate(test.group) if maker in group], right, figures)
-    if model.encoder.known:
-        taught = model.encoder.known.taught
+    if model.encoder.vocabulary:
+        taught = model.encoder.vocabulary.seen
         by_training(namer(model), (clouds, right), figures, taught)
         rows = np.flatnonzero(~without_training(test, taught)[1]).tolist()
         line("names it was shown, over those alone", score(namer(model), [clouds[i] for i in rows], [right[i] for i in rows], taught))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from basrelief.encoders import Tokenizer, load_encoder_folder, save_encoder
-from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.encoders.vocabulary import Vocabulary, write_vocabulary
 from basrelief.tasks import LabelEmbeddings
 from basrelief.tasks.pooling import Pooling
 from basrelief.train.data import ShapeSet
@@ -162,7 +162,7 @@ def test_the_model_of_a_run_is_asked(
 ) -> None:
     encoder = new_encoder(Tokenizer.train(["a chair", "a mug"], vocab_size=560), seed=5)
     save_encoder(encoder, tmp_path)
-    write_known_words(tmp_path, KnownWords(("chair", "mug"), ()), source="a test")
+    write_vocabulary(tmp_path, Vocabulary(("chair", "mug"), ()), source="a test")
     monkeypatch.setattr(bench, "CATEGORIES", ("chair", "mug"))
     monkeypatch.setattr(bench, "corrupted", dict)
     monkeypatch.setattr("sys.argv", ["tiny.py", "--each", "1", "--threads", "1", "--repeats", "1", "--model", str(tmp_path)])
@@ -186,7 +186,7 @@ class Points:
     """A model that embeds a shape as its first point; a name of the shown ones is one axis, of the others nearly the same."""
 
     def __init__(self) -> None:
-        self.encoder = SimpleNamespace(known=KnownWords(("cat", "cup"), ("lion",)))
+        self.encoder = SimpleNamespace(vocabulary=Vocabulary(("cat", "cup"), ("lion",)))
         self.recipe = SimpleNamespace(pooling=Pooling("mean"))
 
     def embed_views(self, shapes: Sequence[PointCloud]) -> torch.Tensor:
@@ -194,7 +194,9 @@ class Points:
 
     def encode_labels(self, labels: Sequence[str]) -> LabelEmbeddings:
         place = {"cat": (1.0, 0.0, 0.0), "cup": (0.0, 1.0, 0.0), "tiger": (0.96, 0.0, 0.28), "lion": (0.0, 0.0, -1.0)}
-        return LabelEmbeddings(torch.tensor([place[name] for name in labels]), torch.tensor(self.encoder.known.class_penalties(labels)))
+        return LabelEmbeddings(
+            torch.tensor([place[name] for name in labels]), torch.tensor(self.encoder.vocabulary.class_penalties(labels))
+        )
 
 
 def _cats_and_tigers(last: str = "a pack") -> ShapeSet:
@@ -217,7 +219,7 @@ def test_a_seen_class_penalty_gives_to_some_names_and_takes_from_others(bench: M
         ["50.0%", "100.0%", "66.7%"],
     ]
     assert all(row.endswith("100.0%     0.0%     0.0%") for row in rows[3:])  # as many of the one as of the other: nothing is taken off
-    assert model.encoder.known.seen_class_penalty == 0.0
+    assert model.encoder.vocabulary.seen_class_penalty == 0.0
 
 
 def test_all_files_of_names_left_out_are_asked_for(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from basrelief.io import save
 from basrelief.shapes import CATEGORIES, make_shape
-from basrelief.tasks import HEADS, Fit
+from basrelief.tasks import HEADS, FitOptions
 from basrelief.train.pairs import make_pairs
 from support import load_script
 
@@ -64,7 +64,7 @@ def test_one_path_heads_see_half_of_the_views(heads: ModuleType, monkeypatch: py
     seen: list[int] = []
     real = heads.fit_head
     monkeypatch.setattr(heads, "fit_head", lambda kind, support, **o: (seen.append(support.shape[1]), real(kind, support, **o))[1])
-    monkeypatch.setattr(heads, "Fit", partial(Fit, epochs=1))
+    monkeypatch.setattr(heads, "FitOptions", partial(FitOptions, epochs=1))
     for kind in HEADS:
         heads.accuracy(kind, views, truth, words, shots=1, seed=0)
     assert seen == [4 if HEADS[kind].paths == 2 else 2 for kind in HEADS]

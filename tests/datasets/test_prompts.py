@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.datasets import fill, label_set, list_templates, photo_templates, templates
+from basrelief.datasets import fill_template, label_set, list_templates, photo_templates, templates
 from basrelief.errors import ConfigError
 from support import parity_json
 
@@ -44,7 +44,7 @@ def test_labels_are_filled_as_pointclip_fills_them() -> None:
     recorded = parity_json("prompts_pointclip.json")
     (template,) = templates("pointclip")
     for raw, label in zip(recorded["class_names"]["ModelNet40"], label_set("modelnet40"), strict=True):
-        assert fill(template, raw) == fill(template, label) == template.format(raw.replace("_", " "))
+        assert fill_template(template, raw) == fill_template(template, label) == template.format(raw.replace("_", " "))
 
 
 @pytest.mark.parametrize("name", EIGHTY)
@@ -96,14 +96,14 @@ def test_unknown_template_set() -> None:
 
 
 def test_fill_uses_every_place() -> None:
-    assert fill("a {}, a silhouette of a {}.", "night_stand") == "a night stand, a silhouette of a night stand."
+    assert fill_template("a {}, a silhouette of a {}.", "night_stand") == "a night stand, a silhouette of a night stand."
 
 
 @given(st.text(st.characters(exclude_characters="_"), min_size=1))
 def test_fill_takes_any_label_literally(label: str) -> None:
-    assert fill("<{}>", label) == f"<{label}>"
+    assert fill_template("<{}>", label) == f"<{label}>"
 
 
 def test_a_template_without_a_place() -> None:
     with pytest.raises(ConfigError, match=r"template must hold \{\} where the label goes, but got 'a chair'\. Add \{\}"):
-        fill("a chair", "chair")
+        fill_template("a chair", "chair")

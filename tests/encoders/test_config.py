@@ -129,6 +129,6 @@ def test_wrong_clip_configs_say_why() -> None:
 )
 def test_a_wrong_record_says_so(record: dict[str, Any]) -> None:
     with pytest.raises(
-        ConfigError, match=r"config must hold the fields of ClipConfig, but got an error: .*\. Compare with a file of the zoo\."
+        ConfigError, match=r"config must hold the fields of ClipConfig, but got an error: .*\. Compare with a file in encoders/specs\."
     ):
         ClipConfig.from_json(record)

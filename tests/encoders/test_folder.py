@@ -14,7 +14,7 @@ from basrelief.encoders import ClipEncoder, TextConfig, Tokenizer, VectorCache, 
 from basrelief.encoders.clip import NO_MEAN, NO_STD
 from basrelief.encoders.convert import convert
 from basrelief.encoders.folder import WEIGHTS_FILE
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.encoders.towers import towers_from_state
 from basrelief.errors import WeightsError, WeightsNotFoundError
 

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from basrelief.encoders import ClipConfig, ClipEncoder, Tokenizer, VectorCache, load_encoder_folder, save_encoder
 from basrelief.encoders.convert import convert
 from basrelief.encoders.folder import WEIGHTS_FILE
-from basrelief.encoders.known_words import FILE, read_known_words
-from basrelief.encoders.reading import check_finite, read_state_dict
+from basrelief.encoders.state_dict import check_finite, read_state_dict
+from basrelief.encoders.vocabulary import FILE, read_vocabulary
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.limits import limits, use_limits
 from small import small_encoder
@@ -176,12 +176,12 @@ def test_a_vocabulary_with_an_id_beyond_the_table_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, "[]", "", '{"taught": "a", "read": []}', '{"taught": [], "read": [], "seen_class_penalty": NaN}']
+    "text", ["[" * 100_000, "[]", "", '{"seen": "a", "text_only": []}', '{"seen": [], "text_only": [], "seen_class_penalty": NaN}']
 )
 def test_lists_of_words_are_checked(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(WeightsError, match=f"{FILE} must hold names"):
-        read_known_words(tmp_path)
+        read_vocabulary(tmp_path)
 
 
 def test_a_cache_is_for_its_user_alone(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from basrelief.encoders import (
     encoder_spec,
     load_encoder,
     random_encoder,
+    registry,
     save_encoder,
-    zoo,
 )
 from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
 from basrelief.encoders.weights import cached_weights, find_tokenizer, find_weights
@@ -36,8 +36,8 @@ REPOSITORY = "someone/small-clip"
 def spec(config: ClipConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EncoderSpec:
     """A small record beside the known ones, and an empty hub folder."""
     own = replace(encoder_spec("ViT-B-32/openai"), name="small/own", repository=REPOSITORY, config=config)
-    known = {name: encoder_spec(name) for name in zoo.list_encoders()}
-    monkeypatch.setattr(zoo, "_specs", lambda: {**known, own.name: own})
+    known = {name: encoder_spec(name) for name in registry.list_encoders()}
+    monkeypatch.setattr(registry, "_specs", lambda: {**known, own.name: own})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path / "cache"))

@@ -12,7 +12,7 @@ from torch import Tensor
 from basrelief.encoders import ClipEncoder, export_published, is_tuned_file, load_tuned, random_encoder, save_encoder, save_tuned
 from basrelief.encoders.convert import convert, layout_of, to_published
 from basrelief.encoders.folder import load_encoder_folder
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.encoders.towers import empty_towers, tuned_count
 from basrelief.encoders.tuned import base_fingerprint
 from basrelief.errors import WeightsError

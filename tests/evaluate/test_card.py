@@ -322,15 +322,15 @@ def test_speed_counts_what_was_embedded_in_this_run(embedder: Embedder, benchmar
 
 def test_a_part_of_a_run_before_is_not_counted(embedder: Embedder, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("basrelief.models.embed.SHAPES_PER_PASS", 4)
-    next(embedder.parts(benchmark))
+    next(embedder.embed_chunks(benchmark))
     found = run_evaluation(embedder, benchmark).card.run
     assert found.embedded == len(benchmark) - 4
     assert f"over {len(benchmark) - 4} that were not in the cache" in found.speed
 
 
 def test_vectors_of_another_length_in_the_cache_are_computed_again(embedder: Embedder, benchmark: Benchmark) -> None:
-    whole = embedder.whole(benchmark)
+    whole = embedder.embed(benchmark)
     assert embedder.cache is not None
     names = [_name(benchmark, item, None) for item in benchmark.items]
     embedder.cache.put(embedder._fingerprint, {name: np.ones(7, np.float32) for name in names})
-    assert np.array_equal(embedder.whole(benchmark).features, whole.features)
+    assert np.array_equal(embedder.embed(benchmark).features, whole.features)

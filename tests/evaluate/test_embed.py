@@ -15,7 +15,7 @@ from basrelief.models import Embedder, Model
 
 
 def test_embeddings_are_those_of_the_model(embedder: Embedder, benchmark: Benchmark) -> None:
-    found = embedder.whole(benchmark)
+    found = embedder.embed(benchmark)
     expected = embedder.model.embed_views([benchmark.load(item) for item in benchmark.items[:8]]).numpy()
     np.testing.assert_array_equal(found.views[:8], expected)
     assert found.truth.tolist() == [item.label for item in benchmark.items]
@@ -23,61 +23,61 @@ def test_embeddings_are_those_of_the_model(embedder: Embedder, benchmark: Benchm
 
 
 def test_a_second_run_reads_no_file(embedder: Embedder, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = embedder.whole(benchmark)
+    first = embedder.embed(benchmark)
     monkeypatch.setattr(Benchmark, "load", lambda *_: pytest.fail("a file was read again"))
-    np.testing.assert_array_equal(embedder.whole(benchmark).views, first.views)
+    np.testing.assert_array_equal(embedder.embed(benchmark).views, first.views)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(embedder: Embedder, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = embedder.parts(benchmark)
+    parts = embedder.embed_chunks(benchmark)
     next(parts)
     parts.close()
     read: list[str] = []
     load = Benchmark.load
     monkeypatch.setattr(Benchmark, "load", lambda self, item: read.append(item.id) or load(self, item))
-    resumed = embedder.whole(benchmark)
+    resumed = embedder.embed(benchmark)
     assert read == [item.id for item in benchmark.items[8:]]
-    np.testing.assert_array_equal(resumed.views, Embedder(embedder.model).whole(benchmark).views)
+    np.testing.assert_array_equal(resumed.views, Embedder(embedder.model).embed(benchmark).views)
 
 
 def test_a_changed_file_is_read_again(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     path = tmp_path / "copy.ply"
     path.write_bytes(Path(benchmark.items[0].path).read_bytes())
     one = replace(benchmark, items=(replace(benchmark.items[0], path=str(path)),))
-    before = embedder.whole(one).views
+    before = embedder.embed(one).views
     path.write_bytes(Path(benchmark.items[4].path).read_bytes())
-    assert not np.array_equal(embedder.whole(one).views, before)
+    assert not np.array_equal(embedder.embed(one).views, before)
 
 
 @pytest.mark.parametrize("change", ["seed", "points", "up"])
 def test_what_decides_an_embedding_has_its_own_place_in_the_cache(change: str, tiny: Model, benchmark: Benchmark, tmp_path: Path) -> None:
     cache = VectorCache(tmp_path / "shapes.sqlite")
-    before = Embedder(tiny, cache).whole(benchmark).views
+    before = Embedder(tiny, cache).embed(benchmark).views
     other = {"seed": Embedder(tiny, cache, 1), "points": Embedder(tiny.for_dataset("", points=300), cache), "up": Embedder(tiny, cache)}[
         change
     ]
-    after = other.whole(replace(benchmark, up="y") if change == "up" else benchmark).views
+    after = other.embed(replace(benchmark, up="y") if change == "up" else benchmark).views
     assert not np.array_equal(before, after) or (change == "seed" and tiny.recipe.points >= 1024)
 
 
 def test_bad_files_are_named_and_the_others_done(embedder: Embedder, broken: Benchmark) -> None:
-    found = embedder.whole(broken)
+    found = embedder.embed(broken)
     assert [failure.id for failure in found.failures] == [item.id for item in broken.items[:2]]
     assert "junk.ply" in found.failures[0].error
     assert len(found.items) == 10
-    again = embedder.whole(broken)
+    again = embedder.embed(broken)
     np.testing.assert_array_equal(again.views, found.views)
 
 
 def test_a_part_without_a_good_file_is_empty(embedder: Embedder, broken: Benchmark) -> None:
-    found = embedder.whole(replace(broken, items=broken.items[:2]))
+    found = embedder.embed(replace(broken, items=broken.items[:2]))
     assert len(found.items) == 0
     assert len(found.failures) == 2
 
 
 def test_progress_counts_up_to_all(tiny: Model, benchmark: Benchmark) -> None:
     seen: list[tuple[int, int]] = []
-    list(Embedder(tiny, progress=lambda done, total: seen.append((done, total))).parts(benchmark))
+    list(Embedder(tiny, progress=lambda done, total: seen.append((done, total))).embed_chunks(benchmark))
     assert seen == [(8, 12), (12, 12)]
 
 
@@ -110,6 +110,6 @@ def test_changes_do_what_they_say() -> None:
 
 def test_a_pass_of_bad_files_alone_does_not_stop_the_others(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     items = tuple(replace(item, path=str(tmp_path / "absent.ply")) for item in benchmark.items[:8]) + benchmark.items[8:]
-    found = embedder.whole(replace(benchmark, items=items))
+    found = embedder.embed(replace(benchmark, items=items))
     assert len(found.failures) == 8
     assert len(found.items) == len(found.views) == 4

@@ -94,7 +94,7 @@ def test_drawn_depth_maps_are_embedded_as_they_are(fake: Model, tmp_path: Path) 
     random = np.random.default_rng(0)
     for item in benchmark.items:
         np.save(item.path, random.random((10, 16, 16)).astype(np.float32))
-    views = Embedder(fake).whole(benchmark).views
+    views = Embedder(fake).embed(benchmark).views
     assert views.shape == (3, 10, 16)
     maps = benchmark.load_depth_maps(benchmark.items[0])
     from torch import from_numpy
@@ -116,7 +116,7 @@ def test_bytes_are_shares_of_255(tmp_path: Path) -> None:
 def test_depth_maps_of_another_number_of_views_are_failures(fake: Model, tmp_path: Path) -> None:
     benchmark = opened("opendlign-depth-maps", tmp_path)
     np.save(benchmark.items[0].path, np.zeros((6, 8, 8), dtype=np.float32))
-    found = Embedder(fake).whole(benchmark)
+    found = Embedder(fake).embed(benchmark)
     assert len(found.failures) == 1
     assert f"item must hold 10 views for {fake.name}, but got 6" in found.failures[0].error
 

@@ -20,9 +20,9 @@ from basrelief.testing import FakeEncoder
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few epochs are enough to count with."""
     from basrelief.evaluate import few_shot as room
-    from basrelief.tasks import Fit
+    from basrelief.tasks import FitOptions
 
-    monkeypatch.setattr(room, "Fit", lambda seed: Fit(epochs=4, seed=seed))
+    monkeypatch.setattr(room, "FitOptions", lambda seed: FitOptions(epochs=4, seed=seed))
 
 
 def second(embedder: Embedder, *, seed: int = 0) -> Embedder:
@@ -70,7 +70,7 @@ def test_draws_of_one_seed_are_the_same_for_every_head(embedder: Embedder, bench
     from basrelief.evaluate import few_shot as room
 
     drawn: dict[str, list[list[int]]] = {"probe": [], "cache": []}
-    real = room.draw_shots  # type: ignore[attr-defined]
+    real = room.sample_shots  # type: ignore[attr-defined]
     for head in ("probe", "cache"):
 
         def note(truth: np.ndarray, shots: int, *, seed: int, head: str = head) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_draws_of_one_seed_are_the_same_for_every_head(embedder: Embedder, bench
             drawn[head].append(chosen.tolist())
             return np.asarray(chosen)
 
-        monkeypatch.setattr(room, "draw_shots", note)
+        monkeypatch.setattr(room, "sample_shots", note)
         few_shot(embedder, benchmark, shots=Shots((1, 2), 3, head=head))
     assert drawn["probe"] == drawn["cache"]
     assert len({tuple(chosen) for chosen in drawn["probe"]}) > 2

@@ -11,7 +11,7 @@ import torch
 
 from basrelief.datasets import Benchmark
 from basrelief.encoders import ClipEncoder
-from basrelief.encoders.known_words import KnownWords
+from basrelief.encoders.vocabulary import Vocabulary
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder, Model, get_recipe
@@ -22,22 +22,22 @@ from small import small_encoder
 SHOWN = ("chair", "mug", "table")  # of the four names of the set
 
 
-def _with(model: Model, known: KnownWords | None) -> Model:
+def _with(model: Model, known: Vocabulary | None) -> Model:
     encoder = model.encoder
     assert isinstance(encoder, ClipEncoder)
     other = copy.copy(encoder)
-    other.known = known
+    other.vocabulary = known
     return Model(model.recipe, other)
 
 
 @pytest.fixture
 def fair(tiny: Model) -> Model:
-    return _with(tiny, KnownWords(SHOWN, ("airplane",)))
+    return _with(tiny, Vocabulary(SHOWN, ("airplane",)))
 
 
 @pytest.fixture
 def behind(tiny: Model) -> Model:
-    return _with(tiny, KnownWords(SHOWN, ("airplane",), seen_class_penalty=0.25))
+    return _with(tiny, Vocabulary(SHOWN, ("airplane",), seen_class_penalty=0.25))
 
 
 def test_it_is_taken_off_the_similarities() -> None:

@@ -102,7 +102,7 @@ def slow_ranks(scores: list[float], right: list[bool]) -> tuple[int, float]:
 
 @pytest.mark.parametrize("direction", ["text", "shape"])
 def test_retrieval_by_sorting_every_query(direction: str, embedder: Embedder, benchmark: Benchmark) -> None:
-    found = embedder.whole(benchmark)
+    found = embedder.embed(benchmark)
     pooled = [np.mean(views, axis=0) / np.linalg.norm(np.mean(views, axis=0)) for views in found.views]
     if direction == "text":
         queries = [(vector, label, -1) for label, vector in enumerate(embedder.model.embed_text(benchmark.labels).numpy())]

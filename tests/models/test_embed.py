@@ -13,7 +13,7 @@ import torch
 from basrelief.datasets import Benchmark, Item, open_benchmark
 from basrelief.encoders import VectorCache
 from basrelief.io import save
-from basrelief.models import Change, Embedder, Model, get_recipe
+from basrelief.models import Embedder, Model, PointTransform, get_recipe
 from basrelief.models.model import SHAPES_PER_PASS
 from basrelief.types import PointCloud
 from small import small_encoder
@@ -60,14 +60,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 def test_features_are_what_the_tower_gives(benchmark: Benchmark) -> None:
     model = small()
-    found = Embedder(model).whole(benchmark)
+    found = Embedder(model).embed(benchmark)
     first = [benchmark.load(item) for item in benchmark.items[:SHAPES_PER_PASS]]
     expected = model.view_features(model.depth_images(first))
     np.testing.assert_array_equal(found.features[: len(first)], expected.numpy())
 
 
 def test_views_are_the_features_at_unit_length(benchmark: Benchmark) -> None:
-    found = Embedder(small()).whole(benchmark)
+    found = Embedder(small()).embed(benchmark)
     np.testing.assert_allclose(np.linalg.norm(found.views, axis=-1), 1, atol=1e-6)
     lengths = np.linalg.norm(found.features, axis=-1, keepdims=True)
     np.testing.assert_allclose(found.views * lengths, found.features, rtol=1e-4, atol=1e-5)
@@ -75,7 +75,7 @@ def test_views_are_the_features_at_unit_length(benchmark: Benchmark) -> None:
 
 
 def test_truth_follows_the_items(benchmark: Benchmark) -> None:
-    found = Embedder(small()).whole(benchmark)
+    found = Embedder(small()).embed(benchmark)
     assert found.truth.tolist() == [item.label for item in benchmark.items]
 
 
@@ -88,11 +88,11 @@ def test_every_setting_has_its_own_place(
     changes: dict[str, object], benchmark: Benchmark, cache: VectorCache, counted: Iterator[list[int]]
 ) -> None:
     calls = next(counted)
-    Embedder(small(), cache).whole(benchmark)
+    Embedder(small(), cache).embed(benchmark)
     before = len(calls)
-    Embedder(small(), cache).whole(benchmark)
+    Embedder(small(), cache).embed(benchmark)
     assert len(calls) == before, "the same settings are not embedded again"
-    Embedder(small(**changes), cache).whole(benchmark)
+    Embedder(small(**changes), cache).embed(benchmark)
     assert len(calls) > before
 
 
@@ -104,44 +104,44 @@ def test_what_does_not_touch_the_pictures_does_not_matter(
 
     values = {"templates": "clip", "pooling": Pooling("mean"), "title": "other", "few_shot": {"head": "probe"}}
     calls = next(counted)
-    Embedder(small(), cache).whole(benchmark)
+    Embedder(small(), cache).embed(benchmark)
     before = len(calls)
-    Embedder(small(**{setting: values[setting]}), cache).whole(benchmark)
+    Embedder(small(**{setting: values[setting]}), cache).embed(benchmark)
     assert len(calls) == before
 
 
 def test_a_seed_has_its_own_place(benchmark: Benchmark, cache: VectorCache) -> None:
-    one = Embedder(small(), cache, 0).whole(benchmark)
-    other = Embedder(small(), cache, 1).whole(benchmark)
+    one = Embedder(small(), cache, 0).embed(benchmark)
+    other = Embedder(small(), cache, 1).embed(benchmark)
     assert not np.array_equal(one.features, other.features)
-    np.testing.assert_array_equal(Embedder(small(), cache, 0).whole(benchmark).features, one.features)
+    np.testing.assert_array_equal(Embedder(small(), cache, 0).embed(benchmark).features, one.features)
 
 
 def test_a_change_has_its_own_place(benchmark: Benchmark, cache: VectorCache) -> None:
-    change: Change = Halved()
-    plain, halved = Embedder(small(), cache).whole(benchmark), Embedder(small(), cache).whole(benchmark, change)
+    change: PointTransform = Halved()
+    plain, halved = Embedder(small(), cache).embed(benchmark), Embedder(small(), cache).embed(benchmark, change)
     assert not np.array_equal(plain.features, halved.features)
-    np.testing.assert_array_equal(Embedder(small(), cache).whole(benchmark, change).features, halved.features)
+    np.testing.assert_array_equal(Embedder(small(), cache).embed(benchmark, change).features, halved.features)
 
 
 def test_another_tower_has_its_own_place(benchmark: Benchmark, cache: VectorCache) -> None:
-    one = Embedder(small(), cache).whole(benchmark)
-    other = Embedder(Model(small().recipe, small_encoder(seed=1)), cache).whole(benchmark)
+    one = Embedder(small(), cache).embed(benchmark)
+    other = Embedder(Model(small().recipe, small_encoder(seed=1)), cache).embed(benchmark)
     assert not np.array_equal(one.features, other.features)
 
 
 def test_parts_hold_a_few_shapes(benchmark: Benchmark) -> None:
-    parts = list(Embedder(small()).parts(benchmark))
+    parts = list(Embedder(small()).embed_chunks(benchmark))
     assert [len(part.items) for part in parts] == [SHAPES_PER_PASS, 10 - SHAPES_PER_PASS]
 
 
 def test_the_cache_is_not_needed(benchmark: Benchmark, cache: VectorCache) -> None:
-    np.testing.assert_array_equal(Embedder(small()).whole(benchmark).features, Embedder(small(), cache).whole(benchmark).features)
+    np.testing.assert_array_equal(Embedder(small()).embed(benchmark).features, Embedder(small(), cache).embed(benchmark).features)
 
 
 def test_what_was_kept_is_what_was_made(benchmark: Benchmark, cache: VectorCache) -> None:
-    first = Embedder(small(), cache).whole(benchmark)
-    again = Embedder(small(), cache).whole(benchmark)
+    first = Embedder(small(), cache).embed(benchmark)
+    again = Embedder(small(), cache).embed(benchmark)
     assert again.items == first.items
     np.testing.assert_array_equal(again.features, first.features)
 
@@ -150,17 +150,17 @@ def test_one_bad_file_does_not_cost_the_others_their_place(benchmark: Benchmark,
     (tmp_path / "junk.ply").write_bytes(b"junk")
     bad = Item("bad", 0, str(tmp_path / "junk.ply"))
     mixed = replace(benchmark, items=(bad, *benchmark.items))
-    found = Embedder(small(), cache).whole(mixed)
+    found = Embedder(small(), cache).embed(mixed)
     assert [failure.id for failure in found.failures] == ["bad"]
     assert found.items == benchmark.items
-    np.testing.assert_allclose(found.features, Embedder(small()).whole(benchmark).features, atol=1e-4)
+    np.testing.assert_allclose(found.features, Embedder(small()).embed(benchmark).features, atol=1e-4)
 
 
 def test_features_do_not_depend_on_the_threads_of_other_work(benchmark: Benchmark) -> None:
     threads = torch.get_num_threads()
-    one = Embedder(small()).whole(benchmark).features
+    one = Embedder(small()).embed(benchmark).features
     try:
         torch.set_num_threads(1)
-        np.testing.assert_allclose(Embedder(small()).whole(benchmark).features, one, atol=1e-4)
+        np.testing.assert_allclose(Embedder(small()).embed(benchmark).features, one, atol=1e-4)
     finally:
         torch.set_num_threads(threads)

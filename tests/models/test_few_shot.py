@@ -1,4 +1,4 @@
-"""The few-shot classifier: taught, asked, kept, and put on the right towers again."""
+"""The few-shot classifier: classifier, asked, kept, and put on the right towers again."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import basrelief as br
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.geometry import sample_surface
 from basrelief.io import save
-from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, head_paths, taught_recipes, view_features
+from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, head_paths, head_recipes, view_features
 from basrelief.shapes import make_shape
-from basrelief.tasks import HEADS, Fit, RejectPolicy
+from basrelief.tasks import HEADS, FitOptions, RejectPolicy
 from basrelief.types import Mesh, PointCloud
 from small import small_encoder
 
 NAMES = ("chair", "mug", "airplane")
-QUICK = Fit(epochs=10, rate=3e-3)
+QUICK = FitOptions(epochs=10, rate=3e-3)
 
 
 def cloud(name: str, seed: int) -> PointCloud:
@@ -46,9 +46,9 @@ def small(name: str, seed: int = 0) -> Model:
 @pytest.mark.parametrize("head", sorted(set(HEADS) - {"dual-path"}))
 def test_taught_shapes_help_to_name_others(head: str, tiny: Model) -> None:
     shapes, truth = some(0, 4)
-    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head=head, fit=QUICK)
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head=head, fit=QUICK)
     asked, right = some(700, 3)
-    answers = taught.predict(asked)
+    answers = classifier.predict(asked)
     assert np.mean([answer.label == label for answer, label in zip(answers, right, strict=True)]) >= 0.8
 
 
@@ -60,8 +60,8 @@ def test_labels_are_in_the_order_in_which_they_come(tiny: Model) -> None:
 
 def test_an_answer_is_whole(tiny: Model) -> None:
     shapes, truth = some(0, 2)
-    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="simplified", fit=QUICK)
-    (answer,) = taught.predict(shapes[:1])
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="simplified", fit=QUICK)
+    (answer,) = classifier.predict(shapes[:1])
     assert sorted(answer.labels) == sorted(NAMES)
     assert list(answer.scores) == sorted(answer.scores, reverse=True)
     assert answer.probabilities is not None
@@ -81,9 +81,9 @@ def test_two_paths_lie_one_after_another() -> None:
 def test_the_dual_path_takes_two_models() -> None:
     shapes, truth = some(0, 2)
     models = [small("clip2point-untuned", seed) for seed in (0, 1)]
-    taught = FewShotClassifier.fit(models, shapes, truth=truth, head="dual-path", fit=QUICK)
-    assert taught.head.views == 20, "the few-shot rig of CLIP2Point has ten views"
-    assert len(taught.predict(shapes)) == 6
+    classifier = FewShotClassifier.fit(models, shapes, truth=truth, head="dual-path", fit=QUICK)
+    assert classifier.head.views == 20, "the few-shot rig of CLIP2Point has ten views"
+    assert len(classifier.predict(shapes)) == 6
     with pytest.raises(ConfigError, match="models must give features of one length"):
         view_features([models[0], br.load_model("tiny", device="cpu")], shapes)
 
@@ -123,7 +123,7 @@ def test_a_head_that_does_not_say_what_it_knows_is_refused(tiny: Model, tmp_path
     head = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache").head
     for notes in ({}, {"labels": list(NAMES)}, {"labels": list(NAMES), "paths": []}, {"labels": "x", "paths": [{"recipe": "tiny"}]}):
         path = replace(head, notes=notes).save(tmp_path / "h.safetensors")
-        for read in (taught_recipes, lambda p: FewShotClassifier.load(p, [tiny])):
+        for read in (head_recipes, lambda p: FewShotClassifier.load(p, [tiny])):
             with pytest.raises(WeightsError, match="head must say its labels and models, but got h.safetensors, which does not"):
                 read(path)
 
@@ -135,13 +135,13 @@ def test_a_key_nobody_reads_is_an_error() -> None:
 
 def test_it_is_kept_and_read_back(tiny: Model, tmp_path: Path) -> None:
     shapes, truth = some(0, 2)
-    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
-    path = taught.save(tmp_path / "head.safetensors")
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
+    path = classifier.save(tmp_path / "head.safetensors")
     assert path.stat().st_size < 100_000
-    assert taught_recipes(path) == ("tiny",)
+    assert head_recipes(path) == ("tiny",)
     read = FewShotClassifier.load(path, [tiny])
-    assert read.labels == taught.labels
-    np.testing.assert_array_equal(read.predict(shapes)[0].scores, taught.predict(shapes)[0].scores)
+    assert read.labels == classifier.labels
+    np.testing.assert_array_equal(read.predict(shapes)[0].scores, classifier.predict(shapes)[0].scores)
 
 
 def test_other_towers_are_refused(tmp_path: Path) -> None:
@@ -163,18 +163,24 @@ def test_other_towers_are_refused(tmp_path: Path) -> None:
 
 def test_files_are_named_by_what_was_taught(tiny: Model, tmp_path: Path) -> None:
     shapes, truth = some(0, 2)
-    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
     save(make_shape("mug", seed=900), tmp_path / "a.ply")
     (tmp_path / "b.ply").write_bytes(b"junk")
-    good, bad = classify_files(taught.models[0], [tmp_path / "a.ply", tmp_path / "b.ply"], labels=taught.labels, taught=taught)
+    good, bad = classify_files(
+        classifier.models[0], [tmp_path / "a.ply", tmp_path / "b.ply"], labels=classifier.labels, classifier=classifier
+    )
     assert good.prediction is not None
     assert good.prediction.label == "mug"
     assert good.prediction.source == str(tmp_path / "a.ply")
     assert bad.error
-    with pytest.raises(ConfigError, match="labels must be those that were taught"):
-        list(classify_files(tiny, [tmp_path / "a.ply"], labels=("a", "b"), taught=taught))
-    with pytest.raises(ConfigError, match="labels must be those that were taught"):
-        list(classify_files(tiny, [tmp_path / "a.ply"], labels=taught.labels, taught=taught, policy=RejectPolicy(distractors=("ball",))))
+    with pytest.raises(ConfigError, match="labels must be those the classifier was trained with"):
+        list(classify_files(tiny, [tmp_path / "a.ply"], labels=("a", "b"), classifier=classifier))
+    with pytest.raises(ConfigError, match="labels must be those the classifier was trained with"):
+        list(
+            classify_files(
+                tiny, [tmp_path / "a.ply"], labels=classifier.labels, classifier=classifier, policy=RejectPolicy(distractors=("ball",))
+            )
+        )
 
 
 def test_what_does_not_fit_is_explained(tiny: Model) -> None:
@@ -185,6 +191,6 @@ def test_what_does_not_fit_is_explained(tiny: Model) -> None:
         FewShotClassifier.fit([tiny], shapes, truth=["a"] * 3)
     with pytest.raises(ConfigError, match="models and shapes must not be empty, but got 0 and 3"):
         view_features([], shapes)
-    taught = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
     with pytest.raises(ConfigError, match="labels must be 3 names for this head, but got 2"):
-        FewShotClassifier([tiny], taught.head, labels=("a", "b"))
+        FewShotClassifier([tiny], classifier.head, labels=("a", "b"))

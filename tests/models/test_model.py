@@ -92,9 +92,9 @@ def test_tuned_views_take_the_tuned_branch() -> None:
 
 def test_text_is_the_mean_over_templates(encoder: ClipEncoder) -> None:
     model = Model(get_recipe("opendlign-untuned"), encoder)
-    from basrelief.datasets import fill, templates
+    from basrelief.datasets import fill_template, templates
 
-    prompts = [fill(t, "chair") for t in templates("opendlign")]
+    prompts = [fill_template(t, "chair") for t in templates("opendlign")]
     expected = F.normalize(F.normalize(encoder.encode_text(prompts), dim=-1).mean(0), dim=-1)
     torch.testing.assert_close(model.embed_text(["lamp", "chair"])[1], expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(model.embed_text(["chair"])[0], expected, atol=1e-5, rtol=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from basrelief.encoders import ClipEncoder, export_published, save_tuned, zoo
+from basrelief.encoders import ClipEncoder, export_published, registry, save_tuned
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from basrelief.models import list_models, load_model, load_untuned, recipe, recipes
 from small import box, small_encoder
@@ -20,12 +20,12 @@ SMALL = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-v2")
 
 
 @pytest.fixture
-def small_zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The recipes of `SMALL` on a CLIP that is small enough to write to disk; all else is as shipped."""
-    spec = replace(zoo.encoder_spec("ViT-B-32/openai"), name="small/random", config=small_encoder().config)
+    spec = replace(registry.encoder_spec("ViT-B-32/openai"), name="small/random", config=small_encoder().config)
     known = recipes() | {name: replace(recipes()[name], encoder="small/random") for name in SMALL}
-    specs = {name: zoo.encoder_spec(name) for name in zoo.list_encoders()} | {spec.name: spec}
-    monkeypatch.setattr(zoo, "_specs", lambda: specs)
+    specs = {name: registry.encoder_spec(name) for name in registry.list_encoders()} | {spec.name: spec}
+    monkeypatch.setattr(registry, "_specs", lambda: specs)
     monkeypatch.setattr(recipe, "recipes", lambda: known)
     return
 
@@ -37,7 +37,7 @@ def written(encoder: ClipEncoder, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("small_zoo")
+@pytest.mark.usefixtures("small_registry")
 def test_weights_come_from_a_folder(tmp_path: Path) -> None:
     encoder = small_encoder(seed=7)
     model = load_model("clip2point-untuned", weights=written(encoder, tmp_path), dtype="float32")
@@ -47,7 +47,7 @@ def test_weights_come_from_a_folder(tmp_path: Path) -> None:
     assert model.classify([box()], ["chair", "table"])[0].model == "clip2point-untuned"
 
 
-@pytest.mark.usefixtures("small_zoo")
+@pytest.mark.usefixtures("small_registry")
 def test_a_checkpoint_replaces_the_image_tower_alone(tmp_path: Path) -> None:
     base, method = small_encoder(seed=1), small_encoder(seed=2, tuned=True)
     weights, checkpoint = written(base, tmp_path / "clip"), written(method, tmp_path / "method") / "model.safetensors"
@@ -59,14 +59,14 @@ def test_a_checkpoint_replaces_the_image_tower_alone(tmp_path: Path) -> None:
         assert torch.equal(state[name], tensor if of_method else base.towers.state_dict()[name]), name
 
 
-@pytest.mark.usefixtures("small_zoo")
+@pytest.mark.usefixtures("small_registry")
 def test_a_whole_checkpoint_needs_no_other_weights(tmp_path: Path) -> None:
     method = small_encoder(seed=2, tuned=True)
     model = load_model("opendlign-b32", checkpoint=written(method, tmp_path) / "model.safetensors", dtype="float32")
     assert model.encoder.has_tuned_block
 
 
-@pytest.mark.usefixtures("small_zoo")
+@pytest.mark.usefixtures("small_registry")
 def test_an_untuned_recipe_is_plain_clip_and_takes_a_block_later(tmp_path: Path) -> None:
     """The way of training: load plain CLIP, tune, and load the same CLIP with the block; the published file is not needed."""
     weights = written(small_encoder(seed=1), tmp_path / "clip")
@@ -91,7 +91,7 @@ def test_an_untuned_recipe_is_plain_clip_and_takes_a_block_later(tmp_path: Path)
     torch.testing.assert_close(published.embed_views([box()]), tuned.embed_views([box()]))
 
 
-@pytest.mark.usefixtures("small_zoo")
+@pytest.mark.usefixtures("small_registry")
 def test_published_prompts_take_the_place_of_templates(tmp_path: Path) -> None:
     best = {
         "class_order": {"modelnet40": ["chair", "table"]},
@@ -110,7 +110,7 @@ def test_published_prompts_take_the_place_of_templates(tmp_path: Path) -> None:
         model.embed_text(["lamp"])
 
 
-@pytest.mark.usefixtures("small_zoo")
+@pytest.mark.usefixtures("small_registry")
 def test_failures_say_what_to_do(tmp_path: Path) -> None:
     folder = written(small_encoder(), tmp_path / "clip")
     plain = folder / "model.safetensors"

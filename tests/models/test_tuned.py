@@ -13,7 +13,7 @@ import basrelief as br
 from basrelief.datasets import open_benchmark
 from basrelief.encoders import ClipEncoder, VectorCache, save_tuned
 from basrelief.errors import ConfigError, WeightsError
-from basrelief.models import Embedder, FewShotClassifier, Model, drawn_recipe, get_recipe, load_model, load_untuned, with_tuned_views
+from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe, load_model, load_untuned, with_projection, with_tuned_views
 from basrelief.shapes import make_shape, write_library
 from small import ball, small_encoder
 
@@ -45,7 +45,7 @@ def with_notes(tuned_file: Path, notes: dict[str, object]) -> Path:
 
 
 def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
-    """`tiny` draws discs; a block taught on contour-aware maps is shown those."""
+    """`tiny` draws discs; a block classifier on contour-aware maps is shown those."""
     noted = with_notes(tuned_file, {"projection": {"name": "opendlign", "size": 96, "rig": "opendlign-30"}})
     model = load_model("tiny", checkpoint=noted, device="cpu", dtype="float32")
     assert (model.recipe.projection, model.recipe.projection_options) == ("opendlign", {"size": 96})
@@ -56,8 +56,8 @@ def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
 
 def test_defaults_of_a_projection_are_not_spelled_out() -> None:
     recipe = get_recipe("opendlign-h14")
-    assert drawn_recipe(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-30"}) == recipe
-    other = drawn_recipe(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-33"})
+    assert with_projection(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-30"}) == recipe
+    other = with_projection(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-33"})
     assert other.projection_options == {"rig": "opendlign-33"}
 
 
@@ -138,11 +138,11 @@ def test_for_few_shots_every_view_goes_through_both_branches(split: Model) -> No
 
 def test_a_head_is_fitted_on_both_and_saved_with_it(split: Model, tmp_path: Path) -> None:
     shapes = [make_shape(name, seed=seed) for name in ("chair", "mug") for seed in range(2)]
-    taught = FewShotClassifier.fit([split], shapes, truth=["chair", "chair", "mug", "mug"])
-    assert taught.head.views == 20
-    path = taught.save(tmp_path / "head.safetensors")
+    classifier = FewShotClassifier.fit([split], shapes, truth=["chair", "chair", "mug", "mug"])
+    assert classifier.head.views == 20
+    path = classifier.save(tmp_path / "head.safetensors")
     again = FewShotClassifier.load(path, [split])
-    one, other = taught.predict(shapes), again.predict(shapes)
+    one, other = classifier.predict(shapes), again.predict(shapes)
     assert [p.label for p in one] == [p.label for p in other]
     np.testing.assert_array_equal(one[0].scores, other[0].scores)
     single = Model(replace(split.recipe, few_shot={}), split.encoder)
@@ -153,10 +153,10 @@ def test_a_head_is_fitted_on_both_and_saved_with_it(split: Model, tmp_path: Path
 def test_both_branches_are_kept_apart_from_the_split(split: Model, tmp_path: Path) -> None:
     library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug"), each=1), "folder")
     cache = VectorCache(tmp_path / "views.sqlite")
-    one, other = (Embedder(model, cache).whole(library).features for model in (split, split.for_few_shot()))
+    one, other = (Embedder(model, cache).embed(library).features for model in (split, split.for_few_shot()))
     assert (one.shape[1], other.shape[1]) == (10, 20)
-    np.testing.assert_array_equal(Embedder(split.for_few_shot(), cache).whole(library).features, other)
-    np.testing.assert_array_equal(Embedder(split, cache).whole(library).features, one)
+    np.testing.assert_array_equal(Embedder(split.for_few_shot(), cache).embed(library).features, other)
+    np.testing.assert_array_equal(Embedder(split, cache).embed(library).features, one)
 
 
 def test_without_a_tuned_block_there_is_one_branch() -> None:

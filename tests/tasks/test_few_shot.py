@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError
-from basrelief.tasks import ViewProbe, draw_shots
+from basrelief.tasks import ViewProbe, sample_shots
 
 TRUTH = np.repeat([0, 2, 5], [4, 6, 5])
 
@@ -20,25 +20,25 @@ def views(seed: int, truth: np.ndarray, *, noise: float = 0.3) -> np.ndarray:
 
 @given(st.integers(1, 4), st.integers(0, 100))
 def test_every_class_gives_its_shots_once(shots: int, seed: int) -> None:
-    support = draw_shots(TRUTH, shots, seed=seed)
+    support = sample_shots(TRUTH, shots, seed=seed)
     assert len(set(support.tolist())) == 3 * shots
     assert np.bincount(TRUTH[support]).tolist() == [shots, 0, shots, 0, 0, shots]
 
 
 @given(st.integers(0, 100))
 def test_more_shots_hold_the_fewer(seed: int) -> None:
-    assert set(draw_shots(TRUTH, 2, seed=seed)) < set(draw_shots(TRUTH, 4, seed=seed))
+    assert set(sample_shots(TRUTH, 2, seed=seed)) < set(sample_shots(TRUTH, 4, seed=seed))
 
 
 def test_seeds_draw_other_shapes() -> None:
-    assert len({tuple(draw_shots(TRUTH, 2, seed=seed)) for seed in range(10)}) > 5
+    assert len({tuple(sample_shots(TRUTH, 2, seed=seed)) for seed in range(10)}) > 5
 
 
 def test_too_many_shots_are_an_error() -> None:
     with pytest.raises(ConfigError, match="shots must be at most 4, the shapes of class 0, but got 5. Use fewer shots."):
-        draw_shots(TRUTH, 5)
+        sample_shots(TRUTH, 5)
     with pytest.raises(ConfigError, match="shots must be at least 1, but got 0"):
-        draw_shots(TRUTH, 0)
+        sample_shots(TRUTH, 0)
 
 
 def test_the_head_finds_classes_that_lie_apart() -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError, OutputError, WeightsError
-from basrelief.tasks import HEADS, Fit, Head, ViewProbe, fit_head, head_scores, read_head
+from basrelief.tasks import HEADS, FitOptions, Head, ViewProbe, fit_head, head_scores, read_head
 
 CLASSES, VIEWS, DIM = 5, 4, 16
-QUICK = Fit(epochs=30, batch=16, rate=3e-3)
+QUICK = FitOptions(epochs=30, batch=16, rate=3e-3)
 SLOW_KINDS = ("simplified", "inter-view", "dual-path")
 
 
@@ -30,7 +30,7 @@ def words(classes: int = CLASSES) -> Tensor:
     return F.normalize(torch.randn(classes, DIM, generator=torch.Generator().manual_seed(5)), dim=-1)
 
 
-def fitted(kind: str, *, each: int = 8, fit: Fit = QUICK) -> Head:
+def fitted(kind: str, *, each: int = 8, fit: FitOptions = QUICK) -> Head:
     views, truth = shapes(each, 0)
     return fit_head(kind, views, truth=truth, texts=words(), fit=fit)
 
@@ -52,7 +52,7 @@ def test_a_head_knows_its_own_support(kind: str) -> None:
 @pytest.mark.parametrize("kind", HEADS)
 def test_fitting_is_seeded_and_leaves_the_global_state_alone(kind: str) -> None:
     before = torch.random.get_rng_state()
-    one, other = fitted(kind, fit=Fit(epochs=3)), fitted(kind, fit=Fit(epochs=3))
+    one, other = fitted(kind, fit=FitOptions(epochs=3)), fitted(kind, fit=FitOptions(epochs=3))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert one.tensors.keys() == other.tensors.keys()
     for name in one.tensors:
@@ -61,13 +61,13 @@ def test_fitting_is_seeded_and_leaves_the_global_state_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_another_seed_is_another_adapter(kind: str) -> None:
-    one, other = fitted(kind, fit=Fit(epochs=1)), fitted(kind, fit=Fit(epochs=1, seed=1))
+    one, other = fitted(kind, fit=FitOptions(epochs=1)), fitted(kind, fit=FitOptions(epochs=1, seed=1))
     assert any(not torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
 
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_head_survives_its_file(kind: str, tmp_path: Path) -> None:
-    head = fitted(kind, fit=Fit(epochs=2))
+    head = fitted(kind, fit=FitOptions(epochs=2))
     read = read_head(head.save(tmp_path / "head.safetensors"))
     assert (read.kind, read.views, read.dim, read.classes, read.fit) == (kind, VIEWS, DIM, CLASSES, head.fit)
     views, _ = shapes(3, 2)
@@ -83,7 +83,7 @@ def test_notes_survive_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_shapes_are_scored_one_by_one_as_together(kind: str) -> None:
-    head, (views, _) = fitted(kind, fit=Fit(epochs=2)), shapes(2, 3)
+    head, (views, _) = fitted(kind, fit=FitOptions(epochs=2)), shapes(2, 3)
     together = head_scores(head, views)
     for i in range(len(views)):
         torch.testing.assert_close(head_scores(head, views[i : i + 1])[0], together[i], atol=1e-4, rtol=1e-4)
@@ -107,14 +107,14 @@ def test_a_class_without_a_shape_never_wins_the_probe() -> None:
 
 def test_the_cache_without_strength_is_zero_shot() -> None:
     views, truth = shapes(4, 0)
-    head = fit_head("cache", views, truth=truth, texts=words(), fit=Fit(strength=0.0), logit_scale=50.0)
+    head = fit_head("cache", views, truth=truth, texts=words(), fit=FitOptions(strength=0.0), logit_scale=50.0)
     pooled = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     torch.testing.assert_close(head_scores(head, views), 50 * pooled @ words().T)
 
 
 def test_the_cache_by_its_definition() -> None:
     views, truth = shapes(3, 0)
-    head = fit_head("cache", views, truth=truth, texts=words(), fit=Fit(strength=2.0, sharpness=3.0), logit_scale=10.0)
+    head = fit_head("cache", views, truth=truth, texts=words(), fit=FitOptions(strength=2.0, sharpness=3.0), logit_scale=10.0)
     pooled = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     query = pooled[0]
     expected = 10 * query @ words().T
@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_explained() -> None:
 )
 def test_settings_are_checked(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Fit(**settings)  # type: ignore[arg-type]
+        FitOptions(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x08\0\0\0\0\0\0\0{}      "])
@@ -202,7 +202,7 @@ def test_the_size_of_a_head_is_counted() -> None:
 def test_a_head_without_a_tensor_or_of_another_size_is_refused(kind: str, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    head = fitted(kind, fit=Fit(epochs=1))
+    head = fitted(kind, fit=FitOptions(epochs=1))
     absent = next(iter(head.tensors))
     broken = [
         replace(head, tensors={name: tensor for name, tensor in head.tensors.items() if name != absent}),

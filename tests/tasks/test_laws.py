@@ -20,10 +20,10 @@ from basrelief.tasks import (
     calibrate,
     classify_embeddings,
     decline,
-    draw_shots,
     fit_temperature,
     pool_views,
     probabilities,
+    sample_shots,
 )
 from basrelief.types import Prediction
 
@@ -157,7 +157,7 @@ def test_the_temperature_of_drawn_answers_is_found_again(true_temperature: float
 @given(seeds, st.integers(1, 4))
 def test_shots_are_so_many_of_each_class_and_none_twice(seed: int, shots: int) -> None:
     truth = np.random.default_rng(seed).permutation(np.repeat(np.arange(3), [4, 6, 9]))
-    places = draw_shots(truth, shots, seed=seed)
+    places = sample_shots(truth, shots, seed=seed)
     assert len(set(places.tolist())) == len(places)
     assert np.bincount(truth[places]).tolist() == [shots] * 3
 
@@ -166,4 +166,4 @@ def test_shots_are_so_many_of_each_class_and_none_twice(seed: int, shots: int) -
 def test_more_shots_of_one_seed_hold_the_fewer(seed: int) -> None:
     truth = np.repeat(np.arange(3), 5)
     for fewer, more in ((1, 2), (2, 5)):
-        assert set(draw_shots(truth, fewer, seed=seed).tolist()) <= set(draw_shots(truth, more, seed=seed).tolist())
+        assert set(sample_shots(truth, fewer, seed=seed).tolist()) <= set(sample_shots(truth, more, seed=seed).tolist())

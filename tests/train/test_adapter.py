@@ -16,13 +16,13 @@ from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import Embedder, Model
 from basrelief.shapes import make_shape
-from basrelief.tasks import HEADS, Fit
+from basrelief.tasks import HEADS, FitOptions
 from basrelief.testing import FakeEncoder
 from basrelief.train import train_adapter
 from basrelief.types import Mesh
 
 NAMES = ("chair", "mug", "table")
-QUICK = Fit(epochs=4)
+QUICK = FitOptions(epochs=4)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,8 @@ def test_without_a_query_nothing_is_asked(path: Embedder, support: Benchmark) ->
 
 def test_the_seed_draws_the_shots(path: Embedder, support: Benchmark) -> None:
     keys = [
-        train_adapter([path], support, head="cache", shots=1, fit=Fit(seed=seed)).classifier.head.tensors["keys"] for seed in (0, 0, 1, 2)
+        train_adapter([path], support, head="cache", shots=1, fit=FitOptions(seed=seed)).classifier.head.tensors["keys"]
+        for seed in (0, 0, 1, 2)
     ]
     assert np.array_equal(keys[0].numpy(), keys[1].numpy())
     assert any(not np.array_equal(keys[0].numpy(), other.numpy()) for other in keys[2:])
@@ -142,4 +143,4 @@ def test_the_same_features_serve_every_head(path: Embedder, support: Benchmark, 
     train_adapter([path], support, head="cache")
     monkeypatch.setattr(Model, "view_features", lambda *_, **__: pytest.fail("embedded again"))
     for head in ("probe", "simplified", "inter-view"):
-        train_adapter([path], support, head=head, fit=Fit(epochs=1))
+        train_adapter([path], support, head=head, fit=FitOptions(epochs=1))

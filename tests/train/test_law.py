@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.data import ShapeSet
 from basrelief.train.depth_aligned import AlignedSet

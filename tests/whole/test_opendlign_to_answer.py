@@ -15,7 +15,7 @@ from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import ClipEncoder, load_tuned
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.shapes import write_library
-from basrelief.tasks import HEADS, Fit, Pooling, find_nearest, fit_head, head_scores
+from basrelief.tasks import HEADS, FitOptions, Pooling, find_nearest, fit_head, head_scores
 from basrelief.testing import teach_pictures
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, Thresholds, filter_aligned, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, align
@@ -87,7 +87,7 @@ def test_words_find_shapes_better(plain: Model, tuned: Model, held: Benchmark) -
     """Retrieval on the same embeddings: of the four nearest to a name, more are of that name."""
 
     def hits(model: Model) -> float:
-        found = Embedder(model).whole(held)
+        found = Embedder(model).embed(held)
         queries = torch.stack([model.embed_query([name]) for name in held.labels])
         _, places = find_nearest(queries, torch.from_numpy(found.views).mean(dim=1), top=4)
         return float((found.truth[places.numpy()] == np.arange(len(held.labels))[:, None]).mean())
@@ -98,14 +98,14 @@ def test_words_find_shapes_better(plain: Model, tuned: Model, held: Benchmark) -
 @pytest.mark.parametrize("head", ["probe", "cache"])
 def test_heads_stand_on_both_branches(tuned: Model, head: str, held: Benchmark) -> None:
     both = Model(replace(tuned.recipe, branches="both"), tuned.encoder)
-    found = Embedder(both).whole(held)
+    found = Embedder(both).embed(held)
     assert found.features.shape[1] == 20
     assert head in HEADS
     taught = np.array([row for row in range(len(held)) if row % 8 < 4])
     asked = np.setdiff1d(np.arange(len(held)), taught)
     features, truth = torch.from_numpy(found.features), torch.from_numpy(found.truth)
     texts = both.embed_text(held.labels)
-    fitted = fit_head(head, features[taught], truth=truth[taught], texts=texts, fit=Fit(), logit_scale=20.0)
+    fitted = fit_head(head, features[taught], truth=truth[taught], texts=texts, fit=FitOptions(), logit_scale=20.0)
     right = head_scores(fitted, features[asked]).argmax(dim=1) == truth[asked]
     assert float(right.float().mean()) > 2 / len(NAMES)
 

@@ -14,7 +14,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.output import to_json, write_picture
 
 if TYPE_CHECKING:
-    from basrelief.models import FewShotClassifier, FileAnswer, Model, PoseSearch
+    from basrelief.models import FewShotClassifier, FileResult, Model, PoseSearch
 
 
 def classify(
@@ -40,7 +40,7 @@ def classify(
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Name shapes with your own words, best first, zero-shot, or with what an adapter was taught.
+    """Name shapes with your own words, best first, zero-shot, or with an adapter.
 
     Exit code 1 when a file failed; the others are done all the same.
     """
@@ -56,14 +56,14 @@ def classify(
     policy = RejectPolicy(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     paths = opt.expand_files(files)
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
-    taught = None if adapter is None else _taught(adapter, load, checkpoint)
-    loaded = taught.models[0] if taught else load(model, checkpoint=checkpoint, prompts=prompts)
-    names = taught.labels if taught else opt.read_labels(labels or "")
-    unknown = {} if taught else loaded.unknown_words(names)
+    classifier = None if adapter is None else _load_classifier(adapter, load, checkpoint)
+    loaded = classifier.models[0] if classifier else load(model, checkpoint=checkpoint, prompts=prompts)
+    names = classifier.labels if classifier else opt.read_labels(labels or "")
+    unknown = {} if classifier else loaded.unknown_words(names)
     for label, nearest in unknown.items():
         typer.echo(f"basrelief: {loaded.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
     noted = {"unknown": sorted(unknown)} if unknown else {}
-    answers = classify_files(loaded, paths, labels=names, options=options, policy=policy, taught=taught)
+    answers = classify_files(loaded, paths, labels=names, options=options, policy=policy, classifier=classifier)
     widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
     failed = 0
     for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
@@ -78,11 +78,11 @@ def classify(
         raise typer.Exit(1)
 
 
-def _taught(adapter: Path, load: Callable[..., Model], checkpoint: Path | None) -> FewShotClassifier:
+def _load_classifier(adapter: Path, load: Callable[..., Model], checkpoint: Path | None) -> FewShotClassifier:
     """A head on the models it was fitted on; the checkpoint belongs to the first."""
-    from basrelief.models import FewShotClassifier, taught_recipes
+    from basrelief.models import FewShotClassifier, head_recipes
 
-    first, *others = taught_recipes(adapter)
+    first, *others = head_recipes(adapter)
     return FewShotClassifier.load(adapter, [load(first, checkpoint=checkpoint), *(load(name) for name in others)])
 
 
@@ -94,7 +94,7 @@ def _turns(pose: str) -> PoseSearch | None:
     return None if pose == "file" else cast("PoseSearch", pose)
 
 
-def _progress(answers: Iterable[FileAnswer], total: int, *, quiet: bool) -> Iterator[FileAnswer]:
+def _progress(answers: Iterable[FileResult], total: int, *, quiet: bool) -> Iterator[FileResult]:
     from rich.console import Console
     from rich.progress import track
 
@@ -105,7 +105,7 @@ def _progress(answers: Iterable[FileAnswer], total: int, *, quiet: bool) -> Iter
         yield from track(answers, total=total, description="classify", console=console, transient=True)
 
 
-def _row(answer: FileAnswer, top: int, widths: tuple[int, int]) -> str:
+def _row(answer: FileResult, top: int, widths: tuple[int, int]) -> str:
     """One row of the table: the file, then label and score, best first, in columns."""
     if answer.prediction is None:
         return f"{answer.path}: error: {answer.error}"
@@ -116,7 +116,7 @@ def _row(answer: FileAnswer, top: int, widths: tuple[int, int]) -> str:
     return "   ".join([f"{answer.path!s:<{widths[0]}}", *verdict, *cells])
 
 
-def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
+def _record(answer: FileResult, model: Model, top: int) -> dict[str, Any]:
     if answer.prediction is None or answer.shape is None:
         return {"file": str(answer.path), "error": answer.error}
     p, origin = answer.prediction, answer.shape.origin
@@ -140,7 +140,7 @@ def _record(answer: FileAnswer, model: Model, top: int) -> dict[str, Any]:
     }
 
 
-def _pose(answer: FileAnswer) -> dict[str, Any] | None:
+def _pose(answer: FileResult) -> dict[str, Any] | None:
     """How the shape was turned, or None where it lies as in the file."""
     if answer.pose is None:
         return None

@@ -39,10 +39,10 @@ def doctor(
 
     Exit code 1 when something is wrong.
     """
-    from basrelief.evaluate import Given, Question, examine
+    from basrelief.evaluate import ModelFiles, Question, examine
 
-    given = Given(weights, checkpoint, prompts)
-    findings = examine(target, Question(dataset or "", model or "", variant, split, up, sample, seed), given=given)
+    given = ModelFiles(weights, checkpoint, prompts)
+    findings = examine(target, Question(dataset or "", model or "", variant, split, up, sample, seed), files=given)
     for finding in findings:
         typer.echo(to_json(dataclasses.asdict(finding)) if as_json else _row(finding))
     if any(finding.level == "wrong" for finding in findings):

@@ -54,7 +54,7 @@ def adapter(
     """
     from basrelief.datasets import open_benchmark
     from basrelief.models import Embedder, default_head, load_model
-    from basrelief.tasks import Fit
+    from basrelief.tasks import FitOptions
     from basrelief.train import train_adapter
 
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
@@ -67,7 +67,9 @@ def adapter(
     second = opt.second_path(model, kind, load, cache, seed)
     with opt.progress("view features", quiet=as_json) as progress:
         paths = [Embedder(loaded, cache, seed, progress), *([second] if second else [])]
-        taught = train_adapter(paths, support, query=query, head=kind, shots=shots or None, fit=Fit(epochs=epochs, rate=rate, seed=seed))
+        taught = train_adapter(
+            paths, support, query=query, head=kind, shots=shots or None, fit=FitOptions(epochs=epochs, rate=rate, seed=seed)
+        )
     taught.classifier.save(out)
     typer.echo(_record(taught, out) if as_json else _summary(taught, out))
     opt.end_with(taught.failures)

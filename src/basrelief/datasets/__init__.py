@@ -6,7 +6,7 @@ from basrelief.datasets.labels import check_labels, label_set, list_label_sets, 
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList, read_prompt_list
-from basrelief.datasets.prompts import fill, list_templates, templates
+from basrelief.datasets.prompts import fill_template, list_templates, templates
 from basrelief.datasets.split import MakerSplit, maker_split
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "PromptList",
     "check_labels",
     "dataset_card",
-    "fill",
+    "fill_template",
     "label_set",
     "list_datasets",
     "list_label_sets",

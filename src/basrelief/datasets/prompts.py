@@ -50,7 +50,7 @@ def templates(name: str) -> tuple[str, ...]:
     return _SETS[name]()
 
 
-def fill(template: str, label: str) -> str:
+def fill_template(template: str, label: str) -> str:
     """Put a label into every `{}` of a template.
 
     Underscores of the label become spaces, as PointCLIP does. CLIP2Point kept the one in ModelNet10's `night_stand`;

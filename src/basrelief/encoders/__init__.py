@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
     from basrelief.encoders.precision import choose_dtype
+    from basrelief.encoders.registry import EncoderSpec, encoder_spec, list_encoders
     from basrelief.encoders.tokenizer import Tokenizer
     from basrelief.encoders.tuned import export_published, is_tuned_file, load_tuned, save_tuned
     from basrelief.encoders.weights import cached_weights
-    from basrelief.encoders.zoo import EncoderSpec, encoder_spec, list_encoders
 
 _HOMES = {
     "Encoder": "base",
@@ -43,9 +43,9 @@ _HOMES = {
     "save_tuned": "tuned",
     "cached_weights": "weights",
     "choose_dtype": "precision",
-    "EncoderSpec": "zoo",
-    "encoder_spec": "zoo",
-    "list_encoders": "zoo",
+    "EncoderSpec": "registry",
+    "encoder_spec": "registry",
+    "list_encoders": "registry",
 }
 
 __all__ = [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from basrelief.encoders.vocabulary import Vocabulary
 
 Channels = tuple[float, float, float]
 
@@ -59,6 +62,11 @@ class Encoder(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """In what it computes."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """Names the encoder was trained on; None for an open vocabulary, such as CLIP's."""
         ...
 
     @property

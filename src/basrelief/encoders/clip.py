@@ -18,10 +18,10 @@ from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
-from basrelief.encoders.known_words import KnownWords
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer, clean
 from basrelief.encoders.towers import ClipTowers, tuned_count
+from basrelief.encoders.vocabulary import Vocabulary
 from basrelief.errors import ConfigError, WeightsError
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -43,7 +43,7 @@ class ClipEncoder:
         cache: Where text features are kept, or None.
         batch_size: Most images in one pass, which bounds the memory.
         dtype_reason: How the number type was chosen, for reports.
-        known: Words the text tower has met, or None where it has read everything.
+        vocabulary: Names the encoder was trained on; None for an open vocabulary, such as CLIP's.
 
     Raises:
         WeightsError: If the tokenizer and the text tower do not belong together.
@@ -69,7 +69,7 @@ class ClipEncoder:
         self.mean, self.std, self.cache = mean, std, cache
         self.batch_size = 32
         self.dtype_reason = "as loaded"
-        self.known: KnownWords | None = None
+        self.vocabulary: Vocabulary | None = None
 
     @property
     def config(self) -> ClipConfig:

@@ -174,7 +174,7 @@ class ClipConfig:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(
-                f"config must hold the fields of ClipConfig, but got an error: {error}. Compare with a file of the zoo."
+                f"config must hold the fields of ClipConfig, but got an error: {error}. Compare with a file in encoders/specs."
             ) from error
 
     def to_json(self) -> dict[str, Any]:

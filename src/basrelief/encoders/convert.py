@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from basrelief.encoders.config import ClipConfig
-from basrelief.encoders.reading import check_finite
+from basrelief.encoders.state_dict import check_finite
 from basrelief.encoders.towers import empty_towers, tuned_count
 from basrelief.errors import WeightsError
 

@@ -15,10 +15,10 @@ from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert
-from basrelief.encoders.known_words import read_known_words
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer
 from basrelief.encoders.towers import towers_from_state
+from basrelief.encoders.vocabulary import read_vocabulary
 from basrelief.errors import WeightsError
 from basrelief.output import replace_file, to_json
 
@@ -75,7 +75,7 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
     towers = towers_from_state(config, convert(read_state_dict(path), config))
     towers.tuned_residual = bool(record.get("tuned_residual", True))
     encoder = ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, cache=cache)
-    encoder.known = read_known_words(folder)
+    encoder.vocabulary = read_vocabulary(folder)
     return encoder
 
 

@@ -13,11 +13,11 @@ from basrelief.encoders.config import Activation, ClipConfig
 from basrelief.encoders.convert import convert
 from basrelief.encoders.precision import choose_dtype
 from basrelief.encoders.random_weights import random_towers
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.registry import encoder_spec
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer
 from basrelief.encoders.towers import towers_from_state
 from basrelief.encoders.weights import find_tokenizer, find_weights
-from basrelief.encoders.zoo import encoder_spec
 from basrelief.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.convert import to_published
-from basrelief.encoders.reading import check_finite, read_metadata, read_state_dict
+from basrelief.encoders.state_dict import check_finite, read_metadata, read_state_dict
 from basrelief.encoders.towers import tuned_count
 from basrelief.errors import WeightsError
 from basrelief.output import replace_file, to_json

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from basrelief.encoders.folder import WEIGHTS_FILE
+from basrelief.encoders.registry import EncoderSpec
 from basrelief.encoders.tokenizer import TOKENIZER_FILES, Tokenizer, tokenizer_file
-from basrelief.encoders.zoo import EncoderSpec
 from basrelief.errors import WeightsNotFoundError
 
 _OTHER_FILES = ("model.safetensors", "pytorch_model.bin", WEIGHTS_FILE)

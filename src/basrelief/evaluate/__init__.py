@@ -2,7 +2,7 @@
 
 from basrelief.evaluate.card import Cost, EvalCard
 from basrelief.evaluate.corruptions import Corruption, corruptions
-from basrelief.evaluate.doctor import Given, Question, examine
+from basrelief.evaluate.doctor import ModelFiles, Question, examine
 from basrelief.evaluate.few_shot import Shots
 from basrelief.evaluate.page import card_page, card_picture
 from basrelief.evaluate.protocol import Protocol, describe, differences, paper_numbers
@@ -17,7 +17,7 @@ __all__ = [
     "Cost",
     "EvalCard",
     "Figure",
-    "Given",
+    "ModelFiles",
     "Outcome",
     "Protocol",
     "Question",

@@ -15,7 +15,7 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import FileFormatError
 from basrelief.evaluate.protocol import Protocol, differences, paper_numbers
 from basrelief.evaluate.result import Figure, Result, Table
-from basrelief.models import Model, PaperNumber, Tally
+from basrelief.models import EmbedStats, Model, PaperNumber
 from basrelief.output import to_json
 from basrelief.types import Finding
 
@@ -158,16 +158,16 @@ def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Be
     )
 
 
-def measured_cost(seconds: float, tally: Tally, model: Model) -> Cost:
+def measured_cost(seconds: float, stats: EmbedStats, model: Model) -> Cost:
     """The cost of a run that has just ended.
 
     Args:
         seconds: Of the whole run.
-        tally: What was embedded in it.
+        stats: What was embedded in it.
         model: What embedded.
     """
-    speed = round(tally.shapes / max(tally.seconds, 1e-9), 2) if tally.shapes else None
-    return Cost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), tally.shapes)
+    speed = round(stats.shapes / max(stats.seconds, 1e-9), 2) if stats.shapes else None
+    return Cost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), stats.shapes)
 
 
 def _peak_megabytes(model: Model) -> float | None:

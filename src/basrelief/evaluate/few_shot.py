@@ -12,8 +12,8 @@ from torch import Tensor
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Figure, Result, Table, mean_figure, percent
-from basrelief.models import Embedded, Embedder, embed_paths
-from basrelief.tasks import HEADS, Fit, draw_shots, fit_head, head_scores
+from basrelief.models import Embedder, ViewFeatures, embed_paths
+from basrelief.tasks import HEADS, FitOptions, fit_head, head_scores, sample_shots
 
 
 @dataclass(frozen=True)
@@ -89,28 +89,28 @@ def few_shot(
     )
 
 
-def _draws(pool: Embedded, query: Embedded | None, shots: Shots, words: tuple[Tensor, float]) -> np.ndarray:
+def _draws(pool: ViewFeatures, query: ViewFeatures | None, shots: Shots, words: tuple[Tensor, float]) -> np.ndarray:
     """Accuracy of each draw, in [0, 1]; without a query split the shapes outside the support are asked."""
     truth, features, found = pool.truth, torch.from_numpy(pool.features), []
     for seed in range(shots.seed, shots.seed + shots.draws):
-        chosen = draw_shots(truth, shots.counts[0], seed=seed)
+        chosen = sample_shots(truth, shots.counts[0], seed=seed)
         rest = np.setdiff1d(np.arange(len(truth)), chosen)
         asked, right = (features[rest], truth[rest]) if query is None else (torch.from_numpy(query.features), query.truth)
         labelled = torch.from_numpy(truth[chosen])
-        head = fit_head(shots.head, features[chosen], truth=labelled, texts=words[0], fit=Fit(seed=seed), logit_scale=words[1])
+        head = fit_head(shots.head, features[chosen], truth=labelled, texts=words[0], fit=FitOptions(seed=seed), logit_scale=words[1])
         among = np.unique(truth)  # classes without enough shapes are no answer
         found.append((among[head_scores(head, asked)[:, among].argmax(dim=1).numpy()] == right).mean())
     return np.array(found)
 
 
-def _enough(pool: Embedded, least: int) -> np.ndarray:
+def _enough(pool: ViewFeatures, least: int) -> np.ndarray:
     classes, counts = np.unique(pool.truth, return_counts=True)
     return classes[counts >= least]
 
 
-def _only(shapes: Embedded, classes: Sequence[int] | np.ndarray) -> Embedded:
+def _only(shapes: ViewFeatures, classes: Sequence[int] | np.ndarray) -> ViewFeatures:
     keep = np.flatnonzero(np.isin(shapes.truth, classes))
-    return Embedded(tuple(shapes.items[i] for i in keep), shapes.features[keep], shapes.failures)
+    return ViewFeatures(tuple(shapes.items[i] for i in keep), shapes.features[keep], shapes.failures)
 
 
 def _figure(count: int, values: np.ndarray) -> Figure:

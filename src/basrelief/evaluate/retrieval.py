@@ -11,7 +11,7 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Cell, Figure, Result, Table, mean_figure
 from basrelief.metrics import RetrievalScores, retrieval_scores
-from basrelief.models import Embedded, Embedder, Model
+from basrelief.models import Embedder, Model, ViewFeatures
 from basrelief.render import portrait
 
 DIRECTIONS = ("text", "image", "shape")
@@ -43,7 +43,7 @@ def retrieval(
     for direction in directions:
         if direction not in DIRECTIONS:
             raise ConfigError(unknown_choice("directions", direction, DIRECTIONS))
-    found = embedder.whole(benchmark)
+    found = embedder.embed(benchmark)
     asked: Mapping[str, Callable[[], Queries]] = {
         "text": lambda: _words(embedder.model, benchmark, found),
         "image": lambda: _pictures(embedder.model, benchmark, found) if pictures is None else _folder(embedder.model, benchmark, pictures),
@@ -65,7 +65,7 @@ def retrieval(
     return Result(tuple(figures), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=tuple(notes))
 
 
-def _score(queries: Queries, found: Embedded, pooling: str) -> RetrievalScores:
+def _score(queries: Queries, found: ViewFeatures, pooling: str) -> RetrievalScores:
     vectors, classes, own = queries
     views = found.views if pooling == "best" else _unit(found.views.mean(axis=1))[:, None]
     scores = np.full((len(vectors), len(views)), -np.inf, dtype=np.float32)
@@ -75,12 +75,12 @@ def _score(queries: Queries, found: Embedded, pooling: str) -> RetrievalScores:
     return retrieval_scores(scores, classes[:, None] == found.truth, left_out=left_out)
 
 
-def _words(model: Model, benchmark: Benchmark, found: Embedded) -> Queries:
+def _words(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:
     present = np.unique(found.truth)
     return model.embed_text([benchmark.labels[i] for i in present]).cpu().numpy(), present, None
 
 
-def _pictures(model: Model, benchmark: Benchmark, found: Embedded) -> Queries:
+def _pictures(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:
     """Our own pictures, drawn a few at a time."""
     drawn = (portrait(benchmark.load(item), size=model.encoder.image_size) for item in found.items)
     return _embedded(model, drawn), found.truth, np.arange(len(found.items))

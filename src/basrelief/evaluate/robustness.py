@@ -14,7 +14,7 @@ from basrelief.evaluate.corruptions import Corruption, corruptions
 from basrelief.evaluate.result import Figure, Result, Table, share
 from basrelief.evaluate.zero_shot import LAST
 from basrelief.metrics import truth_ranks
-from basrelief.models import Embedded, Embedder, Model
+from basrelief.models import Embedder, Model, ViewFeatures
 from basrelief.tasks import LabelEmbeddings, pool_views
 
 _VIEWS = (1, 2, 4, 6, 8)
@@ -38,9 +38,9 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
     model = embedder.model
     changes = [c for c in (corruptions() if sweep is None else sweep) if c.family != "points" or c.level < model.recipe.points]
     asked = model.encode_labels(benchmark.labels)
-    clean = embedder.whole(benchmark)
+    clean = embedder.embed(benchmark)
     rows = [("as they are", _figure(model, clean, asked, "clean"))]
-    rows += [(change.name, _figure(model, embedder.whole(benchmark, change), asked, change.name)) for change in changes]
+    rows += [(change.name, _figure(model, embedder.embed(benchmark, change), asked, change.name)) for change in changes]
     views = clean.views.shape[1]
     rows += [(f"{n} of {views} views", _figure(model, clean, asked, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
     best = rows[0][1].value
@@ -63,7 +63,7 @@ def spread(views: int, count: int) -> list[int]:
     return [int(v) for v in np.linspace(0, views, count, endpoint=False).round()]
 
 
-def _figure(model: Model, found: Embedded, asked: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Figure:
+def _figure(model: Model, found: ViewFeatures, asked: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Figure:
     pooling = model.recipe.pooling
     kept = list(range(found.views.shape[1])) if only is None else list(only)
     if pooling.weights is not None:

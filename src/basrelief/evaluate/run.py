@@ -23,7 +23,7 @@ from basrelief.evaluate.result import Result
 from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import zero_shot
-from basrelief.models import Embedder, Tally
+from basrelief.models import Embedder, EmbedStats
 from basrelief.output import write_picture, write_text
 from basrelief.tasks import Calibration
 
@@ -88,10 +88,10 @@ def run_evaluation(embedder: Embedder, benchmark: Benchmark, *, request: Request
         ConfigError: If the request does not fit the benchmark, e.g. more shots than shapes.
     """
     request = request or Request()
-    embedder = dataclasses.replace(embedder, tally=Tally())
+    embedder = dataclasses.replace(embedder, stats=EmbedStats())
     start = time.perf_counter()
     calibration, result = TASKS[request.task](embedder, benchmark, request)
-    cost = measured_cost(time.perf_counter() - start, embedder.tally, embedder.model)
+    cost = measured_cost(time.perf_counter() - start, embedder.stats, embedder.model)
     protocol = describe(embedder.model, benchmark, task=request.task, options=_options(request), seed=embedder.seed)
     card = make_card(result, protocol, model=embedder.model, benchmark=benchmark, command=request.command, cost=cost)
     return Outcome(card, result, calibration)

@@ -58,7 +58,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
     ids: list[str] = []
     failures: list[Failure] = []
     truth, scores, chances = [], [], []
-    for part in embedder.parts(benchmark):
+    for part in embedder.embed_chunks(benchmark):
         failures += part.failures
         if part.items:
             ids += [item.id for item in part.items]

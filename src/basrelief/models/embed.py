@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 @runtime_checkable
-class Change(Protocol):
+class PointTransform(Protocol):
     """What is done to the points of a shape before they are drawn, named for the cache."""
 
     @property
@@ -51,7 +51,7 @@ class Failure:
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
+class ViewFeatures:
     """Embedded shapes in the order of the benchmark, those that failed apart.
 
     Attributes:
@@ -77,7 +77,7 @@ class Embedded:
 
 
 @dataclass
-class Tally:
+class EmbedStats:
     """What an embedder did itself, the cache apart.
 
     Attributes:
@@ -98,77 +98,77 @@ class Embedder:
         cache: Where embeddings are kept by shape, or None.
         seed: Of the surface samples and of the corruption.
         progress: Told after each pass, or None.
-        tally: Counts what is not taken from the cache.
+        stats: Counts what is not taken from the cache.
     """
 
     model: Model
     cache: VectorCache | None = None
     seed: int = 0
     progress: Progress | None = None
-    tally: Tally = field(default_factory=Tally)
+    stats: EmbedStats = field(default_factory=EmbedStats)
 
-    def parts(self, benchmark: Benchmark, change: Change | None = None) -> Iterator[Embedded]:
+    def embed_chunks(self, benchmark: Benchmark, transform: PointTransform | None = None) -> Iterator[ViewFeatures]:
         """Embed a few shapes at a time; memory does not grow with the benchmark.
 
         A part is embedded whole or taken from the cache whole: the same command gives the same numbers to the last bit, interrupted or not.
 
         Args:
             benchmark: What to read.
-            change: What is done to the points of each shape before they are drawn, or None.
+            transform: What is done to the points of each shape before they are drawn, or None.
         """
         for start in range(0, len(benchmark), SHAPES_PER_PASS):
             items = benchmark.items[start : start + SHAPES_PER_PASS]
-            yield self._part(benchmark, items, change)
+            yield self._part(benchmark, items, transform)
             if self.progress:
                 self.progress(start + len(items), len(benchmark))
 
-    def whole(self, benchmark: Benchmark, change: Change | None = None) -> Embedded:
+    def embed(self, benchmark: Benchmark, transform: PointTransform | None = None) -> ViewFeatures:
         """Embed all of a benchmark: V x D x 4 bytes a shape."""
-        parts = list(self.parts(benchmark, change))
-        return Embedded(
+        parts = list(self.embed_chunks(benchmark, transform))
+        return ViewFeatures(
             tuple(item for part in parts for item in part.items),
             np.concatenate([part.features for part in parts]),
             tuple(failure for part in parts for failure in part.failures),
         )
 
-    def _part(self, benchmark: Benchmark, items: tuple[Item, ...], change: Change | None) -> Embedded:
-        names = [_name(benchmark, item, change) for item in items]
+    def _part(self, benchmark: Benchmark, items: tuple[Item, ...], transform: PointTransform | None) -> ViewFeatures:
+        names = [_name(benchmark, item, transform) for item in items]
         known = self.cache.get(self._fingerprint, names) if self.cache else {}
         size = (self.model.views, self.model.encoder.embedding_dim)
         if len(known) == len(items) and all(vector.size == size[0] * size[1] for vector in known.values()):
-            return Embedded(items, np.stack([known[name].reshape(size) for name in names]))
+            return ViewFeatures(items, np.stack([known[name].reshape(size) for name in names]))
         start = time.perf_counter()
-        found = self._computed(benchmark, items, change, names)
-        self.tally.shapes += len(found.items)
-        self.tally.seconds += time.perf_counter() - start
+        found = self._computed(benchmark, items, transform, names)
+        self.stats.shapes += len(found.items)
+        self.stats.seconds += time.perf_counter() - start
         return found
 
-    def _computed(self, benchmark: Benchmark, items: tuple[Item, ...], change: Change | None, names: list[str]) -> Embedded:
+    def _computed(self, benchmark: Benchmark, items: tuple[Item, ...], transform: PointTransform | None, names: list[str]) -> ViewFeatures:
         """Embed shapes and keep them by name."""
         drawn: list[Tensor] = []
         good: list[int] = []
         failures = []
         for place, item in enumerate(items):
             try:
-                drawn.append(self._draw(benchmark, item, change))
+                drawn.append(self._draw(benchmark, item, transform))
                 good.append(place)
             except (FileFormatError, GeometryError, MissingExtraError) as error:
                 failures.append(Failure(item.id, item.label, str(error)))
         if not drawn:
             nothing = np.empty((0, self.model.views, self.model.encoder.embedding_dim), dtype=np.float32)
-            return Embedded((), nothing, tuple(failures))
+            return ViewFeatures((), nothing, tuple(failures))
         found = self.model.view_features(torch.stack(drawn)).float().cpu().numpy()
         if self.cache:
             self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})
-        return Embedded(tuple(items[place] for place in good), found, tuple(failures))
+        return ViewFeatures(tuple(items[place] for place in good), found, tuple(failures))
 
-    def _draw(self, benchmark: Benchmark, item: Item, change: Change | None) -> Tensor:
-        if benchmark.kind == "depth_maps" and change is None:
+    def _draw(self, benchmark: Benchmark, item: Item, transform: PointTransform | None) -> Tensor:
+        if benchmark.kind == "depth_maps" and transform is None:
             return self._drawn(benchmark, item)
         shape = benchmark.load(item)
-        if change is not None:
+        if transform is not None:
             cloud = draw_points(shape, self.model.recipe.points, seed=self.seed)
-            shape = PointCloud(change(cloud.points, item.id, self.seed))
+            shape = PointCloud(transform(cloud.points, item.id, self.seed))
         return self.model.depth_images([shape], seed=self.seed)[0]
 
     def _drawn(self, benchmark: Benchmark, item: Item) -> Tensor:
@@ -198,7 +198,7 @@ class Embedder:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> Embedded:
+def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> ViewFeatures:
     """Embed all of a benchmark by every path of a head, features one after another along the views.
 
     Args:
@@ -208,16 +208,16 @@ def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> Embedded:
     Raises:
         ConfigError: If the lengths of their features differ, or one path reads other shapes than the first.
     """
-    found = [path.whole(benchmark) for path in paths]
+    found = [path.embed(benchmark) for path in paths]
     lengths = {part.features.shape[2] for part in found}
     if len(lengths) > 1:
         raise ConfigError(f"paths must give features of one length, but got {sorted(lengths)}. Take towers of one size.")
     if any(other.items != found[0].items for other in found):
         raise ConfigError("paths must read the same shapes, but got others. Look at the failures of each with basrelief evaluate.")
-    return Embedded(found[0].items, np.concatenate([part.features for part in found], axis=1), found[0].failures)
+    return ViewFeatures(found[0].items, np.concatenate([part.features for part in found], axis=1), found[0].failures)
 
 
-def _name(benchmark: Benchmark, item: Item, change: Change | None) -> str:
+def _name(benchmark: Benchmark, item: Item, transform: PointTransform | None) -> str:
     """What a shape is kept under: another file, or the same one written again, has another name."""
     file = Path(item.path.rpartition("#")[0] or item.path)
     try:
@@ -225,4 +225,4 @@ def _name(benchmark: Benchmark, item: Item, change: Change | None) -> str:
         stamp = f"{state.st_size} {state.st_mtime_ns}"
     except OSError:
         stamp = "absent"
-    return "\0".join((str(file.resolve()), item.id, stamp, str(benchmark.up), change.name if change else ""))
+    return "\0".join((str(file.resolve()), item.id, stamp, str(benchmark.up), transform.name if transform else ""))

@@ -15,11 +15,11 @@ from torch import Tensor
 from basrelief.datasets import check_labels
 from basrelief.encoders import ClipEncoder
 from basrelief.encoders.convert import convert_visual
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.recipe import get_recipe
-from basrelief.tasks import HEADS, Fit, Head, fit_head, head_scores, read_head
+from basrelief.tasks import HEADS, FitOptions, Head, fit_head, head_scores, read_head
 from basrelief.tasks.heads.adapters import published_adapter
 from basrelief.types import Prediction, Shape
 
@@ -44,7 +44,7 @@ class FewShotClassifier:
 
     @classmethod
     def fit(
-        cls, models: Sequence[Model], shapes: Sequence[Shape], *, truth: Sequence[str], head: str = "probe", fit: Fit | None = None
+        cls, models: Sequence[Model], shapes: Sequence[Shape], *, truth: Sequence[str], head: str = "probe", fit: FitOptions | None = None
     ) -> FewShotClassifier:
         """Teach labelled shapes.
 
@@ -63,10 +63,12 @@ class FewShotClassifier:
         labels = check_labels(tuple(dict.fromkeys(truth)))
         ready = tuple(model.for_few_shot() for model in models)
         number = {label: i for i, label in enumerate(labels)}
-        return cls.taught(ready, view_features(ready, shapes), truth=[number[label] for label in truth], labels=labels, head=head, fit=fit)
+        return cls.fit_features(
+            ready, view_features(ready, shapes), truth=[number[label] for label in truth], labels=labels, head=head, fit=fit
+        )
 
     @classmethod
-    def taught(
+    def fit_features(
         cls,
         models: Sequence[Model],
         features: Float[Tensor, "shapes views dim"],
@@ -74,7 +76,7 @@ class FewShotClassifier:
         truth: Sequence[int],
         labels: Sequence[str],
         head: str = "probe",
-        fit: Fit | None = None,
+        fit: FitOptions | None = None,
     ) -> FewShotClassifier:
         """The same from features that are there already.
 
@@ -149,7 +151,7 @@ class FewShotClassifier:
         return cls(ready, head, labels=head.notes["labels"])
 
 
-def taught_recipes(path: Path | str) -> tuple[str, ...]:
+def head_recipes(path: Path | str) -> tuple[str, ...]:
     """Names of the recipes a saved head was fitted on, one for each path.
 
     Raises:

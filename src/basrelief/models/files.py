@@ -25,7 +25,7 @@ from basrelief.types import Prediction, Shape
 
 
 @dataclass(frozen=True, eq=False)
-class FileAnswer:
+class FileResult:
     """What became of one file: a prediction with its evidence, or an error.
 
     Attributes:
@@ -77,8 +77,8 @@ def classify_files(
     labels: Sequence[str],
     options: ReadOptions | None = None,
     policy: RejectPolicy | None = None,
-    taught: FewShotClassifier | None = None,
-) -> Iterator[FileAnswer]:
+    classifier: FewShotClassifier | None = None,
+) -> Iterator[FileResult]:
     """Classify files one pass of a few shapes after another, yielding answers in the order of the paths.
 
     Args:
@@ -87,10 +87,10 @@ def classify_files(
         labels: At least two different names.
         options: How files become upright shapes; each format's own rule when None.
         policy: When an answer is believed; its distractors are compared, too. Every answer is when None.
-        taught: Names the shapes in place of the words alone; `model` is then its first path, and `labels` are its own.
+        classifier: Names the shapes in place of the words alone; `model` is then its first path, and `labels` are its own.
 
     Raises:
-        ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those of `taught`, or the calibration is
+        ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those of `classifier`, or the calibration is
             another model's; a file's own error is yielded, not raised.
     """
     options, policy = options or ReadOptions(), policy or RejectPolicy()
@@ -100,23 +100,25 @@ def classify_files(
     asked = check_labels(labels)
     names = (*asked, *(word for word in policy.distractors if word not in asked))
     policy = replace(policy, distractors=tuple(word for word in policy.distractors if word not in asked))
-    if taught is not None and (names != taught.labels):
-        raise ConfigError(f"labels must be those that were taught, but got {len(names)} with others among them. Leave labels out.")
+    if classifier is not None and (names != classifier.labels):
+        raise ConfigError(
+            f"labels must be those the classifier was trained with, but got {len(names)} with others among them. Leave labels out."
+        )
     with WorkerPool(options.jobs) as pool:
         for batch in batches(paths, SHAPES_PER_PASS):
             shapes = pool.map(functools.partial(load, up=options.up), batch, size=_size)
             read = [_drawn(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [a for a in read if a.images is not None]
             if good:
-                answers = iter(_answers(model, good, names, taught))
+                answers = iter(_answers(model, good, names, classifier))
             for answer in read:
                 yield answer if answer.error else replace(answer, prediction=policy(next(answers)))
 
 
-def _answers(model: Model, read: Sequence[FileAnswer], labels: Sequence[str], taught: FewShotClassifier | None) -> list[Prediction]:
+def _answers(model: Model, read: Sequence[FileResult], labels: Sequence[str], classifier: FewShotClassifier | None) -> list[Prediction]:
     sources = [str(a.path) for a in read]
-    if taught is not None:
-        found = taught.predict([a.shape for a in read if a.shape is not None])
+    if classifier is not None:
+        found = classifier.predict([a.shape for a in read if a.shape is not None])
         return [replace(p, source=source) for p, source in zip(found, sources, strict=True)]
     views = model.embed_depth_images(torch.stack([a.images for a in read if a.images is not None]))
     return model.classify_views(views, labels, sources=sources)
@@ -129,15 +131,15 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _drawn(model: Model, path: Path, shape: Shape | Failure, labels: Sequence[str], options: ReadOptions) -> FileAnswer:
+def _drawn(model: Model, path: Path, shape: Shape | Failure, labels: Sequence[str], options: ReadOptions) -> FileResult:
     """Turn a shape upright and draw it, or say why it cannot be."""
     if isinstance(shape, Failure):
-        return FileAnswer(path, error=shape.reason)
+        return FileResult(path, error=shape.reason)
     try:
         pose = None
         if options.pose is not None:
             pose = resolve_pose([shape], model=model, labels=labels, search=options.pose, seed=options.seed)[0]
             shape = pose.apply(shape)
-        return FileAnswer(path, shape=shape, images=model.depth_images([shape], seed=options.seed)[0], pose=pose)
+        return FileResult(path, shape=shape, images=model.depth_images([shape], seed=options.seed)[0], pose=pose)
     except GeometryError as error:
-        return FileAnswer(path, error=str(error))
+        return FileResult(path, error=str(error))

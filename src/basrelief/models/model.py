@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from basrelief.encoders import Encoder
-    from basrelief.encoders.known_words import KnownWords
 
 SHAPES_PER_PASS = 8
 """Shapes rendered and encoded at once: 8 shapes of 10 views at 224 px are 16 MB of depth images."""
@@ -138,14 +137,14 @@ class Model:
         Args:
             texts: Labels or phrases.
         """
-        known: KnownWords | None = getattr(self.encoder, "known", None)
-        unmet = [text for text in dict.fromkeys(texts) if known.unmet(text)] if known else []
-        if known is None or not unmet:
+        vocabulary = self.encoder.vocabulary
+        unknown = [text for text in dict.fromkeys(texts) if vocabulary.unknown_words(text)] if vocabulary else []
+        if vocabulary is None or not unknown:
             return {}
-        cosines = self.embed_text(unmet) @ self.embed_text(known.names).T
-        nearest = [known.names[place] for place in cosines.argmax(dim=1).tolist()]
-        spelled = [difflib.get_close_matches(text.lower(), known.names, n=1, cutoff=0.8) for text in unmet]
-        return {text: like[0] if like else near for text, like, near in zip(unmet, spelled, nearest, strict=True)}
+        cosines = self.embed_text(unknown) @ self.embed_text(vocabulary.names).T
+        nearest = [vocabulary.names[place] for place in cosines.argmax(dim=1).tolist()]
+        spelled = [difflib.get_close_matches(text.lower(), vocabulary.names, n=1, cutoff=0.8) for text in unknown]
+        return {text: like[0] if like else near for text, like, near in zip(unknown, spelled, nearest, strict=True)}
 
     def encode_labels(self, labels: Sequence[str]) -> LabelEmbeddings:
         """Labels as shapes are to be compared with them: embeddings, see `embed_text`, and what is taken off the cosines of some.
@@ -161,8 +160,8 @@ class Model:
             >>> model.encode_labels(["chair", "airplane"]).similarity(model.embed_shapes([shape])).argmax().item()
             0
         """
-        known: KnownWords | None = getattr(self.encoder, "known", None)
-        penalty = known.class_penalties(labels) if known else (0.0,) * len(labels)
+        vocabulary = self.encoder.vocabulary
+        penalty = vocabulary.class_penalties(labels) if vocabulary else (0.0,) * len(labels)
         texts = self.embed_text(labels)
         return LabelEmbeddings(texts, torch.tensor(penalty, device=texts.device))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from basrelief.errors import ConfigError
-from basrelief.models.files import FileAnswer
+from basrelief.models.files import FileResult
 from basrelief.models.model import Model
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def evidence_picture(answer: FileAnswer, model: Model, *, top: int = 5) -> Image.Image:
+def evidence_picture(answer: FileResult, model: Model, *, top: int = 5) -> Image.Image:
     """Draw what the model saw of one file and what it concluded.
 
     Args:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief.datasets import PromptList, fill, templates
+from basrelief.datasets import PromptList, fill_template, templates
 from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Prompter:
         """
         if self.prompt_list is not None:
             return self.prompt_list.of(label)
-        return tuple(fill(template, label) for template in self.templates)
+        return tuple(fill_template(template, label) for template in self.templates)
 
     def embed(self, labels: Sequence[str], encoder: Encoder) -> Float[Tensor, "labels dim"]:
         """Embed labels: prompts embedded, each at unit length, averaged per label, at unit length again.

@@ -207,14 +207,14 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, o
         raise WeightsError(f"checkpoint must be trained with mean and deviation of {recipe.name}, but got {got}. Name its own model.")
     try:
         drawn = record["notes"].get("projection")
-        recipe = with_tuned_views(drawn_recipe(recipe, drawn) if drawn else recipe)
+        recipe = with_tuned_views(with_projection(recipe, drawn) if drawn else recipe)
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = str(error) or type(error).__name__
         raise WeightsError(f"checkpoint must say how its maps were drawn, but got: {got} Train again.") from error
     return choose_dtype(encoder, dtype), recipe
 
 
-def drawn_recipe(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:
+def with_projection(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:
     """The recipe under another projection.
 
     Args:

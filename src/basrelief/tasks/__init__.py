@@ -2,8 +2,8 @@
 
 from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, RejectPolicy, calibrate, decline, fit_temperature
 from basrelief.tasks.classify import LabelEmbeddings, classify_embeddings
-from basrelief.tasks.few_shot import ViewProbe, draw_shots
-from basrelief.tasks.heads import HEADS, Fit, Head, HeadKind, fit_head, head_scores, read_head
+from basrelief.tasks.few_shot import ViewProbe, sample_shots
+from basrelief.tasks.heads import HEADS, FitOptions, Head, HeadKind, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
 from basrelief.tasks.query import find_nearest, mix_embeddings
 from basrelief.tasks.view_weights import ViewWeights, search_view_weights
@@ -13,7 +13,7 @@ __all__ = [
     "NONE_OF_THESE",
     "RULES",
     "Calibration",
-    "Fit",
+    "FitOptions",
     "Head",
     "HeadKind",
     "LabelEmbeddings",
@@ -24,7 +24,6 @@ __all__ = [
     "calibrate",
     "classify_embeddings",
     "decline",
-    "draw_shots",
     "find_nearest",
     "fit_head",
     "fit_temperature",
@@ -33,5 +32,6 @@ __all__ = [
     "pool_views",
     "probabilities",
     "read_head",
+    "sample_shots",
     "search_view_weights",
 ]

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 
-def draw_shots(truth: Int[np.ndarray, " shapes"], shots: int, *, seed: int = 0, fewer: bool = False) -> Int[np.ndarray, " support"]:
+def sample_shots(truth: Int[np.ndarray, " shapes"], shots: int, *, seed: int = 0, allow_fewer: bool = False) -> Int[np.ndarray, " support"]:
     """Draw the support: `shots` shapes of every class, without replacement.
 
     Args:
         truth: Class number of each shape.
         shots: K, shapes per class.
         seed: Of the draw; more shots of one seed hold the fewer.
-        fewer: Whether a class with fewer shapes gives all it has, or is an error.
+        allow_fewer: Whether a class with fewer shapes gives all it has, or is an error.
 
     Returns:
         Their places in `truth`, class by class.
@@ -36,7 +36,7 @@ def draw_shots(truth: Int[np.ndarray, " shapes"], shots: int, *, seed: int = 0, 
         raise ConfigError(f"shots must be at least 1, but got {shots}. The papers use 1, 2, 4, 8 and 16.")
     random = np.random.default_rng(seed)
     classes, counts = np.unique(truth, return_counts=True)
-    if not fewer and len(classes) and counts.min() < shots:
+    if not allow_fewer and len(classes) and counts.min() < shots:
         short = classes[counts.argmin()]
         raise ConfigError(f"shots must be at most {counts.min()}, the shapes of class {short}, but got {shots}. Use fewer shots.")
     return np.concatenate([random.permutation(np.flatnonzero(truth == c))[:shots] for c in classes])

@@ -11,7 +11,7 @@ import torch
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
 from basrelief.models import Embedder, FewShotClassifier, embed_paths
-from basrelief.tasks import Fit, draw_shots
+from basrelief.tasks import FitOptions, sample_shots
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def train_adapter(
     query: Benchmark | None = None,
     head: str = "probe",
     shots: int | None = None,
-    fit: Fit | None = None,
+    fit: FitOptions | None = None,
 ) -> AdapterResult:
     """Teach a head from shapes of a labelled split.
 
@@ -55,15 +55,15 @@ def train_adapter(
     Raises:
         ConfigError: If the labels differ, or a path reads other shapes than the first.
     """
-    fit = fit or Fit()
+    fit = fit or FitOptions()
     if query is not None and query.labels != support.labels:
         raise ConfigError("query must have the labels of the support in the same order, but got others. Open both from one data set.")
     first = embed_paths(paths, support)
     features = torch.from_numpy(first.features)
-    chosen = np.arange(len(first.items)) if shots is None else draw_shots(first.truth, shots, seed=fit.seed, fewer=True)
+    chosen = np.arange(len(first.items)) if shots is None else sample_shots(first.truth, shots, seed=fit.seed, allow_fewer=True)
     models = [path.model for path in paths]
     truth = first.truth[chosen].tolist()
-    classifier = FewShotClassifier.taught(models, features[chosen], truth=truth, labels=support.labels, head=head, fit=fit)
+    classifier = FewShotClassifier.fit_features(models, features[chosen], truth=truth, labels=support.labels, head=head, fit=fit)
     failures = [(failure.id, failure.error) for failure in first.failures]
     right = None
     if query is not None:

@@ -251,7 +251,7 @@ def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
 
     def validate(encoder: ClipEncoder) -> float:
         hits = []
-        for part in Embedder(Model(model.recipe, encoder, prompter=model.prompter)).parts(benchmark):
+        for part in Embedder(Model(model.recipe, encoder, prompter=model.prompter)).embed_chunks(benchmark):
             similarity = asked.similarity(torch.from_numpy(part.views))
             scores = pool_views(similarity, model.recipe.pooling, logit_scale=encoder.logit_scale)
             hits += (scores.argmax(dim=1).cpu().numpy() == part.truth).tolist()

@@ -8,7 +8,7 @@ import pytest
 
 import miniatures
 from basrelief.errors import ConfigError
-from basrelief.evaluate.doctor import Given, Question, examine
+from basrelief.evaluate.doctor import ModelFiles, Question, examine
 
 from .conftest import Put, levels, lying, of, vit
 
@@ -22,8 +22,8 @@ def test_a_model_with_a_data_set_says_what_the_paper_says() -> None:
 
 
 def test_a_model_is_given_its_files(weights: Put) -> None:
-    given = Given(weights=weights("clip.safetensors", vit()))
-    assert of(examine("pointclip-b32", given=given), "backbone").level == "wrong"
+    given = ModelFiles(weights=weights("clip.safetensors", vit()))
+    assert of(examine("pointclip-b32", files=given), "backbone").level == "wrong"
 
 
 def test_a_shape_file_is_examined(cloud: Put) -> None:

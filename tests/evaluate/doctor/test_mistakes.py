@@ -16,9 +16,9 @@ import miniatures
 from basrelief.datasets import open_benchmark
 from basrelief.encoders import encoder_spec
 from basrelief.encoders.convert import convert_visual
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError, FileFormatError, WeightsError
-from basrelief.evaluate.doctor import Given, Question, examine, examine_benchmark, examine_file, examine_model, examine_weights
+from basrelief.evaluate.doctor import ModelFiles, Question, examine, examine_benchmark, examine_file, examine_model, examine_weights
 from basrelief.geometry import rotate, rotation_to_z_up
 from basrelief.io import load, save
 from basrelief.models import get_recipe, resolve_pose
@@ -52,7 +52,7 @@ def test_clip2point_3_shapes_turned_the_wrong_way(axis: str, tmp_path: Path) -> 
 def test_clip2point_2_a_few_shot_file_taken_for_the_encoder(weights: Put) -> None:
     """CLIP2Point #2: 8.9 and 0.65 %: the loader took what it found."""
     path = weights("best_test.pth", {"adapter1.fc.0.weight": torch.zeros(4), "ori_model.conv1.weight": torch.zeros(4)})
-    findings = examine_model("clip2point", given=Given(weights("clip.safetensors", vit(**B32) | text()), path))
+    findings = examine_model("clip2point", files=ModelFiles(weights("clip.safetensors", vit(**B32) | text()), path))
     wrong = [finding for finding in findings if finding.level == "wrong"]
     assert any("an adapter checkpoint (few-shot)" in finding.fact for finding in wrong)
     with pytest.raises(WeightsError, match="must hold an encoder, but got an adapter checkpoint"):
@@ -90,7 +90,7 @@ def test_pointclip_7_view_weights_searched_on_the_test_set(tmp_path: Path) -> No
     order = ["chair", "table"]
     entry = {"prompts": ["a depth map of a chair", "a depth map of a table"], "view_weights": [0.5] * 10}
     (tmp_path / "p.json").write_text(json.dumps({"class_order": {"mine": order}, "best": {"mine": {"vit_b16": entry}}}))
-    finding = of(examine_model("pointclip-v2", given=Given(prompts=tmp_path / "p.json"), labels=order), "view weights")
+    finding = of(examine_model("pointclip-v2", files=ModelFiles(prompts=tmp_path / "p.json"), labels=order), "view weights")
     assert finding.level == "warning"
     assert "searched on the test set" in finding.fact
     assert finding.remedy == "Say so beside the figure; equal weights give the honest one."
@@ -141,7 +141,7 @@ def test_pointclip_v2_8_a_resnet_where_a_vit_was_meant(weights: Put) -> None:
 def test_pointclip_v2_prompts_of_another_backbone(tmp_path: Path) -> None:
     entry = {"prompts": ["a", "b"]}
     (tmp_path / "p.json").write_text(json.dumps({"class_order": {"modelnet40": ["x", "y"]}, "best": {"modelnet40": {"rn50": entry}}}))
-    finding = of(examine_model("pointclip-v2", given=Given(prompts=tmp_path / "p.json")), "prompts")
+    finding = of(examine_model("pointclip-v2", files=ModelFiles(prompts=tmp_path / "p.json")), "prompts")
     assert finding.level == "wrong"
     assert "cost 20 points" in finding.remedy
 
@@ -228,7 +228,7 @@ def test_open_clip_1068_the_preprocessing_of_other_weights(weights: Put, tmp_pat
     assert "ImageNet's mean and std" in ours
     assert "the weights' own mean and std" in theirs
     weights("open_clip.safetensors", vit(**B32))
-    tokenizer = of(examine_model("pointclip-b32", given=Given(weights=tmp_path)), "tokenizer")
+    tokenizer = of(examine_model("pointclip-b32", files=ModelFiles(weights=tmp_path)), "tokenizer")
     assert tokenizer.level == "warning"
     assert "so that none is fetched" in tokenizer.remedy
 

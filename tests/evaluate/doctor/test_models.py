@@ -10,7 +10,7 @@ import pytest
 
 from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
-from basrelief.evaluate.doctor import Given, examine_model
+from basrelief.evaluate.doctor import ModelFiles, examine_model
 from basrelief.models import list_models
 from small import MODELS
 
@@ -49,30 +49,30 @@ def test_unknown_models_and_data_sets_are_explained() -> None:
 
 
 def test_clip_alone_is_not_enough_for_clip2point(weights: Put) -> None:
-    finding = of(examine_model("clip2point", given=Given(weights=weights("clip.safetensors", vit(**B32)))), "checkpoint")
+    finding = of(examine_model("clip2point", files=ModelFiles(weights=weights("clip.safetensors", vit(**B32)))), "checkpoint")
     assert finding.level == "wrong"
     assert finding.fact == "clip2point was given CLIP's weights alone."
     assert "--checkpoint" in finding.remedy
 
 
 def test_both_files_are_examined_each_for_its_part(weights: Put) -> None:
-    given = Given(weights("clip.safetensors", vit(**B32)), weights("best_eval.pth", vit(**B32, prefix="point_model.")))
-    findings = examine_model("clip2point", given=given)
+    given = ModelFiles(weights("clip.safetensors", vit(**B32)), weights("best_eval.pth", vit(**B32, prefix="point_model.")))
+    findings = examine_model("clip2point", files=given)
     assert [f.level for f in findings if f.check in ("weights file", "backbone")] == ["ok"] * 4
     assert "checkpoint" not in levels(findings)
 
 
 def test_a_folder_of_weights_is_looked_into(weights: Put, tmp_path: Path) -> None:
     weights("model.safetensors", vit(**B16))
-    findings = examine_model("pointclip-b32", given=Given(weights=tmp_path))
+    findings = examine_model("pointclip-b32", files=ModelFiles(weights=tmp_path))
     assert of(findings, "backbone").level == "wrong"
     assert of(findings, "tokenizer").level == "warning"
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert "tokenizer" not in levels(examine_model("pointclip-b32", given=Given(weights=tmp_path)))
+    assert "tokenizer" not in levels(examine_model("pointclip-b32", files=ModelFiles(weights=tmp_path)))
 
 
 def test_an_empty_folder_holds_no_weights(tmp_path: Path) -> None:
-    finding = of(examine_model("pointclip-b32", given=Given(weights=tmp_path)), "weights file")
+    finding = of(examine_model("pointclip-b32", files=ModelFiles(weights=tmp_path)), "weights file")
     assert finding.level == "wrong"
     assert "There is no weights file at" in finding.fact
 
@@ -101,7 +101,7 @@ def test_pointclip_v2_without_prompts_is_not_its_figure() -> None:
 
 def test_a_prompt_list_that_cannot_be_read_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("[")
-    assert of(examine_model("pointclip-v2", given=Given(prompts=tmp_path / "p.json")), "prompts").level == "wrong"
+    assert of(examine_model("pointclip-v2", files=ModelFiles(prompts=tmp_path / "p.json")), "prompts").level == "wrong"
 
 
 def test_what_the_paper_says_on_a_data_set_is_repeated() -> None:
@@ -122,28 +122,30 @@ def test_clip2points_known_trap_is_told() -> None:
 
 
 def test_the_published_prompts_fit_their_backbone_and_data(tmp_path: Path) -> None:
-    findings = examine_model("pointclip-v2", given=Given(prompts=prompt_list(tmp_path / "p.json", searched=False)), dataset="modelnet40")
+    findings = examine_model(
+        "pointclip-v2", files=ModelFiles(prompts=prompt_list(tmp_path / "p.json", searched=False)), dataset="modelnet40"
+    )
     assert of(findings, "prompts").level == "ok"
     assert of(findings, "prompts").fact == "40 labels of modelnet40, backbone vit_b16."
     assert "view weights" not in levels(findings)
 
 
 def test_prompts_of_another_backbone_are_wrong(tmp_path: Path) -> None:
-    finding = of(examine_model("pointclip-v2", given=Given(prompts=prompt_list(tmp_path / "p.json", backbone="rn50"))), "prompts")
+    finding = of(examine_model("pointclip-v2", files=ModelFiles(prompts=prompt_list(tmp_path / "p.json", backbone="rn50"))), "prompts")
     assert finding.level == "wrong"
     assert "rn50" in finding.fact
     assert "ViT-B-16/openai" in finding.remedy
 
 
 def test_prompts_of_another_data_set_are_wrong(tmp_path: Path) -> None:
-    given = Given(prompts=Path(f"{prompt_list(tmp_path / 'p.json')}#modelnet40"))
-    wrong = [f for f in examine_model("pointclip-v2", given=given, dataset="scanobjectnn") if f.check == "prompts" and f.level == "wrong"]
+    given = ModelFiles(prompts=Path(f"{prompt_list(tmp_path / 'p.json')}#modelnet40"))
+    wrong = [f for f in examine_model("pointclip-v2", files=given, dataset="scanobjectnn") if f.check == "prompts" and f.level == "wrong"]
     assert len(wrong) == 1
     assert "labels of scanobjectnn have no prompt, e.g. " in wrong[0].fact
     assert "FILE#DATASET" in wrong[0].remedy
 
 
 def test_view_weights_searched_on_a_test_set_are_a_warning(tmp_path: Path) -> None:
-    finding = of(examine_model("pointclip-v2", given=Given(prompts=prompt_list(tmp_path / "p.json"))), "view weights")
+    finding = of(examine_model("pointclip-v2", files=ModelFiles(prompts=prompt_list(tmp_path / "p.json"))), "view weights")
     assert finding.level == "warning"
     assert "searched on the test set" in finding.fact

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.encoders.convert import convert_visual, layout_of
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer
 from basrelief.train.clip2point.trainer import _PretrainRun, _radius, save_tower

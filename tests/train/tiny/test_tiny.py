@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, load_encoder_folder, random_encoder, save_encoder
-from basrelief.encoders.known_words import KnownWords, read_known_words, write_known_words
+from basrelief.encoders.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.train.data import GENERATED, ShapeSet, merge
@@ -75,9 +75,9 @@ def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Source
     }
     assert load_encoder_folder(tmp_path).encode_text(["a chair"]).shape == (1, 512)
     assert (tmp_path / "block" / "tuned_block.safetensors").is_file()
-    words = read_known_words(tmp_path)
+    words = read_vocabulary(tmp_path)
     assert words is not None
-    assert words.taught == found.names
+    assert words.seen == found.names
     log = (tmp_path / "vision" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["stage"] for line in log] == ["train", "train", "validation"]
     again = train_tiny(sources, out=tmp_path, settings=SMALL, resources=Resources(cpu=True))
@@ -97,9 +97,9 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
     again = train_tiny(going, out=tmp_path / "second", settings=settings, resources=Resources(cpu=True))
     assert again.figures["unseen"] == 2
     for folder in ("first", "second"):
-        words = read_known_words(tmp_path / folder)
+        words = read_vocabulary(tmp_path / folder)
         assert words is not None
-        assert len(words.taught) == 2
+        assert len(words.seen) == 2
 
 
 def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_the_block_can_be_left_as_it_is(sources: Sources, tmp_path: Path) -> Non
 def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: Path) -> None:
     start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
-    write_known_words(tmp_path / "start", KnownWords(("mug", "sledge"), ("airship",)), source="a test")
+    write_vocabulary(tmp_path / "start", Vocabulary(("mug", "sledge"), ("airship",)), source="a test")
     still = replace(SMALL, rate=1e-9, warm_up=0)
     going = replace(sources, start=tmp_path / "start")
     found = train_tiny(going, out=tmp_path / "second", settings=still, resources=Resources(cpu=True)).encoder
@@ -128,9 +128,9 @@ def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: P
         now.copy_(then)
     picture = torch.rand(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(found.encode_images(picture), start.encode_images(picture), atol=2e-3, rtol=0)
-    words = read_known_words(tmp_path / "second")
+    words = read_vocabulary(tmp_path / "second")
     assert words is not None
-    assert words.taught == ("chair", "mug", "sledge", "street light")
+    assert words.seen == ("chair", "mug", "sledge", "street light")
     assert "airship" in words.read
     assert "car" in words.read
 

@@ -3,7 +3,7 @@
 from basrelief.evaluate.doctor.data import examine_benchmark
 from basrelief.evaluate.doctor.examine import Question, examine
 from basrelief.evaluate.doctor.files import examine_file
-from basrelief.evaluate.doctor.models import Given, examine_model
+from basrelief.evaluate.doctor.models import ModelFiles, examine_model
 from basrelief.evaluate.doctor.weights import examine_weights
 
-__all__ = ["Given", "Question", "examine", "examine_benchmark", "examine_file", "examine_model", "examine_weights"]
+__all__ = ["ModelFiles", "Question", "examine", "examine_benchmark", "examine_file", "examine_model", "examine_weights"]

@@ -15,8 +15,8 @@ from basrelief.types import Finding
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the user gives a model.
+class ModelFiles:
+    """Files for a model.
 
     Attributes:
         weights: CLIP weights, a file or a folder, or None for the hub's.
@@ -29,37 +29,37 @@ class Given:
     prompts: Path | None = None
 
 
-def examine_model(name: str, *, given: Given | None = None, dataset: str = "", labels: Sequence[str] = ()) -> list[Finding]:
+def examine_model(name: str, *, files: ModelFiles | None = None, dataset: str = "", labels: Sequence[str] = ()) -> list[Finding]:
     """Check a model before it is loaded; no weights are needed for that.
 
     Args:
         name: Name of the recipe.
-        given: What it will be given.
+        files: What it will be files.
         dataset: Name of the data card it is to run on, or empty.
         labels: Its class names; the card's when empty.
 
     Raises:
         ConfigError: If the recipe or the data set is unknown.
     """
-    recipe, given = get_recipe(name), given or Given()
+    recipe, files = get_recipe(name), files or ModelFiles()
     labels = labels or (dataset_card(dataset).class_names if dataset else ())
     return [
         Finding("recipe", "ok", f"{recipe.title}. Trained on: {recipe.training_data}. Licence: {recipe.licence}."),
-        *_weights(recipe, given),
-        *_preprocessing(recipe, given),
-        *_prompts(recipe, given, dataset, labels),
+        *_weights(recipe, files),
+        *_preprocessing(recipe, files),
+        *_prompts(recipe, files, dataset, labels),
         *_paper(recipe, dataset),
     ]
 
 
-def _weights(recipe: Recipe, given: Given) -> Iterator[Finding]:
-    files = [path for path in (given.weights, given.checkpoint) if path is not None]
-    for path in files:
-        yield from _file(path, recipe, whole=path == given.checkpoint)
+def _weights(recipe: Recipe, files: ModelFiles) -> Iterator[Finding]:
+    paths = [path for path in (files.weights, files.checkpoint) if path is not None]
+    for path in paths:
+        yield from _file(path, recipe, whole=path == files.checkpoint)
     status = next(status for status in list_models() if status.name == recipe.name)
-    if not files and not status.ready:
+    if not paths and not status.ready:
         yield Finding("weights", "warning", f"Not on this machine: {status.missing}.", "Fetch them and check them here.")
-    if recipe.checkpoint is not None and given.checkpoint is None and given.weights is not None:
+    if recipe.checkpoint is not None and files.checkpoint is None and files.weights is not None:
         yield Finding(
             "checkpoint", "wrong", f"{recipe.name} was given CLIP's weights alone.", f"Add {recipe.checkpoint.file}: --checkpoint."
         )
@@ -78,21 +78,21 @@ def _file(path: Path, recipe: Recipe, *, whole: bool) -> Iterator[Finding]:
             yield finding
 
 
-def _preprocessing(recipe: Recipe, given: Given) -> Iterator[Finding]:
+def _preprocessing(recipe: Recipe, files: ModelFiles) -> Iterator[Finding]:
     how = {"none": "no mean and std", "imagenet": "ImageNet's mean and std", "weights": "the weights' own mean and std"}
     yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}, as in the original code.")
-    if given.weights is not None and given.weights.is_dir() and not any(given.weights.glob("tokenizer*.json")):
-        fact = f"The folder {given.weights.name!r} has no tokenizer.json."
+    if files.weights is not None and files.weights.is_dir() and not any(files.weights.glob("tokenizer*.json")):
+        fact = f"The folder {files.weights.name!r} has no tokenizer.json."
         yield Finding("tokenizer", "warning", fact, "Put the hub's tokenizer.json beside the weights, so that none is fetched.")
 
 
-def _prompts(recipe: Recipe, given: Given, dataset: str, labels: Sequence[str]) -> Iterator[Finding]:
-    if given.prompts is None:
+def _prompts(recipe: Recipe, files: ModelFiles, dataset: str, labels: Sequence[str]) -> Iterator[Finding]:
+    if files.prompts is None:
         if recipe.name == "pointclip-v2":
             fact = f"{recipe.name}'s figures are with its published prompts; without --prompts one template is used."
             yield Finding("prompts", "warning", fact, "Give your copy: --prompts best_param.json#modelnet40.")
         return
-    path, _, which = str(given.prompts).partition("#")
+    path, _, which = str(files.prompts).partition("#")
     try:
         listed = read_prompt_list(path, dataset=which or None, backbone=recipe.encoder)
     except BasreliefError as error:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from basrelief.encoders import EncoderSpec, encoder_spec, is_tuned_file, list_encoders
 from basrelief.encoders.convert import layout_of
-from basrelief.encoders.reading import read_state_dict
+from basrelief.encoders.state_dict import read_state_dict
 from basrelief.encoders.tuned import read_tuned_record
 from basrelief.errors import WeightsError
 from basrelief.models import Recipe

@@ -16,7 +16,7 @@ FORMAT = "basrelief head 1"
 
 
 @dataclass(frozen=True)
-class Fit:
+class FitOptions:
     """How a head is fitted. Each kind reads what it needs.
 
     Attributes:
@@ -78,7 +78,7 @@ class Head:
     views: int
     dim: int
     classes: int
-    fit: Fit = field(default_factory=Fit)
+    fit: FitOptions = field(default_factory=FitOptions)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property

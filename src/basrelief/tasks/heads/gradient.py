@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.tasks.heads.adapters import adapter_loss
-from basrelief.tasks.heads.base import Fit
+from basrelief.tasks.heads.base import FitOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def fit_adapter(
     truth: Int[Tensor, " shapes"],
     *,
     words: Words,
-    fit: Fit,
+    fit: FitOptions,
 ) -> dict[str, Tensor]:
     """Train an adapter with AdamW under a cosine schedule, by cross entropy on the cosines with the words.
 

@@ -13,16 +13,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from basrelief.encoders.reading import check_finite
+from basrelief.encoders.state_dict import check_finite
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.tasks.heads.adapters import DualPathAdapter, InterViewAdapter, SimplifiedAdapter
-from basrelief.tasks.heads.base import FORMAT, Fit, Head
+from basrelief.tasks.heads.base import FORMAT, FitOptions, Head
 from basrelief.tasks.heads.gradient import Words, fit_adapter
 from basrelief.tasks.heads.probe import cache_scores, fit_cache, fit_probe, probe_scores
 
 _MAX_VIEWS, _MAX_DIM = 256, 4096
 Views = Float[Tensor, "shapes views dim"]
-_Fitted = Callable[[Views, Int[Tensor, " shapes"], Words, Fit], dict[str, Tensor]]
+_Fitted = Callable[[Views, Int[Tensor, " shapes"], Words, FitOptions], dict[str, Tensor]]
 _Scores = Callable[[Head, Views], Float[Tensor, "shapes classes"]]
 
 
@@ -53,7 +53,7 @@ def fit_head(
     *,
     truth: Int[Tensor, " shapes"],
     texts: Float[Tensor, "classes dim"],
-    fit: Fit | None = None,
+    fit: FitOptions | None = None,
     logit_scale: float = 100.0,
 ) -> Head:
     """Learn a head from labelled shapes.
@@ -71,7 +71,7 @@ def fit_head(
     """
     if kind not in HEADS:
         raise ConfigError(unknown_choice("head", kind, HEADS))
-    found, fit = HEADS[kind], fit or Fit()
+    found, fit = HEADS[kind], fit or FitOptions()
     if len(views) == 0 or views.shape[1] % found.paths:
         raise ConfigError(f"views must hold shapes with {found.paths} path(s) of views, but got {tuple(views.shape)}. Embed both towers.")
     if truth.min() < 0 or truth.max() >= len(texts):
@@ -114,7 +114,7 @@ def read_head(path: Path | str) -> Head:
         if texts.get("format") != FORMAT:
             raise ValueError(f"format {texts.get('format')!r}")
         record, fit, notes = (_object(texts[name]) for name in ("head", "fit", "notes"))
-        head = Head(tensors=tensors, fit=Fit(**fit), notes=notes, **record)
+        head = Head(tensors=tensors, fit=FitOptions(**fit), notes=notes, **record)
         if head.kind not in HEADS:
             raise ValueError(f"kind {head.kind!r}")
         for name, tensor in tensors.items():
@@ -145,10 +145,10 @@ def _object(text: str) -> dict[str, Any]:
 def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_scale: bool = False) -> tuple[_Fitted, _Scores]:
     """Fit and scores of an adapter compared with the words."""
 
-    def build(views: int, dim: int, fit: Fit) -> nn.Module:
+    def build(views: int, dim: int, fit: FitOptions) -> nn.Module:
         return kind(views, dim) if fit.dropout is None else kind(views, dim, dropout=fit.dropout)
 
-    def fitted(views: Tensor, truth: Tensor, words: Words, fit: Fit) -> dict[str, Tensor]:
+    def fitted(views: Tensor, truth: Tensor, words: Words, fit: FitOptions) -> dict[str, Tensor]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(fit.seed)
             adapter = build(views.shape[1], views.shape[2], fit)

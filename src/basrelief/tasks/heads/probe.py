@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.tasks.few_shot import ViewProbe
-from basrelief.tasks.heads.base import Fit, Head
+from basrelief.tasks.heads.base import FitOptions, Head
 from basrelief.tasks.heads.gradient import Words
 
 
-def fit_probe(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: Fit) -> dict[str, Tensor]:
+def fit_probe(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: FitOptions) -> dict[str, Tensor]:
     """Fit `ViewProbe` on views of unit length; classes without a shape never win."""
     probe = ViewProbe(penalty=fit.penalty).fit(F.normalize(views, dim=-1).cpu().numpy(), truth.cpu().numpy())
     weight, bias = probe.linear()
@@ -29,7 +29,7 @@ def probe_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[
     return (F.normalize(views, dim=-1) @ head.tensors["weight"].T + head.tensors["bias"]).sum(dim=1)
 
 
-def fit_cache(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: Fit) -> dict[str, Tensor]:
+def fit_cache(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: FitOptions) -> dict[str, Tensor]:
     """Keep the support as it is: nothing is learned (Zhang et al. 2022, arXiv:2207.09519, sec. 3.1)."""
     keys = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     values = F.one_hot(truth, len(words.texts)).float()

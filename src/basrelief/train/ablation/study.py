@@ -119,7 +119,7 @@ class AblationStudy:
             load_tuned(self._tuned_encoder, variant.run / TUNED_FILE)
             encoder, recipe = self._tuned_encoder, replace(with_tuned_views(recipe), branches="both")
         model = Model(recipe, encoder)
-        found = Embedder(model, self.cache, 0, self.progress).whole(benchmark)
+        found = Embedder(model, self.cache, 0, self.progress).embed(benchmark)
         if not len(found.items):
             raise ConfigError(f"None of the {len(benchmark)} shapes of {benchmark.name!r} can be read. Run basrelief doctor on it.")
         views = len(model.projection.cameras)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from basrelief.encoders import ClipEncoder, load_tuned, save_tuned
 from basrelief.errors import ConfigError
-from basrelief.models import Model, drawn_recipe, with_tuned_views
+from basrelief.models import Model, with_projection, with_tuned_views
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
@@ -147,7 +147,7 @@ def align(
 
 def tuning_model(model: Model, aligned: AlignedSet) -> Model:
     """A model as it will be asked once its block is tuned: drawn as the images' maps are, with tuned views, behind its preprocessing."""
-    recipe = with_tuned_views(drawn_recipe(model.recipe, {"name": "opendlign", **aligned.projection}))
+    recipe = with_tuned_views(with_projection(model.recipe, {"name": "opendlign", **aligned.projection}))
     return Model(recipe, tuning_encoder(model), prompter=model.prompter)
 
 

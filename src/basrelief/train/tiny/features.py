@@ -67,7 +67,7 @@ class Ranking(NamedTuple):
 
 @torch.no_grad()
 def rank_labels(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Ranking:
-    """Name shapes zero-shot over all class names, with the views and pooling of the recipe and what `encoder.known` takes off.
+    """Name shapes zero-shot over all class names, with the views and pooling of the recipe and what `encoder.vocabulary` takes off.
 
     Args:
         encoder: Of `tiny`'s kind.
@@ -75,7 +75,7 @@ def rank_labels(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -
         points: Of each shape.
     """
     texts = class_embeddings(encoder, shapes.names)
-    penalty = torch.tensor(encoder.known.class_penalties(shapes.names) if encoder.known else 0.0, device=texts.device)
+    penalty = torch.tensor(encoder.vocabulary.class_penalties(shapes.names) if encoder.vocabulary else 0.0, device=texts.device)
     first, rank = [], []
     for part in torch.split(torch.arange(len(shapes)), 16):
         images = render_batch(list(shapes.points[part, :points].float().numpy()), PROJECTION, device=encoder.device)

@@ -13,9 +13,9 @@ from jaxtyping import Int64
 
 from basrelief.datasets import maker_split
 from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save_encoder
-from basrelief.encoders.known_words import KnownWords, write_known_words
+from basrelief.encoders.vocabulary import Vocabulary, write_vocabulary
 from basrelief.errors import ConfigError
-from basrelief.models import Model, drawn_recipe, get_recipe, with_tuned_views
+from basrelief.models import Model, get_recipe, with_projection, with_tuned_views
 from basrelief.output import make_folder, write_text
 from basrelief.render import get_projection
 from basrelief.train.data import ShapeSet, load_shapes, save_shapes
@@ -41,7 +41,8 @@ _START = "start.txt"
 """Holds the fingerprint of the model that a run went on from."""
 
 WORDS_SOURCE = (
-    "read: category names of LVIS, Open Images, Objects365 and COCO as the text tower was taught them; taught: names of the training shapes"
+    "text_only: category names of LVIS, Open Images, Objects365 and COCO that only the text tower was trained on; "
+    "seen: names of the training shapes"
 )
 
 
@@ -130,7 +131,7 @@ def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Acc
         shapes, text = _shapes(sources, out, settings), _text(sources, out, settings, accelerator, resources)
     keep, held, unseen = split(shapes, sources.held_out, settings=settings)
     kept, missing = shapes.select(keep), choose_unseen_classes(shapes, sources.held_out, settings=settings)
-    if seen := set(missing).intersection(text.known.taught if text.known else ()):
+    if seen := set(missing).intersection(text.vocabulary.seen if text.vocabulary else ()):
         got = f"{sources.start}, which was shown {', '.join(sorted(seen))}"
         raise ConfigError(
             f"start must not have seen the classes to leave out, but got {got}. Start from a run with the same unseen_classes and seed."
@@ -149,10 +150,10 @@ def _train(sources: Sources, out: Path, settings: TinySettings, accelerator: Acc
     encoder = _loaded(out / "vision", accelerator)
     shown = {name for name, n in zip(kept.names, torch.bincount(kept.label, minlength=len(kept.names)).tolist(), strict=True) if n}
     save_encoder(encoder, out)
-    before = text.known or KnownWords((), ())
-    words = KnownWords(tuple(sorted(shown.union(before.taught))), tuple(sorted({*others, *before.read})), settings.seen_class_penalty)
-    write_known_words(out, words, source=WORDS_SOURCE)
-    encoder.known = words
+    before = text.vocabulary or Vocabulary((), ())
+    words = Vocabulary(tuple(sorted(shown.union(before.seen))), tuple(sorted({*others, *before.text_only})), settings.seen_class_penalty)
+    write_vocabulary(out, words, source=WORDS_SOURCE)
+    encoder.vocabulary = words
     found = rank_labels(encoder, held)
     figures = {"held_out": len(held), **{f"held_out_{name}": share for name, share in top_k_accuracy(found).items()}}
     figures |= _unseen_figures(encoder, unseen, missing)
@@ -196,8 +197,8 @@ def _text(sources: Sources, out: Path, settings: TinySettings, accelerator: Acce
         )
         with torch.no_grad():
             encoder.towers.logit_scale.fill_(4.0)
-    if encoder.known:
-        write_known_words(home, encoder.known, source=WORDS_SOURCE)
+    if encoder.vocabulary:
+        write_vocabulary(home, encoder.vocabulary, source=WORDS_SOURCE)
     write_text(home / _START, _fingerprint(sources.start))
     save_encoder(encoder, home, dtype=torch.float32)  # last: where it lies, all of this stage does
     return _loaded(home, accelerator)
@@ -238,7 +239,7 @@ def _block_figures(
     encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, resources: Resources
 ) -> dict[str, float]:
     """Align the last block, and name the held-out shapes by contour-aware maps without and with it."""
-    recipe = drawn_recipe(get_recipe("tiny"), {"name": "opendlign", **aligned.projection})
+    recipe = with_projection(get_recipe("tiny"), {"name": "opendlign", **aligned.projection})
     figures = {"contour_aware_top1": _top1(Model(recipe, encoder), held)}
     tuned = align(aligned, encoder, out=out, settings=settings.block, options=TrainOptions(echo=resources.echo, cpu=resources.cpu))
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)

@@ -52,7 +52,7 @@ class TinySettings:
         pair_weight: Weight of CLIP2Point's loss (picture and depth, two depth views) beside the loss against labels.
         smoothing: Label smoothing, spread evenly over the labels of the training shapes.
         semantic_smoothing: Label smoothing spread over all names that the text tower knows, by similarity to the right one.
-        seen_class_penalty: Penalty of the labels seen in training, see `KnownWords`; chosen with `unseen_classes=15`.
+        seen_class_penalty: Penalty of the labels seen in training, see `Vocabulary`; chosen with `unseen_classes=15`.
         sampling_power: A class of n shapes is drawn in proportion to n ** sampling_power.
         file_weight: Weight of a shape from a file; a generated shape of its class has weight 1.
         furniture_per_class: Generated shapes of each seat, table and storage category.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from basrelief.encoders.known_words import KnownWords, read_known_words, write_known_words
+from basrelief.encoders.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from basrelief.errors import WeightsError
 
-KNOWN = KnownWords(("mug", "dining table", "knife"), ("zebra", "fire truck", "berry", "dress"))
+KNOWN = Vocabulary(("mug", "dining table", "knife"), ("zebra", "fire truck", "berry", "dress"))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ KNOWN = KnownWords(("mug", "dining table", "knife"), ("zebra", "fire truck", "be
     ],
 )
 def test_names_their_plurals_and_parts_are_known(text: str) -> None:
-    assert KNOWN.unmet(text) == ()
+    assert KNOWN.unknown_words(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_names_their_plurals_and_parts_are_known(text: str) -> None:
     [("zeppelin", ("zeppelin",)), ("red mug", ("red",)), ("mgu", ("mgu",)), ("gizmo and gadget", ("gizmo", "gadget")), ("été", ("été",))],
 )
 def test_words_that_were_never_read_are_named(text: str, expected: tuple[str, ...]) -> None:
-    assert KNOWN.unmet(text) == expected
+    assert KNOWN.unknown_words(text) == expected
 
 
 def test_a_beginning_is_no_word() -> None:
-    assert KNOWN.unmet("mu") == ("mu",)
-    assert KNOWN.unmet("zebrafish") == ("zebrafish",)
-    assert KNOWN.unmet("tables") == ()
+    assert KNOWN.unknown_words("mu") == ("mu",)
+    assert KNOWN.unknown_words("zebrafish") == ("zebrafish",)
+    assert KNOWN.unknown_words("tables") == ()
 
 
 def test_names_that_were_shown_come_first() -> None:
@@ -73,41 +73,45 @@ def test_names_that_were_shown_get_a_penalty_beside_fewer_others(names: tuple[st
 
 
 def test_a_seen_class_penalty_is_read_and_may_be_absent(tmp_path: Path) -> None:
-    path = write_known_words(tmp_path, replace(KNOWN, seen_class_penalty=0.05), source="a test")
-    found = read_known_words(tmp_path)
+    path = write_vocabulary(tmp_path, replace(KNOWN, seen_class_penalty=0.05), source="a test")
+    found = read_vocabulary(tmp_path)
     assert found is not None
     assert found.seen_class_penalty == 0.05
     record = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({"taught": record["taught"], "read": record["read"]}), encoding="utf-8")
-    assert read_known_words(tmp_path) == KNOWN
+    path.write_text(json.dumps({"seen": record["seen"], "text_only": record["text_only"]}), encoding="utf-8")
+    assert read_vocabulary(tmp_path) == KNOWN
 
 
 @pytest.mark.parametrize("seen_class_penalty", [-0.1, 1.5, "much", None])
 def test_a_seen_class_penalty_that_is_no_cosine_is_refused(tmp_path: Path, seen_class_penalty: object) -> None:
-    (tmp_path / "words.json").write_text(json.dumps({"taught": [], "read": [], "seen_class_penalty": seen_class_penalty}), encoding="utf-8")
+    (tmp_path / "words.json").write_text(
+        json.dumps({"seen": [], "text_only": [], "seen_class_penalty": seen_class_penalty}), encoding="utf-8"
+    )
     with pytest.raises(WeightsError, match="words.json must hold names"):
-        read_known_words(tmp_path)
+        read_vocabulary(tmp_path)
 
 
 def test_without_a_list_everything_is_known(tmp_path: Path) -> None:
-    assert read_known_words(tmp_path) is None
+    assert read_vocabulary(tmp_path) is None
 
 
 def test_a_list_is_read(tmp_path: Path) -> None:
-    (tmp_path / "words.json").write_text(json.dumps({"source": "mine", "taught": ["mug"], "read": ["mug", "zebra"]}))
-    found = read_known_words(tmp_path)
+    (tmp_path / "words.json").write_text(json.dumps({"source": "mine", "seen": ["mug"], "text_only": ["mug", "zebra"]}))
+    found = read_vocabulary(tmp_path)
     assert found is not None
     assert found.names == ("mug", "zebra")
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    path = write_known_words(tmp_path, KNOWN, source="mine")
-    assert read_known_words(tmp_path) == KNOWN
+    path = write_vocabulary(tmp_path, KNOWN, source="mine")
+    assert read_vocabulary(tmp_path) == KNOWN
     assert json.loads(path.read_text())["source"] == "mine"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"taught": "mug", "read": []}', '{"taught": [1], "read": []}', '{"taught": ["mug"]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"seen": "mug", "text_only": []}', '{"seen": [1], "text_only": []}', '{"seen": ["mug"]}']
+)
 def test_a_damaged_list_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "words.json").write_text(text)
-    with pytest.raises(WeightsError, match="words.json must hold names under taught and read, but got"):
-        read_known_words(tmp_path)
+    with pytest.raises(WeightsError, match="words.json must hold names under seen and text_only, but got"):
+        read_vocabulary(tmp_path)

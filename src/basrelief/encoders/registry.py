@@ -75,7 +75,7 @@ def encoder_spec(name: str) -> EncoderSpec:
 
 @lru_cache(maxsize=1)
 def _specs() -> dict[str, EncoderSpec]:
-    found = map(_spec, _json_files(files("basrelief.encoders") / "zoo"))
+    found = map(_spec, _json_files(files("basrelief.encoders") / "specs"))
     return {spec.name: spec for spec in sorted(found, key=lambda spec: spec.name)}
 
 

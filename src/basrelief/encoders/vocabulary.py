@@ -1,4 +1,4 @@
-"""Words that a small text tower has met: a large CLIP has read the web, ours a few thousand names, and says so."""
+"""The vocabulary of an encoder trained on a closed list of names, such as `tiny`; real CLIP has an open one."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from basrelief.limits import limits
 from basrelief.output import to_json, write_text
 
 FILE = "words.json"
-_KEYS = {"source", "taught", "read", "seen_class_penalty"}
+_KEYS = {"source", "seen", "text_only", "seen_class_penalty"}
 _FILLERS = frozenset("a an the of with without and or in on for to from".split())
 _KINDS = frozenset("photo picture image drawing model depth map 3d shape object".split())
 
 
 @dataclass(frozen=True)
-class KnownWords:
-    """Names a model was taught.
+class Vocabulary:
+    """Names an encoder was trained on.
 
     Attributes:
-        taught: Names it was shown shapes of.
-        read: Names its text tower was taught alone.
+        seen: Names it was trained on with 3D shapes.
+        text_only: Names only its text tower was trained on.
         seen_class_penalty: Calibrated stacking, see `class_penalties`: what the cosine of a name seen in 3D loses for each e-fold by which
             such names outnumber the others among the labels.
     """
 
-    taught: tuple[str, ...]
-    read: tuple[str, ...]
+    seen: tuple[str, ...]
+    text_only: tuple[str, ...]
     seen_class_penalty: float = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of them, those it was shown first."""
-        return tuple(dict.fromkeys((*self.taught, *self.read)))
+        """All names, those seen in 3D first."""
+        return tuple(dict.fromkeys((*self.seen, *self.text_only)))
 
-    def unmet(self, text: str) -> tuple[str, ...]:
-        """Words of a text that are in no name; plurals and small words are no matter."""
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """Return the words of a text that occur in no name; plurals, articles and prepositions are ignored."""
         return tuple(word for word in _words(text) if word not in _FILLERS | _KINDS and not self._met & _forms(word))
 
     def class_penalties(self, names: Sequence[str]) -> tuple[float, ...]:
-        """What is taken off the cosine of each name; nothing where it was shown all or none of them, or half.
+        """Return the penalty of each name, to be subtracted from its cosines.
 
-        Shapes are drawn to names that were shown (calibrated stacking, Chao et al. 2016, arXiv:1605.04253), the more so the more of
-        these are asked for: a prior under which a shape of either kind is as likely takes the logarithm of their ratio off.
+        Classification is biased towards classes seen in training (calibrated stacking, Chao et al. 2016, arXiv:1605.04253), the more so
+        the more of the labels were seen: seen names lose `seen_class_penalty * ln(seen / unseen)`, the log of the ratio of their numbers.
+        A departure from the paper's constant. Zero where all or none of the names were seen.
         """
         shown = [name.lower() in self._shown for name in names]
         many, others = sum(shown), len(shown) - sum(shown)
@@ -57,18 +58,18 @@ class KnownWords:
 
     @cached_property
     def _shown(self) -> frozenset[str]:
-        return frozenset(name.lower() for name in self.taught)
+        return frozenset(name.lower() for name in self.seen)
 
     @cached_property
     def _met(self) -> frozenset[str]:
         return frozenset(word for name in self.names for word in _words(name))
 
 
-def read_known_words(folder: Path | str) -> KnownWords | None:
-    """The names beside an encoder's weights, or None where there is no such list.
+def read_vocabulary(folder: Path | str) -> Vocabulary | None:
+    """Read the vocabulary beside an encoder's weights; None if there is none (open vocabulary).
 
     Raises:
-        WeightsError: If the list is damaged.
+        WeightsError: If the file is damaged.
     """
     path = Path(folder) / FILE
     if not path.is_file():
@@ -84,21 +85,26 @@ def read_known_words(folder: Path | str) -> KnownWords | None:
             raise ValueError(f"a seen_class_penalty of {penalty}")
         if unknown := set(record) - _KEYS:
             raise ValueError(f"unknown keys {sorted(unknown)}")
-        return KnownWords(_texts(record["taught"]), _texts(record["read"]), penalty)
+        return Vocabulary(_texts(record["seen"]), _texts(record["text_only"]), penalty)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise WeightsError(f"{FILE} must hold names under taught and read, but got: {error}. Install basrelief again.") from error
+        raise WeightsError(f"{FILE} must hold names under seen and text_only, but got: {error}. Install basrelief again.") from error
 
 
-def write_known_words(folder: Path | str, known: KnownWords, *, source: str) -> Path:
-    """Write the names beside an encoder's weights.
+def write_vocabulary(folder: Path | str, vocabulary: Vocabulary, *, source: str) -> Path:
+    """Write a vocabulary beside an encoder's weights.
 
     Args:
         folder: Of the weights.
-        known: The names.
+        vocabulary: What to write.
         source: Where they come from, in words.
     """
     path = Path(folder) / FILE
-    record = {"source": source, "seen_class_penalty": known.seen_class_penalty, "taught": list(known.taught), "read": list(known.read)}
+    record = {
+        "source": source,
+        "seen_class_penalty": vocabulary.seen_class_penalty,
+        "seen": list(vocabulary.seen),
+        "text_only": list(vocabulary.text_only),
+    }
     write_text(path, to_json(record, indent=0, ascii=False) + "\n")
     return path
 

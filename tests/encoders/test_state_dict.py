@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from basrelief.encoders.reading import read_metadata, read_state_dict
+from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.errors import WeightsError
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(1, dtype=torch.int64)}
