@@ -34,7 +34,7 @@ from basrelief.datasets import maker_split
 from basrelief.encoders import load_encoder_folder
 from basrelief.models import Model
 from basrelief.shapes import CATEGORIES, make_shape
-from basrelief.tasks import classify_embeddings
+from basrelief.tasks import score_labels
 from basrelief.train.data import ShapeSet, generated_shapes, merge, read_shapes, split_by_maker
 from basrelief.train.tiny.text import recorded_features
 from basrelief.types import PointCloud
@@ -108,9 +108,9 @@ def seen_class_penalties(model: br.Model, files: ShapeSet, values: Sequence[floa
     for names in (files.names, tuple(dict.fromkeys([*files.names, *known.names]))):
         for value in values:
             model.encoder.vocabulary = replace(known, seen_class_penalty=value)
-            asked, right = model.encode_labels(names), []
+            labels, right = model.encode_labels(names), []
             for shapes, seen_from in zip((seen, new), views, strict=True):
-                found = classify_embeddings(seen_from, asked, labels=names, pooling=model.recipe.pooling)
+                found = score_labels(seen_from, labels, pooling=model.recipe.pooling).predictions(names)
                 right.append(np.mean([p.label == files.names[i] for p, i in zip(found, shapes.label.tolist(), strict=True)]))
             both = 2 * right[0] * right[1] / max(sum(right), 1e-9)
             print(f"over {len(names):>5} names, penalty {value:<7g} {right[0]:6.1%}   {right[1]:6.1%}   {both:6.1%}")

@@ -48,7 +48,7 @@ def test_the_dual_path_needs_its_second_path(embedder: Embedder, benchmark: Benc
 
 def test_paths_must_read_the_same_shapes(embedder: Embedder, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     other = second(embedder)
-    real = Embedder.whole
+    real = Embedder.embed
 
     def fewer(self: Embedder, data: Benchmark, change: object = None) -> object:
         found = real(self, data)
@@ -56,7 +56,7 @@ def test_paths_must_read_the_same_shapes(embedder: Embedder, benchmark: Benchmar
             return replace(found, items=found.items[1:], features=found.features[1:])
         return found
 
-    monkeypatch.setattr(Embedder, "whole", fewer)
+    monkeypatch.setattr(Embedder, "embed", fewer)
     with pytest.raises(ConfigError, match="paths must read the same shapes, but got others"):
         few_shot(embedder, benchmark, shots=Shots((1,), 1, head="dual-path"), second=other)
 

@@ -15,7 +15,7 @@ from basrelief.encoders.vocabulary import Vocabulary
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder, Model, get_recipe
-from basrelief.tasks import LabelEmbeddings, Pooling, classify_embeddings
+from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 from basrelief.train.run import zero_shot_accuracy
 from small import small_encoder
 
@@ -42,8 +42,8 @@ def behind(tiny: Model) -> Model:
 
 def test_it_is_taken_off_the_similarities() -> None:
     views = torch.nn.functional.normalize(torch.ones(1, 2, 3), dim=-1)
-    asked = LabelEmbeddings(torch.eye(3), torch.tensor([0.2, 0.0, 0.1]))
-    (answer,) = classify_embeddings(views, asked, labels=("a", "b", "c"), pooling=Pooling("mean"))
+    embedded = LabelEmbeddings(torch.eye(3), torch.tensor([0.2, 0.0, 0.1]))
+    (answer,) = score_labels(views, embedded, pooling=Pooling("mean")).predictions(("a", "b", "c"))
     assert answer.labels == ("b", "c", "a")
     assert answer.scores.tolist() == pytest.approx([3**-0.5, 3**-0.5 - 0.1, 3**-0.5 - 0.2])
 

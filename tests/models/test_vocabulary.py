@@ -48,8 +48,8 @@ def test_a_large_clip_is_asked_nothing() -> None:
 def test_the_list_has_the_counts_of_the_card() -> None:
     record = json.loads((REPOSITORY / "src/basrelief/models/tiny/words.json").read_text())
     card = (REPOSITORY / "src/basrelief/models/tiny/MODEL_CARD.md").read_text()
-    assert f"{len(record['read']):,} names" in card
-    assert f"all {len(record['taught'])} class names" in card
+    assert f"{len(record['text_only']):,} names" in card
+    assert f"all {len(record['seen'])} class names" in card
     assert set(CATEGORIES) <= set(record["seen"])
 
 

@@ -18,12 +18,12 @@ from basrelief.tasks import (
     Pooling,
     RejectPolicy,
     calibrate,
-    classify_embeddings,
     decline,
     fit_temperature,
     pool_views,
     probabilities,
     sample_shots,
+    score_labels,
 )
 from basrelief.types import Prediction
 
@@ -88,9 +88,8 @@ def predictions(seed: int, shapes: int = 4) -> list[Prediction]:
     random = torch.Generator().manual_seed(seed)
     views = torch.nn.functional.normalize(torch.randn(shapes, 3, 8, generator=random), dim=-1)
     texts = torch.nn.functional.normalize(torch.randn(5, 8, generator=random), dim=-1)
-    return classify_embeddings(
-        views, LabelEmbeddings(texts, torch.zeros(len(texts))), labels=tuple("abcde"), pooling=Pooling("mean"), logit_scale=20.0
-    )
+    labels = LabelEmbeddings(texts, torch.zeros(len(texts)))
+    return score_labels(views, labels, pooling=Pooling("mean"), logit_scale=20.0).predictions(tuple("abcde"))
 
 
 @given(seeds, st.floats(0.01, 50))

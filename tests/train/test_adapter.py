@@ -128,13 +128,13 @@ def test_what_does_not_fit_is_explained(path: Embedder, support: Benchmark, quer
     with pytest.raises(ConfigError, match="query must have the labels of the support in the same order"):
         train_adapter([path], support, query=swapped)
     other = Embedder(Model(path.model.recipe, FakeEncoder(embedding_dim=512)))
-    real = Embedder.whole
+    real = Embedder.embed
 
     def fewer(self: Embedder, data: Benchmark, change: object = None) -> object:
         found = real(self, data)
         return replace(found, items=found.items[1:], features=found.features[1:]) if self is other else found
 
-    monkeypatch.setattr(Embedder, "whole", fewer)
+    monkeypatch.setattr(Embedder, "embed", fewer)
     with pytest.raises(ConfigError, match="paths must read the same shapes, but got others"):
         train_adapter([path, other], support, head="dual-path")
 

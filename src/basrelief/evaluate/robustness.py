@@ -15,7 +15,7 @@ from basrelief.evaluate.result import Figure, Result, Table, share
 from basrelief.evaluate.zero_shot import LAST
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model, ViewFeatures
-from basrelief.tasks import LabelEmbeddings, pool_views
+from basrelief.tasks import LabelEmbeddings
 
 _VIEWS = (1, 2, 4, 6, 8)
 
@@ -37,12 +37,12 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
         raise ConfigError("benchmark must hold shapes for the robustness sweep, but got drawn depth maps. Take the clouds or meshes.")
     model = embedder.model
     changes = [c for c in (corruptions() if sweep is None else sweep) if c.family != "points" or c.level < model.recipe.points]
-    asked = model.encode_labels(benchmark.labels)
+    labels = model.encode_labels(benchmark.labels)
     clean = embedder.embed(benchmark)
-    rows = [("as they are", _figure(model, clean, asked, "clean"))]
-    rows += [(change.name, _figure(model, embedder.embed(benchmark, change), asked, change.name)) for change in changes]
+    rows = [("as they are", _figure(model, clean, labels, "clean"))]
+    rows += [(change.name, _figure(model, embedder.embed(benchmark, change), labels, change.name)) for change in changes]
     views = clean.views.shape[1]
-    rows += [(f"{n} of {views} views", _figure(model, clean, asked, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
+    rows += [(f"{n} of {views} views", _figure(model, clean, labels, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
     best = rows[0][1].value
     table = Table(
         "robustness",
@@ -63,13 +63,12 @@ def spread(views: int, count: int) -> list[int]:
     return [int(v) for v in np.linspace(0, views, count, endpoint=False).round()]
 
 
-def _figure(model: Model, found: ViewFeatures, asked: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Figure:
+def _figure(model: Model, found: ViewFeatures, labels: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Figure:
     pooling = model.recipe.pooling
     kept = list(range(found.views.shape[1])) if only is None else list(only)
     if pooling.weights is not None:
         pooling = replace(pooling, weights=tuple(pooling.weights[v] for v in kept))
-    similarity = asked.similarity(torch.from_numpy(found.views[:, kept]))
-    scores = pool_views(similarity, pooling, logit_scale=model.encoder.logit_scale).cpu().numpy()
+    scores = model.score_views(torch.from_numpy(found.views[:, kept]), labels, pooling=pooling).scores.cpu().numpy()
     lost = np.full(len(found.failures), LAST, dtype=np.int64)
     ranks = np.concatenate([truth_ranks(scores, found.truth), lost])
     return share("top1" if name == "clean" else name.replace(" ", "_"), f"top-1, {name}", ranks < 1)

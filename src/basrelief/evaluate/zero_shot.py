@@ -20,7 +20,6 @@ from basrelief.metrics import (
     truth_ranks,
 )
 from basrelief.models import Embedder, Failure, Model
-from basrelief.tasks import LabelEmbeddings, pool_views, probabilities
 
 LAST = 1 << 30
 """Place of the right label of a shape that could not be read: never among the first."""
@@ -54,7 +53,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         embedder: With the model.
         benchmark: Its labels are what is asked.
     """
-    asked = embedder.model.encode_labels(benchmark.labels)
+    embedded = embedder.model.encode_labels(benchmark.labels)
     ids: list[str] = []
     failures: list[Failure] = []
     truth, scores, chances = [], [], []
@@ -63,9 +62,9 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         if part.items:
             ids += [item.id for item in part.items]
             truth.append(part.truth)
-            pooled, chance = pooled_scores(embedder.model, torch.from_numpy(part.views), asked)
-            scores.append(pooled)
-            chances.append(chance)
+            scored = embedder.model.score_views(torch.from_numpy(part.views), embedded)
+            scores.append(scored.scores.cpu().numpy())
+            chances.append(None if scored.probabilities is None else scored.probabilities.cpu().numpy())
     wide = (0, len(benchmark.labels))
     return Scores(
         tuple(ids),
@@ -74,17 +73,6 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         None if any(c is None for c in chances) or not chances else np.concatenate([c for c in chances if c is not None]),
         tuple(failures),
     )
-
-
-def pooled_scores(
-    model: Model, views: torch.Tensor, asked: LabelEmbeddings
-) -> tuple[Float32[np.ndarray, "shapes labels"], Float32[np.ndarray, "shapes labels"] | None]:
-    """Pool the similarities of views by the recipe's rule: scores, and probabilities where the rule defines them."""
-    pooling = model.recipe.pooling
-    similarity = asked.similarity(views)
-    pooled = pool_views(similarity, pooling, logit_scale=model.encoder.logit_scale)
-    chances = probabilities(pooled, pooling, views=views.shape[1])
-    return pooled.cpu().numpy(), None if chances is None else chances.cpu().numpy()
 
 
 def zero_shot(embedder: Embedder, benchmark: Benchmark) -> Result:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from basrelief.datasets import check_labels
 from basrelief.encoders import ClipEncoder
@@ -19,7 +20,7 @@ from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.recipe import get_recipe
-from basrelief.tasks import HEADS, FitOptions, Head, fit_head, head_scores, read_head
+from basrelief.tasks import HEADS, FitOptions, Head, LabelScores, fit_head, head_scores, read_head
 from basrelief.tasks.heads.adapters import published_adapter
 from basrelief.types import Prediction, Shape
 
@@ -108,20 +109,11 @@ class FewShotClassifier:
         scores = head_scores(self.head, features.cpu())
         plain = float(self.head.tensors.get("scale", 0.0)) == 1.0  # a cosine: its softmax is all but even
         sharp = scores * (self.models[0].encoder.logit_scale if plain else 1.0)
-        first = features[:, : self.head.views // len(self.models)]
-        words = torch.nn.functional.normalize(first, dim=-1).cpu() @ self.models[0].embed_text(self.labels).cpu().T
-        order = scores.argsort(dim=-1, descending=True, stable=True)
-        name = "+".join(model.name for model in self.models)
-        return [
-            Prediction(
-                labels=tuple(self.labels[j] for j in rank.tolist()),
-                scores=scores[i][rank].numpy(),
-                view_scores=words[i][:, rank].numpy(),
-                probabilities=sharp[i].softmax(dim=0)[rank].numpy(),
-                model=f"{name} {self.head.kind}",
-            )
-            for i, rank in enumerate(order)
-        ]
+        first = F.normalize(features[:, : self.head.views // len(self.models)], dim=-1).cpu()
+        cosines = first @ self.models[0].embed_text(self.labels).cpu().T
+        name = f"{'+'.join(model.name for model in self.models)} {self.head.kind}"
+        found = LabelScores(cosines, scores, sharp.softmax(dim=-1)).predictions(self.labels)
+        return [replace(prediction, model=name) for prediction in found]
 
     def save(self, path: Path | str) -> Path:
         """Write the head with its labels and what it was fitted on; the towers stay where they are."""

@@ -18,7 +18,7 @@ from basrelief.errors import ConfigError
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
 from basrelief.render import Projection, draw_points, get_projection, render_batch
-from basrelief.tasks import LabelEmbeddings, classify_embeddings, mix_embeddings
+from basrelief.tasks import LabelEmbeddings, LabelScores, Pooling, mix_embeddings, score_labels
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
 if TYPE_CHECKING:
@@ -226,13 +226,23 @@ class Model:
     def classify_views(
         self, views: Float[Tensor, "shapes views dim"], labels: Sequence[str], *, sources: Sequence[str] = ()
     ) -> list[Prediction]:
-        """Name shapes whose views are embedded already, see `embed_views`; `sources` are their names, if any."""
+        """Classify shapes from the embeddings of their views, see `embed_views`.
+
+        Args:
+            views: Unit-length embeddings.
+            labels: At least two different names.
+            sources: File or name of each shape, for the predictions; empty for none.
+        """
         names = check_labels(labels)
-        found = classify_embeddings(
-            views, self.encode_labels(names), labels=names, pooling=self.recipe.pooling, logit_scale=self.encoder.logit_scale
-        )
+        found = self.score_views(views, self.encode_labels(names)).predictions(names)
         sources = sources or [""] * len(found)
         return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]
+
+    def score_views(
+        self, views: Float[Tensor, "shapes views dim"], labels: LabelEmbeddings, *, pooling: Pooling | None = None
+    ) -> LabelScores:
+        """Score embedded labels for shapes whose views are embedded, with the recipe's pooling or another; see `score_labels`."""
+        return score_labels(views, labels, pooling=pooling or self.recipe.pooling, logit_scale=self.encoder.logit_scale)
 
 
 def _check(shapes: Sequence[Shape]) -> None:

@@ -14,7 +14,6 @@ from basrelief.geometry import UP_AXES, cue_scores, normalise_unit_sphere, rotat
 from basrelief.models.model import Model
 from basrelief.models.upright import POINTS, upright_scores
 from basrelief.render import draw_points
-from basrelief.tasks import pool_views, probabilities
 from basrelief.types import PointCloud, Shape
 
 PoseSearch = Literal["axes", "any"]
@@ -102,11 +101,9 @@ def _vote(
     """Log of how sure the model is of its best name, for the candidates that are left; others are put out of the race."""
     left = [int(i) for i in np.argsort(-chances)[:_VOTERS] if chances[i] >= _WORTH]
     views = model.embed_views([PointCloud((cloud @ rotations[i].T).astype(np.float32)) for i in left])
-    pooling = model.recipe.pooling
-    pooled = pool_views(model.encode_labels(labels).similarity(views), pooling, logit_scale=model.encoder.logit_scale)
-    sure = probabilities(pooled, pooling, views=views.shape[1])
+    found = model.score_views(views, model.encode_labels(labels))
     votes = np.full(len(rotations), -np.inf)
-    votes[left] = (pooled if sure is None else sure.log()).amax(dim=1).double().cpu().numpy()
+    votes[left] = (found.scores if found.probabilities is None else found.probabilities.log()).amax(dim=1).double().cpu().numpy()
     return votes
 
 

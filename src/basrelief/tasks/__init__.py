@@ -1,11 +1,11 @@
 """What embeddings are asked: pool, compare, rank. Pure functions on tensors; a `Model` composes them."""
 
 from basrelief.tasks.calibration import NONE_OF_THESE, Calibration, RejectPolicy, calibrate, decline, fit_temperature
-from basrelief.tasks.classify import LabelEmbeddings, classify_embeddings
 from basrelief.tasks.few_shot import ViewProbe, sample_shots
 from basrelief.tasks.heads import HEADS, FitOptions, Head, HeadKind, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import RULES, Pooling, pool_views, probabilities
 from basrelief.tasks.query import find_nearest, mix_embeddings
+from basrelief.tasks.scoring import LabelEmbeddings, LabelScores, score_labels
 from basrelief.tasks.view_weights import ViewWeights, search_view_weights
 
 __all__ = [
@@ -17,12 +17,12 @@ __all__ = [
     "Head",
     "HeadKind",
     "LabelEmbeddings",
+    "LabelScores",
     "Pooling",
     "RejectPolicy",
     "ViewProbe",
     "ViewWeights",
     "calibrate",
-    "classify_embeddings",
     "decline",
     "find_nearest",
     "fit_head",
@@ -33,5 +33,6 @@ __all__ = [
     "probabilities",
     "read_head",
     "sample_shots",
+    "score_labels",
     "search_view_weights",
 ]

@@ -17,7 +17,6 @@ from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.models import Embedder, Model
 from basrelief.output import make_folder, output_errors, remove_parts
-from basrelief.tasks.pooling import pool_views
 from basrelief.train.checkpoint import check_matches, damaged_checkpoint, load_optimiser, read_checkpoint, write_checkpoint
 from basrelief.train.config import settings_record
 from basrelief.train.log import Log
@@ -247,13 +246,13 @@ def zero_shot_accuracy(model: Model, benchmark: Benchmark) -> Validate:
         model: Its recipe draws, prompts and pools; the encoder is put in place of its own.
         benchmark: Validation shapes, e.g. the test names of ShapeNet-55.
     """
-    asked = model.encode_labels(benchmark.labels)
+    labels = model.encode_labels(benchmark.labels)
 
     def validate(encoder: ClipEncoder) -> float:
         hits = []
-        for part in Embedder(Model(model.recipe, encoder, prompter=model.prompter)).embed_chunks(benchmark):
-            similarity = asked.similarity(torch.from_numpy(part.views))
-            scores = pool_views(similarity, model.recipe.pooling, logit_scale=encoder.logit_scale)
+        current = Model(model.recipe, encoder, prompter=model.prompter)
+        for part in Embedder(current).embed_chunks(benchmark):
+            scores = current.score_views(torch.from_numpy(part.views), labels).scores
             hits += (scores.argmax(dim=1).cpu().numpy() == part.truth).tolist()
         if not hits:
             raise ConfigError(

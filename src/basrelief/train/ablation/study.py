@@ -20,7 +20,7 @@ from basrelief.errors import ConfigError
 from basrelief.evaluate.result import Cell, percent
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model, Progress, with_tuned_views
-from basrelief.tasks import LabelEmbeddings, Pooling, pool_views
+from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, TrainOptions, align, tuning_encoder
@@ -92,11 +92,11 @@ class AblationStudy:
 
     def evaluate(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:
         """Return top-1, 3 and 5 accuracy of a variant, in percent; consecutive variants share features where they can."""
-        asked = self.model.for_dataset(benchmark.name, templates=variant.templates or None).encode_labels(benchmark.labels)
+        labels = self.model.for_dataset(benchmark.name, templates=variant.templates or None).encode_labels(benchmark.labels)
         key, place = (variant.run, variant.projection, variant.rig), f"{benchmark.root} {benchmark.fingerprint()}"
         if place not in self._features or self._features[place][0] != key:
             self._features[place] = key, self._embed(variant, benchmark)
-        return self._features[place][1].accuracy(asked, variant)
+        return self._features[place][1].accuracy(labels, variant)
 
     @cached_property
     def _tuned_encoder(self) -> ClipEncoder:
@@ -140,12 +140,12 @@ class BranchFeatures:
     tuned: Float32[np.ndarray, "shapes other dim"]
     truth: Int64[np.ndarray, " shapes"]
 
-    def accuracy(self, asked: LabelEmbeddings, variant: Variant) -> tuple[Cell, ...]:
+    def accuracy(self, labels: LabelEmbeddings, variant: Variant) -> tuple[Cell, ...]:
         """Return top-1, 3 and 5 accuracy of a variant, in percent."""
         views = list(range(self.frozen.shape[1])) if variant.views is None else list(variant.views)
         half = {"frozen": len(views), "tuned": 0, "split": len(views) // 2}.get(variant.branch)
         first, second = (views, views) if half is None else (views[:half], views[half:])
         parts = [self.frozen[:, first]] + ([self.tuned[:, second]] if second else [])
-        similarity = asked.similarity(torch.from_numpy(np.concatenate(parts, axis=1)))
-        ranks = truth_ranks(pool_views(similarity, variant.pooling).cpu().numpy(), self.truth)
+        found = score_labels(torch.from_numpy(np.concatenate(parts, axis=1)), labels, pooling=variant.pooling)
+        ranks = truth_ranks(found.scores.cpu().numpy(), self.truth)
         return tuple(round(percent((ranks < k).mean()), 1) for k in (1, 3, 5))

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder
+from basrelief.models import get_recipe
 from basrelief.render import render_batch
+from basrelief.tasks import LabelEmbeddings, score_labels
 from basrelief.train.data import ShapeSet
 from basrelief.train.tiny.text import class_embeddings
 from basrelief.train.tiny.towers import PROJECTION
@@ -67,20 +69,21 @@ class Ranking(NamedTuple):
 
 @torch.no_grad()
 def rank_labels(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Ranking:
-    """Name shapes zero-shot over all class names, with the views and pooling of the recipe and what `encoder.vocabulary` takes off.
+    """Name shapes zero-shot over all class names, with the views and pooling of the recipe and the class penalties.
 
     Args:
         encoder: Of `tiny`'s kind.
         shapes: To name.
         points: Of each shape.
     """
-    texts = class_embeddings(encoder, shapes.names)
-    penalty = torch.tensor(encoder.vocabulary.class_penalties(shapes.names) if encoder.vocabulary else 0.0, device=texts.device)
+    texts, pooling = class_embeddings(encoder, shapes.names), get_recipe("tiny").pooling
+    penalties = encoder.vocabulary.class_penalties(shapes.names) if encoder.vocabulary else (0.0,) * len(shapes.names)
+    labels = LabelEmbeddings(texts, torch.tensor(penalties, device=texts.device))
     first, rank = [], []
     for part in torch.split(torch.arange(len(shapes)), 16):
         images = render_batch(list(shapes.points[part, :points].float().numpy()), PROJECTION, device=encoder.device)
         views = F.normalize(image_features(encoder, images.flatten(0, 1)), dim=-1).view(*images.shape[:2], -1)
-        score = views.mean(dim=1) @ texts.T - penalty
+        score = score_labels(views, labels, pooling=pooling).scores
         first.append(score.argmax(dim=1).cpu())
         rank.append((score > score.gather(1, shapes.label[part, None].to(score.device))).sum(dim=1).cpu())
     return Ranking(torch.cat(first).numpy(), torch.cat(rank).numpy())

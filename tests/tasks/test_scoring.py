@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError
-from basrelief.tasks import LabelEmbeddings, Pooling, classify_embeddings
+from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 
 LABELS = ("chair", "table", "lamp")
 TEXTS = torch.eye(3)
-ASKED = LabelEmbeddings(TEXTS, torch.zeros(3))
+EMBEDDED = LabelEmbeddings(TEXTS, torch.zeros(3))
 
 
 def test_labels_are_ranked_with_their_evidence() -> None:
     views = torch.nn.functional.normalize(torch.tensor([[[0.1, 0.9, 0.2], [0.2, 0.7, 0.3], [0.8, 0.1, 0.1]]]), dim=-1)
-    (answer,) = classify_embeddings(views, ASKED, labels=LABELS, pooling=Pooling("mean"), logit_scale=10.0)
+    (answer,) = score_labels(views, EMBEDDED, pooling=Pooling("mean"), logit_scale=10.0).predictions(LABELS)
     assert answer.labels == ("table", "chair", "lamp")
     assert answer.label == "table"
     assert answer.view_labels == ("table", "table", "chair")
@@ -28,17 +28,17 @@ def test_labels_are_ranked_with_their_evidence() -> None:
 
 
 def test_each_shape_has_its_own_answer() -> None:
-    answers = classify_embeddings(TEXTS[:, None], ASKED, labels=LABELS, pooling=Pooling("max"))
+    answers = score_labels(TEXTS[:, None], EMBEDDED, pooling=Pooling("max")).predictions(LABELS)
     assert [a.label for a in answers] == list(LABELS)
     assert all(a.probabilities is None for a in answers)
 
 
 def test_equal_scores_keep_the_order_of_the_labels() -> None:
     views = torch.full((1, 2, 3), 3**-0.5)
-    (answer,) = classify_embeddings(views, ASKED, labels=LABELS, pooling=Pooling("mean"))
+    (answer,) = score_labels(views, EMBEDDED, pooling=Pooling("mean")).predictions(LABELS)
     assert answer.labels == LABELS
 
 
 def test_labels_must_match_the_texts() -> None:
-    with pytest.raises(ConfigError, match="labels must match the 3 text embeddings, but got 2 names"):
-        classify_embeddings(TEXTS[:, None], ASKED, labels=("a", "b"), pooling=Pooling("mean"))
+    with pytest.raises(ConfigError, match="Got 2 labels for 3 embedded ones. Pass the list that was embedded"):
+        score_labels(TEXTS[:, None], EMBEDDED, pooling=Pooling("mean")).predictions(("a", "b"))

@@ -1,0 +1,88 @@
+"""Label scoring: the one path from view embeddings to scores, probabilities and ranked labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from basrelief.errors import ConfigError
+from basrelief.tasks.pooling import Pooling, pool_views, probabilities
+from basrelief.types import Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class LabelEmbeddings:
+    """The text side of a comparison, from `Model.encode_labels`.
+
+    Attributes:
+        texts: (C, D) unit-length embedding of each label.
+        penalty: (C,) subtracted from the cosines of each label (calibrated stacking, see `Vocabulary.class_penalties`); zero unless the
+            model was trained on labelled shapes.
+    """
+
+    texts: Float[Tensor, "labels dim"]
+    penalty: Float[Tensor, " labels"]
+
+    def similarity(self, embeddings: Float[Tensor, "*shapes dim"]) -> Float[Tensor, "*shapes labels"]:
+        """Return the cosines of unit-length embeddings with every label minus its penalty, on the labels' device."""
+        return embeddings.to(self.texts.device) @ self.texts.T - self.penalty
+
+
+@dataclass(frozen=True, eq=False)
+class LabelScores:
+    """Scores of C labels for B shapes of V views.
+
+    Attributes:
+        similarity: (B, V, C) cosine of each view with each label, minus the label's penalty.
+        scores: (B, C) pooled over the views; larger is better, the scale is the pooling rule's own.
+        probabilities: (B, C) rows that sum to 1; None if the pooling rule defines none.
+    """
+
+    similarity: Float[Tensor, "shapes views labels"]
+    scores: Float[Tensor, "shapes labels"]
+    probabilities: Float[Tensor, "shapes labels"] | None
+
+    def predictions(self, labels: Sequence[str]) -> list[Prediction]:
+        """Rank the labels of every shape, best first; equal scores keep the order of `labels`.
+
+        Args:
+            labels: C names, in the order of the columns.
+
+        Raises:
+            ConfigError: If there are not C names.
+        """
+        if len(labels) != self.scores.shape[1]:
+            raise ConfigError(f"Got {len(labels)} labels for {self.scores.shape[1]} embedded ones. Pass the list that was embedded.")
+        similarity, scores = self.similarity.cpu(), self.scores.cpu()
+        chances = None if self.probabilities is None else self.probabilities.cpu()
+        return [
+            Prediction(
+                labels=tuple(labels[j] for j in order.tolist()),
+                scores=scores[i][order].numpy(),
+                view_scores=similarity[i][:, order].numpy(),
+                probabilities=None if chances is None else chances[i][order].numpy(),
+            )
+            for i, order in enumerate(scores.argsort(dim=-1, descending=True, stable=True))
+        ]
+
+
+def score_labels(
+    views: Float[Tensor, "shapes views dim"], labels: LabelEmbeddings, *, pooling: Pooling, logit_scale: float = 1.0
+) -> LabelScores:
+    """Score every label for every shape: similarity, class penalty, view pooling, probabilities.
+
+    Args:
+        views: Unit-length embedding of each view.
+        labels: The embedded labels.
+        pooling: How the views become one score.
+        logit_scale: The encoder's multiplier of cosines, already exponentiated; used where `pooling.scale` is None.
+
+    Raises:
+        ConfigError: If `pooling` has view weights, and not one for each view.
+    """
+    similarity = labels.similarity(views)
+    scores = pool_views(similarity, pooling, logit_scale=logit_scale)
+    return LabelScores(similarity, scores, probabilities(scores, pooling, views=views.shape[1]))
