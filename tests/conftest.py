@@ -15,7 +15,9 @@ for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETR
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-install_import_hook("basrelief", "typechecks.check_types")
+import support.type_checks  # noqa: E402, F401 - after the variables, which numpy reads once; the hook finds it by name
+
+install_import_hook("basrelief", "support.type_checks.check_types")
 
 settings.register_profile("house", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")

@@ -19,7 +19,7 @@ from basrelief.train.data import ShapeSet
 from basrelief.train.tiny.towers import new_encoder
 from basrelief.types import PointCloud
 from support import load_script
-from teaching import write_clip_text
+from support.tiny_training_data import write_clip_text
 
 
 @pytest.fixture(scope="module")

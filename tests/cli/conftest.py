@@ -11,7 +11,7 @@ import pytest
 
 from basrelief.cli import main
 from basrelief.io import save
-from small import ball, box
+from support.small_models import ball, box
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import miniatures
+from support import dataset_miniatures
 
 from .conftest import Run
 
@@ -40,13 +40,13 @@ def test_programs_get_a_line_for_each_finding(run: Run, files: list[Path]) -> No
 
 
 def test_a_data_set_with_wrong_counts_ends_with_1(run: Run, tmp_path: Path) -> None:
-    ended = run("doctor", miniatures.modelnet_off(tmp_path), "--sample", 2)
+    ended = run("doctor", dataset_miniatures.modelnet_off(tmp_path), "--sample", 2)
     assert ended.code == 1
     assert "40 shapes, 2,468 expected in ModelNet40 test." in ended.out
 
 
 def test_variant_and_split_are_passed_on(run: Run, tmp_path: Path) -> None:
-    ended = run("doctor", miniatures.scanobjectnn(tmp_path), "--variant", "PB_T50_RS", "--split", "train", "--sample", 1)
+    ended = run("doctor", dataset_miniatures.scanobjectnn(tmp_path), "--variant", "PB_T50_RS", "--split", "train", "--sample", 1)
     assert "PB_T50_RS is read" in ended.out
     assert "This is the training split" in ended.out
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import miniatures
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh
+from support import dataset_miniatures
 
 from .conftest import Run
 
@@ -136,7 +136,7 @@ def test_settings_that_are_given_are_on_the_card(run: Run, root: Path, tmp_path:
 
 
 def test_a_wrong_count_ends_with_2_and_partial_accepts_it(run: Run, tmp_path: Path) -> None:
-    data = miniatures.modelnet_off(tmp_path / "data")
+    data = dataset_miniatures.modelnet_off(tmp_path / "data")
     ended = run("evaluate", "tiny", "modelnet40", "--root", data, "-o", tmp_path / "out", "--limit", 2)
     assert ended.code == 2
     assert "40 shapes, 2,468 expected in ModelNet40 test" in ended.err

@@ -11,7 +11,7 @@ from basrelief.cli import options
 from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
-from small import small_encoder
+from support.small_models import small_encoder
 
 
 def test_failures_are_named_and_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from basrelief.encoders.tuned import FORMAT
 from basrelief.io import save
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import make_shape, write_library
-from small import small_encoder
+from support.small_models import small_encoder
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

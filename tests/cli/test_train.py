@@ -176,9 +176,9 @@ def test_classify_takes_labels_or_an_adapter(run: Run, splits: Path, tmp_path: P
 
 
 def test_a_data_set_that_is_not_its_cards_is_refused_unless_partial(run: Run, tmp_path: Path) -> None:
-    import miniatures
+    from support import dataset_miniatures
 
-    root = miniatures.modelnet_h5(tmp_path / "data", rows=40)
+    root = dataset_miniatures.modelnet_h5(tmp_path / "data", rows=40)
     given = ("train", "adapter", "--root", root, "--head", "cache", "-o", tmp_path / "h.safetensors")
     ended = run(*given)
     assert ended.code == 2

@@ -55,7 +55,7 @@ def test_a_controlnet_paints(run: Run, meshes: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from small_diffusion import write_diffusion
+        from support.small_diffusion import write_diffusion
 
         base, control = write_diffusion(tmp_path)
         weights = (f"diffusion.base={base}", f"diffusion.control={control}", "diffusion.precision=float32", "diffusion.prompt=A {label}.")
@@ -158,7 +158,7 @@ def test_what_cannot_be_trained_is_explained(run: Run, images: Path, tmp_path: P
 
 def test_a_tuned_block_of_another_clip_is_refused(run: Run, images: Path, tmp_path: Path) -> None:
     from basrelief.encoders import save_tuned
-    from small import small_encoder
+    from support.small_models import small_encoder
 
     stranger = save_tuned(small_encoder(tuned=True), tmp_path / "stranger.safetensors", notes={})
     (tmp_path / "names.txt").write_text("chair\nmug\n")

@@ -15,7 +15,7 @@ from basrelief.datasets import maker_split
 from basrelief.encoders import load_encoder_folder
 from basrelief.models.registry import embedded_folder
 from basrelief.train.tiny import library
-from teaching import write_clip_text, write_labelled
+from support.tiny_training_data import write_clip_text, write_labelled
 
 from .conftest import Ended
 

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-import miniatures
 from basrelief.datasets import open_benchmark
 from basrelief.datasets.layouts.base import inside, read_json, read_lines, subfolders
 from basrelief.errors import ConfigError, FileFormatError
+from support import dataset_miniatures
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "a\0b"])
@@ -26,7 +26,7 @@ def test_names_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../x_0001", "..\0_0001", "chair_/../../../etc"])
 def test_a_split_of_modelnet_names_files_inside(name: str, tmp_path: Path) -> None:
-    root = miniatures.modelnet_txt(tmp_path)
+    root = dataset_miniatures.modelnet_txt(tmp_path)
     (root / "modelnet40_test.txt").write_text(name)
     with pytest.raises(FileFormatError, match="list must name"):
         open_benchmark(root, strict=False)
@@ -94,14 +94,14 @@ def _nested_folders(top: Path, depth: int = 1100) -> Iterator[Path]:
 
 @pytest.mark.parametrize("content", [3, [1, 2], {"xyz": np.zeros((2, 3)), "label": np.array(1)}, {"xyz": 1, "label": 2}])
 def test_objects_of_another_form_are_refused(content: object, tmp_path: Path) -> None:
-    root = miniatures.openshape_scanobjectnn(tmp_path)
+    root = dataset_miniatures.openshape_scanobjectnn(tmp_path)
     np.save(root / "scanobjectnn/xyz_label.npy", np.array(content, dtype=object), allow_pickle=True)
     with pytest.raises(FileFormatError, match="path must hold|must be"):
         open_benchmark(root, strict=False)
 
 
 def test_names_of_another_form_are_refused(tmp_path: Path) -> None:
-    root = miniatures.openshape_modelnet(tmp_path, order=True)
+    root = dataset_miniatures.openshape_modelnet(tmp_path, order=True)
     path = next(root.rglob("cat_name_pt_feat.npy"))
     for content in (7, [1, 2], "chair"):
         np.save(path, np.array(content, dtype=object), allow_pickle=True)
@@ -111,7 +111,7 @@ def test_names_of_another_form_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["external", "virtual", "nan", "text", "wide"])
 def test_labels_of_an_hdf5_file_are_its_own_numbers(kind: str, tmp_path: Path) -> None:
-    root = miniatures.scanobjectnn(tmp_path)
+    root = dataset_miniatures.scanobjectnn(tmp_path)
     path = root / "h5_files/main_split_nobg/test_objectdataset.h5"
     (tmp_path / "secret").write_bytes(bytes(8 * 17))
     with h5py.File(path, "r+") as file:
@@ -133,7 +133,7 @@ def test_labels_of_an_hdf5_file_are_its_own_numbers(kind: str, tmp_path: Path) -
 
 
 def test_a_mesh_of_shapenet_that_links_elsewhere_is_left_out(tmp_path: Path) -> None:
-    root = miniatures.shapenet_core(tmp_path / "set")
+    root = dataset_miniatures.shapenet_core(tmp_path / "set")
     count = len(open_benchmark(root, strict=False).items)
     mesh = next(root.rglob("*.obj"))
     elsewhere = tmp_path / "secret.obj"
@@ -143,7 +143,7 @@ def test_a_mesh_of_shapenet_that_links_elsewhere_is_left_out(tmp_path: Path) -> 
 
 
 def test_listed_clouds_are_looked_for_inside_only(tmp_path: Path) -> None:
-    root = miniatures.openshape_lvis(tmp_path)
+    root = dataset_miniatures.openshape_lvis(tmp_path)
     listed = next(root.rglob("lvis.json"))
     names = {"chair": "/etc/passwd", "mug": "../../etc/passwd"}
     listed.write_text(json.dumps([{"category": name, "data_path": path} for name, path in names.items()]))

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import miniatures
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import BasreliefError
 from basrelief.io import save
 from basrelief.types import PointCloud
+from support import dataset_miniatures
 
 
 def opened(root: Path, **options: str) -> Benchmark:
@@ -22,7 +22,7 @@ def opened(root: Path, **options: str) -> Benchmark:
 
 def put(path: Path, seed: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(PointCloud(miniatures.tall(seed=seed)), path)
+    save(PointCloud(dataset_miniatures.tall(seed=seed)), path)
 
 
 @pytest.mark.parametrize("name", ["café table", "椅子", "chair (old)", "a.b", "100%", "tv_stand"])
@@ -35,7 +35,7 @@ def test_class_folders_may_have_any_name(name: str, tmp_path: Path) -> None:
 
 
 def test_remains_of_other_systems_are_no_classes_and_no_shapes(tmp_path: Path) -> None:
-    root = miniatures.class_folders(tmp_path / "set")
+    root = dataset_miniatures.class_folders(tmp_path / "set")
     before = opened(root)
     for junk in (".DS_Store", "lamp/.DS_Store", "lamp/._0.ply", "Thumbs.db", "lamp/desktop.ini", "README.txt", "lamp/notes.md"):
         (root / junk).write_bytes(b"junk")
@@ -46,7 +46,7 @@ def test_remains_of_other_systems_are_no_classes_and_no_shapes(tmp_path: Path) -
 
 
 def test_an_empty_class_folder_is_no_class_or_one_without_shapes(tmp_path: Path) -> None:
-    root = miniatures.class_folders(tmp_path / "set")
+    root = dataset_miniatures.class_folders(tmp_path / "set")
     (root / "nothing").mkdir()
     found = opened(root)
     assert len(found) == 4
@@ -54,7 +54,7 @@ def test_an_empty_class_folder_is_no_class_or_one_without_shapes(tmp_path: Path)
 
 
 def test_formats_may_be_mixed(tmp_path: Path) -> None:
-    from small import box
+    from support.small_models import box
 
     put(tmp_path / "set" / "a thing" / "one.ply")
     save(box(), tmp_path / "set" / "a thing" / "two.glb")
@@ -77,7 +77,7 @@ def test_suffixes_in_capitals_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ends", ["\r\n", "\n\n", "\r\n\r\n"])
 def test_lists_may_have_other_line_ends(ends: str, tmp_path: Path) -> None:
-    root = miniatures.modelnet_txt(tmp_path)
+    root = dataset_miniatures.modelnet_txt(tmp_path)
     plain = opened(root)
     for path in root.glob("*.txt"):
         path.write_bytes(path.read_text().replace("\n", ends).encode())
@@ -87,7 +87,7 @@ def test_lists_may_have_other_line_ends(ends: str, tmp_path: Path) -> None:
 
 
 def test_lists_may_begin_with_a_mark(tmp_path: Path) -> None:
-    root = miniatures.modelnet_h5(tmp_path)
+    root = dataset_miniatures.modelnet_h5(tmp_path)
     plain = opened(root).labels
     path = root / "shape_names.txt"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -95,21 +95,21 @@ def test_lists_may_begin_with_a_mark(tmp_path: Path) -> None:
 
 
 def test_a_list_without_a_last_line_end_is_whole(tmp_path: Path) -> None:
-    root = miniatures.modelnet_h5(tmp_path)
+    root = dataset_miniatures.modelnet_h5(tmp_path)
     path = root / "shape_names.txt"
     path.write_text(path.read_text().rstrip("\n"))
     assert len(opened(root).labels) == 40
 
 
 def test_the_folder_above_is_found_too(tmp_path: Path) -> None:
-    miniatures.modelnet_off(tmp_path / "unpacked" / "ModelNet40")
+    dataset_miniatures.modelnet_off(tmp_path / "unpacked" / "ModelNet40")
     found = opened(tmp_path)
     assert (found.layout, found.name, len(found)) == ("modelnet-off", "modelnet40", 40)
 
 
 @pytest.mark.parametrize("writer", ["modelnet_h5", "scanobjectnn", "shapenet55", "openshape_modelnet"])
 def test_a_set_may_be_moved(writer: str, tmp_path: Path) -> None:
-    one = opened(getattr(miniatures, writer)(tmp_path / "here"))
+    one = opened(getattr(dataset_miniatures, writer)(tmp_path / "here"))
     before = one.fingerprint()
     shutil.move(tmp_path / "here", tmp_path / "there")
     other = opened(tmp_path / "there")
@@ -119,13 +119,13 @@ def test_a_set_may_be_moved(writer: str, tmp_path: Path) -> None:
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
-    root = miniatures.class_folders(tmp_path / "set")
+    root = dataset_miniatures.class_folders(tmp_path / "set")
     (tmp_path / "link").symlink_to(root, target_is_directory=True)
     assert len(opened(tmp_path / "link")) == 4
 
 
 def test_files_are_in_one_order_whatever_the_disk_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = miniatures.class_folders(tmp_path / "set")
+    root = dataset_miniatures.class_folders(tmp_path / "set")
     before = [item.id for item in opened(root).items]
     real = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda self: reversed(sorted(real(self))))
@@ -133,7 +133,12 @@ def test_files_are_in_one_order_whatever_the_disk_says(tmp_path: Path, monkeypat
 
 
 def test_an_id_names_its_shape_once(tmp_path: Path) -> None:
-    for writer in (miniatures.scanobjectnn, miniatures.modelnet_h5, miniatures.openshape_modelnet, miniatures.class_folders):
+    for writer in (
+        dataset_miniatures.scanobjectnn,
+        dataset_miniatures.modelnet_h5,
+        dataset_miniatures.openshape_modelnet,
+        dataset_miniatures.class_folders,
+    ):
         found = opened(writer(tmp_path / writer.__name__))
         assert len({item.id for item in found.items}) == len(found.items)
         assert not any(item.id.startswith("/") or ".." in item.id for item in found.items)
@@ -141,14 +146,14 @@ def test_an_id_names_its_shape_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b'"text"', b"[1, 2]"])
 def test_a_broken_list_is_an_error_of_ours(content: bytes, tmp_path: Path) -> None:
-    root = miniatures.openshape_lvis(tmp_path)
+    root = dataset_miniatures.openshape_lvis(tmp_path)
     (root / "lvis.json").write_bytes(content)
     with pytest.raises(BasreliefError):
         opened(root)
 
 
 def test_a_list_of_thousands_is_opened_without_reading_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = miniatures.openshape_lvis(tmp_path)
+    root = dataset_miniatures.openshape_lvis(tmp_path)
     entries = json.loads((root / "lvis.json").read_text())
     (root / "lvis.json").write_text(json.dumps(entries * 1000))
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("a shape was read"))

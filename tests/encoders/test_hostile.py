@@ -23,7 +23,7 @@ from basrelief.encoders.state_dict import check_finite, read_state_dict
 from basrelief.encoders.vocabulary import FILE, read_vocabulary
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.limits import limits, use_limits
-from small import small_encoder
+from support.small_models import small_encoder
 
 SMALL = small_encoder().config.to_json()
 

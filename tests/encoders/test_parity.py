@@ -14,8 +14,8 @@ from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, V
 from basrelief.encoders.clip import NO_MEAN, NO_STD
 from basrelief.encoders.convert import convert
 from basrelief.encoders.towers import towers_from_state
-from recorded import config_of, meta, recorded_opendlign
 from support import parity_arrays, parity_json
+from support.recorded_encoders import config_of, meta, recorded_opendlign
 
 Arrays = dict[str, np.ndarray]
 TOWERS = ("vit_gelu", "vit_quickgelu", "resnet")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import miniatures
 from basrelief.datasets import LAYOUTS, Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
@@ -16,7 +15,8 @@ from basrelief.evaluate import EvalCard, Request, Shots, examine, run_evaluation
 from basrelief.evaluate.doctor import Question, examine_benchmark
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
-from small import MODELS, small_encoder
+from support import dataset_miniatures
+from support.small_models import MODELS, small_encoder
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,15 @@ def fake() -> Model:
 
 
 def opened(layout: str, root: Path, *, most: int = 8) -> Benchmark:
-    found = open_benchmark(miniatures.WRITERS[layout](root / "set"), strict=False)
+    found = open_benchmark(dataset_miniatures.WRITERS[layout](root / "set"), strict=False)
     return found.limited(most) if len(found) > most else found
 
 
 def test_every_layout_is_evaluated_here() -> None:
-    assert set(miniatures.WRITERS) == set(LAYOUTS)
+    assert set(dataset_miniatures.WRITERS) == set(LAYOUTS)
 
 
-@pytest.mark.parametrize("layout", miniatures.WRITERS)
+@pytest.mark.parametrize("layout", dataset_miniatures.WRITERS)
 def test_a_layout_goes_all_the_way_to_a_card(layout: str, fake: Model, tmp_path: Path) -> None:
     benchmark = opened(layout, tmp_path)
     outcome = run_evaluation(Embedder(fake), benchmark)
@@ -48,7 +48,7 @@ def test_a_layout_goes_all_the_way_to_a_card(layout: str, fake: Model, tmp_path:
     assert len(outcome.result.answers) == len(benchmark)
 
 
-@pytest.mark.parametrize("layout", miniatures.WRITERS)
+@pytest.mark.parametrize("layout", dataset_miniatures.WRITERS)
 def test_the_doctor_looks_at_every_layout(layout: str, tmp_path: Path) -> None:
     findings = examine_benchmark(opened(layout, tmp_path), sample=1)
     assert findings[0].check == "layout"
@@ -82,7 +82,7 @@ def test_every_recipe_runs_over_scanobjectnn_in_its_papers_way(name: str, tmp_pa
 
 @pytest.mark.parametrize("task", ["few-shot", "retrieval", "calibration"])
 def test_other_tasks_run_over_a_published_layout(task: str, fake: Model, tmp_path: Path) -> None:
-    benchmark = open_benchmark(miniatures.scanobjectnn(tmp_path / "set", rows=45), strict=False)
+    benchmark = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path / "set", rows=45), strict=False)
     request = Request(task=task, shots=Shots((1,), 2), directions=("text", "shape"))
     outcome = run_evaluation(Embedder(fake), benchmark, request=request)
     assert outcome.card.task == task
@@ -127,7 +127,7 @@ def test_depth_maps_cannot_be_spoilt(fake: Model, tmp_path: Path) -> None:
 
 
 def test_the_doctor_and_evaluate_agree_about_a_wrong_count(tmp_path: Path) -> None:
-    root = miniatures.modelnet_off(tmp_path)
+    root = dataset_miniatures.modelnet_off(tmp_path)
     wrong = [finding for finding in examine(str(root), Question(sample=1)) if finding.level == "wrong"]
     with pytest.raises(ConfigError, match=wrong[0].fact.replace(".", r"\.")):
         open_benchmark(root)

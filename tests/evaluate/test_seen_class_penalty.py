@@ -17,7 +17,7 @@ from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 from basrelief.train.run import zero_shot_accuracy
-from small import small_encoder
+from support.small_models import small_encoder
 
 SHOWN = ("chair", "mug", "table")  # of the four names of the set
 

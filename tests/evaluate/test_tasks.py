@@ -20,7 +20,7 @@ from basrelief.evaluate.robustness import robustness, spread
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.io import save
 from basrelief.models import Embedder
-from small import ball
+from support.small_models import ball
 
 
 def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:

@@ -15,7 +15,7 @@ from basrelief.io import load, save
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import make_shape
 from basrelief.tasks import RejectPolicy
-from small import small_encoder
+from support.small_models import small_encoder
 
 RECIPES = ("pointclip", "pointclip-v2", "clip2point", "tiny")
 NAMES = ("chair", "mug")

@@ -156,7 +156,7 @@ def test_the_axis_of_a_file_that_states_none_can_be_guessed(axis: str, tmp_path:
 
 
 def test_a_guess_never_overrules_the_format(tmp_path: Path) -> None:
-    from small import box
+    from support.small_models import box
 
     shapes.save(box(), tmp_path / "a.glb")
     origin = shapes.load(tmp_path / "a.glb", up="auto").origin

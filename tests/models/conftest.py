@@ -8,7 +8,7 @@ import pytest
 
 from basrelief.encoders import ClipEncoder
 from basrelief.io import save
-from small import ball, box, small_encoder
+from support.small_models import ball, box, small_encoder
 
 
 @pytest.fixture

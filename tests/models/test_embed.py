@@ -16,7 +16,7 @@ from basrelief.io import save
 from basrelief.models import Embedder, Model, PointTransform, get_recipe
 from basrelief.models.model import SHAPES_PER_PASS
 from basrelief.types import PointCloud
-from small import small_encoder
+from support.small_models import small_encoder
 
 
 class Halved:

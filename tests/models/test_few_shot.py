@@ -17,7 +17,7 @@ from basrelief.models import FewShotClassifier, Model, classify_files, default_h
 from basrelief.shapes import make_shape
 from basrelief.tasks import HEADS, FitOptions, RejectPolicy
 from basrelief.types import Mesh, PointCloud
-from small import small_encoder
+from support.small_models import small_encoder
 
 NAMES = ("chair", "mug", "airplane")
 QUICK = FitOptions(epochs=10, rate=3e-3)

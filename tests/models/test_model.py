@@ -16,7 +16,7 @@ from basrelief.geometry import sample_surface
 from basrelief.models import Model, get_recipe, recipes
 from basrelief.render import get_projection, render_depth
 from basrelief.types import Mesh, PointCloud
-from small import MODELS, ball, box, small_encoder
+from support.small_models import MODELS, ball, box, small_encoder
 
 LABELS = ["chair", "table", "lamp"]
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from basrelief.encoders import ClipEncoder
 from basrelief.render import PointBatch, get_projection
 from basrelief.tasks import Pooling, pool_views
-from recorded import recorded_encoder
 from support import parity_arrays
+from support.recorded_encoders import recorded_encoder
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 BARE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

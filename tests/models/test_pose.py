@@ -18,7 +18,7 @@ from basrelief.models import Model, Pose, ReadOptions, classify_files, resolve_p
 from basrelief.models.upright import POINTS, SIDE, UprightNet, face_images, load_upright, upright_scores
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, Origin, PointCloud
-from small import ball, small_encoder
+from support.small_models import ball, small_encoder
 
 STANDING = ("airplane", "armchair", "bench", "car", "chair", "desk", "lamp", "mug", "sofa", "stool", "table", "toilet", "tree", "truck")
 

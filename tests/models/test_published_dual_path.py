@@ -14,8 +14,8 @@ from basrelief.errors import ConfigError, WeightsError
 from basrelief.models import FewShotClassifier, Model, get_recipe, published_dual_path, view_features
 from basrelief.testing import FakeEncoder
 from basrelief.types import PointCloud
-from recorded import recorded_encoder
 from support import parity_arrays
+from support.recorded_encoders import recorded_encoder
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

@@ -13,7 +13,7 @@ from basrelief.errors import ConfigError
 from basrelief.models import Model
 from basrelief.shapes import make_shape
 from basrelief.tasks import find_nearest
-from small import ball
+from support.small_models import ball
 
 NAMES = ("chair", "mug", "car", "guitar", "lamp", "bed")
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from basrelief.encoders import ClipEncoder, export_published, registry, save_tuned
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from basrelief.models import list_models, load_model, load_untuned, recipe, recipes
-from small import box, small_encoder
+from support.small_models import box, small_encoder
 
 SMALL = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-v2")
 

@@ -15,7 +15,7 @@ from basrelief.encoders import ClipEncoder, VectorCache, save_tuned
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe, load_model, load_untuned, with_projection, with_tuned_views
 from basrelief.shapes import make_shape, write_library
-from small import ball, small_encoder
+from support.small_models import ball, small_encoder
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from basrelief.datasets import open_benchmark
 from basrelief.evaluate import run_evaluation
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.shapes import CATEGORIES, write_library
-from small import small_encoder
 from support import REPOSITORY
+from support.small_models import small_encoder
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import basrelief
-from console import Example, differences, documents, examples, run, same_output
 from support import REPOSITORY
+from support.console_examples import Example, differences, documents, examples, run, same_output
 
 MARKDOWN = """text
 ```console

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-import typechecks
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.tasks import Pooling, pool_views
 from basrelief.types import PointCloud
+from support import type_checks
 
 pytest_plugins = ["pytester"]
 
@@ -37,7 +37,7 @@ def test_a_function_may_refuse_with_its_own_error() -> None:
 
 
 def test_a_record_without_checks_of_its_own_is_checked() -> None:
-    @jaxtyping.jaxtyped(typechecker=typechecks.check_types)
+    @jaxtyping.jaxtyped(typechecker=type_checks.check_types)
     @dataclasses.dataclass
     class Pair:
         left: int
@@ -85,9 +85,10 @@ def test_quiet():
 def test_a_test_that_reaches_for_the_network_fails(pytester: pytest.Pytester) -> None:
     from support import REPOSITORY
 
-    pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["network: x"]\n')
+    pytester.makepyprojecttoml(
+        f'[tool.pytest.ini_options]\nmarkers = ["network: x"]\npythonpath = ["{(REPOSITORY / "tests").as_posix()}"]\n'
+    )
     pytester.makeconftest((REPOSITORY / "tests" / "conftest.py").read_text(encoding="utf-8"))
-    pytester.syspathinsert(REPOSITORY / "tests")
     pytester.makepyfile(SUITE)
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=4, errors=2)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from console import differences, documents
 from support import REPOSITORY
+from support.console_examples import differences, documents
 
 DOCUMENTS = [
     path

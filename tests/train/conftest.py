@@ -10,7 +10,7 @@ import torch
 from basrelief.encoders import ClipEncoder, Tokenizer
 from basrelief.train.data import ShapeSet, generated_shapes
 from basrelief.train.tiny.towers import new_encoder
-from teaching import write_clip_text, write_labelled
+from support.tiny_training_data import write_clip_text, write_labelled
 
 NAMES = ("chair", "table", "mug", "car")
 

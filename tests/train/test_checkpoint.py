@@ -22,7 +22,7 @@ from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pr
 from basrelief.train.lock import lock_run
 from basrelief.train.log import Log
 from basrelief.train.pairs import PairSet
-from small import small_encoder
+from support.small_models import small_encoder
 
 SETTINGS = Clip2PointSettings(batch=2, epochs=1, points=32, save_every=1, workers=1, optimiser=OptimiserSettings("adamw"))
 

@@ -18,7 +18,7 @@ from basrelief.tasks import Pooling
 from basrelief.train.clip2point import Clip2PointSettings
 from basrelief.train.opendlign import OpenDlignSettings
 from basrelief.train.run import RunSettings, TrainingRun, check_batch, derive_seed, make_accelerator, zero_shot_accuracy
-from small import small_encoder
+from support.small_models import small_encoder
 
 
 def rows(step: int, *, batch: int = 4, of: int = 11, seed: int = 0, process: tuple[int, int] = (0, 1)) -> list[int]:

@@ -13,7 +13,7 @@ from basrelief.models import Model, get_recipe
 from basrelief.render import draw_points
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
-from small import MODELS, small_encoder
+from support.small_models import MODELS, small_encoder
 
 LABELS = ("chair", "airplane", "mug")
 PROJECTIONS = sorted({get_recipe(name).projection: name for name in sorted(MODELS, reverse=True)}.values())

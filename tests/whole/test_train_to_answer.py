@@ -20,7 +20,7 @@ from basrelief.train import train_adapter
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.pairs import PairSettings, make_pairs, open_pairs
 from basrelief.train.run import zero_shot_accuracy
-from small import small_encoder
+from support.small_models import small_encoder
 
 NAMES = ("airplane", "mug", "table")
 SETTINGS = Clip2PointSettings(batch=4, epochs=2, points=128, workers=1, save_every=50, optimiser=OptimiserSettings("adamw", rate=1e-3))
@@ -91,9 +91,9 @@ def test_a_head_on_the_trained_and_the_plain_tower(home: Path, tmp_path: Path) -
 
 
 def test_pairs_may_come_from_any_layout(tmp_path: Path) -> None:
-    import miniatures
+    from support import dataset_miniatures
 
-    library = open_benchmark(miniatures.shapenet_core(tmp_path / "core"), strict=False)
+    library = open_benchmark(dataset_miniatures.shapenet_core(tmp_path / "core"), strict=False)
     library = replace(library, items=library.items[:3])
     assert make_pairs(library, tmp_path / "pairs", style=PairSettings(size=16, points=64, supersample=1)) == []
     pairs = open_pairs(tmp_path / "pairs")

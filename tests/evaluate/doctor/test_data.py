@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import miniatures
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.evaluate.doctor import examine_benchmark
 from basrelief.evaluate.doctor.data import _sample
 from basrelief.io import save
 from basrelief.models import Pose, get_recipe
 from basrelief.types import PointCloud, Shape
+from support import dataset_miniatures
 
 from .conftest import levels, of, standing
 
@@ -23,7 +23,7 @@ from .conftest import levels, of, standing
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Benchmark:
     """Two classes of two clouds of 64 points."""
-    return open_benchmark(miniatures.class_folders(tmp_path / "mine"))
+    return open_benchmark(dataset_miniatures.class_folders(tmp_path / "mine"))
 
 
 def test_a_good_folder_has_nothing_wrong(benchmark: Benchmark) -> None:
@@ -77,7 +77,7 @@ def test_fewer_points_than_the_paper_draws_are_a_warning(benchmark: Benchmark) -
 
 
 def test_the_number_of_points_is_that_of_the_paper_on_this_data(tmp_path: Path) -> None:
-    data = open_benchmark(miniatures.scanobjectnn(tmp_path), strict=False)
+    data = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path), strict=False)
     assert "draws 2,048 in its paper" in of(examine_benchmark(data, recipe=get_recipe("opendlign-h14"), vote=standing()), "points").fact
 
 
@@ -110,32 +110,32 @@ def test_nothing_readable_is_still_an_answer(benchmark: Benchmark) -> None:
 
 
 def test_the_training_split_is_a_warning(tmp_path: Path) -> None:
-    data = open_benchmark(miniatures.modelnet_off(tmp_path), split="train", strict=False)
+    data = open_benchmark(dataset_miniatures.modelnet_off(tmp_path), split="train", strict=False)
     assert levels(examine_benchmark(data, sample=1, vote=standing()))["split"] == "warning"
 
 
 def test_classes_without_shapes_are_named(tmp_path: Path) -> None:
-    root = miniatures.modelnet_off(tmp_path)
+    root = dataset_miniatures.modelnet_off(tmp_path)
     next((root / "vase" / "test").iterdir()).unlink()
     finding = of(examine_benchmark(open_benchmark(root, strict=False), sample=1, vote=standing()), "classes")
     assert finding.fact == "1 of 40 classes have no shape in this split, e.g. 'vase'."
 
 
 def test_drawn_depth_maps_are_not_read_as_shapes(tmp_path: Path) -> None:
-    data = open_benchmark(miniatures.depth_maps(tmp_path))
+    data = open_benchmark(dataset_miniatures.depth_maps(tmp_path))
     findings = examine_benchmark(data, vote=standing())
     assert of(findings, "input").level == "warning"
     assert "upright" not in levels(findings)
 
 
 def test_copies_of_one_point_are_wrong(tmp_path: Path) -> None:
-    root = miniatures.class_folders(tmp_path / "mine")
+    root = dataset_miniatures.class_folders(tmp_path / "mine")
     for path in root.rglob("*.ply"):
         save(PointCloud(np.ones((10, 3), dtype=np.float32)), path)
     assert of(examine_benchmark(open_benchmark(root), vote=standing()), "scale").level == "wrong"
 
 
 def test_the_variant_and_its_neighbours_are_named(tmp_path: Path) -> None:
-    data = open_benchmark(miniatures.scanobjectnn(tmp_path), variant="PB_T50_RS", strict=False)
+    data = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path), variant="PB_T50_RS", strict=False)
     fact = of(examine_benchmark(data, sample=1, vote=standing()), "variant").fact
     assert fact.startswith("PB_T50_RS is read; others are OBJ_ONLY, OBJ_BG.")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import miniatures
 from basrelief.errors import ConfigError
 from basrelief.evaluate.doctor import ModelFiles, Question, examine
+from support import dataset_miniatures
 
 from .conftest import Put, levels, lying, of, vit
 
@@ -44,18 +44,18 @@ def test_points_are_held_against_a_model(cloud: Put) -> None:
 
 
 def test_a_folder_is_a_data_set_and_wrong_counts_are_findings(tmp_path: Path) -> None:
-    found = examine(str(miniatures.modelnet_off(tmp_path)), Question(sample=2))
+    found = examine(str(dataset_miniatures.modelnet_off(tmp_path)), Question(sample=2))
     assert of(found, "count").level == "wrong"
     assert of(found, "count").fact == "40 shapes, 2,468 expected in ModelNet40 test."
 
 
 def test_a_data_set_with_a_model_has_the_findings_of_both(tmp_path: Path) -> None:
-    found = examine(str(miniatures.scanobjectnn(tmp_path)), Question(model="opendlign-h14", sample=2))
+    found = examine(str(dataset_miniatures.scanobjectnn(tmp_path)), Question(model="opendlign-h14", sample=2))
     assert {"layout", "variant", "recipe", "normalisation", "paper"} <= levels(found).keys()
 
 
 def test_the_variant_is_the_models_on_that_data_set(tmp_path: Path) -> None:
-    root = str(miniatures.scanobjectnn(tmp_path))
+    root = str(dataset_miniatures.scanobjectnn(tmp_path))
     asked = Question(dataset="scanobjectnn", model="opendlign-h14", sample=1)
     assert of(examine(root, asked), "variant").fact.startswith("OBJ_ONLY is read")
     other = Question(dataset="scanobjectnn", model="opendlign-h14", sample=1, variant="OBJ_BG")
@@ -92,5 +92,5 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_row_of_an_array_file_may_be_named(tmp_path: Path) -> None:
-    root = miniatures.modelnet_h5(tmp_path)
+    root = dataset_miniatures.modelnet_h5(tmp_path)
     assert of(examine(f"{root / 'ply_data_test0.h5'}#3"), "reading").fact == "64 points, h5."

@@ -11,7 +11,7 @@ from basrelief.evaluate.doctor import examine_file
 from basrelief.io import save
 from basrelief.models import get_recipe
 from basrelief.types import PointCloud
-from small import box
+from support.small_models import box
 
 from .conftest import Put, levels, lying, of, standing
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-import miniatures
 from basrelief.datasets import open_benchmark
 from basrelief.encoders import encoder_spec
 from basrelief.encoders.convert import convert_visual
@@ -24,6 +23,7 @@ from basrelief.io import load, save
 from basrelief.models import get_recipe, resolve_pose
 from basrelief.shapes import make_shape
 from basrelief.types import PointCloud
+from support import dataset_miniatures
 
 from .conftest import B16, B32, Put, levels, of, text, vit
 
@@ -68,7 +68,7 @@ def test_clip2point_2_plain_clip_taken_for_the_checkpoint(weights: Put) -> None:
 
 def test_clip2point_2_scanobjectnn_is_read_where_it_lies(tmp_path: Path) -> None:
     """CLIP2Point #2: Its pipeline was absent for a year."""
-    found = examine(str(miniatures.scanobjectnn(tmp_path)), Question(model="clip2point", sample=2))
+    found = examine(str(dataset_miniatures.scanobjectnn(tmp_path)), Question(model="clip2point", sample=2))
     assert of(found, "layout").fact.startswith("scanobjectnn: ")
     assert of(found, "variant").fact.startswith("OBJ_ONLY is read; others are OBJ_BG, PB_T50_RS")
 
@@ -110,7 +110,7 @@ def test_pointclip_12_and_17_ulip_21_scanobjectnn_lying_is_seen_and_its_axis_is_
     """PointCLIP #12, PointCLIP #17, ULIP #21: 10.5 instead of 15.4 %: which way do these clouds stand?"""
     import h5py
 
-    root = miniatures.scanobjectnn(tmp_path)
+    root = dataset_miniatures.scanobjectnn(tmp_path)
     clouds = [_points(name, seed, axis="z") for seed in range(5) for name in NAMES]  # ours are +Z up, the files +Y up
     for path in root.rglob("test_objectdataset*.h5"):
         with h5py.File(path, "w") as file:
@@ -257,7 +257,7 @@ def test_a_class_order_of_another_copy_makes_every_label_wrong(tmp_path: Path) -
     from basrelief.datasets import label_set
 
     names = list(label_set("modelnet40"))[::-1]
-    root = miniatures.modelnet_h5(tmp_path, names=names)
+    root = dataset_miniatures.modelnet_h5(tmp_path, names=names)
     assert levels(examine(str(root), Question(sample=2)))["class order"] == "wrong"
     with pytest.raises(ConfigError, match="another class order"):
         open_benchmark(root)

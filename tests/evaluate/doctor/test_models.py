@@ -12,7 +12,7 @@ from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.evaluate.doctor import ModelFiles, examine_model
 from basrelief.models import list_models
-from small import MODELS
+from support.small_models import MODELS
 
 from .conftest import B16, B32, Put, levels, of, vit
 

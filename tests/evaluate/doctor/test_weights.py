@@ -161,7 +161,7 @@ def test_point_encoders_of_others_are_named(name: str, said: str, weights: Put) 
 @pytest.fixture
 def tuned_file(tmp_path: Path) -> Path:
     from basrelief.encoders import save_tuned
-    from small import small_encoder
+    from support.small_models import small_encoder
 
     encoder = small_encoder(tuned=True)
     encoder.name = "ViT-B-32/datacomp_xl_s13b_b90k"

@@ -21,7 +21,7 @@ from basrelief.train.ablation.study import BranchFeatures, Variant
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings
 from basrelief.train.records import make_records
-from small import small_encoder
+from support.small_models import small_encoder
 
 NAMES = ("chair", "mug", "lamp")
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from basrelief.render import PointBatch
 from basrelief.train.clip2point import Pretrainer, pair_losses
 from basrelief.train.losses import invariance_loss
-from recorded import recorded_encoder
 from support import parity_arrays
+from support.recorded_encoders import recorded_encoder
 
 SIZES = ("B2D8", "B8D32", "B16D64")
 
@@ -130,7 +130,7 @@ def test_a_step_from_points_to_gradients_is_the_originals() -> None:
 
 
 def test_only_the_image_tower_and_the_balance_learn() -> None:
-    from small import small_encoder
+    from support.small_models import small_encoder
 
     made = Pretrainer(small_encoder())
     learned = {name.split(".")[1] if name.startswith("towers.") else name for name, p in made.named_parameters() if p.requires_grad}

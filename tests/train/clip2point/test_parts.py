@@ -17,7 +17,7 @@ from basrelief.errors import ConfigError
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer
 from basrelief.train.clip2point.trainer import _PretrainRun, _radius, save_tower
 from basrelief.train.run import PRECISIONS, derive_seed
-from small import small_encoder
+from support.small_models import small_encoder
 
 
 def test_a_saved_tower_holds_the_image_tower_alone(tmp_path: Path) -> None:

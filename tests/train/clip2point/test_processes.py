@@ -24,7 +24,7 @@ import torch
 sys.path.insert(0, sys.argv[2])
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.pairs import PairSet
-from small import small_encoder
+from support.small_models import small_encoder
 
 torch.set_num_threads(1)
 

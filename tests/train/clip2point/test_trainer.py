@@ -19,7 +19,7 @@ from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pr
 from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, _PretrainRun
 from basrelief.train.pairs import PairSet
 from basrelief.types import Mesh
-from small import small_encoder
+from support.small_models import small_encoder
 
 SETTINGS = Clip2PointSettings(
     batch=4, epochs=3, points=128, save_every=2, workers=2, optimiser=OptimiserSettings("adamw", rate=1e-3, least_rate=0.0)

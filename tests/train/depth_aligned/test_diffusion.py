@@ -30,7 +30,7 @@ def _quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def how(tmp_path_factory: pytest.TempPathFactory) -> DiffusionSettings:
-    from small_diffusion import write_diffusion
+    from support.small_diffusion import write_diffusion
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

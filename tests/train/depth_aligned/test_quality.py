@@ -17,7 +17,7 @@ from basrelief.models import Model, get_recipe
 from basrelief.train.depth_aligned import AlignedSet, Thresholds, filter_aligned, open_aligned, quality_sheet
 from basrelief.train.depth_aligned.quality import contour_agreement, label_agreement
 from basrelief.train.depth_aligned.read import QUALITY, read_quality
-from small import small_encoder
+from support.small_models import small_encoder
 
 from .conftest import write_published
 

@@ -14,7 +14,7 @@ import torch
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.train.opendlign import CACHES, FeatureStore, OpenDlignSettings, cache_bytes, evenly_spaced_views
-from small import small_encoder
+from support.small_models import small_encoder
 
 from .conftest import SETTINGS, Made
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder, Tokenizer
 from basrelief.train.opendlign import alignment_losses, alignment_optimiser, pool_features
-from recorded import recorded_opendlign
 from support import parity_arrays, parity_path
+from support.recorded_encoders import recorded_opendlign
 
 ACTS = ("gelu", "quick")
 NAMES = "clip_model.visual.transformer.depth_control_visual.resblocks.0.attn."

@@ -22,7 +22,7 @@ import torch
 sys.path[:0] = [sys.argv[2], sys.argv[3]]
 from basrelief.train.opendlign import align
 from conftest import SETTINGS, Made
-from small import small_encoder
+from support.small_models import small_encoder
 
 torch.set_num_threads(1)
 out = Path(sys.argv[1])

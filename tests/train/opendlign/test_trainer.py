@@ -18,9 +18,9 @@ from basrelief.models import Model, get_recipe
 from basrelief.testing import FakeEncoder
 from basrelief.train.opendlign import CACHES, Aligner, OpenDlignSettings, TrainOptions, align, tuning_encoder, tuning_model
 from basrelief.train.opendlign.trainer import _AlignRun
-from recorded import recorded_opendlign
-from small import small_encoder
 from support import parity_arrays, parity_path
+from support.recorded_encoders import recorded_opendlign
+from support.small_models import small_encoder
 
 from .conftest import SETTINGS, Made
 

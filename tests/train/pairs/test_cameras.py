@@ -14,7 +14,7 @@ from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION
 from basrelief.train.pairs import PairSettings, draw_pair
 from basrelief.train.pairs.draw import _placed
 from basrelief.types import Mesh, PointCloud
-from small import box
+from support.small_models import box
 
 SIZE = 128
 DISTANCE = 2.0

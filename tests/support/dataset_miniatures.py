@@ -1,4 +1,4 @@
-"""Miniature data sets in the exact form in which the real ones lie on disk."""
+"""Small data sets in the exact layout in which the real ones lie on disk."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def shapenet55(root: Path) -> Path:
 
 def objaverse(root: Path, *, classes: int = 3, absent: int = 0) -> Path:
     """`glbs/000-xxx/UID.glb` and `lvis-annotations.json.gz`."""
-    from small import box
+    from support.small_models import box
 
     lists: dict[str, list[str]] = {}
     for i in range(classes):

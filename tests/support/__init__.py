@@ -1,4 +1,4 @@
-"""What several test rooms need."""
+"""Helpers shared by the tests: paths of the repository, recorded arrays, scripts as modules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 
 
