@@ -72,6 +72,7 @@ def test_generated_shapes_have_about_as_many_faces_as_asked(
     assert np.allclose(np.ptp(fine.vertices, axis=0), np.ptp(plain.vertices, axis=0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_small_run_prints_its_rows(
     bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

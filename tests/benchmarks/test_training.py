@@ -59,6 +59,7 @@ def test_heads_are_asked_other_shapes_than_they_were_taught(kind: str, heads: Mo
     assert not taught & asked
 
 
+@pytest.mark.slow
 def test_one_path_heads_see_half_of_the_views(heads: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     views, truth, words = separable()
     seen: list[int] = []
@@ -102,6 +103,7 @@ def test_taught_and_held_shapes_differ(clip2point: ModuleType, tmp_path: Path, m
     assert not contents[0] & contents[1]
 
 
+@pytest.mark.slow
 def test_the_miniature_runs_and_prints_a_row(
     clip2point: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +128,7 @@ def opendlign() -> ModuleType:
     return load_script("benchmarks/opendlign.py")
 
 
+@pytest.mark.slow
 def test_the_alignment_in_miniature_runs_and_prints_its_rows(
     opendlign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""`basrelief index` as a process: several folders, an axis, Ctrl-C, and on again."""
+"""`basrelief index` with several folders and an axis; stopped by Ctrl-C and run again; `--help` stays fast."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ from basrelief.index import Index
 from basrelief.io import save
 from basrelief.shapes import make_shape
 
+from .conftest import Run
+
 COMMAND = [sys.executable, "-m", "basrelief", "index"]
-
-
-def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def _shapes(folder: Path, count: int, name: str = "chair") -> Path:
@@ -33,13 +30,13 @@ def _shapes(folder: Path, count: int, name: str = "chair") -> Path:
     return folder
 
 
-def test_several_folders_and_an_axis(tmp_path: Path) -> None:
+def test_several_folders_and_an_axis(run: Run, tmp_path: Path) -> None:
     one, other = _shapes(tmp_path / "one", 1), _shapes(tmp_path / "other", 2, "mug")
-    done = _run(one, other, "--db", tmp_path / "lib.lance", "--jobs", 1, "--up", "y", "--json")
-    assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["read"] for line in done.stdout.splitlines()] == [1, 2]
-    plain = _run(one, "--db", tmp_path / "plain.lance", "--jobs", 1)
-    assert plain.returncode == 0, plain.stderr
+    ended = run("index", one, other, "--db", tmp_path / "lib.lance", "--jobs", 1, "--up", "y", "--json")
+    assert ended.code == 0, ended.err
+    assert [json.loads(line)["read"] for line in ended.out.splitlines()] == [1, 2]
+    ended = run("index", one, "--db", tmp_path / "plain.lance", "--jobs", 1)
+    assert ended.code == 0, ended.err
     heights = []
     for library in ("lib.lance", "plain.lance"):
         rows = Index.open(tmp_path / library).tables.rows("path", [str(one / "0.stl")], columns=["depth", "height"])
@@ -47,7 +44,8 @@ def test_several_folders_and_an_axis(tmp_path: Path) -> None:
     assert heights[0] == pytest.approx(heights[1][::-1], rel=1e-5)
 
 
-def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_stopped_by_ctrl_c_resumes(tmp_path: Path) -> None:
     files = _shapes(tmp_path / "files", 160)
     library = tmp_path / "lib.lance"
     command = [*COMMAND, str(files), "--db", str(library), "--jobs", "1"]
@@ -62,13 +60,13 @@ def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
     kept = len(Index.open(library))
     assert process.returncode == 130
     assert 0 < kept < 160
-    done = _run(files, "--db", library, "--jobs", 1, "--json")
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=240, check=False)
     report = json.loads(done.stdout)
     assert (report["read"], report["unchanged"]) == (160 - kept, kept)
     assert len(Index.open(library)) == 160
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = "import sys; sys.argv = ['basrelief', 'search', '--help']\nfrom basrelief.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nprint([name for name in ('torch', 'lancedb', 'gradio', 'pyarrow') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -41,6 +41,7 @@ def test_what_another_handle_writes_is_seen(own: Index, model: Model, tmp_path: 
     assert own.tables.rows("path", [str(tmp_path / "new" / "lamp.glb")], columns=["tags"]) == [{"tags": ["light"]}]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_leave_every_file_once(tmp_path: Path, model: Model) -> None:
     files = write_shapes(tmp_path / "files")
     library = tmp_path / "lib.lance"

@@ -120,6 +120,7 @@ def test_every_character_is_shown_and_means_nothing() -> None:
         assert not set(as_text(text)) & set("<>\"'`*_[]()!$\\/:.\u202e\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_hostile_names_are_text_everywhere(tmp_path: Path, model: Model) -> None:
     for place, name in enumerate(HOSTILE):

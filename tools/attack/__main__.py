@@ -1,6 +1,6 @@
 """Attack basrelief with files, folders, signals and requests, and print one table; exit 1 if a failure column is not zero.
 
-    python tools/attack [--corpus DIR ...] [--mutations 10000] [--pickles 20000] [--seed 0] [--only NAME ...] [--short]
+    python tools/attack [--corpus DIR ...] [--mutations N] [--pickles N] [--kills N] [--seed 0] [--only NAME ...] [--short]
 
 See README.md beside this file for where corpora come from. Failing content is kept in attack-out/.
 """
@@ -85,15 +85,17 @@ def main() -> int:
 def _arguments() -> tuple[Plan, list[str]]:
     parser = argparse.ArgumentParser(prog="python tools/attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, action="append", default=[], help="folder of files; may be repeated")
-    parser.add_argument("--mutations", type=int, default=10_000, help="broken copies of the corpora, or of generated files")
-    parser.add_argument("--pickles", type=int, default=20_000, help="hostile pickled arrays")
-    parser.add_argument("--kills", type=int, default=20, help="how often a run is killed")
+    parser.add_argument("--mutations", type=int, help="broken copies of the corpora, or of generated files: 10,000, or 200 with --short")
+    parser.add_argument("--pickles", type=int, help="hostile pickled arrays: 20,000, or 300 with --short")
+    parser.add_argument("--kills", type=int, help="how often a run is killed: 20, or once with --short")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--children", type=int, default=2, help="processes that read files side by side")
     parser.add_argument("--only", action="append", default=[], help="an attack; may be repeated")
     parser.add_argument("--short", action="store_true", help="a few hundred tries of everything, about three minutes")
     given = parser.parse_args()
-    mutations, pickles, kills = (200, 300, 1) if given.short else (given.mutations, given.pickles, given.kills)
+    usual = (200, 300, 1) if given.short else (10_000, 20_000, 20)
+    asked = (given.mutations, given.pickles, given.kills)
+    mutations, pickles, kills = (default if count is None else count for count, default in zip(asked, usual, strict=True))
     return Plan(tuple(given.corpus), mutations, pickles, kills, given.seed, given.children, given.short), given.only
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 SCRIPT = """
@@ -76,6 +77,7 @@ def run(out: Path, processes: int) -> None:
         assert process.returncode == 0, errors.decode()[-2000:]
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
     run(tmp_path / "two", 2)
     one, other = (torch.load(tmp_path / "two" / f"tower{rank}.pt", weights_only=True) for rank in range(2))
@@ -88,6 +90,7 @@ def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
     assert any(not torch.equal(tensor, one[name]) for name, tensor in alone.items()), "one process contrasts twice as many shapes"
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path) -> None:
     run(tmp_path / "whole", 1)
     tests = Path(__file__).resolve().parents[2]
@@ -105,6 +108,7 @@ def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path)
         assert torch.equal(tensor, other[name])
 
 
+@pytest.mark.slow
 def test_one_process_that_is_asked_to_stop_stops_all_after_the_same_step(tmp_path: Path) -> None:
     started = start(tmp_path, 2, EPOCHS="2000")
     log = tmp_path / "log.jsonl"

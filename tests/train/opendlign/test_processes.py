@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 SCRIPT = """
@@ -43,6 +44,7 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"} | more
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole, 6), env=environment(), check=True, timeout=150)
@@ -59,6 +61,7 @@ def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path)
         assert torch.equal(tensor, other[name]), name
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_features_and_end_with_one_block(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -101,6 +101,7 @@ make_pairs(library, Path(sys.argv[2]), style=PairSettings(size=32, points=256, s
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["folders", "shards"])
 def test_a_killed_run_goes_on_and_changes_nothing(layout: str, tmp_path: Path) -> None:
     root = write_library(tmp_path / "library", each=5)

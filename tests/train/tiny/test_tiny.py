@@ -87,6 +87,7 @@ def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Source
         train_tiny(sources, out=tmp_path, settings=replace(SMALL, rate=1e-4), resources=Resources(cpu=True))
 
 
+@pytest.mark.slow
 def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
     settings = replace(SMALL, unseen_classes=1)
@@ -102,6 +103,7 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
         assert len(words.seen) == 2
 
 
+@pytest.mark.slow
 def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
     train_tiny(sources, out=tmp_path / "first", settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
@@ -110,12 +112,14 @@ def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, 
         train_tiny(going, out=tmp_path / "out", settings=replace(SMALL, unseen_classes=1), resources=Resources(cpu=True))
 
 
+@pytest.mark.slow
 def test_the_block_can_be_left_as_it_is(sources: Sources, tmp_path: Path) -> None:
     found = train_tiny(sources, out=tmp_path, settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
     assert not (tmp_path / "block").exists()
     assert not [name for name in found.figures if name.startswith("block")]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: Path) -> None:
     start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
@@ -135,6 +139,7 @@ def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: P
     assert "car" in words.read
 
 
+@pytest.mark.slow
 def test_a_run_that_was_begun_keeps_its_start(sources: Sources, tmp_path: Path) -> None:
     out = tmp_path / "run"
     start = train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder
