@@ -32,7 +32,7 @@ def opened(root: Path, name: str | None = None, **options: str) -> Benchmark:
 
 
 def test_every_layout_has_a_miniature() -> None:
-    assert list(dataset_miniatures.WRITERS) and set(dataset_miniatures.WRITERS) == set(LAYOUTS)
+    assert set(dataset_miniatures.WRITERS) == set(LAYOUTS)
 
 
 @pytest.mark.parametrize("layout", dataset_miniatures.WRITERS)

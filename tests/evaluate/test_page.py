@@ -73,7 +73,9 @@ def test_every_page_is_well_formed_and_has_a_row_for_each_figure(task: str, embe
 
 
 def test_rows_of_a_table_are_as_wide_as_its_head(card: EvalCard) -> None:
-    for table in re.findall(r"<table.*?</table>", card_page(card), flags=re.DOTALL):
+    tables = re.findall(r"<table.*?</table>", card_page(card), flags=re.DOTALL)
+    assert tables
+    for table in tables:
         widths = {len(row) for row in read(table).rows}
         assert len(widths) == 1
 

@@ -12,8 +12,8 @@ from basrelief.datasets.layouts import LAYOUTS
 from basrelief.evaluate import TASKS
 from basrelief.geometry import CUES
 from basrelief.models import get_recipe, recipes
-from console import documents
 from support import REPOSITORY
+from support.console_examples import documents
 
 DOCS = REPOSITORY / "docs"
 

@@ -129,7 +129,7 @@ def tiny(shapes: ShapeSet) -> Training:
         pytest.param("lamb", marks=pytest.mark.slow),
         pytest.param("opendlign_cached", marks=pytest.mark.slow),
         "opendlign",
-        "tiny",
+        pytest.param("tiny", marks=pytest.mark.slow),
     ]
 )
 def training(request: pytest.FixtureRequest) -> Training:
@@ -239,7 +239,7 @@ def test_validation_changes_no_weight(training: Training, accumulate: int, tmp_p
     assert len([row for row in asked["rows"] if row["stage"] == "validation"]) == 4
     assert [row for row in asked["rows"] if row["stage"] == "train"] == plain["rows"]
     best = asked["checkpoint"].pop("best")
-    assert best == max(row["accuracy"] for row in asked["rows"] if row["stage"] == "validation") or best > 0
+    assert best == pytest.approx(max(row["accuracy"] for row in asked["rows"] if row["stage"] == "validation"), abs=1e-4)
     assert plain["checkpoint"].pop("best") == -1.0
     assert same(asked["checkpoint"], plain["checkpoint"])
 

@@ -133,11 +133,10 @@ def test_tuned_views_go_through_the_tuned_block_and_others_do_not(name: str) -> 
         assert same != (view in recipe.tuned_views), view
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_settings_of_a_data_set_change_what_they_say_and_nothing_else(name: str) -> None:
+@pytest.mark.parametrize(("name", "dataset"), [(name, dataset) for name in MODELS for dataset in get_recipe(name).datasets])
+def test_settings_of_a_data_set_change_nothing_else(name: str, dataset: str) -> None:
     recipe = get_recipe(name)
-    for dataset, changes in recipe.datasets.items():
-        changed = recipe.for_dataset(dataset)
-        for key in ("points", "templates"):
-            assert getattr(changed, key) == changes.get(key, getattr(recipe, key))
-        assert replace(changed, points=recipe.points, templates=recipe.templates) == recipe
+    changed = recipe.for_dataset(dataset)
+    for key in ("points", "templates"):
+        assert getattr(changed, key) == recipe.datasets[dataset].get(key, getattr(recipe, key))
+    assert replace(changed, points=recipe.points, templates=recipe.templates) == recipe

@@ -16,7 +16,7 @@ from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer
 from basrelief.train.clip2point.trainer import _PretrainRun, _radius, save_tower
-from basrelief.train.run import PRECISIONS, derive_seed
+from basrelief.train.run import derive_seed
 from support.small_models import small_encoder
 
 
@@ -99,11 +99,6 @@ def test_equal_maps_and_pictures_leave_only_the_contrast() -> None:
     losses = made(depth, depth[:, :1].expand(-1, 3, -1, -1))
     assert losses.intra.item() == pytest.approx(losses.cross.item(), rel=1e-4), "picture and depth say the same"
     assert losses.total.item() == pytest.approx(2 * losses.cross.item() + math.log(2), rel=1e-4)
-
-
-def test_names_of_precision_are_ours() -> None:
-    assert list(PRECISIONS) == ["float32", "bfloat16", "float16"]
-    assert set(PRECISIONS.values()) == {"no", "bf16", "fp16"}
 
 
 @pytest.mark.parametrize(

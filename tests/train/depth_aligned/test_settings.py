@@ -8,7 +8,7 @@ import pytest
 
 from basrelief.errors import ConfigError
 from basrelief.train.config import read_settings
-from basrelief.train.depth_aligned import SOURCES, AlignedSettings, DiffusionSettings
+from basrelief.train.depth_aligned import AlignedSettings, DiffusionSettings
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -61,7 +61,3 @@ def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> 
 def test_sources_and_sizes_are_checked(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         AlignedSettings(**changes)  # type: ignore[arg-type]
-
-
-def test_there_are_two_sources() -> None:
-    assert SOURCES == ("controlnet", "shaded")

@@ -10,7 +10,7 @@ import torch
 
 from basrelief.encoders import ClipEncoder, Tokenizer
 from basrelief.errors import FileFormatError
-from basrelief.train.tiny.text import ALIASES, FILES, TEMPLATES, class_embeddings, fit_text, recorded_features, spellings, text_features
+from basrelief.train.tiny.text import ALIASES, TEMPLATES, class_embeddings, fit_text, recorded_features, spellings, text_features
 from basrelief.train.tiny.towers import new_encoder
 from support import shared_path
 
@@ -65,10 +65,6 @@ def test_aliases_exist_in_the_real_record() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"folder must hold coco80\.npz, .*, but got no coco80\.npz in"):
         recorded_features(tmp_path)
-
-
-def test_there_are_four_files() -> None:
-    assert len(FILES) == 4
 
 
 def test_the_first_template_is_the_recorded_wording() -> None:
