@@ -11,11 +11,11 @@ demo: $(INSTALLED) ## name a few shapes with the embedded model, write pictures 
 	$(BIN)/basrelief classify examples/shapes --labels examples/labels.txt --top 3 --picture demo-out/seen.png
 	@echo "what the model was shown, and what each view says alone: demo-out/seen-*.png"
 
-test: lint ## everything that must hold
+test: lint ## the quick tests: at least one of every capability
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
-test-all: lint ## the long proofs, too: slow tests and every attack
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not gpu and not network"
+test-all: lint ## slow tests, too: whole trainings, killed processes, the page's hostile names, every attack
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not gpu and not network" --hypothesis-profile thorough
 	@$(BIN)/python tools/attack
 
 lint: $(INSTALLED) ## style, types, layers, code measures

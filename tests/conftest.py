@@ -1,4 +1,4 @@
-"""What holds for every test: types are checked, nothing leaves this machine, one thread each, the same examples each time."""
+"""Settings of every test: types are checked, no network, one thread each, the same generated examples in every run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ import support.type_checks  # noqa: E402, F401 - after the variables, which nump
 
 install_import_hook("basrelief", "support.type_checks.check_types")
 
-settings.register_profile("house", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+for _profile, _examples in {"quick": 25, "thorough": 100}.items():  # make test-all asks for thorough
+    settings.register_profile(
+        _profile, max_examples=_examples, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("quick")
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _watching: list[str] | None = None
