@@ -76,6 +76,7 @@ def test_names_it_was_not_taught_come_last(bench: ModuleType) -> None:
     assert {frozenset(labels[:2]) for labels in found} == {frozenset({"chair", "mug"})}
 
 
+@pytest.mark.slow
 def test_it_learns_two_classes(bench: ModuleType, shapes: ShapeSet) -> None:
     settings = TinySettings(augmentation=STILL, smoothing=0.0)
     net = bench.taught(shapes, settings, steps=100, batch=8, points=64)

@@ -1,7 +1,8 @@
-"""Runs a command in this process, and files to give it."""
+"""Run commands in the process of the tests, and files to give them."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from basrelief.cli import main
+from basrelief.datasets import open_benchmark
 from basrelief.io import save
+from basrelief.processes import WorkerPool
+from basrelief.shapes import write_library
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings
+from basrelief.train.records import make_records
 from support.small_models import ball, box
 
 
@@ -22,6 +28,14 @@ class Ended:
 
 
 Run = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def no_worker_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files in this process, because a worker takes a second or two to start; tests marked `workers` start them."""
+    start = WorkerPool.__init__
+    if "workers" not in request.keywords:
+        monkeypatch.setattr(WorkerPool, "__init__", lambda self, jobs, **options: start(self, min(jobs, 0), **options))
 
 
 @pytest.fixture
@@ -46,3 +60,23 @@ def files(tmp_path: Path) -> list[Path]:
     save(box(), found[0])
     save(ball(), found[1])
     return found
+
+
+@pytest.fixture(scope="session")
+def _drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two chairs and two mugs in `meshes`, their depth-aligned images in `images`."""
+    home = tmp_path_factory.mktemp("drawn")
+    library = open_benchmark(write_library(home / "meshes", ("chair", "mug"), each=2), "folder")
+    make_records(library, home / "images", maker=AlignedMaker(AlignedSettings(source="shaded", size=32, points=600)))
+    return home
+
+
+@pytest.fixture
+def meshes(_drawn: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_drawn / "meshes", tmp_path / "meshes"))
+
+
+@pytest.fixture
+def images(_drawn: Path, tmp_path: Path) -> Path:
+    """Depth-aligned images of the same shapes."""
+    return Path(shutil.copytree(_drawn / "images", tmp_path / "images"))

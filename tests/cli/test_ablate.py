@@ -8,25 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from basrelief.shapes import write_library
-
 from .conftest import Ended
 
 Run = Callable[..., Ended]
 
 
-@pytest.fixture(scope="module")
-def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_library(tmp_path_factory.mktemp("ablate") / "meshes", ("chair", "mug"), each=2)
-
-
 @pytest.fixture
-def given(run: Run, meshes: Path, tmp_path: Path) -> tuple[object, ...]:
-    made = run(
-        "train", "depth-aligned", "--root", meshes, "-o", tmp_path / "images", "size=32", "points=600", "--source", "shaded", "--jobs", 1
-    )
-    assert made.code == 0
-    return ("batch=2", "epochs=1", "--images", tmp_path / "images", "--root", meshes, "-m", "tiny", "-o", tmp_path / "out")
+def given(images: Path, meshes: Path, tmp_path: Path) -> tuple[object, ...]:
+    return ("batch=2", "epochs=1", "--images", images, "--root", meshes, "-m", "tiny", "-o", tmp_path / "out")
 
 
 def test_a_table_is_printed_and_written(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:

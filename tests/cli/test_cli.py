@@ -14,6 +14,7 @@ from PIL import Image
 from .conftest import Run
 
 
+@pytest.mark.workers
 def test_classify_prints_a_line_for_each_file(run: Run, files: list[Path]) -> None:
     ended = run("classify", *files, "--labels", "chair,ball,box", "--top", 2)
     assert ended.code == 0

@@ -46,7 +46,7 @@ def meshes(tmp_path: Path) -> Path:
     return tmp_path / "meshes"
 
 
-@pytest.mark.parametrize("head", ["probe", "cache", "simplified", "inter-view"])
+@pytest.mark.parametrize("head", ["cache", *(pytest.param(name, marks=pytest.mark.slow) for name in ("probe", "simplified", "inter-view"))])
 def test_an_adapter_is_taught_asked_and_used(head: str, run: Run, splits: Path, tmp_path: Path) -> None:
     out = tmp_path / "head.safetensors"
     ended = run("train", "adapter", "--root", splits, "--head", head, "--shots", 2, "--epochs", 8, "-o", out)
@@ -121,6 +121,7 @@ def test_pairs_are_planned_drawn_and_trained_on(run: Run, meshes: Path, tmp_path
     assert [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()] == [1, 2]
 
 
+@pytest.mark.slow
 def test_validation_shapes_choose_the_tower(run: Run, meshes: Path, splits: Path, tmp_path: Path) -> None:
     run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
     given = ("--pairs", tmp_path / "pairs", "--model", "tiny", "--validation", splits, "-o", tmp_path / "run", "batch=6", "epochs=2")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from basrelief.shapes import write_library
 from basrelief.train.depth_aligned import open_aligned
 
 from .conftest import Ended
@@ -19,16 +18,9 @@ Run = Callable[..., Ended]
 SMALL = ("size=32", "points=600")
 
 
-@pytest.fixture
-def meshes(tmp_path: Path) -> Path:
-    return write_library(tmp_path / "meshes", ("chair", "mug"), each=2)
-
-
-@pytest.fixture
-def images(run: Run, meshes: Path, tmp_path: Path) -> Path:
+def test_images_are_drawn(run: Run, meshes: Path, tmp_path: Path) -> None:
     ended = run("train", "depth-aligned", "--root", meshes, "-o", tmp_path / "images", *SMALL, "--source", "shaded", "--jobs", 1)
     assert (ended.code, ended.out) == (0, f"4 shapes in {tmp_path / 'images'}\n")
-    return tmp_path / "images"
 
 
 def test_a_dry_run_counts_images_hours_and_bytes_and_makes_nothing(run: Run, meshes: Path, tmp_path: Path) -> None:
@@ -51,6 +43,7 @@ def test_without_weights_the_papers_cost_is_told(run: Run, meshes: Path, tmp_pat
     assert "Name a folder with diffusion.base=DIR and diffusion.control=DIR, or use source=shaded" in ended.err
 
 
+@pytest.mark.slow
 def test_a_controlnet_paints(run: Run, meshes: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     with warnings.catch_warnings():
@@ -136,6 +129,7 @@ def test_from_images_to_an_answer(run: Run, images: Path, meshes: Path, tmp_path
     assert plain["scores"] != tuned["scores"]
 
 
+@pytest.mark.slow
 def test_features_may_be_shared_by_runs(run: Run, images: Path, tmp_path: Path) -> None:
     for name, rate in (("a", "rate=1e-3"), ("b", "rate=1e-4")):
         given = ("-m", "tiny", "-o", tmp_path / name, "batch=2", "epochs=1", rate, "--cache", tmp_path / "shared")

@@ -69,6 +69,7 @@ def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tup
             assert len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 2
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_from_the_embedded_model(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     _held_out(sources[0])
     ended = run(*_arguments(sources, tmp_path / "out"), "--start", "tiny", *SMALL, *BLOCK)

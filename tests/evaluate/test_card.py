@@ -56,7 +56,7 @@ def test_two_runs_give_the_same_card_but_for_the_run(embedder: Embedder, benchma
     assert replace(fresh, run=card.run) == card
 
 
-@pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "robustness", "calibration"])
+@pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "calibration", pytest.param("robustness", marks=pytest.mark.slow)])
 def test_every_task_has_a_card_that_survives_its_file(task: str, embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     outcome = run_evaluation(embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), command="basrelief evaluate"))
     folder = write_outcome(outcome, tmp_path / "out")

@@ -53,6 +53,7 @@ def kept(cache: Path) -> int:
         return int(number)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_card(folder: Path, tmp_path: Path) -> None:
     finish(start(folder, tmp_path / "whole", tmp_path / "a"))
     process = start(folder, tmp_path / "killed", tmp_path / "b")
@@ -89,6 +90,7 @@ def test_two_processes_may_keep_embeddings_at_once(tmp_path: Path) -> None:
     assert all((vector == int(name.split()[1])).all() for name, vector in found.items())
 
 
+@pytest.mark.slow
 def test_a_cache_that_is_damaged_costs_time_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     finish(start(folder, tmp_path / "cache", tmp_path / "a"))
     (tmp_path / "cache" / "shapes.sqlite").write_bytes(b"not a data base" * 100)

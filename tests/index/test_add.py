@@ -160,6 +160,7 @@ def test_two_folders_live_in_one_library(filled: Index, tmp_path: Path) -> None:
     assert len(filled) == 6
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_rows(files: Path, tmp_path: Path, made: Path, model: Model) -> None:
     index = Index.open(tmp_path / "jobs.lance", model=model)
     assert index.add(files, work=Work(jobs=2)).read == 6

@@ -37,6 +37,7 @@ except OutputError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_what_was_written_stays(own: Index, tmp_path: Path) -> None:
     files = write_shapes(tmp_path / "files")
     (tmp_path / "script.py").write_text(FULL)

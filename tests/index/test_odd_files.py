@@ -144,6 +144,7 @@ def test_a_file_rewritten_between_hash_and_read_is_left_for_the_next_run(
     assert rows[str(path)].content == files.identify(files.find_files(folder)[0]).known.content != rows[str(folder / "copy.ply")].content
 
 
+@pytest.mark.slow
 def test_a_file_rewritten_by_a_worker_is_noticed_too(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with a real worker: a file that another process rewrites all the time is never stored."""
     import threading

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from basrelief.models import Model
 from basrelief.shapes import make_shape
 from basrelief.web import LibraryService
 
+needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="the page needs gradio")  # not imported: it takes three seconds
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SERVER = """

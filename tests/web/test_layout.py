@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio")
+from .conftest import needs_gradio
+
+pytestmark = needs_gradio
 
 BUILD = """
 import json, sys

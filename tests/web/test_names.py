@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gradio", reason="the page needs gradio")
 pytest.importorskip("playwright", reason="the browser is driven by playwright")
 
 from basrelief.index import Index, gallery_page
@@ -15,7 +14,9 @@ from basrelief.markup import as_text, visible
 from basrelief.models import Model
 from basrelief.shapes import make_shape
 
-from .conftest import CHROMIUM, drive, running_page
+from .conftest import CHROMIUM, drive, needs_gradio, running_page
+
+pytestmark = needs_gradio
 
 HOSTILE = (
     r"<img src=\\evil.test\a>",

@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 import pytest
 
-pytest.importorskip("gradio", reason="the page needs gradio")
 pytest.importorskip("playwright", reason="the browser is driven by playwright")
 
 from basrelief.io import save
 from basrelief.shapes import make_shape
 
-from .conftest import CHROMIUM, drive, running_page
+from .conftest import CHROMIUM, drive, needs_gradio, running_page
+
+pytestmark = needs_gradio
 
 DRIVER = """
 import json, sys
