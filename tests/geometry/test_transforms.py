@@ -107,7 +107,7 @@ def test_a_unit_sphere_holds_the_cloud_about_its_mean(points: np.ndarray) -> Non
     assert normal.dtype == np.float32
     radii = np.linalg.norm(normal, axis=1)
     assert np.allclose(normal.mean(axis=0), 0, atol=1e-5)
-    assert radii.max() == pytest.approx(1, abs=1e-5) or not normal.any()
+    assert radii.max() == pytest.approx(float(np.ptp(points, axis=0).any()), abs=1e-5), "1, or 0 where all points are one"
 
 
 @SMALL
@@ -115,7 +115,7 @@ def test_a_unit_sphere_holds_the_cloud_about_its_mean(points: np.ndarray) -> Non
 def test_a_unit_cube_is_filled_along_the_longest_side(points: np.ndarray) -> None:
     normal = normalise_unit_cube(points)
     extent = normal.max(axis=0) - normal.min(axis=0)
-    assert extent.max() == pytest.approx(2, abs=1e-5) or not normal.any()
+    assert extent.max() == pytest.approx(2.0 * np.ptp(points, axis=0).any(), abs=1e-5), "2, or 0 where all points are one"
     assert np.allclose(normal.max(axis=0), -normal.min(axis=0), atol=1e-5)
 
 

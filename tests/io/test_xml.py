@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 import pytest
 
@@ -24,6 +25,7 @@ def test_a_document_type_is_seen_in_any_encoding(encoding: str) -> None:
         list(walk_xml(HERE, data))
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 @pytest.mark.parametrize("encoding", ["utf-7", "utf-32", "utf-32-le", "cp037", "cp500", "shift_jis", "hz", "unicode_escape", "no-such"])
 @pytest.mark.parametrize("kind", ["dae", "3mf"])
 def test_encodings_that_hide_markup_are_refused(encoding: str, kind: str, put: Put) -> None:
@@ -36,8 +38,8 @@ def test_encodings_that_hide_markup_are_refused(encoding: str, kind: str, put: P
         path = put(f"a.{kind}", zipped("3D/3dmodel.model", content) if kind == "3mf" else content)
         with pytest.raises(FileFormatError):
             shapes.load(path)
-        with pytest.raises(Exception, match=r"."):
-            assert not list(walk_xml(path, content)), "nothing of it may pass as XML"
+        with pytest.raises((ExpatError, ValueError, LookupError)):
+            list(walk_xml(path, content))
 
 
 @pytest.mark.parametrize("doctype", ["<!DOCTYPE a>", '<!DOCTYPE a SYSTEM "x.dtd">', '<!DOCTYPE a PUBLIC "-//x" "http://localhost/x.dtd">'])
@@ -47,7 +49,7 @@ def test_even_an_empty_document_type_is_refused(doctype: str) -> None:
 
 
 def test_entities_that_nobody_defined_are_an_error() -> None:
-    with pytest.raises(Exception, match="undefined entity"):
+    with pytest.raises(ExpatError, match="undefined entity"):
         list(walk_xml(HERE, b"<a>&b;</a>"))
     assert [element.text for _, element in walk_xml(HERE, b"<a>&lt;&#65;</a>")] == ["<A", "<A"]
 
