@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from basrelief.datasets import templates
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
 from basrelief.encoders.clip import NO_MEAN, NO_STD
 from basrelief.encoders.convert import convert
 from basrelief.encoders.towers import towers_from_state
-from support import parity_arrays, parity_json
+from support import parity_arrays
 from support.recorded_encoders import config_of, meta, recorded_opendlign
 
 Arrays = dict[str, np.ndarray]
@@ -121,15 +122,15 @@ def test_opendlign_zero_shot(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer
 @pytest.mark.parametrize("act", ["gelu", "quick"])
 def test_opendlign_text(opendlign_arrays: Arrays, clip_tokenizer: Tokenizer, act: str) -> None:
     encoder = recorded_opendlign(opendlign_arrays, act, clip_tokenizer)
-    templates = parity_json("templates.json")["modelnet40"]
+    texts = templates("opendlign")
     labels = meta(opendlign_arrays)["settings"]["text_labels"]
-    prompts = [template.format(label, label) for label in labels for template in templates]
+    prompts = [text.format(label, label) for label in labels for text in texts]
     ids = clip_tokenizer.encode(prompts, context_length=77)
     recorded = torch.from_numpy(opendlign_arrays["text_tokens"]).long().flatten(0, 1)
     assert torch.equal(F.pad(ids, (0, 77 - ids.shape[1])), recorded)
     features = encoder.encode_text(prompts)
     close(features[:8], opendlign_arrays[f"{act}/encode_text_first8"])
-    close(pooled(features.unflatten(0, (len(labels), len(templates)))), opendlign_arrays[f"{act}/text_features_from_templates"])
+    close(pooled(features.unflatten(0, (len(labels), len(texts)))), opendlign_arrays[f"{act}/text_features_from_templates"])
 
 
 @pytest.mark.parametrize("act", ["gelu", "quick"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from basrelief.errors import GeometryError
 from basrelief.geometry import drop_strays, farthest_points, sample_surface, subsample
 from basrelief.types import Mesh, Origin, PointCloud
+from support import parity_arrays
 
 SMALL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 
@@ -168,12 +167,7 @@ def test_a_start_out_of_range(start: int) -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> Mapping[str, np.ndarray]:
-    repository = Path(__file__).resolve().parents[2]
-    path = Path(os.environ.get("BASRELIEF_PARITY", repository.parent / "shared" / "parity")) / "pointnet2_ops.npz"
-    if not path.is_file():
-        pytest.skip("needs pointnet2_ops.npz in the parity folder")
-    with np.load(path) as arrays:
-        return dict(arrays)
+    return parity_arrays("pointnet2_ops.npz")
 
 
 @pytest.mark.parametrize("case", ["random", "core", "start_at_origin", "ties_512", "ties_900", "exhausted", "all_at_origin"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from basrelief.io import load
 from basrelief.types import Mesh, PointCloud
+from support import shared_path
 
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32)
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -57,11 +57,7 @@ def cloud() -> PointCloud:
 @pytest.fixture(scope="session")
 def shared_assets() -> Path:
     """The folder of real shapes and scans beside the repository, where there is one."""
-    repository = Path(__file__).resolve().parents[2]
-    folder = Path(os.environ.get("BASRELIEF_PARITY", repository.parent / "shared" / "parity")).parent / "assets"
-    if not folder.is_dir():
-        pytest.skip("needs the shared assets beside the repository")
-    return folder
+    return shared_path("assets")
 
 
 def gltf_text(**changes: object) -> str:

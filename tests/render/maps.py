@@ -14,6 +14,12 @@ def as_array(maps: np.ndarray | torch.Tensor) -> np.ndarray:
     return maps.detach().cpu().numpy() if isinstance(maps, torch.Tensor) else maps
 
 
+def thinned_like(ours: np.ndarray | torch.Tensor, theirs: np.ndarray) -> np.ndarray:
+    """Every n-th row and column, as many as a recording holds; all of them where it is whole."""
+    step = -(-ours.shape[-1] // theirs.shape[-1])
+    return as_array(ours)[..., ::step, ::step]
+
+
 def off(ours: np.ndarray | torch.Tensor, theirs: np.ndarray | torch.Tensor) -> str:
     """Empty when every pixel agrees but for the few exempt ones, else what is wrong.
 
