@@ -1,4 +1,4 @@
-"""Count modules, lines, public names and duplicated blocks of the package at git revisions, one column each.
+"""Count modules, lines, public names, duplicated blocks and tests at git revisions, one column each.
 
     python tools/survey.py REVISION...
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -24,7 +25,7 @@ BLOCK = 6
 
 def main(revisions: list[str]) -> int:
     """Print the table; return the exit code."""
-    columns = [survey(read(revision)) for revision in revisions]
+    columns = [survey(read(revision, "src")) | survey_tests(read(revision, "tests")) for revision in revisions]
     print("".join(["| |", *(f" {'working tree' if revision == '.' else revision} |" for revision in revisions)]))
     print("|---" * (len(revisions) + 1) + "|")
     for name in columns[0]:
@@ -32,11 +33,11 @@ def main(revisions: list[str]) -> int:
     return 0
 
 
-def read(revision: str) -> dict[str, str]:
-    """Return the text of each Python file below src/, by path."""
+def read(revision: str, folder: str) -> dict[str, str]:
+    """Return the text of each Python file below a folder, by path."""
     if revision == ".":
-        return {str(path): path.read_text(encoding="utf-8") for path in sorted(Path("src").rglob("*.py"))}
-    packed = subprocess.run(["git", "archive", "--format=tar", revision, "src"], capture_output=True, check=True).stdout
+        return {str(path): path.read_text(encoding="utf-8") for path in sorted(Path(folder).rglob("*.py"))}
+    packed = subprocess.run(["git", "archive", "--format=tar", revision, folder], capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         members = [member for member in archive if member.isfile() and member.name.endswith(".py")]
         opened = ((member.name, archive.extractfile(member)) for member in members)
@@ -55,6 +56,12 @@ def survey(files: Mapping[str, str]) -> dict[str, int]:
         f"duplicated blocks of {BLOCK} lines or more": len(blocks),
         "lines in them": sum(length for _, _, length in blocks),
     }
+
+
+def survey_tests(files: Mapping[str, str]) -> dict[str, int]:
+    """Return the figures of the tests."""
+    functions = sum(len(re.findall(r"^ *def test_", text, re.MULTILINE)) for text in files.values())
+    return {"lines of tests": sum(len(text.splitlines()) for text in files.values()), "test functions": functions}
 
 
 def public_names(text: str) -> int:

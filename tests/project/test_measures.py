@@ -172,7 +172,7 @@ def test_revisions_are_compared(
     monkeypatch.chdir(tree)
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "src"], check=True)
+    subprocess.run([*git, "add", "src", "tests"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "x"], check=True)
     (tree / "src" / "sample" / "more.py").write_text("__all__ = ['a', 'b', 'c']\n", encoding="utf-8")
     assert survey.main(["HEAD", "."]) == 0
@@ -180,3 +180,4 @@ def test_revisions_are_compared(
     assert lines[0] == "| | HEAD | working tree |"
     assert lines[2] == "| modules | 3 | 4 |"
     assert "| public names | 2 | 5 |" in lines
+    assert lines[-2:] == ["| lines of tests | 40 | 40 |", "| test functions | 0 | 0 |"]
