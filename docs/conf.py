@@ -20,6 +20,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["images/*.py"]
 myst_heading_anchors = 4
 default_role = "code"
+highlight_language = "none"
 
 add_module_names = False
 autodoc_member_order = "groupwise"
@@ -35,7 +36,7 @@ html_show_sphinx = False
 
 
 def setup(app: Sphinx) -> None:
-    """Generate pages, point links to repository documents at them, and turn tables of docstrings into reStructuredText."""
+    """Generate pages, point links to repository documents at them, and convert what Sphinx cannot parse."""
     reference.write(Path(__file__).parent / "reference")
 
     def relink(_: Sphinx, document: str, text: list[str]) -> None:
@@ -44,5 +45,11 @@ def setup(app: Sphinx) -> None:
     def tables(_: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
         lines[:] = reference.list_tables(lines)
 
+    def signature(
+        _: Sphinx, _what: str, _name: str, _obj: object, _options: object, text: str | None, result: str | None
+    ) -> tuple[str | None, ...]:
+        return (text and text.replace("<factory>", "...")), result
+
     app.connect("source-read", relink)
+    app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", tables)
