@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,15 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("document", [str(path.relative_to(REPOSITORY)) for path in DOCUMENTS])
 def test_commands_print_what_a_document_says(document: str, copy: Path) -> None:
     assert differences((REPOSITORY / document).read_text(encoding="utf-8"), copy) == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/use/index.md"])
+def test_python_blocks_run(document: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy)
+    blocks = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / document).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, document, "exec"), {})
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
