@@ -31,7 +31,7 @@ from basrelief.shapes import write_library
 from basrelief.testing import teach_pictures
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.pairs import PairSet, PairSettings, make_pairs, open_pairs
-from basrelief.train.run import zero_shot_accuracy
+from basrelief.train.validation import zero_shot_accuracy
 
 NAMES = (
     "chair table sofa bed toilet lamp mug bowl vase bottle car bus airplane boat bicycle helicopter guitar ladder tree cactus house tower "

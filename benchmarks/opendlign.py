@@ -32,7 +32,7 @@ from basrelief.train.ablation import AblationStudy, ablation_table
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align
 from basrelief.train.records import Workers, make_records
-from basrelief.train.run import zero_shot_accuracy
+from basrelief.train.validation import zero_shot_accuracy
 
 NAMES = (
     "chair table sofa bed toilet lamp mug bowl vase bottle car bus airplane boat bicycle helicopter guitar ladder tree cactus house tower "

@@ -16,4 +16,4 @@ train --out "$out/first" tune_block=false "$@"
 for part in shapes.pt library pictures; do # the same for both
   [ -e "$out/$part" ] || cp -r "$out/first/$part" "$out/$part"
 done
-train --out "$out" --start "$out/first" epochs=25 rate=1.2e-3 warm_up=100 augmentation_ramp=0 "$@"
+train --out "$out" --init-from "$out/first" epochs=25 rate=1.2e-3 warm_up=100 augmentation_ramp=0 "$@"

@@ -40,7 +40,7 @@ def test_without_weights_the_papers_cost_is_told(run: Run, meshes: Path, tmp_pat
         ended = run("train", "depth-aligned", "--root", meshes, "-o", tmp_path / "out", *nowhere, "--dry-run")
     assert ended.code == 2
     assert ended.out == "4 shapes, 40 images; not measured here, at the paper's speed 0.2 GPU-hours (RTX 6000)\n"
-    assert "Name a folder with diffusion.base=DIR and diffusion.control=DIR, or use source=shaded" in ended.err
+    assert "Pass folders with diffusion.base=DIR and diffusion.control=DIR, or use source=shaded" in ended.err
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_parts_share_a_folder(run: Run, meshes: Path, tmp_path: Path, monkeypatc
 def test_a_part_that_is_none_is_refused(part: str, run: Run, meshes: Path, tmp_path: Path) -> None:
     ended = run("train", "depth-aligned", "--root", meshes, "-o", tmp_path / "out", "--source", "shaded", "--part", part)
     assert ended.code == 2
-    assert "part must be I/N with I from 0 to N - 1" in ended.err
+    assert "is not a part I/N with I from 0 to N - 1. Write, for example, 0/8 to 7/8." in ended.err
 
 
 def test_a_bad_mesh_is_listed_and_ends_with_1(run: Run, meshes: Path, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from basrelief.cli.train_tiny import curves
 from basrelief.datasets import maker_split
 from basrelief.encoders import load_encoder_folder
 from basrelief.models.registry import embedded_folder
 from basrelief.train.tiny import library
+from basrelief.train.tiny.report import loss_curves
 from support.tiny_training_data import write_clip_text, write_labelled
 
 from .conftest import Ended
@@ -69,10 +69,9 @@ def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tup
             assert len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 2
 
 
-@pytest.mark.slow
 def test_a_run_may_go_on_from_the_embedded_model(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     _held_out(sources[0])
-    ended = run(*_arguments(sources, tmp_path / "out"), "--start", "tiny", *SMALL, *BLOCK)
+    ended = run(*_arguments(sources, tmp_path / "out"), "--init-from", "tiny", *SMALL, *BLOCK)
     assert ended.code == 0, ended.err
     ours, shipped = load_encoder_folder(tmp_path / "out"), load_encoder_folder(embedded_folder())
     assert torch.equal(ours.encode_text(["a chair"]), shipped.encode_text(["a chair"]))
@@ -80,7 +79,7 @@ def test_a_run_may_go_on_from_the_embedded_model(run: Run, sources: tuple[Path, 
 
 
 def test_a_start_that_is_not_there_is_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
-    ended = run(*_arguments(sources, tmp_path / "out"), "--start", tmp_path / "none", *SMALL)
+    ended = run(*_arguments(sources, tmp_path / "out"), "--init-from", tmp_path / "none", *SMALL)
     assert ended.code == 2
     assert "none" in ended.err
 
@@ -89,7 +88,7 @@ def test_a_folder_without_its_table_is_named(run: Run, sources: tuple[Path, Path
     sources[0].with_suffix(".csv").unlink()
     ended = run(*_arguments(sources, tmp_path / "out"), *SMALL)
     assert ended.code == 2
-    assert "folder must have its table beside it, but got no shapes.csv next to" in ended.err
+    assert "There is no table shapes.csv beside" in ended.err
     assert not (tmp_path / "out" / "encoder.safetensors").exists()
 
 
@@ -97,7 +96,7 @@ def test_words_that_are_missing_are_named(run: Run, sources: tuple[Path, Path], 
     (sources[1] / "oid500.npz").unlink()
     ended = run(*_arguments(sources, tmp_path / "out"), *SMALL)
     assert ended.code == 2
-    assert "but got no oid500.npz in" in ended.err
+    assert "has no oid500.npz. Pass the folder with" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -121,5 +120,18 @@ def test_curves_are_means_between_their_points(tmp_path: Path) -> None:
     log.write_text("\n".join(map(json.dumps, [*records, {"stage": "validation", "epoch": 1, "top1": 0.5}])) + "\n")
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps(records[0]) + "\n")
-    assert curves(log).size == curves(few).size
-    assert curves(log).tobytes() != curves(few).tobytes()
+    assert loss_curves(log).size == loss_curves(few).size
+    assert loss_curves(log).tobytes() != loss_curves(few).tobytes()
+
+
+def test_the_upright_network_is_trained_and_resumed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("basrelief.train.upright.data.CATEGORIES", ("chair", "mug"))
+    arguments = ("train", "upright", "-o", tmp_path / "out", "epochs=1", "epoch_steps=2", "batch=2", "per_category=1", "--device", "cpu")
+    for _ in range(2):
+        ended = run(*arguments)
+        assert ended.code == 0, ended.err
+        assert ended.out.splitlines()[-1] == f"upright network: {tmp_path / 'out' / 'upright.safetensors'}"
+    assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 2
+    other = run(*arguments, "rate=0.1")
+    assert other.code == 2
+    assert "Folder 'out' holds a run with other settings or data. Name another folder with --out." in other.err

@@ -16,7 +16,7 @@ from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
-from basrelief.train.run import zero_shot_accuracy
+from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
 SHOWN = ("chair", "mug", "table")  # of the four names of the set

@@ -12,14 +12,15 @@ import pytest
 from basrelief.io import load
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.train.tiny.settings import TinySettings
-from basrelief.train.upright import FIRST_SEED, UprightSettings
+from basrelief.train.upright import UprightSettings
+from basrelief.train.upright.data import FIRST_SEED
 from basrelief.types import Mesh, PointCloud
 from support import REPOSITORY, load_script
 
 FOLDER = REPOSITORY / "examples" / "shapes"
 TRAINING_SEEDS = (
-    range(max(TinySettings.furniture, TinySettings.others)),
-    range(FIRST_SEED, FIRST_SEED + UprightSettings.each),
+    range(max(TinySettings.furniture_per_class, TinySettings.others_per_class)),
+    range(FIRST_SEED, FIRST_SEED + UprightSettings.per_category),
 )
 """Seeds of generated shapes that the shipped `tiny` and upright weights may have been trained on."""
 SEED_PATTERN = re.compile(r"seed(?:=| in \()(\d[\d_]*(?:, [\d_]+)*)")

@@ -125,7 +125,7 @@ def test_two_paths_are_joined(path: Embedder, support: Benchmark, query: Benchma
 
 def test_what_does_not_fit_is_explained(path: Embedder, support: Benchmark, query: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = replace(query, labels=query.labels[::-1])
-    with pytest.raises(ConfigError, match="query must have the labels of the support in the same order"):
+    with pytest.raises(ConfigError, match="Support and query have different labels. Open both splits from the same data set."):
         train_adapter([path], support, query=swapped)
     other = Embedder(Model(path.model.recipe, FakeEncoder(embedding_dim=512)))
     real = Embedder.embed

@@ -73,7 +73,8 @@ def _zip(path: Path) -> None:
 def test_a_file_that_is_no_checkpoint_is_refused(spoil: Callable[[Path], object], out: Path) -> None:
     spoil(out / "checkpoint.pt")
     with pytest.raises(
-        (WeightsError, ConfigError), match=r"Cannot resume from '.*checkpoint\.pt': .*\. Remove the file|these settings and data"
+        (WeightsError, ConfigError),
+        match=r"Cannot resume from '.*checkpoint\.pt': .*\. Remove the file|holds a run with other settings or data",
     ):
         train(out)
 
@@ -157,7 +158,7 @@ def test_parts_that_a_kill_left_are_removed(out: Path) -> None:
 
 
 def test_one_training_at_a_time_in_a_folder(out: Path) -> None:
-    with lock_run(out), pytest.raises(ConfigError, match=r"Another training is at work in '.*run'\. Wait for it, stop it, or name"):
+    with lock_run(out), pytest.raises(ConfigError, match=r"Another training is running in '.*run'\. Wait for it, stop it, or name"):
         train(out)
     train(out)
 
@@ -168,7 +169,7 @@ def test_a_kill_gives_the_folder_free(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(ConfigError, match="Another training is at work"), lock_run(tmp_path):
+        with pytest.raises(ConfigError, match="Another training is running"), lock_run(tmp_path):
             pass
         other.send_signal(signal.SIGKILL)
         other.wait(timeout=10)

@@ -86,7 +86,7 @@ def test_files_keep_their_shape(folder: Path) -> None:
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"folder must have its table beside it, but got no shapes\.csv next to"):
+    with pytest.raises(FileFormatError, match=r"There is no table shapes\.csv beside .*\. Pass the folder of labelled shapes"):
         read_shapes(tmp_path / "shapes")
 
 

@@ -1,4 +1,4 @@
-"""The law of every training: kills, stops and validation change nothing in what comes out of it."""
+"""Every training: kills, stops and validation do not change its result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.data import ShapeSet
 from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.modes import evaluation
 from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align
 from basrelief.train.pairs import PairSet
-from basrelief.train.run import TrainingRun, Validate, make_accelerator
+from basrelief.train.run import RunContext, TrainingRun, make_accelerator
 from basrelief.train.stopping import StopSignal
 from basrelief.train.tiny.settings import TinySettings
+from basrelief.train.tiny.text import TextRun, TextSettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures, VisionModel, VisionRun, label_targets
+from basrelief.train.upright import UprightSettings, fit_upright
+from basrelief.train.validation import Validate, evaluation_mode
 
 Training = Callable[[Path, Validate | None, int], None]
 """Trains in a folder to the end, with a validation, adding the gradients of so many steps."""
@@ -113,12 +116,42 @@ def tiny(shapes: ShapeSet) -> Training:
         how = TinySettings(batch=2, with_images=2, epochs=4, epoch_steps=2, warm_up=2, accumulate=accumulate, save_every=SAVE_EVERY)
         how = replace(how, validate_every=1)
         targets, texts = label_targets(encoder, shapes, [], settings=how)
-        run = VisionRun(
-            VisionModel(encoder, targets, texts, how), shapes, pictures, how=(how, make_accelerator("float32", cpu=True), out), echo=False
-        )
+        context = RunContext(make_accelerator("float32", cpu=True), out)
+        run = VisionRun(VisionModel(encoder, targets, texts, how), shapes, pictures, settings=how, context=context)
         run.restore()
         with StopSignal() as stop:
-            run.run(validate, stop)
+            run.run(validate and partial(validate, encoder), stop)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def upright(shapes: ShapeSet) -> Training:
+    def train(out: Path, validate: Validate | None, accumulate: int) -> None:
+        how = UprightSettings(batch=2, epochs=4, epoch_steps=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        fit_upright(
+            shapes,
+            None if validate is None else shapes,
+            settings=how,
+            context=RunContext(make_accelerator("float32", accumulate=accumulate, cpu=True), out),
+        )
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def text() -> Training:
+    known = {name: torch.nn.functional.normalize(torch.arange(i + 1.0, i + 513.0).sin(), dim=0).numpy() for i, name in enumerate("abc")}
+
+    def train(out: Path, validate: Validate | None, accumulate: int) -> None:
+        from basrelief.train.tiny.towers import new_encoder
+
+        encoder = new_encoder(Tokenizer.train(["a chair", "a table", "a mug", "a car"], vocab_size=560), seed=0)
+        how = TextSettings(batch=4, epochs=4, epoch_steps=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        run = TextRun(encoder, known, settings=how, context=RunContext(make_accelerator("float32", cpu=True), out))
+        run.restore()
+        with StopSignal() as stop:
+            run.run(validate and partial(validate, encoder), stop)
 
     return train
 
@@ -130,10 +163,13 @@ def tiny(shapes: ShapeSet) -> Training:
         pytest.param("opendlign_cached", marks=pytest.mark.slow),
         "opendlign",
         pytest.param("tiny", marks=pytest.mark.slow),
+        pytest.param("upright", marks=pytest.mark.slow),
+        "text",
     ]
 )
 def training(request: pytest.FixtureRequest) -> Training:
-    found: Training = request.getfixturevalue("tiny") if request.param == "tiny" else globals()[request.param]
+    named = request.param in ("tiny", "upright", "text")
+    found: Training = request.getfixturevalue(request.param) if named else globals()[request.param]
     return found
 
 
@@ -203,7 +239,7 @@ def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
 
 @pytest.mark.parametrize("after", [(1, 5, 8), pytest.param((), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 3])
-def test_a_run_killed_anywhere_is_the_run_that_was_not(
+def test_a_killed_run_ends_like_an_uninterrupted_one(
     training: Training, accumulate: int, after: tuple[int, ...], kills: Kills, tmp_path: Path
 ) -> None:
     kills.after = after
@@ -244,12 +280,12 @@ def test_validation_changes_no_weight(training: Training, accumulate: int, tmp_p
     assert same(asked["checkpoint"], plain["checkpoint"])
 
 
-def test_evaluation_gives_every_part_its_own_mode_back() -> None:
+def test_evaluation_mode_restores_modes_and_generators() -> None:
     towers = stem_encoder().towers.train()
     towers.text_model.eval()
     before = [part.training for part in towers.modules()]
     state, numpy, python = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[union-attr]
-    with pytest.raises(Killed), evaluation(towers, device=torch.device("cpu")):
+    with pytest.raises(Killed), evaluation_mode(towers, device=torch.device("cpu")):
         assert not any(part.training for part in towers.modules())
         torch.rand(1), np.random.rand(), random.random()
         towers.text_model.train()

@@ -1,4 +1,4 @@
-"""What every training shares: which rows a step draws, what a validation counts, and what is refused before anything starts."""
+"""The training loop: batches, validation accuracy, and checks before the start."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
 from basrelief.train.clip2point import Clip2PointSettings
 from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.run import RunSettings, TrainingRun, check_batch, derive_seed, make_accelerator, zero_shot_accuracy
+from basrelief.train.run import RunSettings, TrainingRun, check_batch, derive_seed, make_accelerator
+from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
 
 def rows(step: int, *, batch: int = 4, of: int = 11, seed: int = 0, process: tuple[int, int] = (0, 1)) -> list[int]:
     run = SimpleNamespace(
         settings=SimpleNamespace(batch=batch, seed=seed),
-        per_epoch=of // batch,
+        steps_per_epoch=of // batch,
         total_rows=of,
         accelerator=SimpleNamespace(process_index=process[0], num_processes=process[1]),
     )
@@ -53,7 +54,8 @@ def test_processes_share_a_batch(of: int) -> None:
 @pytest.mark.parametrize(("batch", "count", "processes"), [(8, 7, 1), (6, 100, 4), (2, 100, 2), (1, 100, 1)])
 def test_a_batch_must_be_there_for_every_process(batch: int, count: int, processes: int) -> None:
     with pytest.raises(
-        ConfigError, match=f"batch must be at most the number of shapes, .* but got {batch} for {count} shapes and {processes}"
+        ConfigError,
+        match=rf"batch is {batch}(, but there are only {count} shapes\. Lower batch|; {processes} process\(es\) need a multiple of {processes} and at least 2 each)",
     ):
         check_batch(batch, count, processes=processes, what="shapes")
     check_batch(4, 4, processes=2, what="shapes")
@@ -72,7 +74,7 @@ def test_seeds_differ_in_every_part() -> None:
 
 def test_without_accelerate_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(MissingExtraError, match=r"training must run with accelerate, but it is not installed. Install basrelief\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"Training needs accelerate\. Run: pip install basrelief\[train\]"):
         make_accelerator("float32")
 
 
@@ -112,5 +114,5 @@ def test_shapes_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     assert validate(small_encoder()) in (0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
     for item in library.items:
         Path(item.path).write_bytes(b"junk")
-    with pytest.raises(ConfigError, match=r"benchmark must hold a shape that can be read, but got none of 4. Run basrelief doctor on it"):
+    with pytest.raises(ConfigError, match=r"None of the 4 shapes of 'shapes' can be read\. Run basrelief doctor on it"):
         validate(small_encoder())

@@ -20,7 +20,7 @@ from basrelief.testing import teach_pictures
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, Thresholds, filter_aligned, open_aligned
 from basrelief.train.opendlign import OpenDlignSettings, align
 from basrelief.train.records import make_records
-from basrelief.train.run import zero_shot_accuracy
+from basrelief.train.validation import zero_shot_accuracy
 
 pytestmark = pytest.mark.slow
 NAMES = ("chair", "lamp", "car", "bottle", "tree", "airplane")

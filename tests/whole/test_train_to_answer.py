@@ -19,7 +19,7 @@ from basrelief.tasks import FitOptions
 from basrelief.train import train_adapter
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.pairs import PairSettings, make_pairs, open_pairs
-from basrelief.train.run import zero_shot_accuracy
+from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
 NAMES = ("airplane", "mug", "table")

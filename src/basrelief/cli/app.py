@@ -33,6 +33,7 @@ train.app.command("depth-aligned")(train_opendlign.depth_aligned)
 train.app.command("filter")(train_opendlign.filter_images)
 train.app.command("opendlign")(train_opendlign.opendlign)
 train.app.command("tiny")(train_tiny.tiny)
+train.app.command("upright")(train_tiny.upright)
 app.add_typer(train.app)
 
 _TRACEBACK = "--traceback"

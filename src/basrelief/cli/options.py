@@ -99,12 +99,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *,
 
 
 def cost_line(plan: CostEstimate, jobs: int, *, finishing: bool = False) -> str:
-    """What a library will cost, in one line; `finishing` where a GPU does the last step."""
+    """Format a cost estimate in one line; `finishing` if a GPU does the last step."""
     spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
     whole = _long(3600 * plan.hours(jobs))
     return (
         f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume(plan.bytes)}, {spent}{whole} with {jobs} processes "
-        f"({plan.sampled} shapes drawn to find out, {plan.failed} failed)"
+        f"({plan.sampled} shapes measured, {plan.failed} failed)"
     )
 
 

@@ -1,70 +1,63 @@
-"""`basrelief train tiny`: the embedded model from nothing."""
+"""`basrelief train tiny | upright`: the networks that ship with basrelief."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.output import to_json, write_picture, write_text
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-_Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Over the recipe, e.g. epochs=10.")]
-_POINTS = 12  # of a curve
+_Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a setting, e.g. epochs=10.")]
+_Recipe = Annotated[Path | None, typer.Option(help="YAML file of settings that differ from the defaults.")]
+_Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; an interrupted run resumes from it.")]
 
 
 def tiny(
     shapes: Annotated[Path, typer.Option(help="Folder of labelled shapes, its table SHAPES.csv beside it.")],
-    clip_text: Annotated[Path, typer.Option(help="Folder of recorded CLIP ViT-B/32 text features.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one that was stopped goes on.")],
+    clip_text: Annotated[Path, typer.Option(help="Folder of recorded CLIP ViT-B/32 text embeddings.")],
+    out: _Out,
     overrides: _Overrides = None,
-    start: Annotated[Path | None, typer.Option(help="Folder of a run to go on from instead of anew, or tiny, the embedded model.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML file over the settings.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Folder of a run to initialise from, or tiny, the embedded model.")] = None,
+    recipe: _Recipe = None,
     jobs: opt.Jobs = 0,
     device: opt.Device = "auto",
 ) -> None:
-    """Train the embedded model: text tower, image tower on depth views and pictures, last block; under torchrun, on several GPUs.
+    """Train the embedded model: text tower, image tower, tuned last block. Runs on several GPUs under torchrun.
 
-    Writes the model, result.json, curves.png and confusion.png (the packs that were held out) to OUT.
+    Writes the model, result.json, curves.png and confusion.png (of the validation packs) to OUT.
     """
-    from basrelief.evaluate.confusion import confusion_picture
     from basrelief.models.registry import EMBEDDED, embedded_folder
-    from basrelief.train.config import read_settings, settings_record
-    from basrelief.train.tiny import Resources, Sources, TinySettings, train_tiny
+    from basrelief.train.config import read_settings
+    from basrelief.train.resources import Resources
+    from basrelief.train.tiny import Sources, TinySettings, train_tiny
 
     settings = read_settings(TinySettings, recipe, overrides or [])
+    sources = Sources(shapes, clip_text, init_from=embedded_folder() if init_from == Path(EMBEDDED) else init_from)
     with opt.progress("pictures", quiet=False) as progress:
-        resources = Resources(jobs=opt.cores(jobs), cpu=device == "cpu", progress=progress, echo=True)
-        begun = embedded_folder() if start == Path(EMBEDDED) else start
-        found = train_tiny(Sources(shapes, clip_text, start=begun), out=out, settings=settings, resources=resources)
-    record = {"model": found.encoder.fingerprint, "figures": dict(found.figures), "settings": settings_record(settings)}
-    write_text(out / "result.json", to_json(record, indent=1) + "\n")
-    write_picture(out / "curves.png", curves(out / "vision" / "log.jsonl"))
-    title = "Held-out packs: what shapes are, and what they are called"
-    write_picture(out / "confusion.png", confusion_picture(found.confusion, found.names, title=title))
-    for name, value in found.figures.items():
+        resources = Resources(opt.cores(jobs), cpu=device == "cpu", progress=progress, echo=True)
+        result = train_tiny(sources, out=out, settings=settings, resources=resources)
+    for name, value in result.figures.items():
         typer.echo(f"{name:<24} {value:.0f}" if value > 1 else f"{name:<24} {100 * value:.1f} %")
-    typer.echo(f"tiny {found.encoder.fingerprint[:12]}: {out}")
+    typer.echo(f"tiny {result.encoder.fingerprint[:12]}: {out}")
 
 
-def curves(log: Path) -> Image.Image:
-    """Losses over the steps, each point the mean of the records since the last.
+def upright(
+    out: _Out,
+    overrides: _Overrides = None,
+    shapes: Annotated[Path | None, typer.Option(help="Folder of labelled upright shapes; default: generated shapes alone.")] = None,
+    recipe: _Recipe = None,
+    device: opt.Device = "auto",
+) -> None:
+    """Train the upright network of --pose on generated shapes and, if given, a folder of labelled ones.
 
-    Args:
-        log: JSON lines of the image tower's training.
+    Writes upright.safetensors to OUT. Validation packs are only measured, test packs are left out.
     """
-    import numpy as np
+    from basrelief.train.config import read_settings
+    from basrelief.train.resources import Resources
+    from basrelief.train.upright import UPRIGHT_FILE, UprightSettings, train_upright
 
-    from basrelief.render.chart import line_chart
-
-    with log.open(encoding="utf-8") as lines:
-        records = [record for record in map(json.loads, lines) if record["stage"] == "train"]
-    parts = np.array_split(np.arange(len(records)), min(_POINTS, len(records)))
-    names = ("words", "pooled", "cross", "intra")
-    series = {name: [float(np.mean([records[i][name] for i in part])) for part in parts] for name in names}
-    return line_chart(series, [records[part[-1]]["step"] for part in parts], title="Losses of tiny's image tower", below="step")
+    settings = read_settings(UprightSettings, recipe, overrides or [])
+    train_upright(shapes, out=out, settings=settings, resources=Resources(cpu=device == "cpu", echo=True))
+    typer.echo(f"upright network: {out / UPRIGHT_FILE}")

@@ -1,6 +1,6 @@
-"""Training: heads, CLIP2Point's and OpenDlign's recipes, and `tiny`. Whoever only infers never imports it.
+"""Training: few-shot heads, CLIP2Point, OpenDlign, and the networks that ship with basrelief. Inference never imports it.
 
-Names are loaded when asked for.
+Names are loaded on first access.
 """
 
 from __future__ import annotations
@@ -11,19 +11,35 @@ from basrelief.lazy import lazy_names
 
 if TYPE_CHECKING:
     from basrelief.train.adapter import AdapterResult, train_adapter
-    from basrelief.train.augment import Augmentation
-    from basrelief.train.data import ShapeSet
+    from basrelief.train.clip2point import Clip2PointSettings, pretrain
+    from basrelief.train.opendlign import OpenDlignSettings, align
     from basrelief.train.tiny import TinySettings, train_tiny
+    from basrelief.train.upright import UprightSettings, train_upright
 
 _HOMES = {
-    "Augmentation": "augment",
-    "ShapeSet": "data",
     "AdapterResult": "adapter",
+    "Clip2PointSettings": "clip2point",
+    "OpenDlignSettings": "opendlign",
     "TinySettings": "tiny",
+    "UprightSettings": "upright",
+    "align": "opendlign",
+    "pretrain": "clip2point",
     "train_adapter": "adapter",
     "train_tiny": "tiny",
+    "train_upright": "upright",
 }
 
-__all__ = ["AdapterResult", "Augmentation", "ShapeSet", "TinySettings", "train_adapter", "train_tiny"]
+__all__ = [
+    "AdapterResult",
+    "Clip2PointSettings",
+    "OpenDlignSettings",
+    "TinySettings",
+    "UprightSettings",
+    "align",
+    "pretrain",
+    "train_adapter",
+    "train_tiny",
+    "train_upright",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)

@@ -1,14 +1,19 @@
-"""Teaching a head from a labelled split, and asking it another: few shots, or all of them, which is the papers' supervised row."""
+"""Few-shot heads: fit one to view features of a labelled split and measure it on the test split.
+
+Heads are fitted outside the training loop of `basrelief.train.run`: most have a closed form or use scikit-learn, and the adapters of the
+papers take seconds of gradient steps on features in memory (`basrelief.tasks.heads.gradient`), so there is nothing to resume.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from basrelief.datasets import Benchmark
+from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import ConfigError
 from basrelief.models import Embedder, FewShotClassifier, embed_paths
 from basrelief.tasks import FitOptions, sample_shots
@@ -16,19 +21,37 @@ from basrelief.tasks import FitOptions, sample_shots
 
 @dataclass(frozen=True, eq=False)
 class AdapterResult:
-    """A head and how well it does.
+    """A fitted head and its accuracy.
 
     Attributes:
-        classifier: Ready to name shapes.
-        support: Shapes it was taught.
-        right: For each shape of the query split, whether it was named rightly; None without one. A shape that failed is wrong.
-        failures: Name of each shape that could not be read, and why.
+        classifier: Ready to classify shapes.
+        support: Number of shapes it was fitted to.
+        right: For each shape of the query split, whether its label was predicted; None without a query. Unreadable shapes count as wrong.
+        failures: Name of each shape that could not be read, and the reason.
     """
 
     classifier: FewShotClassifier
     support: int
     right: np.ndarray | None
     failures: tuple[tuple[str, str], ...]
+
+
+def open_splits(
+    root: Path, dataset: str | None = None, *, variant: str | None = None, up: str | None = None, strict: bool = True
+) -> tuple[Benchmark, Benchmark | None]:
+    """Open the training and the test split of a data set; the latter is None where the files have no splits.
+
+    Args:
+        root: Folder of the data set.
+        dataset: Its name; detected when None.
+        variant: Name of a variant, such as PB_T50_RS.
+        up: Up axis of the files, see `basrelief.load`.
+        strict: Whether counts and labels must match the data card.
+    """
+    support = open_benchmark(root, dataset, split="train", variant=variant, up=up, strict=strict)
+    if support.split == "all":
+        return support, None
+    return support, open_benchmark(root, dataset, split="test", variant=variant, up=up, strict=strict)
 
 
 def train_adapter(
@@ -40,24 +63,24 @@ def train_adapter(
     shots: int | None = None,
     fit: FitOptions | None = None,
 ) -> AdapterResult:
-    """Teach a head from shapes of a labelled split.
+    """Fit a head to shapes of a labelled split.
 
-    View features are computed once and kept by the embedders' cache, so that another head or another number of shots costs seconds.
+    The embedders cache view features, so another head or another number of shots takes seconds.
 
     Args:
-        paths: One embedder for each path of the head, with models under their few-shot settings.
-        support: What the shapes are drawn from.
-        query: What is asked afterwards, under the same labels; None asks nothing.
+        paths: One embedder for each path of the head; their models have few-shot settings.
+        support: Split that the shapes are sampled from.
+        query: Split to measure the head on, with the same labels; None for no measurement.
         head: Key of `basrelief.tasks.HEADS`.
-        shots: Shapes per class, all of a class that has fewer; None takes all, the supervised row of the papers.
-        fit: How the head is fitted; its seed draws the shots, too.
+        shots: Shapes per class, or all of a class that has fewer; None takes all, the supervised row of the papers.
+        fit: Settings of the fit; its seed samples the shots, too.
 
     Raises:
-        ConfigError: If the labels differ, or a path reads other shapes than the first.
+        ConfigError: If the labels differ, or a path cannot read the same shapes as the first.
     """
     fit = fit or FitOptions()
     if query is not None and query.labels != support.labels:
-        raise ConfigError("query must have the labels of the support in the same order, but got others. Open both from one data set.")
+        raise ConfigError("Support and query have different labels. Open both splits from the same data set.")
     first = embed_paths(paths, support)
     features = torch.from_numpy(first.features)
     chosen = np.arange(len(first.items)) if shots is None else sample_shots(first.truth, shots, seed=fit.seed, allow_fewer=True)
@@ -67,9 +90,9 @@ def train_adapter(
     failures = [(failure.id, failure.error) for failure in first.failures]
     right = None
     if query is not None:
-        asked = embed_paths(paths, query)
-        answers = classifier.predict_features(torch.from_numpy(asked.features)) if len(asked.items) else []
-        hits = [answer.label == query.labels[item.label] for answer, item in zip(answers, asked.items, strict=True)]
-        right = np.array(hits + [False] * len(asked.failures), dtype=bool)
-        failures += [(failure.id, failure.error) for failure in asked.failures]
+        embedded = embed_paths(paths, query)
+        found = classifier.predict_features(torch.from_numpy(embedded.features)) if len(embedded.items) else []
+        hits = [prediction.label == query.labels[item.label] for prediction, item in zip(found, embedded.items, strict=True)]
+        right = np.array(hits + [False] * len(embedded.failures), dtype=bool)
+        failures += [(failure.id, failure.error) for failure in embedded.failures]
     return AdapterResult(classifier, len(chosen), right, tuple(failures))

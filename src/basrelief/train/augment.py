@@ -1,4 +1,4 @@
-"""What real clouds suffer, as random changes of a batch of clouds; every draw comes from one generator."""
+"""Augmentation of point clouds: deformation, rotation, occlusion, noise and outliers, from one generator."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly a cloud is changed. Zero everywhere leaves it as it is, apart from yaw.
+    """Strength of each augmentation. All zeros leave only a random yaw.
 
     Attributes:
-        mirror: How many clouds are mirrored.
-        stretch: Largest log of the scale of each axis.
-        taper: Largest change of width from bottom to top, as a share.
-        warp: Largest amplitude of slow waves that move parts against each other, in unit-sphere radii.
+        mirror: Probability of a mirrored cloud.
+        stretch: Maximum log scale of each axis.
+        taper: Maximum relative change of width from bottom to top.
+        warp: Maximum amplitude of a low-frequency sinusoidal deformation, in unit-sphere radii.
         tilt: Standard deviation of the tilt from upright, degrees.
-        topple: How many clouds lie on a side or stand on their head.
-        noise: Largest standard deviation of the noise, in unit-sphere radii.
-        outliers: Largest share of points put anywhere in the unit sphere's box.
-        cut: Largest share of points taken away by a random plane.
-        cut_chance: How many clouds are cut.
-        scan_chance: Of how many clouds only what is seen from one side is left.
-        strays: Largest share of points put anywhere about the shape before it is brought to size, so that it shrinks as a real one does.
-        far_outlier_chance: How many clouds have strays.
-        shift: Largest shift of the centre and change of scale, as a share of the radius.
+        topple: Probability of a cloud lying on a side or upside down.
+        noise: Maximum standard deviation of the noise, in unit-sphere radii.
+        outliers: Maximum share of points replaced with random ones in the unit sphere's box.
+        cut: Maximum share of points removed by a random plane.
+        cut_chance: Probability of a cut.
+        scan_chance: Probability of keeping only the points visible from one side.
+        far_outliers: Maximum share of points replaced with random ones around the shape before normalisation, which shrinks the shape.
+        far_outlier_chance: Probability of such outliers.
+        shift: Maximum shift of the centre and change of scale, relative to the radius.
     """
 
     mirror: float = 0.0
@@ -47,26 +47,26 @@ class Augmentation:
     shift: float = 0.08
 
     def scaled(self, strength: float) -> Augmentation:
-        """The same changes, each so many times as strong or as likely, apart from mirrored clouds.
+        """Scale every strength and probability except `mirror`.
 
         Args:
-            strength: Share in [0, 1].
+            strength: Factor in [0, 1].
         """
         changes = {f.name: getattr(self, f.name) * strength for f in fields(self) if f.name != "mirror"}
         return replace(self, **changes)
 
 
 def augment(points: Float[Tensor, "batch points 3"], how: Augmentation, *, generator: Generator) -> Float[Tensor, "batch points 3"]:
-    """Deform, turn about +Z, tilt, cut, disturb and renormalise each cloud. Cut points become NaN."""
+    """Augment each cloud and normalise it to the unit sphere; removed points become NaN."""
     draw = _Draw(points, generator)
     points = _deform(points, how, draw)
-    points = points @ _turn(draw.uniform(0, 2 * math.pi), how.tilt, draw).transpose(1, 2)
+    points = points @ _random_rotation(draw.uniform(0, 2 * math.pi), how.tilt, draw).transpose(1, 2)
     points = _topple(points, how.topple, draw) if how.topple else points
     points = _cut(points, how, draw)
-    points = _scan(points, how.scan_chance, draw) if how.scan_chance else points
-    points = _stray(points, how, draw) if how.far_outlier_chance else points
+    points = _occlude(points, how.scan_chance, draw) if how.scan_chance else points
+    points = _add_far_outliers(points, how, draw) if how.far_outlier_chance else points
     points = _normalise(points, draw.uniform(0, 1))
-    points = _disturb(points, how, draw)
+    points = _add_noise(points, how, draw)
     scale = 1 + how.shift * draw.uniform(-1, 0.5)
     return points * scale[:, None, None] + how.shift * draw.uniform(-1, 1, 3)[:, None]
 
@@ -95,8 +95,8 @@ def _deform(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
     return torch.cat([points[..., :2] * width[..., None], points[..., 2:]], dim=-1)
 
 
-def _turn(yaw: Tensor, tilt: float, draw: _Draw) -> Tensor:
-    """Rotations (B, 3, 3): yaw about +Z, then a small tilt about a random horizontal axis."""
+def _random_rotation(yaw: Tensor, tilt: float, draw: _Draw) -> Tensor:
+    """Return rotations (B, 3, 3): yaw about +Z, then a small tilt about a random horizontal axis."""
     angle = draw.normal() * math.radians(tilt)
     axis = draw.uniform(0, 2 * math.pi)
     turn: Tensor = _about_z(axis) @ _about_x(angle) @ _about_z(yaw - axis)
@@ -114,7 +114,7 @@ def _about_x(angle: Tensor) -> Tensor:
 
 
 def _cut(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
-    """Take away what lies beyond a plane, as a scan from one side does."""
+    """Remove the points beyond a random plane."""
     share = how.cut * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.cut_chance)
     normal = torch.nn.functional.normalize(draw.normal(3), dim=-1)
     height = (points @ normal[:, :, None])[..., 0]
@@ -124,16 +124,16 @@ def _cut(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
 
 
 def _topple(points: Tensor, chance: float, draw: _Draw) -> Tensor:
-    """Turn some clouds by 90, 180 or 270 degrees about X; the yaw before makes it any horizontal axis."""
+    """Rotate some clouds by 90, 180 or 270 degrees about X, a random horizontal axis after the yaw."""
     quarter = (1 + 3 * draw.uniform(0, 1)).floor().clamp(max=3) * (draw.uniform(0, 1) < chance)
     return points @ _about_x(quarter * math.pi / 2).transpose(1, 2)
 
 
-def _scan(points: Tensor, chance: float, draw: _Draw) -> Tensor:
-    """Leave what an eye far away sees: in each cell of a grid across its view, the points near the first one."""
+def _occlude(points: Tensor, chance: float, draw: _Draw) -> Tensor:
+    """Remove occluded points: in each cell of an image grid, those well behind the nearest point."""
     count = points.shape[1]
     yaw, rise = draw.uniform(0, 2 * math.pi), draw.uniform(-0.2, 1.0)
-    seen = points @ (_about_x(rise) @ _about_z(yaw)).transpose(1, 2)  # the eye looks along +Y
+    seen = points @ (_about_x(rise) @ _about_z(yaw)).transpose(1, 2)  # the camera looks along +Y
     side = max(8, round(math.sqrt(count) / 2.5))
     column, row = (((torch.nan_to_num(seen[..., axis]) + 1.5) / 3 * side).long().clamp(0, side - 1) for axis in (0, 2))
     cell, depth = row * side + column, torch.nan_to_num(seen[..., 1], nan=torch.inf)
@@ -142,8 +142,8 @@ def _scan(points: Tensor, chance: float, draw: _Draw) -> Tensor:
     return torch.where(hidden[..., None], torch.nan, points)
 
 
-def _stray(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
-    """Put some points anywhere in a box about the shape."""
+def _add_far_outliers(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+    """Replace some points with random ones in a box around the shape."""
     count, reach = points.shape[1], draw.uniform(0.7, 1.3)
     share = how.far_outliers * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.far_outlier_chance)
     away = draw.uniform(-1, 1, count, 3) * reach[:, None, None]
@@ -151,7 +151,7 @@ def _stray(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
 
 
 def _normalise(points: Tensor, share: Tensor) -> Tensor:
-    """Move the middle of the bounding box, the mean of the points, or a place between, to the origin; scale to the unit sphere."""
+    """Centre on a random point between bounding box centre and mean, and scale to the unit sphere."""
     known = ~points.isnan()
     low = torch.where(known, points, torch.inf).amin(dim=1, keepdim=True)
     high = torch.where(known, points, -torch.inf).amax(dim=1, keepdim=True)
@@ -161,7 +161,7 @@ def _normalise(points: Tensor, share: Tensor) -> Tensor:
     return points / radius[:, None, None]
 
 
-def _disturb(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+def _add_noise(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
     count = points.shape[1]
     spread = how.noise * draw.uniform(0, 1) ** 3
     points = points + draw.normal(count, 3) * spread[:, None, None]

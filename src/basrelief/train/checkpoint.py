@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: written whole, read without running anything in them, checked before anything is taken from them."""
+"""Checkpoints of a training run: written atomically, read without executing code, and validated before use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from basrelief.output import replace_file
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Raises:
         OutputError: If it cannot be written.
@@ -25,18 +25,18 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
-    """Read what `write_checkpoint` wrote; a file that holds anything but tensors and plain data is refused, not run.
+    """Read a checkpoint; a file with anything but tensors and plain data is rejected.
 
     Args:
-        path: The file.
-        device: Where its tensors go.
+        path: Path of the file.
+        device: Device for its tensors.
 
     Raises:
         WeightsError: If it is damaged.
     """
     try:
         state = torch.load(path, weights_only=True, map_location=device)
-    except Exception as error:  # a damaged or hostile file may raise anything
+    except Exception as error:  # a damaged or hostile file may raise any exception
         raise damaged_checkpoint(path, str(error).strip().split("\n")[0][:200] or type(error).__name__) from error
     if not isinstance(state, dict):
         raise damaged_checkpoint(path, f"it holds a {type(state).__name__}")
@@ -44,18 +44,18 @@ def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
 
 
 def damaged_checkpoint(path: Path, reason: str) -> WeightsError:
-    """The error for a checkpoint that cannot be used."""
+    """Return the error for a checkpoint that cannot be used."""
     return WeightsError(f"Cannot resume from {str(path)!r}: {reason}. Remove the file to start the run again, or name another folder.")
 
 
 def check_matches(expected: object, found: object, *, path: Path, where: str) -> None:
-    """Check that data from a checkpoint has the names, shapes and kinds that this run has, and only finite numbers.
+    """Check that data from a checkpoint has the names, shapes and types of this run, and finite numbers.
 
     Args:
-        expected: What this run has in its place.
-        found: What the checkpoint holds.
-        path: The checkpoint, for the message.
-        where: Name of the part, for the message.
+        expected: The corresponding state of this run.
+        found: State in the checkpoint.
+        path: Path of the checkpoint, for the message.
+        where: Name of the state, for the message.
 
     Raises:
         WeightsError: If they differ.
@@ -75,16 +75,16 @@ def check_matches(expected: object, found: object, *, path: Path, where: str) ->
         if not math.isfinite(found):  # type: ignore[arg-type]
             raise damaged_checkpoint(path, f"{where} is {found}")
     elif type(expected) is not type(found):
-        raise damaged_checkpoint(path, f"{where} must be of kind {type(expected).__name__}, but is a {type(found).__name__}")
+        raise damaged_checkpoint(path, f"{where} must be of type {type(expected).__name__}, but is a {type(found).__name__}")
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, found: object, *, path: Path, where: str) -> None:
-    """Give an optimiser its state from a checkpoint.
+    """Load the state of an optimiser from a checkpoint.
 
     Args:
-        optimiser: With the parameters of this run.
-        found: What the checkpoint holds for it.
-        path: The checkpoint, for the message.
+        optimiser: Optimiser of this run.
+        found: State in the checkpoint.
+        path: Path of the checkpoint, for the message.
         where: Name of the optimiser, for the message.
 
     Raises:

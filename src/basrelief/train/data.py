@@ -1,4 +1,4 @@
-"""Shapes to train on: surface samples of labelled files and of generated shapes, kept once in memory."""
+"""Training shapes in memory: surface samples of labelled files and generated shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from basrelief.shapes import make_shape
 from basrelief.types import Mesh, Shape
 
 GENERATED = "generated"
-"""Group of the shapes that `basrelief.shapes.make_shape` made."""
+"""Group of shapes from `basrelief.shapes.make_shape`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,10 @@ class ShapeSet:
     """Labelled surface samples, each centred on its bounding box and scaled to the unit sphere, world frame.
 
     Attributes:
-        points: (S, N, 3) float16, every shape sampled evenly over its surface.
-        label: (S,) int64 numbers of `names`.
+        points: (S, N, 3) float16, sampled uniformly over each surface.
+        label: (S,) int64 indices of `names`.
         names: Class names.
-        group: One name per shape: the pack and creator it comes from, so that a split never divides one.
+        group: Pack and creator of each shape; a split never divides a group.
     """
 
     points: Float[Tensor, "shapes points 3"]
@@ -44,24 +44,24 @@ class ShapeSet:
         return len(self.label)
 
     def select(self, keep: Sequence[bool] | np.ndarray) -> ShapeSet:
-        """The shapes where `keep` is true, under the same class names."""
+        """Return the shapes where `keep` is true, with the same class names."""
         chosen = torch.as_tensor(np.flatnonzero(np.asarray(keep)))
         return ShapeSet(self.points[chosen], self.label[chosen], self.names, tuple(self.group[i] for i in chosen.tolist()))
 
 
 def surface_points(shape: Shape, count: int, *, seed: int = 0) -> Float[np.ndarray, "points 3"]:
-    """Points drawn evenly over a mesh's area or from a cloud, centred on the bounding box and scaled to the unit sphere, float16."""
+    """Sample points of a shape, centred on the bounding box and scaled to the unit sphere, float16."""
     cloud = sample_surface(shape, count, seed=seed) if isinstance(shape, Mesh) else subsample(shape, count, seed=seed)
     return normalise_unit_sphere(cloud.points, centre="bbox").astype(np.float16)
 
 
 @dataclass(frozen=True)
 class ShapeFile:
-    """One labelled file.
+    """A labelled file.
 
     Attributes:
-        path: The file.
-        name: Its class.
+        path: Path of the file.
+        name: Class name.
         group: Pack and creator.
     """
 
@@ -71,19 +71,17 @@ class ShapeFile:
 
 
 def list_shapes(folder: Path) -> list[ShapeFile]:
-    """What the table beside a folder lists.
+    """Read the table beside a folder of labelled shapes.
 
     Args:
-        folder: Holds `<class>/<id>.ply`; `<folder>.csv` lists `class`, `id`, `source_pack` and `creator`.
+        folder: Contains `<class>/<id>.ply`; `<folder>.csv` lists `class`, `id`, `source_pack` and `creator`.
 
     Raises:
         FileFormatError: If the table is missing.
     """
     table = folder.with_suffix(".csv")
     if not table.is_file():
-        raise FileFormatError(
-            f"folder must have its table beside it, but got no {table.name} next to {folder}. Give the folder of labelled shapes."
-        )
+        raise FileFormatError(f"There is no table {table.name} beside {str(folder)!r}. Pass the folder of labelled shapes.")
     with table.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return [
@@ -93,12 +91,12 @@ def list_shapes(folder: Path) -> list[ShapeFile]:
 
 
 def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
-    """Sample every shape listed in the table beside a folder, in its order.
+    """Sample every shape in the table beside a folder, in the order of the table.
 
     Args:
         folder: See `list_shapes`.
         count: Points per shape.
-        seed: Of the surface samples.
+        seed: Seed of the first shape's points; it increases by one per shape.
 
     Raises:
         FileFormatError: If the table is missing.
@@ -111,7 +109,7 @@ def read_shapes(folder: Path, *, count: int = 8192, seed: int = 0) -> ShapeSet:
 
 
 def generated_shapes(categories: Sequence[str], each: int, *, count: int = 4096, seed: int = 0) -> ShapeSet:
-    """Sample `each` generated shapes of every category; shape i of a category is made from seed `seed + i`."""
+    """Generate and sample `each` shapes of every category; shape i of a category has seed `seed + i`."""
     points = np.stack([surface_points(make_shape(name, seed=seed + i), count, seed=seed + i) for name in categories for i in range(each)])
     label = torch.arange(len(categories)).repeat_interleave(each)
     return ShapeSet(torch.from_numpy(points), label, tuple(categories), (GENERATED,) * len(points))
@@ -126,14 +124,14 @@ def merge(sets: Sequence[ShapeSet]) -> ShapeSet:
 
 
 def save_shapes(shapes: ShapeSet, path: Path) -> None:
-    """Keep a shape set in a file, so that a resumed run need not sample again."""
+    """Save a shape set, so that a resumed run does not sample it again."""
     record = {"points": shapes.points, "label": shapes.label, "names": list(shapes.names), "group": list(shapes.group)}
     with replace_file(path) as part:
         torch.save(record, part)
 
 
 def load_shapes(path: Path) -> ShapeSet:
-    """Read what `save_shapes` wrote."""
+    """Load a shape set saved by `save_shapes`."""
     record = torch.load(path, weights_only=True)
     return ShapeSet(record["points"], record["label"], tuple(record["names"]), tuple(record["group"]))
 
@@ -153,10 +151,10 @@ def split_by_maker(shapes: ShapeSet) -> tuple[ShapeSet, ShapeSet, ShapeSet]:
 
 
 def sampling_weights(shapes: ShapeSet, *, sampling_power: float, file_weight: float = 1.0) -> Float[Tensor, " shapes"]:
-    """Chance to draw each shape; sums to 1.
+    """Return the sampling probability of each shape; they sum to 1.
 
     Args:
-        shapes: All shapes to draw from.
+        shapes: Shapes to sample from.
         sampling_power: A class of n shapes is drawn in proportion to n ** sampling_power.
         file_weight: Weight of a shape read from a file; a generated shape of its class has weight 1.
     """

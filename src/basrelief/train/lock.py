@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""File locks: one process at a time per folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RUN_LOCK = ".run.lock"
 
 @contextmanager
 def hold_lock(path: Path, *, busy: str) -> Iterator[None]:
-    """Hold a lock file; the system releases it when this process ends in any way, a kill included.
+    """Hold a lock file; the system releases it when the process ends, even by a kill.
 
     Args:
-        path: The lock file; its folder is made where it is missing.
-        busy: Message of the error when another process holds it.
+        path: Lock file; its folder is created if missing.
+        busy: Error message if another process holds it.
 
     Yields:
-        Nothing.
+        None.
 
     Raises:
         ConfigError: If another process holds the lock.
@@ -40,26 +40,26 @@ def hold_lock(path: Path, *, busy: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # some systems keep a file that is open
-            path.unlink()  # held: filelock takes no lock on a file that has lost its name
+        with suppress(OSError):  # some systems cannot delete an open file
+            path.unlink()  # still held: filelock does not lock a deleted file
         lock.release()
 
 
 @contextmanager
 def lock_run(out: Path, *, writes: bool = True) -> Iterator[None]:
-    """Keep a second training from the folder of this one.
+    """Lock the folder of a training run.
 
     Args:
         out: Folder of the run.
-        writes: Whether this process writes there; of several that train together one does, and the others hold nothing.
+        writes: Whether this process writes to it; of several that train together, only one does, and only that one locks.
 
     Yields:
-        Nothing.
+        None.
 
     Raises:
-        ConfigError: If another training is at work in it.
+        ConfigError: If another training is running in it.
         OutputError: If the folder cannot be written.
     """
-    busy = f"Another training is at work in {str(out)!r}. Wait for it, stop it, or name another folder with --out."
+    busy = f"Another training is running in {str(out)!r}. Wait for it, stop it, or name another folder with --out."
     with hold_lock(out / RUN_LOCK, busy=busy) if writes else nullcontext():
         yield

@@ -1,4 +1,4 @@
-"""Stopping long work between two steps: the first signal asks, the second insists."""
+"""Stop between two steps: the first signal requests it, the second interrupts at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignal:
-    """While it is entered, SIGINT and SIGTERM set `asked` instead of ending the process; a second one interrupts at once.
+    """Context in which SIGINT and SIGTERM set `requested`; a second signal raises KeyboardInterrupt.
 
-    Outside the main thread signals stay as they are.
+    Outside the main thread, signals are not handled.
 
     Attributes:
-        asked: Whether a signal came.
+        requested: Whether a signal was received.
     """
 
     def __init__(self) -> None:
@@ -23,17 +23,17 @@ class StopSignal:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopSignal:
-        """Take the signals."""
+        """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Give them back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True

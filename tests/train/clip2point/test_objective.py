@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.render import PointBatch
-from basrelief.train.clip2point import Pretrainer, pair_losses
-from basrelief.train.losses import invariance_loss
+from basrelief.train.clip2point.objective import invariance_loss, pair_losses
+from basrelief.train.clip2point.trainer import Pretrainer
 from support import parity_arrays
 from support.recorded_encoders import recorded_encoder
 

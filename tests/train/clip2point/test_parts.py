@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from basrelief.encoders.convert import convert_visual, layout_of
 from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer
-from basrelief.train.clip2point.trainer import _PretrainRun, _radius, save_tower
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings
+from basrelief.train.clip2point.trainer import Pretrainer, _PretrainRun, _radius, save_tower
 from basrelief.train.run import derive_seed
 from support.small_models import small_encoder
 
@@ -63,7 +63,7 @@ def test_the_rate_is_a_cosine_with_restarts(per_epoch: int, restart: int, step: 
     how = OptimiserSettings(rate=0.006, restart_epochs=restart, least_rate=1e-5)
     group: dict[str, float] = {}
     run = SimpleNamespace(
-        settings=Clip2PointSettings(optimiser=how), per_epoch=per_epoch, step=step, optimiser=SimpleNamespace(param_groups=[group])
+        settings=Clip2PointSettings(optimiser=how), steps_per_epoch=per_epoch, step=step, optimiser=SimpleNamespace(param_groups=[group])
     )
     _PretrainRun._set_rate(run)  # type: ignore[arg-type]
     inside = step % (restart * per_epoch) / (restart * per_epoch)
@@ -76,7 +76,7 @@ def test_it_is_torchs_own_schedule() -> None:
     optimiser = torch.optim.SGD([parameter], lr=0.006)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0=2 * 7, eta_min=1e-5)
     group: dict[str, float] = {}
-    run = SimpleNamespace(settings=Clip2PointSettings(), per_epoch=7, step=0, optimiser=SimpleNamespace(param_groups=[group]))
+    run = SimpleNamespace(settings=Clip2PointSettings(), steps_per_epoch=7, step=0, optimiser=SimpleNamespace(param_groups=[group]))
     for step in range(40):
         run.step = step
         _PretrainRun._set_rate(run)  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.geometry import sample_surface
 from basrelief.shapes import make_shape
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, Pretrainer, pretrain
-from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, _PretrainRun
+from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
+from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, Pretrainer, _PretrainRun
 from basrelief.train.pairs import PairSet
 from basrelief.types import Mesh
 from support.small_models import small_encoder
@@ -124,7 +124,7 @@ def test_a_finished_run_is_left_alone(pairs: Made, tmp_path: Path) -> None:
 
 def test_other_settings_are_another_run(pairs: Made, tmp_path: Path) -> None:
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1))
-    with pytest.raises(ConfigError, match="out must hold a run with these settings and data, but got others in 'run'"):
+    with pytest.raises(ConfigError, match="Folder 'run' holds a run with other settings or data. Name another folder with --out."):
         pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=2))
 
 

@@ -158,13 +158,13 @@ def test_a_stop_loses_no_judgement(images: AlignedSet, judge: Model, tmp_path: P
 
 def test_shapes_without_a_label_cannot_be_judged(judge: Model, tmp_path: Path) -> None:
     home = write_published(tmp_path, classes=False)
-    with pytest.raises(ConfigError, match="pictures must have a label for each shape, but got some without"):
+    with pytest.raises(ConfigError, match=r"Some shapes have no label\. Name the files ID\+CLASS"):
         filter_aligned(open_aligned(home), judge)
 
 
 def test_the_sheet_shows_both_sides(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
     home = copied(images, tmp_path)
-    with pytest.raises(ConfigError, match="pictures must have been filtered, but got no quality.jsonl in 'images'"):
+    with pytest.raises(ConfigError, match="'images' has no quality.jsonl. Run basrelief train filter first."):
         quality_sheet(open_aligned(home))
     filter_aligned(open_aligned(home), judge, thresholds=Thresholds(0.5, 0.6))
     sheet = quality_sheet(open_aligned(home))

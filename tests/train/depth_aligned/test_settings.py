@@ -35,14 +35,14 @@ def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
     [
         ({"scheduler": "euler"}, "diffusion.scheduler must be one of ddim, lcm, but got 'euler'"),
         ({"precision": "int8"}, "diffusion.precision must be one of float16, bfloat16, float32, but got 'int8'"),
-        ({"steps": 0}, "steps and batch of at least 1"),
-        ({"batch": 0}, "steps and batch of at least 1"),
-        ({"size": 100}, "that 8 divides, but got 20, 20 and 100"),
-        ({"size": 0}, "that 8 divides"),
-        ({"guidance": -1.0}, "guidance and strength must be finite and not negative, but got -1.0"),
-        ({"strength": float("inf")}, "guidance and strength must be finite"),
-        ({"guidance": float("nan")}, "guidance and strength must be finite"),
-        ({"prompt": "A chair."}, r"prompt must have a place for \{label\}, but got 'A chair.'"),
+        ({"steps": 0}, "steps is 0; it must be at least 1"),
+        ({"batch": 0}, "batch is 0; it must be at least 1"),
+        ({"size": 100}, "diffusion.size is 100; it must be a multiple of 8, at most 2,048"),
+        ({"size": 0}, "diffusion.size is 0; it must be a multiple of 8"),
+        ({"guidance": -1.0}, "guidance is -1.0; it must be finite and not negative"),
+        ({"strength": float("inf")}, "strength is inf; it must be finite"),
+        ({"guidance": float("nan")}, "guidance is nan; it must be finite"),
+        ({"prompt": "A chair."}, r"The prompt 'A chair\.' has no \{label\}\. Write, for example"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
@@ -54,8 +54,8 @@ def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> 
     ("changes", "message"),
     [
         ({"source": "photo"}, "source must be one of controlnet, shaded, but got 'photo'"),
-        ({"points": 0}, "points must lie between 1 and .*, but got 0 and 224"),
-        ({"size": 7}, "size between 8 and"),
+        ({"points": 0}, "Got 0 points and size 224; expected 1 to .* points, and a size of 8 to 2,048"),
+        ({"size": 7}, "Got .* points and size 7; expected"),
     ],
 )
 def test_sources_and_sizes_are_checked(changes: dict[str, object], message: str) -> None:

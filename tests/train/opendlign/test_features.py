@@ -13,7 +13,9 @@ import torch
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
-from basrelief.train.opendlign import CACHES, FeatureStore, OpenDlignSettings, cache_bytes, evenly_spaced_views
+from basrelief.train.opendlign import OpenDlignSettings, evenly_spaced_views
+from basrelief.train.opendlign.features import FeatureStore, cache_bytes
+from basrelief.train.opendlign.settings import CACHES
 from support.small_models import small_encoder
 
 from .conftest import SETTINGS, Made
@@ -93,7 +95,7 @@ def test_processes_share_the_work(made: Made, tmp_path: Path) -> None:
     seen = []
     for rank in range(2):
         made.read.clear()
-        store(made, tmp_path / "kept").fill(rank=rank, of=2)
+        store(made, tmp_path / "kept").fill(rank=rank, world_size=2)
         seen.append(sorted(made.read))
     assert seen == [[0, 2, 4, 6, 8], [1, 3, 5, 7]]
     assert np.load(tmp_path / "kept" / "done.npy").all()
@@ -112,13 +114,13 @@ def test_processes_share_the_work(made: Made, tmp_path: Path) -> None:
 )
 def test_features_of_something_else_are_refused(other: Callable[[Made], dict[str, object]], made: Made, tmp_path: Path) -> None:
     store(made, tmp_path / "kept")
-    with pytest.raises(ConfigError, match="cache must hold features of this tower and set, but got others in 'kept'"):
+    with pytest.raises(ConfigError, match="The cache 'kept' holds features of another encoder or other images. Name another folder."):
         store(made, tmp_path / "kept", **other(made))  # type: ignore[arg-type]
 
 
 def test_features_of_another_set_are_refused(made: Made, tmp_path: Path) -> None:
     store(made, tmp_path / "kept")
-    with pytest.raises(ConfigError, match="cache must hold features of this tower and set"):
+    with pytest.raises(ConfigError, match="holds features of another encoder or other images"):
         store(Made(tmp_path, shapes=8), tmp_path / "kept")
 
 
@@ -138,7 +140,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_starts(made: Made, tmp
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 10))  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match=r"cache must fit the disk, but got 0\.0 GB for 0\.0 GB that are free\. Set cache=pictures"):
+    with pytest.raises(ConfigError, match=r"The cache needs 0\.0 GB, but only 0\.0 GB are free\. Set cache=pictures"):
         store(made, tmp_path / "kept")
 
 
@@ -159,7 +161,7 @@ def test_fewer_views_are_spread_over_the_rig(count: int, expected: list[int]) ->
 
 @pytest.mark.parametrize("count", [0, 11])
 def test_there_are_no_more_views_than_were_drawn(count: int) -> None:
-    with pytest.raises(ConfigError, match=f"views must lie between 1 and 10, the views that were drawn, but got {count}"):
+    with pytest.raises(ConfigError, match=f"views is {count}; the images have 10 views. Leave it out for all."):
         evenly_spaced_views(count, 10)
 
 

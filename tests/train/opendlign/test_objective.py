@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder, Tokenizer
-from basrelief.train.opendlign import alignment_losses, alignment_optimiser, pool_features
+from basrelief.train.opendlign.objective import alignment_losses, alignment_optimiser, pool_features
 from support import parity_arrays, parity_path
 from support.recorded_encoders import recorded_opendlign
 

@@ -16,8 +16,9 @@ from basrelief.encoders import ClipEncoder, Tokenizer, load_tuned
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
 from basrelief.testing import FakeEncoder
-from basrelief.train.opendlign import CACHES, Aligner, OpenDlignSettings, TrainOptions, align, tuning_encoder, tuning_model
-from basrelief.train.opendlign.trainer import _AlignRun
+from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align, tuning_encoder, tuning_model
+from basrelief.train.opendlign.settings import CACHES
+from basrelief.train.opendlign.trainer import Aligner, _AlignRun
 from support import parity_arrays, parity_path
 from support.recorded_encoders import recorded_opendlign
 from support.small_models import small_encoder
@@ -78,21 +79,15 @@ def test_two_steps_of_the_run_are_the_originals(act: str, cache: str, tmp_path: 
 
     from concurrent.futures import ThreadPoolExecutor
 
-    from basrelief.train.opendlign import FeatureStore
-    from basrelief.train.run import make_accelerator
+    from basrelief.train.opendlign.features import FeatureStore
+    from basrelief.train.run import RunContext, make_accelerator
     from basrelief.train.stopping import StopSignal
 
     store = FeatureStore(Recorded(tmp_path, arrays), model.encoder, settings=settings, folder=tmp_path / "features")
     store.fill()
     with ThreadPoolExecutor(1) as readers, StopSignal() as stop:
-        run = Stopped(
-            store,
-            model,
-            (settings, make_accelerator("float32"), tmp_path / "run"),
-            usable=[0, 1, 2, 3],
-            readers=readers,
-            options=TrainOptions(),
-        )
+        context = RunContext(make_accelerator("float32"), tmp_path / "run")
+        run = Stopped(store, model, settings=settings, context=context, readers=readers, notes={})
         with pytest.raises(KeyboardInterrupt):
             run.run(None, stop)
     assert stopped == pytest.approx([float(arrays[f"{act}/train_loss_step{i}"]) for i in range(2)], rel=1e-4)
@@ -205,7 +200,7 @@ def test_a_finished_run_is_left_alone(made: Made, tmp_path: Path) -> None:
 
 def test_other_settings_are_another_run(made: Made, tmp_path: Path) -> None:
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
-    with pytest.raises(ConfigError, match="out must hold a run with these settings and data, but got others in 'run'"):
+    with pytest.raises(ConfigError, match="Folder 'run' holds a run with other settings or data. Name another folder with --out."):
         align(made, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, rate=2e-3))
 
 
@@ -253,7 +248,7 @@ def test_shapes_without_a_kept_view_are_not_drawn(made: Made, tmp_path: Path) ->
     made.dropped = {row: list(range(10)) for row in range(5)}
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     assert len(curve(tmp_path / "run")) == 3, "four shapes are left, one batch an epoch"
-    with pytest.raises(ConfigError, match=r"batch must be at most the number of shapes with images, .* but got 5 for 4 shapes with images"):
+    with pytest.raises(ConfigError, match=r"batch is 5, but there are only 4 shapes with images\. Lower batch\."):
         align(made, small_encoder(), out=tmp_path / "more", settings=replace(SETTINGS, batch=5))
 
 
@@ -316,7 +311,7 @@ def test_towers_stand_behind_the_preprocessing_of_the_recipe() -> None:
     assert tuning_encoder(model).mean == (0.485, 0.456, 0.406)
     tiny = br.load_model("tiny", device="cpu")
     assert tuning_encoder(tiny).mean == tiny.encoder.mean
-    with pytest.raises(ConfigError, match="model must have CLIP towers, but got FakeEncoder"):
+    with pytest.raises(ConfigError, match="Only CLIP encoders can be tuned, got FakeEncoder. Load a model with load_untuned."):
         tuning_encoder(Model(get_recipe("opendlign-untuned"), FakeEncoder()))
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from basrelief.render.rigs import CLIP2POINT_TURN, clip2point_look, get_rig
 from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION
-from basrelief.train.pairs import PairSettings, draw_pair
-from basrelief.train.pairs.draw import _placed
+from basrelief.train.pairs import PairSettings
+from basrelief.train.pairs.draw import _normalise, draw_pair
 from basrelief.types import Mesh, PointCloud
 from support.small_models import box
 
@@ -122,12 +122,12 @@ def test_a_mesh_and_its_points_are_placed_by_one_rule() -> None:
     from basrelief.render import draw_points
 
     cloud = draw_points(blocks(), 3000, seed=1)
-    mesh, points = _placed(blocks(), cloud)
+    mesh, points = _normalise(blocks(), cloud)
     assert isinstance(mesh, Mesh)
     assert np.linalg.norm(points, axis=1).max() == pytest.approx(1, abs=1e-5)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     assert (points >= low - 1e-4).all()
     assert (points <= high + 1e-4).all()
-    drawn, same = _placed(cloud, cloud)
+    drawn, same = _normalise(cloud, cloud)
     assert isinstance(drawn, PointCloud)
     np.testing.assert_array_equal(same, points)

@@ -1,7 +1,9 @@
-"""Recorded names read in all their spellings; the text tower learns them."""
+"""Recorded text embeddings in all their spellings, and the text tower's training."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,19 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipEncoder, Tokenizer
-from basrelief.errors import FileFormatError
-from basrelief.train.tiny.text import ALIASES, TEMPLATES, class_embeddings, fit_text, recorded_features, spellings, text_features
+from basrelief.errors import ConfigError, FileFormatError
+from basrelief.train.run import RunContext, make_accelerator
+from basrelief.train.stopping import StopSignal
+from basrelief.train.tiny.text import (
+    ALIASES,
+    TEMPLATES,
+    TextRun,
+    TextSettings,
+    class_embeddings,
+    recorded_features,
+    spellings,
+    text_features,
+)
 from basrelief.train.tiny.towers import new_encoder
 from support import shared_path
 
@@ -63,7 +76,7 @@ def test_aliases_exist_in_the_real_record() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"folder must hold coco80\.npz, .*, but got no coco80\.npz in"):
+    with pytest.raises(FileFormatError, match=r"has no coco80\.npz\. Pass the folder with coco80\.npz, "):
         recorded_features(tmp_path)
 
 
@@ -85,29 +98,46 @@ def test_class_embeddings_use_the_template_and_unit_length(encoder: ClipEncoder)
     assert not embeddings.requires_grad
 
 
-def test_the_tower_learns_the_names(clip_text: Path) -> None:
+def train(encoder: ClipEncoder, known: Mapping[str, np.ndarray], out: Path, steps: int, seed: int = 0) -> list[dict[str, float]]:
+    """Train the text tower and return the log."""
+    settings = TextSettings(epoch_steps=steps, seed=seed)
+    run = TextRun(encoder, known, settings=settings, context=RunContext(make_accelerator("float32", cpu=True), out))
+    run.restore()
+    with StopSignal() as stop:
+        run.run(None, stop)
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_tower_learns_the_names(clip_text: Path, tmp_path: Path) -> None:
     known = recorded_features(clip_text)
     encoder = new_encoder(Tokenizer.train([*known, *(t.format("") for t in TEMPLATES)], vocab_size=600))
-    records: list[dict[str, float]] = []
-    fit_text(encoder, known, steps=15, progress=lambda record: records.append(dict(record)))
-    assert records[0]["step"] == 0
-    assert records[-1]["step"] == 14
+    records = train(encoder, known, tmp_path, steps=15)
+    assert [record["step"] for record in records] == list(range(1, 16))
     assert records[-1]["cosine"] > records[0]["cosine"] + 0.3
-    assert records[-1]["loss"] < 0.5 * records[0]["loss"]
+    assert records[-1]["total"] < 0.5 * records[0]["total"]
 
 
-def test_only_the_text_tower_moves(clip_text: Path, encoder: ClipEncoder) -> None:
+def test_only_the_text_tower_moves(clip_text: Path, encoder: ClipEncoder, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in encoder.towers.state_dict().items()}
-    fit_text(encoder, recorded_features(clip_text), steps=2)
+    train(encoder, recorded_features(clip_text), tmp_path, steps=2)
     moved = {name.split(".")[0] for name, value in encoder.towers.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"text_model", "text_projection"}
 
 
-def test_fitting_is_seeded(clip_text: Path) -> None:
-    known = recorded_features(clip_text)
-    results = []
-    for _ in range(2):
+def test_training_depends_on_the_seed_alone(clip_text: Path, tmp_path: Path) -> None:
+    known, results = recorded_features(clip_text), []
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
         encoder = new_encoder(Tokenizer.train(known, vocab_size=560))
-        fit_text(encoder, known, steps=2, seed=3)
+        torch.manual_seed(len(results))
+        state = torch.get_rng_state()
+        train(encoder, known, tmp_path / name, steps=2, seed=seed)
+        assert torch.equal(torch.get_rng_state(), state)
         results.append(class_embeddings(encoder, ["chair"]))
-    assert torch.equal(*results)
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("name", ["batch", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every", "rate"])
+def test_settings_are_positive(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} is 0; it must be .*\. Leave it out for the default"):
+        TextSettings(**{name: 0})  # type: ignore[arg-type]

@@ -17,7 +17,8 @@ from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.train.data import GENERATED, ShapeSet, merge
 from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.tiny import Resources, Sources, TinySettings, library, train_tiny
+from basrelief.train.resources import Resources
+from basrelief.train.tiny import Sources, TinySettings, library, train_tiny
 from basrelief.train.tiny.library import choose_unseen_classes, draw_library, load_pictures, split, training_shapes, write_library_shapes
 from basrelief.types import Mesh
 from support import REPOSITORY
@@ -83,7 +84,7 @@ def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Source
     again = train_tiny(sources, out=tmp_path, settings=SMALL, resources=Resources(cpu=True))
     assert (tmp_path / "vision" / "log.jsonl").read_text().splitlines() == log
     assert again.encoder.fingerprint == found.encoder.fingerprint
-    with pytest.raises(ConfigError, match="these settings"):
+    with pytest.raises(ConfigError, match="holds a run with other settings or data"):
         train_tiny(sources, out=tmp_path, settings=replace(SMALL, rate=1e-4), resources=Resources(cpu=True))
 
 
@@ -94,7 +95,7 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
     found = train_tiny(sources, out=tmp_path / "first", settings=settings, resources=Resources(cpu=True))
     assert found.figures["unseen"] == 2
     assert found.figures["unseen_own_top1"] == 1.0  # one name only
-    going = replace(sources, start=tmp_path / "first")
+    going = replace(sources, init_from=tmp_path / "first")
     again = train_tiny(going, out=tmp_path / "second", settings=settings, resources=Resources(cpu=True))
     assert again.figures["unseen"] == 2
     for folder in ("first", "second"):
@@ -107,8 +108,10 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
 def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
     train_tiny(sources, out=tmp_path / "first", settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
-    going = replace(sources, start=tmp_path / "first")
-    with pytest.raises(ConfigError, match=r"start must not have seen the classes to leave out, but got .*, which was shown \w+"):
+    going = replace(sources, init_from=tmp_path / "first")
+    with pytest.raises(
+        ConfigError, match=r"was trained on unseen classes: \w+\. Initialise from a run with the same unseen_classes and seed"
+    ):
         train_tiny(going, out=tmp_path / "out", settings=replace(SMALL, unseen_classes=1), resources=Resources(cpu=True))
 
 
@@ -125,7 +128,7 @@ def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: P
     save_encoder(start, tmp_path / "start")
     write_vocabulary(tmp_path / "start", Vocabulary(("mug", "sledge"), ("airship",)), source="a test")
     still = replace(SMALL, rate=1e-9, warm_up=0)
-    going = replace(sources, start=tmp_path / "start")
+    going = replace(sources, init_from=tmp_path / "start")
     found = train_tiny(going, out=tmp_path / "second", settings=still, resources=Resources(cpu=True)).encoder
     assert torch.equal(found.encode_text(["a chair"]), start.encode_text(["a chair"]))
     for now, then in zip(found.towers.buffers(), start.towers.buffers(), strict=True):  # what batch norm counts has moved on
@@ -144,17 +147,17 @@ def test_a_run_that_was_begun_keeps_its_start(sources: Sources, tmp_path: Path) 
     out = tmp_path / "run"
     start = train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
-    with pytest.raises(ConfigError, match="out must hold a run from the same start, but got another in 'run'"):
-        train_tiny(replace(sources, start=tmp_path / "start"), out=out, settings=SMALL, resources=Resources(cpu=True))
+    with pytest.raises(ConfigError, match="Folder 'run' holds a run with other initial weights. Name another folder with --out."):
+        train_tiny(replace(sources, init_from=tmp_path / "start"), out=out, settings=SMALL, resources=Resources(cpu=True))
     assert train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder.fingerprint == start.fingerprint
 
 
 def test_a_start_of_another_form_is_refused(sources: Sources, tmp_path: Path) -> None:
     config = ClipConfig(512, VisionConfig(32, 24, 1, 2, 8), TextConfig(16, 1, 1, vocab_size=514))
     save_encoder(random_encoder(config), tmp_path / "other")
-    going = replace(sources, start=tmp_path / "other")
+    going = replace(sources, init_from=tmp_path / "other")
     with pytest.raises(
-        ConfigError, match="start must hold a vision transformer for pictures of 112 px and 512 dimensions, but got another in"
+        ConfigError, match="is not a vision transformer for 112 px images and 512 dimensions. Pass the folder of a train tiny run, or tiny."
     ):
         train_tiny(going, out=tmp_path / "out", settings=SMALL, resources=Resources(cpu=True))
 
@@ -168,7 +171,7 @@ def test_left_out_classes_are_drawn_by_the_seed(shapes: ShapeSet) -> None:
 
 
 def test_more_classes_than_there_are_cannot_be_left_out(shapes: ShapeSet) -> None:
-    with pytest.raises(ConfigError, match=r"unseen_classes must be at most .* but got 1 of 0\. Set unseen_classes=N"):
+    with pytest.raises(ConfigError, match=r"unseen_classes is 1; 0 classes have 4 files or more\. Lower it"):
         choose_unseen_classes(shapes, (), settings=replace(SMALL, unseen_classes=1))
 
 

@@ -11,7 +11,7 @@ import torch
 from basrelief.encoders import ClipEncoder
 from basrelief.train.augment import Augmentation, augment
 from basrelief.train.data import ShapeSet
-from basrelief.train.run import make_accelerator
+from basrelief.train.run import RunContext, make_accelerator
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Batch, Pictures, VisionModel, VisionRun, label_targets, optimisers
@@ -28,8 +28,8 @@ def pictures() -> Pictures:
 
 def _run(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, out: Path, settings: TinySettings = SMALL) -> VisionRun:
     targets, texts = label_targets(encoder, shapes, ["gate", "mug"], settings=settings)
-    how = (settings, make_accelerator("float32", cpu=True), out)
-    return VisionRun(VisionModel(encoder, targets, texts, settings), shapes, pictures, how=how, echo=False)
+    context = RunContext(make_accelerator("float32", cpu=True), out)
+    return VisionRun(VisionModel(encoder, targets, texts, settings), shapes, pictures, settings=settings, context=context)
 
 
 def test_a_batch_holds_two_views_of_each_shape_and_pictures_of_the_first(

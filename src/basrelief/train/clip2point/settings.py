@@ -1,4 +1,4 @@
-"""Every number of the pre-training: the defaults are the published code's."""
+"""Settings of the pre-training; the defaults are those of the published code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from basrelief.train.run import PRECISIONS
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """How weights move.
+    """Optimiser and learning rate schedule.
 
     Attributes:
         name: `lamb` or `adamw`.
         rate: Peak learning rate.
         decay: Weight decay.
         restart_epochs: Epochs between warm restarts of the cosine schedule.
-        least_rate: Where the cosine ends.
+        least_rate: Final learning rate of the cosine.
     """
 
     name: str = "lamb"
@@ -40,20 +40,20 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class Clip2PointSettings:
-    """How a depth tower is pre-trained.
+    """Settings of the pre-training of a depth tower.
 
     Attributes:
-        batch: Shapes of a step over all processes; the contrast is among the shapes of one process.
-        accumulate: Steps whose gradients are added before the weights move.
-        epochs: Passes over the pairs.
-        points: Points drawn of each shape.
-        temperature: Of both contrasts.
-        precision: `float32`, `bfloat16` or `float16`, of the towers' arithmetic.
+        batch: Shapes per step over all processes; each process contrasts its own shapes.
+        accumulate: Steps whose gradients are accumulated.
+        epochs: Number of epochs.
+        points: Points sampled from each shape.
+        temperature: Temperature of both contrastive losses.
+        precision: `float32`, `bfloat16` or `float16`: compute dtype of the towers.
         save_every: Steps between checkpoints.
         validate_every: Epochs between validations.
-        workers: Threads that read pictures.
-        seed: Of everything.
-        optimiser: How weights move.
+        workers: Reader threads.
+        seed: Seed of the whole training.
+        optimiser: Optimiser and schedule.
     """
 
     batch: int = 256

@@ -1,4 +1,4 @@
-"""The loop of the pre-training: batches that depend on the step alone, so that a run that was killed goes on along the same curve."""
+"""CLIP2Point's pre-training of a depth tower."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import copy
 import math
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,16 +21,14 @@ from basrelief.output import replace_file
 from basrelief.render import PointBatch
 from basrelief.render.clip2point import DiscProjection, jitter_distance
 from basrelief.render.rigs import CLIP2POINT10_ANGLES
+from basrelief.train.clip2point.lamb import Lamb
 from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import Clip2PointSettings
-from basrelief.train.lamb import Lamb
 from basrelief.train.lock import lock_run
 from basrelief.train.pairs.read import VIEWS, PairSet
-from basrelief.train.run import TrainingRun, Validate, check_batch, derive_seed, make_accelerator
+from basrelief.train.run import RunContext, TrainingRun, check_batch, derive_seed, make_accelerator
 from basrelief.train.stopping import StopSignal
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from basrelief.train.validation import Validate
 
 AZIMUTH, ELEVATION = CLIP2POINT10_ANGLES
 
@@ -37,11 +36,11 @@ _BEST = "depth_tower.safetensors"
 
 
 class Pretrainer(nn.Module):
-    """The depth tower in training, the picture tower beside it, and the balance w.
+    """The depth tower, the frozen picture tower, and the learned loss weight w.
 
     Attributes:
-        encoder: With the depth tower; trained in place.
-        pictures: The encoder it was copied from; frozen.
+        encoder: Encoder with the depth tower; trained in place.
+        pictures: Encoder it was copied from; frozen.
         balance: w, learned.
     """
 
@@ -59,11 +58,11 @@ class Pretrainer(nn.Module):
         self.projection = DiscProjection("clip2point", rig="clip2point10", size=encoder.image_size, radius=_radius(encoder.image_size))
 
     def forward(self, depth: Float[Tensor, "batch 2 size size"], picture: Float[Tensor, "batch 3 side side"]) -> PairLosses:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             depth: Depth images of each shape from two distances, in [0, 1].
-            picture: Its picture from the same side, in [0, 1].
+            picture: Picture of each shape from the same view, in [0, 1].
         """
         features = self.towers.image_features(self.encoder.prepare(depth.flatten(0, 1))).float().view(len(depth), 2, -1)
         with torch.no_grad():
@@ -71,7 +70,7 @@ class Pretrainer(nn.Module):
         return pair_losses(features[:, 0], features[:, 1], picture=seen, balance=self.balance, temperature=self.temperature)
 
     def draw(self, clouds: list[np.ndarray], views: Tensor, *, generator: torch.Generator) -> Float[Tensor, "batch 2 size size"]:
-        """Depth images of clouds (world frame), each from its own view at two distances within a tenth of 1."""
+        """Render depth images of clouds (world frame), each from its own view at two distances in [0.9, 1.1]."""
         device = self.balance.device
         batch = PointBatch.pack(clouds, device=device)
         azimuth, elevation = torch.tensor(AZIMUTH)[views], torch.tensor(ELEVATION)[views]
@@ -88,48 +87,47 @@ def pretrain(
     validate: Validate | None = None,
     echo: bool = False,
 ) -> ClipEncoder:
-    """Pre-train a depth tower on pairs; a run that was stopped goes on where its checkpoint stands.
+    """Pre-train a depth tower on image-depth pairs; an interrupted run resumes from its checkpoint.
 
-    Writes `checkpoint.pt`, `log.jsonl`, TensorBoard's events where it is installed, and `depth_tower.safetensors`: of the best
-    validation, or the last where there is none. The file is what `--checkpoint` of `clip2point` reads.
+    Writes `checkpoint.pt`, `log.jsonl`, TensorBoard events if TensorBoard is installed, and `depth_tower.safetensors`: the weights of the
+    best validation, or the last ones without. `load_model("clip2point", checkpoint=...)` reads that file.
 
     Args:
         pairs: From `open_pairs`.
-        encoder: CLIP; it stays as it is.
+        encoder: CLIP; not changed.
         out: Folder of the run.
-        settings: How; the published code's way when None.
-        validate: Chooses the best tower; never give it the test set. None keeps the last.
-        echo: Whether the log goes to stderr, too.
+        settings: Those of the published code when None.
+        validate: Chooses the best tower; never pass the test set. None keeps the last.
+        echo: Whether to write the log to stderr, too.
 
     Returns:
-        The encoder with the tower that was written.
+        The encoder with the exported tower.
 
     Raises:
-        KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
-        ConfigError: If there are fewer pairs than a batch, or the folder holds a run with other settings or one that is at work.
+        KeyboardInterrupt: After SIGINT or SIGTERM, once the step is done and the checkpoint is written.
+        ConfigError: If there are fewer pairs than a batch, or the folder holds a run with other settings or one that is still running.
         WeightsError: If the checkpoint is damaged.
-        OutputError: If something cannot be written.
+        OutputError: If a file cannot be written.
         MissingExtraError: If `accelerate` is not installed.
     """
     settings = settings or Clip2PointSettings()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate)
     check_batch(settings.batch, len(pairs), processes=accelerator.num_processes, what="pairs")
     with lock_run(out, writes=accelerator.is_main_process), StopSignal() as stop, ThreadPoolExecutor(settings.workers) as readers:
-        run = _PretrainRun(
-            pairs, Pretrainer(encoder, temperature=settings.temperature), (settings, accelerator, out), readers=readers, echo=echo
-        )
+        model, context = Pretrainer(encoder, temperature=settings.temperature), RunContext(accelerator, out, echo)
+        run = _PretrainRun(pairs, model, settings=settings, context=context, readers=readers)
         run.restore()
-        run.run(validate, stop)
+        run.run(validate and partial(validate, model.encoder), stop)
     accelerator.wait_for_everyone()  # one process writes, all read
-    run.model.encoder.load_visual(out / _BEST)
-    return run.model.encoder
+    model.encoder.load_visual(out / _BEST)
+    return model.encoder
 
 
 _Content = tuple[np.ndarray, np.ndarray, int]
 
 
 class _Logged(NamedTuple):
-    """Losses and balance of a step."""
+    """Losses and loss weight of a step."""
 
     total: Tensor
     cross: Tensor
@@ -141,27 +139,20 @@ class _PretrainRun(TrainingRun[_Content]):
     """The pre-training as a run."""
 
     def __init__(
-        self,
-        pairs: PairSet,
-        model: Pretrainer,
-        how: tuple[Clip2PointSettings, Accelerator, Path],
-        *,
-        readers: ThreadPoolExecutor,
-        echo: bool,
+        self, pairs: PairSet, model: Pretrainer, *, settings: Clip2PointSettings, context: RunContext, readers: ThreadPoolExecutor
     ) -> None:
-        settings, accelerator, out = how
-        super().__init__(settings, accelerator, out, rows=len(pairs), echo=echo)
+        super().__init__(settings, context, rows=len(pairs))
         self.pairs, self.readers = pairs, readers
-        self.model = model.to(accelerator.device)
-        self.encoder = model.encoder
-        model.pictures.towers.to(accelerator.device)
+        self.model = model.to(self.accelerator.device)
+        self.network = model.towers
+        model.pictures.towers.to(self.accelerator.device)
         self.optimiser = _optimiser([p for p in model.parameters() if p.requires_grad], settings)
         self.prepared: Any
         self.stepper: Any
-        self.prepared, self.stepper = accelerator.prepare(model, self.optimiser)
+        self.prepared, self.stepper = self.accelerator.prepare(model, self.optimiser)
 
     def train_step(self, content: list[_Content]) -> _Logged:
-        """One step on points, pictures and views."""
+        """Take one step on points, pictures and views."""
         clouds, pictures, views = zip(*content, strict=True)
         generator = torch.Generator().manual_seed(derive_seed(self.settings.seed, self.step, self.accelerator.process_index))
         device = self.accelerator.device
@@ -177,21 +168,21 @@ class _PretrainRun(TrainingRun[_Content]):
         return _Logged(*losses, self.model.balance)
 
     def prefetch(self, step: int) -> list[Future[_Content]]:
-        """Which shapes and views depends on seed and step alone."""
+        """Read points and pictures in threads."""
         return [self.readers.submit(self._read, row, step) for row in self.batch_indices(step)]
 
     def state(self) -> dict[str, Any]:
-        """The tower and the balance."""
+        """Return the tower and the loss weight."""
         return {"tower": self.model.towers.state_dict(), "balance": self.model.balance.detach()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take both."""
+        """Load both."""
         self.model.towers.load_state_dict(state["tower"])
         with torch.no_grad():
             self.model.balance.copy_(state["balance"])
 
     def export(self) -> None:
-        """Write the tower."""
+        """Write the depth tower."""
         save_tower(self.model.encoder, self.out / _BEST)
 
     def _read(self, row: int, step: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -203,16 +194,16 @@ class _PretrainRun(TrainingRun[_Content]):
         return normalise_unit_sphere(cloud), self.pairs.picture(row, view), view
 
     def _set_rate(self) -> None:
-        """Cosine from the peak to the least rate, again every `restart_epochs` (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+        """Set the learning rate: cosine with warm restarts every `restart_epochs` (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
         how = self.settings.optimiser
-        period = how.restart_epochs * self.per_epoch
+        period = how.restart_epochs * self.steps_per_epoch
         share = (1 + math.cos(math.pi * (self.step % period) / period)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = how.least_rate + (how.rate - how.least_rate) * share
 
 
 def save_tower(encoder: ClipEncoder, path: Path) -> None:
-    """Write the image tower alone, whole or not at all; `ClipEncoder.load_visual` reads it."""
+    """Write the image tower atomically, for `ClipEncoder.load_visual`."""
     from safetensors.torch import save_file
 
     state = {name: t for name, t in encoder.towers.state_dict().items() if name.startswith(("vision_model.", "visual_projection."))}

@@ -1,4 +1,4 @@
-"""The ControlNet painter: depth maps and labels to pictures, with diffusers."""
+"""Generate images from depth maps and labels with a ControlNet, by diffusers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from basrelief.train.depth_aligned.settings import DiffusionSettings
 
 
 class ControlNetPainter:
-    """Stable Diffusion steered by a depth ControlNet.
+    """Stable Diffusion with a depth ControlNet.
 
-    A picture depends on its map, its prompt and its seed; the batch it is painted in changes it by rounding alone.
+    An image depends on its depth map, prompt and seed; the batch affects rounding only.
 
     Attributes:
-        pipeline: diffusers' own, on its device.
-        how: The settings.
+        pipeline: diffusers pipeline, on its device.
+        how: Settings.
     """
 
     def __init__(self, pipeline: Any, how: DiffusionSettings) -> None:  # noqa: ANN401 - diffusers has no types
@@ -34,13 +34,13 @@ class ControlNetPainter:
     def paint(
         self, control: UInt8[np.ndarray, "n side side"], labels: Sequence[str], *, seeds: Sequence[int], size: int
     ) -> UInt8[np.ndarray, "n size size 3"]:
-        """Paint pictures.
+        """Generate images.
 
         Args:
-            control: What the ControlNet is given, bright is near.
-            labels: One for each picture.
-            seeds: One for each picture.
-            size: Side of the pictures that come back.
+            control: Input of the ControlNet; bright is near.
+            labels: Label of each image.
+            seeds: Seed of each image.
+            size: Side of the returned images in pixels.
         """
         maps = torch.from_numpy(control).float()[:, None] / 255
         maps = F.interpolate(maps, (self.how.size,) * 2, mode="bilinear", align_corners=False, antialias=True).expand(-1, 3, -1, -1)
@@ -71,31 +71,31 @@ class ControlNetPainter:
 
 
 def load_painter(how: DiffusionSettings, *, device: torch.device | str = "cpu") -> ControlNetPainter:
-    """Load base, ControlNet and, where named, the weights over the base; safetensors only.
+    """Load base model, ControlNet and, if set, a LoRA; safetensors only.
 
     Args:
-        how: Names and numbers.
-        device: Where it paints.
+        how: Settings.
+        device: Device of the pipeline.
 
     Raises:
-        MissingExtraError: If diffusers (or, for `lora`, peft) is not installed.
-        WeightsNotFoundError: If weights are neither here nor on the hub.
+        MissingExtraError: If diffusers (or, for a LoRA, peft) is not installed.
+        WeightsNotFoundError: If weights are neither local nor on the hub.
     """
     try:
         from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
     except ModuleNotFoundError as error:
-        raise MissingExtraError("painting must run with diffusers, but it is not installed. Install basrelief[generate].") from error
+        raise MissingExtraError("Generating images needs diffusers. Run: pip install basrelief[generate]") from error
     options = {"dtype": getattr(torch, how.precision), "use_safetensors": True}
-    control = _found(how.control, lambda: ControlNetModel.from_pretrained(how.control, **options))
+    control = _load(how.control, lambda: ControlNetModel.from_pretrained(how.control, **options))
     options |= {"controlnet": control, "safety_checker": None, "requires_safety_checker": False}
-    pipeline = _found(how.base, lambda: StableDiffusionControlNetPipeline.from_pretrained(how.base, **options))
+    pipeline = _load(how.base, lambda: StableDiffusionControlNetPipeline.from_pretrained(how.base, **options))
     if how.lora:
-        _found(how.lora, lambda: _over(pipeline, how.lora))
+        _load(how.lora, lambda: _load_lora(pipeline, how.lora))
     return ControlNetPainter(pipeline.to(device), how)
 
 
-def _over(pipeline: Any, lora: str) -> None:  # noqa: ANN401
-    """Weights over the base, in safetensors."""
+def _load_lora(pipeline: Any, lora: str) -> None:  # noqa: ANN401
+    """Load a LoRA in safetensors."""
     path = Path(lora)
     if path.suffix == ".safetensors":
         pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
@@ -104,17 +104,17 @@ def _over(pipeline: Any, lora: str) -> None:  # noqa: ANN401
     pipeline.fuse_lora()
 
 
-def _found(name: str, load: Any) -> Any:  # noqa: ANN401
+def _load(name: str, load: Any) -> Any:  # noqa: ANN401
     try:
         return load()
     except ValueError as error:
         if "PEFT" in str(error):
-            raise MissingExtraError("lora must be read with peft, but it is not installed. Install basrelief[generate].") from error
-        raise ConfigError(f"weights must be of Stable Diffusion with a ControlNet, but got {name!r}: {_first_line(error)}") from error
+            raise MissingExtraError("Loading a LoRA needs peft. Run: pip install basrelief[generate]") from error
+        raise ConfigError(f"{name!r} does not hold weights of Stable Diffusion with a ControlNet: {_first_line(error)}") from error
     except OSError as error:
         raise WeightsNotFoundError(
-            f"weights must be a folder with safetensors or a hub repository that can be reached, but got {name!r}: {_first_line(error)} "
-            "Name a folder with diffusion.base=DIR and diffusion.control=DIR, or use source=shaded, which needs none."
+            f"Cannot load {name!r} from a folder or the hub: {_first_line(error)} "
+            "Pass folders with diffusion.base=DIR and diffusion.control=DIR, or use source=shaded, which needs no weights."
         ) from error
 
 

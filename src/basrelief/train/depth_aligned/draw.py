@@ -1,4 +1,4 @@
-"""What is drawn of a shape before anything is painted: its depth maps, what a ControlNet is given, and the seed of its pictures."""
+"""Draw a shape for image generation: depth maps, ControlNet input, seed and, for `shaded`, the images."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from basrelief.types import Shape
 
 @dataclass(frozen=True, eq=False)
 class DrawnViews:
-    """One shape, drawn.
+    """A drawn shape.
 
     Attributes:
-        depth: Depth images, near dark, background 255, as the depth branch is shown them.
-        control: What the ControlNet is given, bright is near; None where it is not used.
-        pictures: The pictures, where the source needs no painter.
-        seed: Of the shape's pictures; the view is added to it.
+        depth: Depth images, near dark, background 255: input of the depth branch.
+        control: Input of the ControlNet, bright is near; None if it is not used.
+        pictures: Images, if the source needs no painter.
+        seed: Seed of the first image; it increases by one per view.
     """
 
     depth: UInt8[np.ndarray, "views size size"]
@@ -35,12 +35,12 @@ class DrawnViews:
 
 
 def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> DrawnViews:
-    """Draw the views of one shape.
+    """Draw the views of a shape.
 
     Args:
-        shape: World frame.
-        name: Decides points and pictures together with the seed.
-        settings: How.
+        shape: Shape in the world frame.
+        name: Name of the shape; with the seed, it determines points and images.
+        settings: Settings.
 
     Raises:
         GeometryError: If the surface cannot be sampled.

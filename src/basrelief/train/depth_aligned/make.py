@@ -1,7 +1,8 @@
-"""How depth-aligned images are made of a library by `basrelief.train.records.make_records`."""
+"""Depth-aligned images as records, see `basrelief.train.records.make_records`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from basrelief.encoders.load import choose_device
 from basrelief.errors import ConfigError
 from basrelief.train.depth_aligned.draw import DrawnViews, draw_views
 from basrelief.train.depth_aligned.settings import AlignedSettings
-from basrelief.train.records import Record, png_bytes
+from basrelief.train.records import Record, Workers
+from basrelief.train.records.store import png_bytes
 from basrelief.types import Shape
 
 FORMAT = "basrelief depth-aligned 1"
@@ -22,22 +25,22 @@ FORMAT = "basrelief depth-aligned 1"
 
 @runtime_checkable
 class Painter(Protocol):
-    """Paints depth maps."""
+    """Generates images for depth maps."""
 
     def paint(
         self, control: UInt8[np.ndarray, "n side side"], labels: Sequence[str], *, seeds: Sequence[int], size: int
     ) -> UInt8[np.ndarray, "n size size 3"]:
-        """Pictures of maps, each from its label and seed alone."""
+        """Generate images of depth maps, each from its label and seed alone."""
         ...
 
 
 @dataclass(frozen=True)
 class AlignedMaker:
-    """Depth maps and pictures of every shape: `0.png`, `0.depth.png`, ...; a `RecordMaker`.
+    """A `RecordMaker` of depth maps and images: `0.png`, `0.depth.png`, ...
 
     Attributes:
-        how: The settings.
-        painter: Needed where the source does not draw the pictures itself.
+        how: Settings.
+        painter: Generates the images; not needed if the source is `shaded`.
 
     Raises:
         ConfigError: If a painter is missing.
@@ -48,17 +51,17 @@ class AlignedMaker:
     format: str = FORMAT
 
     def __post_init__(self) -> None:
-        """Check that there is somebody to paint."""
+        """Check that there is a painter if one is needed."""
         if self.how.source != "shaded" and self.painter is None:
-            raise ConfigError(f"painter must be given for source {self.how.source!r}, but got none. Load one with make_painter.")
+            raise ConfigError(f"Source {self.how.source!r} needs a painter. Load one with make_painter.")
 
     @property
     def together(self) -> int:
-        """As many shapes as fill a batch of the painter."""
+        """Shapes per batch of the painter."""
         return 1 if self.painter is None else max(1, self.how.diffusion.batch // 10)
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides the pictures; a batch and, for `shaded`, the diffusion do not."""
+        """Return the settings that affect the images; the batch size and, for `shaded`, the diffusion settings do not."""
         record = asdict(self.how)
         diffusion = record.pop("diffusion")
         diffusion.pop("batch")
@@ -66,11 +69,11 @@ class AlignedMaker:
 
     @property
     def draw(self) -> Callable[[Shape, str], DrawnViews]:
-        """Draw the views of one shape."""
+        """Draw the depth maps of one shape, and its images if they need no painter."""
         return partial(draw_views, settings=self.how)
 
     def finish(self, drawn: Sequence[tuple[str, DrawnViews]]) -> list[Record]:
-        """Paint what is not painted yet."""
+        """Generate the missing images."""
         pictures = self._painted(drawn)
         return [
             {f"{view}.png": png_bytes(picture) for view, picture in enumerate(seen)}
@@ -87,8 +90,14 @@ class AlignedMaker:
         return np.split(self.painter.paint(control, labels, seeds=seeds, size=self.how.size), len(drawn))
 
 
+def local_device(device: str, workers: Workers) -> torch.device:
+    """Return the device to paint on: with `auto` under torchrun, each process has its own GPU (`LOCAL_RANK`)."""
+    local = os.environ.get("LOCAL_RANK") if device == "auto" else None
+    return choose_device(f"cuda:{local}" if local and workers.world_size > 1 and torch.cuda.is_available() else device)
+
+
 def make_painter(how: AlignedSettings, *, device: torch.device | str = "cpu") -> Painter | None:
-    """Load the painter of a source, or None where none is needed; see `load_painter`."""
+    """Load the painter of a source, or None if it needs none; see `load_painter`."""
     if how.source == "shaded":
         return None
     from basrelief.train.depth_aligned.diffusion import load_painter

@@ -1,11 +1,11 @@
-"""The filter that OpenDlign's authors name as missing (arXiv:2404.16538, sec. 5): does a picture show its label, and its depth map's form?
+"""Quality filter of depth-aligned images, future work in OpenDlign (Mao et al. 2024, arXiv:2404.16538, sec. 5).
 
-Two figures of every picture, both in [0, 1]:
+Two scores of every image, both in [0, 1]:
 
-- *label*: the share of the other labels that CLIP finds less like the picture than its own; 1 where its own comes first.
-- *contour*: the chance that the picture changes more at a contour of the depth map than at a place of the shape's box away from contours,
-  the area under the ROC curve; 0.5 where the two have nothing to do with each other. Of 210 shaded pictures of 7 kinds of shape, the 5th
-  percentile is 0.77 with their own maps, and the 95th 0.62 with those of other shapes.
+- *label*: the share of the other labels that CLIP ranks below the image's own; 1 if its own is first.
+- *contour*: the probability that image edges are stronger at a contour of the depth map than elsewhere in the shape's bounding box (the
+  area under the ROC curve); 0.5 is chance. Of 210 shaded images of 7 classes, the 5th percentile is 0.77 with their own depth maps, and
+  the 95th 0.62 with those of other shapes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _SIDE, _GAP, _MARGIN = 136, 12, 36
 
 @dataclass(frozen=True)
 class FilterResult:
-    """What a filter left.
+    """Result of a filter.
 
     Attributes:
-        pictures: All that were looked at.
-        kept: Of those.
-        by_label: Rejected for the label, perhaps for both.
-        by_contour: Rejected for the contours, perhaps for both.
+        pictures: Number of images.
+        kept: Number of images kept.
+        by_label: Number rejected by label; some also by contour.
+        by_contour: Number rejected by contour; some also by label.
     """
 
     pictures: int
@@ -53,21 +53,21 @@ class FilterResult:
 def filter_aligned(
     aligned: AlignedSet, model: Model, *, thresholds: Thresholds | None = None, progress: Progress | None = None
 ) -> FilterResult:
-    """Measure every picture and write which are kept; what was measured before with the same model is not measured again.
+    """Score every image and record which to keep; scores of an earlier run with the same model are reused.
 
-    Writes `quality.jsonl` into the folder, which `open_aligned` obeys. Other thresholds take effect at once.
+    Writes `quality.jsonl` into the folder; `open_aligned` reads it.
 
     Args:
-        aligned: The pictures; their labels are compared, so there should be several.
-        model: Whose towers judge.
-        thresholds: What is kept; the defaults when None.
-        progress: Told after each shape.
+        aligned: Images of several labels.
+        model: Model that scores labels.
+        thresholds: Minimum scores; the defaults when None.
+        progress: Called after each shape.
 
     Raises:
         ConfigError: If the shapes have no labels.
     """
     if min(aligned.truth, default=-1) < 0:
-        raise ConfigError("pictures must have a label for each shape, but got some without. Name them ID+CLASS or make them anew.")
+        raise ConfigError("Some shapes have no label. Name the files ID+CLASS, or make the images again.")
     thresholds, judge = thresholds or Thresholds(), model.encoder.fingerprint[:16]
     header, known = read_quality(aligned.home)
     if header.get("judge") != judge:
@@ -93,11 +93,11 @@ def filter_aligned(
 
 
 def label_agreement(cosines: Float[torch.Tensor, "views labels"], truth: int) -> Float32[np.ndarray, " views"]:
-    """Share of the other labels that each view is less like than its own; 1 where there is no other.
+    """Return the share of the other labels that each view is less similar to than to its own; 1 if there is no other.
 
     Args:
-        cosines: Of pictures with labels.
-        truth: Number of the own label.
+        cosines: Similarity of images and labels.
+        truth: Index of the own label.
     """
     less = (cosines < cosines[:, truth : truth + 1]).sum(dim=1)
     share: np.ndarray = (less / (cosines.shape[1] - 1)).cpu().numpy() if cosines.shape[1] > 1 else np.ones(len(cosines))
@@ -107,11 +107,11 @@ def label_agreement(cosines: Float[torch.Tensor, "views labels"], truth: int) ->
 def contour_agreement(
     depth: UInt8[np.ndarray, "views size size"], pictures: UInt8[np.ndarray, "views size size 3"]
 ) -> Float32[np.ndarray, " views"]:
-    """How well each picture's edges lie on the contours of its depth map, see the module; 0.5 for a map without contours.
+    """Return the contour score of each image, see the module; 0.5 for a depth map without contours.
 
     Args:
         depth: Depth images, background 255.
-        pictures: Of the same views and size.
+        pictures: Images of the same views and size.
     """
     maps = torch.from_numpy(np.array(depth)).float()[:, None] / 255
     steps = F.max_pool2d(maps, 3, 1, 1) + F.max_pool2d(-maps, 3, 1, 1)
@@ -124,14 +124,14 @@ def contour_agreement(
 
 
 def quality_sheet(aligned: AlignedSet) -> Image.Image:
-    """A page of pictures beside their depth maps: kept ones above, rejected ones below, both drawn evenly from all.
+    """Draw images beside their depth maps: kept ones above, rejected ones below, evenly sampled.
 
     Raises:
-        ConfigError: If no filter was run.
+        ConfigError: If the filter has not been run.
     """
     _, scores = read_quality(aligned.home)
     if not scores:
-        raise ConfigError(f"pictures must have been filtered, but got no {QUALITY} in {aligned.home.name!r}. Run the filter first.")
+        raise ConfigError(f"{aligned.home.name!r} has no {QUALITY}. Run basrelief train filter first.")
     places = [(row, view) for row, key in enumerate(aligned.keys) if key in scores for view in range(aligned.views)]
     good = {place: bool(aligned.kept(place[0])[place[1]]) for place in places}
     parts = [("kept", [p for p in places if good[p]]), ("rejected", [p for p in places if not good[p]])]
@@ -155,7 +155,7 @@ def quality_sheet(aligned: AlignedSet) -> Image.Image:
 
 
 def _edges(pictures: Float[torch.Tensor, "views 3 size size"]) -> Float[torch.Tensor, "views size size"]:
-    """Largest change of colour within reach of each pixel, by Sobel's filter on each channel."""
+    """Return the largest Sobel gradient within `_REACH` of each pixel."""
     kernel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
     padded = F.pad(pictures.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
     change = F.conv2d(padded, torch.stack([kernel, kernel.T])[:, None]).square().sum(dim=1).sqrt()
@@ -163,7 +163,7 @@ def _edges(pictures: Float[torch.Tensor, "views 3 size size"]) -> Float[torch.Te
 
 
 def _box(seen: torch.Tensor) -> torch.Tensor:
-    """True within the box of each mask."""
+    """Return the bounding box of each mask, as a mask."""
     rows, columns = seen.any(dim=2), seen.any(dim=1)
 
     def span(line: torch.Tensor) -> torch.Tensor:
@@ -173,7 +173,7 @@ def _box(seen: torch.Tensor) -> torch.Tensor:
 
 
 def _chance(ones: torch.Tensor, others: torch.Tensor) -> float:
-    """Chance that one of `ones` exceeds one of `others`, ties counted half."""
+    """Return the probability that a value of `ones` exceeds one of `others`; ties count half."""
     if not len(ones) or not len(others):
         return 0.5
     ordered = others.sort().values

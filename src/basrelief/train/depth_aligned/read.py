@@ -1,4 +1,4 @@
-"""Depth-aligned images as training reads them: ours, and OpenDlign's published layout as it is."""
+"""Read depth-aligned images, in our format and in OpenDlign's published layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from basrelief.datasets.layouts.base import words
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.limits import limits
 from basrelief.train.depth_aligned.make import FORMAT
-from basrelief.train.records import MANIFEST, open_records, read_file, read_picture
+from basrelief.train.records import open_records
+from basrelief.train.records.read import read_file, read_picture
+from basrelief.train.records.store import MANIFEST
 
 QUALITY = "quality.jsonl"
 _MAPS, _PICTURES, _END = "depth_map", "depth_align_img", "_dm.npy"
@@ -28,11 +30,11 @@ _MAX_VIEWS = 64
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What the quality filter keeps: pictures with both figures at least this.
+    """Minimum scores of the quality filter.
 
     Attributes:
-        label: Of the label agreement, in [0, 1].
-        contour: Of the contour agreement, in [0, 1].
+        label: Minimum label agreement, in [0, 1].
+        contour: Minimum contour agreement, in [0, 1].
     """
 
     label: float = 0.9
@@ -42,17 +44,17 @@ class Thresholds:
         """Check both."""
         for name, value in (("label", self.label), ("contour", self.contour)):
             if not 0 <= value <= 1:
-                raise ConfigError(f"{name} threshold must lie in [0, 1], but got {value}. 0 switches it off.")
+                raise ConfigError(f"The {name} threshold is {value}; it must lie in [0, 1]. 0 turns it off.")
 
 
 class AlignedSet(ABC):
-    """Shapes with depth maps and pictures of the same views.
+    """Shapes with depth maps and images of the same views.
 
     Attributes:
         keys: Name of each shape.
-        labels: Class names; none where the files do not say them.
-        truth: Class number of each shape, -1 where it is not said.
-        views: V.
+        labels: Class names, if the files have some.
+        truth: Class index of each shape, -1 if unknown.
+        views: Number of views.
     """
 
     keys: Sequence[str]
@@ -68,12 +70,12 @@ class AlignedSet(ABC):
 
     @property
     def projection(self) -> dict[str, Any]:
-        """Options of OpenDlign's projection that the maps were drawn with: size and rig; the published ones say their size alone."""
+        """Options of OpenDlign's projection for these depth maps: size and, in our format, rig."""
         return {"size": int(self.depth(0).shape[-1])} if len(self) else {}
 
     @abstractmethod
     def depth(self, row: int) -> UInt8[np.ndarray, "views size size"]:
-        """Depth images of a shape, near dark, background 255.
+        """Return the depth images of a shape, near dark, background 255.
 
         Raises:
             FileFormatError: If they cannot be read.
@@ -81,7 +83,7 @@ class AlignedSet(ABC):
 
     @abstractmethod
     def pictures(self, row: int) -> UInt8[np.ndarray, "views size size 3"]:
-        """Its pictures.
+        """Return the images of a shape.
 
         Raises:
             FileFormatError: If they cannot be read.
@@ -101,10 +103,10 @@ class AlignedSet(ABC):
 
 
 def read_quality(home: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray, "2 views"]]]:
-    """What the quality filter wrote: its settings, and label and contour agreement of every view by key; nothing where none was run.
+    """Read `quality.jsonl`: settings of the filter, and label and contour scores of every view by key; empty if there is none.
 
     Raises:
-        FileFormatError: If a line is no record; the last one may be cut off by a kill.
+        FileFormatError: If a line is broken; the last one may be, after a kill.
     """
     path = home / QUALITY
     lines = _lines(path) if path.is_file() else []
@@ -120,7 +122,7 @@ def read_quality(home: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if number == len(lines) - 1 > 0:
                 break
-            raise FileFormatError(f"{QUALITY} must hold one record a line, but got {line[:60]!r}. Remove the file.") from error
+            raise FileFormatError(f"{QUALITY} has a broken line: {line[:60]!r}. Remove the file and run the filter again.") from error
     return header, scores
 
 
@@ -128,15 +130,15 @@ def _lines(path: Path) -> list[str]:
     try:
         return read_file(path, limits().list_bytes).decode().splitlines()
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"{QUALITY} must be a list in UTF-8, but got: {error}. Remove the file.") from error
+        raise FileFormatError(f"Cannot read {QUALITY}: {error}. Remove the file and run the filter again.") from error
 
 
 def open_aligned(folder: Path | str) -> AlignedSet:
     """Open depth-aligned images.
 
     Args:
-        folder: What `basrelief train depth-aligned` wrote, or OpenDlign's layout: `depth_map/ID_dm.npy` (V, H, W, 3) beside
-            `depth_align_img/ID/0.png` and so on; a class may stand in the name, `ID+CLASS_dm.npy`.
+        folder: Folder from `basrelief train depth-aligned`, or in OpenDlign's layout: `depth_map/ID_dm.npy` (V, H, W, 3) beside
+            `depth_align_img/ID/0.png` and so on; the name may hold a class, `ID+CLASS_dm.npy`.
 
     Raises:
         ConfigError: If the folder holds neither.
@@ -147,11 +149,11 @@ def open_aligned(folder: Path | str) -> AlignedSet:
         return _GeneratedImages(home)
     if (home / _MAPS).is_dir():
         return _PublishedImages(home)
-    raise ConfigError(f"folder must hold depth-aligned images ({MANIFEST} or {_MAPS}), but got {home.name!r}, which has none.")
+    raise ConfigError(f"Folder {home.name!r} has no depth-aligned images ({MANIFEST} or {_MAPS}). Run basrelief train depth-aligned.")
 
 
 class _GeneratedImages(AlignedSet):
-    """What `basrelief train depth-aligned` wrote."""
+    """Images from `basrelief train depth-aligned`."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
@@ -163,7 +165,7 @@ class _GeneratedImages(AlignedSet):
     def projection(self) -> dict[str, Any]:
         style = self._records.manifest.get("style")
         if not isinstance(style, dict) or not isinstance(style.get("size"), int) or not isinstance(style.get("rig"), str):
-            raise FileFormatError(f"{MANIFEST} must say size and rig of the maps, but got none in {self.home.name!r}.")
+            raise FileFormatError(f"{MANIFEST} in {self.home.name!r} has no size and rig of the depth maps. Make the images again.")
         return {"size": style["size"], "rig": style["rig"]}
 
     def _count(self) -> int:
@@ -185,14 +187,14 @@ class _GeneratedImages(AlignedSet):
 
 
 class _PublishedImages(AlignedSet):
-    """OpenDlign's layout. Maps without their pictures are left out."""
+    """OpenDlign's layout; depth maps without images are left out."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
         paths = {path.name.removesuffix(_END): path for path in sorted((home / _MAPS).glob(f"*{_END}"))}
         self._paths = {key: path for key, path in paths.items() if self._folder(key).is_dir()}
         if not self._paths:
-            raise ConfigError(f"folder must hold {_MAPS}/ID{_END} with {_PICTURES}/ID, but got no such pair of {len(paths)} maps.")
+            raise ConfigError(f"None of the {len(paths)} depth maps {_MAPS}/ID{_END} has a folder {_PICTURES}/ID. Unpack both.")
         self.keys = tuple(self._paths)
         named = [words(key.partition("+")[2]) for key in self.keys]
         self.labels = tuple(sorted({name for name in named if name}))
@@ -209,7 +211,7 @@ class _PublishedImages(AlignedSet):
         if whole.dtype == np.uint8:
             return whole
         if not (whole.min() >= 0 and whole.max() <= 1):
-            raise FileFormatError(f"depth maps must be bytes or lie in [0, 1], but got other numbers in {path.name}. Scale them.")
+            raise FileFormatError(f"Depth maps in {path.name} are neither bytes nor in [0, 1]. Scale them.")
         return (whole * 255).round().astype(np.uint8)
 
     def pictures(self, row: int) -> UInt8[np.ndarray, "views size size 3"]:

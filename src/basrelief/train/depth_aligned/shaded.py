@@ -1,7 +1,7 @@
-"""Depth-aligned images without weights: our renderer with materials, lights and backgrounds that differ from view to view.
+"""Depth-aligned images without weights: renderings with random materials, lights and backgrounds per view.
 
-A picture shows the shape where its depth map does, pixel for pixel. It teaches what colour adds to form, not what things look like in the
-world: a stand-in for the ControlNet where that is not at hand, and the paper's "rendered images" where the two are compared.
+An image matches its depth map pixel for pixel. The images are less realistic than those of a ControlNet; use them where its weights are not
+available, or for the paper's comparison with rendered images.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _MOST_BALLS = 4096
 
 
 def shade_views(shape: Shape, cloud: PointCloud, *, projection: OpenDlignProjection, seed: int) -> UInt8[np.ndarray, "views size size 3"]:
-    """Draw a shape in colour from every camera of a contour-aware projection, in the same place of the picture.
+    """Render a shape in colour from every camera of a contour-aware projection, aligned with its depth maps.
 
     Args:
-        shape: World frame.
-        cloud: The points whose depth maps the pictures belong to.
-        projection: Of the depth maps.
-        seed: Of materials, lights and backgrounds.
+        shape: Shape in the world frame.
+        cloud: Points of the depth maps.
+        projection: Projection of the depth maps.
+        seed: Seed of materials, lights and backgrounds.
     """
     bare = shape if isinstance(shape, Mesh) else subsample(cloud, min(len(cloud.points), _MOST_BALLS), seed=0)
     views = [
@@ -62,7 +62,7 @@ def _shade_view(
 def _material(
     points: Float32[np.ndarray, "points 3"], own: np.ndarray | None, random: np.random.Generator
 ) -> Float32[np.ndarray, "points 3"]:
-    """Two colours in soft waves over the shape; every other time its own colours where it has some."""
+    """Blend two random colours in soft waves; shapes with colours keep theirs in half of the views."""
     first, second = _colour(random), _colour(random)
     direction = random.normal(size=3) * random.uniform(1, 6)
     share = (0.5 + 0.5 * np.sin(points @ direction + random.uniform(0, 2 * np.pi)))[:, None] * random.uniform(0, 0.6)
@@ -87,7 +87,7 @@ def _lighting(random: np.random.Generator) -> Lighting:
 
 
 def _background(size: int, random: np.random.Generator) -> Float[Tensor, "size size 3"]:
-    """A plain colour, or soft blobs between two."""
+    """Return a plain colour, or soft blobs of two."""
     first, second = (torch.tensor(_colour(random, most=0.5), dtype=torch.float32) for _ in range(2))
     blobs = torch.from_numpy(random.random((1, 1, 4, 4)).astype(np.float32))
     share = torch.nn.functional.interpolate(blobs, (size, size), mode="bicubic")[0, 0, :, :, None].clamp(0, 1)
@@ -95,5 +95,5 @@ def _background(size: int, random: np.random.Generator) -> Float[Tensor, "size s
 
 
 def _colour(random: np.random.Generator, *, most: float = 0.9) -> Float[np.ndarray, " 3"]:
-    """A colour of any hue, seldom dark, its saturation at most `most`."""
+    """Return a random colour, rarely dark, with a saturation of at most `most`."""
     return np.array(colorsys.hsv_to_rgb(random.random(), random.uniform(0, most), random.uniform(0.25, 1)))

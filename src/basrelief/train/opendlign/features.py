@@ -1,7 +1,7 @@
-"""What the alignment does not change, worked out once: the trunk's tokens of the depth maps, and the frozen features of the images.
+"""Cache of the frozen features of an alignment: trunk tokens of the depth maps, and features of the images.
 
-Both are kept on disk as plain arrays that are mapped, not read, so that memory does not grow with the library. A row counts when its byte
-in `done.npy` says so; a run that was stopped fills the others.
+Both are memory-mapped arrays on disk, so memory use does not grow with the data. `done.npy` marks the finished rows; an interrupted run
+computes the others.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
 
-_AT_ONCE = 4  # shapes in one pass of the trunk
-_FLUSH = 64  # shapes between two visits to the disk
+_AT_ONCE = 4  # shapes per pass of the trunk
+_FLUSH = 64  # shapes between flushes
 
 
 class Row(NamedTuple):
-    """One shape as a step reads it.
+    """Features of one shape.
 
     Attributes:
-        tokens: Of the depth maps, before the blocks that are tuned.
-        frozen: Their class tokens after the frozen last blocks.
-        pictures: Frozen features of the images, as the tower gives them.
-        kept: Which views count.
+        tokens: Tokens of the depth maps, before the tuned blocks.
+        frozen: Class tokens after the frozen last blocks.
+        pictures: Features of the images, not normalised.
+        kept: Views to use.
     """
 
     tokens: Float[np.ndarray, "views tokens width"]
@@ -46,16 +46,18 @@ class Row(NamedTuple):
 
 
 class FeatureStore:
-    """The frozen part of the tower on every shape of a set.
+    """Frozen features of every shape.
 
     Attributes:
-        aligned: Maps and images.
-        encoder: Behind its preprocessing, with the tuned blocks in place, which decide where the trunk ends.
-        views: Numbers of the views that are used; what is kept holds all of them, so that runs with other numbers may share it.
+        aligned: Depth maps and images.
+        encoder: Encoder with tuned blocks, which determine where the trunk ends.
+        usable: Indices of the shapes with at least one kept view.
+        views: Indices of the views to use; the cache holds all views, so runs with other numbers may share it.
     """
 
     def __init__(self, aligned: AlignedSet, encoder: ClipEncoder, *, settings: OpenDlignSettings, folder: Path) -> None:
         self.aligned, self.encoder, self.settings, self.folder = aligned, encoder, settings, folder
+        self.usable = [row for row in range(len(aligned)) if aligned.kept(row).any()]
         self.views = evenly_spaced_views(settings.views, aligned.views)
         self._arrays: dict[str, Any] = {}
         if settings.cache != "none":
@@ -67,7 +69,7 @@ class FeatureStore:
         Args:
             rank: Index of this process.
             world_size: Number of processes that share the work.
-            progress: Told after each pass.
+            progress: Called after each pass.
 
         Raises:
             FileFormatError: If a map or image cannot be read.
@@ -84,22 +86,22 @@ class FeatureStore:
                     self._arrays["tokens"][rows], self._arrays["frozen"][rows] = self._tokens(rows)
                 pending += rows
                 if len(pending) >= _FLUSH:
-                    self._settle(pending)
+                    self._flush(pending)
                     pending = []
                 if progress:
                     progress(start + len(rows), len(left))
         finally:
-            self._settle(pending)
+            self._flush(pending)
 
-    def _settle(self, rows: list[int]) -> None:
-        """Bring rows to the disk, then say that they are there."""
+    def _flush(self, rows: list[int]) -> None:
+        """Flush rows to disk, then mark them as done."""
         for array in self._arrays.values():
             array.flush()
         self._arrays["done"][rows] = 1
         self._arrays["done"].flush()
 
     def row(self, row: int) -> Row:
-        """One shape; what is not kept is worked out now."""
+        """Return the features of a shape; those that are not cached are computed."""
         views = self.views
         pictures = self._pictures([row])[0][views] if self.settings.cache == "none" else self._arrays["pictures"][row, views]
         kept = self.aligned.kept(row)[views]
@@ -126,12 +128,12 @@ class FeatureStore:
         return found
 
     def _stacked(self, views: Sequence[UInt8[np.ndarray, "views size size *channels"]]) -> Tensor:
-        """Values in [0, 1], channels first."""
+        """Stack images as values in [0, 1], channels first."""
         whole = torch.from_numpy(np.concatenate(views)).float() / 255
         return whole.movedim(3, 1) if whole.ndim == 4 else whole
 
     def _open(self) -> None:
-        """Open the arrays, or make them empty; those of another tower or set are refused."""
+        """Open or create the arrays; check that they belong to this encoder and these images."""
         vision, count = self.encoder.config.vision, len(self.aligned)
         shapes = {"done": ((count,), "uint8"), "pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
         if self.settings.cache == "tokens":
@@ -141,9 +143,7 @@ class FeatureStore:
         identity, path = self._identity(shapes), self.folder / "features.json"
         if path.is_file():
             if json.loads(path.read_text(encoding="utf-8")) != identity:
-                raise ConfigError(
-                    f"cache must hold features of this tower and set, but got others in {self.folder.name!r}. Name another folder."
-                )
+                raise ConfigError(f"The cache {self.folder.name!r} holds features of another encoder or other images. Name another folder.")
         else:
             self._make(shapes)
             write_text(path, to_json(identity))
@@ -155,8 +155,8 @@ class FeatureStore:
         free = shutil.disk_usage(self.folder).free
         if wanted > free:
             raise ConfigError(
-                f"cache must fit the disk, but got {wanted / 1e9:.1f} GB for {free / 1e9:.1f} GB that are free. Set cache=pictures, "
-                "which keeps the images' features alone."
+                f"The cache needs {wanted / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Set cache=pictures "
+                "to cache the features of the images alone."
             )
         for name, (shape, kind) in shapes.items():
             with output_errors(self.folder / f"{name}.npy"):
@@ -172,23 +172,23 @@ class FeatureStore:
 
 
 def evenly_spaced_views(count: int, of: int) -> list[int]:
-    """Numbers of `count` views, evenly over the `of` of a rig.
+    """Return the indices of `count` views, evenly spaced over the `of` views of a rig.
 
     Raises:
-        ConfigError: If there are not so many.
+        ConfigError: If there are not as many views.
     """
     if not 1 <= count <= of:
-        raise ConfigError(f"views must lie between 1 and {of}, the views that were drawn, but got {count}. Leave it out for all.")
+        raise ConfigError(f"views is {count}; the images have {of} views. Leave it out for all.")
     return [i * of // count for i in range(count)]
 
 
 def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> int:
-    """Size of what is kept on disk.
+    """Return the size of the cache.
 
     Args:
-        config: Of the towers.
-        aligned: The shapes.
-        settings: What is kept.
+        config: Configuration of the encoder.
+        aligned: Depth-aligned images.
+        settings: Settings of the run.
     """
     tokens = 1 + (config.vision.image_size // (config.vision.patch_size or 1)) ** 2
     each = 4 * config.embed_dim * (settings.cache != "none")
@@ -197,12 +197,38 @@ def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignS
     return len(aligned) * aligned.views * each
 
 
-def trainable_parameters(config: ClipConfig, *, blocks: int = 1) -> int:
-    """How many numbers are trained: the attention of the tuned blocks, 4 W^2 + 4 W each.
+class TrainingCost(NamedTuple):
+    """Cost of an alignment.
+
+    Attributes:
+        parameters: Trainable parameters.
+        steps: Steps of the run.
+        cache_bytes: Size of the features on disk.
+    """
+
+    parameters: int
+    steps: int
+    cache_bytes: int
+
+
+def training_cost(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> TrainingCost:
+    """Return the cost of an alignment.
 
     Args:
-        config: Of the towers.
-        blocks: How many are tuned.
+        config: Configuration of the encoder.
+        aligned: Depth-aligned images.
+        settings: Settings of the run.
+    """
+    steps = len(aligned) // settings.batch * settings.epochs
+    return TrainingCost(trainable_parameters(config, blocks=settings.blocks), steps, cache_bytes(config, aligned, settings=settings))
+
+
+def trainable_parameters(config: ClipConfig, *, blocks: int = 1) -> int:
+    """Return the number of trainable parameters: the attention of the tuned blocks, 4 W^2 + 4 W each.
+
+    Args:
+        config: Configuration of the encoder.
+        blocks: Number of tuned blocks.
     """
     width = config.vision.width
     return blocks * 4 * (width**2 + width)

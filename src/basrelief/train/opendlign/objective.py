@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PEAK_RATE = 3e-4
-"""Of the one-cycle schedule; the rate of 3e-5 that the original also passes is never used."""
+"""Peak of the one-cycle schedule; the rate of 3e-5 in the published code has no effect."""
 
 
 class AlignmentLosses(NamedTuple):
@@ -28,8 +28,8 @@ def pool_features(
     """Normalise each view, average, normalise.
 
     Args:
-        features: Tower output of V views.
-        kept: Which views are averaged; all when None.
+        features: Features of V views.
+        kept: Views to average; all when None.
     """
     unit = F.normalize(features, dim=-1)
     return F.normalize(unit.mean(dim=1) if kept is None else (unit * kept[..., None]).sum(dim=1), dim=-1)
@@ -48,11 +48,11 @@ def alignment_losses(
     The paper writes the second part as an L2 distance; the code takes the mean over all elements, and so does this.
 
     Args:
-        depth: Of depth views through the tuned branch.
-        pictures: Of depth-aligned images through the frozen branch; they get no gradient.
+        depth: Features of depth views, from the tuned branch.
+        pictures: Features of depth-aligned images, from the frozen branch; no gradient.
         logit_scale: Multiplier of the cosines, already exponentiated.
-        kept: Views that the quality filter kept; the others are left out on both sides.
-        weight: Of the second part; 1 in the paper.
+        kept: Views kept by the quality filter; the others are ignored on both sides.
+        weight: Weight of the second part; 1 in the paper.
     """
     one, other = pool_features(depth, kept), pool_features(pictures, kept).detach()
     logits = logit_scale * one @ other.T
@@ -65,14 +65,14 @@ def alignment_losses(
 def alignment_optimiser(
     parameters: Iterable[nn.Parameter], *, steps: int, rate: float = PEAK_RATE, decay: float = 0.1
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    """AdamW under a one-cycle schedule of rate and first moment.
+    """Return AdamW and its one-cycle schedule of learning rate and beta1.
 
     The schedule cycles beta1 between 0.95 and 0.85, so the 0.9 of the original's settings never takes effect.
 
     Args:
-        parameters: The attention of the tuned block, see `ClipTowers.tuned_parameters`.
-        steps: Of the whole training: 10 epochs in the paper.
-        rate: Peak of the schedule.
+        parameters: Attention of the tuned block, see `ClipTowers.tuned_parameters`.
+        steps: Steps of the whole training; 10 epochs in the paper.
+        rate: Peak learning rate.
         decay: Weight decay.
     """
     optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=decay)

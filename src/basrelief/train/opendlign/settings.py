@@ -1,4 +1,4 @@
-"""Every number of the alignment: the defaults are the published code's."""
+"""Settings of the alignment; the defaults are those of the published code."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ CACHES = ("tokens", "pictures", "none")
 
 @dataclass(frozen=True)
 class OpenDlignSettings:
-    """How a tuned block is aligned.
+    """Settings of the alignment of a tuned block.
 
     Attributes:
-        batch: Shapes of a step over all processes; the paper's is 128, and 60 for ViT-H-14.
-        accumulate: Steps whose gradients are added before the weights move.
-        epochs: Passes over the shapes.
-        rate: Peak of the one-cycle schedule.
+        batch: Shapes per step over all processes; the paper uses 128, and 60 for ViT-H-14.
+        accumulate: Steps whose gradients are accumulated.
+        epochs: Number of epochs.
+        rate: Peak of the one-cycle learning rate.
         decay: Weight decay of AdamW.
-        views: How many of the views are used, evenly over the rig.
-        blocks: How many of the last blocks get a tuned twin.
-        residual: Whether the tuned branch is the mean of frozen and tuned blocks, or the tuned ones alone.
-        distance: Weight of the mean squared difference beside the contrast.
-        cache: What is worked out once and kept on disk: `tokens` (the trunk's output of the maps, and the pictures' features), `pictures`
-            (the latter alone) or `none`.
-        cache_type: Type of the kept tokens: `float16` or `float32`.
-        precision: `float32`, `bfloat16` or `float16`, of the tuned block's arithmetic.
+        views: Number of views to use, evenly spaced over the rig.
+        blocks: Number of last blocks to tune.
+        residual: Whether the tuned branch is the mean of frozen and tuned blocks, or the tuned blocks alone.
+        distance: Weight of the mean squared error beside the contrastive loss.
+        cache: Frozen features to cache on disk: `tokens` (trunk output of the depth maps, and features of the images), `pictures` (the
+            latter alone) or `none`.
+        cache_type: Data type of cached tokens: `float16` or `float32`.
+        precision: `float32`, `bfloat16` or `float16`: compute dtype of the tuned block.
         save_every: Steps between checkpoints.
         validate_every: Epochs between validations.
-        workers: Threads that read.
-        seed: Of the order.
+        workers: Reader threads.
+        seed: Seed of the batches.
     """
 
     batch: int = 128

@@ -1,4 +1,4 @@
-"""The loop of the alignment: the tuned block alone is worked out in a step, everything before it was once."""
+"""OpenDlign's alignment of a tuned block; the frozen part of CLIP is computed once, before the first step."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import copy
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,26 +26,24 @@ from basrelief.train.opendlign.features import FeatureStore, Row
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
-from basrelief.train.run import TrainingRun, Validate, check_batch, make_accelerator
+from basrelief.train.run import RunContext, TrainingRun, check_batch, make_accelerator
 from basrelief.train.stopping import StopSignal
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from basrelief.train.validation import Validate
 
 TUNED_FILE = "tuned_block.safetensors"
-"""Name of what a run leaves."""
+"""File name of the trained block in the folder of a run."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What is beside the training itself.
+    """Options that do not change the result.
 
     Attributes:
-        cache: Folder of the features; `features` in that of the run when None. Runs on the same tower and set may share one.
-        notes: What the file of the tuned block says of itself beside the settings: recipe, data.
-        progress: Told while features are worked out.
-        echo: Whether the log goes to stderr, too.
-        cpu: Whether a GPU is left alone.
+        cache: Folder of the features; `features` in the folder of the run when None. Runs on the same encoder and images may share it.
+        notes: Metadata to store with the tuned block, such as recipe and data.
+        progress: Called while features are computed.
+        echo: Whether to write the log to stderr, too.
+        cpu: Whether to ignore a GPU.
     """
 
     cache: Path | None = None
@@ -55,10 +54,10 @@ class TrainOptions:
 
 
 class Aligner(nn.Module):
-    """The tuned branch from the trunk's tokens to losses.
+    """The tuned branch, from the trunk's tokens to the losses.
 
     Attributes:
-        encoder: With tuned blocks, whose attention is trained in place; all else is frozen.
+        encoder: Encoder with tuned blocks; their attention is trained in place, everything else is frozen.
     """
 
     def __init__(self, encoder: ClipEncoder, *, blocks: int = 1, residual: bool = True, distance: float = 1.0) -> None:
@@ -79,13 +78,13 @@ class Aligner(nn.Module):
         pictures: Float[Tensor, "batch views dim"],
         kept: Bool[Tensor, "batch views"] | None = None,
     ) -> AlignmentLosses:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
-            tokens: Of the depth maps, from `ClipTowers.trunk`.
-            frozen: Their class tokens, from `ClipTowers.frozen_token`.
-            pictures: Frozen features of the images.
-            kept: Which views count; all when None.
+            tokens: Trunk output of the depth maps, from `ClipTowers.trunk`.
+            frozen: Class tokens of the frozen branch, from `ClipTowers.frozen_token`.
+            pictures: Features of the images, from the frozen tower.
+            kept: Views to use; all when None.
         """
         own = self.towers.tuned_token(tokens.flatten(0, 1).to(self.towers.dtype), frozen.flatten(0, 1).to(self.towers.dtype))
         depth = self.towers.project(own).float().view(*tokens.shape[:2], -1)
@@ -101,65 +100,66 @@ def align(
     validate: Validate | None = None,
     options: TrainOptions | None = None,
 ) -> ClipEncoder:
-    """Align a tuned block with depth-aligned images; a run that was stopped goes on where its checkpoint stands.
+    """Align a tuned block with depth-aligned images; an interrupted run resumes from its checkpoint.
 
-    Writes `checkpoint.pt`, `log.jsonl`, TensorBoard's events where it is installed, the arrays of `FeatureStore`, and
-    `tuned_block.safetensors`: of the best validation, or the last where there is none. The file is what `--checkpoint` reads.
+    Writes `checkpoint.pt`, `log.jsonl`, TensorBoard events if TensorBoard is installed, the arrays of `FeatureStore`, and
+    `tuned_block.safetensors`: the weights of the best validation, or the last ones without. `load_model(NAME, checkpoint=...)` reads it.
 
     Args:
         aligned: From `open_aligned`.
-        encoder: CLIP behind the preprocessing of the recipe (ImageNet's mean and deviation in the paper); it stays as it is.
+        encoder: CLIP behind the preprocessing of the recipe (ImageNet's mean and deviation in the paper); not changed.
         out: Folder of the run.
-        settings: How; the published code's way when None.
-        validate: Chooses the best block; never give it the test set. None keeps the last.
-        options: Where features are kept, what is noted in the file, and who is told.
+        settings: Those of the published code when None.
+        validate: Chooses the best block; never pass the test set. None keeps the last.
+        options: Cache, metadata and logging.
 
     Returns:
-        The encoder with the block that was written.
+        The encoder with the exported block.
 
     Raises:
-        KeyboardInterrupt: After SIGINT or SIGTERM, when the step is done and the checkpoint written.
+        KeyboardInterrupt: After SIGINT or SIGTERM, once the step is done and the checkpoint is written.
         ConfigError: If there are fewer shapes than a batch, the disk is too small, a folder holds something else, or another training is
             at work in it.
         WeightsError: If the checkpoint is damaged.
-        OutputError: If something cannot be written.
+        OutputError: If a file cannot be written.
         MissingExtraError: If `accelerate` is not installed.
     """
     settings, options = settings or OpenDlignSettings(), options or TrainOptions()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=options.cpu)
-    usable = [row for row in range(len(aligned)) if aligned.kept(row).any()]
-    check_batch(settings.batch, len(usable), processes=accelerator.num_processes, what="shapes with images")
-    made = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device).eval()
+    usable = sum(bool(aligned.kept(row).any()) for row in range(len(aligned)))
+    check_batch(settings.batch, usable, processes=accelerator.num_processes, what="shapes with images")
+    model = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device).eval()
     with lock_run(out, writes=accelerator.is_main_process):
         with accelerator.main_process_first():
-            store = FeatureStore(aligned, made.encoder, settings=settings, folder=options.cache or out / "features")
+            store = FeatureStore(aligned, model.encoder, settings=settings, folder=options.cache or out / "features")
         store.fill(rank=accelerator.process_index, world_size=accelerator.num_processes, progress=options.progress)
         accelerator.wait_for_everyone()
         with StopSignal() as stop, ThreadPoolExecutor(settings.workers) as readers:
-            run = _AlignRun(store, made, (settings, accelerator, out), usable=usable, readers=readers, options=options)
+            context = RunContext(accelerator, out, options.echo)
+            run = _AlignRun(store, model, settings=settings, context=context, readers=readers, notes=options.notes)
             run.restore()
-            run.run(validate, stop)
+            run.run(validate and partial(validate, model.encoder), stop)
     accelerator.wait_for_everyone()  # one process writes, all read
     if (out / TUNED_FILE).is_file():
-        load_tuned(run.encoder, out / TUNED_FILE)
-    return run.encoder
+        load_tuned(model.encoder, out / TUNED_FILE)
+    return model.encoder
 
 
 def tuning_model(model: Model, aligned: AlignedSet) -> Model:
-    """A model as it will be asked once its block is tuned: drawn as the images' maps are, with tuned views, behind its preprocessing."""
+    """Return the model as it is used after tuning: with the images' projection, tuned views and the recipe's preprocessing."""
     recipe = with_tuned_views(with_projection(model.recipe, {"name": "opendlign", **aligned.projection}))
     return Model(recipe, tuning_encoder(model), prompter=model.prompter)
 
 
 def tuning_encoder(model: Model) -> ClipEncoder:
-    """The towers of a model behind the preprocessing of its recipe, as `align` takes them.
+    """Return a model's encoder with the preprocessing of its recipe, as `align` expects it.
 
     Raises:
         ConfigError: If the model has no CLIP towers.
     """
     encoder, shown = model.encoder, NORMALISATIONS[model.recipe.normalisation]
     if not isinstance(encoder, ClipEncoder):
-        raise ConfigError(f"model must have CLIP towers, but got {type(encoder).__name__}. Load one with load_untuned.")
+        raise ConfigError(f"Only CLIP encoders can be tuned, got {type(encoder).__name__}. Load a model with load_untuned.")
     return encoder if shown is None else encoder.with_preprocessing(*shown)
 
 
@@ -170,29 +170,28 @@ class _AlignRun(TrainingRun[Row]):
         self,
         store: FeatureStore,
         model: Aligner,
-        how: tuple[OpenDlignSettings, Accelerator, Path],
         *,
-        usable: list[int],
+        settings: OpenDlignSettings,
+        context: RunContext,
         readers: ThreadPoolExecutor,
-        options: TrainOptions,
+        notes: Mapping[str, Any],
     ) -> None:
-        settings, accelerator, out = how
-        super().__init__(settings, accelerator, out, rows=len(usable), echo=options.echo)
-        self.store, self.usable, self.readers, self.options = store, usable, readers, options
-        self.model, self.encoder = model, model.encoder
-        steps = max(1, self.steps // settings.accumulate)
+        super().__init__(settings, context, rows=len(store.usable))
+        self.store, self.readers, self.notes = store, readers, notes
+        self.model, self.network = model, model.towers
+        steps = max(1, self.total_steps // settings.accumulate)
         parameters = model.towers.tuned_parameters()
         self.optimiser, self.schedule = alignment_optimiser(parameters, steps=steps, rate=settings.rate, decay=settings.decay)
         self.prepared: Any
         self.stepper: Any
-        self.prepared, self.stepper = accelerator.prepare(model, self.optimiser)
+        self.prepared, self.stepper = self.accelerator.prepare(model, self.optimiser)
 
     def prefetch(self, step: int) -> list[Future[Row]]:
-        """Which shapes depends on seed and step alone."""
-        return [self.readers.submit(self.store.row, self.usable[row]) for row in self.batch_indices(step)]
+        """Read features in threads."""
+        return [self.readers.submit(self.store.row, self.store.usable[row]) for row in self.batch_indices(step)]
 
     def train_step(self, content: list[Row]) -> AlignmentLosses:
-        """One step on tokens and features."""
+        """Take one step on tokens and features."""
         tokens, frozen, pictures, kept = (
             torch.from_numpy(np.stack(part)).to(self.accelerator.device) for part in zip(*content, strict=True)
         )
@@ -206,17 +205,17 @@ class _AlignRun(TrainingRun[Row]):
         return losses
 
     def state(self) -> dict[str, Any]:
-        """The tuned blocks and the schedule; the rest of CLIP is not in a checkpoint."""
+        """Return the tuned blocks and the schedule; the rest of CLIP does not change."""
         return {"tuned": (self.model.towers.tuned_blocks or self.model).state_dict(), "schedule": self.schedule.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take both."""
+        """Load both."""
         (self.model.towers.tuned_blocks or self.model).load_state_dict(state["tuned"])
         self.schedule.load_state_dict(state["schedule"])
 
     def export(self) -> None:
-        """Write the tuned blocks with what they were trained with."""
+        """Write the tuned blocks with the settings of the run."""
         drawn = {"name": "opendlign", **self.store.aligned.projection}
         run = {"settings": settings_record(self.settings), "shapes": self.total_rows, "step": self.step}
-        notes = {**self.options.notes, "projection": drawn, **run}
-        save_tuned(self.encoder, self.out / TUNED_FILE, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))
+        notes = {**self.notes, "projection": drawn, **run}
+        save_tuned(self.model.encoder, self.out / TUNED_FILE, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))

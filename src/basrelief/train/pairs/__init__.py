@@ -1,7 +1,7 @@
-"""Image-depth pairs: each shape drawn in colour from ten sides, beside its points, as CLIP2Point's pre-training reads them."""
+"""Image-depth pairs: each shape rendered in colour from ten views, with its points, for CLIP2Point's pre-training."""
 
-from basrelief.train.pairs.draw import DrawnPair, PairSettings, draw_pair
-from basrelief.train.pairs.make import PairMaker, make_pairs, plan_pairs
+from basrelief.train.pairs.draw import PairSettings
+from basrelief.train.pairs.make import PairMaker, make_pairs
 from basrelief.train.pairs.read import PairSet, open_pairs
 
-__all__ = ["DrawnPair", "PairMaker", "PairSet", "PairSettings", "draw_pair", "make_pairs", "open_pairs", "plan_pairs"]
+__all__ = ["PairMaker", "PairSet", "PairSettings", "make_pairs", "open_pairs"]

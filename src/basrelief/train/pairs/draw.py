@@ -1,8 +1,8 @@
-"""One pair: a shape's pictures from the ten views of CLIP2Point, and points of its surface.
+"""Render a shape from the ten views of CLIP2Point, and sample points of its surface.
 
 Huang et al. 2023 (arXiv:2210.01055), sec. 3.1 and 4.1: a perspective camera at twice the distance of the depth camera, Phong shading on
-white. The field of view is 60 degrees, the default of the library they used; the light is ours: one headlight and one distant light from a
-direction drawn for each shape.
+white. The field of view is 60 degrees, the default of the library they used. The lights are our choice: a headlight and a
+directional light from a random direction for each shape.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _MOST_SAMPLES = 8
 
 @dataclass(frozen=True)
 class PairSettings:
-    """How pairs are drawn.
+    """Settings of image-depth pairs.
 
     Attributes:
-        size: Side of a picture, pixels.
-        points: Points kept of each shape, as ShapeNet55 keeps 8,192.
-        distance: Eye to origin; the depth cameras stand at 1.
-        random_light: Whether the distant light comes from a direction drawn for each shape, or always from the same.
-        supersample: Pixels computed along each side of a pixel.
-        device: Where pictures are drawn; those of another device differ in rounding.
-        seed: Of the points and the light.
+        size: Side of a picture in pixels.
+        points: Points of each shape; ShapeNet55 has 8,192.
+        distance: Distance from camera to origin; that of the depth cameras is 1.
+        random_light: Whether each shape has its own random light direction.
+        supersample: Samples along each side of a pixel.
+        device: Device to render on; devices differ in rounding.
+        seed: Seed of points and lights.
     """
 
     size: int = 224
@@ -55,22 +55,22 @@ class PairSettings:
         """Check the numbers."""
         if self.size < 8 or self.points < 1 or self.supersample < 1:
             got = f"{self.size}, {self.points} and {self.supersample}"
-            raise ConfigError(f"size, points and supersample must be at least 8, 1 and 1, but got {got}. Leave them out for the paper's.")
+            raise ConfigError(f"size, points and supersample are {got}; they must be at least 8, 1 and 1. Leave them out for the defaults.")
         if self.size > MAX_SIDE or self.points > limits().points or self.supersample > _MOST_SAMPLES:
             got = f"{self.size}, {self.points} and {self.supersample}"
             most = f"{MAX_SIDE}, {limits().points} and {_MOST_SAMPLES}"
-            raise ConfigError(f"size, points and supersample must be at most {most}, but got {got}. Leave them out for the paper's.")
+            raise ConfigError(f"size, points and supersample are {got}; they must be at most {most}. Leave them out for the defaults.")
         if not 1 < self.distance < math.inf:
-            raise ConfigError(f"distance must be above 1, outside the unit sphere, but got {self.distance}. The paper's is 2.")
+            raise ConfigError(f"distance is {self.distance}; it must be above 1, outside the unit sphere. The paper uses 2.")
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnPair:
-    """One shape as it is stored.
+    """A rendered shape.
 
     Attributes:
-        pictures: PNG files, one for each view of the rig.
-        points: (N, 3) world frame, unit sphere, float16.
+        pictures: PNG data of each view of the rig.
+        points: (N, 3) in the world frame and the unit sphere, float16.
     """
 
     pictures: tuple[bytes, ...]
@@ -78,28 +78,28 @@ class DrawnPair:
 
 
 def draw_pair(shape: Shape, name: str, *, style: PairSettings) -> DrawnPair:
-    """Draw one shape from all views of the rig.
+    """Render a shape from all views of the rig.
 
     Args:
-        shape: World frame; textures and material colours are its vertex colours.
-        name: Of the shape; decides light and points together with the seed.
-        style: How.
+        shape: Shape in the world frame; textures and material colours are vertex colours.
+        name: Name of the shape; with the seed, it determines light and points.
+        style: Settings.
 
     Raises:
         GeometryError: If the surface cannot be sampled.
     """
     seed = zlib.crc32(f"{style.seed} {name}".encode(errors="replace"))
     cloud = draw_points(shape, style.points, seed=seed & 0x7FFFFFFF)
-    placed, points = _placed(shape, cloud)
+    scaled, points = _normalise(shape, cloud)
     cameras = Cameras(get_rig(RIG).rotation, style.distance)
     frame = Frame(cameras, style.size, style.distance * math.tan(_FIELD / 2))
-    pictures = shade(placed, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=style.device)
+    pictures = shade(scaled, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=style.device)
     bytes_ = (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
     return DrawnPair(tuple(png_bytes(picture) for picture in bytes_), points.astype(np.float16))
 
 
-def _placed(shape: Shape, cloud: PointCloud) -> tuple[Shape, Float32[np.ndarray, "points 3"]]:
-    """The shape and its points by one rule: the mean of the points at the origin, the farthest point at radius 1."""
+def _normalise(shape: Shape, cloud: PointCloud) -> tuple[Shape, Float32[np.ndarray, "points 3"]]:
+    """Normalise the shape and its points: the mean of the points at the origin, the farthest point at radius 1."""
     points = normalise_unit_sphere(cloud.points)
     middle = cloud.points.astype(np.float64).mean(axis=0)
     radius = max(float(np.linalg.norm(cloud.points - middle, axis=1).max()), 1e-12)

@@ -1,4 +1,4 @@
-"""Drawing the pairs of a whole library, see `basrelief.train.records`."""
+"""Make the pairs of a whole library, see `basrelief.train.records`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from basrelief.datasets import Benchmark
 from basrelief.train.pairs.draw import RIG, DrawnPair, PairSettings, draw_pair
-from basrelief.train.records import CostEstimate, Progress, Record, Workers, estimate_cost, make_records
+from basrelief.train.records import Progress, Record, Workers, make_records
 from basrelief.types import Shape
 
 FORMAT = "basrelief pairs 1"
@@ -21,23 +21,23 @@ FORMAT = "basrelief pairs 1"
 
 @dataclass(frozen=True)
 class PairMaker:
-    """Ten pictures and points of every shape: `points.npy`, `0.png` to `9.png`; a `RecordMaker`."""
+    """A `RecordMaker` of ten pictures and points of every shape: `points.npy`, `0.png` to `9.png`."""
 
     style: PairSettings = field(default_factory=PairSettings)
     format: str = FORMAT
     together: int = 1
 
     def settings(self) -> dict[str, Any]:
-        """The rig and the style."""
+        """Return rig and settings."""
         return {"rig": RIG, "style": asdict(self.style)}
 
     @property
     def draw(self) -> Callable[[Shape, str], DrawnPair]:
-        """Draw one pair."""
+        """Render one shape."""
         return partial(draw_pair, style=self.style)
 
     def finish(self, drawn: Sequence[tuple[str, DrawnPair]]) -> list[Record]:
-        """The files of each."""
+        """Return the files of each shape."""
         return [
             {"points.npy": _npy(pair.points), **{f"{view}.png": picture for view, picture in enumerate(pair.pictures)}} for _, pair in drawn
         ]
@@ -52,34 +52,23 @@ def make_pairs(
     jobs: int = 0,
     progress: Progress | None = None,
 ) -> list[tuple[str, str]]:
-    """Draw the pair of every shape of a library, see `make_records`.
+    """Render every shape of a library, see `make_records`.
 
     Args:
-        library: From `open_benchmark`: ShapeNetCore as unpacked, or any tree of class folders.
+        library: From `open_benchmark`, such as ShapeNetCore or any tree of class folders.
         out: Folder for the pairs; `failed.jsonl` in it lists shapes that could not be drawn.
-        style: How; the paper's way when None.
+        style: Settings; the paper's when None.
         layout: `shards` (tar files of 100 shapes) or `folders` (one for each shape).
-        jobs: Worker processes; with 0 the pairs are made in this process, without deadline and memory limit.
-        progress: Told after each shape.
+        jobs: Worker processes; 0 renders in this process, without a time or memory limit.
+        progress: Called after each shape.
 
     Returns:
-        Name and reason of every shape that could not be drawn, in this run or before.
+        Name and reason of every failure, of this run and earlier ones.
 
     Raises:
         ConfigError: If the layout is unknown or the folder holds other pairs.
     """
     return make_records(library, out, maker=PairMaker(style or PairSettings()), layout=layout, workers=Workers(jobs), progress=progress)
-
-
-def plan_pairs(library: Benchmark, *, style: PairSettings | None = None, sample: int = 8) -> CostEstimate:
-    """Draw a few shapes, evenly over the library, and work out the whole.
-
-    Args:
-        library: What is to be drawn.
-        style: How.
-        sample: How many shapes.
-    """
-    return estimate_cost(library, PairMaker(style or PairSettings()), sample=sample)
 
 
 def _npy(points: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""Pairs as training reads them: our shards and folders, and the original's `rendering` beside ShapeNet55, as they are."""
+"""Read image-depth pairs, in our format and as the published renderings of ShapeNet55."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.io import load
 from basrelief.render.rigs import CLIP2POINT_TURN
 from basrelief.train.pairs.make import FORMAT
-from basrelief.train.records import MANIFEST, open_records, read_picture
+from basrelief.train.records import open_records
+from basrelief.train.records.read import read_picture
+from basrelief.train.records.store import MANIFEST
 from basrelief.types import Mesh
 
 VIEWS = 10
@@ -28,7 +30,7 @@ class PairSet(ABC):
     Attributes:
         keys: Name of each shape.
         labels: Class names.
-        truth: Class number of each shape.
+        truth: Class index of each shape.
     """
 
     keys: Sequence[str]
@@ -40,35 +42,33 @@ class PairSet(ABC):
 
     @abstractmethod
     def points(self, row: int) -> Float32[np.ndarray, "points 3"]:
-        """Points of a shape, world frame, +Z up, about the unit sphere."""
+        """Return the points of a shape, +Z up, roughly in the unit sphere."""
 
     @abstractmethod
     def picture(self, row: int, view: int) -> UInt8[np.ndarray, "size size 3"]:
-        """Its picture from a view of the rig."""
+        """Return the picture of a shape from a view of the rig."""
 
 
 def open_pairs(folder: Path | str, *, clouds: Path | str | None = None) -> PairSet:
-    """Open pairs.
+    """Open image-depth pairs.
 
     Args:
-        folder: What `basrelief train pairs` wrote, or the original's `rendering` (`SYNSET_ID/0.png` to `9.png`).
-        clouds: For the original's pictures: the folder of ShapeNet55 (`shapenet_pc/SYNSET-ID.npy`, `ShapeNet-55/train.txt`).
+        folder: Folder from `basrelief train pairs`, or the published `rendering` (`SYNSET_ID/0.png` to `9.png`).
+        clouds: For the published renderings: the folder of ShapeNet55 (`shapenet_pc/SYNSET-ID.npy`, `ShapeNet-55/train.txt`).
 
     Raises:
-        ConfigError: If the folder holds no pairs, or the original's pictures come without their clouds.
+        ConfigError: If the folder has no pairs, or `clouds` is missing for published renderings.
     """
     home = Path(folder)
     if (home / MANIFEST).is_file():
         return _GeneratedPairs(home)
     if clouds is None:
-        raise ConfigError(
-            f"folder must hold pairs ({MANIFEST}), but got {home.name!r}, which has none. For the original's rendering, name its clouds."
-        )
+        raise ConfigError(f"Folder {home.name!r} has no pairs ({MANIFEST}). If it holds the published renderings, pass --clouds, too.")
     return _PublishedPairs(home, Path(clouds))
 
 
 class _GeneratedPairs(PairSet):
-    """What `basrelief train pairs` wrote."""
+    """Pairs from `basrelief train pairs`."""
 
     def __init__(self, home: Path) -> None:
         self._records = open_records(home, FORMAT)
@@ -82,9 +82,9 @@ class _GeneratedPairs(PairSet):
 
 
 class _PublishedPairs(PairSet):
-    """The original's pictures of the training split of ShapeNet55; clouds without a folder of pictures are left out.
+    """The published renderings of the training split of ShapeNet55; shapes without renderings are left out.
 
-    Its code draws the clouds in their own frame, +Y up. Turned back by CLIP2Point's turn, they are in ours.
+    CLIP2Point's code uses the clouds in their own frame, +Y up; here they are rotated to the world frame.
     """
 
     def __init__(self, pictures: Path, clouds: Path) -> None:
@@ -93,7 +93,7 @@ class _PublishedPairs(PairSet):
         found = [row for row, stem in enumerate(stems) if (pictures / stem / f"{VIEWS - 1}.png").is_file()]
         if not found:
             raise ConfigError(
-                f"folder must hold SYNSET_ID/0.png to 9.png, but got none of {clouds.name!r} in {pictures.name!r}. Check both."
+                f"Folder {pictures.name!r} has no renderings SYNSET_ID/0.png to 9.png of the shapes in {clouds.name!r}. Check both."
             )
         self._pictures, self._items = pictures, [benchmark.items[row] for row in found]
         self.keys, self.labels = tuple(stems[row] for row in found), benchmark.labels
@@ -108,8 +108,8 @@ class _PublishedPairs(PairSet):
         return read_picture(self._pictures / self.keys[row] / f"{view}.png", self.keys[row])
 
 
-def _loaded(source: io.BytesIO) -> np.ndarray:
-    """An array whose numbers lie in the bytes: a header may say any size, and its memory would be taken first."""
+def _load_array(source: io.BytesIO) -> np.ndarray:
+    """Load an array after checking that the size in its header matches the data, as memory is allocated first."""
     version = np.lib.format.read_magic(source)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read(source)
@@ -122,12 +122,12 @@ def _loaded(source: io.BytesIO) -> np.ndarray:
 
 def _points(source: io.BytesIO, key: str) -> Float32[np.ndarray, "points 3"]:
     try:
-        points = _loaded(source)
-    except Exception as error:  # NumPy reads a header as Python's own parsers do, and raises what they raise
-        raise FileFormatError(f"pair must hold points, but got {key!r}: {error}. Draw it again.") from error
+        points = _load_array(source)
+    except Exception as error:  # NumPy parses a header like Python code, with any exception
+        raise FileFormatError(f"Pair {key!r} has no valid points: {error}. Draw it again.") from error
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0 or points.dtype.kind != "f":
-        raise FileFormatError(f"pair must hold points (N, 3), but got {points.shape} in {key!r}. Draw it again.")
+        raise FileFormatError(f"Pair {key!r} has points of shape {points.shape}; expected (N, 3). Draw it again.")
     found: np.ndarray = points.astype(np.float32)
     if not np.isfinite(found).all():
-        raise FileFormatError(f"pair must hold finite points, but got NaN or infinity in {key!r}. Draw it again.")
+        raise FileFormatError(f"The points of pair {key!r} hold NaN or infinity. Draw it again.")
     return found

@@ -1,22 +1,10 @@
-"""Records: what is drawn of each shape of a library, kept in tar shards or folders; made by many processes, resumable."""
+"""Records: files drawn for each shape of a library, in tar shards or folders; made by several processes, resumable."""
 
-from basrelief.train.records.make import (
-    CostEstimate,
-    Progress,
-    RecordMaker,
-    Workers,
-    estimate_cost,
-    make_records,
-    read_failures,
-    record_key,
-)
-from basrelief.train.records.read import RecordSet, open_records, read_file, read_label, read_manifest, read_picture
-from basrelief.train.records.store import LAYOUTS, MANIFEST, MAX_SIDE, Record, png_bytes
+from basrelief.train.records.make import CostEstimate, Progress, RecordMaker, Workers, estimate_cost, make_records, read_failures
+from basrelief.train.records.read import RecordSet, open_records
+from basrelief.train.records.store import Record
 
 __all__ = [
-    "LAYOUTS",
-    "MANIFEST",
-    "MAX_SIDE",
     "CostEstimate",
     "Progress",
     "Record",
@@ -26,11 +14,5 @@ __all__ = [
     "estimate_cost",
     "make_records",
     "open_records",
-    "png_bytes",
     "read_failures",
-    "read_file",
-    "read_label",
-    "read_manifest",
-    "read_picture",
-    "record_key",
 ]

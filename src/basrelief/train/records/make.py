@@ -1,10 +1,11 @@
-"""Making the records of a whole library: planned, on all cores and several GPUs, resumable, bad shapes listed."""
+"""Make the records of a whole library: in parallel, resumable, with a list of failures and a cost estimate."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,29 +30,29 @@ Progress = Callable[[int, int], None]
 
 @runtime_checkable
 class RecordMaker(Protocol[T]):
-    """How records are made: drawn in worker processes, then finished, several at once, in this one."""
+    """Makes records: `draw` runs in worker processes, `finish` in this process, on several shapes at once."""
 
     @property
     def format(self) -> str:
-        """Name of what is made, in the manifest."""
+        """Name of the format, for the manifest."""
         ...
 
     @property
     def together(self) -> int:
-        """Shapes that are finished at once."""
+        """Shapes per call of `finish`."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides the result, for the manifest."""
+        """Return the settings that affect the result, for the manifest."""
         ...
 
     @property
     def draw(self) -> Callable[[Shape, str], T]:
-        """What processes do with a shape and its name; it must survive pickling."""
+        """Function of a shape and its name for the worker processes; it must be picklable."""
         ...
 
     def finish(self, drawn: Sequence[tuple[str, T]]) -> list[Record]:
-        """Records of labels and what was drawn, without `label.json`."""
+        """Return records, without `label.json`, of labels and drawn shapes."""
         ...
 
 
@@ -69,19 +70,38 @@ class Workers:
     rank: int = 0
     world_size: int = 1
 
+    @classmethod
+    def from_environment(cls, jobs: int, *, part: str | None = None) -> Workers:
+        """Return the share of this process: as given, or as torchrun sets it (`RANK`, `WORLD_SIZE`).
+
+        Args:
+            jobs: Worker processes for drawing.
+            part: `I/N` for part I, counted from 0, of N.
+
+        Raises:
+            ConfigError: If the part is not of that form.
+        """
+        try:
+            rank, size = map(int, part.split("/") if part else (os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")))
+        except ValueError:
+            rank = size = 0
+        if not 0 <= rank < size:
+            raise ConfigError(f"{part!r} is not a part I/N with I from 0 to N - 1. Write, for example, 0/8 to 7/8.")
+        return cls(jobs, rank, size)
+
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a library will cost, from a measured sample.
+    """Estimated cost of a library.
 
     Attributes:
-        shapes: In the library.
-        pictures: All views of all, not counting what lies beside them.
-        sampled: Shapes that were drawn to find out.
-        failed: Of those, how many could not be.
-        draw_seconds: Of one core for drawing all of them.
-        finish_seconds: Of one GPU, or this process, for finishing all of them.
-        bytes: On disk.
+        shapes: Shapes of the library.
+        pictures: Pictures of all shapes.
+        sampled: Shapes measured.
+        failed: Number of those that failed.
+        draw_seconds: Seconds of one core to draw all shapes.
+        finish_seconds: Seconds of one GPU, or this process, to finish all shapes.
+        bytes: Size on disk.
     """
 
     shapes: int
@@ -93,7 +113,7 @@ class CostEstimate:
     bytes: int
 
     def hours(self, jobs: int) -> float:
-        """Hours with so many drawing processes, each with a core of its own; finishing goes on beside them."""
+        """Return the hours with a number of drawing processes, each on its own core; finishing runs in parallel."""
         return max(self.draw_seconds / max(jobs, 1), self.finish_seconds) / 3600
 
 
@@ -106,23 +126,23 @@ def make_records(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> list[tuple[str, str]]:
-    """Make the record of every shape of a library; what is there already is left as it is.
+    """Make the record of every shape of a library; existing records are kept.
 
-    The result depends on the library and the maker alone, not on the number of processes or on interruptions.
+    The result depends on the library and the maker alone, not on processes or interruptions.
 
     Args:
         library: From `open_benchmark`.
-        out: Folder for the records; `failed.jsonl` in it lists shapes of which there is none.
-        maker: How a record is made.
+        out: Folder for the records; `failed.jsonl` in it lists the failures.
+        maker: Makes a record.
         layout: `shards` (tar files of 100 shapes) or `folders` (one for each shape).
-        workers: How many processes, and which part is this one's; all of it when None.
-        progress: Told after each shape.
+        workers: Number of processes, and this process's share; everything in this process when None.
+        progress: Called after each shape.
 
     Returns:
-        Name and reason of every shape of which there is no record, in this run or before.
+        Name and reason of every failure, of this run and earlier ones.
 
     Raises:
-        ConfigError: If the layout is unknown, the folder holds other records, or another run is making this part of them.
+        ConfigError: If the layout is unknown, the folder holds other records, or another run is writing this part.
     """
     if layout not in LAYOUTS:
         raise ConfigError(unknown_choice("layout", layout, LAYOUTS))
@@ -130,32 +150,32 @@ def make_records(
     data = f"{library.name} {library.fingerprint()}"
     write_manifest(out, {"format": maker.format, "layout": layout, **maker.settings(), "labels": list(library.labels), "data": data})
     with _hold_part(out, workers), WorkerPool(workers.jobs) as pool:
-        filling = _RecordWriter(library, out, maker, pool, progress)
+        writer = _RecordWriter(library, out, maker, pool, progress)
         each = SHAPES_PER_SHARD if layout == "shards" else 1
         own = range(-(-len(library) // each))[workers.rank :: workers.world_size]
         if layout == "shards":
             for number in own:
-                filling.shard(number)
+                writer.shard(number)
         else:
-            filling.fill(out, [library.items[number] for number in own])
+            writer.fill(out, [library.items[number] for number in own])
     return read_failures(out)
 
 
 @contextmanager
 def _hold_part(out: Path, workers: Workers) -> Iterator[None]:
-    """Keep a second run from the same part."""
-    busy = f"records must be made by one run at a time, but got another at work in {out}. Wait for it, or stop it."
+    """Lock this process's part of the records."""
+    busy = f"Another run is writing records to {out}. Wait for it, or stop it."
     with hold_lock(out / f".part-{workers.rank}-of-{workers.world_size}.lock", busy=busy):
         yield
 
 
 def estimate_cost(library: Benchmark, maker: RecordMaker[T], *, sample: int = 8) -> CostEstimate:
-    """Make the records of a few shapes, evenly over the library, and work out the whole.
+    """Make the records of a few shapes, evenly over the library, and extrapolate.
 
     Args:
-        library: What is to be drawn.
-        maker: How.
-        sample: How many shapes.
+        library: Shapes to draw.
+        maker: Makes a record.
+        sample: Number of shapes to measure.
     """
     step = max(1, len(library) // sample)
     chosen = library.items[::step][:sample]
@@ -174,22 +194,22 @@ def estimate_cost(library: Benchmark, maker: RecordMaker[T], *, sample: int = 8)
 
 
 def read_failures(out: Path) -> list[tuple[str, str]]:
-    """What `failed.jsonl` lists."""
+    """Return name and reason of every shape in `failed.jsonl`."""
     path = out / FAILED
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    found = {record["id"]: record["error"] for record in map(_line, lines) if record}
+    found = {record["id"]: record["error"] for record in map(_parse_failure, lines) if record}
     return sorted(found.items())
 
 
 def record_key(item: Item) -> str:
-    """A file name for a shape: its own name where it is plain, and a hash of its whole id."""
+    """Return a file name for a shape: its simplified name and a hash of its id."""
     digest = hashlib.sha256(item.id.encode(errors="replace")).hexdigest()[:10]
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(item.id.partition("#")[0]).with_suffix("").as_posix())[-60:].strip("-")
     return f"{plain}-{digest}"
 
 
 def _drawing(library: Benchmark, maker: RecordMaker[T]) -> Callable[[Item], T]:
-    """What a process does with an item; it needs no list of the others."""
+    """Return a picklable function that loads and draws an item."""
     return functools.partial(_draw, replace(library, items=library.items[:1], findings=()), maker.draw)
 
 
@@ -198,7 +218,7 @@ def _draw(library: Benchmark, draw: Callable[[Shape, str], T], item: Item) -> T:
 
 
 class _RecordWriter(Generic[T]):
-    """The work of one run."""
+    """Writes the records of one run."""
 
     def __init__(self, library: Benchmark, out: Path, maker: RecordMaker[T], pool: WorkerPool, progress: Progress | None) -> None:
         self.library, self.out, self.maker, self.pool, self.progress = library, out, maker, pool, progress
@@ -207,48 +227,48 @@ class _RecordWriter(Generic[T]):
         self.done = 0
 
     def shard(self, number: int) -> None:
-        """Fill a folder with the shapes of a shard, then pack it; a shard that is there is left as it is."""
+        """Write the records of a shard to a folder, then pack it; an existing shard is kept."""
         items = self.library.items[number * SHAPES_PER_SHARD : (number + 1) * SHAPES_PER_SHARD]
         if (self.out / shard_name(number)).is_file():
-            self._tell(len(items))
+            self._report(len(items))
             return
         work = self.out / f".{shard_name(number)}.work"
         self.fill(work, items)
         pack_shard(self.out, work, number=number, keys=map(record_key, items))
 
     def fill(self, folder: Path, items: Sequence[Item]) -> None:
-        """Write the folders of shapes that are neither there nor known to fail."""
+        """Write the folders of shapes that are new and have not failed before."""
         left = [item for item in items if item.id not in self.known and not (folder / record_key(item)).is_dir()]
-        self._tell(len(items) - len(left))
-        for few in batches(self._good(left), self.maker.together):
+        self._report(len(items) - len(left))
+        for few in batches(self._drawn(left), self.maker.together):
             records = self.maker.finish([(self.library.labels[item.label], drawn) for item, drawn in few])
             for (item, _), record in zip(few, records, strict=True):
                 label = json.dumps({"label": self.library.labels[item.label]}).encode()
                 write_folder(folder, record_key(item), {"label.json": label, **record})
-            self._tell(len(few))
+            self._report(len(few))
 
-    def _good(self, items: Sequence[Item]) -> Iterator[tuple[Item, T]]:
-        """What could be drawn; the rest is noted."""
+    def _drawn(self, items: Sequence[Item]) -> Iterator[tuple[Item, T]]:
+        """Yield drawn shapes; list failures."""
         for item, drawn in zip(items, self.pool.map(self.draw, items), strict=True):
             if isinstance(drawn, Failure):
-                _note(self.out / FAILED, item, drawn.reason)
-                self._tell(1)
+                _record_failure(self.out / FAILED, item, drawn.reason)
+                self._report(1)
             else:
                 yield item, drawn
 
-    def _tell(self, more: int) -> None:
+    def _report(self, more: int) -> None:
         self.done += more
         if self.progress and more:
             self.progress(self.done, len(self.library))
 
 
-def _note(path: Path, item: Item, reason: str) -> None:
-    cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill; its record is written again
+def _record_failure(path: Path, item: Item, reason: str) -> None:
+    cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # truncated by a kill; its record is written again
     append_text(path, ("\n" if cut else "") + to_json({"id": item.id, "error": reason}) + "\n")
 
 
-def _line(text: str) -> dict[str, str] | None:
-    """A line of the list; one that was cut off by a kill is none."""
+def _parse_failure(text: str) -> dict[str, str] | None:
+    """Parse a line of the list; None if it was truncated by a kill."""
     try:
         found = json.loads(text)
         return {"id": str(found["id"]), "error": str(found["error"])}

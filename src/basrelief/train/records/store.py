@@ -1,7 +1,7 @@
-"""Records on disk: tar shards that webdataset reads, or one folder for each shape.
+"""Write records: tar shards in webdataset's layout, or one folder for each shape.
 
-A record is a few small files: `label.json`, `0.png`, ... In a shard they are `KEY.label.json`, `KEY.0.png`, ... A shard or folder appears
-under its name only when it is whole, so that a killed run leaves nothing half.
+A record is a few small files: `label.json`, `0.png`, ... In a shard they are `KEY.label.json`, `KEY.0.png`, ... Shards and folders are
+written atomically, so a killed run leaves no partial ones.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from basrelief.output import output_errors, remove_parts, replace_file, to_json,
 MANIFEST = "records.json"
 LAYOUTS = ("shards", "folders")
 MAX_SIDE = 2048
-"""Largest side of a picture in a record, pixels."""
+"""Maximum side of a picture in a record, in pixels."""
 
 Record = Mapping[str, bytes]
-"""File name to content, `label.json` first."""
+"""File names and contents, `label.json` first."""
 
 
 def shard_name(number: int) -> str:
-    """Name of a shard."""
+    """Return the name of a shard."""
     return f"shard-{number:06d}.tar"
 
 
 def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write what the whole folder has in common, or check that it is what was written before.
+    """Write the manifest of a folder, or check that the existing one is the same.
 
     Raises:
-        ConfigError: If the folder holds records made otherwise.
+        ConfigError: If the folder holds records with other settings.
     """
     path, text = folder / MANIFEST, to_json(record, indent=1) + "\n"
     if not path.is_file():
@@ -47,11 +47,11 @@ def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:
     elif _same_manifest(path, text):
         return
     else:
-        raise ConfigError(f"out must hold what this command made, but got something else in {folder.name!r}. Name another folder.")
+        raise ConfigError(f"Folder {folder.name!r} holds other files. Name another folder.")
 
 
 def write_folder(folder: Path, key: str, record: Record) -> None:
-    """Write one record as a folder, whole."""
+    """Write a record as a folder, atomically."""
     part = folder / f".{key}.part"
     shutil.rmtree(part, ignore_errors=True)
     with output_errors(folder / key):
@@ -62,13 +62,13 @@ def write_folder(folder: Path, key: str, record: Record) -> None:
 
 
 def pack_shard(folder: Path, work: Path, *, number: int, keys: Iterable[str]) -> None:
-    """Put finished folders into one shard, whole, and remove them.
+    """Move finished folders into a shard, atomically.
 
     Args:
-        folder: Of the shards.
-        work: Where the folders lie.
-        number: Of the shard.
-        keys: The folders, in the order of the shard; those that are absent are left out.
+        folder: Folder of the shards.
+        work: Folder of the finished folders.
+        number: Number of the shard.
+        keys: Names of the folders, in order; missing ones are skipped.
     """
     remove_parts(folder / shard_name(number))
     with replace_file(folder / shard_name(number)) as part, tarfile.open(part, "w") as tar:
@@ -80,7 +80,7 @@ def pack_shard(folder: Path, work: Path, *, number: int, keys: Iterable[str]) ->
 
 
 def png_bytes(picture: np.ndarray) -> bytes:
-    """A picture, (H, W) or (H, W, 3) uint8, as a PNG file."""
+    """Encode a picture, (H, W) or (H, W, 3) uint8, as PNG."""
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "png", compress_level=4)
     return data.getvalue()
@@ -93,6 +93,6 @@ def _same_manifest(path: Path, text: str) -> bool:
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    entry = tarfile.TarInfo(name)  # time 0 and no owner: the same records give the same bytes
+    entry = tarfile.TarInfo(name)  # no time and owner: the same records give the same bytes
     entry.size = len(data)
     tar.addfile(entry, io.BytesIO(data))

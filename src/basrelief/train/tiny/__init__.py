@@ -1,6 +1,7 @@
-"""`tiny` from nothing, by the losses of CLIP2Point and OpenDlign: the embedded model that needs no download."""
+"""Training of `tiny`, the embedded model, from scratch."""
 
-from basrelief.train.tiny.run import Resources, Sources, TinyResult, train_tiny
+from basrelief.train.tiny.report import TinyResult
+from basrelief.train.tiny.run import Sources, train_tiny
 from basrelief.train.tiny.settings import TinySettings
 
-__all__ = ["Resources", "Sources", "TinyResult", "TinySettings", "train_tiny"]
+__all__ = ["Sources", "TinyResult", "TinySettings", "train_tiny"]

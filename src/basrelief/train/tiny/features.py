@@ -1,4 +1,4 @@
-"""Depth images through the vision tower, with gradients; and how many it names rightly."""
+"""Features of the image tower with gradients, and zero-shot accuracy."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def image_features(
     *,
     patches: int | None = None,
 ) -> Float[Tensor, "images dim"]:
-    """Differentiable features of depth images and pictures, as float32; in one pass, so that batch norm sees both.
+    """Encode depth images and pictures with gradients, in float32; in one pass, so that batch norm sees both.
 
     Args:
-        encoder: A vision transformer.
+        encoder: Encoder with a vision transformer.
         depth: Depth images, background 1.
-        pictures: Of what the last of the depth images show, from the same sides.
-        patches: Read only so many patches of each image, those that show something first (after Li et al. 2023, arXiv:2212.00794).
+        pictures: Pictures of the last depth images, from the same views.
+        patches: Number of patches to read per image, foreground first (after Li et al. 2023, arXiv:2212.00794); all when None.
     """
     images, seen = depth[:, None].expand(-1, 3, -1, -1), depth
     if pictures is not None:
@@ -48,7 +48,7 @@ def image_features(
 
 
 def _shown(images: Float[Tensor, "batch size size"], patches: int, side: int) -> Int[Tensor, "batch kept"]:
-    """Numbers of the class token and of the patches that hold the most points, spread evenly from image to image."""
+    """Return the indices of the class token and of the patches with the most foreground; ties differ from image to image."""
     filled = F.avg_pool2d((images < 1).float()[:, None], side).flatten(1).clamp(max=0.1)
     spread = torch.linspace(0, 1, filled.numel(), device=images.device).mul(7919).frac().view_as(filled) * 0.05
     best = (filled + spread).topk(patches, dim=1).indices + 1
@@ -56,11 +56,11 @@ def _shown(images: Float[Tensor, "batch size size"], patches: int, side: int) ->
 
 
 class Ranking(NamedTuple):
-    """What shapes were called.
+    """Zero-shot result of shapes.
 
     Attributes:
-        first: (S,) the best name of each.
-        rank: (S,) how many names were better than the right one.
+        first: (S,) index of the predicted name.
+        rank: (S,) number of names ranked above the right one.
     """
 
     first: Int64[np.ndarray, " shapes"]
@@ -69,12 +69,12 @@ class Ranking(NamedTuple):
 
 @torch.no_grad()
 def rank_labels(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -> Ranking:
-    """Name shapes zero-shot over all class names, with the views and pooling of the recipe and the class penalties.
+    """Classify shapes zero-shot over all class names, with the views, pooling and class penalty of the recipe `tiny`.
 
     Args:
-        encoder: Of `tiny`'s kind.
-        shapes: To name.
-        points: Of each shape.
+        encoder: Encoder with `tiny`'s architecture.
+        shapes: Shapes to classify.
+        points: Points per shape.
     """
     texts, pooling = class_embeddings(encoder, shapes.names), get_recipe("tiny").pooling
     penalties = encoder.vocabulary.class_penalties(shapes.names) if encoder.vocabulary else (0.0,) * len(shapes.names)
@@ -90,5 +90,5 @@ def rank_labels(encoder: ClipEncoder, shapes: ShapeSet, *, points: int = 4096) -
 
 
 def top_k_accuracy(found: Ranking) -> dict[str, float]:
-    """Top-1 and top-5, shares in [0, 1]."""
+    """Return top-1 and top-5 accuracy in [0, 1]."""
     return {"top1": float((found.rank < 1).mean()), "top5": float((found.rank < 5).mean())}

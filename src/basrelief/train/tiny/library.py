@@ -1,4 +1,4 @@
-"""What `tiny` is taught from: shapes in memory, and a library of those that get pictures."""
+"""Training data of `tiny`: shapes in memory, and a library of shapes with pictures."""
 
 from __future__ import annotations
 
@@ -24,66 +24,61 @@ from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures
 
-_LEAST_FILES = 4  # of a class that may be left out
+_LEAST_FILES = 4  # of a class that may be unseen
 
 
 def training_shapes(folder: Path, settings: TinySettings, *, points: int = 4096) -> ShapeSet:
-    """All shapes: those of the files in the order of their table, then the generated ones; the held-out packs are included.
+    """Sample all shapes: files in the order of their table, held-out packs included, then generated shapes.
 
     Args:
-        folder: See `read_shapes`.
-        settings: How many are generated.
-        points: Of each shape.
+        folder: Folder of labelled shapes, see `read_shapes`.
+        settings: Numbers of generated shapes.
+        points: Points per shape.
     """
     files = read_shapes(folder, count=points, seed=settings.seed)
     return merge([files, *(generated_shapes(names, each, count=points) for names, each in _generated(settings) if names)])
 
 
 def choose_unseen_classes(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[str, ...]:
-    """Names of the classes that are never shown in 3D, drawn by the seed among those with four files or more.
+    """Sample the classes to leave out of the training, among those with four files or more.
 
     Raises:
-        ConfigError: If there are not so many.
+        ConfigError: If there are too few.
     """
     files = torch.tensor([group != GENERATED and maker_split().part(group) != "test" for group in shapes.group])
     count = torch.bincount(shapes.label[files], minlength=len(shapes.names)).tolist()
     many = sorted(name for name, n in zip(shapes.names, count, strict=True) if n >= _LEAST_FILES)
     if settings.unseen_classes > len(many):
-        got = f"{settings.unseen_classes} of {len(many)}"
-        raise ConfigError(
-            f"unseen_classes must be at most the classes with {_LEAST_FILES} files or more, but got {got}. Set unseen_classes=N."
-        )
+        raise ConfigError(f"unseen_classes is {settings.unseen_classes}; {len(many)} classes have {_LEAST_FILES} files or more. Lower it.")
     return tuple(sorted(random.Random(settings.seed).sample(many, settings.unseen_classes)))
 
 
 def split(shapes: ShapeSet, held_out: Sequence[str], *, settings: TinySettings) -> tuple[np.ndarray, ShapeSet, ShapeSet]:
-    """Return which rows are trained on, the validation shapes without the classes left out, and the files of those classes.
+    """Return a mask of the training shapes, the validation shapes without unseen classes, and the files of unseen classes.
 
     Test shapes (`basrelief.datasets.maker_split`) are in none of them.
 
     Raises:
-        ConfigError: If no shape is for validation, or there are not as many classes to leave out.
+        ConfigError: If there are no validation shapes, or too few classes to leave out.
     """
     missing = choose_unseen_classes(shapes, held_out, settings=settings)
     unseen = np.isin(np.array(shapes.names)[shapes.label.numpy()], missing)
     held, test = made_by(shapes, held_out), made_by(shapes, maker_split().test)
     if not held.any():
-        raise ConfigError(
-            f"None of the shapes comes from a pack or creator for validation ({', '.join(held_out)}). Check the table beside the shapes."
-        )
+        raise ConfigError(f"No shape comes from a validation pack or creator ({', '.join(held_out)}). Check the table beside the shapes.")
     files = np.array([group != GENERATED for group in shapes.group])
     return ~held & ~test & ~unseen, shapes.select(held & ~test & ~unseen), shapes.select(unseen & files & ~test)
 
 
 def write_library_shapes(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: Path, *, settings: TinySettings) -> Path:
-    """Write the training shapes that get pictures as `CLASS/ROW.ply`: every file, and the first generated ones of each category.
+    """Write the training shapes that get pictures as `CLASS/ROW.ply`: all files, and the first generated shapes of each category.
 
     Args:
-        folder: Of the labelled shapes.
+        folder: Folder of the labelled shapes.
         shapes: From `training_shapes`.
-        keep: Rows that are trained on.
-        out: Folder of the library; files that are there stay.
-        settings: How many are drawn.
+        keep: Mask of the training shapes.
+        out: Folder of the library; existing files are kept.
+        settings: Number of generated shapes with pictures.
     """
     files = list_shapes(folder)
     made = [(name, seed) for names, each in _generated(settings) for name in names for seed in range(each)]
@@ -102,14 +97,14 @@ def write_library_shapes(folder: Path, shapes: ShapeSet, keep: np.ndarray, out: 
 
 
 def draw_library(library: Path, out: Path, *, settings: TinySettings, jobs: int, progress: Progress | None = None) -> AlignedSet:
-    """Draw contour-aware depth maps and shaded pictures of the library; what is there stays.
+    """Render contour-aware depth maps and shaded pictures of the library; existing ones are kept.
 
     Args:
         library: From `write_library_shapes`.
         out: Folder of the records.
-        settings: The seed.
-        jobs: Processes.
-        progress: Told after each shape.
+        settings: Only the seed is used.
+        jobs: Worker processes.
+        progress: Called after each shape.
     """
     style = AlignedSettings(source="shaded", size=PROJECTION.size, points=4096, seed=settings.seed)
     make_records(open_benchmark(library, up="z"), out, maker=AlignedMaker(style), workers=Workers(jobs), progress=progress)
@@ -117,11 +112,11 @@ def draw_library(library: Path, out: Path, *, settings: TinySettings, jobs: int,
 
 
 def load_pictures(aligned: AlignedSet, keep: np.ndarray) -> Pictures:
-    """All pictures and maps in memory, each with the row of its shape among those kept.
+    """Load all pictures and depth maps, with the index of their shape among the training shapes.
 
     Args:
         aligned: From `draw_library`.
-        keep: Rows of the whole set that are trained on.
+        keep: Mask of the training shapes.
     """
     place = np.cumsum(keep) - 1
     rows = [int(place[int(key.rsplit("-", 2)[1])]) for key in aligned.keys]  # CLASS-ROW-HASH
@@ -131,6 +126,6 @@ def load_pictures(aligned: AlignedSet, keep: np.ndarray) -> Pictures:
 
 
 def _generated(settings: TinySettings) -> tuple[tuple[list[str], int], tuple[list[str], int]]:
-    """Categories and how many shapes of each, in the order of the shape set."""
+    """Return categories and shapes per category, in the order of the shape set."""
     some = [name for name in CATEGORIES if name in SEATS or name in TABLES]
     return (some, settings.furniture_per_class), ([name for name in CATEGORIES if name not in some], settings.others_per_class)

@@ -1,11 +1,13 @@
-"""The text tower: taught to give, for a name in any wording, the direction that CLIP ViT-B/32's text tower gave for it."""
+"""The text tower: trained to reproduce the text embeddings of CLIP ViT-B/32 for a list of names, in any wording."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +17,11 @@ from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import FileFormatError
+from basrelief.train.config import check_at_least, check_positive
+from basrelief.train.run import RunContext, TrainingRun, derive_seed
 
 FILES = ("coco80.npz", "o365_365.npz", "oid500.npz", "lvis1203.npz")
-"""Recorded features, the plainest spelling first: of names in several files the first counts."""
+"""Files of recorded embeddings, the plainest spellings first; the first file that has a name wins."""
 
 TEMPLATES = (
     "a {}",
@@ -31,7 +35,7 @@ TEMPLATES = (
     "a depth map of a {}",
     "a 3d model of a {}",
 )
-"""Wordings of one name in training. Zero-shot uses the first."""
+"""Prompt templates for training. Zero-shot classification uses the first."""
 
 ALIASES: Mapping[str, str] = {
     "axe": "ax",
@@ -49,18 +53,16 @@ ALIASES: Mapping[str, str] = {
     "train car": "railcar (part of a train)",
     "whisk": "eggbeater",
 }
-"""Everyday names that were not recorded, with the recorded name that means the same."""
-
-Progress = Callable[[Mapping[str, float]], None]
+"""Everyday names without a recorded embedding, and their recorded synonyms."""
 
 
 def recorded_features(folder: Path) -> dict[str, Float[np.ndarray, " dim"]]:
-    """Unit-length CLIP text features by name, lower case, without underscores.
+    """Read unit-length CLIP text embeddings by name (lower case, without underscores).
 
-    A name with a bracket, a slash or two spellings is known by each of its parts too, unless a plainer entry has that name.
+    A name with brackets, a slash or two spellings is also listed under each of its parts, unless another entry has that name.
 
     Args:
-        folder: Holds the files of `FILES`, each with `names` (n,) and `embeddings` (n, 512).
+        folder: Contains the files of `FILES`, each with `names` (n,) and `embeddings` (n, 512).
 
     Raises:
         FileFormatError: If a file is missing.
@@ -70,7 +72,7 @@ def recorded_features(folder: Path) -> dict[str, Float[np.ndarray, " dim"]]:
     for file in FILES:
         path = folder / file
         if not path.is_file():
-            raise FileFormatError(f"folder must hold {', '.join(FILES)}, but got no {file} in {folder}. Give the folder of text features.")
+            raise FileFormatError(f"Folder {str(folder)!r} has no {file}. Pass the folder with {', '.join(FILES)}.")
         with np.load(path) as record:
             rows = record["embeddings"].astype(np.float32)
             for name, row in zip(record["names"], rows / np.linalg.norm(rows, axis=1, keepdims=True), strict=True):
@@ -83,7 +85,7 @@ def recorded_features(folder: Path) -> dict[str, Float[np.ndarray, " dim"]]:
 
 
 def spellings(name: str) -> list[str]:
-    """The plain form of a recorded name, then its parts: `car_(automobile)` gives `car (automobile)` and `car`."""
+    """Split a recorded name into its plain form and its parts: `car_(automobile)` gives `car (automobile)` and `car`."""
     words = name.split(" ") if "_" in name else [name]
     plain = [" ".join(word.replace("_", " ").split()).lower() for word in words]
     bare = [re.sub(r"\s*\(.*?\)", "", word).strip() for word in plain]
@@ -91,49 +93,106 @@ def spellings(name: str) -> list[str]:
     return list(dict.fromkeys(word for word in [*plain, *bare, *cut] if word))
 
 
-def fit_text(
-    encoder: ClipEncoder, recorded: Mapping[str, Float[np.ndarray, " dim"]], *, steps: int, seed: int = 0, progress: Progress | None = None
-) -> None:
-    """Train the text tower in place: pull each wording to its name's recorded direction and away from all other names'.
+@dataclass(frozen=True)
+class TextSettings:
+    """Settings of the text tower's training.
 
-    Args:
-        encoder: Its text tower is trained; the rest stays.
-        recorded: Unit-length features by name.
-        steps: Of 128 wordings each.
-        seed: Of the draws.
-        progress: Called every 100 steps with `step`, `loss`, `cosine` and `right` (the share whose nearest name is the right one).
+    Attributes:
+        batch: Prompts per step.
+        accumulate: Steps whose gradients are accumulated.
+        epochs: Number of epochs of `epoch_steps` steps.
+        epoch_steps: Steps per epoch; names are sampled with replacement.
+        rate: Peak of the one-cycle learning rate.
+        decay: Weight decay.
+        precision: Compute dtype.
+        save_every: Steps between checkpoints.
+        validate_every: Epochs between validations.
+        seed: Seed of the batches.
     """
-    names, draw = list(recorded), random.Random(seed)
-    target = torch.from_numpy(np.stack([recorded[name] for name in names])).to(encoder.device)
-    groups = [encoder.towers.text_model, encoder.towers.text_projection]
-    parameters = [p.requires_grad_() for group in groups for p in group.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.05)
-    for step in range(steps):
-        rows = draw.choices(range(len(names)), k=128)
-        features = text_features(encoder, [draw.choice(TEMPLATES).format(names[i]) for i in rows])
-        output = F.normalize(features, dim=-1)
-        label = torch.tensor(rows, device=encoder.device)
-        cosine = (output * target[label]).sum(dim=1).mean()
-        logits = 60 * output @ target.T
+
+    batch: int = 128
+    accumulate: int = 1
+    epochs: int = 1
+    epoch_steps: int = 1500
+    rate: float = 2e-3
+    decay: float = 0.01
+    precision: str = "float32"
+    save_every: int = 200
+    validate_every: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_at_least(self, 1, "batch", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every")
+        check_positive(self, "rate")
+        check_positive(self, "decay", zero=True)
+
+
+class TextLosses(NamedTuple):
+    """Loss of a step, mean cosine to the targets, and the share of prompts whose nearest name is the right one."""
+
+    total: Tensor
+    cosine: Tensor
+    right: Tensor
+
+
+class TextRun(TrainingRun[None]):
+    """The text tower's training as a run. Each of several processes takes the same steps; the tower is small.
+
+    The loss is `CE(60 cos) + 20 (1 - cos)`: it pulls each prompt to its name's recorded embedding and away from those of all other names.
+    """
+
+    def __init__(
+        self, encoder: ClipEncoder, recorded: Mapping[str, Float[np.ndarray, " dim"]], *, settings: TextSettings, context: RunContext
+    ) -> None:
+        super().__init__(settings, context, rows=settings.batch * settings.epoch_steps)
+        self.encoder, self.network, self.names = encoder, encoder.towers, list(recorded)
+        self.target = torch.from_numpy(np.stack([recorded[name] for name in self.names])).to(encoder.device)
+        self.parts = {"text": encoder.towers.text_model, "projection": encoder.towers.text_projection}
+        self.parameters = [p.requires_grad_() for part in self.parts.values() for p in part.parameters()]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=settings.rate, weight_decay=settings.decay, betas=(0.9, 0.98))
+        steps = -(-self.total_steps // settings.accumulate)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, settings.rate, total_steps=steps, pct_start=0.05)
+
+    def train_step(self, content: list[None]) -> TextLosses:
+        """Take one step on random names in random wordings."""
+        draw = random.Random(derive_seed(self.settings.seed, self.step))
+        rows = draw.choices(range(len(self.names)), k=self.settings.batch)
+        features = text_features(self.encoder, [draw.choice(TEMPLATES).format(self.names[row]) for row in rows])
+        output, label = F.normalize(features, dim=-1), torch.tensor(rows, device=self.target.device)
+        cosine = (output * self.target[label]).sum(dim=1).mean()
+        logits = 60 * output @ self.target.T
         loss = F.cross_entropy(logits, label) + 20 * (1 - cosine)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        schedule.step()
-        if progress and (step % 100 == 0 or step == steps - 1):
-            right = (logits.argmax(dim=1) == label).float().mean()
-            progress({"step": step, "loss": loss.item(), "cosine": cosine.item(), "right": right.item()})
+        (loss / self.settings.accumulate).backward()
+        if (self.step + 1) % self.settings.accumulate == 0 or self.step + 1 == self.total_steps:
+            torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            if self.schedule.last_epoch < self.schedule.total_steps - 1:
+                self.schedule.step()
+        return TextLosses(loss.detach(), cosine.detach(), (logits.argmax(dim=1) == label).float().mean())
+
+    def state(self) -> dict[str, Any]:
+        """Return the text tower and the schedule."""
+        return {"schedule": self.schedule.state_dict(), **{name: part.state_dict() for name, part in self.parts.items()}}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Load both."""
+        self.schedule.load_state_dict(state["schedule"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+
+    def export(self) -> None:
+        """Write nothing: the encoder is trained in place, and `train_tiny` saves it."""
 
 
 def text_features(encoder: ClipEncoder, prompts: Sequence[str]) -> Float[Tensor, "prompts dim"]:
-    """Differentiable features of prompts, not of unit length."""
+    """Embed prompts with gradients; not normalised."""
     context = encoder.config.text.context_length
     return encoder.towers.text_features(encoder.tokenizer.encode(prompts, context_length=context).to(encoder.device))
 
 
 def class_embeddings(encoder: ClipEncoder, names: Sequence[str]) -> Float[Tensor, "names dim"]:
-    """Unit-length embeddings of class names in the zero-shot wording."""
+    """Return unit-length embeddings of class names in the zero-shot template."""
     with torch.no_grad():
         return F.normalize(text_features(encoder, [TEMPLATES[0].format(name) for name in names]), dim=-1)

@@ -1,4 +1,4 @@
-"""The two small towers and how they start."""
+"""The architecture of `tiny` and its initialisation."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ EMBEDDING = 512
 
 _RECIPE = get_recipe("tiny")
 PROJECTION = cast(DiscProjection, get_projection(_RECIPE.projection, **_RECIPE.projection_options))
-"""What the vision tower is shown: the recipe's own."""
+"""Projection of the recipe `tiny`."""
 
 VISION = VisionConfig(image_size=PROJECTION.size, width=128, layers=4, heads=4, patch_size=16, stem=(32, 64, 128))
-"""Three convolutions, then 49 patches through 4 blocks: 1.0 million numbers. docs/research/tiny.md says what was tried beside it."""
+"""Three convolutions, then 49 patches through 4 blocks: 1.0 million parameters. docs/research/tiny.md says what was tried beside it."""
 
 
 def new_encoder(tokenizer: Tokenizer, *, seed: int = 0) -> ClipEncoder:
-    """An untrained `tiny` for a vocabulary.
+    """Return an untrained `tiny` for a vocabulary.
 
     Args:
-        tokenizer: Words to ids.
-        seed: Of the weights.
+        tokenizer: Tokenizer.
+        seed: Seed of the weights.
     """
     text = TextConfig(width=192, layers=3, heads=3, context_length=32, vocab_size=tokenizer.vocab_size, eot=tokenizer.eot)
     config = ClipConfig(embed_dim=EMBEDDING, vision=VISION, text=text, activation="gelu")
     encoder = random_encoder(config, seed=seed, tokenizer=tokenizer, name="tiny")
-    start_vision(encoder, seed=seed)
+    init_vision(encoder, seed=seed)
     return encoder.with_preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def start_vision(encoder: ClipEncoder, *, seed: int) -> None:
-    """Begin attention and positions where trained vision transformers end up, so that little data goes further.
+def init_vision(encoder: ClipEncoder, *, seed: int) -> None:
+    """Initialise attention and position embeddings like those of trained vision transformers, which helps with little data.
 
     Positions are sines of row and column; query-key products lie near the identity and value-output products near minus it
     (Trockman and Kolter 2023, arXiv:2305.09828).
@@ -48,13 +48,13 @@ def start_vision(encoder: ClipEncoder, *, seed: int) -> None:
     vision = encoder.towers.vision_model
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        _start_positions(vision.get_submodule("embeddings.position_embedding").get_parameter("weight"))
+        _init_positions(vision.get_submodule("embeddings.position_embedding").get_parameter("weight"))
         for block in range(VISION.layers if isinstance(VISION.layers, int) else 0):
-            _start_attention(vision.get_submodule(f"encoder.layers.{block}.self_attn"), generator)
+            _init_attention(vision.get_submodule(f"encoder.layers.{block}.self_attn"), generator)
 
 
-def _start_positions(weight: Float[Tensor, "positions width"]) -> None:
-    """Sines and cosines of row and column for the patches, nothing for the class token."""
+def _init_positions(weight: Float[Tensor, "positions width"]) -> None:
+    """Set the patches to sines and cosines of row and column, the class token to zero."""
     side, width = math.isqrt(len(weight) - 1), weight.shape[1]
     rate = 1 / 100 ** (torch.arange(width // 4) / (width // 4))
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
@@ -63,8 +63,8 @@ def _start_positions(weight: Float[Tensor, "positions width"]) -> None:
     weight[1:] = 0.1 * torch.cat([phase.sin(), phase.cos()], dim=1)
 
 
-def _start_attention(attention: nn.Module, generator: Generator) -> None:
-    """Set the four matrices of one block from singular values of identity plus noise, the query-key part head by head."""
+def _init_attention(attention: nn.Module, generator: Generator) -> None:
+    """Set the four matrices of a block from the SVD of identity plus noise; query and key head by head."""
     query, key, value, out = (attention.get_submodule(f"{name}_proj").get_parameter("weight") for name in ("q", "k", "v", "out"))
     width = len(query)
     head = width // VISION.heads

@@ -1,13 +1,11 @@
-"""The training of the image tower: CLIP2Point's losses on depth views and pictures, and both against words."""
+"""Training of `tiny`'s image tower: CLIP2Point's losses on depth views and pictures, and a classification loss against label texts."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -16,34 +14,31 @@ from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder, save_encoder
 from basrelief.train.augment import augment
-from basrelief.train.clip2point import pair_losses
+from basrelief.train.clip2point.objective import pair_losses
 from basrelief.train.data import ShapeSet, sampling_weights
-from basrelief.train.muon import Muon
-from basrelief.train.run import TrainingRun, derive_seed
+from basrelief.train.run import RunContext, TrainingRun, derive_seed
 from basrelief.train.tiny.features import image_features
+from basrelief.train.tiny.muon import Muon
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.text import class_embeddings
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.views import draw_views, random_elevations
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from basrelief.train.tiny.views import draw_views, random_elevations
 
 _MASKED = 0.9
 """Share of the steps that read only some patches."""
 
 _SIMILARITY_SCALE = 20.0
-"""Multiplies the cosine of two names, their mean taken off, before the softmax of `semantic_smoothing`."""
+"""Logit scale of the similarity of two names (centred embeddings) in the softmax of `semantic_smoothing`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Pictures and contour-aware depth maps of some of the training shapes, from the same sides.
+    """Pictures and contour-aware depth maps of some of the training shapes, from the same views.
 
     Attributes:
         colour: (S, V, H, W, 3).
         depth: (S, V, H, W), near dark, background 255.
-        row: (S,) number of each shape in the shape set.
+        row: (S,) index of each shape in the shape set.
     """
 
     colour: UInt8[Tensor, "shapes views side side 3"]
@@ -52,7 +47,7 @@ class Pictures:
 
 
 class Batch(NamedTuple):
-    """What a step is shown: two depth views of every shape; a picture and its depth map of the first ones."""
+    """Input of a step: two depth views of every shape; a picture and its depth map of the first ones."""
 
     views: Float[Tensor, "two batch side side"]
     maps: Float[Tensor, "images side side"]
@@ -72,12 +67,12 @@ class TinyLosses(NamedTuple):
 
 
 class VisionModel(nn.Module):
-    """The image tower in training, the words it is taught, and the balance w of CLIP2Point's losses.
+    """The image tower, the texts and targets of its classification loss, and the learned weight w of CLIP2Point's losses.
 
     Attributes:
-        encoder: Trained in place.
+        encoder: Its image tower is trained in place.
         balance: w, learned.
-        full: Whether all patches are read.
+        full: Whether the tower reads all patches.
     """
 
     def __init__(self, encoder: ClipEncoder, targets: Float[Tensor, "labels names"], texts: Tensor, settings: TinySettings) -> None:
@@ -94,7 +89,7 @@ class VisionModel(nn.Module):
         self.register_buffer("texts", texts)
 
     def forward(self, batch: Batch) -> TinyLosses:
-        """Losses of a batch: `words` of every image and `pooled` of the two views against the names, and CLIP2Point's."""
+        """Compute the losses of a batch: `words` of every image and `pooled` of the two views against the label texts, and CLIP2Point's."""
         count, with_images = len(batch.label), len(batch.maps)
         seen = torch.cat([batch.views.flatten(0, 1), batch.maps])
         features = image_features(self.encoder, seen, batch.pictures, patches=None if self.full else self.settings.patches)
@@ -121,15 +116,15 @@ class VisionModel(nn.Module):
 def label_targets(
     encoder: ClipEncoder, shapes: ShapeSet, others: Sequence[str], *, settings: TinySettings
 ) -> tuple[Float[Tensor, "labels names"], Float[Tensor, "names dim"]]:
-    """What each class is to be called: a distribution over names, and the names' embeddings, the classes of the shapes first.
+    """Return the target of each class, a distribution over names, and the names' embeddings, those of the classes first.
 
-    Names of classes without a shape, as those left out, are not among them, unless `semantic_smoothing` brings them in with all others.
+    Names of classes without shapes, such as unseen ones, are left out unless `semantic_smoothing` includes all names.
 
     Args:
-        encoder: Its text tower is frozen.
+        encoder: Encoder with a trained text tower.
         shapes: Training shapes.
-        others: Names that the text tower was taught.
-        settings: Shares of the target.
+        others: Other names that the text tower knows.
+        settings: Label smoothing.
     """
     count = torch.bincount(shapes.label, minlength=len(shapes.names))
     own = [name for name, n in zip(shapes.names, count.tolist(), strict=True) if n]
@@ -147,44 +142,37 @@ def label_targets(
 
 
 class VisionRun(TrainingRun[Batch]):
-    """The image tower's training as a run: what a step is shown depends on seed and step alone."""
+    """The image tower's training as a run."""
 
     export_best = False
 
-    def __init__(
-        self, model: VisionModel, shapes: ShapeSet, pictures: Pictures, *, how: tuple[TinySettings, Accelerator, Path], echo: bool
-    ) -> None:
-        settings, accelerator, out = how
-        super().__init__(settings, accelerator, out, rows=settings.batch * settings.epoch_steps, echo=echo)
-        device = accelerator.device
-        self.model, self.encoder, self.shapes = model.to(device), model.encoder, shapes
+    def __init__(self, model: VisionModel, shapes: ShapeSet, pictures: Pictures, *, settings: TinySettings, context: RunContext) -> None:
+        super().__init__(settings, context, rows=settings.batch * settings.epoch_steps)
+        device = self.accelerator.device
+        self.model, self.network, self.shapes = model.to(device), model.towers, shapes
         self.points, self.label = shapes.points.to(device), shapes.label.to(device)
         self.pictures = Pictures(pictures.colour.to(device), pictures.depth.to(device), pictures.row)
         self.weights = sampling_weights(shapes, sampling_power=settings.sampling_power, file_weight=settings.file_weight)
         self.muon, self.optimiser = optimisers(model, settings)
-        self.prepared: Any = accelerator.prepare(model)
+        self.prepared: Any = self.accelerator.prepare(model)
 
     @property
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Both by name."""
+        """Both optimisers, by name."""
         return {"optimiser": self.optimiser, "muon": self.muon}
 
     def train_mode(self) -> None:
-        """The image tower starts from random weights: batch norm learns its statistics. The text tower is frozen."""
-        self.encoder.towers.eval()
-        self.encoder.towers.vision_model.train()
-
-    def prefetch(self, step: int) -> list[Future[Batch]]:
-        """Nothing is read ahead: everything lies in memory."""
-        return []
+        """Train the image tower's batch norm, too, as it starts from random weights; the text tower is frozen."""
+        self.network.eval()
+        self.model.towers.vision_model.train()
 
     def train_step(self, content: list[Batch]) -> TinyLosses:
-        """One step on fresh views."""
+        """Take one step on fresh views."""
         self._set_rate()
-        self.model.full = self.step >= _MASKED * self.steps
+        self.model.full = self.step >= _MASKED * self.total_steps
         losses: TinyLosses = self.prepared(self.batch())
         self.accelerator.backward(losses.total / self.settings.accumulate)
-        if (self.step + 1) % self.settings.accumulate == 0 or self.step + 1 == self.steps:
+        if (self.step + 1) % self.settings.accumulate == 0 or self.step + 1 == self.total_steps:
             nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], 1.0)
             for optimiser in (self.muon, self.optimiser):
                 optimiser.step()
@@ -193,7 +181,7 @@ class VisionRun(TrainingRun[Batch]):
 
     @torch.no_grad()
     def batch(self) -> Batch:
-        """Two views of each drawn shape, each with its own points, changes and camera; between 256 and 4096 points."""
+        """Sample shapes and render two views of each, each with its own points (256 to 4,096), augmentation and camera."""
         settings, device = self.settings, self.accelerator.device
         seed = derive_seed(settings.seed, self.step, self.accelerator.process_index)
         draw, generator = Generator().manual_seed(seed), Generator(device).manual_seed(seed)
@@ -207,7 +195,7 @@ class VisionRun(TrainingRun[Batch]):
         total = self.points.shape[1]
         chosen = [torch.randperm(total, generator=draw)[:points].to(device) for _ in range(2)]
         clouds = torch.cat([self.points[rows][:, part] for part in chosen]).float()
-        clouds = augment(clouds, settings.augmentation_at(self.step / self.steps), generator=generator)
+        clouds = augment(clouds, settings.augmentation_at(self.step / self.total_steps), generator=generator)
         elevation = random_elevations(len(clouds), generator=generator, device=device)
         views = draw_views(clouds, elevation, PROJECTION).unflatten(0, (2, count))
         shown, view = shown.to(device), view.to(device)
@@ -215,31 +203,31 @@ class VisionRun(TrainingRun[Batch]):
         return Batch(views, maps, self.pictures.colour[shown, view].permute(0, 3, 1, 2).float() / 255, self.label[rows])
 
     def state(self) -> dict[str, Any]:
-        """Towers and balance."""
+        """Return towers and loss weight."""
         return {"model": self.model.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take both."""
+        """Load both."""
         self.model.load_state_dict(state["model"])
 
     def export(self) -> None:
         """Write the encoder."""
-        save_encoder(copy.copy(self.encoder), self.out)
+        save_encoder(copy.copy(self.model.encoder), self.out)
 
     def _set_rate(self) -> None:
-        """Warm up, then fall along a straight line to zero at the last step."""
+        """Set the learning rate: linear warm-up, then linear decay to zero."""
         warm = min(1.0, (self.step + 1) / max(1, self.settings.warm_up))
         for optimiser in (self.muon, self.optimiser):
             for group in optimiser.param_groups:
-                group["lr"] = self.settings.rate * warm * (1 - self.step / self.steps)
+                group["lr"] = self.settings.rate * warm * (1 - self.step / self.total_steps)
 
 
 def optimisers(model: VisionModel, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks and the kernels of the stem, AdamW for everything else.
+    """Return Muon for the matrices of the blocks and the kernels of the stem, and AdamW for all other parameters.
 
     Args:
-        model: Those of its numbers that are trained.
-        settings: Rate and decay.
+        model: Only its trainable parameters are used.
+        settings: Learning rate and weight decay.
     """
     vision = model.towers.vision_model
     parts = (vision.get_submodule("encoder"), vision.get_submodule("embeddings.stem"))

@@ -10,7 +10,7 @@ from basrelief.render.cameras import look_at_cameras
 from basrelief.render.clip2point import DiscProjection
 from basrelief.train.data import ShapeSet
 from basrelief.train.tiny.towers import PROJECTION
-from basrelief.train.views import ELEVATIONS, camera_points, draw_views, random_elevations
+from basrelief.train.tiny.views import ELEVATIONS, camera_points, draw_views, random_elevations
 
 
 @pytest.mark.parametrize("elevation", [0.0, 20.0, -20.0, 89.0])

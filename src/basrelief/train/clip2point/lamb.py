@@ -1,4 +1,4 @@
-"""LAMB: Adam whose step on each tensor is as long as the tensor says (You et al. 2020, arXiv:1904.00962)."""
+"""LAMB: Adam with layer-wise step sizes (You et al. 2020, arXiv:1904.00962)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from basrelief.errors import ConfigError
 
 
 class Lamb(torch.optim.Optimizer):
-    """LAMB as CLIP2Point's code has it: moments without bias correction, a tensor's norm counted as 10 at most.
+    """LAMB as in CLIP2Point's code: no bias correction, and weight norms are clamped to 10.
 
     For a tensor p with gradient g: `m` and `v` are the running means of g and g squared, `u = m / (sqrt(v) + eps) + decay p`, and
-    `p` falls by `lr * min(|p|, 10) / |u| * u`; the factor is 1 where a norm is 0.
+    the update is `p -= lr * min(|p|, 10) / |u| * u`; the factor is 1 where a norm is 0.
     """
 
     def __init__(
@@ -26,16 +26,16 @@ class Lamb(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.0,
-        longest: float = 10.0,
+        max_norm: float = 10.0,
     ) -> None:
         if lr < 0 or eps <= 0 or weight_decay < 0 or not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
             got = f"lr {lr}, betas {betas}, eps {eps}, weight_decay {weight_decay}"
-            raise ConfigError(f"optimiser must have lr, decay >= 0, eps > 0 and betas in [0, 1), but got {got}. The paper's lr is 0.006.")
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "longest": longest})
+            raise ConfigError(f"LAMB needs lr >= 0, weight_decay >= 0, eps > 0 and betas in [0, 1), got {got}. The paper uses lr 0.006.")
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "max_norm": max_norm})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step; see `torch.optim.Optimizer.step`."""
+        """Take one step; see `torch.optim.Optimizer.step`."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -54,6 +54,6 @@ class Lamb(torch.optim.Optimizer):
         mean.mul_(b1).add_(p.grad, alpha=1 - b1)
         square.mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
         update = (mean / square.sqrt().add_(group["eps"])).add_(p, alpha=group["weight_decay"])
-        length, long = p.norm().clamp(max=group["longest"]), update.norm()
-        trust = torch.where((length > 0) & (long > 0), length / long, torch.ones_like(length))
+        weight_norm, update_norm = p.norm().clamp(max=group["max_norm"]), update.norm()
+        trust = torch.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, torch.ones_like(weight_norm))
         p.sub_(update * (group["lr"] * trust))

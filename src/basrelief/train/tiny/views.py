@@ -1,4 +1,4 @@
-"""Depth images of a batch of clouds, one camera each: the `discs` projection as a training step needs it."""
+"""Depth images of a batch of clouds, one random camera each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Generator, Tensor
 from basrelief.render.clip2point import DiscProjection, draw_discs
 
 ELEVATIONS = ((10.0, 30.0, 0.7), (-25.0, 10.0, 0.2), (70.0, 90.0, 0.1))
-"""Bands of elevation of the eye, degrees, and the share of views in each: those of rig `turntable10`, loosened."""
+"""Elevation bands (low, high, share of views) in degrees: those of the rig `turntable10`, widened."""
 
 
 def random_elevations(count: int, *, generator: Generator, device: torch.device) -> Float[Tensor, " batch"]:
-    """Draw elevations from `ELEVATIONS`, degrees."""
+    """Sample elevations from `ELEVATIONS`, in degrees."""
     low, high, share = torch.tensor(ELEVATIONS, device=device).T
     band = torch.multinomial(share, count, replacement=True, generator=generator)
     drawn: Tensor = low[band] + (high - low)[band] * torch.rand(count, generator=generator, device=device)
@@ -21,7 +21,7 @@ def random_elevations(count: int, *, generator: Generator, device: torch.device)
 
 
 def camera_points(points: Float[Tensor, "batch points 3"], elevation: Float[Tensor, " batch"]) -> Float[Tensor, "batch points 3"]:
-    """Turn each cloud into the frame (OpenCV) of an eye at azimuth 0 and the given elevation, degrees, one unit from the centre."""
+    """Transform each cloud to the frame (OpenCV) of a camera at azimuth 0, the given elevation in degrees, and distance 1."""
     c, s = torch.deg2rad(elevation).cos(), torch.deg2rad(elevation).sin()
     zero, one = torch.zeros_like(c), torch.ones_like(c)
     rotation = torch.stack([zero, one, zero, s, zero, -c, -c, zero, -s], dim=-1).view(-1, 3, 3)
@@ -32,12 +32,12 @@ def camera_points(points: Float[Tensor, "batch points 3"], elevation: Float[Tens
 def draw_views(
     points: Float[Tensor, "batch points 3"], elevation: Float[Tensor, " batch"], projection: DiscProjection
 ) -> Float[Tensor, "batch size size"]:
-    """Depth image of each cloud from azimuth 0; points that are NaN are left out.
+    """Render a depth image of each cloud from azimuth 0; NaN points are ignored.
 
     Args:
         points: World frame (+Z up), inside the unit sphere.
-        elevation: Of each cloud's eye, degrees.
-        projection: Size and radius of the discs.
+        elevation: Elevation of each camera in degrees.
+        projection: Image size and disc radius.
     """
     batch, count, _ = points.shape
     seen = camera_points(points, elevation)

@@ -1,48 +1,12 @@
-"""The losses against closed forms."""
+"""NT-Xent against closed forms."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from basrelief.train.losses import alignment_loss, invariance_loss
-
-SCALE = torch.tensor(10.0)
-
-
-def test_alignment_of_perfect_features() -> None:
-    texts = torch.eye(4)
-    expected = -math.log(math.exp(10) / (math.exp(10) + 3))
-    assert float(alignment_loss(texts * 7, texts, torch.arange(4), logit_scale=SCALE)) == pytest.approx(expected, rel=1e-2)
-
-
-def test_alignment_knowing_nothing_is_the_log_of_the_names() -> None:
-    texts = F.normalize(torch.ones(5, 3), dim=-1)
-    assert float(alignment_loss(torch.rand(6, 3), texts, torch.zeros(6, dtype=torch.int64), logit_scale=SCALE)) == pytest.approx(
-        math.log(5)
-    )
-
-
-def test_alignment_does_not_see_lengths() -> None:
-    features, texts, target = torch.rand(6, 3), F.normalize(torch.rand(4, 3), dim=-1), torch.tensor([0, 1, 2, 3, 0, 1])
-    longer = features * torch.arange(1.0, 7)[:, None]
-    assert torch.allclose(*(alignment_loss(f, texts, target, logit_scale=SCALE) for f in (features, longer)))
-
-
-def test_smoothing_costs_certainty() -> None:
-    texts = torch.eye(4)
-    sharp, soft = (alignment_loss(texts, texts, torch.arange(4), logit_scale=SCALE, smoothing=s) for s in (0.0, 0.1))
-    assert soft > sharp
-
-
-def test_alignment_teaches_the_scale() -> None:
-    scale = torch.tensor(1.0, requires_grad=True)
-    alignment_loss(torch.eye(3), torch.eye(3), torch.arange(3), logit_scale=scale).backward()
-    assert scale.grad is not None
-    assert scale.grad < 0
+from basrelief.train.clip2point.objective import invariance_loss
 
 
 def _ntxent(first: torch.Tensor, second: torch.Tensor, temperature: float = 0.07) -> float:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from basrelief.errors import ConfigError
-from basrelief.train.lamb import Lamb
+from basrelief.train.clip2point.lamb import Lamb
 
 
 def slow_lamb(p: list[float], gradients: list[list[float]], *, rate: float, decay: float) -> list[float]:
@@ -101,5 +101,5 @@ def test_a_closure_is_asked_for_the_loss() -> None:
 
 @pytest.mark.parametrize("settings", [{"lr": -1.0}, {"eps": 0.0}, {"weight_decay": -0.1}, {"betas": (1.0, 0.9)}])
 def test_settings_are_checked(settings: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="optimiser must have lr, decay >= 0"):
+    with pytest.raises(ConfigError, match="LAMB needs lr >= 0, weight_decay >= 0, eps > 0"):
         Lamb([nn.Parameter(torch.ones(1))], **settings)  # type: ignore[arg-type]

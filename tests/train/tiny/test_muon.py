@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from basrelief.train.muon import Muon, orthogonal
+from basrelief.train.tiny.muon import Muon, orthogonal
 
 
 def _matrices(seed: int = 0) -> list[nn.Parameter]:
