@@ -56,19 +56,21 @@ class Augmentation:
         return replace(self, **changes)
 
 
-def augment(points: Float[Tensor, "batch points 3"], how: Augmentation, *, generator: Generator) -> Float[Tensor, "batch points 3"]:
+def augment(
+    points: Float[Tensor, "batch points 3"], augmentation: Augmentation, *, generator: Generator
+) -> Float[Tensor, "batch points 3"]:
     """Augment each cloud and normalise it to the unit sphere; removed points become NaN."""
     draw = _Draw(points, generator)
-    points = _deform(points, how, draw)
-    points = points @ _random_rotation(draw.uniform(0, 2 * math.pi), how.tilt, draw).transpose(1, 2)
-    points = _topple(points, how.topple, draw) if how.topple else points
-    points = _cut(points, how, draw)
-    points = _occlude(points, how.scan_chance, draw) if how.scan_chance else points
-    points = _add_far_outliers(points, how, draw) if how.far_outlier_chance else points
+    points = _deform(points, augmentation, draw)
+    points = points @ _random_rotation(draw.uniform(0, 2 * math.pi), augmentation.tilt, draw).transpose(1, 2)
+    points = _topple(points, augmentation.topple, draw) if augmentation.topple else points
+    points = _cut(points, augmentation, draw)
+    points = _occlude(points, augmentation.scan_chance, draw) if augmentation.scan_chance else points
+    points = _add_far_outliers(points, augmentation, draw) if augmentation.far_outlier_chance else points
     points = _normalise(points, draw.uniform(0, 1))
-    points = _add_noise(points, how, draw)
-    scale = 1 + how.shift * draw.uniform(-1, 0.5)
-    return points * scale[:, None, None] + how.shift * draw.uniform(-1, 1, 3)[:, None]
+    points = _add_noise(points, augmentation, draw)
+    scale = 1 + augmentation.shift * draw.uniform(-1, 0.5)
+    return points * scale[:, None, None] + augmentation.shift * draw.uniform(-1, 1, 3)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +85,15 @@ class _Draw:
         return torch.randn(len(self.like), *shape, generator=self.generator, device=self.like.device)
 
 
-def _deform(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
-    points = points * torch.exp(draw.uniform(-how.stretch, how.stretch, 3))[:, None]
-    if how.mirror:
-        side = torch.where(draw.uniform(0, 1) < how.mirror, -1.0, 1.0)
+def _deform(points: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
+    points = points * torch.exp(draw.uniform(-augmentation.stretch, augmentation.stretch, 3))[:, None]
+    if augmentation.mirror:
+        side = torch.where(draw.uniform(0, 1) < augmentation.mirror, -1.0, 1.0)
         points = torch.cat([points[..., :1] * side[:, None, None], points[..., 1:]], dim=-1)
-    if how.warp:
+    if augmentation.warp:
         wave, phase = draw.normal(3, 3) * 2.0, draw.uniform(0, 2 * math.pi, 3)
-        points = points + how.warp * draw.uniform(0, 1)[:, None, None] * torch.sin(points @ wave + phase[:, None])
-    width = 1 + how.taper * draw.uniform(-1, 1)[:, None] * points[..., 2]
+        points = points + augmentation.warp * draw.uniform(0, 1)[:, None, None] * torch.sin(points @ wave + phase[:, None])
+    width = 1 + augmentation.taper * draw.uniform(-1, 1)[:, None] * points[..., 2]
     return torch.cat([points[..., :2] * width[..., None], points[..., 2:]], dim=-1)
 
 
@@ -113,9 +115,9 @@ def _about_x(angle: Tensor) -> Tensor:
     return torch.stack([i, o, o, o, c, -s, o, s, c], dim=-1).view(-1, 3, 3)
 
 
-def _cut(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+def _cut(points: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
     """Remove the points beyond a random plane."""
-    share = how.cut * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.cut_chance)
+    share = augmentation.cut * draw.uniform(0, 1) * (draw.uniform(0, 1) < augmentation.cut_chance)
     normal = torch.nn.functional.normalize(draw.normal(3), dim=-1)
     height = (points @ normal[:, :, None])[..., 0]
     rank = height.argsort(dim=1).argsort(dim=1)
@@ -142,10 +144,10 @@ def _occlude(points: Tensor, chance: float, draw: _Draw) -> Tensor:
     return torch.where(hidden[..., None], torch.nan, points)
 
 
-def _add_far_outliers(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+def _add_far_outliers(points: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
     """Replace some points with random ones in a box around the shape."""
     count, reach = points.shape[1], draw.uniform(0.7, 1.3)
-    share = how.far_outliers * draw.uniform(0, 1) * (draw.uniform(0, 1) < how.far_outlier_chance)
+    share = augmentation.far_outliers * draw.uniform(0, 1) * (draw.uniform(0, 1) < augmentation.far_outlier_chance)
     away = draw.uniform(-1, 1, count, 3) * reach[:, None, None]
     return torch.where((draw.uniform(0, 1, count) < share[:, None])[..., None], away, points)
 
@@ -161,9 +163,9 @@ def _normalise(points: Tensor, share: Tensor) -> Tensor:
     return points / radius[:, None, None]
 
 
-def _add_noise(points: Tensor, how: Augmentation, draw: _Draw) -> Tensor:
+def _add_noise(points: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
     count = points.shape[1]
-    spread = how.noise * draw.uniform(0, 1) ** 3
+    spread = augmentation.noise * draw.uniform(0, 1) ** 3
     points = points + draw.normal(count, 3) * spread[:, None, None]
-    stray = draw.uniform(0, 1, count) < (how.outliers * draw.uniform(0, 1) ** 2)[:, None]
+    stray = draw.uniform(0, 1, count) < (augmentation.outliers * draw.uniform(0, 1) ** 2)[:, None]
     return torch.where(stray[..., None], draw.uniform(-0.8, 0.8, count, 3), points)

@@ -187,7 +187,7 @@ def test_the_painters_batch_does_not_decide(how: DiffusionSettings, library: Ben
     for batch in (4, 40):
         settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch=batch))
         maker = AlignedMaker(settings, load_painter(settings.diffusion))
-        assert maker.together == (4 if batch == 40 else 1)
+        assert maker.batch_size == (4 if batch == 40 else 1)
         make_records(library, tmp_path / str(batch), maker=maker)
     one, other = open_aligned(tmp_path / "4"), open_aligned(tmp_path / "40")
     for row in range(4):

@@ -38,12 +38,12 @@ def faces_of(shape: Shape, name: str) -> int:
 class Counting:
     """Writes the number of faces; notes how many are finished at once."""
 
-    together: int = 1
+    batch_size: int = 1
     format: str = "counts 1"
     finished: list[int] = field(default_factory=list)
     breaks_at: int = 10**9
 
-    def settings(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         return {"style": {"what": "faces"}}
 
     @property
@@ -93,14 +93,14 @@ def test_records_are_in_the_order_of_the_library(library: Benchmark, tmp_path: P
     assert list(open_records(tmp_path / "out", "counts 1").keys) == expected
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 50])
-def test_finishing_together_changes_nothing(library: Benchmark, layout: str, together: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
+def test_finishing_together_changes_nothing(library: Benchmark, layout: str, batch_size: int, tmp_path: Path) -> None:
     make_records(library, tmp_path / "one", maker=Counting(), layout=layout)
-    maker = Counting(together)
+    maker = Counting(batch_size)
     make_records(library, tmp_path / "more", maker=maker, layout=layout)
     assert content(tmp_path / "one") == content(tmp_path / "more")
     assert sum(maker.finished) == 7
-    assert max(maker.finished) == min(together, 7)
+    assert max(maker.finished) == min(batch_size, 7)
 
 
 def test_what_is_there_is_not_made_again(library: Benchmark, layout: str, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_the_manifest_says_what_and_how(library: Benchmark, tmp_path: Path) -> N
 
 
 def test_a_plan_counts_pictures_and_not_what_lies_beside(library: Benchmark) -> None:
-    plan = estimate_cost(library, Counting(together=2), sample=8)
+    plan = estimate_cost(library, Counting(batch_size=2), sample=8)
     assert (plan.shapes, plan.pictures, plan.sampled, plan.failed) == (8, 8, 8, 1)
     assert plan.draw_seconds > 0
     assert plan.finish_seconds >= 0

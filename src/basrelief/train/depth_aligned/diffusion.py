@@ -22,12 +22,12 @@ class ControlNetPainter:
 
     Attributes:
         pipeline: diffusers pipeline, on its device.
-        how: Settings.
+        settings: Settings.
     """
 
-    def __init__(self, pipeline: Any, how: DiffusionSettings) -> None:  # noqa: ANN401 - diffusers has no types
-        self.pipeline, self.how = pipeline, how
-        pipeline.scheduler = _scheduler(pipeline.scheduler.config, how.scheduler)
+    def __init__(self, pipeline: Any, settings: DiffusionSettings) -> None:  # noqa: ANN401 - diffusers has no types
+        self.pipeline, self.settings = pipeline, settings
+        pipeline.scheduler = _scheduler(pipeline.scheduler.config, settings.scheduler)
         pipeline.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
@@ -43,26 +43,25 @@ class ControlNetPainter:
             size: Side of the returned images in pixels.
         """
         maps = torch.from_numpy(control).float()[:, None] / 255
-        maps = F.interpolate(maps, (self.how.size,) * 2, mode="bilinear", align_corners=False, antialias=True).expand(-1, 3, -1, -1)
-        painted = [
-            self._batch(maps[start : start + self.how.batch], labels[start : start + self.how.batch], seeds[start : start + self.how.batch])
-            for start in range(0, len(maps), self.how.batch)
-        ]
+        maps = F.interpolate(maps, (self.settings.size,) * 2, mode="bilinear", align_corners=False, antialias=True).expand(-1, 3, -1, -1)
+        count = self.settings.batch
+        starts = range(0, len(maps), count)
+        painted = [self._batch(maps[i : i + count], labels[i : i + count], seeds[i : i + count]) for i in starts]
         pictures = F.interpolate(torch.cat(painted), (size, size), mode="bilinear", align_corners=False, antialias=True)
         found: np.ndarray = (pictures.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         return found
 
     def _batch(self, maps: torch.Tensor, labels: Sequence[str], seeds: Sequence[int]) -> torch.Tensor:
-        how = self.how
+        settings = self.settings
         answer = self.pipeline(
-            prompt=[how.prompt.replace("{label}", label) for label in labels],
-            negative_prompt=[how.negative] * len(labels),
+            prompt=[settings.prompt.replace("{label}", label) for label in labels],
+            negative_prompt=[settings.negative] * len(labels),
             image=maps,
-            height=how.size,
-            width=how.size,
-            num_inference_steps=how.steps,
-            guidance_scale=how.guidance,
-            controlnet_conditioning_scale=how.strength,
+            height=settings.size,
+            width=settings.size,
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance,
+            controlnet_conditioning_scale=settings.strength,
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             output_type="pt",
         )
@@ -70,11 +69,11 @@ class ControlNetPainter:
         return pictures
 
 
-def load_painter(how: DiffusionSettings, *, device: torch.device | str = "cpu") -> ControlNetPainter:
+def load_painter(settings: DiffusionSettings, *, device: torch.device | str = "cpu") -> ControlNetPainter:
     """Load base model, ControlNet and, if set, a LoRA; safetensors only.
 
     Args:
-        how: Settings.
+        settings: Settings.
         device: Device of the pipeline.
 
     Raises:
@@ -85,13 +84,13 @@ def load_painter(how: DiffusionSettings, *, device: torch.device | str = "cpu") 
         from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
     except ModuleNotFoundError as error:
         raise MissingExtraError("Generating images needs diffusers. Run: pip install basrelief[generate]") from error
-    options = {"dtype": getattr(torch, how.precision), "use_safetensors": True}
-    control = _load(how.control, lambda: ControlNetModel.from_pretrained(how.control, **options))
+    options = {"dtype": getattr(torch, settings.precision), "use_safetensors": True}
+    control = _load(settings.control, lambda: ControlNetModel.from_pretrained(settings.control, **options))
     options |= {"controlnet": control, "safety_checker": None, "requires_safety_checker": False}
-    pipeline = _load(how.base, lambda: StableDiffusionControlNetPipeline.from_pretrained(how.base, **options))
-    if how.lora:
-        _load(how.lora, lambda: _load_lora(pipeline, how.lora))
-    return ControlNetPainter(pipeline.to(device), how)
+    pipeline = _load(settings.base, lambda: StableDiffusionControlNetPipeline.from_pretrained(settings.base, **options))
+    if settings.lora:
+        _load(settings.lora, lambda: _load_lora(pipeline, settings.lora))
+    return ControlNetPainter(pipeline.to(device), settings)
 
 
 def _load_lora(pipeline: Any, lora: str) -> None:  # noqa: ANN401

@@ -39,30 +39,30 @@ class AlignedMaker:
     """A `RecordMaker` of depth maps and images: `0.png`, `0.depth.png`, ...
 
     Attributes:
-        how: Settings.
+        settings: Settings.
         painter: Generates the images; not needed if the source is `shaded`.
 
     Raises:
         ConfigError: If a painter is missing.
     """
 
-    how: AlignedSettings
+    settings: AlignedSettings
     painter: Painter | None = None
     format: str = FORMAT
 
     def __post_init__(self) -> None:
         """Check that there is a painter if one is needed."""
-        if self.how.source != "shaded" and self.painter is None:
-            raise ConfigError(f"Source {self.how.source!r} needs a painter. Load one with make_painter.")
+        if self.settings.source != "shaded" and self.painter is None:
+            raise ConfigError(f"Source {self.settings.source!r} needs a painter. Load one with make_painter.")
 
     @property
-    def together(self) -> int:
+    def batch_size(self) -> int:
         """Shapes per batch of the painter."""
-        return 1 if self.painter is None else max(1, self.how.diffusion.batch // 10)
+        return 1 if self.painter is None else max(1, self.settings.diffusion.batch // 10)
 
-    def settings(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         """Return the settings that affect the images; the batch size and, for `shaded`, the diffusion settings do not."""
-        record = asdict(self.how)
+        record = asdict(self.settings)
         diffusion = record.pop("diffusion")
         diffusion.pop("batch")
         return {"style": record | ({} if self.painter is None else {"diffusion": diffusion})}
@@ -70,7 +70,7 @@ class AlignedMaker:
     @property
     def draw(self) -> Callable[[Shape, str], DrawnViews]:
         """Draw the depth maps of one shape, and its images if they need no painter."""
-        return partial(draw_views, settings=self.how)
+        return partial(draw_views, settings=self.settings)
 
     def finish(self, drawn: Sequence[tuple[str, DrawnViews]]) -> list[Record]:
         """Generate the missing images."""
@@ -87,7 +87,7 @@ class AlignedMaker:
         control = np.concatenate([one.control for _, one in drawn if one.control is not None])
         labels = [label for label, one in drawn for _ in one.depth]
         seeds = [one.seed + view for _, one in drawn for view in range(len(one.depth))]
-        return np.split(self.painter.paint(control, labels, seeds=seeds, size=self.how.size), len(drawn))
+        return np.split(self.painter.paint(control, labels, seeds=seeds, size=self.settings.size), len(drawn))
 
 
 def local_device(device: str, workers: Workers) -> torch.device:
@@ -96,10 +96,10 @@ def local_device(device: str, workers: Workers) -> torch.device:
     return choose_device(f"cuda:{local}" if local and workers.world_size > 1 and torch.cuda.is_available() else device)
 
 
-def make_painter(how: AlignedSettings, *, device: torch.device | str = "cpu") -> Painter | None:
+def make_painter(settings: AlignedSettings, *, device: torch.device | str = "cpu") -> Painter | None:
     """Load the painter of a source, or None if it needs none; see `load_painter`."""
-    if how.source == "shaded":
+    if settings.source == "shaded":
         return None
     from basrelief.train.depth_aligned.diffusion import load_painter
 
-    return load_painter(how.diffusion, device=device)
+    return load_painter(settings.diffusion, device=device)

@@ -25,9 +25,9 @@ class PairMaker:
 
     style: PairSettings = field(default_factory=PairSettings)
     format: str = FORMAT
-    together: int = 1
+    batch_size: int = 1
 
-    def settings(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         """Return rig and settings."""
         return {"rig": RIG, "style": asdict(self.style)}
 

@@ -38,11 +38,11 @@ class RecordMaker(Protocol[T]):
         ...
 
     @property
-    def together(self) -> int:
+    def batch_size(self) -> int:
         """Shapes per call of `finish`."""
         ...
 
-    def settings(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         """Return the settings that affect the result, for the manifest."""
         ...
 
@@ -148,7 +148,7 @@ def make_records(
         raise ConfigError(unknown_choice("layout", layout, LAYOUTS))
     workers = workers or Workers()
     data = f"{library.name} {library.fingerprint()}"
-    write_manifest(out, {"format": maker.format, "layout": layout, **maker.settings(), "labels": list(library.labels), "data": data})
+    write_manifest(out, {"format": maker.format, "layout": layout, **maker.manifest(), "labels": list(library.labels), "data": data})
     with _hold_part(out, workers), WorkerPool(workers.jobs) as pool:
         writer = _RecordWriter(library, out, maker, pool, progress)
         each = SHAPES_PER_SHARD if layout == "shards" else 1
@@ -184,7 +184,7 @@ def estimate_cost(library: Benchmark, maker: RecordMaker[T], *, sample: int = 8)
     drawn = [(item, attempt(draw, item)) for item in chosen]
     between = time.perf_counter()
     good = [(library.labels[item.label], d) for item, d in drawn if not isinstance(d, Failure)]
-    records = [record for few in batches(iter(good), maker.together) for record in maker.finish(few)]
+    records = [record for few in batches(iter(good), maker.batch_size) for record in maker.finish(few)]
     finished = time.perf_counter() - between
     size = sum(len(content) + 1024 for record in records for content in record.values())
     pictures = sum(bool(re.fullmatch(r"\d+\.png", name)) for name in records[0]) if records else 0
@@ -240,7 +240,7 @@ class _RecordWriter(Generic[T]):
         """Write the folders of shapes that are new and have not failed before."""
         left = [item for item in items if item.id not in self.known and not (folder / record_key(item)).is_dir()]
         self._report(len(items) - len(left))
-        for few in batches(self._drawn(left), self.maker.together):
+        for few in batches(self._drawn(left), self.maker.batch_size):
             records = self.maker.finish([(self.library.labels[item.label], drawn) for item, drawn in few])
             for (item, _), record in zip(few, records, strict=True):
                 label = json.dumps({"label": self.library.labels[item.label]}).encode()
