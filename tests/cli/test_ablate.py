@@ -34,7 +34,7 @@ def test_programs_get_json(run: Run, given: tuple[object, ...]) -> None:
     assert len(found["rows"]) == 12
 
 
-def test_only_so_many_shapes(run: Run, given: tuple[object, ...]) -> None:
+def test_the_limit_is_respected(run: Run, given: tuple[object, ...]) -> None:
     found = json.loads(run("ablate", "prompts", *given, "--limit", 2, "--json").out)
     assert {row[1] for row in found["rows"]} <= {0.0, 50.0, 100.0}
 
@@ -46,7 +46,7 @@ def test_only_so_many_shapes(run: Run, given: tuple[object, ...]) -> None:
         (("images",), "The images table compares two or more folders of images, got 1."),
     ],
 )
-def test_tables_that_cannot_be_are_explained(change: tuple[str, ...], message: str, run: Run, given: tuple[object, ...]) -> None:
+def test_invalid_tables_are_reported(change: tuple[str, ...], message: str, run: Run, given: tuple[object, ...]) -> None:
     ended = run("ablate", *change, *given)
     assert ended.code == 2
     assert message in ended.err

@@ -47,7 +47,7 @@ def meshes(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("head", ["cache", *(pytest.param(name, marks=pytest.mark.slow) for name in ("probe", "simplified", "inter-view"))])
-def test_an_adapter_is_taught_asked_and_used(head: str, run: Run, splits: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_fitted_measured_and_used(head: str, run: Run, splits: Path, tmp_path: Path) -> None:
     out = tmp_path / "head.safetensors"
     ended = run("train", "adapter", "--root", splits, "--head", head, "--shots", 2, "--epochs", 8, "-o", out)
     assert ended.code == 0
@@ -64,7 +64,7 @@ def test_an_adapter_is_taught_asked_and_used(head: str, run: Run, splits: Path, 
     assert named["model"] == f"tiny {head}"
 
 
-def test_all_of_the_split_is_the_supervised_row(run: Run, splits: Path, tmp_path: Path) -> None:
+def test_zero_shots_use_the_whole_split(run: Run, splits: Path, tmp_path: Path) -> None:
     ended = run("train", "adapter", "--root", splits, "--shots", 0, "-o", tmp_path / "h.safetensors", "--json")
     record = json.loads(ended.out)
     assert (record["head"], record["support"], record["classes"], record["asked"]) == ("probe", 9, 3, 6)
@@ -80,7 +80,7 @@ def test_features_are_computed_once(run: Run, splits: Path, tmp_path: Path, monk
     assert run("train", "adapter", "--root", splits, "--head", "probe", "-o", out).code == 0
 
 
-def test_a_bad_file_is_named_and_ends_with_1(run: Run, splits: Path, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_with_exit_code_1(run: Run, splits: Path, tmp_path: Path) -> None:
     (splits / "mug" / "test" / "50.ply").write_bytes(b"junk")
     ended = run("train", "adapter", "--root", splits, "--head", "cache", "-o", tmp_path / "h.safetensors")
     assert ended.code == 1
@@ -90,7 +90,7 @@ def test_a_bad_file_is_named_and_ends_with_1(run: Run, splits: Path, tmp_path: P
     assert (tmp_path / "h.safetensors").is_file()
 
 
-def test_a_folder_without_splits_asks_nothing(run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_a_folder_without_splits_is_not_measured(run: Run, meshes: Path, tmp_path: Path) -> None:
     ended = run("train", "adapter", "--root", meshes, "--head", "cache", "-o", tmp_path / "h.safetensors")
     assert ended.code == 0
     assert ended.out.splitlines()[1] == "nothing was asked: the files know no splits"
@@ -154,7 +154,7 @@ def test_bad_meshes_are_listed(run: Run, meshes: Path, tmp_path: Path) -> None:
         (("adaptor",), "No such command"),
     ],
 )
-def test_a_wrong_command_ends_with_2_and_a_reason(
+def test_a_wrong_command_exits_with_2_and_a_reason(
     arguments: tuple[str, ...], message: str, run: Run, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -176,7 +176,7 @@ def test_classify_takes_labels_or_an_adapter(run: Run, splits: Path, tmp_path: P
     assert "head must be a file written by basrelief train adapter" in ended.err
 
 
-def test_a_data_set_that_is_not_its_cards_is_refused_unless_partial(run: Run, tmp_path: Path) -> None:
+def test_a_data_set_that_differs_from_its_card_needs_partial(run: Run, tmp_path: Path) -> None:
     from support import dataset_miniatures
 
     root = dataset_miniatures.modelnet_h5(tmp_path / "data", rows=40)

@@ -23,7 +23,7 @@ def test_images_are_drawn(run: Run, meshes: Path, tmp_path: Path) -> None:
     assert (ended.code, ended.out) == (0, f"4 shapes in {tmp_path / 'images'}\n")
 
 
-def test_a_dry_run_counts_images_hours_and_bytes_and_makes_nothing(run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_a_dry_run_estimates_and_makes_nothing(run: Run, meshes: Path, tmp_path: Path) -> None:
     ended = run("train", "depth-aligned", "--root", meshes, "-o", tmp_path / "out", *SMALL, "--source", "shaded", "--dry-run")
     assert ended.code == 0
     assert ended.out.startswith("4 shapes, 40 pictures, ")
@@ -32,7 +32,7 @@ def test_a_dry_run_counts_images_hours_and_bytes_and_makes_nothing(run: Run, mes
     assert not (tmp_path / "out").exists()
 
 
-def test_without_weights_the_papers_cost_is_told(run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_without_weights_the_papers_cost_is_printed(run: Run, meshes: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     nowhere = (f"diffusion.base={tmp_path / 'a'}", f"diffusion.control={tmp_path / 'b'}")
     with warnings.catch_warnings():
@@ -44,7 +44,7 @@ def test_without_weights_the_papers_cost_is_told(run: Run, meshes: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_controlnet_paints(run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_a_controlnet_generates_images(run: Run, meshes: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -72,13 +72,13 @@ def test_parts_share_a_folder(run: Run, meshes: Path, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("part", ["2/2", "x", "1", "-1/2", "0/0", "1/2/3"])
-def test_a_part_that_is_none_is_refused(part: str, run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_an_invalid_part_is_rejected(part: str, run: Run, meshes: Path, tmp_path: Path) -> None:
     ended = run("train", "depth-aligned", "--root", meshes, "-o", tmp_path / "out", "--source", "shaded", "--part", part)
     assert ended.code == 2
     assert "is not a part I/N with I from 0 to N - 1. Write, for example, 0/8 to 7/8." in ended.err
 
 
-def test_a_bad_mesh_is_listed_and_ends_with_1(run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_an_unreadable_mesh_is_listed_with_exit_code_1(run: Run, meshes: Path, tmp_path: Path) -> None:
     (meshes / "mug" / "1.glb").write_bytes(b"junk")
     ended = run("train", "depth-aligned", "--root", meshes, "-o", tmp_path / "out", *SMALL, "--source", "shaded", "--jobs", 1)
     assert ended.code == 1
@@ -101,7 +101,7 @@ def test_images_are_filtered_with_a_sheet(run: Run, images: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("option", "value"), [("--label", 1.5), ("--contour", -1), ("--sheet", "x.txt")])
-def test_the_filter_checks_what_it_is_given_first(option: str, value: object, run: Run, images: Path) -> None:
+def test_the_filter_checks_its_options_first(option: str, value: object, run: Run, images: Path) -> None:
     ended = run("train", "filter", images, "-m", "tiny", option, value)
     assert ended.code == 2
     assert f"{option.removeprefix('--')} " in ended.err
@@ -138,7 +138,7 @@ def test_features_may_be_shared_by_runs(run: Run, images: Path, tmp_path: Path) 
     assert (tmp_path / "shared" / "tokens.npy").is_file()
 
 
-def test_what_cannot_be_trained_is_explained(run: Run, images: Path, tmp_path: Path) -> None:
+def test_invalid_trainings_are_reported(run: Run, images: Path, tmp_path: Path) -> None:
     many = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run")
     assert many.code == 2
     assert "batch must be at most the number of shapes with images" in many.err
@@ -150,7 +150,7 @@ def test_what_cannot_be_trained_is_explained(run: Run, images: Path, tmp_path: P
     assert "folder must hold depth-aligned images" in resnet.err
 
 
-def test_a_tuned_block_of_another_clip_is_refused(run: Run, images: Path, tmp_path: Path) -> None:
+def test_a_tuned_block_of_another_clip_is_rejected(run: Run, images: Path, tmp_path: Path) -> None:
     from basrelief.encoders import save_tuned
     from support.small_models import small_encoder
 

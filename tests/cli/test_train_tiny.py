@@ -52,7 +52,7 @@ def _held_out(folder: Path) -> None:
     table.write_text(table.read_text().replace("second pack", " and ".join(maker_split().validation)))
 
 
-def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+def test_model_curves_and_confusion_are_written(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     _held_out(sources[0])
     ended = run(*_arguments(sources, tmp_path / "out"), *SMALL, *BLOCK)
     assert ended.code == 0, ended.err
@@ -69,7 +69,7 @@ def test_a_model_its_curves_and_its_confusion_are_written(run: Run, sources: tup
             assert len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 2
 
 
-def test_a_run_may_go_on_from_the_embedded_model(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_run_can_be_initialised_from_the_embedded_model(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     _held_out(sources[0])
     ended = run(*_arguments(sources, tmp_path / "out"), "--init-from", "tiny", *SMALL, *BLOCK)
     assert ended.code == 0, ended.err
@@ -78,13 +78,13 @@ def test_a_run_may_go_on_from_the_embedded_model(run: Run, sources: tuple[Path, 
     assert ours.fingerprint != shipped.fingerprint
 
 
-def test_a_start_that_is_not_there_is_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_initial_weights_are_reported(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     ended = run(*_arguments(sources, tmp_path / "out"), "--init-from", tmp_path / "none", *SMALL)
     assert ended.code == 2
     assert "none" in ended.err
 
 
-def test_a_folder_without_its_table_is_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_folder_without_its_table_is_reported(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     sources[0].with_suffix(".csv").unlink()
     ended = run(*_arguments(sources, tmp_path / "out"), *SMALL)
     assert ended.code == 2
@@ -92,7 +92,7 @@ def test_a_folder_without_its_table_is_named(run: Run, sources: tuple[Path, Path
     assert not (tmp_path / "out" / "encoder.safetensors").exists()
 
 
-def test_words_that_are_missing_are_named(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_text_embeddings_are_reported(run: Run, sources: tuple[Path, Path], tmp_path: Path) -> None:
     (sources[1] / "oid500.npz").unlink()
     ended = run(*_arguments(sources, tmp_path / "out"), *SMALL)
     assert ended.code == 2
@@ -107,14 +107,14 @@ def test_words_that_are_missing_are_named(run: Run, sources: tuple[Path, Path], 
         ("semantic_smoothing=2", "their sum must lie in [0, 1)"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(run: Run, sources: tuple[Path, Path], tmp_path: Path, wrong: str, told: str) -> None:
+def test_an_invalid_setting_is_rejected(run: Run, sources: tuple[Path, Path], tmp_path: Path, wrong: str, told: str) -> None:
     ended = run(*_arguments(sources, tmp_path / "out"), wrong)
     assert ended.code == 2
     assert told in ended.err
     assert not (tmp_path / "out").exists()
 
 
-def test_curves_are_means_between_their_points(tmp_path: Path) -> None:
+def test_curve_points_are_means(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     records = [{"stage": "train", "step": i, "words": 6 - i / 20, "pooled": 5, "cross": 4, "intra": 3} for i in range(60)]
     log.write_text("\n".join(map(json.dumps, [*records, {"stage": "validation", "epoch": 1, "top1": 0.5}])) + "\n")

@@ -60,7 +60,7 @@ def query(root: Path) -> Benchmark:
 
 
 @pytest.mark.parametrize("head", sorted(set(HEADS) - {"dual-path"}))
-def test_a_head_is_taught_and_asked(head: str, path: Embedder, support: Benchmark, query: Benchmark) -> None:
+def test_a_head_is_fitted_and_measured(head: str, path: Embedder, support: Benchmark, query: Benchmark) -> None:
     found = train_adapter([path], support, query=query, head=head, fit=QUICK)
     assert found.support == 9
     assert found.right is not None
@@ -77,7 +77,7 @@ def test_shots_are_per_class_and_small_classes_give_all_they_have(
     assert train_adapter([path], support, head="cache", shots=shots).support == taught
 
 
-def test_without_a_query_nothing_is_asked(path: Embedder, support: Benchmark) -> None:
+def test_without_a_query_there_is_no_accuracy(path: Embedder, support: Benchmark) -> None:
     assert train_adapter([path], support, head="cache").right is None
 
 
@@ -90,7 +90,7 @@ def test_the_seed_draws_the_shots(path: Embedder, support: Benchmark) -> None:
     assert any(not np.array_equal(keys[0].numpy(), other.numpy()) for other in keys[2:])
 
 
-def test_a_shape_that_cannot_be_read_is_wrong_and_named(path: Embedder, support: Benchmark, query: Benchmark, tmp_path: Path) -> None:
+def test_an_unreadable_query_shape_counts_as_wrong(path: Embedder, support: Benchmark, query: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "junk.ply").write_bytes(b"junk")
     spoilt = replace(query, items=(replace(query.items[0], path=str(tmp_path / "junk.ply")), *query.items[1:]))
     found = train_adapter([path], support, query=spoilt, head="cache")
@@ -100,7 +100,7 @@ def test_a_shape_that_cannot_be_read_is_wrong_and_named(path: Embedder, support:
     assert [name for name, _ in found.failures] == [query.items[0].id]
 
 
-def test_a_shape_of_the_support_that_cannot_be_read_is_left_out(path: Embedder, support: Benchmark, tmp_path: Path) -> None:
+def test_an_unreadable_support_shape_is_left_out(path: Embedder, support: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "junk.ply").write_bytes(b"junk")
     spoilt = replace(support, items=(replace(support.items[0], path=str(tmp_path / "junk.ply")), *support.items[1:]))
     found = train_adapter([path], spoilt, head="cache")
@@ -123,7 +123,7 @@ def test_two_paths_are_joined(path: Embedder, support: Benchmark, query: Benchma
     assert [model.encoder.name for model in found.classifier.models] == ["tiny", "fake-0"]
 
 
-def test_what_does_not_fit_is_explained(path: Embedder, support: Benchmark, query: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mismatched_inputs_are_reported(path: Embedder, support: Benchmark, query: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = replace(query, labels=query.labels[::-1])
     with pytest.raises(ConfigError, match="Support and query have different labels. Open both splits from the same data set."):
         train_adapter([path], support, query=swapped)

@@ -46,7 +46,7 @@ def test_yaw_covers_the_circle() -> None:
     assert turned[..., 2].abs().max() < 1e-5
 
 
-def test_scaled_to_nothing_it_is_yaw_and_mirrors_alone() -> None:
+def test_zero_strength_leaves_yaw_and_mirroring() -> None:
     how = Augmentation(mirror=0.5, warp=0.1, topple=0.2, far_outliers=0.1, far_outlier_chance=0.2, scan_chance=0.3)
     assert how.scaled(1.0) == how
     assert how.scaled(0.0) == replace(NOTHING, mirror=0.5)
@@ -60,7 +60,7 @@ def test_the_same_generator_gives_the_same_clouds() -> None:
     assert not same(_apply(points, Augmentation()), _apply(points, Augmentation(), seed=2))
 
 
-def test_the_input_is_left_alone() -> None:
+def test_the_input_is_not_changed() -> None:
     points = _clouds()
     before = points.clone()
     _apply(points, Augmentation())
@@ -118,7 +118,7 @@ def test_outliers_are_few() -> None:
     assert 0 < far.float().mean() < 0.06
 
 
-def test_cut_takes_one_side_away() -> None:
+def test_a_cut_removes_one_side() -> None:
     result = _apply(_clouds(64), _with(cut=0.5, cut_chance=1.0))
     lost = result.isnan().any(dim=-1)
     assert torch.equal(lost, result.isnan().all(dim=-1))
@@ -127,7 +127,7 @@ def test_cut_takes_one_side_away() -> None:
     assert share.std() > 0.05
 
 
-def test_cut_happens_as_often_as_asked() -> None:
+def test_cuts_have_the_given_probability() -> None:
     result = _apply(_clouds(512, 50), _with(cut=0.5, cut_chance=0.25))
     assert float(result.isnan().any(dim=(1, 2)).float().mean()) == pytest.approx(0.24, abs=0.07)
 
@@ -160,14 +160,14 @@ def _deformed(points: torch.Tensor, how: Augmentation) -> torch.Tensor:
     return augment_module._deform(points, how, augment_module._Draw(points, generator))
 
 
-def test_warping_moves_parts_against_each_other_but_not_far() -> None:
+def test_warping_is_bounded() -> None:
     points = _clouds(64)
     moved = (_deformed(points, _with(warp=0.1)) - points).norm(dim=-1)
     assert 0.03 < moved.max() <= 0.1 * math.sqrt(3)
     assert moved.std(dim=1).max() > 0.005
 
 
-def test_toppled_clouds_lie_down() -> None:
+def test_toppled_clouds_are_rotated() -> None:
     tall = torch.rand(200, 300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 0.2, 2.0]) - torch.tensor(
         [0.1, 0.1, 1.0]
     )
@@ -177,7 +177,7 @@ def test_toppled_clouds_lie_down() -> None:
     assert (_apply(tall, _with(topple=0.0))[..., 2].amax(dim=1) > 0.8).all()
 
 
-def test_a_scan_sees_one_side() -> None:
+def test_occlusion_keeps_one_side() -> None:
     generator = torch.Generator().manual_seed(0)
     ball = torch.nn.functional.normalize(torch.randn(32, 2000, 3, generator=generator), dim=-1)
     left = (~_apply(ball, _with(scan_chance=1.0)).isnan().any(dim=-1)).float().mean(dim=1)
@@ -186,7 +186,7 @@ def test_a_scan_sees_one_side() -> None:
     assert not _apply(ball, _with(scan_chance=0.0)).isnan().any()
 
 
-def test_strays_shrink_the_shape() -> None:
+def test_far_outliers_shrink_the_shape() -> None:
     generator = torch.Generator().manual_seed(0)
     ball = torch.nn.functional.normalize(torch.randn(64, 2000, 3, generator=generator), dim=-1)
     result = _apply(ball, _with(far_outliers=0.1, far_outlier_chance=1.0))

@@ -70,7 +70,7 @@ def _zip(path: Path) -> None:
         lambda path: torch.save({"step": 1}, path),
     ],
 )
-def test_a_file_that_is_no_checkpoint_is_refused(spoil: Callable[[Path], object], out: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_rejected(spoil: Callable[[Path], object], out: Path) -> None:
     spoil(out / "checkpoint.pt")
     with pytest.raises(
         (WeightsError, ConfigError),
@@ -88,7 +88,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("by_torch", [True, False])
-def test_nothing_in_a_checkpoint_is_run(by_torch: bool, out: Path) -> None:
+def test_checkpoints_never_execute_code(by_torch: bool, out: Path) -> None:
     content = torch.load(out / "checkpoint.pt", weights_only=True) | {"best": Hostile(out / "owned")}
     if by_torch:
         torch.save(content, out / "checkpoint.pt")
@@ -143,7 +143,7 @@ NAN = float("nan")
         (lambda s: s["optimiser"].update(param_groups=[]), "optimiser.param_groups has other names"),
     ],
 )
-def test_what_does_not_fit_is_named(spoil: Callable[[dict[str, Any]], object], reason: str, out: Path) -> None:
+def test_mismatches_are_named(spoil: Callable[[dict[str, Any]], object], reason: str, out: Path) -> None:
     state = torch.load(out / "checkpoint.pt", weights_only=True)
     spoil(state)
     torch.save(state, out / "checkpoint.pt")
@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_named(spoil: Callable[[dict[str, Any]], object], r
         train(out)
 
 
-def test_parts_that_a_kill_left_are_removed(out: Path) -> None:
+def test_leftovers_of_a_kill_are_removed(out: Path) -> None:
     (out / ".checkpoint.0123456789ab.pt").touch()
     train(out)
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
@@ -163,7 +163,7 @@ def test_one_training_at_a_time_in_a_folder(out: Path) -> None:
     train(out)
 
 
-def test_a_kill_gives_the_folder_free(tmp_path: Path) -> None:
+def test_a_kill_releases_the_lock(tmp_path: Path) -> None:
     code = "import sys, time; from pathlib import Path; from basrelief.train.lock import lock_run\n"
     code += "with lock_run(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
@@ -177,13 +177,13 @@ def test_a_kill_gives_the_folder_free(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"Cannot write '.*file': .* choose another place"):
         train(tmp_path / "file")
 
 
-def test_a_log_goes_back_to_a_step(tmp_path: Path) -> None:
+def test_a_log_is_rewound_to_a_step(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     log = Log(path)
     for step in (1, 2, 3):
@@ -195,7 +195,7 @@ def test_a_log_goes_back_to_a_step(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
-def test_the_seconds_of_a_resumed_run_go_on(tmp_path: Path) -> None:
+def test_the_seconds_of_a_resumed_run_continue(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"seconds": 1000.0, "step": 1}\n')
     log = Log(tmp_path / "log.jsonl")
     log.rewind(1)

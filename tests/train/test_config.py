@@ -12,7 +12,7 @@ from basrelief.train.clip2point import Clip2PointSettings
 from basrelief.train.config import read_settings, settings_record
 
 
-def test_without_anything_it_is_the_papers() -> None:
+def test_defaults_are_the_papers() -> None:
     found = read_settings(Clip2PointSettings)
     assert found == Clip2PointSettings()
     assert (found.batch, found.epochs, found.points, found.temperature) == (256, 100, 1024, 0.07)
@@ -20,7 +20,7 @@ def test_without_anything_it_is_the_papers() -> None:
     assert (found.optimiser.restart_epochs, found.optimiser.least_rate) == (2, 1e-5)
 
 
-def test_a_file_goes_over_the_defaults_and_overrides_over_the_file(tmp_path: Path) -> None:
+def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("batch: 64\nepochs: 5\noptimiser:\n  rate: 1e-3\n  name: adamw\n")
     found = read_settings(Clip2PointSettings, tmp_path / "r.yaml", ["epochs=7", "optimiser.decay=0.5", "precision=bfloat16"])
     assert (found.batch, found.epochs, found.precision) == (64, 7, "bfloat16")
@@ -32,7 +32,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     assert read_settings(Clip2PointSettings, tmp_path / "r.yaml") == Clip2PointSettings()
 
 
-def test_a_recipe_is_read_back_from_its_record() -> None:
+def test_settings_are_restored_from_their_record() -> None:
     made = read_settings(Clip2PointSettings, None, ["optimiser.rate=0.5", "seed=3"])
     record = settings_record(made)
     assert record["optimiser"]["rate"] == 0.5

@@ -85,7 +85,7 @@ def test_files_keep_their_shape(folder: Path) -> None:
     assert np.allclose(np.ptp(read.points[0].numpy(), axis=0), np.ptp(direct, axis=0), atol=0.03)
 
 
-def test_a_missing_table_is_named(tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"There is no table shapes\.csv beside .*\. Pass the folder of labelled shapes"):
         read_shapes(tmp_path / "shapes")
 
@@ -128,14 +128,14 @@ def test_power_sets_the_share_of_large_classes(power: float, ratio: float) -> No
     assert float(weight[:4].sum() / weight[4]) == pytest.approx(ratio)
 
 
-def test_found_shapes_count_more_inside_their_class_only() -> None:
+def test_file_weight_applies_within_a_class() -> None:
     shapes = _made([0, 0, 1, 1], [GENERATED, "pack", GENERATED, GENERATED])
     weight = sampling_weights(shapes, sampling_power=0.5, file_weight=5)
     assert float(weight[1] / weight[0]) == pytest.approx(5)
     assert float(weight[:2].sum()) == pytest.approx(float(weight[2:].sum()))
 
 
-def test_a_set_survives_its_file(tmp_path: Path) -> None:
+def test_a_shape_set_is_saved_and_loaded(tmp_path: Path) -> None:
     shapes = _made([0, 2], [GENERATED, "pack"])
     save_shapes(shapes, tmp_path / "shapes.pt")
     again = load_shapes(tmp_path / "shapes.pt")

@@ -20,6 +20,6 @@ def test_the_log_is_json_lines(tmp_path: Path) -> None:
     assert all(r["seconds"] >= 0 for r in records)
 
 
-def test_the_log_can_be_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_can_be_echoed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Log(tmp_path / "log.jsonl", echo=True).write(stage="seen")
     assert '"stage": "seen"' in capsys.readouterr().err

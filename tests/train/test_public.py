@@ -15,16 +15,16 @@ def test_every_name_is_there(name: str) -> None:
     assert getattr(basrelief.train, name).__module__.startswith("basrelief.train.")
 
 
-def test_the_door_lists_its_names() -> None:
+def test_dir_lists_the_public_names() -> None:
     assert dir(basrelief.train) == sorted(basrelief.train.__all__)
 
 
-def test_other_names_are_refused() -> None:
+def test_unknown_names_are_rejected() -> None:
     with pytest.raises(AttributeError, match=r"has no attribute 'trains'"):
         _ = basrelief.train.trains
 
 
-def test_the_door_costs_nothing() -> None:
+def test_the_import_is_cheap() -> None:
     check = "import sys, basrelief.train; print([m for m in ('torch', 'transformers', 'trimesh') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

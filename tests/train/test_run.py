@@ -32,7 +32,7 @@ def rows(step: int, *, batch: int = 4, of: int = 11, seed: int = 0, process: tup
     return TrainingRun.batch_indices(run, step)  # type: ignore[arg-type]
 
 
-def test_an_epoch_meets_each_row_once_at_most() -> None:
+def test_an_epoch_uses_each_row_at_most_once() -> None:
     met = [row for step in range(2) for row in rows(step)]
     assert len(met) == len(set(met)) == 8
     assert set(met) <= set(range(11))
@@ -52,7 +52,7 @@ def test_processes_share_a_batch(of: int) -> None:
 
 
 @pytest.mark.parametrize(("batch", "count", "processes"), [(8, 7, 1), (6, 100, 4), (2, 100, 2), (1, 100, 1)])
-def test_a_batch_must_be_there_for_every_process(batch: int, count: int, processes: int) -> None:
+def test_every_process_needs_two_rows_of_a_batch(batch: int, count: int, processes: int) -> None:
     with pytest.raises(
         ConfigError,
         match=rf"batch is {batch}(, but there are only {count} shapes\. Lower batch|; {processes} process\(es\) need a multiple of {processes} and at least 2 each)",
@@ -61,7 +61,7 @@ def test_a_batch_must_be_there_for_every_process(batch: int, count: int, process
     check_batch(4, 4, processes=2, what="shapes")
 
 
-def test_recipes_say_what_a_run_needs() -> None:
+def test_settings_satisfy_the_protocol() -> None:
     assert isinstance(Clip2PointSettings(), RunSettings)
     assert isinstance(OpenDlignSettings(), RunSettings)
 
@@ -72,13 +72,13 @@ def test_seeds_differ_in_every_part() -> None:
     assert all(0 <= seed < 2**63 for seed in found)
 
 
-def test_without_accelerate_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_accelerate_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(MissingExtraError, match=r"Training needs accelerate\. Run: pip install basrelief\[train\]"):
         make_accelerator("float32")
 
 
-def test_a_run_may_have_another_precision_than_the_one_before() -> None:
+def test_runs_of_one_process_can_differ_in_precision() -> None:
     assert make_accelerator("bfloat16").mixed_precision == "bf16"
     assert make_accelerator("float32").mixed_precision == "no"
     assert make_accelerator("float32", accumulate=3).gradient_accumulation_steps == 3
@@ -86,7 +86,7 @@ def test_a_run_may_have_another_precision_than_the_one_before() -> None:
 
 @pytest.mark.parametrize("rule", ["softmax-sum", "mean", "max", "sum"])
 @pytest.mark.parametrize("tuned", [False, True])
-def test_a_validation_counts_as_the_model_answers(rule: str, tuned: bool, tmp_path: Path) -> None:
+def test_validation_accuracy_agrees_with_classify(rule: str, tuned: bool, tmp_path: Path) -> None:
     library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug", "lamp"), each=2), "folder")
     recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": 32}, points=400, templates="name", pooling=Pooling(rule))
     encoder = small_encoder(tuned=True, seed=4)
@@ -96,7 +96,7 @@ def test_a_validation_counts_as_the_model_answers(rule: str, tuned: bool, tmp_pa
     assert zero_shot_accuracy(model, library)(encoder) == pytest.approx(float(expected))
 
 
-def test_a_validation_puts_the_encoder_in_its_place(tmp_path: Path) -> None:
+def test_validation_uses_the_given_encoder(tmp_path: Path) -> None:
     library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug"), each=3), "folder")
     recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": 32}, points=400, templates="name")
     one, other = small_encoder(seed=0), small_encoder(seed=0)

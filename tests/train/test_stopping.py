@@ -12,7 +12,7 @@ from basrelief.train.stopping import StopSignal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals) -> None:
+def test_the_first_signal_requests_a_stop_and_the_second_interrupts(number: signal.Signals) -> None:
     with StopSignal() as stop:
         assert not stop.requested
         os.kill(os.getpid(), number)
@@ -21,7 +21,7 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals)
             os.kill(os.getpid(), number)
 
 
-def test_signals_are_given_back() -> None:
+def test_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with StopSignal():
         assert signal.getsignal(signal.SIGINT) != before[0]
@@ -31,7 +31,7 @@ def test_signals_are_given_back() -> None:
     assert signal.getsignal(signal.SIGINT) == before[0]
 
 
-def test_another_thread_leaves_signals_alone() -> None:
+def test_other_threads_do_not_handle_signals() -> None:
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def work() -> None:

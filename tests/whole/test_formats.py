@@ -44,14 +44,14 @@ def similarity(model: Model, one: Shape, other: Shape) -> float:
 
 @pytest.mark.parametrize("kind", MESH_FORMATS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_mesh_has_one_name_in_every_format(name: str, kind: str, tiny: Model, tmp_path: Path) -> None:
+def test_a_mesh_gets_the_same_label_in_every_format(name: str, kind: str, tiny: Model, tmp_path: Path) -> None:
     save(mesh(name), tmp_path / f"a.{kind}")
     assert tiny.classify([load(tmp_path / f"a.{kind}")], LABELS)[0].label == name
 
 
 @pytest.mark.parametrize("kind", CLOUD_FORMATS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cloud_has_one_name_in_every_format(name: str, kind: str, tiny: Model, tmp_path: Path) -> None:
+def test_a_point_cloud_gets_the_same_label_in_every_format(name: str, kind: str, tiny: Model, tmp_path: Path) -> None:
     save(cloud(name), tmp_path / f"a.{kind}")
     assert tiny.classify([load(tmp_path / f"a.{kind}")], LABELS)[0].label == name
 
@@ -87,7 +87,7 @@ def test_other_formats_of_clouds_hold_the_same_points(kind: str, tmp_path: Path)
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 250.0])
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (5.0, -3.0, 2.0)])
-def test_scale_and_place_do_not_change_the_answer(scale: float, shift: tuple[float, float, float], tiny: Model) -> None:
+def test_scale_and_position_do_not_change_the_answer(scale: float, shift: tuple[float, float, float], tiny: Model) -> None:
     base = cloud("chair")
     moved = PointCloud((base.points * scale + np.array(shift) * scale).astype(np.float32))
     assert similarity(tiny, base, moved) > 0.999
@@ -129,7 +129,7 @@ def test_more_labels_take_probability_and_never_give_it(tiny: Model) -> None:
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "-x", "-y", "-z"])
-def test_the_axis_that_is_given_brings_the_answer_back(axis: str, tiny: Model, tmp_path: Path) -> None:
+def test_the_given_up_axis_restores_the_answer(axis: str, tiny: Model, tmp_path: Path) -> None:
     upright = cloud("chair")
     save(rotate(upright, rotation_to_z_up(axis).T), tmp_path / "a.ply")
     right = load(tmp_path / "a.ply", up=axis)
@@ -137,7 +137,7 @@ def test_the_axis_that_is_given_brings_the_answer_back(axis: str, tiny: Model, t
     assert tiny.classify([right], LABELS)[0].label == "chair"
 
 
-def test_files_and_arrays_give_one_answer(tiny: Model, tmp_path: Path) -> None:
+def test_files_and_arrays_give_the_same_answer(tiny: Model, tmp_path: Path) -> None:
     shape = cloud("airplane")
     save(shape, tmp_path / "a.ply")
     (answer,) = classify_files(tiny, [tmp_path / "a.ply"], labels=LABELS)
@@ -147,7 +147,7 @@ def test_files_and_arrays_give_one_answer(tiny: Model, tmp_path: Path) -> None:
     np.testing.assert_allclose(answer.prediction.scores, direct.scores, atol=1e-5)
 
 
-def test_a_model_that_is_loaded_twice_says_the_same(tiny: Model) -> None:
+def test_loading_a_model_twice_gives_the_same_result(tiny: Model) -> None:
     again = br.load_model("tiny", device="cpu", dtype="float32")
     shape = cloud("lamp")
     np.testing.assert_array_equal(tiny.embed_views([shape]).numpy(), again.embed_views([shape]).numpy())

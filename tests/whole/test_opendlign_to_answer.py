@@ -77,13 +77,13 @@ def test_alignment_raises_zero_shot_accuracy_on_unseen_shapes(plain: Model, tune
     assert after > 2.5 / len(NAMES)
 
 
-def test_the_door_answers_as_the_validation_counts(tuned: Model, held: Benchmark) -> None:
+def test_classify_agrees_with_validation(tuned: Model, held: Benchmark) -> None:
     found = tuned.classify([held.load(item) for item in held.items], held.labels)
     right = np.mean([p.label == held.labels[item.label] for p, item in zip(found, held.items, strict=True)])
     assert float(right) == pytest.approx(accuracy(tuned, held))
 
 
-def test_words_find_shapes_better(plain: Model, tuned: Model, held: Benchmark) -> None:
+def test_text_retrieval_improves(plain: Model, tuned: Model, held: Benchmark) -> None:
     """Retrieval on the same embeddings: of the four nearest to a name, more are of that name."""
 
     def hits(model: Model) -> float:
@@ -96,7 +96,7 @@ def test_words_find_shapes_better(plain: Model, tuned: Model, held: Benchmark) -
 
 
 @pytest.mark.parametrize("head", ["probe", "cache"])
-def test_heads_stand_on_both_branches(tuned: Model, head: str, held: Benchmark) -> None:
+def test_heads_use_both_branches(tuned: Model, head: str, held: Benchmark) -> None:
     both = Model(replace(tuned.recipe, branches="both"), tuned.encoder)
     found = Embedder(both).embed(held)
     assert found.features.shape[1] == 20
@@ -110,7 +110,7 @@ def test_heads_stand_on_both_branches(tuned: Model, head: str, held: Benchmark) 
     assert float(right.float().mean()) > 2 / len(NAMES)
 
 
-def test_a_filter_before_it_leaves_enough_and_helps_to_choose(images: AlignedSet, plain: Model) -> None:
+def test_training_after_a_filter_with_validation(images: AlignedSet, plain: Model) -> None:
     """The stand-in judges its own pictures: most show their label, and what is left out is left out of the training."""
     kept = filter_aligned(images, plain, thresholds=Thresholds(0.6, 0.6))
     assert 0.5 * kept.pictures < kept.kept < kept.pictures

@@ -37,7 +37,7 @@ def cloud(name: str = "chair", points: int = 400) -> PointCloud:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_prediction_is_whole(name: str) -> None:
+def test_a_prediction_has_all_fields(name: str) -> None:
     model = build(name)
     (answer,) = model.classify([cloud()], LABELS)
     views = len(model.projection.cameras)
@@ -58,7 +58,7 @@ def test_view_embeddings_have_unit_length(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 @pytest.mark.parametrize(("scale", "shift"), [(0.01, 3.0), (100.0, -20.0)])
-def test_scale_and_place_hardly_change_what_is_drawn(name: str, scale: float, shift: float) -> None:
+def test_scale_and_position_hardly_change_the_rendering(name: str, scale: float, shift: float) -> None:
     model, base = build(name), cloud()
     moved = PointCloud(((base.points + shift) * scale).astype(np.float32))
     one, other = model.depth_images([base, moved])
@@ -73,7 +73,7 @@ def test_drawing_is_seeded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_a_shape_is_drawn_the_same_alone_and_in_company(name: str) -> None:
+def test_rendering_does_not_depend_on_the_batch(name: str) -> None:
     model, shapes = build(name), [cloud(), cloud("mug"), cloud("airplane")]
     together = model.depth_images(shapes)
     for i, shape in enumerate(shapes):
@@ -81,14 +81,14 @@ def test_a_shape_is_drawn_the_same_alone_and_in_company(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_a_mesh_is_drawn_as_the_points_of_its_surface(name: str) -> None:
+def test_a_mesh_and_its_surface_points_agree(name: str) -> None:
     model = build(name)
     points = draw_points(mesh(), model.recipe.points, seed=0)
     torch.testing.assert_close(model.depth_images([mesh()]), model.depth_images([points]), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_images_lie_in_their_range_and_show_something(name: str) -> None:
+def test_images_are_in_range_and_not_empty(name: str) -> None:
     images = build(name).depth_images([cloud()])
     assert images.isfinite().all()
     assert images.min() >= 0
@@ -97,7 +97,7 @@ def test_images_lie_in_their_range_and_show_something(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_another_pose_is_drawn_otherwise(name: str) -> None:
+def test_another_pose_renders_differently(name: str) -> None:
     model = build(name)
     turned = rotate(cloud(), axis_rotation("x", np.pi / 2))
     one, other = model.depth_images([cloud(), turned])
@@ -114,7 +114,7 @@ def test_the_order_of_labels_does_not_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_views_that_are_kept_can_be_asked_later(name: str) -> None:
+def test_cached_views_serve_later_runs(name: str) -> None:
     model = build(name)
     (now,) = model.classify([cloud()], LABELS)
     (later,) = model.classify_views(model.embed_views([cloud()]), LABELS, sources=[""])

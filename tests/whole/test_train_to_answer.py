@@ -58,7 +58,7 @@ def test_a_tower_is_trained_and_used(home: Path, tmp_path: Path) -> None:
     assert validate(trained) == pytest.approx(best, abs=1e-4)
 
 
-def test_validation_counts_as_classify_does(home: Path) -> None:
+def test_validation_accuracy_agrees_with_classify(home: Path) -> None:
     benchmark = open_benchmark(home / "meshes", "folder")
     asked = model(small_encoder(seed=3))
     answers = asked.classify([benchmark.load(item) for item in benchmark.items], benchmark.labels)

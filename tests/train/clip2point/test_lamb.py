@@ -39,7 +39,7 @@ def test_steps_follow_the_formula(scale: float, decay: float) -> None:
     torch.testing.assert_close(p.detach(), torch.tensor(slow_lamb(start.tolist(), gradients.tolist(), rate=0.01, decay=decay)).double())
 
 
-def test_the_step_is_as_long_as_the_tensor_says_whatever_the_gradient() -> None:
+def test_the_step_length_depends_on_the_weights_alone() -> None:
     moved = []
     for factor in (1e-3, 1.0, 1e3):
         p = nn.Parameter(torch.ones(10))
@@ -60,7 +60,7 @@ def test_it_finds_a_minimum() -> None:
     torch.testing.assert_close(p.detach(), target, atol=0.05, rtol=0)
 
 
-def test_state_goes_on_where_it_was() -> None:
+def test_its_state_resumes() -> None:
     def gradients(steps: int) -> list[torch.Tensor]:
         return list(torch.randn(steps, 4, generator=torch.Generator().manual_seed(2)))
 
@@ -89,7 +89,7 @@ def test_parameters_without_a_gradient_stay() -> None:
     assert torch.equal(p.detach(), torch.ones(3))
 
 
-def test_a_closure_is_asked_for_the_loss() -> None:
+def test_a_closure_computes_the_loss() -> None:
     p = nn.Parameter(torch.ones(3))
 
     def loss() -> float:

@@ -41,6 +41,6 @@ def test_same_class_pairs_are_the_only_ones_left_out() -> None:
     assert 0 < some < invariance_loss(first, second, torch.arange(4))
 
 
-def test_agreement_is_rewarded() -> None:
+def test_agreement_lowers_the_loss() -> None:
     first, label = torch.eye(6), torch.arange(6)
     assert invariance_loss(first, first, label) < 1e-4 < invariance_loss(first, first.roll(1, 0), label)

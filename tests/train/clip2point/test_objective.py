@@ -56,7 +56,7 @@ def test_length_does_not_matter_to_the_contrast_but_to_the_mean() -> None:
 
 
 @pytest.mark.parametrize("balance", [0.5, 1.0, 2.0])
-def test_the_balance_weighs_the_intra_loss(balance: float) -> None:
+def test_the_learned_weight_scales_the_intra_loss(balance: float) -> None:
     parts = pair_losses(torch.randn(3, 4), torch.randn(3, 4), picture=torch.randn(3, 4), balance=torch.tensor(balance))
     expected = parts.cross + parts.intra / balance**2 + math.log(balance + 1)
     torch.testing.assert_close(parts.total, expected)

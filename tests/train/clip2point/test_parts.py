@@ -31,7 +31,7 @@ def test_a_saved_tower_holds_the_image_tower_alone(tmp_path: Path) -> None:
         assert torch.equal(tensor, encoder.towers.state_dict()[name])
 
 
-def test_a_tower_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tower_is_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = small_encoder()
     save_tower(encoder, tmp_path / "tower.safetensors")
     before = (tmp_path / "tower.safetensors").read_bytes()

@@ -91,7 +91,7 @@ def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path) -> None:
+def test_a_run_killed_at_any_time_resumes_on_the_same_curve(tmp_path: Path) -> None:
     run(tmp_path / "whole", 1)
     tests = Path(__file__).resolve().parents[2]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
@@ -109,7 +109,7 @@ def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_one_process_that_is_asked_to_stop_stops_all_after_the_same_step(tmp_path: Path) -> None:
+def test_a_stop_request_to_one_process_stops_all(tmp_path: Path) -> None:
     started = start(tmp_path, 2, EPOCHS="2000")
     log = tmp_path / "log.jsonl"
     until = time.monotonic() + 90

@@ -63,7 +63,7 @@ def towers(encoder: ClipEncoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in encoder.towers.state_dict().items()}
 
 
-def test_a_run_leaves_its_files_and_the_encoder_it_was_given(pairs: Made, tmp_path: Path) -> None:
+def test_a_run_writes_its_files_and_does_not_change_the_encoder(pairs: Made, tmp_path: Path) -> None:
     encoder = small_encoder()
     before = towers(encoder)
     trained = pretrain(pairs, encoder, out=tmp_path / "run", settings=SETTINGS)
@@ -96,7 +96,7 @@ def test_training_is_seeded(optimiser: str, pairs: Made, tmp_path: Path) -> None
     assert any(not torch.equal(tensor, third.towers.state_dict()[name]) for name, tensor in one.towers.state_dict().items())
 
 
-def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes_on_the_same_curve(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pretrain(pairs, small_encoder(), out=tmp_path / "whole", settings=SETTINGS)
     real = _PretrainRun.train_step
 
@@ -115,14 +115,14 @@ def test_a_stopped_run_goes_on_along_the_same_curve(pairs: Made, tmp_path: Path,
     assert curve(tmp_path / "stopped") == curve(tmp_path / "whole"), "no step twice, none left out"
 
 
-def test_a_finished_run_is_left_alone(pairs: Made, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_repeated(pairs: Made, tmp_path: Path) -> None:
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     before = (tmp_path / "run" / "depth_tower.safetensors").read_bytes()
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     assert (tmp_path / "run" / "depth_tower.safetensors").read_bytes() == before
 
 
-def test_other_settings_are_another_run(pairs: Made, tmp_path: Path) -> None:
+def test_a_run_with_other_settings_is_rejected(pairs: Made, tmp_path: Path) -> None:
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1))
     with pytest.raises(ConfigError, match="Folder 'run' holds a run with other settings or data. Name another folder with --out."):
         pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=2))
@@ -145,7 +145,7 @@ def test_the_best_validation_is_kept(pairs: Made, tmp_path: Path) -> None:
     assert [line["accuracy"] for line in lines if line["stage"] == "validation"] == [0.3, 0.9, 0.5]
 
 
-def test_the_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
+def test_the_learning_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
     settings = Clip2PointSettings(
         batch=4, epochs=5, points=64, workers=1, optimiser=OptimiserSettings(rate=0.01, restart_epochs=2, least_rate=0.001)
     )
@@ -171,7 +171,7 @@ def test_a_batch_that_does_not_fit_is_explained(batch: int, pairs: Made, tmp_pat
         pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch=batch))
 
 
-def test_every_shape_is_met_once_in_an_epoch(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_shape_is_used_once_per_epoch(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[int] = []
     real = Made.points
     monkeypatch.setattr(Made, "points", lambda self, row: (met.append(row), real(self, row))[1])
@@ -194,14 +194,14 @@ def test_two_distances_give_two_maps_of_one_view(pairs: Made) -> None:
     assert (depth[:, 0] < 1).float().mean() > 0.02
 
 
-def test_gradients_may_be_added_up(pairs: Made, tmp_path: Path) -> None:
+def test_gradients_can_be_accumulated(pairs: Made, tmp_path: Path) -> None:
     still = small_encoder()
     settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=OptimiserSettings("adamw", rate=1e-3, decay=0.0))
     found = pretrain(pairs, still, out=tmp_path / "run", settings=settings)
     assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())
 
 
-def test_asked_to_stop_it_saves_and_goes_on_later(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_request_saves_and_the_run_resumes(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal
 
@@ -226,7 +226,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(pairs: Made, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
-def test_arithmetic_may_be_shorter(precision: str, pairs: Made, tmp_path: Path) -> None:
+def test_lower_precision_trains(precision: str, pairs: Made, tmp_path: Path) -> None:
     found = pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, epochs=1, precision=precision))
     assert all(torch.isfinite(tensor).all() for tensor in found.towers.state_dict().values())
     assert {tensor.dtype for tensor in found.towers.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
@@ -240,7 +240,7 @@ def test_tensorboard_gets_the_curves(pairs: Made, tmp_path: Path) -> None:
     assert b"train/total" in events[0].read_bytes()
 
 
-def test_gradients_that_wait_are_in_no_checkpoint(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accumulating_gradients_are_not_checkpointed(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped between two halves of an accumulated step, it finishes the step first."""
     import os
     import signal

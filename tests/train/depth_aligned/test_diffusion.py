@@ -81,7 +81,7 @@ def test_a_picture_does_not_depend_on_its_batch(painter: ControlNetPainter) -> N
         assert np.abs(alone[0] - whole[row]).max() <= 1, "but for rounding"
 
 
-def test_no_guidance_is_one_pass_a_step(how: DiffusionSettings) -> None:
+def test_without_guidance_a_step_takes_one_pass(how: DiffusionSettings) -> None:
     passes: dict[float, list[int]] = {}
     for guidance in (9.0, 1.0):
         painter = load_painter(replace(how, guidance=guidance))
@@ -103,7 +103,7 @@ def test_a_few_step_scheduler_takes_as_few_steps(scheduler: str, steps: int, how
     assert type(painter.pipeline.scheduler).__name__ == {"ddim": "DDIMScheduler", "lcm": "LCMScheduler"}[scheduler]
 
 
-def test_strength_zero_leaves_the_map_out(how: DiffusionSettings) -> None:
+def test_zero_strength_ignores_the_depth_map(how: DiffusionSettings) -> None:
     painter = load_painter(replace(how, strength=0.0))
     one, other = (paint(painter, control, ["chair"], [0]) for control in (maps(1), 255 - maps(1)))
     assert np.abs(one - other).max() == 0
@@ -114,7 +114,7 @@ def test_the_negative_prompt_counts(how: DiffusionSettings, painter: ControlNetP
     assert np.abs(paint(other, maps(1), ["chair"], [0]) - paint(painter, maps(1), ["chair"], [0])).max() > 0
 
 
-def test_braces_are_text_like_any_other(how: DiffusionSettings) -> None:
+def test_other_braces_in_a_prompt_are_kept(how: DiffusionSettings) -> None:
     """A label of a stranger, or a prompt with braces of its own, is never a format."""
     painter = load_painter(replace(how, prompt="A {label} {0}."))
     seen: list[str] = []
@@ -124,7 +124,7 @@ def test_braces_are_text_like_any_other(how: DiffusionSettings) -> None:
     assert seen == ["A {label.__class__} {0}."]
 
 
-def test_weights_over_the_base_change_the_pictures(how: DiffusionSettings, painter: ControlNetPainter, tmp_path: Path) -> None:
+def test_a_lora_changes_the_pictures(how: DiffusionSettings, painter: ControlNetPainter, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
@@ -139,7 +139,7 @@ def test_weights_over_the_base_change_the_pictures(how: DiffusionSettings, paint
         assert np.abs(paint(changed, maps(1), ["chair"], [0]) - before).max() > 0
 
 
-def test_weights_that_are_not_there_are_named(how: DiffusionSettings, tmp_path: Path) -> None:
+def test_missing_weights_are_reported(how: DiffusionSettings, tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFoundError, match="Cannot load '.*' from a folder or the hub: "):
         load_painter(replace(how, control=str(tmp_path / "nowhere")))
     with pytest.raises(WeightsNotFoundError, match="or use source=shaded, which needs no weights"):
@@ -160,7 +160,7 @@ def test_a_pickle_is_not_read(how: DiffusionSettings, tmp_path: Path) -> None:
         load_painter(replace(how, control=str(tmp_path / "control")))
 
 
-def test_without_diffusers_the_extra_is_named(how: DiffusionSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_diffusers_the_error_names_the_extra(how: DiffusionSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "diffusers", None)
@@ -168,7 +168,7 @@ def test_without_diffusers_the_extra_is_named(how: DiffusionSettings, monkeypatc
         load_painter(how)
 
 
-def test_a_library_is_painted_and_read_back(how: DiffusionSettings, painter: ControlNetPainter, library: Benchmark, tmp_path: Path) -> None:
+def test_generated_images_are_read_back(how: DiffusionSettings, painter: ControlNetPainter, library: Benchmark, tmp_path: Path) -> None:
     settings = AlignedSettings(size=24, points=800, diffusion=how)
     maker = AlignedMaker(settings, painter)
     assert make_records(library, tmp_path / "out", maker=maker) == []
@@ -182,7 +182,7 @@ def test_a_library_is_painted_and_read_back(how: DiffusionSettings, painter: Con
     assert "batch" not in manifest["style"]["diffusion"], "it does not decide a picture"
 
 
-def test_the_painters_batch_does_not_decide(how: DiffusionSettings, library: Benchmark, tmp_path: Path) -> None:
+def test_the_painters_batch_does_not_change_the_result(how: DiffusionSettings, library: Benchmark, tmp_path: Path) -> None:
     """A batch of 40 holds four shapes, one of 4 less than one; a run may go on with another."""
     for batch in (4, 40):
         settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch=batch))
@@ -195,7 +195,7 @@ def test_the_painters_batch_does_not_decide(how: DiffusionSettings, library: Ben
         np.testing.assert_array_equal(one.depth(row), other.depth(row))
 
 
-def test_a_painter_is_needed_where_the_source_does_not_draw(how: DiffusionSettings) -> None:
+def test_a_controlnet_source_needs_a_painter(how: DiffusionSettings) -> None:
     with pytest.raises(ConfigError, match="Source 'controlnet' needs a painter. Load one with make_painter."):
         AlignedMaker(AlignedSettings(diffusion=how))
     assert make_painter(AlignedSettings(source="shaded")) is None

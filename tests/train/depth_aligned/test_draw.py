@@ -64,7 +64,7 @@ def test_the_controlnet_is_given_the_smoothed_inverse(chair: Mesh, bare: DrawnVi
     assert (bare.control.astype(int) + bare.depth > 200).mean() > 0.9, "bright is near"
 
 
-def test_the_other_reading_of_the_inverse_is_an_option(chair: Mesh, bare: DrawnViews) -> None:
+def test_the_reciprocal_depth_is_an_option(chair: Mesh, bare: DrawnViews) -> None:
     other = draw_views(chair, "a", settings=replace(CONTROL, diffusion=DiffusionSettings(reading="reciprocal")))
     assert other.control is not None
     assert bare.control is not None
@@ -74,7 +74,7 @@ def test_the_other_reading_of_the_inverse_is_an_option(chair: Mesh, bare: DrawnV
         draw_views(chair, "a", settings=replace(CONTROL, diffusion=DiffusionSettings(reading="minus")))
 
 
-def test_the_name_decides_and_nothing_else_does(chair: Mesh, shaded: DrawnViews) -> None:
+def test_images_depend_on_the_name_alone(chair: Mesh, shaded: DrawnViews) -> None:
     again, other = draw_views(chair, "a", settings=QUICK), draw_views(chair, "b", settings=QUICK)
     assert again.seed == shaded.seed != other.seed
     np.testing.assert_array_equal(again.pictures, shaded.pictures)
@@ -117,7 +117,7 @@ def test_views_differ_in_light_material_and_background(shaded: DrawnViews) -> No
     assert len(middles) >= 8
 
 
-def test_colours_of_the_shape_are_kept_now_and_then(chair: Mesh) -> None:
+def test_colours_of_the_shape_are_kept_in_some_views(chair: Mesh) -> None:
     red = replace(chair, colors=np.tile(np.float32([1, 0, 0]), (len(chair.vertices), 1)))
     pictures = draw_views(red, "a", settings=replace(QUICK, size=64)).pictures
     assert pictures is not None
@@ -128,7 +128,7 @@ def test_colours_of_the_shape_are_kept_now_and_then(chair: Mesh) -> None:
     assert 1 <= kept <= 9
 
 
-def test_clouds_are_drawn_too() -> None:
+def test_point_clouds_are_rendered_too() -> None:
     points = np.random.default_rng(0).normal(size=(6000, 3)).astype(np.float32)
     drawn = draw_views(PointCloud(points), "a", settings=QUICK)
     assert drawn.pictures is not None
@@ -142,7 +142,7 @@ def test_a_flat_shape_has_a_picture() -> None:
     assert np.isfinite(drawn.pictures).all()
 
 
-def test_where_a_shape_stands_changes_nothing(chair: Mesh, shaded: DrawnViews) -> None:
+def test_the_position_of_a_shape_does_not_matter(chair: Mesh, shaded: DrawnViews) -> None:
     moved = replace(chair, vertices=(chair.vertices * 4 + np.float32([3, 5, 7])).astype(np.float32))
     other = draw_views(moved, "a", settings=QUICK)
     assert other.pictures is not None

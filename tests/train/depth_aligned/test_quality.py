@@ -40,17 +40,17 @@ def mapped(mask: np.ndarray) -> np.ndarray:
     return np.where(mask, 90, 255).astype(np.uint8)[None]
 
 
-def test_a_picture_with_the_maps_outline_agrees() -> None:
+def test_a_picture_with_the_same_outline_scores_high() -> None:
     assert contour_agreement(mapped(disc(30)), pictured(disc(30)))[0] > 0.99
 
 
-def test_an_outline_may_be_off_by_what_the_map_is_wider() -> None:
+def test_an_outline_may_be_off_by_the_dilation_of_the_depth_map() -> None:
     """The 7x7x7 maximum moves it by three pixels; five are too many for all of it to count."""
     assert contour_agreement(mapped(disc(33)), pictured(disc(30)))[0] > 0.99
     assert contour_agreement(mapped(disc(30)), pictured(disc(20)))[0] < 0.6
 
 
-def test_a_picture_of_something_else_does_not_agree() -> None:
+def test_a_picture_of_another_shape_scores_low() -> None:
     assert contour_agreement(mapped(disc(30)), pictured(disc(12, at=(48, 48))))[0] < 0.5
     noise = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), dtype=np.uint8)
     assert contour_agreement(mapped(disc(30)).repeat(40, axis=0), noise).mean() == pytest.approx(0.5, abs=0.05)
@@ -80,7 +80,7 @@ def test_colour_alone_makes_an_edge() -> None:
     assert contour_agreement(mapped(mask), grey[None])[0] > 0.99
 
 
-def test_an_empty_map_says_nothing() -> None:
+def test_an_empty_depth_map_scores_chance() -> None:
     assert contour_agreement(np.full((2, 32, 32), 255, np.uint8), np.zeros((2, 32, 32, 3), np.uint8)).tolist() == [0.5, 0.5]
 
 
@@ -90,7 +90,7 @@ def test_shaded_pictures_agree_with_their_own_maps_best(images: AlignedSet) -> N
     assert min(own) > max(others)
 
 
-def test_the_label_is_judged_by_its_rank() -> None:
+def test_the_label_score_is_a_rank() -> None:
     cosines = torch.tensor([[0.3, 0.2, 0.1, 0.0], [0.0, 0.1, 0.2, 0.3], [0.2, 0.3, 0.1, 0.0]])
     assert label_agreement(cosines, 0).tolist() == pytest.approx([1.0, 0.0, 2 / 3])
     assert label_agreement(cosines, 3).tolist() == pytest.approx([0.0, 1.0, 0.0])
@@ -102,7 +102,7 @@ def copied(images: AlignedSet, root: Path) -> Path:
     return root / "images"
 
 
-def test_every_picture_is_judged_and_the_bad_ones_left_out(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
+def test_every_picture_is_scored_and_bad_ones_are_rejected(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
     home = copied(images, tmp_path)
     told: list[tuple[int, int]] = []
     found = filter_aligned(open_aligned(home), judge, thresholds=Thresholds(0.5, 0.6), progress=lambda *now: told.append(now))
@@ -120,7 +120,7 @@ def test_every_picture_is_judged_and_the_bad_ones_left_out(images: AlignedSet, j
     assert 0 < found.kept < 60
 
 
-def test_other_thresholds_need_no_new_look(images: AlignedSet, judge: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_thresholds_reuse_the_scores(images: AlignedSet, judge: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = copied(images, tmp_path)
     filter_aligned(open_aligned(home), judge)
     monkeypatch.setattr(Model, "embed_images", lambda *_: pytest.fail("judged again"))
@@ -131,7 +131,7 @@ def test_other_thresholds_need_no_new_look(images: AlignedSet, judge: Model, tmp
     assert not open_aligned(home).kept(0).all()
 
 
-def test_another_judge_looks_anew(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
+def test_another_model_scores_again(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
     home = copied(images, tmp_path)
     filter_aligned(open_aligned(home), judge)
     before = (home / QUALITY).read_text()
@@ -141,7 +141,7 @@ def test_another_judge_looks_anew(images: AlignedSet, judge: Model, tmp_path: Pa
     assert len(after.splitlines()) == len(before.splitlines()) == 7
 
 
-def test_a_stop_loses_no_judgement(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
+def test_an_interrupted_filter_keeps_its_scores(images: AlignedSet, judge: Model, tmp_path: Path) -> None:
     whole, stopped = copied(images, tmp_path / "whole"), copied(images, tmp_path / "stopped")
     filter_aligned(open_aligned(whole), judge)
 
@@ -156,7 +156,7 @@ def test_a_stop_loses_no_judgement(images: AlignedSet, judge: Model, tmp_path: P
     assert (whole / QUALITY).read_text() == (stopped / QUALITY).read_text()
 
 
-def test_shapes_without_a_label_cannot_be_judged(judge: Model, tmp_path: Path) -> None:
+def test_shapes_without_a_label_cannot_be_filtered(judge: Model, tmp_path: Path) -> None:
     home = write_published(tmp_path, classes=False)
     with pytest.raises(ConfigError, match=r"Some shapes have no label\. Name the files ID\+CLASS"):
         filter_aligned(open_aligned(home), judge)
@@ -174,7 +174,7 @@ def test_the_sheet_shows_both_sides(images: AlignedSet, judge: Model, tmp_path: 
     assert quality_sheet(open_aligned(home)).height < sheet.height, "nothing was rejected"
 
 
-def test_a_filter_that_was_stopped_counts_as_one_that_was_not(images: AlignedSet, judge: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_filter_resumes(images: AlignedSet, judge: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A figure is compared as it is kept: on the border, 0.65004 would be kept at first and rejected after a stop."""
     monkeypatch.setattr("basrelief.train.depth_aligned.quality.contour_agreement", lambda depth, _: np.full(len(depth), 0.65004))
     monkeypatch.setattr("basrelief.train.depth_aligned.quality.label_agreement", lambda seen, _: np.ones(len(seen)))

@@ -20,7 +20,7 @@ from .conftest import QUICK, write_published
 
 
 @pytest.mark.parametrize("layout", ["shards", "folders"])
-def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: Path) -> None:
+def test_records_are_read_back(layout: str, library: Benchmark, tmp_path: Path) -> None:
     make_records(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout=layout)
     found = open_aligned(tmp_path / "out")
     assert (len(found), found.views, found.labels) == (4, 10, ("chair", "mug"))
@@ -35,14 +35,14 @@ def test_what_was_drawn_is_read_back(layout: str, library: Benchmark, tmp_path: 
     assert found.projection == {"size": 48, "rig": "opendlign-30"}
 
 
-def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
+def test_the_number_of_processes_does_not_change_the_result(library: Benchmark, tmp_path: Path) -> None:
     for name, workers in (("one", Workers(1)), ("two", Workers(2))):
         make_records(library, tmp_path / name, maker=AlignedMaker(QUICK), workers=workers)
     one, two = ((tmp_path / name / "shard-000000.tar").read_bytes() for name in ("one", "two"))
     assert one == two
 
 
-def test_the_published_layout_is_read_as_it_is(tmp_path: Path) -> None:
+def test_the_published_layout_is_read(tmp_path: Path) -> None:
     found = open_aligned(write_published(tmp_path))
     assert (len(found), found.views) == (3, 10)
     assert found.labels == ("night stand", "sofa")
@@ -97,7 +97,7 @@ def test_images_may_be_named_with_their_class(tmp_path: Path) -> None:
         (np.full((10, 24, 24), np.nan), r"are neither bytes nor in \[0, 1\]\. Scale them"),
     ],
 )
-def test_other_arrays_are_refused(array: np.ndarray, message: str, tmp_path: Path) -> None:
+def test_invalid_arrays_are_rejected(array: np.ndarray, message: str, tmp_path: Path) -> None:
     home = write_published(tmp_path)
     found = open_aligned(home)
     np.save(home / "depth_map" / "id2+night_stand_dm.npy", array)
@@ -105,7 +105,7 @@ def test_other_arrays_are_refused(array: np.ndarray, message: str, tmp_path: Pat
         found.depth(2)
 
 
-def test_a_pickle_in_the_place_of_an_array_is_refused(tmp_path: Path) -> None:
+def test_a_pickle_instead_of_an_array_is_rejected(tmp_path: Path) -> None:
     home = write_published(tmp_path)
     found = open_aligned(home)
     np.save(home / "depth_map" / "id2+night_stand_dm.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -113,7 +113,7 @@ def test_a_pickle_in_the_place_of_an_array_is_refused(tmp_path: Path) -> None:
         found.depth(2)
 
 
-def test_what_holds_no_images_is_explained(tmp_path: Path) -> None:
+def test_folders_without_images_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no depth-aligned images \(records.json or depth_map\)\. Run basrelief train"):
         open_aligned(tmp_path)
     (tmp_path / "depth_map").mkdir()
@@ -121,7 +121,7 @@ def test_what_holds_no_images_is_explained(tmp_path: Path) -> None:
         open_aligned(tmp_path)
 
 
-def test_a_missing_image_is_named(library: Benchmark, tmp_path: Path) -> None:
+def test_a_missing_image_is_reported(library: Benchmark, tmp_path: Path) -> None:
     make_records(library, tmp_path / "out", maker=AlignedMaker(QUICK), layout="folders")
     found = open_aligned(tmp_path / "out")
     (tmp_path / "out" / found.keys[1] / "7.png").unlink()
@@ -133,7 +133,7 @@ def test_a_missing_image_is_named(library: Benchmark, tmp_path: Path) -> None:
         open_aligned(home).pictures(0)
 
 
-def test_what_the_filter_wrote_is_obeyed(tmp_path: Path) -> None:
+def test_training_uses_the_filter(tmp_path: Path) -> None:
     home = write_published(tmp_path)
     label, contour = [1.0] * 9 + [0.2], [0.1] + [0.9] * 9
     lines = [{"judge": "x", "label": 0.9, "contour": 0.65}, {"id": "id1+sofa", "label": label, "contour": contour}]
@@ -143,7 +143,7 @@ def test_what_the_filter_wrote_is_obeyed(tmp_path: Path) -> None:
     assert found.kept(0).all(), "what was not judged is kept"
 
 
-def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
+def test_a_truncated_line_is_ignored(tmp_path: Path) -> None:
     home = write_published(tmp_path)
     head = json.dumps({"judge": "x", "label": 0.9, "contour": 0.65})
     (home / QUALITY).write_text(head + '\n{"id": "id1+sofa", "lab')
@@ -157,7 +157,7 @@ def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_thresholds_are_shares(value: float) -> None:
+def test_thresholds_are_in_the_unit_interval(value: float) -> None:
     for name in ("label", "contour"):
         with pytest.raises(ConfigError, match=rf"The {name} threshold is {value}; it must lie in \[0, 1\]"):
             Thresholds(**{name: value})

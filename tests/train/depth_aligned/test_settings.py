@@ -22,7 +22,7 @@ def test_the_defaults_are_the_papers() -> None:
     assert "sd15_depth" in diffusion.control
 
 
-def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
+def test_a_file_overrides_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "few.yaml").write_text("points: 2048\ndiffusion:\n  scheduler: lcm\n  steps: 4\n  guidance: 1.0\n")
     how = read_settings(AlignedSettings, tmp_path / "few.yaml", ["diffusion.steps=6", "seed=3"])
     assert (how.points, how.seed) == (2048, 3)
@@ -45,7 +45,7 @@ def test_a_recipe_changes_what_it_names(tmp_path: Path) -> None:
         ({"prompt": "A chair."}, r"The prompt 'A chair\.' has no \{label\}\. Write, for example"),
     ],
 )
-def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DiffusionSettings(**changes)  # type: ignore[arg-type]
 

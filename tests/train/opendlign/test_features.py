@@ -29,7 +29,7 @@ def store(made: Made, folder: Path, *, encoder: ClipEncoder | None = None, **cha
 
 
 @pytest.mark.parametrize("cache", CACHES)
-def test_every_way_gives_the_same_numbers(cache: str, made: Made, tmp_path: Path) -> None:
+def test_every_path_gives_the_same_features(cache: str, made: Made, tmp_path: Path) -> None:
     kept = store(made, tmp_path / "kept", cache=cache)
     kept.fill()
     encoder = kept.encoder
@@ -46,7 +46,7 @@ def test_every_way_gives_the_same_numbers(cache: str, made: Made, tmp_path: Path
         assert found.kept.all()
 
 
-def test_what_is_kept_is_not_read_again(made: Made, tmp_path: Path) -> None:
+def test_cached_features_are_not_computed_again(made: Made, tmp_path: Path) -> None:
     kept = store(made, tmp_path / "kept")
     kept.fill()
     made.read.clear()
@@ -69,7 +69,7 @@ def test_half_precision_is_close_and_half_as_large(made: Made, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("stop", [0, 1])
-def test_a_stop_goes_on_where_it_was(stop: int, made: Made, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(stop: int, made: Made, tmp_path: Path) -> None:
     kept = store(made, tmp_path / "kept")
     passes: list[int] = []
 
@@ -112,13 +112,13 @@ def test_processes_share_the_work(made: Made, tmp_path: Path) -> None:
     ],
     ids=["weights", "preprocessing", "blocks", "type", "cache"],
 )
-def test_features_of_something_else_are_refused(other: Callable[[Made], dict[str, object]], made: Made, tmp_path: Path) -> None:
+def test_features_of_another_encoder_are_rejected(other: Callable[[Made], dict[str, object]], made: Made, tmp_path: Path) -> None:
     store(made, tmp_path / "kept")
     with pytest.raises(ConfigError, match="The cache 'kept' holds features of another encoder or other images. Name another folder."):
         store(made, tmp_path / "kept", **other(made))  # type: ignore[arg-type]
 
 
-def test_features_of_another_set_are_refused(made: Made, tmp_path: Path) -> None:
+def test_features_of_another_set_are_rejected(made: Made, tmp_path: Path) -> None:
     store(made, tmp_path / "kept")
     with pytest.raises(ConfigError, match="holds features of another encoder or other images"):
         store(Made(tmp_path, shapes=8), tmp_path / "kept")
@@ -136,7 +136,7 @@ def test_runs_with_other_views_share_what_is_kept(made: Made, tmp_path: Path) ->
     np.testing.assert_array_equal(found.tokens, whole.tokens[[0, 3, 6]])
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_starts(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_the_start(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 10))  # type: ignore[attr-defined]
@@ -144,7 +144,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_starts(made: Made, tmp
         store(made, tmp_path / "kept")
 
 
-def test_nothing_is_written_where_nothing_is_kept(made: Made, tmp_path: Path) -> None:
+def test_without_a_cache_nothing_is_written(made: Made, tmp_path: Path) -> None:
     bare = store(made, tmp_path / "kept", cache="none")
     bare.fill()
     assert made.read == []
@@ -167,7 +167,7 @@ def test_there_are_no_more_views_than_were_drawn(count: int) -> None:
 
 @pytest.mark.parametrize("cache", CACHES)
 @pytest.mark.parametrize("kind", ["float16", "float32"])
-def test_the_size_on_disk_is_told_beforehand(cache: str, kind: str, made: Made, tmp_path: Path) -> None:
+def test_the_size_on_disk_is_estimated(cache: str, kind: str, made: Made, tmp_path: Path) -> None:
     kept = store(made, tmp_path / "kept", cache=cache, cache_type=kind)
     told = cache_bytes(kept.encoder.config, made, settings=kept.settings)
     files = [path for path in (tmp_path / "kept").glob("*.npy") if path.stem != "done"] if cache != "none" else []
@@ -176,7 +176,7 @@ def test_the_size_on_disk_is_told_beforehand(cache: str, kind: str, made: Made, 
         assert json.loads((tmp_path / "kept" / "features.json").read_text())["arrays"]["tokens"][1] == kind
 
 
-def test_the_papers_size_is_that_of_the_paper() -> None:
+def test_the_published_size_is_the_default() -> None:
     """ViT-B-32 on 52,470 shapes: ten views of 50 tokens of 768 half numbers."""
     from basrelief.encoders import encoder_spec
 

@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_goes_on_along_the_same_curve(tmp_path: Path) -> None:
+def test_a_run_killed_at_any_time_resumes_on_the_same_curve(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole, 6), env=environment(), check=True, timeout=150)
     for wanted in ("features/done.npy", "checkpoint.pt"):

@@ -111,7 +111,7 @@ def test_only_the_attention_of_the_tuned_block_moves(made: Made, tmp_path: Path)
     assert changed == {f"tuned_blocks.0.self_attn.{part}_proj.{kind}" for part in ("q", "k", "v", "out") for kind in ("weight", "bias")}
 
 
-def test_a_run_leaves_its_files(made: Made, tmp_path: Path) -> None:
+def test_a_run_writes_its_files(made: Made, tmp_path: Path) -> None:
     trained = align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS, options=TrainOptions(notes={"recipe": "mine"}))
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"checkpoint.pt", "log.jsonl", "tuned_block.safetensors", "features"}
     assert len(curve(tmp_path / "run")) == 3 * (9 // 4)
@@ -134,7 +134,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cache", CACHES)
-def test_caching_changes_speed_and_nothing_else(cache: str, made: Made, tmp_path: Path) -> None:
+def test_caching_does_not_change_the_result(cache: str, made: Made, tmp_path: Path) -> None:
     settings = replace(SETTINGS, cache=cache)
     align(made, small_encoder(), out=tmp_path / "one", settings=settings)
     align(made, small_encoder(), out=tmp_path / "other", settings=replace(SETTINGS, cache="none"))
@@ -150,7 +150,7 @@ def test_training_is_seeded(made: Made, tmp_path: Path) -> None:
     assert not same(one, third)
 
 
-def test_a_stopped_run_goes_on_along_the_same_curve(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes_on_the_same_curve(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = align(made, small_encoder(), out=tmp_path / "whole", settings=SETTINGS)
     real = _AlignRun.train_step
 
@@ -170,7 +170,7 @@ def test_a_stopped_run_goes_on_along_the_same_curve(made: Made, tmp_path: Path, 
     assert made.read == [], "features are not worked out again"
 
 
-def test_asked_to_stop_it_saves_and_goes_on_later(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_request_saves_and_the_run_resumes(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal
 
@@ -191,14 +191,14 @@ def test_asked_to_stop_it_saves_and_goes_on_later(made: Made, tmp_path: Path, mo
     assert same(whole, align(made, small_encoder(), out=tmp_path / "stopped", settings=settings))
 
 
-def test_a_finished_run_is_left_alone(made: Made, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_repeated(made: Made, tmp_path: Path) -> None:
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     before = (tmp_path / "run" / "tuned_block.safetensors").read_bytes(), (tmp_path / "run" / "log.jsonl").read_bytes()
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     assert ((tmp_path / "run" / "tuned_block.safetensors").read_bytes(), (tmp_path / "run" / "log.jsonl").read_bytes()) == before
 
 
-def test_other_settings_are_another_run(made: Made, tmp_path: Path) -> None:
+def test_a_run_with_other_settings_is_rejected(made: Made, tmp_path: Path) -> None:
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     with pytest.raises(ConfigError, match="Folder 'run' holds a run with other settings or data. Name another folder with --out."):
         align(made, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, rate=2e-3))
@@ -253,7 +253,7 @@ def test_shapes_without_a_kept_view_are_not_drawn(made: Made, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("blocks", "residual"), [(1, False), (2, True), (2, False)])
-def test_variants_of_the_ablation_train(blocks: int, residual: bool, made: Made, tmp_path: Path) -> None:
+def test_ablation_variants_train(blocks: int, residual: bool, made: Made, tmp_path: Path) -> None:
     trained = align(made, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, blocks=blocks, residual=residual))
     assert len(trained.towers.tuned_blocks or ()) == blocks
     assert trained.towers.tuned_residual is residual
@@ -264,7 +264,7 @@ def test_variants_of_the_ablation_train(blocks: int, residual: bool, made: Made,
     assert same(again, trained)
 
 
-def test_gradients_of_several_steps_add_up(made: Made, tmp_path: Path) -> None:
+def test_gradients_of_several_steps_accumulate(made: Made, tmp_path: Path) -> None:
     """Weights move every second step; a run that is stopped between saves at a step where nothing waits."""
     settings = replace(SETTINGS, accumulate=2, epochs=4)
     whole = align(made, small_encoder(), out=tmp_path / "run", settings=settings)
@@ -306,7 +306,7 @@ def test_a_fresh_block_is_the_frozen_one(made: Made) -> None:
     assert found.distance.item() == pytest.approx(0, abs=1e-10)
 
 
-def test_towers_stand_behind_the_preprocessing_of_the_recipe() -> None:
+def test_the_encoder_has_the_preprocessing_of_the_recipe() -> None:
     model = Model(get_recipe("opendlign-untuned"), small_encoder())
     assert tuning_encoder(model).mean == (0.485, 0.456, 0.406)
     tiny = br.load_model("tiny", device="cpu")
@@ -315,7 +315,7 @@ def test_towers_stand_behind_the_preprocessing_of_the_recipe() -> None:
         tuning_encoder(Model(get_recipe("opendlign-untuned"), FakeEncoder()))
 
 
-def test_a_model_is_validated_as_it_will_be_asked(made: Made) -> None:
+def test_validation_uses_the_tuned_model(made: Made) -> None:
     tiny = br.load_model("tiny", device="cpu")
     asked = tuning_model(tiny, made)
     assert (asked.recipe.projection, asked.recipe.projection_options) == ("opendlign", {"size": 32})
@@ -325,7 +325,7 @@ def test_a_model_is_validated_as_it_will_be_asked(made: Made) -> None:
     assert paper.encoder.mean == (0.485, 0.456, 0.406)
 
 
-def test_a_row_is_what_a_step_reads() -> None:
+def test_a_row_has_the_features_of_a_step() -> None:
     from basrelief.train.opendlign.features import Row
 
     assert issubclass(Row, tuple)

@@ -107,7 +107,7 @@ def test_farther_is_smaller(view: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0])
-def test_pictures_do_not_see_scale_or_place(scale: float) -> None:
+def test_pictures_do_not_depend_on_scale_or_position(scale: float) -> None:
     from dataclasses import replace
 
     moved = replace(blocks(), vertices=(blocks().vertices * scale + 3 * scale).astype(np.float32))
@@ -118,7 +118,7 @@ def test_pictures_do_not_see_scale_or_place(scale: float) -> None:
         assert np.abs(a - b).mean() < 1
 
 
-def test_a_mesh_and_its_points_are_placed_by_one_rule() -> None:
+def test_a_mesh_and_its_points_are_normalised_alike() -> None:
     from basrelief.render import draw_points
 
     cloud = draw_points(blocks(), 3000, seed=1)

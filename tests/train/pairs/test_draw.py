@@ -63,7 +63,7 @@ def test_colours_are_kept() -> None:
     assert (shown[:, 0] > shown[:, 1] + 30).mean() > 0.9
 
 
-def test_the_name_decides_light_and_points_and_nothing_else_does() -> None:
+def test_light_and_points_depend_on_the_name_alone() -> None:
     one, same, other = (draw_pair(chair(), name, style=QUICK) for name in ("a", "a", "b"))
     assert one.pictures == same.pictures
     np.testing.assert_array_equal(one.points, same.points)
@@ -71,12 +71,12 @@ def test_the_name_decides_light_and_points_and_nothing_else_does() -> None:
     assert _light(1, random=False) == _light(2, random=False) != _light(1, random=True) != _light(2, random=True)
 
 
-def test_clouds_are_drawn_too() -> None:
+def test_point_clouds_are_rendered_too() -> None:
     cloud = PointCloud(np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32))
     assert len(draw_pair(cloud, "a", style=QUICK).pictures) == 10
 
 
 @pytest.mark.parametrize("settings", [{"size": 4}, {"points": 0}, {"supersample": 0}, {"distance": 1.0}])
-def test_styles_are_checked(settings: dict[str, float]) -> None:
+def test_pair_settings_are_checked(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="must be (at least|at most|above)"):
         PairSettings(**settings)  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def test_a_shard_is_what_webdataset_reads(library: Benchmark, tmp_path: Path) ->
     assert [name.partition(".")[2] for name in names[:12]] == ["label.json", "points.npy", *(f"{view}.png" for view in range(10))]
 
 
-def test_processes_change_nothing(library: Benchmark, tmp_path: Path) -> None:
+def test_the_number_of_processes_does_not_change_the_result(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "one", style=QUICK)
     make_pairs(library, tmp_path / "two", style=QUICK, jobs=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
@@ -104,7 +104,7 @@ make_pairs(library, Path(sys.argv[2]), style=PairSettings(size=32, points=256, s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["folders", "shards"])
-def test_a_killed_run_goes_on_and_changes_nothing(layout: str, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_with_the_same_result(layout: str, tmp_path: Path) -> None:
     root = write_library(tmp_path / "library", each=5)
     command = [sys.executable, "-c", SCRIPT, str(root), str(tmp_path / "killed"), layout]
     for least in (2, 6):
@@ -125,7 +125,7 @@ def _whole(folder: Path) -> Iterable[Path]:
     return [Path(home) for home, _, files in walked if "9.png" in files and not Path(home).name.startswith(".")]
 
 
-def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
+def test_a_partial_shard_is_not_read(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
     whole = digest(tmp_path / "out")
     shard = tmp_path / "out" / "shard-000000.tar"
@@ -135,7 +135,7 @@ def test_half_a_shard_is_no_shard(library: Benchmark, tmp_path: Path) -> None:
     assert digest(tmp_path / "out") == whole
 
 
-def test_a_folder_of_other_pairs_is_refused(library: Benchmark, tmp_path: Path) -> None:
+def test_a_folder_of_other_pairs_is_rejected(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
     with pytest.raises(ConfigError, match="Folder 'out' holds other files. Name another folder."):
         make_pairs(library, tmp_path / "out", style=replace(QUICK, size=40))
@@ -151,7 +151,7 @@ def test_keys_are_plain_and_different() -> None:
         assert "." not in key and "/" not in key and len(key) < 80
 
 
-def test_a_plan_counts_and_measures(library: Benchmark) -> None:
+def test_an_estimate_counts_and_measures(library: Benchmark) -> None:
     plan = estimate_cost(library, PairMaker(QUICK), sample=3)
     assert (plan.shapes, plan.pictures, plan.sampled, plan.failed) == (6, 60, 3, 0)
     assert plan.draw_seconds > 0
@@ -159,7 +159,7 @@ def test_a_plan_counts_and_measures(library: Benchmark) -> None:
     assert plan.hours(2) == pytest.approx(plan.hours(1) / 2)
 
 
-def test_a_plan_of_bad_meshes_says_so(library: Benchmark) -> None:
+def test_an_estimate_counts_failures(library: Benchmark) -> None:
     for item in library.items:
         Path(item.path).write_bytes(b"junk")
     plan = estimate_cost(library, PairMaker(QUICK), sample=3)
@@ -183,7 +183,7 @@ def original(root: Path, *, shapes: int = 3) -> tuple[Path, Path]:
     return pictures, clouds
 
 
-def test_the_originals_rendering_is_read_as_it_is(tmp_path: Path) -> None:
+def test_published_renderings_are_read(tmp_path: Path) -> None:
     pictures, clouds = original(tmp_path)
     pairs = open_pairs(pictures, clouds=clouds)
     assert len(pairs) == 3
@@ -193,7 +193,7 @@ def test_the_originals_rendering_is_read_as_it_is(tmp_path: Path) -> None:
     assert points[:, 2].mean() == pytest.approx(5, abs=0.5), "the +Y of the files is up"
 
 
-def test_the_originals_clouds_are_drawn_in_their_own_frame(tmp_path: Path) -> None:
+def test_published_clouds_keep_their_frame(tmp_path: Path) -> None:
     """Its training draws clouds as stored (`rot=False`); ours turns them to the world and back."""
     from basrelief.render.rigs import CLIP2POINT_TURN
 
@@ -202,7 +202,7 @@ def test_the_originals_clouds_are_drawn_in_their_own_frame(tmp_path: Path) -> No
     np.testing.assert_allclose(open_pairs(pictures, clouds=clouds).points(0) @ CLIP2POINT_TURN.T, stored, atol=1e-5)
 
 
-def test_what_is_no_pairs_is_explained(tmp_path: Path) -> None:
+def test_folders_without_pairs_are_reported(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"Folder 'empty' has no pairs \(records.json\)"):
         open_pairs(tmp_path / "empty")
@@ -212,13 +212,13 @@ def test_what_is_no_pairs_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x"}', '{"format": "basrelief pairs 1", "layout": "zip", "labels": []}'])
-def test_another_manifest_is_refused(text: str, tmp_path: Path) -> None:
+def test_another_manifest_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "records.json").write_text(text)
     with pytest.raises(FileFormatError, match="has no valid manifest of 'basrelief pairs 1'"):
         open_pairs(tmp_path)
 
 
-def test_damaged_content_is_named(library: Benchmark, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_reported(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK, layout="folders")
     pairs = open_pairs(tmp_path / "out")
     home = tmp_path / "out" / pairs.keys[0]
@@ -242,7 +242,7 @@ def test_the_manifest_says_how_they_were_drawn(library: Benchmark, tmp_path: Pat
     assert record["labels"] == sorted(CLASSES)
 
 
-def test_memory_that_runs_out_is_a_reason(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_is_a_failure(library: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from basrelief.train.pairs import make
 
     real = make.draw_pair
@@ -260,7 +260,7 @@ def test_memory_that_runs_out_is_a_reason(library: Benchmark, tmp_path: Path, mo
     assert all("takes more memory than there is" in reason for _, reason in failed)
 
 
-def test_a_line_that_was_cut_off_costs_no_other(library: Benchmark, tmp_path: Path) -> None:
+def test_a_truncated_line_does_not_damage_the_next(library: Benchmark, tmp_path: Path) -> None:
     Path(library.items[2].path).write_bytes(b"glTF junk")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / FAILED).write_text('{"id": "mug/9.glb", "err')
@@ -268,7 +268,7 @@ def test_a_line_that_was_cut_off_costs_no_other(library: Benchmark, tmp_path: Pa
     assert [name for name, _ in failed] == [library.items[2].id]
 
 
-def test_pairs_without_a_file_or_with_another_label_are_named(library: Benchmark, tmp_path: Path) -> None:
+def test_incomplete_pairs_are_reported(library: Benchmark, tmp_path: Path) -> None:
     make_pairs(library, tmp_path / "out", style=QUICK)
     shard = tmp_path / "out" / "shard-000000.tar"
     with tarfile.open(shard) as tar:

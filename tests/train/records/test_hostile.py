@@ -57,7 +57,7 @@ def test_a_good_shard_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
-def test_members_that_are_no_files_are_refused(kind: bytes, tmp_path: Path) -> None:
+def test_members_that_are_not_files_are_rejected(kind: bytes, tmp_path: Path) -> None:
     entry = tarfile.TarInfo("other.label.json")
     entry.type, entry.linkname = kind, "/etc/passwd"
     with pytest.raises(FileFormatError, match=r"Shard shard-000000\.tar is not a valid tar file: .*not a regular file"):
@@ -65,7 +65,7 @@ def test_members_that_are_no_files_are_refused(kind: bytes, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("size", [10**6, 10**10, 10**15])
-def test_sizes_that_lie_are_refused(size: int, tmp_path: Path) -> None:
+def test_false_array_sizes_are_rejected(size: int, tmp_path: Path) -> None:
     entry = tarfile.TarInfo("other.label.json")
     entry.size = size
     (shard(tmp_path) / "shard-000001.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(512))
@@ -74,7 +74,7 @@ def test_sizes_that_lie_are_refused(size: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 100, 700, 3000])
-def test_a_shard_that_was_cut_off_is_refused(keep: int, tmp_path: Path) -> None:
+def test_a_truncated_shard_is_rejected(keep: int, tmp_path: Path) -> None:
     path = shard(tmp_path) / "shard-000000.tar"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(FileFormatError, match=r"Shard shard-000000\.tar is not a valid tar file|has no "):
@@ -83,7 +83,7 @@ def test_a_shard_that_was_cut_off_is_refused(keep: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "{}", '{"format": 1}', "\x00", json.dumps(MANIFEST | {"labels": [1]})])
-def test_a_manifest_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
+def test_an_invalid_manifest_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "records.json").write_text(text)
     with pytest.raises(FileFormatError, match="has no valid manifest of"):
         open_records(tmp_path, FORMAT)
@@ -92,7 +92,7 @@ def test_a_manifest_of_another_form_is_refused(text: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", [b"", b"[" * 100_000, b'{"label": []}', b'{"label": "mug"}', b"\xff"])
-def test_a_label_of_another_form_is_refused(text: bytes, tmp_path: Path) -> None:
+def test_an_invalid_label_is_rejected(text: bytes, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="has no label of the manifest: "):
         open_pairs(shard(tmp_path, label_json=text))
 
@@ -118,7 +118,7 @@ def _npy_head(text: str, version: bytes = b"\x01\x00") -> bytes:
         _npy_head("{}\n", b"\x09\x00"),
     ],
 )
-def test_points_of_another_form_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_invalid_points_are_rejected(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="has no valid points|has points of shape|NaN or infinity"):
         open_pairs(shard(tmp_path, points_npy=content)).points(0)
 
@@ -134,18 +134,18 @@ def _png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("content", [_png(60_000, 60_000), _png(2049, 1), _png(2000, 2000), b"", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
-def test_pictures_that_are_none_or_too_large_are_refused(content: bytes) -> None:
+def test_invalid_and_huge_pictures_are_rejected(content: bytes) -> None:
     with pytest.raises(FileFormatError, match="Record 'key' has no readable picture"):
         read_picture(io.BytesIO(content), "key")
 
 
-def test_a_member_above_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_member_above_the_limit_is_rejected(tmp_path: Path) -> None:
     with use_limits(replace(limits(), record_bytes=100)), pytest.raises(FileFormatError, match="not a regular file of at most 100 bytes"):
         open_pairs(shard(tmp_path))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
-def test_pipes_in_folders_are_no_files(tmp_path: Path) -> None:
+def test_pipes_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "records.json").write_text(json.dumps(MANIFEST | {"layout": "folders"}))
     (tmp_path / "key").mkdir()
     os.mkfifo(tmp_path / "key" / "label.json")
@@ -155,6 +155,6 @@ def test_pipes_in_folders_are_no_files(tmp_path: Path) -> None:
         read_picture(tmp_path / "key" / "label.json", "key")
 
 
-def test_failures_of_another_form_are_passed_over(tmp_path: Path) -> None:
+def test_invalid_failure_records_are_ignored(tmp_path: Path) -> None:
     (tmp_path / FAILED).write_text('{"id": 3, "error": []}\n[]\n{"id": "x"}\n' + "[" * 100_000 + '\n{"id": "y", "err')
     assert read_failures(tmp_path) == [("3", "[]")]

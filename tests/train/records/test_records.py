@@ -94,7 +94,7 @@ def test_records_are_in_the_order_of_the_library(library: Benchmark, tmp_path: P
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
-def test_finishing_together_changes_nothing(library: Benchmark, layout: str, batch_size: int, tmp_path: Path) -> None:
+def test_batch_size_does_not_change_the_result(library: Benchmark, layout: str, batch_size: int, tmp_path: Path) -> None:
     make_records(library, tmp_path / "one", maker=Counting(), layout=layout)
     maker = Counting(batch_size)
     make_records(library, tmp_path / "more", maker=maker, layout=layout)
@@ -103,7 +103,7 @@ def test_finishing_together_changes_nothing(library: Benchmark, layout: str, bat
     assert max(maker.finished) == min(batch_size, 7)
 
 
-def test_what_is_there_is_not_made_again(library: Benchmark, layout: str, tmp_path: Path) -> None:
+def test_existing_records_are_kept(library: Benchmark, layout: str, tmp_path: Path) -> None:
     make_records(library, tmp_path / "out", maker=Counting(), layout=layout)
     before, maker = content(tmp_path / "out"), Counting()
     told: list[tuple[int, int]] = []
@@ -126,7 +126,7 @@ def test_a_stop_keeps_every_finished_shape(library: Benchmark, layout: str, tmp_
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")], "nothing half is left behind"
 
 
-def test_a_second_run_on_the_same_part_is_refused(library: Benchmark, layout: str, tmp_path: Path) -> None:
+def test_a_second_run_on_the_same_part_is_rejected(library: Benchmark, layout: str, tmp_path: Path) -> None:
     out, told = tmp_path / "out", []
 
     def meanwhile(done: int, _total: int) -> None:
@@ -166,7 +166,7 @@ def test_parts_make_the_whole(library: Benchmark, layout: str, of: int, tmp_path
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
-def test_a_folder_of_something_else_is_refused(library: Benchmark, tmp_path: Path) -> None:
+def test_a_folder_of_other_records_is_rejected(library: Benchmark, tmp_path: Path) -> None:
     make_records(library, tmp_path / "out", maker=Counting())
     with pytest.raises(ConfigError, match="Folder 'out' holds other files. Name another folder."):
         make_records(library, tmp_path / "out", maker=Counting(format="counts 2"))
@@ -186,7 +186,7 @@ def test_the_manifest_says_what_and_how(library: Benchmark, tmp_path: Path) -> N
     assert manifest["data"] == f"{library.name} {library.fingerprint()}"
 
 
-def test_a_plan_counts_pictures_and_not_what_lies_beside(library: Benchmark) -> None:
+def test_an_estimate_counts_only_pictures(library: Benchmark) -> None:
     plan = estimate_cost(library, Counting(batch_size=2), sample=8)
     assert (plan.shapes, plan.pictures, plan.sampled, plan.failed) == (8, 8, 8, 1)
     assert plan.draw_seconds > 0
@@ -194,7 +194,7 @@ def test_a_plan_counts_pictures_and_not_what_lies_beside(library: Benchmark) -> 
     assert plan.bytes > 8 * 3 * 1024, "every file of a tar has a header and is padded"
 
 
-def test_a_plan_is_as_long_as_the_slower_of_drawing_and_finishing() -> None:
+def test_estimated_hours_are_those_of_the_slower_stage() -> None:
     plan = making.CostEstimate(10, 100, 2, 0, draw_seconds=7200, finish_seconds=3600, bytes=1)
     assert plan.hours(1) == pytest.approx(2)
     assert plan.hours(4) == pytest.approx(1), "finishing goes on beside drawing and does not get quicker"
@@ -212,7 +212,7 @@ make_records(open_benchmark(sys.argv[1], "folder"), Path(sys.argv[2]), maker=Cou
 """
 
 
-def test_a_script_without_its_guard_is_told_so(library: Benchmark, tmp_path: Path) -> None:
+def test_a_script_without_a_main_guard_is_reported(library: Benchmark, tmp_path: Path) -> None:
     """Started processes run the script again: it must not draw, or each of them would start more."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -230,12 +230,12 @@ def test_pictures_are_read_in_grey_or_colour() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
-def test_what_is_no_picture_is_named(data: bytes) -> None:
+def test_invalid_pictures_are_reported(data: bytes) -> None:
     with pytest.raises(FileFormatError, match="Record 'some key' has no readable picture: "):
         read_picture(io.BytesIO(data), "some key")
 
 
-def test_other_formats_and_huge_pictures_are_refused(tmp_path: Path) -> None:
+def test_other_formats_and_huge_pictures_are_rejected(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "0.png", "gif")
     with pytest.raises(FileFormatError, match="has no readable picture: "):
         read_picture(tmp_path / "0.png", "a")
@@ -245,12 +245,12 @@ def test_other_formats_and_huge_pictures_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b"3", b'{"label": "zebra"}', b"{}"])
-def test_what_is_no_label_is_named(data: bytes) -> None:
+def test_invalid_labels_are_reported(data: bytes) -> None:
     with pytest.raises(FileFormatError, match="Record 'key' has no label of the manifest"):
         read_label(data, labels=("chair",), key="key")
 
 
-def test_a_shard_from_a_stranger_reaches_nothing_outside(tmp_path: Path) -> None:
+def test_a_hostile_shard_reads_nothing_outside(tmp_path: Path) -> None:
     """Members are read by their place in the tar; their names are never paths."""
     (tmp_path / "out").mkdir()
     (tmp_path / "secret").write_text("secret")
@@ -267,7 +267,7 @@ def test_a_shard_from_a_stranger_reaches_nothing_outside(tmp_path: Path) -> None
                 continue
 
 
-def test_a_file_that_is_gone_is_named(library: Benchmark, tmp_path: Path) -> None:
+def test_a_missing_file_of_a_record_is_reported(library: Benchmark, tmp_path: Path) -> None:
     make_records(library, tmp_path / "out", maker=Counting(), layout="folders")
     found = open_records(tmp_path / "out", "counts 1")
     (tmp_path / "out" / found.keys[0] / "count.json").unlink()

@@ -49,18 +49,18 @@ def test_features_have_gradients(encoder: ClipEncoder) -> None:
 
 
 @pytest.mark.parametrize("patches", [1, 20, 49])
-def test_as_many_patches_as_asked(patches: int) -> None:
+def test_the_number_of_patches_is_respected(patches: int) -> None:
     shown = features._shown(torch.rand(3, 112, 112), patches, 16)
     assert shown.shape == (3, patches + 1)
     assert all(len(set(row)) == patches + 1 for row in shown.tolist())
 
 
-def test_shares_counts_right_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+def test_accuracy_counts_correct_labels(encoder: ClipEncoder, shapes: ShapeSet) -> None:
     found = top_k_accuracy(rank_labels(encoder, shapes, points=64))
     assert 0 <= found["top1"] <= found["top5"] == 1
 
 
-def test_shares_sees_what_the_encoder_says(encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accuracy_uses_the_encoder(encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "class_embeddings", lambda *_: torch.eye(4))
     given = iter(shapes.label.repeat_interleave(10))
 

@@ -31,14 +31,14 @@ def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
     assert values.max() < 1.3
 
 
-def test_directions_are_kept() -> None:
+def test_update_directions_are_kept() -> None:
     matrix = torch.diag(torch.tensor([5.0, 2.0, 1.0]))[None]
     found = orthogonal(matrix)[0]
     assert torch.allclose(found, torch.diag(found.diagonal()), atol=1e-5)
     assert (found.diagonal() > 0.6).all()
 
 
-def test_a_kernel_moves_as_the_matrix_of_its_outputs() -> None:
+def test_a_kernel_is_updated_as_a_matrix() -> None:
     flat = nn.Parameter(torch.randn(6, 12, generator=torch.Generator().manual_seed(0)))
     kernel = nn.Parameter(flat.detach().view(6, 3, 2, 2).clone())
     optimiser = Muon([flat, kernel], lr=0.1, decay=0.1)
@@ -50,7 +50,7 @@ def test_a_kernel_moves_as_the_matrix_of_its_outputs() -> None:
     assert torch.allclose(kernel.flatten(1), flat, atol=1e-5)
 
 
-def test_nothing_stays_nothing() -> None:
+def test_zero_matrices_stay_zero() -> None:
     assert torch.equal(orthogonal(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))
 
 
@@ -69,7 +69,7 @@ def test_steps_are_those_of_torch() -> None:
         assert torch.allclose(moved, expected, atol=0.01)
 
 
-def test_a_matrix_without_gradient_stays() -> None:
+def test_a_matrix_without_gradient_is_unchanged() -> None:
     matrices = _matrices()
     _gradients(matrices, 0)
     matrices[0].grad = None
@@ -78,7 +78,7 @@ def test_a_matrix_without_gradient_stays() -> None:
     assert not torch.equal(matrices[3], _matrices()[3])
 
 
-def test_decay_shrinks_what_has_no_slope() -> None:
+def test_weight_decay_applies_without_gradient() -> None:
     (matrix,) = matrices = [nn.Parameter(torch.ones(4, 4))]
     matrix.grad = torch.zeros(4, 4)
     Muon(matrices, lr=0.1, decay=0.5).step()

@@ -77,20 +77,20 @@ def test_precisions_are_named() -> None:
         TinySettings(precision="half")
 
 
-def test_every_number_is_described() -> None:
+def test_every_setting_is_documented() -> None:
     text = TinySettings.__doc__ or ""
     for field in fields(TinySettings):
         assert f"        {field.name}: " in text
 
 
-def test_clouds_suffer_what_real_ones_do() -> None:
+def test_clouds_are_augmented() -> None:
     suffered = TinySettings().augmentation
     plain = Augmentation()
     for name in ("mirror", "warp", "topple", "scan_chance", "far_outliers", "far_outlier_chance"):
         assert getattr(suffered, name) > getattr(plain, name)
 
 
-def test_a_file_and_typed_words_change_them(tmp_path: Path) -> None:
+def test_a_file_and_overrides_change_settings(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("epochs: 3\nblock:\n  epochs: 2\naugmentation:\n  topple: 0.5\n", encoding="utf-8")
     found = read_settings(TinySettings, recipe, ["batch=16", "with_images=4", "block.batch=8"])
@@ -100,7 +100,7 @@ def test_a_file_and_typed_words_change_them(tmp_path: Path) -> None:
     assert found.augmentation.mirror == TinySettings().augmentation.mirror
 
 
-def test_they_are_written_down_whole() -> None:
+def test_settings_are_recorded_completely() -> None:
     record = settings_record(TinySettings(seed=7))
     assert record["seed"] == 7
     assert record["augmentation"]["stretch"] == TinySettings().augmentation.stretch

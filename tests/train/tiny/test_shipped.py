@@ -49,13 +49,13 @@ def test_the_weights_are_of_the_trained_architecture(model: br.Model) -> None:
     assert (model.encoder.mean, model.encoder.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def test_the_recipe_shows_what_training_showed(model: br.Model) -> None:
+def test_recipe_and_training_use_the_same_views(model: br.Model) -> None:
     assert (model.projection.size, model.projection.radius) == (PROJECTION.size, PROJECTION.radius)
     assert np.array_equal(model.projection.cameras.rotation, PROJECTION.cameras.rotation)
 
 
 @pytest.mark.parametrize("file", sorted((REPOSITORY / "examples" / "shapes").iterdir()), ids=lambda f: f.name)
-def test_demo_shapes_are_named_rightly(model: br.Model, file: Path) -> None:
+def test_demo_shapes_are_classified_correctly(model: br.Model, file: Path) -> None:
     assert model.classify([br.load(file)], EVERYDAY + ("bus",))[0].label == file.stem
 
 

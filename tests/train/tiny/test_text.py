@@ -55,7 +55,7 @@ def test_features_have_unit_length(clip_text: Path) -> None:
         assert np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_plainest_record_of_a_name_counts(clip_text: Path) -> None:
+def test_the_plainest_record_of_a_name_wins(clip_text: Path) -> None:
     known = recorded_features(clip_text)
     with np.load(clip_text / "coco80.npz") as record:
         row = record["embeddings"][1].astype(np.float32)
@@ -75,7 +75,7 @@ def test_aliases_exist_in_the_real_record() -> None:
     assert {name for name in ALIASES if name not in known} <= {"coat rack", "whisk", "chest"}
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"has no coco80\.npz\. Pass the folder with coco80\.npz, "):
         recorded_features(tmp_path)
 

@@ -62,7 +62,7 @@ def test_training_shapes_are_files_and_generated_ones(folder: Path) -> None:
     assert [group == GENERATED for group in found.group] == [False] * 4 + [True] * 5
 
 
-def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Sources, tmp_path: Path) -> None:
+def test_the_whole_run_writes_a_model_and_resumes(sources: Sources, tmp_path: Path) -> None:
     found = train_tiny(sources, out=tmp_path, settings=SMALL, resources=Resources(cpu=True))
     assert found.names == ("chair", "mug", "street light")
     assert found.confusion.sum() == found.figures["held_out"] == 2
@@ -89,7 +89,7 @@ def test_the_whole_run_writes_a_model_and_goes_on_where_it_stood(sources: Source
 
 
 @pytest.mark.slow
-def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unseen_classes_are_measured_at_the_end(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
     settings = replace(SMALL, unseen_classes=1)
     found = train_tiny(sources, out=tmp_path / "first", settings=settings, resources=Resources(cpu=True))
@@ -105,7 +105,7 @@ def test_classes_left_out_are_asked_at_the_end(sources: Sources, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_initial_weights_trained_on_unseen_classes_are_rejected(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_LEAST_FILES", 2)
     train_tiny(sources, out=tmp_path / "first", settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
     going = replace(sources, init_from=tmp_path / "first")
@@ -116,14 +116,14 @@ def test_a_start_that_saw_the_classes_to_leave_out_is_refused(sources: Sources, 
 
 
 @pytest.mark.slow
-def test_the_block_can_be_left_as_it_is(sources: Sources, tmp_path: Path) -> None:
+def test_the_block_need_not_be_tuned(sources: Sources, tmp_path: Path) -> None:
     found = train_tiny(sources, out=tmp_path, settings=replace(SMALL, tune_block=False), resources=Resources(cpu=True))
     assert not (tmp_path / "block").exists()
     assert not [name for name in found.figures if name.startswith("block")]
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: Path) -> None:
+def test_a_run_initialised_from_a_model_keeps_its_vocabulary(sources: Sources, tmp_path: Path) -> None:
     start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
     write_vocabulary(tmp_path / "start", Vocabulary(("mug", "sledge"), ("airship",)), source="a test")
@@ -143,7 +143,7 @@ def test_a_run_goes_on_from_a_model_with_its_words(sources: Sources, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_run_that_was_begun_keeps_its_start(sources: Sources, tmp_path: Path) -> None:
+def test_a_resumed_run_needs_the_same_initial_weights(sources: Sources, tmp_path: Path) -> None:
     out = tmp_path / "run"
     start = train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
@@ -152,7 +152,7 @@ def test_a_run_that_was_begun_keeps_its_start(sources: Sources, tmp_path: Path) 
     assert train_tiny(sources, out=out, settings=SMALL, resources=Resources(cpu=True)).encoder.fingerprint == start.fingerprint
 
 
-def test_a_start_of_another_form_is_refused(sources: Sources, tmp_path: Path) -> None:
+def test_initial_weights_of_another_architecture_are_rejected(sources: Sources, tmp_path: Path) -> None:
     config = ClipConfig(512, VisionConfig(32, 24, 1, 2, 8), TextConfig(16, 1, 1, vocab_size=514))
     save_encoder(random_encoder(config), tmp_path / "other")
     going = replace(sources, init_from=tmp_path / "other")
@@ -162,7 +162,7 @@ def test_a_start_of_another_form_is_refused(sources: Sources, tmp_path: Path) ->
         train_tiny(going, out=tmp_path / "out", settings=SMALL, resources=Resources(cpu=True))
 
 
-def test_left_out_classes_are_drawn_by_the_seed(shapes: ShapeSet) -> None:
+def test_unseen_classes_depend_on_the_seed(shapes: ShapeSet) -> None:
     many = _many(shapes, 2)
     first, same = (choose_unseen_classes(many, (), settings=replace(SMALL, unseen_classes=2)) for _ in range(2))
     assert first == same
@@ -170,12 +170,12 @@ def test_left_out_classes_are_drawn_by_the_seed(shapes: ShapeSet) -> None:
     assert len({choose_unseen_classes(many, (), settings=replace(SMALL, unseen_classes=2, seed=seed)) for seed in range(8)}) > 1
 
 
-def test_more_classes_than_there_are_cannot_be_left_out(shapes: ShapeSet) -> None:
+def test_too_many_unseen_classes_are_rejected(shapes: ShapeSet) -> None:
     with pytest.raises(ConfigError, match=r"unseen_classes is 1; 0 classes have 4 files or more\. Lower it"):
         choose_unseen_classes(shapes, (), settings=replace(SMALL, unseen_classes=1))
 
 
-def test_split_keeps_held_out_packs_and_left_out_classes_away(shapes: ShapeSet) -> None:
+def test_split_leaves_out_held_out_packs_and_unseen_classes(shapes: ShapeSet) -> None:
     many, settings = _many(shapes, 2), replace(SMALL, unseen_classes=1)
     (missing,) = choose_unseen_classes(many, ("pack 1",), settings=settings)
     keep, held, unseen = split(many, ("pack 1",), settings=settings)
@@ -225,7 +225,7 @@ def test_pictures_are_of_the_rows_they_say(folder: Path, tmp_path: Path) -> None
         {"unseen_classes": -1},
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_wrong_settings_are_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"must (be|lie)|is not one of"):
         TinySettings(**wrong)  # type: ignore[arg-type]
 

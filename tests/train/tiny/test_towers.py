@@ -49,7 +49,7 @@ def test_queries_and_keys_start_near_identity(encoder: ClipEncoder, head: int) -
     assert abs(float((product - torch.diag(product.diagonal())).mean())) < 0.01
 
 
-def test_neighbouring_patches_start_with_like_positions(encoder: ClipEncoder) -> None:
+def test_neighbouring_patches_have_similar_positions(encoder: ClipEncoder) -> None:
     position = encoder.towers.vision_model.get_parameter("embeddings.position_embedding.weight")
     assert position.shape == (50, 128)
     assert position[0].abs().max() == 0

@@ -57,7 +57,7 @@ def test_a_batch_depends_on_seed_and_step_alone(encoder: ClipEncoder, shapes: Sh
     assert not torch.equal(first.views, same.batch().views)
 
 
-def test_changes_of_the_clouds_grow_with_the_steps(
+def test_augmentation_grows_with_the_steps(
     encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Augmentation] = []
@@ -89,7 +89,7 @@ def test_a_step_moves_the_image_tower_only(encoder: ClipEncoder, shapes: ShapeSe
     assert "texts" not in moved
 
 
-def test_steps_learn_a_batch_by_heart(
+def test_steps_overfit_a_batch(
     encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, batch=8, smoothing=0.0, epoch_steps=40))
@@ -127,7 +127,7 @@ def test_a_resumed_run_takes_the_same_step(encoder: ClipEncoder, shapes: ShapeSe
     assert [float(value) for value in again.train_step([])] == pytest.approx([float(value) for value in expected], rel=1e-4)
 
 
-def test_gradients_are_added_over_steps(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
+def test_gradients_are_accumulated(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:
     run = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, accumulate=2))
     weight = run.model.balance.clone()
     run.train_step([])
@@ -148,7 +148,7 @@ def test_matrices_and_kernels_are_made_orthogonal_and_nothing_else(encoder: Clip
     assert len(muon) + len(other) == len({id(p) for p in [*muon, *other]})
 
 
-def test_targets_are_distributions_led_by_the_right_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+def test_targets_are_distributions_with_the_right_name_first(encoder: ClipEncoder, shapes: ShapeSet) -> None:
     targets, texts = label_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, smoothing=0.1))
     assert targets.shape == (4, 4)
     assert texts.shape == (4, 512)
@@ -156,7 +156,7 @@ def test_targets_are_distributions_led_by_the_right_name(encoder: ClipEncoder, s
     assert targets.diagonal().tolist() == pytest.approx([0.925] * 4)
 
 
-def test_kin_brings_in_all_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+def test_semantic_smoothing_includes_all_names(encoder: ClipEncoder, shapes: ShapeSet) -> None:
     targets, texts = label_targets(encoder, shapes, ["gate", "mug"], settings=replace(SMALL, semantic_smoothing=0.3, smoothing=0.0))
     assert texts.shape == (5, 512)
     assert torch.allclose(targets.sum(dim=1), torch.ones(4))
@@ -164,16 +164,14 @@ def test_kin_brings_in_all_names(encoder: ClipEncoder, shapes: ShapeSet) -> None
     assert (targets.argmax(dim=1) == torch.arange(4)).all()
 
 
-def test_a_class_without_shapes_is_no_name(encoder: ClipEncoder, shapes: ShapeSet) -> None:
+def test_a_class_without_shapes_has_no_target(encoder: ClipEncoder, shapes: ShapeSet) -> None:
     fewer = shapes.select((shapes.label != 1).numpy())
     targets, texts = label_targets(encoder, fewer, [], settings=SMALL)
     assert texts.shape == (3, 512)
     assert targets[[0, 2, 3]].argmax(dim=1).tolist() == [0, 1, 2]
 
 
-def test_right_answers_are_counted_though_a_class_has_no_shapes(
-    encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accuracy_counts_with_classes_without_shapes(encoder: ClipEncoder, shapes: ShapeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     one_more = replace(shapes, label=shapes.label + 1, names=("absent", *shapes.names))
     targets, texts = label_targets(encoder, one_more, [], settings=SMALL)
     label = torch.tensor([1, 4])
