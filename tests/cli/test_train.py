@@ -93,7 +93,7 @@ def test_an_unreadable_file_is_reported_with_exit_code_1(run: Run, splits: Path,
 def test_a_folder_without_splits_is_not_measured(run: Run, meshes: Path, tmp_path: Path) -> None:
     ended = run("train", "adapter", "--root", meshes, "--head", "cache", "-o", tmp_path / "h.safetensors")
     assert ended.code == 0
-    assert ended.out.splitlines()[1] == "nothing was asked: the files know no splits"
+    assert ended.out.splitlines()[1] == "not measured: the files have no test split"
 
 
 def test_few_shot_figures_of_any_head(run: Run, splits: Path, tmp_path: Path) -> None:
@@ -147,9 +147,12 @@ def test_bad_meshes_are_listed(run: Run, meshes: Path, tmp_path: Path) -> None:
         (("adapter", "--root", "DATA", "--head", "dual-path"), "model must name a second path for head 'dual-path', but got 'tiny'"),
         (("adapter", "--root", "nowhere"), "root must be a folder"),
         (("adapter", "--root", "DATA", "--rate", "-1"), "rate must be positive"),
-        (("pairs", "--root", "DATA", "--size", "2", "-o", "x"), "size, points and supersample must be at least 8, 1 and 1"),
+        (
+            ("pairs", "--root", "DATA", "--size", "2", "-o", "x"),
+            "size, points and supersample are 2, 8192 and 2; they must be at least 8, 1 and 1",
+        ),
         (("pairs", "--root", "DATA", "--layout", "zip", "-o", "x"), "layout must be one of shards, folders"),
-        (("clip2point", "--pairs", "DATA", "-o", "x"), "folder must hold pairs"),
+        (("clip2point", "--pairs", "DATA", "-o", "x"), "has no pairs (records.json)"),
         (("clip2point", "--pairs", "DATA", "-o", "x", "batc=3"), "Did you mean 'batch'"),
         (("adaptor",), "No such command"),
     ],

@@ -110,7 +110,7 @@ def test_the_filter_checks_its_options_first(option: str, value: object, run: Ru
 
 def test_from_images_to_an_answer(run: Run, images: Path, meshes: Path, tmp_path: Path) -> None:
     plan = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "--dry-run")
-    assert plan.out.startswith("66,048 numbers trained, 20 steps of 2 shapes, ")
+    assert plan.out.startswith("66,048 trainable parameters, 20 steps of 2 shapes, ")
     assert not (tmp_path / "run").exists()
     given = ("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "epochs=2", "workers=1")
     ended = run(*given, "--validation", meshes, "--export", tmp_path / "all.pth")
@@ -141,7 +141,7 @@ def test_features_may_be_shared_by_runs(run: Run, images: Path, tmp_path: Path) 
 def test_invalid_trainings_are_reported(run: Run, images: Path, tmp_path: Path) -> None:
     many = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run")
     assert many.code == 2
-    assert "batch must be at most the number of shapes with images" in many.err
+    assert "batch is 128, but there are only 4 shapes with images. Lower batch." in many.err
     wrong = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "bach=3")
     assert wrong.code == 2
     assert "batch" in wrong.err
