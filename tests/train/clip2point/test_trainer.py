@@ -167,7 +167,7 @@ def test_saved_towers_fit_where_clip2points_own_fit(pairs: Made, tmp_path: Path)
 
 @pytest.mark.parametrize("batch", [11, 100])
 def test_a_batch_that_does_not_fit_is_explained(batch: int, pairs: Made, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"batch is {batch}, but there are only 10 pairs\. Lower batch"):
+    with pytest.raises(ConfigError, match=rf"batch is {batch}, but there are only 10 pairs\. Lower batch"):
         pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch=batch))
 
 
