@@ -147,7 +147,7 @@ def test_invalid_trainings_are_reported(run: Run, images: Path, tmp_path: Path) 
     assert "batch" in wrong.err
     resnet = run("train", "opendlign", tmp_path, "-m", "tiny", "-o", tmp_path / "run")
     assert resnet.code == 2
-    assert "folder must hold depth-aligned images" in resnet.err
+    assert "has no depth-aligned images (records.json or depth_map)" in resnet.err
 
 
 def test_a_tuned_block_of_another_clip_is_rejected(run: Run, images: Path, tmp_path: Path) -> None:
