@@ -10,6 +10,7 @@ import pytest
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
+from basrelief.evaluate import EvalCard, run_evaluation
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import Embedder, Model
@@ -45,6 +46,12 @@ def benchmark(folder: Path) -> Benchmark:
 @pytest.fixture
 def embedder(tiny: Model, tmp_path: Path) -> Embedder:
     return Embedder(tiny, VectorCache(tmp_path / "shapes.sqlite"))
+
+
+@pytest.fixture(scope="session")
+def card(tiny: Model, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EvalCard:
+    """The card of a zero-shot evaluation of the folder."""
+    return run_evaluation(Embedder(tiny, VectorCache(tmp_path_factory.mktemp("card") / "shapes.sqlite")), open_benchmark(folder)).card
 
 
 @pytest.fixture

@@ -44,11 +44,6 @@ def protocol(recipe: str, dataset: str = "modelnet40", **data: object) -> Protoc
     return Protocol("zero-shot", model, {"name": dataset, "split": "test", "variant": variant, "shapes": shapes, **data})
 
 
-@pytest.fixture
-def card(embedder: Embedder, benchmark: Benchmark) -> EvalCard:
-    return run_evaluation(embedder, benchmark).card
-
-
 def test_two_runs_give_the_same_card_but_for_the_run(embedder: Embedder, benchmark: Benchmark, card: EvalCard) -> None:
     again = run_evaluation(embedder, benchmark).card
     assert replace(again, run=card.run) == card

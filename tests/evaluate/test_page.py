@@ -58,11 +58,6 @@ def read(page: str) -> Reader:
     return reader
 
 
-@pytest.fixture
-def card(embedder: Embedder, benchmark: Benchmark) -> EvalCard:
-    return run_evaluation(embedder, benchmark).card
-
-
 @pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "calibration"])
 def test_every_page_is_well_formed_and_has_a_row_for_each_figure(task: str, embedder: Embedder, benchmark: Benchmark) -> None:
     card = run_evaluation(embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), directions=("text",))).card
