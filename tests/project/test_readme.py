@@ -28,7 +28,12 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("document", [str(path.relative_to(REPOSITORY)) for path in DOCUMENTS])
+def first_quick(names: list[str], quick: str) -> list[object]:
+    """Parameters of which all but one are slow: each command and each script starts a process of its own."""
+    return [name if name == quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("document", first_quick([str(path.relative_to(REPOSITORY)) for path in DOCUMENTS], "README.md"))
 def test_commands_print_what_a_document_says(document: str, copy: Path) -> None:
     assert differences((REPOSITORY / document).read_text(encoding="utf-8"), copy) == []
 
@@ -42,14 +47,15 @@ def test_python_blocks_run(document: str, copy: Path, monkeypatch: pytest.Monkey
         exec(compile(block, document, "exec"), {})
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(script: Path, copy: Path) -> None:
-    done = subprocess.run([sys.executable, f"examples/{script.name}"], cwd=copy, capture_output=True, text=True, timeout=120, check=False)
+@pytest.mark.parametrize("script", first_quick([path.name for path in EXAMPLES], "classify.py"))
+def test_examples_run(script: str, copy: Path) -> None:
+    done = subprocess.run([sys.executable, f"examples/{script}"], cwd=copy, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
 
-def test_the_examples_print_what_they_printed(copy: Path) -> None:
+@pytest.mark.slow
+def test_examples_print_the_same_as_before(copy: Path) -> None:
     def printed(name: str) -> list[str]:
         return subprocess.run(
             [sys.executable, f"examples/{name}"], cwd=copy, capture_output=True, text=True, timeout=120, check=True
