@@ -25,7 +25,7 @@ def bench() -> ModuleType:
     return load_script("benchmarks/index.py")
 
 
-def test_answers_are_counted_by_rank(bench: ModuleType) -> None:
+def test_ranks_give_recall_and_average_precision(bench: ModuleType) -> None:
     scores = np.array([[0.9, 0.8, 0.1, 0.2], [0.1, 0.9, 0.8, 0.7]])
     relevant = [np.array([True, False, True, False]), np.array([True, False, False, False])]
     line = bench.ranks(scores, relevant)
@@ -33,13 +33,13 @@ def test_answers_are_counted_by_rank(bench: ModuleType) -> None:
     assert line.split() == ["R@1", "50.0%", "R@5", "100.0%", "mAP", f"{precision:.1%}", "n", "2"]
 
 
-def test_what_is_left_out_is_not_counted(bench: ModuleType) -> None:
+def test_excluded_items_are_not_counted(bench: ModuleType) -> None:
     scores = np.array([[-np.inf, 0.2, 0.1]])
     assert "R@1   0.0%" in bench.ranks(scores, [np.array([True, False, True])])
     assert "mAP  50.0%" in bench.ranks(scores, [np.array([True, False, True])])
 
 
-def test_rows_of_no_file_can_be_searched(bench: ModuleType, tmp_path: Path) -> None:
+def test_made_up_rows_can_be_searched(bench: ModuleType, tmp_path: Path) -> None:
     tables = Tables.create(str(tmp_path / "lib"), About("tiny", "0", 10, 512, tuple([0.0] * 512)))
     views = np.random.default_rng(0).normal(size=(5, 10, 512))
     tables.put([bench.made_up(number, row) for number, row in enumerate(views)])
@@ -47,7 +47,7 @@ def test_rows_of_no_file_can_be_searched(bench: ModuleType, tmp_path: Path) -> N
     assert search(tables, wanted / np.linalg.norm(wanted), Look())[0].path == "/x/3.glb"
 
 
-def test_times_are_told_and_answers_returned(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_timed_calls_print_times_and_return_answers(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[float] = []
     found = bench.timed("some search", lambda q: asked.append(float(q[0])) or ["a"], np.array([[1.0], [2.0]]))
     assert found == [["a"], ["a"]]

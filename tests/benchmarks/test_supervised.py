@@ -67,7 +67,7 @@ def test_points_cut_away_repeat_one_that_is_left(bench: ModuleType) -> None:
     assert torch.equal(whole[0, [0, 3]], cloud[0, [1, 1]])
 
 
-def test_names_it_was_not_taught_come_last(bench: ModuleType) -> None:
+def test_labels_without_training_shapes_come_last(bench: ModuleType) -> None:
     torch.manual_seed(0)
     net = bench.Dgcnn(2, points=32)
     few = np.random.default_rng(0).normal(size=(10, 3))

@@ -37,7 +37,7 @@ def separable(classes: int = 3, each: int = 6, views: int = 4, dim: int = 16) ->
 
 
 @pytest.mark.parametrize("kind", ["probe", "cache"])
-def test_heads_are_asked_other_shapes_than_they_were_taught(kind: str, heads: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heads_are_evaluated_on_shapes_they_were_not_trained_on(kind: str, heads: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     views, truth, words = separable()
     met: dict[str, torch.Tensor] = {}
     real_fit, real_scores = heads.fit_head, heads.head_scores
@@ -94,7 +94,7 @@ def test_the_names_of_the_miniature_can_be_generated(clip2point: ModuleType) -> 
     assert len(set(clip2point.NAMES)) == len(clip2point.NAMES)
 
 
-def test_taught_and_held_shapes_differ(clip2point: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_and_held_out_shapes_differ(clip2point: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip2point, "NAMES", ["chair", "mug"])
     taught, held = clip2point.write(tmp_path / "a", 0, 2), clip2point.write(tmp_path / "b", 800_000, 2)
     assert taught.labels == held.labels == ("chair", "mug")

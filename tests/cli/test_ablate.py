@@ -28,7 +28,7 @@ def test_a_table_is_printed_and_written(run: Run, given: tuple[object, ...], tmp
     assert all(0 <= cell <= 100 for row in found["rows"] for cell in row[1:])
 
 
-def test_programs_get_json(run: Run, given: tuple[object, ...]) -> None:
+def test_json_holds_the_table(run: Run, given: tuple[object, ...]) -> None:
     found = json.loads(run("ablate", "aggregation", *given, "--json").out)
     assert found["columns"] == ["variant", "meshes top-1", "meshes top-3", "meshes top-5"]
     assert len(found["rows"]) == 12
@@ -52,7 +52,7 @@ def test_invalid_tables_are_reported(change: tuple[str, ...], message: str, run:
     assert message in ended.err
 
 
-def test_images_and_shapes_are_needed(run: Run, meshes: Path) -> None:
+def test_images_and_root_are_required(run: Run, meshes: Path) -> None:
     ended = run("ablate", "components", "--root", meshes, "-m", "tiny")
     assert ended.code == 2
     assert "ablate needs --images and --root." in ended.err

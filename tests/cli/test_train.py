@@ -96,7 +96,7 @@ def test_a_folder_without_splits_is_not_measured(run: Run, meshes: Path, tmp_pat
     assert ended.out.splitlines()[1] == "not measured: the files have no test split"
 
 
-def test_few_shot_figures_of_any_head(run: Run, splits: Path, tmp_path: Path) -> None:
+def test_few_shot_evaluation_with_any_head(run: Run, splits: Path, tmp_path: Path) -> None:
     for head in ("probe", "cache"):
         shots = ("--shots", 2, "--draws", 2, "--head", head)
         ended = run("evaluate", "tiny", "folder", "--root", splits, "-t", "few-shot", *shots, "-o", tmp_path / head)
@@ -105,7 +105,7 @@ def test_few_shot_figures_of_any_head(run: Run, splits: Path, tmp_path: Path) ->
         assert json.loads(card.read_text())["protocol"]["options"]["head"] == head
 
 
-def test_pairs_are_planned_drawn_and_trained_on(run: Run, meshes: Path, tmp_path: Path) -> None:
+def test_pairs_are_planned_rendered_and_trained_on(run: Run, meshes: Path, tmp_path: Path) -> None:
     plan = run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--dry-run")
     assert plan.code == 0
     assert plan.out.startswith("6 shapes, 60 pictures, ")
@@ -122,7 +122,7 @@ def test_pairs_are_planned_drawn_and_trained_on(run: Run, meshes: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_validation_shapes_choose_the_tower(run: Run, meshes: Path, splits: Path, tmp_path: Path) -> None:
+def test_validation_accuracy_is_logged_every_epoch(run: Run, meshes: Path, splits: Path, tmp_path: Path) -> None:
     run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
     given = ("--pairs", tmp_path / "pairs", "--model", "tiny", "--validation", splits, "-o", tmp_path / "run", "batch=6", "epochs=2")
     assert run("train", "clip2point", *given).code == 0

@@ -108,7 +108,7 @@ def test_the_filter_checks_its_options_first(option: str, value: object, run: Ru
     assert not (images / "quality.jsonl").exists()
 
 
-def test_from_images_to_an_answer(run: Run, images: Path, meshes: Path, tmp_path: Path) -> None:
+def test_images_train_a_block_that_classify_uses(run: Run, images: Path, meshes: Path, tmp_path: Path) -> None:
     plan = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "--dry-run")
     assert plan.out.startswith("66,048 trainable parameters, 20 steps of 2 shapes, ")
     assert not (tmp_path / "run").exists()
@@ -130,7 +130,7 @@ def test_from_images_to_an_answer(run: Run, images: Path, meshes: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_features_may_be_shared_by_runs(run: Run, images: Path, tmp_path: Path) -> None:
+def test_runs_can_share_cached_features(run: Run, images: Path, tmp_path: Path) -> None:
     for name, rate in (("a", "rate=1e-3"), ("b", "rate=1e-4")):
         given = ("-m", "tiny", "-o", tmp_path / name, "batch=2", "epochs=1", rate, "--cache", tmp_path / "shared")
         assert run("train", "opendlign", images, *given).code == 0

@@ -54,7 +54,7 @@ def kept(cache: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_card(folder: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_card(folder: Path, tmp_path: Path) -> None:
     finish(start(folder, tmp_path / "whole", tmp_path / "a"))
     process = start(folder, tmp_path / "killed", tmp_path / "b")
     until = time.monotonic() + 60
@@ -79,7 +79,7 @@ for i in range(40):
 """
 
 
-def test_two_processes_may_keep_embeddings_at_once(tmp_path: Path) -> None:
+def test_two_processes_can_write_the_cache_at_once(tmp_path: Path) -> None:
     path = tmp_path / "shapes.sqlite"
     both = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], stderr=subprocess.PIPE) for name in ("one", "other")]
     for process in both:
@@ -91,7 +91,7 @@ def test_two_processes_may_keep_embeddings_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cache_that_is_damaged_costs_time_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_changes_no_result(folder: Path, tmp_path: Path) -> None:
     finish(start(folder, tmp_path / "cache", tmp_path / "a"))
     (tmp_path / "cache" / "shapes.sqlite").write_bytes(b"not a data base" * 100)
     finish(start(folder, tmp_path / "cache", tmp_path / "b"))
@@ -99,7 +99,7 @@ def test_a_cache_that_is_damaged_costs_time_and_nothing_else(folder: Path, tmp_p
 
 
 @pytest.mark.parametrize("dim", [1, 512])
-def test_vectors_come_back_bit_by_bit(dim: int, tmp_path: Path) -> None:
+def test_cached_vectors_are_bit_identical(dim: int, tmp_path: Path) -> None:
     vector = np.random.default_rng(0).normal(size=dim).astype(np.float32)
     cache = VectorCache(tmp_path / "shapes.sqlite")
     cache.put("print", {"a": vector})

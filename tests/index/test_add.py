@@ -161,7 +161,7 @@ def test_two_folders_live_in_one_library(filled: Index, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_processes_give_the_same_rows(files: Path, tmp_path: Path, made: Path, model: Model) -> None:
+def test_worker_processes_give_the_same_rows(files: Path, tmp_path: Path, made: Path, model: Model) -> None:
     index = Index.open(tmp_path / "jobs.lance", model=model)
     assert index.add(files, work=Work(jobs=2)).read == 6
     first = {row["place"]: row for row in index.tables.rows("path", list(index.tables.known()))}

@@ -38,7 +38,7 @@ except OutputError as error:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_what_was_written_stays(own: Index, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_written_rows_stay(own: Index, tmp_path: Path) -> None:
     files = write_shapes(tmp_path / "files")
     (tmp_path / "script.py").write_text(FULL)
     command = [sys.executable, str(tmp_path / "script.py"), own.uri, str(files), "3000"]

@@ -25,7 +25,7 @@ def test_the_example_finds_the_mug(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-def test_it_runs_as_it_is_typed(tmp_path: Path) -> None:
+def test_the_example_runs_as_a_script(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "examples" / "shapes", tmp_path / "shapes")
     command = [sys.executable, str(REPOSITORY / "examples" / "find_in_folder.py"), str(tmp_path / "shapes"), "something", "to", "fly"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

@@ -268,7 +268,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(
 
 
 @pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 3])
-def test_validation_changes_no_weight(training: Training, accumulate: int, tmp_path: Path) -> None:
+def test_validation_does_not_affect_training(training: Training, accumulate: int, tmp_path: Path) -> None:
     training(tmp_path / "asked", disturbing, accumulate)
     training(tmp_path / "not", None, accumulate)
     asked, plain = result(tmp_path / "asked"), result(tmp_path / "not")

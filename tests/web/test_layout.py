@@ -94,44 +94,44 @@ def found(made: Path) -> dict[str, Any]:
     return record
 
 
-def test_our_errors_are_told_as_they_are(found: dict[str, Any]) -> None:
+def test_basrelief_errors_are_shown_unchanged(found: dict[str, Any]) -> None:
     kind, message, printed = found["outcomes"][0]
     assert (kind, html.unescape(message), printed) == ("told", "labels must be two or more. Add one.", False)
 
 
-def test_of_faults_of_ours_only_that_there_was_one_is_told(found: dict[str, Any]) -> None:
+def test_other_exceptions_are_reported_without_details(found: dict[str, Any]) -> None:
     kind, message, printed = found["outcomes"][1]
     assert (kind, printed) == ("told", False)
     assert message.startswith("Something went wrong here")
     assert "secret" not in message
 
 
-def test_messages_are_short_and_no_markup(found: dict[str, Any]) -> None:
+def test_messages_are_short_and_escaped(found: dict[str, Any]) -> None:
     _, message, _ = found["outcomes"][2]
     assert "<" not in message
     assert html.unescape(message).startswith("<img src=//evil.test> xxx")
     assert len(html.unescape(message)) < 1000
 
 
-def test_answers_pass(found: dict[str, Any]) -> None:
+def test_return_values_pass_through(found: dict[str, Any]) -> None:
     assert found["outcomes"][3:] == [["answered", 3], ["answered", 6]]
     assert found["doc"] == "Add."
 
 
-def test_nothing_is_loaded_from_elsewhere(found: dict[str, Any]) -> None:
+def test_page_loads_nothing_from_other_hosts(found: dict[str, Any]) -> None:
     assert found["stylesheets"] == []
     urls = re.findall(r"https?://[^\"\\ ]+", found["config"])  # Gradio's examples of values among them, which nobody loads
     assert [url for url in urls if re.search(r"[.](js|css|woff2?)\b|fonts|cdn", url)] == []
     assert not found["analytics"]
 
 
-def test_there_are_four_tabs_and_their_parts(found: dict[str, Any]) -> None:
+def test_page_has_four_tabs_with_their_components(found: dict[str, Any]) -> None:
     assert found["tabs"] == ["Search", "Name a file", "Index a folder", "Tags"]
     wanted = {"words", "search", "hits", "viewer", "sheet", "upload", "classify", "evidence", "folder", "index", "propose"}
     assert wanted <= set(found["named"])
 
 
-def test_uploads_are_offered_for_known_kinds_alone(found: dict[str, Any]) -> None:
+def test_uploads_accept_known_file_types_only(found: dict[str, Any]) -> None:
     assert len(found["kinds"]) == 3
     for kinds in found["kinds"]:
         assert kinds
@@ -143,7 +143,7 @@ def test_no_call_is_public(found: dict[str, Any]) -> None:
     assert set(found["apis"]) == {"private"}
 
 
-def test_calls_of_other_forms_than_the_page_sends_are_told_apart(found: dict[str, Any]) -> None:
+def test_malformed_calls_are_rejected(found: dict[str, Any]) -> None:
     assert found["fits"]
     assert all(found["fits"])
     assert found["calls"]

@@ -125,7 +125,7 @@ def _status(url: str, path: str = "/", *, body: bytes | None = None) -> int:
             return 413
 
 
-def test_no_path_of_this_machine_is_served(url: str, made: Path) -> None:
+def test_local_files_are_not_served(url: str, made: Path) -> None:
     assert _status(url) == 200
     secret = made / "files" / "car.off"
     for path in ("/etc/passwd", str(secret), f"{made}/../../etc/passwd", "..%2f..%2fetc%2fpasswd"):

@@ -78,7 +78,7 @@ def run(out: Path, processes: int) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_end_with_one_tower(tmp_path: Path) -> None:
+def test_two_processes_end_with_equal_towers(tmp_path: Path) -> None:
     run(tmp_path / "two", 2)
     one, other = (torch.load(tmp_path / "two" / f"tower{rank}.pt", weights_only=True) for rank in range(2))
     for name, tensor in one.items():

@@ -62,7 +62,7 @@ def test_a_run_killed_at_any_time_resumes_on_the_same_curve(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_features_and_end_with_one_block(tmp_path: Path) -> None:
+def test_two_processes_share_features_and_end_with_equal_blocks(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])

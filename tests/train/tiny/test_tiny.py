@@ -198,7 +198,7 @@ def test_test_makers_are_in_no_part_of_the_training(shapes: ShapeSet) -> None:
     assert not any("KayKit" in group for group in (*held.group, *unseen.group))
 
 
-def test_pictures_are_of_the_rows_they_say(folder: Path, tmp_path: Path) -> None:
+def test_pictures_belong_to_their_rows(folder: Path, tmp_path: Path) -> None:
     shapes = training_shapes(folder, SMALL, points=64)
     keep = np.array(["second" not in group for group in shapes.group])
     written = write_library_shapes(folder, shapes, keep, tmp_path / "library", settings=SMALL)
