@@ -32,6 +32,7 @@ class FakeEncoder:
         device: Always the CPU.
         dtype: Always float32.
         has_tuned_block: Whether `tuned` rows get features of their own.
+        vocabulary: Always None, an open vocabulary.
     """
 
     def __init__(self, *, embedding_dim: int = 16, image_size: int = 32, tuned: bool = True, seed: int = 0) -> None:
@@ -39,6 +40,7 @@ class FakeEncoder:
         self.embedding_dim, self.image_size, self.has_tuned_block = embedding_dim, image_size, tuned
         self.mean, self.std, self.logit_scale = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 100.0
         self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.vocabulary = None
         self._seed = seed
         self._frozen, self._tuned = (self._draw(word, 3 * _SIDE * _SIDE) for word in ("frozen", "tuned"))
 
