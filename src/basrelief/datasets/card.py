@@ -24,6 +24,7 @@ class DatasetCard:
         source: Where the numbers are from.
         licence: Of the data, in words.
         default_variant: Which variant is read when none is named.
+        variant_notes: Which variant the papers report; empty where there is one.
         classes: Number of classes where there is no label set.
         checksums: SHA-256 by file name, where known.
         notes: What a user should know.
@@ -36,6 +37,7 @@ class DatasetCard:
     source: str
     licence: str
     default_variant: str = ""
+    variant_notes: str = ""
     classes: int = 0
     checksums: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""

@@ -80,6 +80,8 @@ class Recipe:
         datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`.
         few_shot: What the paper does otherwise with labelled shapes: `projection`, `templates`, `head`, and `second`, the recipe whose
             tower is the head's second path, `branches`.
+        published_prompts: The prompt list, `FILE#DATASET`, that the paper's figures need and that is not shipped; empty for none.
+        figure_notes: What is known about reproducing the paper's figures; empty for nothing.
         notes: What a user should know.
     """
 
@@ -103,6 +105,8 @@ class Recipe:
     numbers: tuple[PaperNumber, ...] = ()
     datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     few_shot: Mapping[str, str] = field(default_factory=dict)
+    published_prompts: str = ""
+    figure_notes: str = ""
     notes: str = ""
 
     def for_few_shot(self) -> Recipe:

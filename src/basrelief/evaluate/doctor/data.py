@@ -49,10 +49,10 @@ def examine_benchmark(
 def _split(benchmark: Benchmark) -> Iterator[Finding]:
     if benchmark.split == "train":
         yield Finding("split", "warning", "This is the training split; papers report the test split.", "Leave out --split.")
-    if benchmark.name == "scanobjectnn":
-        known = dataset_card("scanobjectnn").counts
-        fact = f"{benchmark.variant or 'OBJ_ONLY'} is read; others are {', '.join(v for v in known if v != benchmark.variant)}."
-        yield Finding("variant", "ok", f"{fact} OpenDlign's figures are on OBJ_ONLY, test, 581 shapes.")
+    card = dataset_card(benchmark.name) if benchmark.name in list_datasets() else None
+    if card and card.variant_notes:
+        fact = f"{benchmark.variant or card.default_variant} is read; others are {', '.join(v for v in card.counts if v != benchmark.variant)}."
+        yield Finding("variant", "ok", f"{fact} {card.variant_notes}")
     classes = Counter(item.label for item in benchmark.items)
     empty = [benchmark.labels[i] for i in range(len(benchmark.labels)) if not classes[i]]
     if empty:

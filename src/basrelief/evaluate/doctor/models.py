@@ -88,9 +88,9 @@ def _preprocessing(recipe: Recipe, files: ModelFiles) -> Iterator[Finding]:
 
 def _prompts(recipe: Recipe, files: ModelFiles, dataset: str, labels: Sequence[str]) -> Iterator[Finding]:
     if files.prompts is None:
-        if recipe.name == "pointclip-v2":
+        if recipe.published_prompts:
             fact = f"{recipe.name}'s figures are with its published prompts; without --prompts one template is used."
-            yield Finding("prompts", "warning", fact, "Give your copy: --prompts best_param.json#modelnet40.")
+            yield Finding("prompts", "warning", fact, f"Give your copy: --prompts {recipe.published_prompts}.")
         return
     path, _, which = str(files.prompts).partition("#")
     try:
@@ -118,6 +118,5 @@ def _paper(recipe: Recipe, dataset: str) -> Iterator[Finding]:
     said = ", ".join(f"{n.metric} {n.value:g} % ({n.source})" for n in numbers) or "no number of this recipe"
     changes = ", ".join(f"{key} {value}" for key, value in own.items())
     yield Finding("paper", "ok", f"On {dataset}: {said}.{f' There it uses {changes}; evaluate does so, too.' if changes else ''}")
-    if recipe.name.startswith("clip2point") and numbers:
-        fact = "Lower figures than 49.38 on ModelNet40 came from clouds turned the wrong way and from small batches in training."
-        yield Finding("paper", "ok", f"{fact} Here clouds are turned by their axis; the batch is in the checkpoint.")
+    if recipe.figure_notes and numbers:
+        yield Finding("paper", "ok", recipe.figure_notes)
