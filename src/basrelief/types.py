@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import base64
+import html
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from basrelief.errors import GeometryError
+from basrelief.errors import ConfigError, GeometryError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,10 @@ class PointCloud:
         if self.colors is not None:
             object.__setattr__(self, "colors", _colors(self.colors, len(self.points), "points"))
 
+    def __repr__(self) -> str:
+        """Return the size and the origin."""
+        return f"PointCloud({_size(len(self.points), 'point')}{_about(self.colors, self.origin)})"
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -80,6 +91,10 @@ class Mesh:
         if self.colors is not None:
             object.__setattr__(self, "colors", _colors(self.colors, len(self.vertices), "vertices"))
 
+    def __repr__(self) -> str:
+        """Return the size and the origin."""
+        return f"Mesh({len(self.vertices):,} vertices, {_size(len(self.faces), 'face')}{_about(self.colors, self.origin)})"
+
 
 Shape = PointCloud | Mesh
 
@@ -96,6 +111,7 @@ class Prediction:
         source: File or name of the shape.
         model: Name of the model that answered.
         declined: Why no answer is given, or empty: none of the labels fits well enough.
+        evidence: Draws the picture of this prediction; None if the shape is not known any more. See `picture`.
     """
 
     labels: tuple[str, ...]
@@ -105,6 +121,7 @@ class Prediction:
     source: str = ""
     model: str = ""
     declined: str = ""
+    evidence: Callable[[Prediction], Image.Image] | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -115,6 +132,32 @@ class Prediction:
     def view_labels(self) -> tuple[str, ...]:
         """The best label of each view alone, V names."""
         return tuple(self.labels[i] for i in self.view_scores.argmax(axis=1))
+
+    def picture(self) -> Image.Image:
+        """Draw the shape, the views the model saw with the best label of each, and the ranked labels.
+
+        Raises:
+            ConfigError: If the prediction was made from embeddings alone, so that there is nothing to draw.
+        """
+        if self.evidence is None:
+            raise ConfigError("This prediction was made from embeddings, so its shape cannot be drawn. Use Model.classify with the shape.")
+        return self.evidence(self)
+
+    def __repr__(self) -> str:
+        """Return the three best labels with their probabilities, or scores."""
+        values = self.scores if self.probabilities is None else self.probabilities
+        best = ", ".join(f"{label} {value:.2f}" for label, value in zip(self.labels[:3], values, strict=False))
+        declined = f", declined: {self.declined}" if self.declined else ""
+        return f"Prediction({best}{f', {self.source}' if self.source else ''}{declined})"
+
+    def _repr_html_(self) -> str:
+        """Show the picture in a notebook; the text where there is none."""
+        if self.evidence is None:
+            return f"<code>{html.escape(repr(self))}</code>"
+        buffer = io.BytesIO()
+        self.picture().save(buffer, "PNG")
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<img alt="{html.escape(repr(self))}" src="data:image/png;base64,{data}">'
 
 
 @dataclass(frozen=True)
@@ -132,6 +175,16 @@ class Finding:
     level: Literal["ok", "warning", "wrong"]
     fact: str
     remedy: str = ""
+
+
+def _size(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _about(colors: np.ndarray | None, origin: Origin | None) -> str:
+    """Colour and origin of a shape, for its repr."""
+    colored = ", coloured" if colors is not None else ""
+    return f"{colored}, from {origin.path!r}, {origin.up} up" if origin else colored
 
 
 def _readonly(array: np.ndarray) -> np.ndarray:

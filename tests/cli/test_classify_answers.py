@@ -89,7 +89,7 @@ def test_a_calibration_of_another_model_is_refused(run: Run, chair: Path, tmp_pa
     Calibration(1.0, "opendlign-h14").save(tmp_path / "c.json")
     ended = run("classify", chair, "-l", LABELS, "--calibration", tmp_path / "c.json")
     assert ended.code == 2
-    assert "calibration must be that of tiny, but got one fitted on opendlign-h14" in ended.err
+    assert "The calibration was fitted on opendlign-h14, not on tiny" in ended.err
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"temperature": 0}', "[]", '{"temperature": "hot"}'])
@@ -136,3 +136,11 @@ def test_an_unknown_pose_is_explained(run: Run, chair: Path) -> None:
     ended = run("classify", chair, "-l", LABELS, "--pose", "axis")
     assert ended.code == 2
     assert "pose must be one of file, axes, any, but got 'axis'. Did you mean 'axes'?" in ended.err
+
+
+def test_without_labels_the_names_the_model_knows_are_used(run: Run, chair: Path) -> None:
+    ended = run("classify", chair, "--json")
+    (record,) = records(ended)
+    assert record["label"] == "chair"
+    assert ended.err == "basrelief: choosing among the 346 names tiny was trained on; --labels takes yours\n"
+    assert not run("classify", chair, "-l", LABELS).err

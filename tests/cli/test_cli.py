@@ -108,7 +108,6 @@ def test_models_are_listed_for_people_and_programs(run: Run) -> None:
         (("classify", "FILE", "-l", "a,b", "--up", "w"), "basrelief: up must be one of"),
         (("render", "FILE", "--up", "w"), "basrelief: up must be one of"),
         (("render", "FILE", "-o", "sheet.txt"), "basrelief: output must end in"),
-        (("classify", "FILE"), "labels"),
         (("classfy",), "No such command"),
     ],
 )

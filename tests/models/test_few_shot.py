@@ -1,7 +1,8 @@
-"""The few-shot classifier: classifier, asked, kept, and put on the right towers again."""
+"""The few-shot classifier: fitted, used, saved, and loaded on the right models."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,20 @@ import basrelief as br
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.geometry import sample_surface
 from basrelief.io import save
-from basrelief.models import FewShotClassifier, Model, classify_files, default_head, get_recipe, head_paths, head_recipes, view_features
+from basrelief.models import (
+    FewShotClassifier,
+    Model,
+    ReadOptions,
+    classify_files,
+    default_head,
+    get_recipe,
+    head_paths,
+    load_few_shot,
+    view_features,
+)
 from basrelief.shapes import make_shape
 from basrelief.tasks import HEADS, FitOptions, RejectPolicy
-from basrelief.types import Mesh, PointCloud
+from basrelief.types import Mesh, PointCloud, Shape
 from support.small_models import small_encoder
 
 NAMES = ("chair", "mug", "airplane")
@@ -84,7 +95,7 @@ def test_the_dual_path_takes_two_models() -> None:
     classifier = FewShotClassifier.fit(models, shapes, truth=truth, head="dual-path", fit=QUICK)
     assert classifier.head.views == 20, "the few-shot rig of CLIP2Point has ten views"
     assert len(classifier.predict(shapes)) == 6
-    with pytest.raises(ConfigError, match="models must give features of one length"):
+    with pytest.raises(ConfigError, match="The models give features of different lengths"):
         view_features([models[0], br.load_model("tiny", device="cpu")], shapes)
 
 
@@ -123,7 +134,7 @@ def test_a_head_that_does_not_say_what_it_knows_is_refused(tiny: Model, tmp_path
     head = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache").head
     for notes in ({}, {"labels": list(NAMES)}, {"labels": list(NAMES), "paths": []}, {"labels": "x", "paths": [{"recipe": "tiny"}]}):
         path = replace(head, notes=notes).save(tmp_path / "h.safetensors")
-        for read in (head_recipes, lambda p: FewShotClassifier.load(p, [tiny])):
+        for read in (load_few_shot, lambda p: FewShotClassifier.load(p, [tiny])):
             with pytest.raises(WeightsError, match="head must say its labels and models, but got h.safetensors, which does not"):
                 read(path)
 
@@ -138,7 +149,6 @@ def test_it_is_kept_and_read_back(tiny: Model, tmp_path: Path) -> None:
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
     path = classifier.save(tmp_path / "head.safetensors")
     assert path.stat().st_size < 100_000
-    assert head_recipes(path) == ("tiny",)
     read = FewShotClassifier.load(path, [tiny])
     assert read.labels == classifier.labels
     np.testing.assert_array_equal(read.predict(shapes)[0].scores, classifier.predict(shapes)[0].scores)
@@ -166,21 +176,47 @@ def test_files_are_named_by_what_was_taught(tiny: Model, tmp_path: Path) -> None
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
     save(make_shape("mug", seed=900), tmp_path / "a.ply")
     (tmp_path / "b.ply").write_bytes(b"junk")
-    good, bad = classify_files(
-        classifier.models[0], [tmp_path / "a.ply", tmp_path / "b.ply"], labels=classifier.labels, classifier=classifier
-    )
+    good, bad = classify_files(classifier, [tmp_path / "a.ply", tmp_path / "b.ply"])
     assert good.prediction is not None
     assert good.prediction.label == "mug"
     assert good.prediction.source == str(tmp_path / "a.ply")
     assert bad.error
-    with pytest.raises(ConfigError, match="labels must be those the classifier was trained with"):
-        list(classify_files(tiny, [tmp_path / "a.ply"], labels=("a", "b"), classifier=classifier))
-    with pytest.raises(ConfigError, match="labels must be those the classifier was trained with"):
-        list(
-            classify_files(
-                tiny, [tmp_path / "a.ply"], labels=classifier.labels, classifier=classifier, policy=RejectPolicy(distractors=("ball",))
-            )
-        )
+    for others in ({"labels": ("a", "b")}, {"policy": RejectPolicy(distractors=("ball",))}):
+        with pytest.raises(ConfigError, match="The adapter was fitted on 3 labels of its own and knows no others. Leave labels and dis"):
+            list(classify_files(classifier, [tmp_path / "a.ply"], **others))  # type: ignore[arg-type]
+
+
+def test_a_file_is_rendered_once_with_the_seed_and_shown_as_judged(tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes, truth = some(0, 2)
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
+    save(make_shape("mug", seed=900), tmp_path / "mug.glb")
+    rendered: list[tuple[int, torch.Tensor]] = []
+    real = Model.depth_images
+
+    def counted(self: Model, shapes: Sequence[Shape], *, seed: int = 0) -> torch.Tensor:
+        rendered.append((seed, real(self, shapes, seed=seed)))
+        return rendered[-1][1]
+
+    monkeypatch.setattr(Model, "depth_images", counted)
+    (result,) = classify_files(classifier, [tmp_path / "mug.glb"], options=ReadOptions(seed=5))
+    ((seed, images),) = rendered
+    assert seed == 5
+    assert result.images is not None
+    assert result.prediction is not None
+    assert result.shape is not None
+    assert torch.equal(result.images, images[0])
+    (direct,) = classifier.predict([result.shape], seed=5)
+    (other,) = classifier.predict([result.shape], seed=6)
+    np.testing.assert_allclose(result.prediction.scores, direct.scores, rtol=1e-5)
+    assert not np.allclose(result.prediction.view_scores, other.view_scores, atol=1e-6)
+
+
+def test_a_saved_head_is_loaded_with_its_models(tiny: Model, tmp_path: Path) -> None:
+    shapes, truth = some(0, 2)
+    classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
+    again = load_few_shot(classifier.save(tmp_path / "head.safetensors"), dtype="float32")
+    assert again.labels == classifier.labels
+    np.testing.assert_allclose(again.predict(shapes[:1])[0].scores, classifier.predict(shapes[:1])[0].scores, rtol=1e-4)
 
 
 def test_what_does_not_fit_is_explained(tiny: Model) -> None:
@@ -189,7 +225,7 @@ def test_what_does_not_fit_is_explained(tiny: Model) -> None:
         FewShotClassifier.fit([tiny], shapes, truth=truth[:2])
     with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
         FewShotClassifier.fit([tiny], shapes, truth=["a"] * 3)
-    with pytest.raises(ConfigError, match="models and shapes must not be empty, but got 0 and 3"):
+    with pytest.raises(ConfigError, match="Need at least one model and one shape, got 0 and 3"):
         view_features([], shapes)
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
     with pytest.raises(ConfigError, match="labels must be 3 names for this head, but got 2"):

@@ -1,9 +1,9 @@
-"""`basrelief classify`: name shapes with your own words."""
+"""`basrelief classify`: rank labels for shapes."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,73 +20,124 @@ if TYPE_CHECKING:
 def classify(
     files: opt.Files,
     labels: Annotated[
-        str | None, typer.Option("--labels", "-l", help="Names: `chair,table,lamp`, a file with one per line, or a named set.")
+        str | None,
+        typer.Option("--labels", "-l", help="`chair,table,lamp`, a file or a label set. Default: the names the model knows."),
     ] = None,
     model: opt.ModelName = "tiny",
-    adapter: Annotated[Path | None, typer.Option(help="A head from basrelief train adapter; it brings its labels and models.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="A head from basrelief train adapter; it brings its own labels and models.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
-    picture: Annotated[Path | None, typer.Option(help="Write what the model saw: a PNG, or one per file beside it.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write a picture of what the model saw; one per file if there are several.")] = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
-    pose: Annotated[str, typer.Option(help="file: as the file lies. axes, any: turn it upright by one of its axes, or freely.")] = "file",
+    pose: Annotated[str, typer.Option(help="file: keep it. axes, any: turn shapes upright by an axis, or freely.")] = "file",
     min_confidence: Annotated[float, typer.Option(help="Answer `none of these` below this probability.")] = 0.0,
-    min_margin: Annotated[float, typer.Option(help="Answer `none of these` where the best leads by less probability.")] = 0.0,
-    distractors: Annotated[str | None, typer.Option(help="Names that are compared too; when one is best, `none of these`.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="calibration.json that basrelief evaluate --task calibration wrote.")] = None,
+    min_margin: Annotated[float, typer.Option(help="Answer `none of these` if the best leads by less probability.")] = 0.0,
+    distractors: Annotated[str | None, typer.Option(help="Labels that compete too; if one is best, the answer is `none of these`.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="calibration.json from basrelief evaluate --task calibration.")] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Name shapes with your own words, best first, zero-shot, or with an adapter.
+    """Rank labels for shapes, best first: zero-shot, or with an adapter.
 
-    Exit code 1 when a file failed; the others are done all the same.
+    Without --labels, a model that was trained on a list of names chooses among those. Exit code 1 if a file failed; the others are still
+    classified.
     """
-    from basrelief.models import ReadOptions, classify_files, evidence_picture, load_model
+    from basrelief.models import ReadOptions, classify_files, load_few_shot, load_model
     from basrelief.tasks import Calibration, RejectPolicy
 
     if picture:
         opt.picture_file("picture", picture)
-    if (labels is None) == (adapter is None):
-        raise ConfigError("classify must be given --labels or --adapter, but got both or neither. An adapter brings its own labels.")
-    options = ReadOptions(up, _turns(pose), seed, jobs=1)
-    believed = None if calibration is None else Calibration.read(calibration)
-    policy = RejectPolicy(believed, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
+    if labels is not None and adapter is not None:
+        raise ConfigError("An adapter brings its own labels. Leave out --labels, or --adapter.")
+    options = ReadOptions(up, _pose_search(pose), seed, jobs=1)
+    policy = RejectPolicy(
+        None if calibration is None else Calibration.read(calibration),
+        min_confidence,
+        min_margin,
+        () if distractors is None else opt.read_labels(distractors),
+    )
     paths = opt.expand_files(files)
-    load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
-    classifier = None if adapter is None else _load_classifier(adapter, load, checkpoint)
-    loaded = classifier.models[0] if classifier else load(model, checkpoint=checkpoint, prompts=prompts)
-    names = classifier.labels if classifier else opt.read_labels(labels or "")
-    unknown = {} if classifier else loaded.unknown_words(names)
-    for label, nearest in unknown.items():
-        typer.echo(f"basrelief: {loaded.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
-    noted = {"unknown": sorted(unknown)} if unknown else {}
-    answers = classify_files(loaded, paths, labels=names, options=options, policy=policy, classifier=classifier)
-    widths = max(len(str(path)) for path in paths), max(len(name) for name in names)
-    failed = 0
-    for number, answer in enumerate(_progress(answers, len(paths), quiet=as_json)):
-        failed += answer.error is not None
-        text = to_json(_record(answer, loaded, top) | noted) if as_json else _row(answer, top, widths)
-        typer.echo(text, err=bool(answer.error) and not as_json)
-        if picture and answer.prediction:
-            shown = _numbered(picture, number, answer.path) if len(paths) > 1 else picture
-            write_picture(shown, evidence_picture(answer, loaded, top=top))
-    if failed:
-        typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
+    if adapter is not None:
+        classifier: Model | FewShotClassifier = load_few_shot(adapter, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
+    else:
+        classifier = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+    names = classifier.default_labels if labels is None else opt.read_labels(labels)
+    unknown = _warn(classifier, names, given=labels is not None or adapter is not None)
+    printer = _Printer(classifier, top, picture, as_json, {"unknown": unknown} if unknown else {}, paths, names)
+    results = classify_files(classifier, paths, labels=names, options=options, policy=policy)
+    for number, result in enumerate(_progress(results, len(paths), quiet=as_json)):
+        printer.show(number, result)
+    if printer.failed:
+        typer.echo(f"basrelief: {printer.failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
 
 
-def _load_classifier(adapter: Path, load: Callable[..., Model], checkpoint: Path | None) -> FewShotClassifier:
-    """A head on the models it was fitted on; the checkpoint belongs to the first."""
-    from basrelief.models import FewShotClassifier, head_recipes
+def _warn(classifier: Model | FewShotClassifier, names: Sequence[str], *, given: bool) -> list[str]:
+    """Tell on stderr which labels are used by default, or which ones the model does not know; return the latter."""
+    if not given:
+        typer.echo(f"basrelief: choosing among the {len(names)} names {classifier.name} was trained on; --labels takes yours", err=True)
+    unknown = classifier.unknown_words(names)
+    for label, nearest in unknown.items():
+        typer.echo(f"basrelief: {classifier.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
+    return sorted(unknown)
 
-    first, *others = head_recipes(adapter)
-    return FewShotClassifier.load(adapter, [load(first, checkpoint=checkpoint), *(load(name) for name in others)])
+
+@dataclass
+class _Printer:
+    """Prints results as rows of a table or JSON lines, and writes their pictures.
+
+    Attributes:
+        classifier: What made the results.
+        top: How many labels to print.
+        picture: Where to write pictures, or None.
+        as_json: Whether to print JSON.
+        notes: Fields to add to each JSON record.
+        paths: Every file.
+        names: Every label; both for the widths of the columns.
+        failed: How many results were errors.
+    """
+
+    classifier: Model | FewShotClassifier
+    top: int
+    picture: Path | None
+    as_json: bool
+    notes: dict[str, Any]
+    paths: Sequence[Path]
+    names: Sequence[str]
+    failed: int = 0
+
+    def __post_init__(self) -> None:
+        """Measure the columns."""
+        self.file_width = max(len(str(path)) for path in self.paths)
+        self.label_width = max(len(name) for name in self.names)
+
+    def show(self, number: int, result: FileResult) -> None:
+        """Print one result; `number` tells pictures of equal names apart."""
+        from basrelief.models import evidence_picture
+
+        self.failed += result.error is not None
+        text = to_json(_record(result, self.classifier, self.top) | self.notes) if self.as_json else self._row(result)
+        typer.echo(text, err=bool(result.error) and not self.as_json)
+        if self.picture and result.prediction:
+            path = _numbered(self.picture, number, result.path) if len(self.paths) > 1 else self.picture
+            write_picture(path, evidence_picture(result, self.classifier, top=self.top))
+
+    def _row(self, result: FileResult) -> str:
+        """One row: the file, then labels with their probabilities or scores, in columns."""
+        if result.prediction is None:
+            return f"{result.path}: error: {result.error}"
+        p = result.prediction
+        values = p.scores if p.probabilities is None else p.probabilities
+        cells = [f"{label:<{self.label_width}} {value:6.3f}" for label, value in zip(p.labels[: self.top], values, strict=False)]
+        verdict = [f"none of these: {p.declined};"] if p.declined else []
+        return "   ".join([f"{result.path!s:<{self.file_width}}", *verdict, *cells])
 
 
-def _turns(pose: str) -> PoseSearch | None:
+def _pose_search(pose: str) -> PoseSearch | None:
     from basrelief.models import POSE_SEARCHES
 
     if pose not in ("file", *POSE_SEARCHES):
@@ -94,36 +145,25 @@ def _turns(pose: str) -> PoseSearch | None:
     return None if pose == "file" else cast("PoseSearch", pose)
 
 
-def _progress(answers: Iterable[FileResult], total: int, *, quiet: bool) -> Iterator[FileResult]:
+def _progress(results: Iterable[FileResult], total: int, *, quiet: bool) -> Iterator[FileResult]:
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
     if quiet or total < 2 or not console.is_terminal:
-        yield from answers
+        yield from results
     else:
-        yield from track(answers, total=total, description="classify", console=console, transient=True)
+        yield from track(results, total=total, description="classify", console=console, transient=True)
 
 
-def _row(answer: FileResult, top: int, widths: tuple[int, int]) -> str:
-    """One row of the table: the file, then label and score, best first, in columns."""
-    if answer.prediction is None:
-        return f"{answer.path}: error: {answer.error}"
-    p = answer.prediction
-    values = p.scores if p.probabilities is None else p.probabilities
-    cells = [f"{label:<{widths[1]}} {value:6.3f}" for label, value in zip(p.labels[:top], values, strict=False)]
-    verdict = [f"none of these: {p.declined};"] if p.declined else []
-    return "   ".join([f"{answer.path!s:<{widths[0]}}", *verdict, *cells])
-
-
-def _record(answer: FileResult, model: Model, top: int) -> dict[str, Any]:
-    if answer.prediction is None or answer.shape is None:
-        return {"file": str(answer.path), "error": answer.error}
-    p, origin = answer.prediction, answer.shape.origin
-    cameras = model.projection.cameras
+def _record(result: FileResult, classifier: Model | FewShotClassifier, top: int) -> dict[str, Any]:
+    if result.prediction is None or result.shape is None:
+        return {"file": str(result.path), "error": result.error}
+    p, origin = result.prediction, result.shape.origin
+    cameras = classifier.projection.cameras
     best = p.view_scores.max(axis=1)
     return {
-        "file": str(answer.path),
+        "file": str(result.path),
         "model": p.model,
         "label": p.label,
         "declined": p.declined,
@@ -132,7 +172,7 @@ def _record(answer: FileResult, model: Model, top: int) -> dict[str, Any]:
         "probabilities": None if p.probabilities is None else [round(float(s), 6) for s in p.probabilities[:top]],
         "up": origin.up if origin else "z",
         "up_reason": origin.up_reason if origin else "",
-        "pose": _pose(answer),
+        "pose": _pose(result),
         "views": [
             {"azimuth": round(float(a), 1), "elevation": round(float(e), 1), "label": label, "similarity": round(float(s), 6)}
             for a, e, label, s in zip(cameras.azimuth, cameras.elevation, p.view_labels, best, strict=True)
@@ -140,14 +180,14 @@ def _record(answer: FileResult, model: Model, top: int) -> dict[str, Any]:
     }
 
 
-def _pose(answer: FileResult) -> dict[str, Any] | None:
-    """How the shape was turned, or None where it lies as in the file."""
-    if answer.pose is None:
+def _pose(result: FileResult) -> dict[str, Any] | None:
+    """How the shape was turned upright, or None if it was left as in the file."""
+    if result.pose is None:
         return None
-    rotation = [[round(float(value), 6) for value in row] for row in answer.pose.rotation]
-    return {"up": answer.pose.up, "confidence": round(answer.pose.confidence, 4), "reason": answer.pose.reason, "rotation": rotation}
+    rotation = [[round(float(value), 6) for value in row] for row in result.pose.rotation]
+    return {"up": result.pose.up, "confidence": round(result.pose.confidence, 4), "reason": result.pose.reason, "rotation": rotation}
 
 
 def _numbered(picture: Path, number: int, file: Path) -> Path:
-    """`out.png` for several files: `out-0-chair.png`, `out-1-table.png`, so that files of one name do not meet."""
+    """Return `out-0-chair.png` for `out.png`, so that files of one name get pictures of their own."""
     return picture.with_name(f"{picture.stem}-{number}-{file.stem}{picture.suffix}")

@@ -72,21 +72,29 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def parse_labels(text: str) -> tuple[str, ...]:
-    """Turn typed text into labels: the name of a published set, or names separated by commas or line breaks.
+def parse_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
+    """Turn labels in any form into a tuple: a list of names, names separated by commas or line breaks, or a label set's name.
 
-    Text is never taken for a path, so that it may come from strangers; see `read_labels_file` for files.
+    Text is never taken for a path, so it may come from strangers; see `read_labels_file` for files.
 
     Args:
-        text: E.g. `modelnet40` or `chair, table`.
+        labels: E.g. `["chair", "table"]`, `"chair, table"` or `"modelnet40"`.
 
     Raises:
-        ConfigError: If it is neither, or the names fail `check_labels`.
+        ConfigError: If it is none of these, or the names fail `check_labels`.
+
+    Example:
+        >>> parse_labels("chair, table")
+        ('chair', 'table')
+        >>> len(parse_labels("modelnet40"))
+        40
     """
-    name = text.strip()
+    if not isinstance(labels, str):
+        return check_labels(labels)
+    name = labels.strip()
     if name in list_label_sets():
         return label_set(name)
-    names = [part for line in re.split(r"\r?\n", text) if line.strip() for part in line.strip().removesuffix(",").split(",")]
+    names = [part for line in re.split(r"\r?\n", labels) if line.strip() for part in line.strip().removesuffix(",").split(",")]
     if len(names) > 1:
         return check_labels(names)
     near = unknown_choice("labels", name, list_label_sets()).partition("Did you mean")[1:]

@@ -18,6 +18,7 @@ from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
+from basrelief.encoders.fingerprint import sampled_bytes
 from basrelief.encoders.state_dict import read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer, clean
 from basrelief.encoders.towers import ClipTowers, tuned_count
@@ -27,7 +28,6 @@ from basrelief.errors import ConfigError, WeightsError
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NO_MEAN, NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-_SAMPLES = 512
 _TEXT_BATCH = 256
 
 
@@ -114,10 +114,8 @@ class ClipEncoder:
             record.append("tuned blocks alone")
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
         for name, tensor in self.towers.state_dict().items():
-            flat = tensor.detach().flatten()
-            step = max(1, flat.numel() // _SAMPLES)
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(flat[::step][:_SAMPLES].double().cpu().numpy().tobytes())
+            digest.update(sampled_bytes(tensor, torch.float64))
         return digest.hexdigest()
 
     def with_preprocessing(self, mean: Channels, std: Channels) -> ClipEncoder:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.convert import to_published
+from basrelief.encoders.fingerprint import sampled_bytes
 from basrelief.encoders.state_dict import check_finite, read_metadata, read_state_dict
 from basrelief.encoders.towers import tuned_count
 from basrelief.errors import WeightsError
@@ -20,7 +21,6 @@ from basrelief.output import replace_file, to_json
 
 FORMAT = "basrelief tuned blocks 1"
 _BASE = ("vision_model.", "visual_projection.")
-_SAMPLES = 512
 
 
 def save_tuned(encoder: ClipEncoder, path: Path | str, *, notes: Mapping[str, Any]) -> Path:
@@ -140,9 +140,8 @@ def base_fingerprint(encoder: ClipEncoder) -> str:
     """16 hexadecimal digits of the frozen image tower: up to 512 numbers of every tensor, in its own dtype."""
     digest = hashlib.sha256(json.dumps(encoder.config.to_json(), sort_keys=True).encode())
     for name, tensor in _base(encoder.towers.state_dict()):
-        flat = tensor.detach().flatten()
         digest.update(name.encode())
-        digest.update(flat[:: max(1, flat.numel() // _SAMPLES)][:_SAMPLES].float().cpu().numpy().tobytes())
+        digest.update(sampled_bytes(tensor, torch.float32))
     return digest.hexdigest()[:16]
 
 

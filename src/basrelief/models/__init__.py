@@ -2,8 +2,9 @@
 
 from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
 from basrelief.models.embed import Embedder, EmbedStats, Failure, PointTransform, Progress, ViewFeatures, embed_paths
-from basrelief.models.few_shot import FewShotClassifier, default_head, head_paths, head_recipes, published_dual_path, view_features
+from basrelief.models.few_shot import FewShotClassifier, default_head, head_paths, load_few_shot, published_dual_path, view_features
 from basrelief.models.files import FileResult, ReadOptions, classify_files
+from basrelief.models.inputs import ShapeLike
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
 from basrelief.models.pose import POSE_SEARCHES, Pose, PoseSearch, resolve_pose
@@ -30,6 +31,7 @@ __all__ = [
     "Prompter",
     "ReadOptions",
     "Recipe",
+    "ShapeLike",
     "ViewFeatures",
     "classify_files",
     "default_head",
@@ -37,8 +39,8 @@ __all__ = [
     "evidence_picture",
     "get_recipe",
     "head_paths",
-    "head_recipes",
     "list_models",
+    "load_few_shot",
     "load_model",
     "load_untuned",
     "measured_model_cost",

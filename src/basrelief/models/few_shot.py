@@ -20,6 +20,8 @@ from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.recipe import get_recipe
+from basrelief.models.registry import load_model
+from basrelief.render import Projection
 from basrelief.tasks import HEADS, FitOptions, Head, LabelScores, fit_head, head_scores, read_head
 from basrelief.tasks.heads.adapters import published_adapter
 from basrelief.types import Prediction, Shape
@@ -96,24 +98,53 @@ class FewShotClassifier:
         notes = {"labels": list(labels), "paths": [_path(model) for model in models], "shapes": len(features)}
         return cls(models, replace(made, notes=notes), labels=labels)
 
-    def predict(self, shapes: Sequence[Shape]) -> list[Prediction]:
-        """Name shapes, best first.
+    @property
+    def name(self) -> str:
+        """Names of the models and kind of the head."""
+        return f"{'+'.join(model.name for model in self.models)} {self.head.kind}"
 
-        `view_scores` are what each view of the first path says by the words alone. CLIP2Point's heads score by plain cosines; their
+    @property
+    def default_labels(self) -> tuple[str, ...]:
+        """The labels the head was fitted on."""
+        return self.labels
+
+    def unknown_words(self, texts: Sequence[str]) -> dict[str, str]:
+        """Return nothing: a fitted head knows its labels by their shapes; see `Model.unknown_words`."""
+        return {}
+
+    @property
+    def projection(self) -> Projection:
+        """The projection of the first path."""
+        return self.models[0].projection
+
+    def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
+        """Render the depth images of the first path."""
+        return self.models[0].depth_images(shapes, seed=seed)
+
+    def predict(
+        self, shapes: Sequence[Shape], *, seed: int = 0, images: Float[Tensor, "shapes views side side"] | None = None
+    ) -> list[Prediction]:
+        """Rank the labels of shapes, best first.
+
+        `view_scores` are the zero-shot cosines of each view of the first path. CLIP2Point's heads score by plain cosines; their
         probabilities are of cosines times the encoder's scale, and no more calibrated than zero-shot ones.
+
+        Args:
+            shapes: World frame.
+            seed: Seed of the surface sampling.
+            images: What `depth_images` gave for these shapes and this seed; rendered when None.
         """
-        return self.predict_features(view_features(self.models, shapes))
+        return self.predict_features(view_features(self.models, shapes, seed=seed, images=images))
 
     def predict_features(self, features: Float[Tensor, "shapes views dim"]) -> list[Prediction]:
-        """The same from `view_features`."""
+        """Rank the labels of shapes from the result of `view_features`."""
         scores = head_scores(self.head, features.cpu())
         plain = float(self.head.tensors.get("scale", 0.0)) == 1.0  # a cosine: its softmax is all but even
         sharp = scores * (self.models[0].encoder.logit_scale if plain else 1.0)
         first = F.normalize(features[:, : self.head.views // len(self.models)], dim=-1).cpu()
         cosines = first @ self.models[0].embed_text(self.labels).cpu().T
-        name = f"{'+'.join(model.name for model in self.models)} {self.head.kind}"
         found = LabelScores(cosines, scores, sharp.softmax(dim=-1)).predictions(self.labels)
-        return [replace(prediction, model=name) for prediction in found]
+        return [replace(prediction, model=self.name) for prediction in found]
 
     def save(self, path: Path | str) -> Path:
         """Write the head with its labels and what it was fitted on; the towers stay where they are."""
@@ -143,7 +174,7 @@ class FewShotClassifier:
         return cls(ready, head, labels=head.notes["labels"])
 
 
-def head_recipes(path: Path | str) -> tuple[str, ...]:
+def _head_recipes(path: Path | str) -> tuple[str, ...]:
     """Names of the recipes a saved head was fitted on, one for each path.
 
     Raises:
@@ -166,27 +197,62 @@ def _read(path: Path | str) -> Head:
     return head
 
 
-def view_features(models: Sequence[Model], shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
-    """Features of every view by every model, paths one after another along the views.
+def view_features(
+    models: Sequence[Model],
+    shapes: Sequence[Shape],
+    *,
+    seed: int = 0,
+    images: Float[Tensor, "shapes views side side"] | None = None,
+) -> Float[Tensor, "shapes views dim"]:
+    """Return the features of every view by every model, paths one after another along the views.
+
+    Each shape is rendered once for all models of the same rendering.
 
     Args:
         models: Under the settings they are to run with.
         shapes: World frame.
-        seed: Of the surface sampling.
+        seed: Seed of the surface sampling.
+        images: Depth images of the shapes by the first model and this seed; rendered when None.
 
     Raises:
         ConfigError: If there is no model or no shape, or the lengths of their features differ.
     """
     if not models or not shapes:
-        raise ConfigError(f"models and shapes must not be empty, but got {len(models)} and {len(shapes)}. Give at least one of each.")
+        raise ConfigError(f"Need at least one model and one shape, got {len(models)} and {len(shapes)}.")
     lengths = {model.encoder.embedding_dim for model in models}
     if len(lengths) > 1:
-        raise ConfigError(f"models must give features of one length, but got {sorted(lengths)}. Take towers of one size.")
-    paths = []
-    for model in models:
-        parts = (shapes[start : start + SHAPES_PER_PASS] for start in range(0, len(shapes), SHAPES_PER_PASS))
-        paths.append(torch.cat([model.view_features(model.depth_images(part, seed=seed)).cpu() for part in parts]))
-    return torch.cat(paths, dim=1)
+        raise ConfigError(f"The models give features of different lengths, {sorted(lengths)}. Use encoders of one size.")
+    parts = []
+    for start in range(0, len(shapes), SHAPES_PER_PASS):
+        rows = slice(start, start + SHAPES_PER_PASS)
+        rendered = {} if images is None else {models[0].rendering: images[rows]}
+        for model in models:
+            if model.rendering not in rendered:
+                rendered[model.rendering] = model.depth_images(shapes[rows], seed=seed)
+        parts.append(torch.cat([model.view_features(rendered[model.rendering]).cpu() for model in models], dim=1))
+    return torch.cat(parts)
+
+
+def load_few_shot(
+    path: Path | str, *, weights: Path | str | None = None, checkpoint: Path | str | None = None, device: str = "auto", dtype: str = "auto"
+) -> FewShotClassifier:
+    """Load a saved head with the models it was fitted on.
+
+    Args:
+        path: What `FewShotClassifier.save` or `basrelief train adapter` wrote.
+        weights: CLIP weights of every model; see `load_model`.
+        checkpoint: The method's own weights, for the first model.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
+
+    Raises:
+        WeightsError: If the file is no head, or weights are broken.
+        ConfigError: If the models are not those the head was fitted on.
+    """
+    first, *others = _head_recipes(path)
+    models = [load_model(first, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)]
+    models += [load_model(name, weights=weights, device=device, dtype=dtype) for name in others]
+    return FewShotClassifier.load(path, models)
 
 
 def default_head(name: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from basrelief.datasets import check_labels
+from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES
 from basrelief.io import load
@@ -26,15 +26,15 @@ from basrelief.types import Prediction, Shape
 
 @dataclass(frozen=True, eq=False)
 class FileResult:
-    """What became of one file: a prediction with its evidence, or an error.
+    """Result of classifying one file: a prediction with its evidence, or an error.
 
     Attributes:
         path: The file as the user named it.
         prediction: The ranked labels, or None if the file failed.
         error: Why it failed, or None.
         shape: What was read.
-        images: (V, S, S) depth images the answer rests on, in [0, 1] for most projections.
-        pose: How the shape was turned upright, or None where the file's own axis was kept.
+        images: (V, S, S) depth images that the model saw, in [0, 1] for most projections.
+        pose: How the shape was turned upright, or None if the file's own axis was kept.
     """
 
     path: Path
@@ -52,8 +52,8 @@ class ReadOptions:
     Attributes:
         up: Up axis of every file, `auto`, or None for each format's own rule; see `basrelief.load`.
         pose: None keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
-        seed: Of the surface sampling.
-        jobs: Worker processes that read; with 0 files are read in this process, without deadline and memory limit.
+        seed: Seed of the surface sampling.
+        jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
 
     Raises:
         ConfigError: If `up` is no axis.
@@ -65,63 +65,71 @@ class ReadOptions:
     jobs: int = 0
 
     def __post_init__(self) -> None:
-        """Check the axis, so that a wrong one is not each file's own error."""
+        """Check the axis once, not for every file."""
         if self.up not in (None, *UP_AXES, AUTO):
             raise ConfigError(unknown_choice("up", self.up, (*UP_AXES, AUTO)))
 
 
 def classify_files(
-    model: Model,
+    model: Model | FewShotClassifier,
     paths: Iterable[Path],
     *,
-    labels: Sequence[str],
+    labels: str | Sequence[str] | None = None,
     options: ReadOptions | None = None,
     policy: RejectPolicy | None = None,
-    classifier: FewShotClassifier | None = None,
 ) -> Iterator[FileResult]:
-    """Classify files one pass of a few shapes after another, yielding answers in the order of the paths.
+    """Classify files a few at a time, yielding results in the order of the paths.
+
+    Each shape is rendered once, with the seed of the options: the images of a result are what the model saw.
 
     Args:
-        model: From `load_model`.
+        model: From `load_model` or `load_few_shot`.
         paths: Files that `basrelief.load` reads.
-        labels: At least two different names.
+        labels: A list, a comma list or a label set's name, at least two names; `model.default_labels` when None.
         options: How files become upright shapes; each format's own rule when None.
-        policy: When an answer is believed; its distractors are compared, too. Every answer is when None.
-        classifier: Names the shapes in place of the words alone; `model` is then its first path, and `labels` are its own.
+        policy: Which answers to decline; its distractors compete as labels. None accepts every answer.
 
     Raises:
-        ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those of `classifier`, or the calibration is
-            another model's; a file's own error is yielded, not raised.
+        ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those a few-shot head was fitted on, or the
+            calibration is another model's. An error of a file is yielded, not raised.
     """
     options, policy = options or ReadOptions(), policy or RejectPolicy()
     fitted = policy.calibration.model if policy.calibration else ""
-    if fitted not in ("", model.recipe.name):
-        raise ConfigError(f"calibration must be that of {model.recipe.name}, but got one fitted on {fitted}. Run evaluate with this model.")
-    asked = check_labels(labels)
-    names = (*asked, *(word for word in policy.distractors if word not in asked))
-    policy = replace(policy, distractors=tuple(word for word in policy.distractors if word not in asked))
-    if classifier is not None and (names != classifier.labels):
+    if fitted not in ("", _recipe_name(model)):
+        raise ConfigError(f"The calibration was fitted on {fitted}, not on {_recipe_name(model)}. Run basrelief evaluate with this model.")
+    asked = parse_labels(model.default_labels if labels is None else labels)
+    distractors = tuple(word for word in policy.distractors if word not in asked)
+    policy, names = replace(policy, distractors=distractors), (*asked, *distractors)
+    if isinstance(model, FewShotClassifier) and names != model.labels:
         raise ConfigError(
-            f"labels must be those the classifier was trained with, but got {len(names)} with others among them. Leave labels out."
+            f"The adapter was fitted on {len(model.labels)} labels of its own and knows no others. Leave labels and distractors out."
         )
     with WorkerPool(options.jobs) as pool:
         for batch in batches(paths, SHAPES_PER_PASS):
             shapes = pool.map(functools.partial(load, up=options.up), batch, size=_size)
-            read = [_drawn(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
-            good = [a for a in read if a.images is not None]
-            if good:
-                answers = iter(_answers(model, good, names, classifier))
-            for answer in read:
-                yield answer if answer.error else replace(answer, prediction=policy(next(answers)))
+            read = [_rendered(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
+            good = [result for result in read if result.error is None]
+            answers = iter(_predict(model, good, names, options.seed) if good else ())
+            for result in read:
+                yield result if result.error is not None else replace(result, prediction=policy(next(answers)))
 
 
-def _answers(model: Model, read: Sequence[FileResult], labels: Sequence[str], classifier: FewShotClassifier | None) -> list[Prediction]:
-    sources = [str(a.path) for a in read]
-    if classifier is not None:
-        found = classifier.predict([a.shape for a in read if a.shape is not None])
-        return [replace(p, source=source) for p, source in zip(found, sources, strict=True)]
-    views = model.embed_depth_images(torch.stack([a.images for a in read if a.images is not None]))
-    return model.classify_views(views, labels, sources=sources)
+def _recipe_name(model: Model | FewShotClassifier) -> str:
+    return _zero_shot(model).recipe.name
+
+
+def _zero_shot(model: Model | FewShotClassifier) -> Model:
+    """The model itself, or that of a few-shot head's first path."""
+    return model.models[0] if isinstance(model, FewShotClassifier) else model
+
+
+def _predict(model: Model | FewShotClassifier, read: Sequence[FileResult], labels: Sequence[str], seed: int) -> list[Prediction]:
+    sources = [str(result.path) for result in read]
+    images = torch.stack([result.images for result in read if result.images is not None])
+    if isinstance(model, Model):
+        return model.classify_views(model.embed_depth_images(images), labels, sources=sources)
+    found = model.predict([result.shape for result in read if result.shape is not None], seed=seed, images=images)
+    return [replace(prediction, source=source) for prediction, source in zip(found, sources, strict=True)]
 
 
 def _size(path: Path) -> int:
@@ -131,14 +139,16 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _drawn(model: Model, path: Path, shape: Shape | Failure, labels: Sequence[str], options: ReadOptions) -> FileResult:
-    """Turn a shape upright and draw it, or say why it cannot be."""
+def _rendered(
+    model: Model | FewShotClassifier, path: Path, shape: Shape | Failure, labels: Sequence[str], options: ReadOptions
+) -> FileResult:
+    """Turn a shape upright and render it; the result holds the error if that fails."""
     if isinstance(shape, Failure):
         return FileResult(path, error=shape.reason)
     try:
         pose = None
         if options.pose is not None:
-            pose = resolve_pose([shape], model=model, labels=labels, search=options.pose, seed=options.seed)[0]
+            pose = resolve_pose([shape], model=_zero_shot(model), labels=labels, search=options.pose, seed=options.seed)[0]
             shape = pose.apply(shape)
         return FileResult(path, shape=shape, images=model.depth_images([shape], seed=options.seed)[0], pose=pose)
     except GeometryError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
@@ -13,8 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief.datasets import check_labels
+from basrelief.datasets import list_label_sets, parse_labels
 from basrelief.errors import ConfigError
+from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
+from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
 from basrelief.render import Projection, draw_points, get_projection, render_batch
@@ -64,9 +68,19 @@ class Model:
         recipe = self.recipe.for_few_shot()
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
+    def __repr__(self) -> str:
+        """Return name, projection and encoder."""
+        return f"Model({self.name!r}, {self.views} views by {self.recipe.projection}, encoder {self.encoder.name} on {self.encoder.device})"
+
+    @property
+    def rendering(self) -> str:
+        """Key of the depth images: models with the same key draw the same images of a shape."""
+        recipe = self.recipe
+        return json.dumps([recipe.projection, recipe.projection_options, recipe.points, recipe.strays], default=str, sort_keys=True)
+
     @property
     def views(self) -> int:
-        """Features of a shape: one for each camera, or two where every view goes through both branches."""
+        """Number of features per shape: one per camera, or two if every view goes through both branches."""
         return len(self.projection.cameras) * (2 if self.recipe.branches == "both" else 1)
 
     def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
@@ -80,20 +94,22 @@ class Model:
         clouds = [draw_points(shape, recipe.points, seed=seed, strays=recipe.strays).points for shape in shapes]
         return render_batch(clouds, self.projection, device=self.encoder.device)
 
-    def embed_views(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
+    def embed_views(self, shapes: ShapeLike | Sequence[ShapeLike], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
         """Embed every view of every shape, unit length, float32.
 
         Views named in `recipe.tuned_views` go through the tuned last block; one trunk pass serves both.
 
         Args:
-            shapes: At least one shape.
-            seed: Of the surface sampling.
+            shapes: A shape, path, array (N, 3) or trimesh object, or a sequence of them; see `ShapeLike`.
+            seed: Seed of the surface sampling.
 
         Raises:
+            ConfigError: If there is no shape, or one is of another type.
+            FileFormatError: If a file cannot be read.
             GeometryError: If a shape cannot be sampled, e.g. a mesh without area.
         """
-        _check(shapes)
-        parts = (shapes[start : start + SHAPES_PER_PASS] for start in range(0, len(shapes), SHAPES_PER_PASS))
+        many = as_shapes(shapes)
+        parts = (many[start : start + SHAPES_PER_PASS] for start in range(0, len(many), SHAPES_PER_PASS))
         return torch.cat([self.embed_depth_images(self.depth_images(part, seed=seed)) for part in parts])
 
     def embed_depth_images(self, images: Float[Tensor, "shapes cameras side side"]) -> Float[Tensor, "shapes views dim"]:
@@ -117,8 +133,17 @@ class Model:
         features = self._depth_encoder.encode_images(images.flatten(0, 1), tuned=tuned)
         return features.view(shapes, views, -1)
 
-    def embed_shapes(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
-        """Embed shapes as one vector each: the mean of their view embeddings, at unit length, float32."""
+    def embed_shapes(self, shapes: ShapeLike | Sequence[ShapeLike], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
+        """Embed shapes as one vector each: the mean of their view embeddings, unit length, float32.
+
+        Arguments and errors are those of `embed_views`; one shape gives one row.
+
+        Example:
+            >>> import basrelief as br
+            >>> from basrelief.shapes import make_shape
+            >>> br.load_model("tiny").embed_shapes(make_shape("chair", seed=1_000_000)).shape
+            torch.Size([1, 512])
+        """
         return F.normalize(self.embed_views(shapes, seed=seed).mean(dim=1), dim=-1)
 
     def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
@@ -199,41 +224,71 @@ class Model:
             return self.embed_shapes([part])[0]
         return self.embed_images([part])[0]
 
-    def classify(self, shapes: Sequence[Shape], labels: Sequence[str], *, seed: int = 0) -> list[Prediction]:
-        """Name each shape with the labels, best first, zero-shot.
-
-        Args:
-            shapes: At least one shape.
-            labels: At least two different names.
-            seed: Of the surface sampling.
-
-        Returns:
-            One prediction per shape, with the score of every label and of every view.
+    @property
+    def default_labels(self) -> tuple[str, ...]:
+        """Names to choose from if none are given: those the model was trained on with 3D shapes.
 
         Raises:
-            ConfigError: If labels are fewer than two, empty or repeated.
+            ConfigError: If the model has an open vocabulary.
+        """
+        vocabulary = self.encoder.vocabulary
+        if vocabulary is None:
+            sets = ", ".join(list_label_sets())
+            raise ConfigError(f"{self.name} has an open vocabulary, so it needs labels: a list such as chair,table, or a set: {sets}.")
+        return vocabulary.seen
+
+    @overload
+    def classify(self, shapes: ShapeLike, labels: str | Sequence[str] | None = None, *, seed: int = 0) -> Prediction: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def classify(self, shapes: Sequence[ShapeLike], labels: str | Sequence[str] | None = None, *, seed: int = 0) -> list[Prediction]: ...
+
+    def classify(
+        self, shapes: ShapeLike | Sequence[ShapeLike], labels: str | Sequence[str] | None = None, *, seed: int = 0
+    ) -> Prediction | list[Prediction]:
+        """Rank labels for one shape or many, best first, zero-shot.
+
+        Args:
+            shapes: A shape, path, array (N, 3) or trimesh object, or a sequence of them; see `ShapeLike`.
+            labels: A list of names, a comma list or a label set's name; at least two names. `default_labels` when None.
+            seed: Seed of the surface sampling.
+
+        Returns:
+            One prediction for one shape, a list for a sequence, with the score of every label and of every view. In a notebook a
+            prediction shows what the model saw.
+
+        Raises:
+            ConfigError: If the labels are fewer than two, empty or repeated, or None for a model with an open vocabulary.
+            FileFormatError: If a file cannot be read.
             GeometryError: If a shape cannot be sampled.
 
         Example:
             >>> import basrelief as br
             >>> from basrelief.shapes import make_shape
             >>> model = br.load_model("tiny")
-            >>> model.classify([make_shape("chair", seed=1_000_000)], ["chair", "airplane"])[0].label
+            >>> chair = make_shape("chair", seed=1_000_000)
+            >>> model.classify(chair, "chair, airplane").label
             'chair'
+            >>> [prediction.label for prediction in model.classify([chair, chair.vertices], ["chair", "airplane"])]
+            ['chair', 'chair']
         """
-        return self.classify_views(self.embed_views(shapes, seed=seed), labels, sources=[_source(s) for s in shapes])
+        many = as_shapes(shapes)
+        names = self.default_labels if labels is None else labels
+        found = self.classify_views(self.embed_views(many, seed=seed), names, sources=[_source(shape) for shape in many])
+        shown = [replace(p, evidence=partial(draw_evidence, self, shape, seed=seed)) for p, shape in zip(found, many, strict=True)]
+        return shown[0] if is_one_shape(shapes) else shown
 
     def classify_views(
-        self, views: Float[Tensor, "shapes views dim"], labels: Sequence[str], *, sources: Sequence[str] = ()
+        self, views: Float[Tensor, "shapes views dim"], labels: str | Sequence[str], *, sources: Sequence[str] = ()
     ) -> list[Prediction]:
         """Classify shapes from the embeddings of their views, see `embed_views`.
 
         Args:
             views: Unit-length embeddings.
-            labels: At least two different names.
+            labels: As for `classify`.
             sources: File or name of each shape, for the predictions; empty for none.
         """
-        names = check_labels(labels)
+        names = parse_labels(labels)
         found = self.score_views(views, self.encode_labels(names)).predictions(names)
         sources = sources or [""] * len(found)
         return [replace(p, source=s, model=self.name) for p, s in zip(found, sources, strict=True)]
@@ -243,14 +298,6 @@ class Model:
     ) -> LabelScores:
         """Score embedded labels for shapes whose views are embedded, with the recipe's pooling or another; see `score_labels`."""
         return score_labels(views, labels, pooling=pooling or self.recipe.pooling, logit_scale=self.encoder.logit_scale)
-
-
-def _check(shapes: Sequence[Shape]) -> None:
-    if not shapes:
-        raise ConfigError("shapes must hold at least one shape, but got none. Load one with basrelief.load(path).")
-    for shape in shapes:
-        if not isinstance(shape, Mesh | PointCloud):
-            raise ConfigError(f"shapes must be Mesh or PointCloud, but got {type(shape).__name__}. Load it with basrelief.load(path).")
 
 
 def _source(shape: Shape) -> str:

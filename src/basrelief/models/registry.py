@@ -70,10 +70,11 @@ def load_model(
     listed = None if prompts is None else _read_prompts(recipe, prompts)
     if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
+    place = _Placement(device, dtype)
     if checkpoint is not None and tuned:
-        encoder, recipe = _with_tuned(recipe, weights, checkpoint, (device, dtype))
+        encoder, recipe = _with_tuned(recipe, weights, checkpoint, place)
     else:
-        encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, checkpoint, (device, dtype))
+        encoder = _load(recipe, weights, checkpoint, place)
     if recipe.tuned_views and not encoder.has_tuned_block:
         raise WeightsError(
             f"checkpoint must hold the tuned block for {name}, but got none in it. Plain CLIP weights are for opendlign-untuned."
@@ -97,8 +98,7 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
     recipe = replace(get_recipe(name), checkpoint=None, tuned_views=())
     if weights is not None and recipe.encoder == EMBEDDED:
         raise ConfigError(f"weights must be left out for {name}, but got {str(weights)!r}. Its weights are in the package.")
-    encoder = _embedded(device, dtype) if recipe.encoder == EMBEDDED else _published(recipe, weights, None, (device, dtype))
-    return Model(recipe, encoder)
+    return Model(recipe, _load(recipe, weights, None, _Placement(device, dtype)))
 
 
 @dataclass(frozen=True)
@@ -171,35 +171,39 @@ def embedded_folder() -> Path:
     return Path(str(resources.files("basrelief.models") / EMBEDDED))
 
 
-def _embedded(device: str, dtype: str) -> Encoder:
-    encoder = load_encoder_folder(embedded_folder())
-    encoder.towers.to(choose_device(device))
-    return choose_dtype(encoder, dtype)
+@dataclass(frozen=True)
+class _Placement:
+    """Where and in which number type an encoder computes, as `load_model` was told."""
+
+    device: str
+    dtype: str
 
 
-def _published(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | None, on: tuple[str, str]) -> Encoder:
-    device, dtype = on
+def _load(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | None, place: _Placement) -> Encoder:
+    if recipe.encoder == EMBEDDED:
+        encoder = load_encoder_folder(embedded_folder())
+        encoder.towers.to(choose_device(place.device))
+        return choose_dtype(encoder, place.dtype)
     own = recipe.checkpoint
     if own is None:
-        return load_encoder(recipe.encoder, weights=weights, device=device, dtype=dtype, activation=recipe.activation)
+        return load_encoder(recipe.encoder, weights=weights, device=place.device, dtype=place.dtype, activation=recipe.activation)
     if checkpoint is None:
         raise WeightsNotFoundError(f"checkpoint must be given for {recipe.name}, but got none. Take {_where(own)}.")
     if not Path(checkpoint).is_file():
         raise WeightsNotFoundError(f"checkpoint must be a file, but there is no {str(checkpoint)!r}. Take {_where(own)}.")
     if own.layout == "opendlign" and weights is None:
-        return load_encoder(recipe.encoder, weights=checkpoint, device=device, dtype=dtype, activation=recipe.activation)
-    encoder = load_encoder(recipe.encoder, weights=weights, device=device, dtype="float32", activation=recipe.activation)
-    return choose_dtype(encoder.load_visual(checkpoint), dtype)
+        return load_encoder(recipe.encoder, weights=checkpoint, device=place.device, dtype=place.dtype, activation=recipe.activation)
+    encoder = load_encoder(recipe.encoder, weights=weights, device=place.device, dtype="float32", activation=recipe.activation)
+    return choose_dtype(encoder.load_visual(checkpoint), place.dtype)
 
 
-def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, on: tuple[str, str]) -> tuple[Encoder, Recipe]:
+def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, place: _Placement) -> tuple[Encoder, Recipe]:
     """CLIP with blocks that were tuned here, and the recipe that uses them."""
-    device, dtype = on
     if recipe.encoder == EMBEDDED:
         encoder = load_encoder_folder(embedded_folder())
-        encoder.towers.to(choose_device(device))
+        encoder.towers.to(choose_device(place.device))
     else:
-        encoder = load_encoder(recipe.encoder, weights=weights, device=device, dtype="float32", activation=recipe.activation)
+        encoder = load_encoder(recipe.encoder, weights=weights, device=place.device, dtype="float32", activation=recipe.activation)
     record = load_tuned(encoder, tuned)
     shown = NORMALISATIONS[recipe.normalisation] or (encoder.mean, encoder.std)
     if [list(part) for part in shown] != [record["mean"], record["std"]]:
@@ -211,7 +215,7 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, o
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = str(error) or type(error).__name__
         raise WeightsError(f"checkpoint must say how its maps were drawn, but got: {got} Train again.") from error
-    return choose_dtype(encoder, dtype), recipe
+    return choose_dtype(encoder, place.dtype), recipe
 
 
 def with_projection(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:

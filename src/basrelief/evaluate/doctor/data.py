@@ -51,7 +51,8 @@ def _split(benchmark: Benchmark) -> Iterator[Finding]:
         yield Finding("split", "warning", "This is the training split; papers report the test split.", "Leave out --split.")
     card = dataset_card(benchmark.name) if benchmark.name in list_datasets() else None
     if card and card.variant_notes:
-        fact = f"{benchmark.variant or card.default_variant} is read; others are {', '.join(v for v in card.counts if v != benchmark.variant)}."
+        others = ", ".join(variant for variant in card.counts if variant != benchmark.variant)
+        fact = f"{benchmark.variant or card.default_variant} is read; others are {others}."
         yield Finding("variant", "ok", f"{fact} {card.variant_notes}")
     classes = Counter(item.label for item in benchmark.items)
     empty = [benchmark.labels[i] for i in range(len(benchmark.labels)) if not classes[i]]

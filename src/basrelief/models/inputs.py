@@ -1,0 +1,70 @@
+"""What users pass as shapes: paths, arrays and trimesh objects become meshes and point clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from basrelief.errors import ConfigError
+from basrelief.io import load
+from basrelief.types import Mesh, PointCloud, Shape
+
+
+@runtime_checkable
+class TrimeshLike(Protocol):
+    """A `trimesh.Trimesh` or `trimesh.PointCloud`, by its attributes: trimesh itself is not imported."""
+
+    @property
+    def vertices(self) -> Any:  # noqa: ANN401 - trimesh's own array type
+        """(V, 3) positions."""
+
+
+ShapeLike = Shape | str | Path | np.ndarray | TrimeshLike
+"""One shape: a `Mesh` or `PointCloud`, a path that `basrelief.load` reads, an array (N, 3) of points, or a trimesh object.
+
+Arrays and trimesh objects are taken to be in the world frame, +Z up.
+"""
+
+
+def is_one_shape(shapes: object) -> bool:
+    """Return whether the argument is one shape, not a sequence of shapes; an array (B, N, 3) is a sequence."""
+    if isinstance(shapes, np.ndarray):
+        return shapes.ndim == 2
+    return isinstance(shapes, Mesh | PointCloud | str | Path | TrimeshLike)
+
+
+def as_shapes(shapes: ShapeLike | Sequence[ShapeLike]) -> list[Shape]:
+    """Return one shape or many as a list of meshes and point clouds.
+
+    Raises:
+        ConfigError: If there is none, or one is of another type.
+        FileFormatError: If a file cannot be read.
+        GeometryError: If an array does not hold points.
+    """
+    many: Iterable[object] = [shapes] if is_one_shape(shapes) else cast("Sequence[ShapeLike]", shapes)
+    found = [_as_shape(shape) for shape in many]
+    if not found:
+        raise ConfigError("There is no shape to embed. Pass a path, an array of points, or what basrelief.load(path) returns.")
+    return found
+
+
+def _as_shape(shape: object) -> Shape:
+    if isinstance(shape, Mesh | PointCloud):
+        return shape
+    if isinstance(shape, str | Path):
+        return load(shape)
+    if isinstance(shape, np.ndarray):
+        return PointCloud(shape)
+    if isinstance(shape, TrimeshLike):
+        vertices, faces = np.asarray(shape.vertices), getattr(shape, "faces", None)
+        return PointCloud(vertices) if faces is None else Mesh(vertices, np.asarray(faces), _colors(shape))
+    raise ConfigError(f"Cannot use a {type(shape).__name__} as a shape. Pass a path, an array (N, 3), a trimesh, a Mesh or a PointCloud.")
+
+
+def _colors(shape: TrimeshLike) -> np.ndarray | None:
+    """Vertex colours of a trimesh that has some, red, green, blue."""
+    visual: Any = getattr(shape, "visual", None)
+    return np.asarray(visual.vertex_colors)[:, :3] if getattr(visual, "kind", None) == "vertex" else None
