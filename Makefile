@@ -27,7 +27,7 @@ lint: $(INSTALLED) ## style, types, layers, code measures
 	@$(BIN)/python tools/limits_table.py --check || (echo "SECURITY.md: run python tools/limits_table.py" && exit 1)
 
 docs: $(INSTALLED) ## build the documentation into site/; a broken link or an output that changed fails
-	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/project/test_docs.py tests/project/test_facts.py tests/project/test_readme.py tests/project/test_docstrings.py
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not network" $(patsubst %,tests/project/test_%.py,docs docstrings facts readme)
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs site
 	@echo "documentation: site/index.html"
 
