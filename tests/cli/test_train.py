@@ -67,7 +67,7 @@ def test_an_adapter_is_fitted_measured_and_used(head: str, run: Run, splits: Pat
 def test_zero_shots_use_the_whole_split(run: Run, splits: Path, tmp_path: Path) -> None:
     ended = run("train", "adapter", "--root", splits, "--shots", 0, "-o", tmp_path / "h.safetensors", "--json")
     record = json.loads(ended.out)
-    assert (record["head"], record["support"], record["classes"], record["asked"]) == ("probe", 9, 3, 6)
+    assert (record["head"], record["support"], record["classes"], record["query"]) == ("probe", 9, 3, 6)
     assert 0 <= record["top1"] <= 100
 
 

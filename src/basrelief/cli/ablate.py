@@ -43,12 +43,12 @@ def ablate(
     if not images or not root:
         raise ConfigError("ablate needs --images and --root. Make images with basrelief train depth-aligned.")
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
-    asked = [open_benchmark(folder, split="test", up=up, strict=False) for folder in root]
+    benchmarks = [open_benchmark(folder, split="test", up=up, strict=False) for folder in root]
     with opt.progress(table, quiet=as_json) as progress:
         study = AblationStudy(
             load_untuned(model, weights=weights, device=device),
             tuple(open_aligned(folder) for folder in images),
-            tuple(data if limit is None else data.limited(limit) for data in asked),
+            tuple(data if limit is None else data.limited(limit) for data in benchmarks),
             out,
             settings,
             opt.shape_cache(),

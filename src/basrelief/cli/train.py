@@ -145,7 +145,7 @@ def _record(result: AdapterResult, out: Path) -> str:
     head, right = result.classifier.head, result.right
     top1 = None if right is None else round(100 * float(right.mean()), 4)
     record = {"head": head.kind, "support": result.support, "classes": head.classes, "parameters": head.parameters}
-    return to_json(record | {"top1": top1, "asked": 0 if right is None else len(right), "file": str(out)})
+    return to_json(record | {"top1": top1, "query": 0 if right is None else len(right), "file": str(out)})
 
 
 def _summary(result: AdapterResult, out: Path) -> str:

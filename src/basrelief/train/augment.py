@@ -167,5 +167,5 @@ def _add_noise(points: Tensor, augmentation: Augmentation, draw: _Draw) -> Tenso
     count = points.shape[1]
     spread = augmentation.noise * draw.uniform(0, 1) ** 3
     points = points + draw.normal(count, 3) * spread[:, None, None]
-    stray = draw.uniform(0, 1, count) < (augmentation.outliers * draw.uniform(0, 1) ** 2)[:, None]
-    return torch.where(stray[..., None], draw.uniform(-0.8, 0.8, count, 3), points)
+    outlier = draw.uniform(0, 1, count) < (augmentation.outliers * draw.uniform(0, 1) ** 2)[:, None]
+    return torch.where(outlier[..., None], draw.uniform(-0.8, 0.8, count, 3), points)

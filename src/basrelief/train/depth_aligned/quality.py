@@ -68,13 +68,13 @@ def filter_aligned(
     """
     if min(aligned.truth, default=-1) < 0:
         raise ConfigError("Some shapes have no label. Name the files ID+CLASS, or make the images again.")
-    thresholds, judge = thresholds or Thresholds(), model.encoder.fingerprint[:16]
+    thresholds, fingerprint = thresholds or Thresholds(), model.encoder.fingerprint[:16]
     header, known = read_quality(aligned.home)
-    if header.get("judge") != judge:
+    if header.get("judge") != fingerprint:
         known = {}
     texts = model.embed_text(aligned.labels)
     path = aligned.home / QUALITY
-    _rewrite(path, {"judge": judge, **asdict(thresholds)}, known)
+    _rewrite(path, {"judge": fingerprint, **asdict(thresholds)}, known)
     found = []
     for row, key in enumerate(aligned.keys):
         scores = known.get(key)
@@ -82,7 +82,7 @@ def filter_aligned(
             pictures = aligned.pictures(row)
             seen = model.embed_images(list(pictures))
             own = label_agreement(seen @ texts.T, aligned.truth[row])
-            scores = np.stack([own, contour_agreement(aligned.depth(row), pictures)]).astype(np.float64).round(_DIGITS)  # as they are kept
+            scores = np.stack([own, contour_agreement(aligned.depth(row), pictures)]).astype(np.float64).round(_DIGITS)  # as in the file
             append_text(path, _line(key, scores))
         found.append(scores)
         if progress:

@@ -90,7 +90,7 @@ class AlignedSet(ABC):
         """
 
     def kept(self, row: int) -> Bool[np.ndarray, " views"]:
-        """Which views the quality filter kept; all where none was run."""
+        """Return which views the quality filter kept; all if it has not been run."""
         thresholds, scores = self._quality
         own = scores.get(self.keys[row])
         return np.ones(self.views, dtype=bool) if own is None else (own[0] >= thresholds.label) & (own[1] >= thresholds.contour)
