@@ -91,9 +91,12 @@ except OutputError as error:
         ("classify {chair} -l a,b --device meta", "device must be auto, cpu or a CUDA device"),
         ("evaluate tiny folder --root {out} --points 999999999999", "points must be at most"),
         ("train clip2point --pairs {out} -o {out}/run seed=-1", "seed must not be negative"),
-        ("train depth-aligned source=shaded size=100000 --root {out} -o {out}/run", "size between 8 and 2,048"),
-        ("train depth-aligned diffusion.size=100000 --root {out} -o {out}/run", "a size of at most 2,048"),
-        ("train pairs --size 100000 --root {library} -o {out}/run", "size, points and supersample must be at most"),
+        ("train depth-aligned source=shaded size=100000 --root {out} -o {out}/run", "a size of 8 to 2,048"),
+        ("train depth-aligned diffusion.size=100000 --root {out} -o {out}/run", "it must be a multiple of 8, at most 2,048"),
+        (
+            "train pairs --size 100000 --root {library} -o {out}/run",
+            "size, points and supersample are 100000, 8192 and 2; they must be at most",
+        ),
     ],
 )
 def test_absurd_requests_are_refused_at_once(
