@@ -118,8 +118,8 @@ def align(
 
     Raises:
         KeyboardInterrupt: After SIGINT or SIGTERM, once the step is done and the checkpoint is written.
-        ConfigError: If there are fewer shapes than a batch, the disk is too small, or the folder holds a run with other settings or one that
-            is still running.
+        ConfigError: If there are fewer shapes than a batch, the disk is too small, or the folder holds a run with other settings or one
+            that is still running.
         WeightsError: If the checkpoint is damaged.
         OutputError: If a file cannot be written.
         MissingExtraError: If `accelerate` is not installed.
