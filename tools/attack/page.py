@@ -99,12 +99,16 @@ def _words(visitor: Visitor, secret: Path) -> Iterator[Outcome]:
     mug = json.loads(visitor.upload([("mug.ply", _ply())]).text)[0]
     file = {"path": mug, "orig_name": "mug.ply", "meta": {"_type": "gradio.FileData"}}
     for typed in (str(secret), f"@{secret}", f"file://{secret}", f"{secret}, mug", f"../{secret.name}", "/etc/passwd", "/dev/zero", "~"):
-        for button, values in (("classify", [file, typed]), ("propose", [typed, "", 0.0]), ("search", [typed, typed, "", None, None])):
+        for button, values in (
+            ("classify", [file, typed]),
+            ("propose", [typed, "", 0.0]),
+            ("search", [typed, typed, "", None, None, None, None]),
+        ):
             yield _quiet(f"{typed} in {button}", visitor.press(button, values))
     for path in (str(secret), "/etc/passwd", "/proc/self/environ"):
         stolen = {"path": path, "orig_name": "mug.ply", "meta": {"_type": "gradio.FileData"}}
         yield _quiet(f"{path} as an upload", visitor.press("classify", [stolen, "mug, chair"]))
-        yield _quiet(f"{path} as a picture", visitor.press("search", ["", "", "", stolen, None]))
+        yield _quiet(f"{path} as a picture", visitor.press("search", ["", "", "", stolen, None, None, None]))
         yield _quiet(f"index {path}", visitor.press("index", [path]))
     yield _quiet("index /", visitor.press("index", ["/"]))
 
@@ -168,9 +172,9 @@ def _sizes(visitor: Visitor) -> Iterator[Outcome]:
     for button, values in (
         ("propose", [many, "", 0.0]),
         ("propose", ["a, b", "faces<3;" * 5000, 0.0]),
-        ("search", ["x" * 500_000, "", "", None, None]),
-        ("search", ["mug", "x; " * 5000, "", None, None]),
-        ("search", ["mug", "", "-" * 3000 + "faces<3", None, None]),
+        ("search", ["x" * 500_000, "", "", None, None, None, None]),
+        ("search", ["mug", "x; " * 5000, "", None, None, None, None]),
+        ("search", ["mug", "", "-" * 3000 + "faces<3", None, None, None, None]),
     ):
         yield _still_awake(visitor, f"{button} with {len(str(values)):,} characters", lambda b=button, v=values: visitor.press(b, v))  # type: ignore[misc]
     yield _still_awake(visitor, "1,000 uploads", lambda: visitor.upload([(f"{i}.ply", b"x") for i in range(1000)]))
