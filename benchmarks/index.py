@@ -6,7 +6,7 @@
 
 Quality is asked on generated shapes that no weight was trained on, each category a class, and on the classes of SHAPES with two files or
 more: words are the class names, pictures are drawn in colour from a side that is none of the views, shapes are the files themselves.
-Every figure is given for both ways in which views count, and words with and without what all words have in common. `--many` shapes of
+Every figure is given for mean and max pooling of the views, and words with and without subtraction of the text mean. `--many` shapes of
 about 5,000 faces each are indexed first, for time and memory alone.
 """
 
@@ -25,9 +25,9 @@ from trimesh.remesh import subdivide
 
 import basrelief as br
 from basrelief.geometry import FORM_SIZE
-from basrelief.index import Query, Work
-from basrelief.index.query import Look, search
-from basrelief.index.schema import About
+from basrelief.index import IndexOptions, Query
+from basrelief.index.schema import LibraryInfo
+from basrelief.index.search import SearchOptions, search
 from basrelief.index.table import Tables, vectors_of
 from basrelief.io import load, save
 from basrelief.render import portrait
@@ -41,10 +41,10 @@ def library(root: Path, db: Path, *, jobs: int) -> br.Index:
     """Index a folder, and print how long it took."""
     index = br.Index.open(db)
     start = time.perf_counter()
-    report = index.add(root, work=Work(jobs))
+    report = index.add(root, options=IndexOptions(jobs))
     spent = time.perf_counter() - start
     start = time.perf_counter()
-    index.add(root, work=Work(jobs))
+    index.add(root, options=IndexOptions(jobs))
     again = time.perf_counter() - start
     count = max(report.read, 1)
     print(f"{report.read} files in {spent:.1f} s, {1e3 * spent / count:.0f} ms each with {jobs} processes; again, unchanged {again:.2f} s")
@@ -74,27 +74,27 @@ def generated(root: Path, count: int, *, faces: int = 0) -> None:
 def quality(index: br.Index) -> None:
     """R@1, R@5 and mAP of every way to ask, over the classes that folders name."""
     paths, views = [], []
-    for batch in index.tables.batches(["path", "place", "views"]):
-        paths += list(zip(batch.column("path").to_pylist(), batch.column("place").to_pylist(), strict=True))
-        views.append(vectors_of(batch, "views", index.tables.about.dim))
+    for batch in index.tables.batches(["path", "relative_path", "views"]):
+        paths += list(zip(batch.column("path").to_pylist(), batch.column("relative_path").to_pylist(), strict=True))
+        views.append(vectors_of(batch, "views", index.tables.info.dim))
     each = torch.nn.functional.normalize(torch.from_numpy(np.concatenate(views)), dim=-1)
-    label = np.array([place.split("/")[0].replace("_", " ") for _, place in paths])
+    label = np.array([relative.split("/")[0].replace("_", " ") for _, relative in paths])
     names = [name for name in sorted(set(label)) if (label == name).sum() > 1]
-    common = torch.tensor(index.tables.about.common)
+    text_mean = torch.tensor(index.tables.info.text_mean)
     words = index.model.embed_text(names)
     print(f"{len(paths)} shapes, {len(names)} classes of two or more")
-    rows = [("words", words, names), ("words, less what all have in common", words - common, names)]
+    rows = [("words", words, names), ("words, text mean subtracted", words - text_mean, names)]
     some = [i for i, name in enumerate(label) if name in names][:: max(1, len(paths) // 300)]
     pictures = index.model.embed_images([portrait(load(paths[i][0]), azimuth=-70.0, elevation=15.0, size=224) for i in some])
-    rows += [("pictures of the shapes", pictures, [label[i] for i in some])]
+    rows += [("images of the shapes", pictures, [label[i] for i in some])]
     whole = torch.nn.functional.normalize(each.mean(dim=1), dim=-1)
     rows += [("shapes, themselves left out", whole[some], [label[i] for i in some])]
     for title, vectors, wanted in rows:
-        for rule in ("mean", "best"):
-            scores = (vectors @ whole.T if rule == "mean" else torch.einsum("qd,svd->qsv", vectors, each).amax(dim=2)).numpy()
+        for pooling in ("mean", "max"):
+            scores = (vectors @ whole.T if pooling == "mean" else torch.einsum("qd,svd->qsv", vectors, each).amax(dim=2)).numpy()
             if title.startswith("shapes"):
                 scores[np.arange(len(some)), some] = -np.inf
-            print(f"  {title:<38} {rule:<5} " + ranks(scores, [label == name for name in wanted]))
+            print(f"  {title:<38} {pooling:<5} " + ranks(scores, [label == name for name in wanted]))
 
 
 def ranks(scores: np.ndarray, relevant: Sequence[np.ndarray]) -> str:
@@ -111,27 +111,33 @@ def ranks(scores: np.ndarray, relevant: Sequence[np.ndarray]) -> str:
 def speed(rows: int, home: Path) -> None:
     """How long a search takes in a library of made-up rows in clusters, exactly and by the index, and how often both agree."""
     rng = np.random.default_rng(0)
-    tables = Tables.create(str(home / "large.lance"), About("tiny", "0" * 64, 10, 512, tuple([0.0] * 512)))
+    tables = Tables.create(str(home / "large.lance"), LibraryInfo("tiny", "0" * 64, 10, 512, tuple([0.0] * 512)))
     centres = rng.normal(size=(500, 512))
     for start in range(0, rows, 5000):
         count = min(5000, rows - start)
         views = centres[rng.integers(500, size=count)][:, None] + 0.6 * rng.normal(size=(count, 10, 512))
         views /= np.linalg.norm(views, axis=2, keepdims=True)
-        tables.put([made_up(start + i, row) for i, row in enumerate(views)])
+        tables.upsert([made_up(start + i, row) for i, row in enumerate(views)])
     queries = centres[rng.integers(500, size=100)] + 0.6 * rng.normal(size=(100, 512))
     exact = timed(f"{rows:,} rows, one after another", lambda q: tables.nearest(q, ["path"])["path"].to_pylist(), queries)
     start = time.perf_counter()
-    tables.tidy()
-    print(f"  tidied in {time.perf_counter() - start:.1f} s")
-    found = timed(f"{rows:,} rows, tidied", lambda q: tables.nearest(q, ["path"])["path"].to_pylist(), queries)
+    tables.compact()
+    print(f"  compacted in {time.perf_counter() - start:.1f} s")
+    found = timed(f"{rows:,} rows, compacted", lambda q: tables.nearest(q, ["path"])["path"].to_pylist(), queries)
     print(f"  recall@10 {np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]):.3f}")
-    for title, look in (("words by vectors", Look()), ("words and names", Look(text="chair 17")), ("best view", Look(best_view=True))):
-        timed(f"search, {title}", lambda q, look=look: [hit.path for hit in search(tables, q, look)], queries)
+    searches = {
+        "words by vectors": SearchOptions(),
+        "words and names": SearchOptions(text="chair 17"),
+        "best view": SearchOptions(pooling="max"),
+    }
+    for title, options in searches.items():
+        timed(f"search, {title}", lambda q, options=options: [hit.path for hit in search(tables, q, options)], queries)
 
 
 def made_up(number: int, views: np.ndarray) -> dict[str, object]:
     """A row of no file."""
-    text = {"path": f"/x/{number}.glb", "root": "/x", "content": str(number), "place": f"{number}.glb", "words": f"chair {number}"}
+    name = f"{number}.glb"
+    text = {"path": f"/x/{name}", "root": "/x", "content_hash": str(number), "relative_path": name, "name_words": f"chair {number}"}
     plain = {
         "bytes": 1,
         "mtime": 1,
@@ -180,7 +186,7 @@ def main() -> None:
             quality(library(given.shapes, home / "shapes.lance", jobs=given.jobs))
         if given.rows:
             speed(given.rows, home)
-        query = Query(("chair",), names=False)
+        query = Query(("chair",), match_names=False)
         index = br.Index.open(home / "generated.lance")
         timed("words to hits, model and all", lambda _: [hit.path for hit in index.search(query)], np.zeros((30, 1)))
     print(f"most memory in all: {memory(resource.RUSAGE_SELF)} MB")

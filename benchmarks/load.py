@@ -30,7 +30,7 @@ import httpx
 import numpy as np
 
 import basrelief as br
-from basrelief.index import Work
+from basrelief.index import IndexOptions
 from basrelief.io import save
 from basrelief.shapes import CATEGORIES, make_shape
 
@@ -38,7 +38,7 @@ WORDS = "chair table lamp car airplane bottle mug bench bus gun sofa bed door sh
 KINDS = "red wooden old small round broken modern office garden toy".split()
 LABELS = "chair, table, lamp, car, airplane, bottle, mug"
 UNSEEN = 100_000
-SERVED = "(Ctrl-C ends it)"
+SERVED = "(press Ctrl-C to stop)"
 
 
 @dataclass
@@ -64,7 +64,7 @@ def generated(home: Path) -> Path:
     """A library of three shapes of each of 100 categories."""
     for number, name in itertools.product(range(3), list(CATEGORIES)[:100]):
         save(make_shape(name, seed=UNSEEN + number), home / "files" / f"{name} {number}.glb")
-    br.Index.open(home / "library.lance").add(home / "files", work=Work(2))
+    br.Index.open(home / "library.lance").add(home / "files", options=IndexOptions(2))
     return home / "library.lance"
 
 

@@ -1,6 +1,6 @@
-"""Index a folder of models and look for things in it: `python examples/find_in_folder.py FOLDER WORDS`.
+"""Index a folder of shapes and search it: `python examples/find_in_folder.py FOLDER WORDS`.
 
-The library is kept beside the folder; a second run reads only what changed.
+The library is stored next to the folder; a second run only reads what changed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import basrelief as br
 
 
 def find(folder: Path, words: str) -> list[str]:
-    """Names of the files that fit the words best."""
+    """Return the files that fit the words best."""
     library = br.Index.open(folder.with_suffix(".lance"))
     report = library.add(folder)
     for path, reason in report.failures:
-        print(f"left out: {path}: {reason}")
+        print(f"skipped {path}: {reason}")
     hits = library.search(words, top_k=3)
     for hit in hits:
-        print(f"{hit.score:.3f}  {hit.about['place']}  {hit.about['faces']} faces")
-    return [hit.about["place"] for hit in hits]
+        print(f"{hit.score:.3f}  {hit.metadata['relative_path']}  {hit.metadata['faces']} faces")
+    return [hit.metadata["relative_path"] for hit in hits]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shapes, words and pictures share one space: rank the example shapes by how like a query they are."""
+"""Shapes, words and images share one embedding space: find the example shape closest to each query."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ shapes = model.embed_shapes([br.load(path) for path in paths])
 
 queries = ("armchair", "cup", "aircraft")
 words = model.embed_text(queries)
-words -= words.mean(dim=0)  # what all words have in common says nothing of a shape
+words -= words.mean(dim=0)  # all text embeddings share a direction that says nothing about shapes
 for query, similarity in zip(queries, words @ shapes.T, strict=True):
     print(f"{query}: {paths[int(similarity.argmax())].name}")

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("lancedb")
 
-from basrelief.index.query import Look, search
-from basrelief.index.schema import About
+from basrelief.index.schema import LibraryInfo
+from basrelief.index.search import SearchOptions, search
 from basrelief.index.table import Tables
 from basrelief.io import load, save
 from basrelief.shapes import make_shape
@@ -40,11 +40,11 @@ def test_excluded_items_are_not_counted(bench: ModuleType) -> None:
 
 
 def test_made_up_rows_can_be_searched(bench: ModuleType, tmp_path: Path) -> None:
-    tables = Tables.create(str(tmp_path / "lib"), About("tiny", "0", 10, 512, tuple([0.0] * 512)))
+    tables = Tables.create(str(tmp_path / "lib"), LibraryInfo("tiny", "0", 10, 512, tuple([0.0] * 512)))
     views = np.random.default_rng(0).normal(size=(5, 10, 512))
-    tables.put([bench.made_up(number, row) for number, row in enumerate(views)])
+    tables.upsert([bench.made_up(number, row) for number, row in enumerate(views)])
     wanted = views[3].mean(axis=0).astype(np.float32)
-    assert search(tables, wanted / np.linalg.norm(wanted), Look())[0].path == "/x/3.glb"
+    assert search(tables, wanted / np.linalg.norm(wanted), SearchOptions())[0].path == "/x/3.glb"
 
 
 def test_timed_calls_print_times_and_return_answers(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,8 +87,8 @@ def test_a_small_run_prints_its_rows(
     printed = capsys.readouterr().out
     assert printed.count("4 files in ") == 2
     assert printed.count("4 shapes, 2 classes of two or more") == 2
-    assert printed.count("words, less what all have in common") == 4
-    assert "40 rows, tidied" in printed
+    assert printed.count("words, text mean subtracted") == 4
+    assert "40 rows, compacted" in printed
     assert "recall@10 1.000" in printed
     assert "words to hits, model and all" in printed
     assert "3 files in " in printed

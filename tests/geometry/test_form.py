@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from basrelief.geometry import FORM_SIZE, form_numbers
-from basrelief.index.duplicates import SAME_FORM, group_forms
+from basrelief.index.duplicates import DUPLICATE_TOLERANCE, group_duplicates
 from basrelief.io import load, save
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.types import Mesh, PointCloud
@@ -34,7 +34,7 @@ def test_there_are_as_many_as_it_says() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_place_turn_and_scale_change_nothing(seed: int) -> None:
-    assert _difference(CHAIR, _turned(CHAIR, seed)) < SAME_FORM
+    assert _difference(CHAIR, _turned(CHAIR, seed)) < DUPLICATE_TOLERANCE
 
 
 def test_the_order_of_corners_and_faces_changes_nothing() -> None:
@@ -56,7 +56,7 @@ def test_doubled_and_loose_corners_change_nothing() -> None:
 def test_a_format_changes_nothing(suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"chair.{suffix}"
     save(CHAIR, file)
-    assert _difference(CHAIR, load(file)) < SAME_FORM
+    assert _difference(CHAIR, load(file)) < DUPLICATE_TOLERANCE
 
 
 def test_a_cube_is_known_exactly() -> None:
@@ -86,7 +86,7 @@ def test_one_point_and_no_area_have_numbers() -> None:
 
 def test_different_shapes_are_told_apart() -> None:
     forms = np.stack([form_numbers(make_shape(name, seed=seed)) for name in CATEGORIES[::4] for seed in range(3)])
-    assert group_forms(forms) == []
+    assert group_duplicates(forms) == []
 
 
 def test_copies_are_grouped() -> None:
@@ -98,13 +98,13 @@ def test_copies_are_grouped() -> None:
         _turned(make_shape("mug", seed=1), 2),
         _turned(CHAIR, 3),
     ]
-    assert group_forms(np.stack([form_numbers(shape) for shape in shapes])) == [[0, 2, 5], [1, 4]]
+    assert group_duplicates(np.stack([form_numbers(shape) for shape in shapes])) == [[0, 2, 5], [1, 4]]
 
 
 def test_few_rows_have_no_copies() -> None:
-    assert group_forms(np.empty((0, 3), np.float32)) == []
-    assert group_forms(np.ones((1, 3), np.float32)) == []
+    assert group_duplicates(np.empty((0, 3), np.float32)) == []
+    assert group_duplicates(np.ones((1, 3), np.float32)) == []
 
 
 def test_what_is_linked_by_steps_is_one_group() -> None:
-    assert group_forms(np.array([[0.0], [0.9], [1.8], [5.0]], np.float32), tolerance=1.0) == [[0, 1, 2]]
+    assert group_duplicates(np.array([[0.0], [0.9], [1.8], [5.0]], np.float32), tolerance=1.0) == [[0, 1, 2]]

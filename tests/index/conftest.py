@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("lancedb")
 
 import basrelief as br
-from basrelief.index import Index, Work
+from basrelief.index import Index, IndexOptions
 from basrelief.io import save
 from basrelief.models import Model
 from basrelief.shapes import make_shape
@@ -35,7 +35,7 @@ def write_shapes(root: Path) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
     """A folder with `files` and the library of it, `lib.lance`; not to be changed."""
     home = tmp_path_factory.mktemp("made")
-    Index.open(home / "lib.lance", model=model).add(write_shapes(home / "files"), work=Work())
+    Index.open(home / "lib.lance", model=model).add(write_shapes(home / "files"), options=IndexOptions())
     return home
 
 
@@ -52,4 +52,4 @@ def own(made: Path, tmp_path: Path, model: Model) -> Index:
 
 
 def places(index: Index) -> set[str]:
-    return {place for batch in index.tables.batches(["place"]) for place in batch.column("place").to_pylist()}
+    return {place for batch in index.tables.batches(["relative_path"]) for place in batch.column("relative_path").to_pylist()}

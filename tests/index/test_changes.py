@@ -73,14 +73,14 @@ DONE: tuple[Callable[[Path, random.Random], None], ...] = (_new, _new, _copy, _m
 
 
 def _state(index: Index) -> tuple[dict[str, tuple[object, ...]], dict[str, str]]:
-    rows = index.tables.rows("path", list(index.tables.known()))
+    rows = index.tables.rows("path", list(index.tables.indexed_files()))
     kept = {
         row["path"]: (
-            row["place"],
-            row["words"],
+            row["relative_path"],
+            row["name_words"],
             row["bytes"],
             row["mtime"],
-            row["content"],
+            row["content_hash"],
             row["format"],
             row["faces"],
             row["points"],
@@ -89,7 +89,7 @@ def _state(index: Index) -> tuple[dict[str, tuple[object, ...]], dict[str, str]]
         )
         for row in rows
     }
-    return kept, {path: known.content for path, (known, _) in index.tables.failed().items()}
+    return kept, {path: state.content_hash for path, state in index.tables.failed_files().items()}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -104,9 +104,9 @@ def test_a_library_follows_its_folder(seed: int, tmp_path: Path, model: Model) -
         fresh = Index.open(tmp_path / f"fresh{draw.randrange(10**9)}.lance", model=model)
         fresh.add(folder)
         assert _state(index) == _state(fresh)
-        assert len(report.failures) == len(index.tables.failed())
+        assert len(report.failures) == len(index.tables.failed_files())
         again = index.add(folder)
-        assert (again.read, again.copied, again.gone) == (0, 0, 0)
+        assert (again.read, again.reused, again.removed) == (0, 0, 0)
 
 
 def test_each_form_is_read_once_whatever_is_moved(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, model: Model, monkeypatc
     folder.mkdir()
     for seed in range(6):
         save(make_shape("chair", seed=seed), folder / f"{seed}.glb")
-    for number in ("_WRITTEN", "SHAPES_PER_PASS"):
+    for number in ("_ROWS_PER_WRITE", "SHAPES_PER_PASS"):
         monkeypatch.setattr(add, number, 2)
     index = Index.open(tmp_path / "lib.lance", model=model)
     told = []
@@ -147,4 +147,4 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, model: Model, monkeypatc
     assert len(index) == 2 * stopped_at
     report = Index.open(tmp_path / "lib.lance", model=model).add(folder)
     assert (report.read, report.unchanged) == (6 - 2 * stopped_at, 2 * stopped_at)
-    assert len(index.tables.known()) == 6
+    assert len(index.tables.indexed_files()) == 6

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("lancedb")
 
-from basrelief.index.duplicates import group_forms
-from basrelief.index.files import words_of
+from basrelief.index.duplicates import group_duplicates
+from basrelief.index.files import name_words
 
 
 def _twin(forms: list[list[float]], tolerance: float) -> list[list[int]]:
@@ -28,18 +28,18 @@ def _twin(forms: list[list[float]], tolerance: float) -> list[list[int]]:
 @given(st.lists(st.lists(st.integers(0, 12), min_size=2, max_size=2), max_size=14), st.sampled_from([0.5, 1.5, 3.5]))
 def test_the_same_groups(forms: list[list[int]], tolerance: float) -> None:
     rows = np.array(forms, dtype=np.float32).reshape(-1, 2)
-    assert group_forms(rows, tolerance=tolerance) == _twin(rows.tolist(), tolerance)
+    assert group_duplicates(rows, tolerance=tolerance) == _twin(rows.tolist(), tolerance)
 
 
 @given(st.integers(2, 60), st.integers(0, 10**6))
 def test_equal_rows_are_one_group(count: int, seed: int) -> None:
     rows = np.tile(np.random.default_rng(seed).normal(size=(1, 5)).astype(np.float32), (count, 1))
-    assert group_forms(rows) == [list(range(count))]
+    assert group_duplicates(rows) == [list(range(count))]
 
 
 @given(st.text(max_size=40))
 def test_words_of_any_name_are_plain(name: str) -> None:
-    words = words_of(name).split(" ")
+    words = name_words(name).split(" ")
     assert all(word == word.lower() for word in words)
     assert not any(mark in word for word in words for mark in "/_. -")
 
@@ -47,11 +47,11 @@ def test_words_of_any_name_are_plain(name: str) -> None:
 @given(st.lists(st.from_regex(r"[a-z]{2,6}", fullmatch=True), min_size=1, max_size=4))
 def test_camels_and_snakes_are_the_same_words(parts: list[str]) -> None:
     camel = parts[0] + "".join(part.capitalize() for part in parts[1:])
-    assert words_of(f"{camel}.glb") == words_of(f"{'_'.join(parts)}.obj") == " ".join(parts)
+    assert name_words(f"{camel}.glb") == name_words(f"{'_'.join(parts)}.obj") == " ".join(parts)
 
 
 @pytest.mark.parametrize(
     ("place", "words"), [("", ""), (".", ""), ("a", "a"), ("a/.glb", "a"), ("v1.2/x.glb", "v 1 2 x"), ("x.tar.gz", "x tar")]
 )
 def test_only_the_last_suffix_is_no_word(place: str, words: str) -> None:
-    assert words_of(place) == words
+    assert name_words(place) == words

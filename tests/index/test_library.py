@@ -16,7 +16,8 @@ pytest.importorskip("lancedb")
 
 import basrelief as br
 from basrelief.errors import FileFormatError
-from basrelief.index import Hit, Index, Query, facts, gallery_page
+from basrelief.index import Hit, Index, Query, describe_file
+from basrelief.index.gallery import gallery_page
 from basrelief.io import load, save
 from basrelief.models import Model
 from basrelief.types import Mesh
@@ -29,8 +30,8 @@ def test_it_stands_in_the_door(made: Path) -> None:
 
 def test_a_library_is_named_before_it_is_made(tmp_path: Path) -> None:
     index = Index.open(tmp_path / "new.lance")
-    assert not index.made
-    with pytest.raises(FileFormatError, match="Make one with basrelief index DIR"):
+    assert not index.exists
+    with pytest.raises(FileFormatError, match="is not a basrelief library. Create one with: basrelief index DIR"):
         len(index)
 
 
@@ -47,7 +48,7 @@ def test_the_model_is_loaded_when_it_is_needed(made: Path, model: Model) -> None
 
 def test_pictures_are_kept_for_each_file(index: Index, made: Path, model: Model) -> None:
     car = str(made / "files" / "car.off")
-    thumbnail, sheet = index.pictures([car])[car], index.pictures([car], sheet=True)[car]
+    thumbnail, sheet = index.thumbnails([car])[car], index.tables.rows("path", [car])[0]["sheet"]
     with Image.open(io.BytesIO(thumbnail)) as picture:
         assert picture.size == (128, 128)
         shown = np.asarray(picture.convert("L"))
@@ -80,22 +81,31 @@ def test_copies_are_found_in_any_format_turn_and_scale(own: Index, made: Path, t
 def test_a_library_moves_as_a_folder(made: Path, tmp_path: Path, model: Model) -> None:
     shutil.copytree(made / "lib.lance", tmp_path / "elsewhere.lance")
     hits = Index.open(tmp_path / "elsewhere.lance", model=model).search("mug", top_k=1)
-    assert hits[0].about["place"] == "kitchen/mug.stl"
+    assert hits[0].metadata["relative_path"] == "kitchen/mug.stl"
 
 
-def _hit(**about: object) -> Hit:
-    known = {"place": "a/b.glb", "format": "glb", "kind": "mesh", "faces": 1234, "points": 9, "width": 1.0, "depth": 2.0, "height": 0.5}
-    return Hit("/x/a/b.glb", 0.25, 3, True, {**known, "tags": [], **about})
+def _hit(**metadata: object) -> Hit:
+    known = {
+        "relative_path": "a/b.glb",
+        "format": "glb",
+        "kind": "mesh",
+        "faces": 1234,
+        "points": 9,
+        "width": 1.0,
+        "depth": 2.0,
+        "height": 0.5,
+    }
+    return Hit("/x/a/b.glb", 0.25, 3, True, {**known, "tags": [], **metadata})
 
 
 def test_facts_are_one_line() -> None:
-    assert facts(_hit()) == "glb · 1,234 faces · 1 x 2 x 0.5"
-    assert facts(_hit(kind="cloud", tags=["red", "old"])) == "glb · 9 points · 1 x 2 x 0.5 · red, old"
+    assert describe_file(_hit().metadata) == "glb · 1,234 faces · 1 x 2 x 0.5"
+    assert describe_file(_hit(kind="cloud", tags=["red", "old"]).metadata) == "glb · 9 points · 1 x 2 x 0.5 · red, old"
 
 
 def test_the_page_holds_every_hit_and_needs_nothing_else(index: Index) -> None:
     hits = index.search(Query(("chair",)))
-    page = gallery_page(hits, index.pictures([hit.path for hit in hits]), title="chair")
+    page = gallery_page(hits, index.thumbnails([hit.path for hit in hits]), title="chair")
     assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
     pictures = re.findall(r"base64,([^\"]+)", page)
     assert len(pictures) == 6
@@ -107,6 +117,6 @@ def test_the_page_holds_every_hit_and_needs_nothing_else(index: Index) -> None:
 
 def test_no_text_of_the_page_is_markup() -> None:
     evil = "<script>alert(1)</script>"
-    page = gallery_page([_hit(place=f"{evil}.glb", tags=[evil])], {}, title=evil)
+    page = gallery_page([_hit(relative_path=f"{evil}.glb", tags=[evil])], {}, title=evil)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 3

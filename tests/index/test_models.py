@@ -39,8 +39,8 @@ def test_rows_hold_what_the_model_sees(name: str, files: Path, tmp_path: Path) -
     model = _model(name)
     index = Index.open(tmp_path / "lib.lance", model=model)
     assert index.add(files).read == 2
-    about = index.tables.about
-    assert (about.model, about.views, about.dim) == (name, model.views, model.encoder.embedding_dim)
+    info = index.tables.info
+    assert (info.model, info.views, info.dim) == (name, model.views, model.encoder.embedding_dim)
     row = index.tables.rows("path", [str(files / "mug.glb")])[0]
     views = model.embed_views([load(files / "mug.glb")])[0].numpy()
     assert np.allclose(np.reshape(row["views"], views.shape).astype(np.float32), views, atol=2e-3)
@@ -52,7 +52,7 @@ def test_names_are_those_the_model_gives(name: str, files: Path, tmp_path: Path)
     index = Index.open(tmp_path / "lib.lance", model=model)
     index.add(files)
     labels = ["chair", "mug", "lamp", "something long"]
-    answers = {answer.path: answer for answer in index.name(labels, policy=RejectPolicy())}
+    answers = {answer.path: answer for answer in index.propose_tags(labels, policy=RejectPolicy())}
     for file in sorted(files.iterdir()):
         known = model.classify([load(file)], labels)[0]
         scores = dict(zip(known.labels, known.scores.tolist(), strict=True))
@@ -65,20 +65,20 @@ def test_words_pictures_and_shapes_are_asked(name: str, files: Path, tmp_path: P
     index = Index.open(tmp_path / "lib.lance", model=_model(name))
     index.add(files)
     shape = load(files / "mug.glb")
-    queries = (Query(("mug",)), Query(pictures=(np.zeros((9, 9, 3)),)), Query(("a",), shapes=(shape,), without=("b",), views="best"))
+    queries = (Query(("mug",)), Query(images=(np.zeros((9, 9, 3)),)), Query(("a",), shapes=(shape,), without=("b",), pooling="max"))
     for query in queries:
         hits = index.search(query)
         assert len(hits) == 2
-        assert all(-1.001 <= hit.score <= 1.001 and 0 <= hit.view < index.tables.about.views for hit in hits)
-    assert index.search(Query(shapes=(shape,)), top_k=1)[0].about["place"] == "mug.glb"
+        assert all(-1.001 <= hit.score <= 1.001 and 0 <= hit.view < index.tables.info.views for hit in hits)
+    assert index.search(Query(shapes=(shape,)), top_k=1)[0].metadata["relative_path"] == "mug.glb"
 
 
 def test_models_are_not_mixed(files: Path, tmp_path: Path) -> None:
     Index.open(tmp_path / "lib.lance", model=_model("pointclip")).add(files)
-    with pytest.raises(ConfigError, match="model must be pointclip, with which"):
+    with pytest.raises(ConfigError, match="was created with model pointclip, not tiny"):
         Index.open(tmp_path / "lib.lance", model=_model("tiny"))
     stranger = Index.open(tmp_path / "lib.lance", model=Model(get_recipe("pointclip"), small_encoder(seed=5)))
-    with pytest.raises(ConfigError, match="model must have the weights"):
+    with pytest.raises(ConfigError, match="was created with other weights of pointclip"):
         stranger.search("mug")
 
 
@@ -86,13 +86,13 @@ def test_an_address_does_as_well_as_a_folder(files: Path, tmp_path: Path, model:
     address = (tmp_path / "lib.lance").as_uri()
     assert address.startswith("file:///")
     index = Index.open(address, model=model)
-    assert not index.made
+    assert not index.exists
     assert index.add(files).read == 2
     again = Index.open(address, model=model)
-    assert again.search("mug", top_k=1)[0].about["place"] == "mug.glb"
+    assert again.search("mug", top_k=1)[0].metadata["relative_path"] == "mug.glb"
     assert again.add(files).unchanged == 2
-    assert again.tag([(str(files / "mug.glb"), ["cup"])]) == 1
-    assert [hit.about["tags"] for hit in again.search(Query(("x",), where=("tag:cup",)))] == [["cup"]]
-    assert again.undo() == 1
-    assert set(again.pictures([str(files / "mug.glb")])) == {str(files / "mug.glb")}
+    assert again.tag({str(files / "mug.glb"): ["cup"]}) == 1
+    assert [hit.metadata["tags"] for hit in again.search(Query(("x",), where=("tag:cup",)))] == [["cup"]]
+    assert again.undo_tags() == 1
+    assert set(again.thumbnails([str(files / "mug.glb")])) == {str(files / "mug.glb")}
     assert again.duplicates() == []

@@ -14,7 +14,7 @@ pytest.importorskip("lancedb")
 
 from basrelief.errors import BasreliefError, FileFormatError
 from basrelief.geometry import form_numbers, sample_surface
-from basrelief.index.read import THUMBNAIL, Style, picture_bytes, read_file
+from basrelief.index.read import THUMBNAIL, DepthOptions, encode_webp, read_file
 from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
 from basrelief.models import Model
 from basrelief.render import get_projection, render_batch
@@ -25,14 +25,14 @@ MUG = make_shape("mug", seed=3)
 VIEWS = get_projection("discs", size=32)
 
 
-def _style(points: int = 256, *, seed: int = 0, up: str | None = None) -> Style:
-    return Style(VIEWS, points, up, seed)
+def _options(points: int = 256, *, seed: int = 0, up: str | None = None) -> DepthOptions:
+    return DepthOptions(VIEWS, points, up, seed)
 
 
 @pytest.mark.parametrize("suffix", MESH_FORMATS)
 def test_a_mesh_of_any_format(suffix: str, tmp_path: Path) -> None:
     file = save(MUG, tmp_path / f"mug.{suffix}")
-    found = read_file(file, _style(512))
+    found = read_file(file, _options(512))
     assert found.images.shape == (10, 32, 32)
     assert (found.format, found.kind, found.faces) == (suffix, "mesh", len(MUG.faces))
     assert np.allclose(found.extent, np.ptp(load(file).vertices, axis=0), rtol=1e-4)  # type: ignore[union-attr]
@@ -42,8 +42,8 @@ def test_a_mesh_of_any_format(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", CLOUD_FORMATS)
 def test_a_cloud_of_any_format(suffix: str, tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
-    found = read_file(save(PointCloud(points), tmp_path / f"cloud.{suffix}"), _style(512))
-    assert (found.kind, found.faces, found.corners) == ("cloud", 0, 700)
+    found = read_file(save(PointCloud(points), tmp_path / f"cloud.{suffix}"), _options(512))
+    assert (found.kind, found.faces, found.points) == ("cloud", 0, 700)
     assert found.images.shape == (10, 32, 32)
     assert np.allclose(found.extent, np.ptp(points, axis=0), rtol=1e-3)
 
@@ -51,33 +51,33 @@ def test_a_cloud_of_any_format(suffix: str, tmp_path: Path) -> None:
 def test_a_small_cloud_keeps_its_points(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     file = save(PointCloud(points), tmp_path / "cloud.ply")
-    assert np.array_equal(read_file(file, _style(512)).images, render_batch([points], VIEWS).numpy()[0])
+    assert np.array_equal(read_file(file, _options(512)).images, render_batch([points], VIEWS).numpy()[0])
 
 
 def test_images_depend_on_the_seed_alone(tmp_path: Path) -> None:
     file = save(MUG, tmp_path / "mug.glb")
-    one, same, other = (read_file(file, _style(seed=seed)).images for seed in (0, 0, 1))
+    one, same, other = (read_file(file, _options(seed=seed)).images for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
     file = save(MUG, tmp_path / "mug.glb")
-    style = Style(model.projection, model.recipe.points, seed=5)
-    assert np.array_equal(read_file(file, style).images, model.depth_images([load(file)], seed=5).numpy()[0])
+    options = DepthOptions(model.projection, model.recipe.points, seed=5)
+    assert np.array_equal(read_file(file, options).images, model.depth_images([load(file)], seed=5).numpy()[0])
 
 
 @pytest.mark.parametrize("strays", [False, True])
 def test_strays_of_a_cloud_are_kept_or_not(tmp_path: Path, strays: bool) -> None:
     points = sample_surface(MUG, 1000).points
     clean, strayed = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
-    style = replace(_style(2000), strays=strays)
-    assert np.array_equal(read_file(clean, style).images, read_file(strayed, style).images) != strays
+    options = replace(_options(2000), strays=strays)
+    assert np.array_equal(read_file(clean, options).images, read_file(strayed, options).images) != strays
 
 
 @pytest.mark.parametrize("rig", ["turntable10", "clip2point10"])
 def test_the_sheet_shows_the_views_in_two_rows(tmp_path: Path, rig: str) -> None:
-    found = read_file(save(MUG, tmp_path / "mug.glb"), Style(get_projection("discs", rig=rig, size=32), 4096))
+    found = read_file(save(MUG, tmp_path / "mug.glb"), DepthOptions(get_projection("discs", rig=rig, size=32), 4096))
     with Image.open(io.BytesIO(found.sheet)) as picture:
         assert (picture.format, picture.size) == ("WEBP", (5 * 32, 2 * 32))
         shown = np.asarray(picture.convert("L")).astype(float) / 255
@@ -87,7 +87,7 @@ def test_the_sheet_shows_the_views_in_two_rows(tmp_path: Path, rig: str) -> None
 
 def test_the_up_axis_may_be_given(tmp_path: Path) -> None:
     file = save(MUG, tmp_path / "mug.stl")
-    plain, turned = (read_file(file, _style(256, up=up)).extent for up in (None, "y"))
+    plain, turned = (read_file(file, _options(256, up=up)).extent for up in (None, "y"))
     assert plain[2] == pytest.approx(turned[1], rel=1e-5)
     assert plain[1] == pytest.approx(turned[2], rel=1e-5)
 
@@ -97,7 +97,7 @@ def test_the_thumbnail_shows_the_shape_in_its_colours(tmp_path: Path) -> None:
     from basrelief.types import Mesh
 
     file = save(Mesh(MUG.vertices, MUG.faces, red), tmp_path / "red.glb")
-    with Image.open(io.BytesIO(read_file(file, _style(64)).thumbnail)) as picture:
+    with Image.open(io.BytesIO(read_file(file, _options(64)).thumbnail)) as picture:
         assert (picture.format, picture.size) == ("WEBP", (THUMBNAIL, THUMBNAIL))
         shown = np.asarray(picture.convert("RGB")).astype(int)
     drawn = shown[shown.min(axis=2) < 200]
@@ -118,19 +118,19 @@ def test_the_thumbnail_shows_the_shape_in_its_colours(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_an_error_of_ours(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BasreliefError):
-        read_file(tmp_path / name, _style(64))
+        read_file(tmp_path / name, _options(64))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError):
-        read_file(tmp_path / "nothing.glb", _style(64))
+        read_file(tmp_path / "nothing.glb", _options(64))
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
 def test_pictures_are_kept_as_webp(shape: tuple[int, ...]) -> None:
     picture = np.full(shape, 0.5, np.float32)
     picture[0] = 2.0
-    with Image.open(io.BytesIO(picture_bytes(picture))) as kept:
+    with Image.open(io.BytesIO(encode_webp(picture))) as kept:
         assert kept.size == (7, 5)
         back = np.asarray(kept.convert("L")).astype(int)
     assert abs(int(back[3].mean()) - 128) < 6

@@ -15,10 +15,10 @@ import pyarrow as pa  # noqa: E402
 from basrelief.errors import ConfigError, FileFormatError, OutputError  # noqa: E402
 from basrelief.geometry import FORM_SIZE  # noqa: E402
 from basrelief.index import table  # noqa: E402
-from basrelief.index.schema import About, Known  # noqa: E402
+from basrelief.index.schema import FileState, LibraryInfo  # noqa: E402
 from basrelief.index.table import Tables, quoted  # noqa: E402
 
-ABOUT = About("tiny", "f" * 64, 3, 8, tuple([0.125] * 8))
+INFO = LibraryInfo("tiny", "f" * 64, 3, 8, tuple([0.125] * 8))
 
 
 def _row(path: str, seed: int, **other: object) -> dict[str, Any]:
@@ -29,10 +29,10 @@ def _row(path: str, seed: int, **other: object) -> dict[str, Any]:
         "root": "/r",
         "bytes": 10,
         "mtime": 1,
-        "content": f"c{seed}",
-        "beside": "",
-        "place": path,
-        "words": path.replace("/", " "),
+        "content_hash": f"c{seed}",
+        "side_files": "",
+        "relative_path": path,
+        "name_words": path.replace("/", " "),
         "format": "glb",
         "kind": "mesh",
         "faces": seed,
@@ -52,61 +52,62 @@ def _row(path: str, seed: int, **other: object) -> dict[str, Any]:
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Tables:
-    return Tables.create(str(tmp_path / "lib"), ABOUT)
+    return Tables.create(str(tmp_path / "lib"), INFO)
 
 
 def test_a_library_says_what_made_it(tables: Tables) -> None:
-    assert Tables.open(tables.uri).about == ABOUT
-    assert Tables.there(tables.uri)
-    assert not Tables.there(tables.uri + "2")
+    assert Tables.open(tables.uri).info == INFO
+    assert Tables.exists(tables.uri)
+    assert not Tables.exists(tables.uri + "2")
 
 
 def test_what_is_no_library_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="db must be a library of basrelief index, but got .* Make one with basrelief index DIR"):
+    with pytest.raises(FileFormatError, match="is not a basrelief library. Create one with: basrelief index DIR"):
         Tables.open(str(tmp_path))
     lancedb.connect(tmp_path).create_table("shapes", pa.table({"a": [1]}))
-    with pytest.raises(FileFormatError, match="db must be a library"):
+    with pytest.raises(FileFormatError, match="is not a basrelief library"):
         Tables.open(str(tmp_path))
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
-    library, about = str(tmp_path / "lib"), About("tiny", "f", 3, 8, tuple([0.0] * 8), layout=99)
-    for ask in (lambda: Tables.create(library, about), lambda: Tables.open(library)):
-        with pytest.raises(FileFormatError, match="db must have layout 1, but got 99"):
+    library, info = str(tmp_path / "lib"), LibraryInfo("tiny", "f", 3, 8, tuple([0.0] * 8), layout=99)
+    for ask in (lambda: Tables.create(library, info), lambda: Tables.open(library)):
+        with pytest.raises(FileFormatError, match="has layout 99, which this version of basrelief does not read. Update basrelief"):
             ask()
 
 
 def test_an_address_nobody_opens_is_named() -> None:
-    with pytest.raises(ConfigError, match="db must be a folder or an address LanceDB opens, but got 'nobody://x'"):
-        Tables.there("nobody://x")
+    with pytest.raises(ConfigError, match="Cannot open library 'nobody://x': .* Give a folder such as"):
+        Tables.exists("nobody://x")
 
 
 def test_rows_are_written_over_by_path(tables: Tables) -> None:
-    tables.put([_row("a", 1), _row("b", 2)])
-    tables.put([_row("a", 3)])
+    tables.upsert([_row("a", 1), _row("b", 2)])
+    tables.upsert([_row("a", 3)])
     assert tables.count() == 2
-    assert tables.known() == {"a": Known("/r", 10, 1, "c3"), "b": Known("/r", 10, 1, "c2")}
-    assert [row["faces"] for row in tables.rows("content", ["c3", "c1"], columns=["faces"])] == [3]
+    assert tables.indexed_files() == {"a": FileState("/r", 10, 1, "c3"), "b": FileState("/r", 10, 1, "c2")}
+    assert [row["faces"] for row in tables.rows("content_hash", ["c3", "c1"], columns=["faces"])] == [3]
 
 
 def test_a_file_is_read_or_failed_never_both(tables: Tables) -> None:
-    tables.put([_row("a", 1)])
-    bad = {"path": "a", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "beside": "", "reason": "it's broken"}
-    tables.put_failures([bad])
+    tables.upsert([_row("a", 1)])
+    bad = {"path": "a", "root": "/r", "bytes": 5, "mtime": 2, "content_hash": "x", "side_files": "", "reason": "it's broken"}
+    tables.upsert_failures([bad])
     assert tables.count() == 0
-    assert tables.failed() == {"a": (Known("/r", 5, 2, "x"), "it's broken")}
-    tables.put([_row("a", 1)])
-    assert tables.failed() == {}
-    tables.drop(["a", "never"])
-    assert tables.known() == {}
+    assert tables.failed_files() == {"a": FileState("/r", 5, 2, "x")}
+    assert tables.failure_reasons() == {"a": "it's broken"}
+    tables.upsert([_row("a", 1)])
+    assert tables.failed_files() == {}
+    tables.delete(["a", "never"])
+    assert tables.indexed_files() == {}
 
 
 @pytest.mark.parametrize("path", ["it's", "a'b''c", "%_\\", "naïve 椅子.glb", "a\nb"])
 def test_any_path_is_found_and_dropped(tables: Tables, path: str) -> None:
-    tables.put([_row(path, 1), _row("other", 2)])
+    tables.upsert([_row(path, 1), _row("other", 2)])
     assert [row["path"] for row in tables.rows("path", [path], columns=["path"])] == [path]
-    tables.drop([path])
-    assert set(tables.known()) == {"other"}
+    tables.delete([path])
+    assert set(tables.indexed_files()) == {"other"}
 
 
 def test_quotes_are_doubled() -> None:
@@ -114,16 +115,16 @@ def test_quotes_are_doubled() -> None:
 
 
 def test_many_values_are_asked_in_parts(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_CHUNK", 3)
-    tables.put([_row(f"p{i}", i) for i in range(10)])
+    monkeypatch.setattr(table, "_PATHS_PER_QUERY", 3)
+    tables.upsert([_row(f"p{i}", i) for i in range(10)])
     assert len(tables.rows("path", [f"p{i}" for i in range(10)], columns=["path"])) == 10
-    tables.drop([f"p{i}" for i in range(9)])
-    assert set(tables.known()) == {"p9"}
+    tables.delete([f"p{i}" for i in range(9)])
+    assert set(tables.indexed_files()) == {"p9"}
     assert tables.rows("path", []) == []
 
 
 def test_batches_hold_every_row_and_their_vectors(tables: Tables) -> None:
-    tables.put([_row(f"p{i}", i) for i in range(5)])
+    tables.upsert([_row(f"p{i}", i) for i in range(5)])
     batches = list(tables.batches(["path", "views"], where="faces > 0", size=2))
     paths = [path for batch in batches for path in batch.column("path").to_pylist()]
     assert sorted(paths) == ["p1", "p2", "p3", "p4"]
@@ -134,66 +135,66 @@ def test_batches_hold_every_row_and_their_vectors(tables: Tables) -> None:
 
 
 def test_the_nearest_come_first_and_conditions_hold(tables: Tables) -> None:
-    tables.put([_row(f"p{i}", i) for i in range(20)])
+    tables.upsert([_row(f"p{i}", i) for i in range(20)])
     wanted = np.asarray(_row("p7", 7)["vector"])
     assert tables.nearest(wanted, ["path"], limit=3)["path"][0].as_py() == "p7"
     assert "p7" not in set(tables.nearest(wanted, ["path"], where="faces != 7", limit=20)["path"].to_pylist())
 
 
 def test_names_are_found_once_tidied(tables: Tables) -> None:
-    assert tables.named("chair") == []
-    tables.put([_row("office/chairs", 1), _row("lamp", 2)])
-    tables.tidy()
-    assert tables.named("a chair") == ["office/chairs"]
-    tables.put([_row("armchair chair", 3)])
-    tables.tidy()
-    assert set(tables.named("chair")) == {"office/chairs", "armchair chair"}
-    assert tables.named("chair", where="faces = 3") == ["armchair chair"]
-    assert tables.named("'; drop") == []
+    assert tables.match_names("chair") == []
+    tables.upsert([_row("office/chairs", 1), _row("lamp", 2)])
+    tables.compact()
+    assert tables.match_names("a chair") == ["office/chairs"]
+    tables.upsert([_row("armchair chair", 3)])
+    tables.compact()
+    assert set(tables.match_names("chair")) == {"office/chairs", "armchair chair"}
+    assert tables.match_names("chair", where="faces = 3") == ["armchair chair"]
+    assert tables.match_names("'; drop") == []
 
 
 def test_a_large_library_finds_the_same_by_its_index(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables.put([_row(f"p{i}", i) for i in range(300)])
+    tables.upsert([_row(f"p{i}", i) for i in range(300)])
     wanted = [np.random.default_rng(1000 + i).normal(size=8).astype(np.float32) for i in range(20)]
     exact = [tables.nearest(vector, ["path"])["path"].to_pylist() for vector in wanted]
     monkeypatch.setattr(table, "LARGE", 256)
-    tables.tidy()
+    tables.compact()
     assert any(index.columns == ["vector"] for index in tables.shapes.list_indices())
     found = [tables.nearest(vector, ["path"])["path"].to_pylist() for vector in wanted]
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.95
-    tables.put([_row("new", 5000)])
+    tables.upsert([_row("new", 5000)])
     assert tables.nearest(np.asarray(_row("new", 5000)["vector"]), ["path"])["path"][0].as_py() == "new"
 
 
 def test_changes_of_tags_are_noted_in_turn(tables: Tables) -> None:
-    tables.put([_row("a", 1, tags=["x"]), _row("b", 2)])
-    assert tables.last_tags() == []
-    tables.log_tags([{"path": "a", "before": ["x"], "after": ["y"]}])
-    tables.log_tags([{"path": "b", "before": [], "after": ["z"]}])
+    tables.upsert([_row("a", 1, tags=["x"]), _row("b", 2)])
+    assert tables.last_tag_change() == []
+    tables.record_tag_change([{"path": "a", "before": ["x"], "after": ["y"]}])
+    tables.record_tag_change([{"path": "b", "before": [], "after": ["z"]}])
     tables.set_tags({"a": ["y"], "b": ["z"]})
     assert {row["path"]: row["tags"] for row in tables.rows("path", ["a", "b"])} == {"a": ["y"], "b": ["z"]}
     assert np.array_equal(tables.rows("path", ["a"])[0]["vector"], _row("a", 1)["vector"])  # nothing else moved
-    last = tables.last_tags()
+    last = tables.last_tag_change()
     assert [row["path"] for row in last] == ["b"]
-    tables.forget_tags(last)
-    assert [row["path"] for row in tables.last_tags()] == ["a"]
+    tables.delete_tag_change(last)
+    assert [row["path"] for row in tables.last_tag_change()] == ["a"]
 
 
 def test_tidying_is_left_to_whoever_does_it_at_the_same_time(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables.put([_row("a", 1)])
+    tables.upsert([_row("a", 1)])
 
     def preempted() -> None:
         raise RuntimeError("Retryable commit conflict for version 13")
 
     monkeypatch.setattr(tables.shapes, "optimize", preempted, raising=False)
-    tables.tidy()
+    tables.compact()
 
     def broken() -> None:
         raise RuntimeError("no space left")
 
     monkeypatch.setattr(tables.shapes, "optimize", broken, raising=False)
-    with pytest.raises(OutputError, match="Cannot write .*: no space left. Free some space"):
-        tables.tidy()
+    with pytest.raises(OutputError, match="Cannot write to library .*: no space left. Free some space"):
+        tables.compact()
 
 
 def test_a_library_whose_making_was_cut_short_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,22 +209,22 @@ def test_a_library_whose_making_was_cut_short_is_made_again(tmp_path: Path, monk
 
     monkeypatch.setattr(lancedb.db.LanceDBConnection, "create_table", cut_short)
     with pytest.raises(KeyboardInterrupt):
-        Tables.create(str(tmp_path / "lib"), ABOUT)
-    assert not Tables.there(str(tmp_path / "lib"))
-    assert Tables.create(str(tmp_path / "lib"), ABOUT).about == ABOUT
+        Tables.create(str(tmp_path / "lib"), INFO)
+    assert not Tables.exists(str(tmp_path / "lib"))
+    assert Tables.create(str(tmp_path / "lib"), INFO).info == INFO
 
 
 def test_two_writers_of_the_same_new_paths_leave_one_row_of_each(tmp_path: Path) -> None:
     uri, together = str(tmp_path / "lib.lance"), threading.Barrier(2)
-    Tables.create(uri, ABOUT)
+    Tables.create(uri, INFO)
 
     def write(kind: str) -> None:
         tables = Tables.open(uri)
         for turn in range(6):
             together.wait(timeout=60)
-            tables.put([_row(f"{turn}-{i}", i, kind=kind) for i in range(4)])
-            bad = {"path": f"bad-{turn}", "root": "/r", "bytes": 5, "mtime": 2, "content": "x", "beside": "", "reason": kind}
-            tables.put_failures([bad])
+            tables.upsert([_row(f"{turn}-{i}", i, kind=kind) for i in range(4)])
+            bad = {"path": f"bad-{turn}", "root": "/r", "bytes": 5, "mtime": 2, "content_hash": "x", "side_files": "", "reason": kind}
+            tables.upsert_failures([bad])
 
     writers = [threading.Thread(target=write, args=(kind,)) for kind in ("mesh", "cloud")]
     for writer in writers:
@@ -231,5 +232,5 @@ def test_two_writers_of_the_same_new_paths_leave_one_row_of_each(tmp_path: Path)
     for writer in writers:
         writer.join()
     tables = Tables.open(uri)
-    assert tables.count() == len(tables.known()) == 24
-    assert tables.failures.count_rows() == len(tables.failed()) == 6
+    assert tables.count() == len(tables.indexed_files()) == 24
+    assert tables.failures.count_rows() == len(tables.failed_files()) == 6

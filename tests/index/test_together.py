@@ -22,10 +22,10 @@ RUN = """
 import sys
 from pathlib import Path
 from basrelief.index import Index, add
-add._WRITTEN = add.SHAPES_PER_PASS = 3
+add._ROWS_PER_WRITE = add.SHAPES_PER_PASS = 3
 if __name__ == "__main__":
     report = Index.open(sys.argv[1]).add(Path(sys.argv[2]))
-    print(report.read, report.copied, len(report.failures))
+    print(report.read, report.reused, len(report.failures))
 """
 
 
@@ -36,8 +36,8 @@ def test_what_another_handle_writes_is_seen(own: Index, model: Model, tmp_path: 
     save(make_shape("lamp", seed=4), tmp_path / "new" / "lamp.glb")
     own.add(tmp_path / "new")
     assert len(other) == len(PLACES) + 1
-    assert other.search("lamp", top_k=1)[0].about["place"] == "lamp.glb"
-    other.tag([(str(tmp_path / "new" / "lamp.glb"), ["light"])])
+    assert other.search("lamp", top_k=1)[0].metadata["relative_path"] == "lamp.glb"
+    other.tag({str(tmp_path / "new" / "lamp.glb"): ["light"]})
     assert own.tables.rows("path", [str(tmp_path / "new" / "lamp.glb")], columns=["tags"]) == [{"tags": ["light"]}]
 
 
@@ -54,7 +54,7 @@ def test_two_runs_at_once_leave_every_file_once(tmp_path: Path, model: Model) ->
     told = [run.communicate(timeout=240)[1] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], told
     index = Index.open(library, model=model)
-    assert len(index) == len(index.tables.known()) == len(PLACES)
+    assert len(index) == len(index.tables.indexed_files()) == len(PLACES)
     assert places(index) == set(PLACES)
 
 
@@ -65,7 +65,7 @@ def test_a_part_indexed_first_belongs_to_the_whole_afterwards(tmp_path: Path, mo
     assert places(index) == {"mug.stl", "deep/bottle.glb"}
     report = index.add(files)
     assert places(index) == set(PLACES)
-    assert (report.read, report.copied) == (len(PLACES) - 2, 2)
+    assert (report.read, report.reused) == (len(PLACES) - 2, 2)
     assert index.add(files / "kitchen").unchanged == 2
     save(make_shape("lamp", seed=4), files / "kitchen" / "lamp.glb")
     assert index.add(files / "kitchen").read == 1
@@ -73,5 +73,5 @@ def test_a_part_indexed_first_belongs_to_the_whole_afterwards(tmp_path: Path, mo
     (files / "kitchen" / "lamp.glb").unlink()
     index.add(files)
     (files / "kitchen" / "mug.stl").unlink()
-    assert index.add(files).gone == 1
+    assert index.add(files).removed == 1
     assert len(index) == len(PLACES) - 1

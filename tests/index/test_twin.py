@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("lancedb")
 
 from basrelief.geometry import FORM_SIZE
-from basrelief.index.query import Look, search
-from basrelief.index.schema import About
+from basrelief.index.schema import LibraryInfo
+from basrelief.index.search import SearchOptions, search
 from basrelief.index.table import Tables
 
 VIEWS, DIM, ROWS = 3, 16, 120
@@ -35,9 +35,9 @@ def _rows(seed: int) -> list[dict[str, Any]]:
                 "root": "/r",
                 "bytes": 100 * number,
                 "mtime": 1,
-                "content": str(number),
-                "place": place,
-                "words": f"{'a' if number % 2 else 'b c'} {word} {number}",
+                "content_hash": str(number),
+                "relative_path": place,
+                "name_words": f"{'a' if number % 2 else 'b c'} {word} {number}",
                 "format": kind,
                 "kind": "cloud" if kind == "ply" else "mesh",
                 "faces": number,
@@ -59,9 +59,9 @@ def _rows(seed: int) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, list[dict[str, Any]]]:
     rows = _rows(0)
-    tables = Tables.create(str(tmp_path_factory.mktemp("twin") / "lib"), About("tiny", "f", VIEWS, DIM, tuple([0.0] * DIM)))
-    tables.put(rows)
-    tables.tidy()
+    tables = Tables.create(str(tmp_path_factory.mktemp("twin") / "lib"), LibraryInfo("tiny", "f", VIEWS, DIM, tuple([0.0] * DIM)))
+    tables.upsert(rows)
+    tables.compact()
     return tables, rows
 
 
@@ -71,24 +71,24 @@ HOLDS = {
     "width>4.5": lambda row: row["width"] > 4.5,
     "format:glb,ply": lambda row: row["format"] in ("glb", "ply"),
     "kind:cloud": lambda row: row["kind"] == "cloud",
-    "under:b_c": lambda row: row["place"].startswith("b_c/"),
-    "not under:a": lambda row: not row["place"].startswith("a/"),
+    "under:b_c": lambda row: row["relative_path"].startswith("b_c/"),
+    "not under:a": lambda row: not row["relative_path"].startswith("a/"),
     "tag:chair": lambda row: "chair" in row["tags"],
     "-tag:lamp,mug": lambda row: not {"lamp", "mug"} & set(row["tags"]),
-    "name:table": lambda row: "table" in row["words"],
+    "name:table": lambda row: "table" in row["name_words"],
 }
 
 
-def _twin(rows: list[dict[str, Any]], vector: np.ndarray, look: Look) -> list[tuple[str, float, int]]:
+def _twin(rows: list[dict[str, Any]], vector: np.ndarray, options: SearchOptions) -> list[tuple[str, float, int]]:
     """Path, score and best view of every row that the filters leave, best first."""
     found = []
     for row in rows:
-        if not all(HOLDS[text](row) for text in look.where):
+        if not all(HOLDS[text](row) for text in options.where):
             continue
         views = np.asarray(row["views"], np.float64).reshape(VIEWS, DIM)
         each = [float(view @ vector) / float(np.linalg.norm(view)) for view in views]
         mean = views.mean(axis=0)
-        score = max(each) if look.best_view else float(mean @ vector) / float(np.linalg.norm(mean))
+        score = max(each) if options.pooling == "max" else float(mean @ vector) / float(np.linalg.norm(mean))
         found.append((row["path"], score, int(np.argmax(each))))
     return sorted(found, key=lambda one: -one[1])
 
@@ -103,8 +103,8 @@ def _directions(count: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("vector", _directions(6), ids=range(6))
 def test_the_same_files_in_the_same_order(library: tuple[Tables, list[dict[str, Any]]], vector: np.ndarray, best_view: bool) -> None:
     tables, rows = library
-    look = Look(best_view=best_view)
-    hits, twin = search(tables, vector, look, top_k=10), _twin(rows, vector, look)[:10]
+    options = SearchOptions(pooling="max" if best_view else "mean")
+    hits, twin = search(tables, vector, options, top_k=10), _twin(rows, vector, options)[:10]
     assert [hit.path for hit in hits] == [path for path, _, _ in twin]
     assert [hit.view for hit in hits] == [view for _, _, view in twin]
     assert np.allclose([hit.score for hit in hits], [score for _, score, _ in twin], atol=1e-3)
@@ -113,9 +113,9 @@ def test_the_same_files_in_the_same_order(library: tuple[Tables, list[dict[str, 
 @pytest.mark.parametrize("text", HOLDS)
 def test_the_same_files_are_left_by_a_filter(library: tuple[Tables, list[dict[str, Any]]], text: str) -> None:
     tables, rows = library
-    look = Look(where=(text,))
-    hits = search(tables, _directions(1)[0], look, top_k=ROWS)
-    twin = _twin(rows, _directions(1)[0], look)
+    options = SearchOptions(where=(text,))
+    hits = search(tables, _directions(1)[0], options, top_k=ROWS)
+    twin = _twin(rows, _directions(1)[0], options)
     assert {hit.path for hit in hits} == {path for path, _, _ in twin}
     assert 0 < len(hits) < ROWS
 
@@ -123,14 +123,14 @@ def test_the_same_files_are_left_by_a_filter(library: tuple[Tables, list[dict[st
 @pytest.mark.parametrize("pair", [("faces<50", "format:glb,ply"), ("under:b_c", "width>4.5"), ("name:table", "-tag:lamp,mug")])
 def test_filters_together_leave_what_both_leave(library: tuple[Tables, list[dict[str, Any]]], pair: tuple[str, str]) -> None:
     tables, rows = library
-    look = Look(where=pair, best_view=True)
-    hits, twin = search(tables, _directions(2)[1], look, top_k=ROWS), _twin(rows, _directions(2)[1], look)
+    options = SearchOptions(where=pair, pooling="max")
+    hits, twin = search(tables, _directions(2)[1], options, top_k=ROWS), _twin(rows, _directions(2)[1], options)
     assert [hit.path for hit in hits] == [path for path, _, _ in twin]
 
 
 def _fused(rows: list[dict[str, Any]], vector: np.ndarray, named: list[str]) -> list[str]:
     """Reciprocal rank fusion of the 50 nearest and the names, row by row."""
-    order = [path for path, _, _ in _twin(rows, vector, Look())]
+    order = [path for path, _, _ in _twin(rows, vector, SearchOptions())]
     near = {path: 1 / (61 + rank) if rank < 50 else 0.0 for rank, path in enumerate(order)}
     return sorted(order, key=lambda path: -near[path] - (1 / (61 + named.index(path)) if path in named else 0.0))
 
@@ -138,24 +138,24 @@ def _fused(rows: list[dict[str, Any]], vector: np.ndarray, named: list[str]) -> 
 def test_names_and_vectors_are_fused_as_written(library: tuple[Tables, list[dict[str, Any]]]) -> None:
     tables, rows = library
     for vector in _directions(4):
-        named = tables.named("mug", limit=50)
+        named = tables.match_names("mug", limit=50)
         assert named
         assert all("/mug" in path for path in named)
-        hits = search(tables, vector, Look(text="mug"), top_k=5)
+        hits = search(tables, vector, SearchOptions(text="mug"), top_k=5)
         assert {hit.path for hit in hits} == set(_fused(rows, vector, named)[:5])
-        assert all(hit.by_name == (hit.path in named) for hit in hits)
+        assert all(hit.name_match == (hit.path in named) for hit in hits)
 
 
 def test_a_library_reopened_answers_the_same(library: tuple[Tables, list[dict[str, Any]]]) -> None:
     tables, _ = library
     again = Tables.open(tables.uri)
     for vector in _directions(3):
-        assert [hit.path for hit in search(again, vector, Look())] == [hit.path for hit in search(tables, vector, Look())]
+        assert [hit.path for hit in search(again, vector, SearchOptions())] == [hit.path for hit in search(tables, vector, SearchOptions())]
 
 
 def test_what_is_left_out_makes_room(library: tuple[Tables, list[dict[str, Any]]], tmp_path: Path) -> None:
     tables, rows = library
     vector = np.asarray(rows[7]["vector"], np.float32)
-    twin = [path for path, _, _ in _twin(rows, vector, Look())]
+    twin = [path for path, _, _ in _twin(rows, vector, SearchOptions())]
     assert twin[0] == rows[7]["path"]
-    assert [hit.path for hit in search(tables, vector, Look(), top_k=4, unseen_classes=twin[0])] == twin[1:5]
+    assert [hit.path for hit in search(tables, vector, SearchOptions(), top_k=4, exclude=twin[0])] == twin[1:5]

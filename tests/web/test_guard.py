@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from basrelief.limits import Limits, use_limits
 from basrelief.web.guard import Guard
-from basrelief.web.login import Logins
-from basrelief.web.uploads import KeptFiles, receive_uploads, safe_name
+from basrelief.web.login import LoginSessions
+from basrelief.web.uploads import FileStore, receive_uploads, safe_name
 
 JOIN, UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
 CALLED = (JOIN, "/gradio_api/run/predict")
@@ -31,8 +31,10 @@ CALL = {"data": ["mug"], "fn_index": 0, "session_hash": "abc123"}
 class Site:
     """A guarded page whose own part is a few lines."""
 
-    def __init__(self, folder: Path, *, logins: Logins | None = None, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")) -> None:
-        self.kept, self.calls = KeptFiles(folder), []  # type: tuple[KeptFiles, list[Any]]
+    def __init__(
+        self, folder: Path, *, logins: LoginSessions | None = None, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    ) -> None:
+        self.store, self.calls = FileStore(folder), []  # type: tuple[FileStore, list[Any]]
 
         async def page(request: Request) -> Response:
             return HTMLResponse(
@@ -44,7 +46,7 @@ class Site:
             return JSONResponse("ok")
 
         async def upload(request: Request) -> Response:
-            return await receive_uploads(request, self.kept, ("ply", "glb"))
+            return await receive_uploads(request, self.store, ("ply", "glb"))
 
         async def any_other(_request: Request) -> Response:
             return PlainTextResponse("other")
@@ -53,7 +55,7 @@ class Site:
         if logins is not None:
             routes += [Route("/login", logins.log_in, methods=["POST"]), Route("/logout", logins.log_out, methods=["POST"])]
         app = Starlette(routes=[*routes, Route("/{path:path}", any_other, methods=["GET", "POST", "PUT", "OPTIONS"])])
-        self.app = Guard(app, frozenset(hosts), self.kept.__contains__, lambda number, _, queued: number == int(not queued), logins)
+        self.app = Guard(app, frozenset(hosts), self.store.__contains__, lambda number, _, queued: number == int(not queued), logins)
 
     def ask(self, method: str = "GET", path: str = "/", *, base: str = "http://127.0.0.1:7860", **given: Any) -> httpx.Response:
         async def send() -> httpx.Response:
@@ -231,7 +233,7 @@ def test_calls_that_name_an_upload_pass(site: Site) -> None:
 def test_uploads_are_taken_under_safe_names(site: Site) -> None:
     (path,) = site.ask("POST", UPLOAD, files={"files": ("../../<img src=x>.PLY", b"ply data")}).json()
     assert Path(path).read_bytes() == b"ply data"
-    assert Path(path).parent.parent == site.kept.uploads
+    assert Path(path).parent.parent == site.store.uploads
     assert Path(path).name == "_img_src_x_.PLY"
     assert [safe_name(name) for name in (".bashrc", "a" * 300 + ".glb", "", "x\\y.ply", "nul\0.ply")] == [
         "bashrc",
@@ -251,26 +253,26 @@ def test_uploads_of_other_kinds_sizes_and_numbers_are_refused(site: Site) -> Non
         assert site.ask("POST", UPLOAD, files=three).status_code == 400
         assert len(site.ask("POST", UPLOAD, files=three[:2]).json()) == 2
     assert site.ask("POST", UPLOAD, content=b"x", headers={"Content-Type": "text/plain"}).status_code in (200, 400)
-    assert sum(1 for file in site.kept.uploads.rglob("*") if file.is_file()) == 2
+    assert sum(1 for file in site.store.uploads.rglob("*") if file.is_file()) == 2
 
 
 def test_the_oldest_uploads_of_a_visitor_and_of_all_are_deleted(tmp_path: Path) -> None:
-    kept = KeptFiles(tmp_path)
+    store = FileStore(tmp_path)
 
     def add(owner: str, size: int) -> Path:
-        path = kept.new_path("a.ply")
+        path = store.new_upload_path("a.ply")
         path.write_bytes(b"x" * size)
-        kept.add(path, owner=owner)
+        store.add(path, owner=owner)
         return path
 
     with use_limits(Limits(visitor_bytes=100, kept_bytes=250)):
         first, other, second = add("one", 60), add("two", 60), add("one", 60)
         assert [path.exists() for path in (first, other, second)] == [False, True, True]
-        assert first not in kept
+        assert first not in store
         assert not first.parent.exists()
-        made = kept.made("a.webp", lambda path: path.write_bytes(b"y" * 150))
+        made = store.generate("a.webp", lambda path: path.write_bytes(b"y" * 150))
         assert [path.exists() for path in (other, second, made)] == [False, True, True]
-        again = kept.made("a.webp", lambda path: path.write_bytes(b"z"))
+        again = store.generate("a.webp", lambda path: path.write_bytes(b"z"))
         assert again.read_bytes() == b"y" * 150
 
 
@@ -279,17 +281,17 @@ def _log_in(site: Site, password: str, name: str = "me") -> httpx.Response:
 
 
 def test_nothing_but_the_form_is_shown_without_a_session(tmp_path: Path) -> None:
-    site = Site(tmp_path, logins=Logins("me", "secret"))
+    site = Site(tmp_path, logins=LoginSessions("me", "secret"))
     form = site.ask()
     assert (form.status_code, 'name="password"' in form.text, "</script>" in form.text) == (200, True, False)
     for method, path in (("POST", JOIN), ("POST", UPLOAD), ("GET", "/config"), ("GET", "/gradio_api/heartbeat/x"), ("GET", "/assets/x.js")):
         assert site.ask(method, path, json=CALL if method == "POST" else None).status_code == 401
     assert site.calls == []
-    assert list(site.kept.uploads.iterdir()) == []
+    assert list(site.store.uploads.iterdir()) == []
 
 
 def test_name_and_password_open_a_session_until_it_ends(tmp_path: Path) -> None:
-    site = Site(tmp_path, logins=Logins("me", "s\u00e4cret"))
+    site = Site(tmp_path, logins=LoginSessions("me", "s\u00e4cret"))
     answer = _log_in(site, "s\u00e4cret")
     assert answer.status_code == 303
     cookie = answer.headers["set-cookie"]
@@ -308,8 +310,8 @@ def test_name_and_password_open_a_session_until_it_ends(tmp_path: Path) -> None:
 
 
 def test_wrong_passwords_are_slow_and_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("basrelief.web.login._WRONG_SECONDS", 0.2)
-    site = Site(tmp_path, logins=Logins("me", "secret"))
+    monkeypatch.setattr("basrelief.web.login._DELAY_SECONDS", 0.2)
+    site = Site(tmp_path, logins=LoginSessions("me", "secret"))
 
     async def guess(count: int) -> tuple[list[int], float]:
         async with httpx.AsyncClient(

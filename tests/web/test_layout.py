@@ -25,7 +25,7 @@ import gradio as gr
 from basrelief.errors import ConfigError
 from basrelief.index import Index
 from basrelief.web import LibraryService
-from basrelief.web.page import LOOK, build, show_errors, takes
+from basrelief.web.page import APPEARANCE, build_page, is_valid_call, show_errors
 
 
 @show_errors
@@ -59,24 +59,24 @@ def outcome(call):
 
 
 VALUES = {"Textbox": "x", "File": {"path": "x"}, "Slider": 0.5, "State": None}
-page = build(LibraryService(Index.open(sys.argv[1])))
+page = build_page(LibraryService(Index.open(sys.argv[1])))
 parts = list(page.blocks.values())
 found = {
     "outcomes": [outcome(refuse), outcome(fail), outcome(echo), outcome(lambda: answer(1)), outcome(lambda: answer(1, other=5))],
     "doc": answer.__doc__,
-    "stylesheets": LOOK["theme"]._stylesheets,
+    "stylesheets": APPEARANCE["theme"]._stylesheets,
     "config": json.dumps(page.get_config_file(), default=str),
     "analytics": page.analytics_enabled,
     "tabs": [part.label for part in parts if type(part).__name__ == "Tab"],
     "named": [part.elem_id for part in parts if getattr(part, "elem_id", None)],
     "kinds": [part.file_types for part in parts if type(part).__name__ == "File"],
     "calls": [
-        [takes(page, number, values, queued) for values, queued in (([1] * len(fn.inputs), fn.queue), ([None] * (len(fn.inputs) + 1), fn.queue))]
-        + [takes(page, 99, [], True)]
+        [is_valid_call(page, number, values, queued) for values, queued in (([1] * len(fn.inputs), fn.queue), ([None] * (len(fn.inputs) + 1), fn.queue))]
+        + [is_valid_call(page, 99, [], True)]
         for number, fn in page.fns.items() if len(fn.inputs) != 1 or not isinstance(fn.inputs[0], gr.State) if fn.inputs
     ],
     "fits": [
-        [queued for queued in (True, False) if takes(page, number, [VALUES[type(part).__name__] for part in fn.inputs], queued)] == [fn.queue]
+        [queued for queued in (True, False) if is_valid_call(page, number, [VALUES[type(part).__name__] for part in fn.inputs], queued)] == [fn.queue]
         for number, fn in page.fns.items()
     ],
     "apis": [call.api_visibility for call in page.fns.values()],
@@ -102,7 +102,7 @@ def test_basrelief_errors_are_shown_unchanged(found: dict[str, Any]) -> None:
 def test_other_exceptions_are_reported_without_details(found: dict[str, Any]) -> None:
     kind, message, printed = found["outcomes"][1]
     assert (kind, printed) == ("told", False)
-    assert message.startswith("Something went wrong here")
+    assert message.startswith("Something went wrong on the server")
     assert "secret" not in message
 
 
@@ -126,8 +126,8 @@ def test_page_loads_nothing_from_other_hosts(found: dict[str, Any]) -> None:
 
 
 def test_page_has_four_tabs_with_their_components(found: dict[str, Any]) -> None:
-    assert found["tabs"] == ["Search", "Name a file", "Index a folder", "Tags"]
-    wanted = {"words", "search", "hits", "viewer", "sheet", "upload", "classify", "evidence", "folder", "index", "propose"}
+    assert found["tabs"] == ["Search", "Classify a file", "Index a folder", "Tags"]
+    wanted = {"words", "search", "results", "viewer", "sheet", "upload", "classify", "evidence", "folder", "index", "propose"}
     assert wanted <= set(found["named"])
 
 

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser is driven by playwright")
 
-from basrelief.index import Index, gallery_page
+from basrelief.index import Index
+from basrelief.index.gallery import gallery_page
 from basrelief.io import save
 from basrelief.markup import as_text, visible
 from basrelief.models import Model
@@ -63,13 +64,13 @@ with sync_playwright() as player:
     page.goto(url)
     write("#words", "mug")
     page.click("#search")
-    page.locator("#hits img").first.wait_for()
-    note("captions", "#hits .caption-label")
+    page.locator("#results img").first.wait_for()
+    note("captions", "#results .caption-label")
     opened = []
-    for place in range(page.locator("#hits button.thumbnail-item").count()):
-        page.locator("#hits button.thumbnail-item").nth(place).click()
+    for place in range(page.locator("#results button.thumbnail-item").count()):
+        page.locator("#results button.thumbnail-item").nth(place).click()
         for _ in range(300):  # until it tells of another file
-            said = page.locator("#said .prose").first.inner_text()
+            said = page.locator("#search-status .prose").first.inner_text()
             if " faces " in said and said not in opened:
                 break
             page.wait_for_timeout(100)
@@ -78,12 +79,12 @@ with sync_playwright() as player:
         elements.extend(page.evaluate(LOOK))
     found["texts"]["opened"] = opened
     page.screenshot(path=home + "/names.png")
-    page.click("button:has-text('More')")
+    page.click("button:has-text('More options')")
     page.get_by_label("Filters").first.fill("<img src=//evil.test/g>")
     page.click("#search")
-    page.locator("#said", has_text="filter must").wait_for()
-    note("error", "#said .prose")
-    page.click("button[role=tab]:has-text('Name a file')")
+    page.locator("#search-status", has_text="is not a filter").wait_for()
+    note("error", "#search-status .prose")
+    page.click("button[role=tab]:has-text('Classify a file')")
     page.set_input_files("#upload input[type=file]", home + "/<img src=x>.glb")
     page.locator("#upload", has_text=".glb").wait_for()
     write("#labels", labels)
@@ -96,13 +97,13 @@ with sync_playwright() as player:
     toast("folder")
     write("#folder", home + "/files")
     page.click("#index")
-    page.locator("#report", has_text="files in the library").wait_for()
-    note("report", "#report")
+    page.locator("#index-status", has_text="files in the library").wait_for()
+    note("report", "#index-status")
     page.click("button[role=tab]:has-text('Tags')")
-    write("#tags", labels)
+    write("#tag-labels", labels)
     page.locator("input[type=number]").first.fill("0")
     page.click("#propose")
-    page.locator("#tagged", has_text="nothing is written yet").wait_for()
+    page.locator("#tag-status", has_text="Nothing is written yet").wait_for()
     note("proposals", "#proposals")
     page.screenshot(path=home + "/proposals.png")
     page.goto("file://" + home + "/hits.html")
@@ -131,9 +132,9 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path, model: Model) -> None
     index = Index.open(tmp_path / "lib.lance", model=model)
     index.add(tmp_path / "files")
     paths = sorted(str(path.resolve()) for path in (tmp_path / "files").glob("*.glb"))
-    index.tag((path, [TYPED[place % len(TYPED)]]) for place, path in enumerate(paths))
+    index.tag({path: [TYPED[place % len(TYPED)]] for place, path in enumerate(paths)})
     hits = index.search("mug", top_k=20)
-    page = gallery_page(hits, index.pictures([hit.path for hit in hits]), title=TYPED[0])
+    page = gallery_page(hits, index.thumbnails([hit.path for hit in hits]), title=TYPED[0])
     (tmp_path / "hits.html").write_text(page, encoding="utf-8")
     with running_page(tmp_path, tmp_path / "files") as url:
         found = drive(DRIVER, url, str(tmp_path), ",".join(TYPED))

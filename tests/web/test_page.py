@@ -41,16 +41,16 @@ with sync_playwright() as player:
     page.goto(url)
     write("#words", "mug")
     page.click("#search")
-    page.wait_for_selector("#hits img")
-    page.locator("#said", has_text="shapes").wait_for()
-    said["found"] = page.locator("#said .prose").first.inner_text()
-    said["hits"] = page.locator("#hits .caption-label").all_inner_texts()
-    page.locator("#hits button.thumbnail-item").first.click()
+    page.wait_for_selector("#results img")
+    page.locator("#search-status", has_text="shapes").wait_for()
+    said["found"] = page.locator("#search-status .prose").first.inner_text()
+    said["hits"] = page.locator("#results .caption-label").all_inner_texts()
+    page.locator("#results button.thumbnail-item").first.click()
     page.wait_for_selector("#sheet img")
     page.wait_for_selector("#viewer canvas")
-    said["opened"] = page.locator("#said .prose").first.inner_text()
+    said["opened"] = page.locator("#search-status .prose").first.inner_text()
     page.screenshot(path=home + "/search.png")
-    page.click("button[role=tab]:has-text('Name a file')")
+    page.click("button[role=tab]:has-text('Classify a file')")
     page.set_input_files("#upload input[type=file]", home + "/upload.glb")
     page.wait_for_selector("#upload :text('upload.glb')")
     write("#labels", "chair, mug, car")
@@ -64,16 +64,16 @@ with sync_playwright() as player:
     page.click("button[role=tab]:has-text('Index a folder')")
     write("#folder", home + "/more")
     page.click("#index")
-    page.locator("#report", has_text="read").wait_for()
-    said["report"] = page.locator("#report .prose").first.inner_text()
+    page.locator("#index-status", has_text="read").wait_for()
+    said["report"] = page.locator("#index-status .prose").first.inner_text()
     page.click("button[role=tab]:has-text('Tags')")
-    write("#tags", "chair, mug, car, lamp")
+    write("#tag-labels", "chair, mug, car, lamp")
     page.click("#propose")
-    page.locator("#tagged", has_text="files").wait_for()
-    said["tagged"] = page.locator("#tagged .prose").first.inner_text()
-    page.click("button:has-text('Write')")
-    page.locator("#tagged", has_text="other tags").wait_for()
-    said["written"] = page.locator("#tagged .prose").first.inner_text()
+    page.locator("#tag-status", has_text="files").wait_for()
+    said["tagged"] = page.locator("#tag-status .prose").first.inner_text()
+    page.click("button:has-text('Write tags')")
+    page.locator("#tag-status", has_text="Changed the tags").wait_for()
+    said["written"] = page.locator("#tag-status .prose").first.inner_text()
     page.screenshot(path=home + "/tags.png")
     said["outside"], said["errors"] = sorted(set(outside)), errors
     browser.close()
@@ -102,14 +102,14 @@ def test_a_visitor_finds_opens_names_indexes_and_tags(url: str, home: Path) -> N
     said = drive(DRIVER, url, str(home))
     assert said["outside"] == []
     assert said["errors"] == []
-    assert said["found"] == "3 shapes, best first"
+    assert said["found"] == "3 shapes, best first. Click one to view it."
     assert said["hits"][0].startswith("mug.ply")
     assert "mug.ply · ply · " in said["opened"]
-    assert said["answer"].split()[:2] == ["Answer", "mug"]
+    assert said["answer"].split()[:3] == ["Best", "labels", "mug"]
     assert "labels must be two or more" in said["refused"]
-    assert said["report"].startswith("1 read, 0 moved or copied, 0 gone, 0 unchanged; 4 files in the library")
-    assert said["tagged"] == "4 files; nothing is written yet"
-    assert said["written"].endswith("files have other tags now")
+    assert said["report"].startswith("1 read, 0 moved or copied, 0 removed, 0 unchanged; 4 files in the library")
+    assert said["tagged"] == "4 files. Nothing is written yet."
+    assert said["written"].startswith("Changed the tags of ")
 
 
 def _status(url: str, path: str = "/", *, body: bytes | None = None) -> int:

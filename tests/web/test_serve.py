@@ -21,27 +21,27 @@ def test_this_machine_needs_no_password(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", ""])
 def test_others_need_one(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"host must be this machine without a password, but got .* Add --auth NAME:PASSWORD"):
+    with pytest.raises(ConfigError, match=r"lets other machines connect, which needs a password. Add --auth NAME:PASSWORD"):
         Address(host)
     assert Address(host, auth=("me", "secret")).auth == ("me", "secret")
 
 
 @pytest.mark.parametrize("auth", [("", "x"), ("x", "")])
 def test_half_a_password_is_none(auth: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match="auth must be NAME:PASSWORD, but got an empty part"):
+    with pytest.raises(ConfigError, match="The user name or the password is empty"):
         Address(auth=auth)
 
 
 def test_a_missing_gradio_is_named(service: LibraryService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "basrelief.web.page", raising=False)
-    with pytest.raises(MissingExtraError, match=r"Install basrelief\[app\]"):
+    with pytest.raises(MissingExtraError, match=r"The page needs Gradio, which is not installed. Run: pip install 'basrelief\[app\]'"):
         serve(service)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["--host", "0.0.0.0"], "Add --auth"), (["--auth", "nocolon"], "got no colon"), (["--auth", ":x"], "an empty part")],
+    [(["--host", "0.0.0.0"], "Add --auth"), (["--auth", "nocolon"], "has no colon"), (["--auth", ":x"], "is empty")],
 )
 def test_the_command_refuses_before_it_serves(made: Path, arguments: list[str], told: str) -> None:
     done = typer.testing.CliRunner().invoke(app, ["app", "--db", str(made / "lib.lance"), *arguments])
@@ -50,10 +50,10 @@ def test_the_command_refuses_before_it_serves(made: Path, arguments: list[str], 
 
 
 def test_further_host_names_are_checked() -> None:
-    assert Address(names=("Demo.example.org",)).hosts == {"localhost", "127.0.0.1", "::1", "demo.example.org"}
+    assert Address(host_names=("Demo.example.org",)).hosts == {"localhost", "127.0.0.1", "::1", "demo.example.org"}
     for wrong in ("", "https://demo.example.org", "demo.example.org:8443", "*.example.org"):
-        with pytest.raises(ConfigError, match="allow-host must be a host name without port, but got"):
-            Address(names=(wrong,))
+        with pytest.raises(ConfigError, match="is not a host name. Give --allow-host a name without scheme and port"):
+            Address(host_names=(wrong,))
 
 
 def test_a_port_in_use_is_told(made: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_port_in_use_is_told(made: Path) -> None:
         done = typer.testing.CliRunner().invoke(app, ["app", "--db", str(made / "lib.lance"), "--port", str(port)])
     assert isinstance(done.exception, ConfigError)
     assert (
-        str(done.exception) == f"page cannot be served at 127.0.0.1, port {port}: address already in use. Choose another --port or --host."
+        str(done.exception) == f"Cannot serve the page at 127.0.0.1, port {port}: address already in use. Choose another --port or --host."
     )
 
 
@@ -85,12 +85,12 @@ def test_the_command_serves_until_it_is_interrupted(made: Path, monkeypatch: pyt
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("basrelief.web.serve", note)
-    monkeypatch.setattr("basrelief.cli.app_page._wait", interrupted)
+    monkeypatch.setattr("basrelief.web.server.serve", note)
+    monkeypatch.setattr("basrelief.web.server._wait_forever", interrupted)
     arguments = ["app", "--db", str(made / "lib.lance"), "--auth", "me:a:b", "--host", "0.0.0.0", "--port", "7999", "--root", str(made)]
     done = typer.testing.CliRunner().invoke(app, [*arguments, "--allow-host", "demo.example.org", "--allow-host", "here"])
     assert done.exit_code == 0
-    assert "http://here/ (Ctrl-C ends it)" in done.stderr
+    assert "http://here/ (press Ctrl-C to stop)" in done.stderr
     ((service, address),) = served
     assert address == Address("0.0.0.0", 7999, ("me", "a:b"), ("demo.example.org", "here"))
     assert service.roots == (made,)

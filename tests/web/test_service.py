@@ -18,33 +18,33 @@ from basrelief.models import Model
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 from basrelief.web import LibraryService
-from basrelief.web.read import save_viewable
+from basrelief.web.workers import save_for_viewer
 
 from .conftest import FILES
 
 
 def test_words_filters_and_phrases_to_keep_away_are_separated(service: LibraryService) -> None:
-    query = service.query(" a red car ", without="bus; ;truck", where="faces<50k; format:off")
+    query = service.make_query(" a red car ", without="bus; ;truck", where="faces<50k; format:off")
     assert (query.words, query.without, query.where) == (("a red car",), ("bus", "truck"), ("faces<50k", "format:off"))
     assert [Path(hit.path).name for hit in service.search(query)] == ["car.off"]
-    assert service.query("salt; pepper").words == ("salt; pepper",)
-    with pytest.raises(ConfigError, match="query must hold words"):
-        service.query("  ")
+    assert service.make_query("salt; pepper").words == ("salt; pepper",)
+    with pytest.raises(ConfigError, match="nothing to search for"):
+        service.make_query("  ")
 
 
 def test_uploads_are_looked_for(service: LibraryService, tmp_path: Path, model: Model) -> None:
     shape = make_shape("mug", seed=100_010)
     save(shape, tmp_path / "upload.stl")
     Image.new("RGB", (32, 32), "red").save(tmp_path / "photo.png")
-    picture = service.picture_vector(tmp_path / "photo.png")
+    picture = service.embed_image(tmp_path / "photo.png")
     assert np.allclose(picture, model.embed_images([Image.new("RGB", (32, 32), "red")])[0].numpy(), atol=1e-5)
-    vector = service.shape_vector(tmp_path / "upload.stl")
+    vector = service.embed_shape(tmp_path / "upload.stl")
     assert np.allclose(vector, model.embed_shapes([load(tmp_path / "upload.stl")])[0].numpy(), atol=1e-5)
-    assert service.search(service.query("", vectors=[vector]))[0].path.endswith("mug.ply")
+    assert service.search(service.make_query("", embeddings=[vector]))[0].path.endswith("mug.ply")
 
 
 def test_hits_have_thumbnails_and_captions(service: LibraryService) -> None:
-    answer = service.answer(service.query("mug"))
+    answer = service.search_results(service.make_query("mug"))
     shown = answer.thumbnails
     assert len(shown) == len(answer.paths) == 3
     for address, _ in shown:
@@ -61,18 +61,18 @@ def test_an_answer_is_remembered_until_the_library_changes(
     searched: list[object] = []
     search = service.search
     monkeypatch.setattr(service, "search", lambda query: searched.append(query) or search(query))
-    first = [service.answer(service.query("mug", where=where)) for where in ("", "", "format:ply")]
+    first = [service.search_results(service.make_query("mug", where=where)) for where in ("", "", "format:ply")]
     assert first[0] is first[1] is not first[2]
     assert len(searched) == 2
     save(make_shape("mug", seed=1), tmp_path / "more" / "mug.obj")
     Index.open(service.index.uri, model=service.index.model).add(tmp_path / "more")  # as another process would
-    assert len(service.answer(service.query("mug")).paths) == 4
+    assert len(service.search_results(service.make_query("mug")).paths) == 4
 
 
 def test_an_empty_library_finds_nothing(tmp_path: Path, model: Model) -> None:
     service = LibraryService(Index.open(tmp_path / "new.lance", model=model))
-    assert service.search(service.query("mug")) == []
-    assert service.allowed() == []
+    assert service.search(service.make_query("mug")) == []
+    assert service.indexable_folders() == []
     service.close()
 
 
@@ -87,19 +87,19 @@ def test_a_hit_is_opened_in_a_form_browsers_show(service: LibraryService, made: 
     assert len(shape.faces) == len(original.faces)
     with Image.open(opened.sheet) as sheet:
         assert sheet.size == (560, 224)
-    assert f"{len(original.faces):,} faces" in opened.facts
+    assert f"{len(original.faces):,} faces" in opened.description
 
 
 def test_a_cloud_is_thinned_for_the_viewer(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(50_001, 3)).astype(np.float32)
-    shape = load(save_viewable(PointCloud(points, np.ones_like(points)), tmp_path / "cloud"))
+    shape = load(save_for_viewer(PointCloud(points, np.ones_like(points)), tmp_path / "cloud"))
     assert isinstance(shape, PointCloud)
     assert 16_000 < len(shape.points) <= 20_000
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", "lib.lance", "x' OR '1'='1"])
 def test_no_file_outside_the_library_is_opened(service: LibraryService, path: str) -> None:
-    with pytest.raises(ConfigError, match="path must be one of the library, but got"):
+    with pytest.raises(ConfigError, match="is not in the library. Choose one of the results"):
         service.open(path)
 
 
@@ -124,12 +124,15 @@ def test_uploads_of_other_kinds_and_sizes_are_refused(service: LibraryService, t
     (tmp_path / "page.html").write_text("<script>alert(1)</script>")
     for kind in ("page.html", "noending"):
         (tmp_path / kind).touch()
-        with pytest.raises(FileFormatError, match="upload must be one of"):
+        with pytest.raises(FileFormatError, match="is not of an accepted type"):
             service.classify(tmp_path / kind, "car, mug")
-    with pytest.raises(FileFormatError, match="upload must be one of png"):
-        service.picture_vector(tmp_path / "page.html")
+    with pytest.raises(FileFormatError, match="is not of an accepted type: png"):
+        service.embed_image(tmp_path / "page.html")
     (tmp_path / "large.glb").write_bytes(b"x" * 11)
-    with use_limits(Limits(upload_bytes=10)), pytest.raises(FileFormatError, match=r"upload must be at most .* Use basrelief classify"):
+    with (
+        use_limits(Limits(upload_bytes=10)),
+        pytest.raises(FileFormatError, match=r"Upload .* has 0 MB; the limit is 0 MB. Use basrelief classify"),
+    ):
         service.classify(tmp_path / "large.glb", "car, mug")
 
 
@@ -148,11 +151,11 @@ def test_hostile_uploads_are_errors_of_ours(service: LibraryService, tmp_path: P
     with pytest.raises(BasreliefError):
         service.classify(tmp_path / name, "car, mug")
     with pytest.raises(BasreliefError):
-        service.shape_vector(tmp_path / name)
+        service.embed_shape(tmp_path / name)
 
 
 def test_only_allowed_folders_are_indexed(service: LibraryService, made: Path, tmp_path: Path) -> None:
-    assert service.allowed() == sorted([made / "files", tmp_path / "more"])
+    assert service.indexable_folders() == sorted([made / "files", tmp_path / "more"])
     save(make_shape("lamp", seed=2), tmp_path / "more" / "lamp.glb")
     told: list[tuple[int, int]] = []
     assert service.add(str(tmp_path / "more"), progress=lambda *pair: told.append(pair)).read == 1
@@ -172,7 +175,7 @@ def test_only_allowed_folders_are_indexed(service: LibraryService, made: Path, t
         "\0",
         "x" * 5000,
     ):
-        with pytest.raises(ConfigError, match=r"folder must lie in one that may be indexed .* Start the page with --root DIR"):
+        with pytest.raises(ConfigError, match=r"may not be indexed from the page. Allowed: .* Allow others with basrelief app --root DIR"):
             service.add(str(wrong))
 
 
@@ -180,16 +183,16 @@ def test_folders_are_read_by_as_many_processes_as_the_service_has(
     service: LibraryService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(Index, "add", lambda _index, _folder, *, work, progress: asked.append(work.jobs) or Report())
+    monkeypatch.setattr(Index, "add", lambda _index, _folder, *, options, progress: asked.append(options.jobs) or Report())
     for service.jobs in (1, 3):
         service.add(str(tmp_path / "more"))
     assert asked == [1, 3]
 
 
 def test_files_are_named_for_review(service: LibraryService) -> None:
-    answers = service.name("car, mug, chair", where="under:seats; format:glb")
+    answers = service.propose_tags("car, mug, chair", where="under:seats; format:glb")
     assert [(Path(answer.path).name, answer.label) for answer in answers] == [("chair.glb", "chair")]
-    assert {answer.label for answer in service.name("teapot, banana", confidence=1.0)} <= {"", "teapot", "banana"}
+    assert {answer.label for answer in service.propose_tags("teapot, banana", min_confidence=1.0)} <= {"", "teapot", "banana"}
 
 
 def test_what_was_made_for_the_viewer_goes(made: Path, model: Model) -> None:
@@ -208,7 +211,7 @@ def test_typed_words_are_never_paths(service: LibraryService, made: Path, tmp_pa
         with pytest.raises(ConfigError, match="labels must be two or more names separated by commas"):
             service.classify(made / "files" / "car.off", text)
         with pytest.raises(ConfigError, match="labels must be two or more names separated by commas"):
-            service.name(text)
+            service.propose_tags(text)
     Path("chair,table").write_text("root\npassword\n", encoding="utf-8")
     prediction, _ = service.classify(made / "files" / "car.off", "chair,table")
     assert set(prediction.labels) == {"chair", "table"}
@@ -217,18 +220,18 @@ def test_typed_words_are_never_paths(service: LibraryService, made: Path, tmp_pa
 def test_what_is_typed_has_limits(service: LibraryService, made: Path) -> None:
     file = made / "files" / "car.off"
     with use_limits(Limits(labels=3, label_characters=10, filters=2)):
-        with pytest.raises(ConfigError, match="labels must be at most 3, but got 4"):
+        with pytest.raises(ConfigError, match="There are 4 labels; the limit is 3"):
             service.classify(file, "a,b,c,d")
-        with pytest.raises(ConfigError, match="labels must be at most 3, but got more"):
-            service.name("a," * 100_000)
-        with pytest.raises(ConfigError, match="labels must have at most 10 characters, but got 11"):
+        with pytest.raises(ConfigError, match="There are too many labels; the limit is 3"):
+            service.propose_tags("a," * 100_000)
+        with pytest.raises(ConfigError, match="A label has 11 characters; the limit is 10"):
             service.classify(file, "a," + "b" * 11)
-        with pytest.raises(ConfigError, match="words must have at most 10 characters, but got 1,000"):
-            service.query("w" * 1000)
-        with pytest.raises(ConfigError, match="phrases must have at most 10 characters"):
-            service.query("word", without="n" * 11)
-        with pytest.raises(ConfigError, match="filters must be at most 2, but got more"):
-            service.query("word", where="a:b;c:d;e:f")
+        with pytest.raises(ConfigError, match="The search phrase has 1,000 characters; the limit is 10"):
+            service.make_query("w" * 1000)
+        with pytest.raises(ConfigError, match="One of the exclusions has 11 characters"):
+            service.make_query("word", without="n" * 11)
+        with pytest.raises(ConfigError, match="There are more than 2 filters"):
+            service.make_query("word", where="a:b;c:d;e:f")
 
 
 def test_pictures_of_other_formats_and_sizes_are_refused(service: LibraryService, tmp_path: Path) -> None:
@@ -236,18 +239,18 @@ def test_pictures_of_other_formats_and_sizes_are_refused(service: LibraryService
     Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "bomb.png").read_bytes()[:200])
     for name in ("really.png", "bomb.png", "cut.png"):
-        with pytest.raises(FileFormatError, match="picture must"):
-            service.picture_vector(tmp_path / name)
+        with pytest.raises(FileFormatError, match="Image .* (cannot be read|has 9000 x 9000 pixels)"):
+            service.embed_image(tmp_path / name)
 
 
 def test_pictures_of_odd_modes_are_read(service: LibraryService, tmp_path: Path) -> None:
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
         Image.new(mode, (20, 10)).save(tmp_path / "odd.png")
-        assert np.isfinite(service.picture_vector(tmp_path / "odd.png")).all()
+        assert np.isfinite(service.embed_image(tmp_path / "odd.png")).all()
     frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "still.webp")
-    assert np.allclose(service.picture_vector(tmp_path / "moving.webp"), service.picture_vector(tmp_path / "still.webp"), atol=0.05)
+    assert np.allclose(service.embed_image(tmp_path / "moving.webp"), service.embed_image(tmp_path / "still.webp"), atol=0.05)
 
 
 @pytest.mark.slow
@@ -256,11 +259,11 @@ def test_an_upload_that_takes_too_long_or_kills_its_process_is_told_while_others
 ) -> None:
     service = LibraryService(Index.open(made / "lib.lance", model=model), jobs=1)
     try:
-        service.shape_vector(made / "files" / "car.off")  # starts the process
+        service.embed_shape(made / "files" / "car.off")  # starts the process
         (tmp_path / "slow.stl").write_bytes(b"solid x\n" + b"facet normal 0 0 1\nouter loop\n" * 100_000)
         with use_limits(Limits(seconds=0.01)), pytest.raises(FileFormatError, match=r"reading took longer than|must"):
-            service.shape_vector(tmp_path / "slow.stl")
-        assert service.search(service.query("mug"))
-        assert np.isfinite(service.shape_vector(made / "files" / "car.off")).all()
+            service.embed_shape(tmp_path / "slow.stl")
+        assert service.search(service.make_query("mug"))
+        assert np.isfinite(service.embed_shape(made / "files" / "car.off")).all()
     finally:
         service.close()

@@ -22,7 +22,7 @@ def main() -> None:
     """Answer lines until stdin ends."""
     import torch
 
-    from basrelief.index.read import Style, read_file
+    from basrelief.index.read import DepthOptions, read_file
     from basrelief.io import load
     from basrelief.limits import limits
     from basrelief.models.recipe import get_recipe
@@ -30,7 +30,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     recipe = get_recipe("tiny")
-    style = Style(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
+    options = DepthOptions(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
     space = int(_status("VmSize")) + limits().memory_bytes + _SLACK
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     with tempfile.TemporaryDirectory(prefix="basrelief-attack-") as folder:
@@ -44,7 +44,7 @@ def main() -> None:
             before = _peak_from_here()
             kind, message = "read", ""
             try:
-                read_file(path, style) if job["draw"] else load(path)
+                read_file(path, options) if job["draw"] else load(path)
             except Exception as error:
                 kind, message = _judged(error)
             megabytes = (_status("VmHWM") - before) / 2**20

@@ -117,9 +117,9 @@ def indexed(database: Path) -> dict[str, tuple[str, bytes]]:
     from basrelief.index import Index
 
     rows: dict[str, tuple[str, bytes]] = {}
-    for batch in Index.open(database).tables.batches(["path", "content", "vector"]):
+    for batch in Index.open(database).tables.batches(["path", "content_hash", "vector"]):
         for row in batch.to_pylist():
             if row["path"] in rows:
                 raise ValueError(f"{row['path']} stands in the library twice")
-            rows[row["path"]] = (row["content"], json.dumps(row["vector"]).encode())
+            rows[row["path"]] = (row["content_hash"], json.dumps(row["vector"]).encode())
     return rows

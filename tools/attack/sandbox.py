@@ -17,7 +17,7 @@ from typing import IO
 
 from outcomes import Outcome
 
-from basrelief.index.read import Style, import_readers, read_file
+from basrelief.index.read import DepthOptions, import_readers, read_file
 from basrelief.limits import limits
 from basrelief.models.recipe import get_recipe
 from basrelief.processes import Failure, WorkerPool
@@ -83,10 +83,10 @@ def read_in_workers(files: Sequence[Path], *, workers: int = 2) -> Iterator[Outc
         An outcome for each file; its seconds are those since the one before.
     """
     recipe = get_recipe("tiny")
-    style = Style(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
+    options = DepthOptions(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
     before = time.monotonic()
     with WorkerPool(workers, prepare=import_readers) as pool:
-        results = pool.map(functools.partial(read_file, style=style), files, size=lambda path: path.stat().st_size)
+        results = pool.map(functools.partial(read_file, options=options), files, size=lambda path: path.stat().st_size)
         for path, result in zip(files, results, strict=True):
             seconds, before = time.monotonic() - before, time.monotonic()
             reason = result.reason if isinstance(result, Failure) else ""

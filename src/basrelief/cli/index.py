@@ -1,4 +1,4 @@
-"""`basrelief index | search | similar | dedupe`: a folder of shapes as a library that is asked."""
+"""`basrelief index | search | similar | dedupe`: libraries of shapes."""
 
 from __future__ import annotations
 
@@ -11,91 +11,90 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.output import write_text
 
 if TYPE_CHECKING:
     from basrelief.index import Hit, Index
 
 Database = Annotated[str, typer.Option("--db", help="The library: a folder, or an address LanceDB opens.", envvar="BASRELIEF_DB")]
 DATABASE = "basrelief.lance"
+ModelOfLibrary = Annotated[str | None, typer.Option("--model", "-m", help="Name of a model. Default: the library's; tiny for a new one.")]
 Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="Filter: faces<50k, format:glb, under:furniture/, tag:red, not ...")]
-_Top = Annotated[int, typer.Option(min=1, help="How many shapes to show.")]
-_Page = Annotated[Path | None, typer.Option("--html", help="Write the answer as a page with pictures.")]
-_NONE = "nothing found"
+_Top = Annotated[int, typer.Option(min=1, help="Maximum number of shapes to show.")]
+_Page = Annotated[Path | None, typer.Option("--html", help="Also save the hits as an HTML page with pictures.")]
 
 
 def index(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of shape files.")],
     db: Database = DATABASE,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Name of a model; tiny for a new library.")] = None,
+    model: ModelOfLibrary = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     up: opt.Up = None,
     jobs: opt.Jobs = 0,
-    retry: Annotated[bool, typer.Option(help="Try files again that could not be read before.")] = False,
+    retry: Annotated[bool, typer.Option(help="Retry files that could not be read before.")] = False,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Bring a library up to date with folders: new and changed files are read, moved ones keep their vectors, deleted ones leave.
+    """Index folders of 3D files; reruns only process what changed.
 
-    Stopped at any moment, the same command goes on. Exit code 1 when a file could not be read; the others are in.
+    An interrupted run resumes when the command is repeated. The exit code is 1 if a file could not be read; the others are indexed.
     """
-    from basrelief.index import Work
+    from basrelief.index import IndexOptions
 
     library = open_index(db, model, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
+    options = IndexOptions(opt.cores(jobs), up, retry_failed=retry)
     failures: list[tuple[str, str]] = []
     for folder in folders:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
-            report = library.add(folder, work=Work(opt.cores(jobs), up, again=retry), progress=progress)
+            report = library.add(folder, options=options, progress=progress)
         failures += report.failures
         if as_json:
             typer.echo(opt.json_line({"folder": str(folder), **asdict(report)}))
         else:
-            counts = f"{report.read:,} read, {report.copied:,} moved or copied, {report.gone:,} gone, {report.unchanged:,} unchanged"
+            counts = f"{report.read:,} read, {report.reused:,} moved or copied, {report.removed:,} removed, {report.unchanged:,} unchanged"
             typer.echo(f"{opt.printable(str(folder))}: {counts}; {len(library):,} files in {db}")
     opt.end_with(failures, see_all="--json lists them all")
 
 
 def search(
-    words: Annotated[list[str] | None, typer.Argument(help="What to look for; several are mixed.")] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="A picture of it.")] = None,
-    shape: Annotated[list[Path] | None, typer.Option(help="A shape like it.")] = None,
-    without: Annotated[list[str] | None, typer.Option("--not", help="Words to keep away from.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(help="What to search for; several phrases are mixed.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="Image of what to search for.")] = None,
+    shape: Annotated[list[Path] | None, typer.Option(help="Shape file to find similar shapes to.")] = None,
+    without: Annotated[list[str] | None, typer.Option("--not", help="Words to move away from.")] = None,
     where: Where = None,
     db: Database = DATABASE,
     top: _Top = 10,
-    views: Annotated[str, typer.Option(help="How views count: by their mean, or the best of them.")] = "mean",
-    names: Annotated[bool, typer.Option(help="Whether file names that hold the words count.")] = True,
+    pooling: Annotated[str, typer.Option(help="Score shapes by the mean of their views, or by the best view: mean or max.")] = "mean",
+    names: Annotated[bool, typer.Option(help="Move files up whose names contain the words.")] = True,
     page: _Page = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Find shapes by words, a picture, a shape, or a mixture of them, best first."""
-    from basrelief.index import Query, read_picture
-    from basrelief.io import load
+    """Find shapes by words, images, shapes, or a mixture of them, best first."""
+    from basrelief.index import Query
 
-    asked = Query(
-        tuple(words or ()),
-        tuple(read_picture(path) for path in image or ()),
-        tuple(load(path) for path in shape or ()),
-        tuple(without or ()),
-        tuple(where or ()),
-        views,
-        names,
+    query = Query(
+        words=tuple(words or ()),
+        images=tuple(image or ()),
+        shapes=tuple(shape or ()),
+        without=tuple(without or ()),
+        where=tuple(where or ()),
+        pooling=pooling,
+        match_names=names,
     )
     library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
-    hits = library.search(asked, top_k=top)
-    for text, nearest in library.model.unknown_words([*asked.words, *asked.without]).items():
+    hits = library.search(query, top_k=top)
+    for text, nearest in library.model.unknown_words([*query.words, *query.without]).items():
         typer.echo(f"basrelief: {library.model.name} does not know {text!r}; nearest known: {nearest!r}", err=True)
-    title = " + ".join([*asked.words, *(path.name for path in [*(image or ()), *(shape or ())])])
-    _show(library, hits, page=page, title=title, as_json=as_json)
+    title = " + ".join([*query.words, *(path.name for path in [*(image or ()), *(shape or ())])])
+    _print_hits(library, hits, page=page, title=title, as_json=as_json)
 
 
 def similar(
-    file: Annotated[Path, typer.Argument(help="A shape file, of the library or not.")],
+    file: Annotated[Path, typer.Argument(help="A shape file, in the library or not.")],
     where: Where = None,
     db: Database = DATABASE,
     top: _Top = 10,
@@ -105,23 +104,25 @@ def similar(
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Find shapes that look like one, best first."""
+    """Find the shapes most similar to that of a file, best first."""
     library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
-    _show(library, library.similar(file, top_k=top, where=where or ()), page=page, title=f"like {file.name}", as_json=as_json)
+    hits = library.similar(file, top_k=top, where=where or ())
+    _print_hits(library, hits, page=page, title=f"similar to {file.name}", as_json=as_json)
 
 
 def dedupe(
     where: Where = None,
     db: Database = DATABASE,
-    tolerance: Annotated[float | None, typer.Option(min=0, help="How much the forms of copies may differ.")] = None,
+    tolerance: Annotated[float | None, typer.Option(min=0, help="How much the form numbers of duplicates may differ.")] = None,
     as_json: opt.Json = False,
 ) -> None:
-    """List files that hold the same form in any format, place, turn and scale. Nothing is deleted."""
-    found = open_index(db).duplicates(where=where or (), **({} if tolerance is None else {"tolerance": tolerance}))
-    for group in found:
+    """List files with the same geometry in any format, position, rotation and scale. Nothing is deleted."""
+    groups = open_index(db).duplicates(where=where or (), **({} if tolerance is None else {"tolerance": tolerance}))
+    for group in groups:
         typer.echo(opt.json_line(group) if as_json else "\n".join(map(opt.printable, group)) + "\n")
     if not as_json:
-        typer.echo(f"{len(found):,} groups, {sum(map(len, found)) - len(found):,} files more than forms" if found else "no copies found")
+        redundant = sum(map(len, groups)) - len(groups)
+        typer.echo(f"groups of duplicates: {len(groups):,}; redundant files: {redundant:,}" if groups else "no duplicates found")
 
 
 def open_index(
@@ -133,7 +134,7 @@ def open_index(
     device: str = "auto",
     dtype: str = "auto",
 ) -> Index:
-    """The library that was named, its model loaded when it is needed."""
+    """Open the library that was named; its model is loaded when it is first needed."""
     from basrelief.index import Index
     from basrelief.models import load_model
 
@@ -141,17 +142,17 @@ def open_index(
     return Index.open(db, model=model, loader=loader)
 
 
-def _show(library: Index, hits: Sequence[Hit], *, page: Path | None, title: str, as_json: bool) -> None:
-    """Print hits as rows or JSON lines, and write them as a page."""
-    from basrelief.index import facts, gallery_page
+def _print_hits(library: Index, hits: Sequence[Hit], *, page: Path | None, title: str, as_json: bool) -> None:
+    """Print hits as rows or JSON lines, and save them as a page if asked."""
+    from basrelief.index import describe_file, save_gallery
 
     if page:
-        pictures = library.pictures([hit.path for hit in hits])
-        write_text(page, gallery_page(hits, pictures, title=title))
-    places = [opt.printable(hit.about["place"]) for hit in hits]
-    width = max(map(len, places), default=0)
-    for hit, place in zip(hits, places, strict=True):
-        record = {**hit.about, "score": round(hit.score, 6), "view": hit.view, "by_name": hit.by_name}
-        typer.echo(opt.json_line(record) if as_json else f"{hit.score:6.3f}  {place:<{width}}  {opt.printable(facts(hit))}")
+        save_gallery(page, hits, thumbnails=library.thumbnails([hit.path for hit in hits]), title=title)
+    names = [opt.printable(hit.metadata["relative_path"]) for hit in hits]
+    width = max(map(len, names), default=0)
+    for hit, name in zip(hits, names, strict=True):
+        record = {**hit.metadata, "score": round(hit.score, 6), "view": hit.view, "name_match": hit.name_match}
+        line = f"{hit.score:6.3f}  {name:<{width}}  {opt.printable(describe_file(hit.metadata))}"
+        typer.echo(opt.json_line(record) if as_json else line)
     if not hits and not as_json:
-        typer.echo(_NONE)
+        typer.echo("nothing found")

@@ -1,9 +1,7 @@
-"""`basrelief tag`: files named with one's own words, from what a library keeps of them."""
+"""`basrelief tag`: label the files of a library with one's own words."""
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,78 +11,59 @@ import typer
 from basrelief.cli import options as opt
 from basrelief.cli.index import DATABASE, Database, Where, open_index
 from basrelief.errors import ConfigError
-from basrelief.output import write_text
 
 if TYPE_CHECKING:
-    from basrelief.index import TagAnswer
-
-_COLUMNS = ("path", "label", "confidence", "view", "declined")
+    from basrelief.index import TagProposal
 
 
 def tag(
-    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Folder to bring into the library first.")] = None,
-    labels: Annotated[str | None, typer.Option("--labels", "-l", help="Your words: `chair,table`, a file, or a named set.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Index this folder first, and label only its files.")] = None,
+    labels: Annotated[str | None, typer.Option("--labels", "-l", help="Labels: `chair,table`, a file, or a named set.")] = None,
     db: Database = DATABASE,
     where: Where = None,
-    min_confidence: Annotated[float, typer.Option(help="No label below this probability.")] = 0.0,
-    min_margin: Annotated[float, typer.Option(help="No label where the best leads by less probability.")] = 0.0,
-    distractors: Annotated[str | None, typer.Option(help="Names that are compared too; when one is best, no label.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the answers: .csv, or .json lines.")] = None,
+    min_confidence: Annotated[float, typer.Option(help="Give no label below this probability.")] = 0.0,
+    min_margin: Annotated[float, typer.Option(help="Give no label if the best leads by less than this probability.")] = 0.0,
+    distractors: Annotated[str | None, typer.Option(help="Further names to compare; if one of them is best, no label is given.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the answers as .csv, or as JSON lines (.json, .jsonl).")] = None,
     write: Annotated[bool, typer.Option(help="Write the labels into the library as tags.")] = False,
-    sidecars: Annotated[bool, typer.Option(help="Write FILE.tags.json beside each file, too.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the last written tags back.")] = False,
+    sidecars: Annotated[bool, typer.Option(help="Write FILE.tags.json next to each file, too; implies --write.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Revert the last tags written.")] = False,
     jobs: opt.Jobs = 0,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """Name every file with your own words, with how sure and by which view; nothing is written unless asked for."""
-    from basrelief.index import Work
+    """Label every file with your own words. Nothing is written unless you ask for it."""
+    from basrelief.index import IndexOptions, check_proposals_file, save_proposals
     from basrelief.tasks import RejectPolicy
 
     library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
     if undo:
-        typer.echo(f"{library.undo():,} files have their former tags again")
+        typer.echo(f"restored the tags of {library.undo_tags():,} files")
         return
     if labels is None:
-        raise ConfigError("tag must be given --labels or --undo, but got neither. Name your words, e.g. --labels chair,table.")
-    if out and out.suffix.lower() not in (".csv", ".json", ".jsonl"):
-        raise ConfigError(f"out must end in .csv, .json or .jsonl, but got {str(out)!r}. Name one of these.")
+        raise ConfigError("There are no labels. Give some, e.g. --labels chair,table, or revert the last tags with --undo.")
+    if out:
+        check_proposals_file(out)
     names = opt.read_labels(labels)
     policy = RejectPolicy(None, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     failures: list[tuple[str, str]] = []
-    filters = list(where or ())
     if folder is not None:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
-            failures = library.add(folder, work=Work(opt.cores(jobs)), progress=progress).failures
-    found = [answer for answer in library.name(names, policy=policy, where=filters) if _inside(answer.path, folder)]
-    lines = [opt.json_line(asdict(answer)) for answer in found]
-    for answer, line in zip(found, lines, strict=True):
-        typer.echo(line if as_json else _row(answer))
+            failures = library.add(folder, options=IndexOptions(opt.cores(jobs)), progress=progress).failures
+    proposals = list(library.propose_tags(names, policy=policy, where=where or (), folder=folder))
+    for proposal in proposals:
+        typer.echo(opt.json_line(asdict(proposal)) if as_json else _row(proposal))
     if out:
-        write_text(out, _csv(found) if out.suffix.lower() == ".csv" else "".join(f"{line}\n" for line in lines))
+        save_proposals(out, proposals)
     if write or sidecars:
-        changed = library.tag(((answer.path, [answer.label] if answer.label else []) for answer in found), sidecars=sidecars)
-        typer.echo(f"basrelief: {changed:,} files have other tags now; basrelief tag --undo takes them back", err=True)
+        tags = {proposal.path: [proposal.label] if proposal.label else [] for proposal in proposals}
+        changed = library.tag(tags, sidecars=sidecars)
+        typer.echo(f"basrelief: changed the tags of {changed:,} files; basrelief tag --undo reverts this", err=True)
     opt.end_with(failures, see_all="basrelief index --json lists them all")
 
 
-def _inside(path: str, folder: Path | None) -> bool:
-    return folder is None or Path(path).is_relative_to(folder.resolve())
-
-
-def _row(answer: TagAnswer) -> str:
-    name = answer.label or f"none of these: {answer.declined}"
-    return f"{answer.confidence:6.3f}  {name:<24}  view {answer.view}  {opt.printable(answer.path)}"
-
-
-def _csv(found: list[TagAnswer]) -> str:
-    """The answers for a spreadsheet; a cell that it would take for a formula begins with an apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for answer in found:
-        cells = [str(getattr(answer, name)) for name in _COLUMNS]
-        writer.writerow(["'" + cell if cell[:1] in ("=", "+", "-", "@") else cell for cell in cells])
-    return text.getvalue()
+def _row(proposal: TagProposal) -> str:
+    name = proposal.label or f"none of these: {proposal.declined}"
+    return f"{proposal.confidence:6.3f}  {name:<24}  view {proposal.view}  {opt.printable(proposal.path)}"

@@ -1,9 +1,22 @@
-"""Libraries of shapes: folders indexed once and kept up to date, searched by words, pictures and shapes, tagged, rid of copies."""
+"""Libraries of shapes: index folders, search them by words, images and shapes, find duplicates, write tags."""
 
-from basrelief.index.add import Report, Work
-from basrelief.index.gallery import facts, gallery_page
+from basrelief.index.add import IndexOptions, Report
+from basrelief.index.gallery import describe_file, save_gallery
 from basrelief.index.library import Index
-from basrelief.index.query import Hit, Query, read_picture
-from basrelief.index.tags import TagAnswer
+from basrelief.index.query import Query, read_image
+from basrelief.index.search import Hit
+from basrelief.index.tags import TagProposal, check_proposals_file, save_proposals
 
-__all__ = ["Hit", "Index", "Query", "Report", "TagAnswer", "Work", "facts", "gallery_page", "read_picture"]
+__all__ = [
+    "Hit",
+    "Index",
+    "IndexOptions",
+    "Query",
+    "Report",
+    "TagProposal",
+    "check_proposals_file",
+    "describe_file",
+    "read_image",
+    "save_gallery",
+    "save_proposals",
+]

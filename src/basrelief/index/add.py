@@ -1,4 +1,4 @@
-"""A folder into a library: what changed is hashed and read in workers, encoded here, and written a few rows at a time."""
+"""Index a folder: hash and read changed files in worker processes, embed them here, write a few rows at a time."""
 
 from __future__ import annotations
 
@@ -14,169 +14,168 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.errors import FileFormatError
-from basrelief.index.files import FileEntry, find_files, identify, inside, plan, utf8_text, words_of
-from basrelief.index.read import ReadFile, Style, import_readers, read_file
+from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text
+from basrelief.index.read import DepthOptions, ReadFile, import_readers, read_file
 from basrelief.index.table import Tables
 from basrelief.models import Model, Progress
 from basrelief.models.model import SHAPES_PER_PASS
 from basrelief.processes import Failure, WorkerPool, batches
 
-_WRITTEN = 64
-_HASHED = 256
+_ROWS_PER_WRITE = 64
+_FILES_PER_BATCH = 256
 _SIZE = operator.attrgetter("size")
-_CHANGED = "file changed while it was read. It is read again by the next run."
+_CHANGED_MEANWHILE = "The file changed while it was read. Run basrelief index again."
 
 
 @dataclass(frozen=True)
-class Work:
-    """How a folder is gone through.
+class IndexOptions:
+    """How folders are indexed.
 
     Attributes:
-        jobs: Worker processes that read and draw; with 0 it is done in this process, without deadline and memory limit.
+        jobs: Worker processes that read and render; with 0 files are read in this process, without deadline and memory limit.
         up: Up axis of every file, `auto`, or None for each format's own rule.
-        seed: Of the surface samples.
-        again: Whether files that could not be read are tried again though they did not change.
+        seed: Seed of the surface sampling.
+        retry_failed: Whether to read files again that could not be read before, even if they did not change.
     """
 
     jobs: int = 0
     up: str | None = None
     seed: int = 0
-    again: bool = False
+    retry_failed: bool = False
 
 
 @dataclass
 class Report:
-    """What became of a folder.
+    """Summary of an indexing run.
 
     Attributes:
-        read: Files that were read and encoded.
-        copied: Files whose bytes were known under another path: moved ones and copies.
-        gone: Files that are not there any more.
+        read: Files that were read and embedded.
+        reused: Moved files and copies: their bytes were indexed under another path, and so were their vectors.
+        removed: Files that no longer exist.
         unchanged: Files that needed nothing.
-        failures: Path and reason of every file that could not be read, now or before.
+        failures: Path and reason of every file under the folder that could not be read, now or before.
     """
 
     read: int = 0
-    copied: int = 0
-    gone: int = 0
+    reused: int = 0
+    removed: int = 0
     unchanged: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
 def add_folder(
-    tables: Tables, model: Callable[[], Model], folder: Path, *, work: Work | None = None, progress: Progress | None = None
+    tables: Tables, model: Callable[[], Model], folder: Path, *, options: IndexOptions | None = None, progress: Progress | None = None
 ) -> Report:
-    """Bring a library up to date with a folder; killed at any moment, it goes on where it stood.
+    """Index a folder; a rerun only processes what changed, also after a run that was killed.
 
-    Files whose size and time are known cost nothing, those whose bytes are known no reading. Rows of files that are gone are dropped
-    last, so that a moved file finds its vectors.
+    Files of known size and time are not opened, and files whose bytes are known under another path are hashed but not read. Rows of
+    deleted files go last, so that a moved file finds its vectors.
 
     Args:
-        tables: Of the library.
-        model: Gives that of the library, when it is needed.
+        tables: Tables of the library.
+        model: Returns the library's model; called when it is first needed.
         folder: Walked as `find_shapes` does.
-        work: How.
-        progress: Told as files are done.
+        options: How.
+        progress: Called with the number of finished files and of all files to read.
     """
-    work = work or Work()
-    tables.upgrade()
-    known, failed = tables.known(), {path: file for path, (file, _) in tables.failed().items()}
-    found = find_files(folder, roots={file.root for file in known.values()})
-    todo = plan(folder, found, known=known, failed=failed, again=work.again)
-    report = Report(gone=len(todo.gone), unchanged=todo.unchanged)
-    filling = _Filling(tables, model, work, report)
-    with WorkerPool(work.jobs, prepare=import_readers) as pool:
+    indexed = tables.indexed_files()
+    found = find_files(folder, roots={file.root for file in indexed.values()})
+    run = _IndexRun(tables, model, options or IndexOptions())
+    changes = find_changes(folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=run.options.retry_failed)
+    run.report.removed, run.report.unchanged = len(changes.removed), changes.unchanged
+    with WorkerPool(run.options.jobs, prepare=import_readers) as pool:
         done = 0
-        for files in batches(todo.read, _HASHED):
-            for count in filling.fill(files, pool):
+        for files in batches(changes.to_read, _FILES_PER_BATCH):
+            for count in run.process(files, pool):
                 done += count
                 if progress:
-                    progress(done, len(todo.read))
-    tables.drop(todo.gone)
-    if todo.read or todo.gone:
-        tables.tidy()
-    home = folder.resolve()
-    report.failures = sorted((path, reason) for path, (_, reason) in tables.failed().items() if inside(home, path))
-    return report
+                    progress(done, len(changes.to_read))
+    tables.delete(changes.removed)
+    if changes.to_read or changes.removed:
+        tables.compact()
+    resolved = folder.resolve()
+    run.report.failures = sorted((path, reason) for path, reason in tables.failure_reasons().items() if is_inside(resolved, path))
+    return run.report
 
 
 @dataclass
-class _Filling:
-    """The work of one run."""
+class _IndexRun:
+    """State of one run."""
 
     tables: Tables
     model: Callable[[], Model]
-    work: Work
-    report: Report
-    changed: set[FileEntry] = field(default_factory=set)
+    options: IndexOptions
+    report: Report = field(default_factory=Report)
+    changed_meanwhile: set[FileEntry] = field(default_factory=set)
 
-    def fill(self, files: Sequence[FileEntry], pool: WorkerPool) -> Iterator[int]:
-        """Hash, copy what is known, read the rest, yielding how many files are done."""
-        whole = list(zip(files, pool.map(identify, files, size=_SIZE), strict=True))
-        self._fail([(one, result.reason) for one, result in whole if isinstance(result, Failure)])
-        new = [result for _, result in whole if not isinstance(result, Failure)]
-        yield len(files) - len(new)
-        left, copied = self._copy(new)
-        yield copied
-        first: dict[tuple[str, str], FileEntry] = {}
-        for one in left:
-            first.setdefault(_kind(one), one)
-        yield from self._read(list(first.values()), pool)
-        copies = [one for one in left if first[_kind(one)] is not one]
-        bad, _ = self._copy(copies)
-        self._fail([(one, _copy_reason(first[_kind(one)], changed=first[_kind(one)] in self.changed)) for one in bad])
+    def process(self, files: Sequence[FileEntry], pool: WorkerPool) -> Iterator[int]:
+        """Hash files, reuse rows of known content and read the rest; yield how many files were finished since the last time."""
+        results = list(zip(files, pool.map(hash_file, files, size=_SIZE), strict=True))
+        self._record_failures([(file, result.reason) for file, result in results if isinstance(result, Failure)])
+        hashed = [result for _, result in results if not isinstance(result, Failure)]
+        yield len(files) - len(hashed)
+        unknown = self._reuse_rows(hashed)
+        yield len(hashed) - len(unknown)
+        originals: dict[tuple[str, str], FileEntry] = {}
+        for file in unknown:
+            originals.setdefault(_content_key(file), file)
+        yield from self._read(list(originals.values()), pool)
+        copies = [file for file in unknown if originals[_content_key(file)] is not file]
+        failed = self._reuse_rows(copies)
+        self._record_failures([(file, self._copy_reason(originals[_content_key(file)])) for file in failed])
         yield len(copies)
 
-    def _copy(self, files: Sequence[FileEntry]) -> tuple[list[FileEntry], int]:
-        """Write rows for files whose bytes have a row; returns the others, and how many were written."""
-        rows = self.tables.rows("content", list({one.known.content for one in files}))
-        by_kind = {(row["content"], row["format"]): row for row in rows}
-        known = [one for one in files if _kind(one) in by_kind]
-        self.tables.put([{**by_kind[_kind(one)], **_file_columns(one)} for one in known])
-        self.report.copied += len(known)
-        return [one for one in files if _kind(one) not in by_kind], len(known)
+    def _reuse_rows(self, files: Sequence[FileEntry]) -> list[FileEntry]:
+        """Write rows for files whose content has a row, and return the other files."""
+        rows = self.tables.rows("content_hash", list({file.state.content_hash for file in files}))
+        known = {(row["content_hash"], row["format"]): row for row in rows}
+        copies = [file for file in files if _content_key(file) in known]
+        self.tables.upsert([{**known[_content_key(file)], **_file_columns(file)} for file in copies])
+        self.report.reused += len(copies)
+        return [file for file in files if _content_key(file) not in known]
 
     def _read(self, files: Sequence[FileEntry], pool: WorkerPool) -> Iterator[int]:
         if not files:
             return
         model = self.model()
-        style = Style(model.projection, model.recipe.points, self.work.up, self.work.seed, strays=model.recipe.strays)
-        results = pool.map(functools.partial(_read_entry, style=style), files, size=_SIZE)
+        recipe = model.recipe
+        options = DepthOptions(model.projection, recipe.points, self.options.up, self.options.seed, strays=recipe.strays)
+        results = pool.map(functools.partial(_read_unchanged, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
-        bad: list[tuple[FileEntry, str]] = []
-        for few in batches(zip(files, results, strict=True), SHAPES_PER_PASS):  # encoded while the next ones are read
-            rows += self._rows(model, [(one, result) for one, result in few if not isinstance(result, Failure)])
-            bad += [(one, result.reason) for one, result in few if isinstance(result, Failure)]
-            if len(rows) + len(bad) >= _WRITTEN:
-                yield self._write(rows, bad)
-                rows, bad = [], []
-        yield self._write(rows, bad)
+        failures: list[tuple[FileEntry, str]] = []
+        for batch in batches(zip(files, results, strict=True), SHAPES_PER_PASS):  # embedded while the workers read on
+            rows += self._rows(model, [(file, result) for file, result in batch if not isinstance(result, Failure)])
+            failures += [(file, result.reason) for file, result in batch if isinstance(result, Failure)]
+            if len(rows) + len(failures) >= _ROWS_PER_WRITE:
+                yield self._write(rows, failures)
+                rows, failures = [], []
+        yield self._write(rows, failures)
 
-    def _write(self, rows: Sequence[Mapping[str, Any]], bad: Sequence[tuple[FileEntry, str]]) -> int:
-        self.tables.put(rows)
-        self._fail(bad)
+    def _write(self, rows: Sequence[Mapping[str, Any]], failures: Sequence[tuple[FileEntry, str]]) -> int:
+        self.tables.upsert(rows)
+        self._record_failures(failures)
         self.report.read += len(rows)
-        return len(rows) + len(bad)
+        return len(rows) + len(failures)
 
-    def _rows(self, model: Model, few: Sequence[tuple[FileEntry, ReadFile]]) -> Iterator[dict[str, Any]]:
-        if not few:
+    def _rows(self, model: Model, batch: Sequence[tuple[FileEntry, ReadFile]]) -> Iterator[dict[str, Any]]:
+        if not batch:
             return
-        images = torch.from_numpy(np.stack([read.images for _, read in few])).to(model.encoder.device)
+        images = torch.from_numpy(np.stack([read.images for _, read in batch])).to(model.encoder.device)
         views = model.embed_depth_images(images).cpu()
         vectors = F.normalize(views.mean(dim=1), dim=-1)
-        tags = self._kept_tags([one for one, _ in few])
-        for i, (one, read) in enumerate(few):
+        tags = self._existing_tags([file for file, _ in batch])
+        for i, (file, read) in enumerate(batch):
             width, depth, height = read.extent
             yield {
-                **_file_columns(one),
+                **_file_columns(file),
                 "format": read.format,
                 "kind": read.kind,
                 "faces": read.faces,
-                "points": read.corners,
+                "points": read.points,
                 "width": width,
                 "depth": depth,
                 "height": height,
-                "tags": tags.get(one.key, []),
+                "tags": tags.get(file.key, []),
                 "vector": vectors[i].numpy(),
                 "views": views[i].flatten().numpy().astype(np.float16),
                 "form": read.form,
@@ -184,47 +183,50 @@ class _Filling:
                 "sheet": read.sheet,
             }
 
-    def _kept_tags(self, files: Sequence[FileEntry]) -> dict[str, list[str]]:
-        """Tags of files of which nothing but side files changed, by path."""
-        rows = {row["path"]: row for row in self.tables.rows("path", [one.key for one in files], columns=["path", "content", "tags"])}
-        same = [one.key for one in files if one.key in rows and _own_hash(rows[one.key]["content"]) == _own_hash(one.known.content)]
-        return {key: rows[key]["tags"] or [] for key in same}
+    def _existing_tags(self, files: Sequence[FileEntry]) -> dict[str, list[str]]:
+        """Return the tags of files of which only side files changed, by path."""
+        rows = self.tables.rows("path", [file.key for file in files], columns=["path", "content_hash", "tags"])
+        hashes = {file.key: _own_hash(file.state.content_hash) for file in files}
+        return {row["path"]: row["tags"] or [] for row in rows if _own_hash(row["content_hash"]) == hashes[row["path"]]}
 
-    def _fail(self, failures: Sequence[tuple[FileEntry, str]]) -> None:
+    def _record_failures(self, failures: Sequence[tuple[FileEntry, str]]) -> None:
         rows = []
-        for one, reason in failures:
-            if reason == _CHANGED:
-                self.changed.add(one)
-            known = replace(one.known, mtime=None) if one in self.changed else one.known
-            rows.append({"path": one.key, **asdict(known), "reason": utf8_text(reason)})
-        self.tables.put_failures(rows)
+        for file, reason in failures:
+            if reason == _CHANGED_MEANWHILE:
+                self.changed_meanwhile.add(file)
+            state = replace(file.state, mtime=None) if file in self.changed_meanwhile else file.state
+            rows.append({"path": file.key, **asdict(state), "reason": utf8_text(reason)})
+        self.tables.upsert_failures(rows)
+
+    def _copy_reason(self, original: FileEntry) -> str:
+        """Return why a copy of a file that failed fails, too."""
+        if original in self.changed_meanwhile:
+            return _CHANGED_MEANWHILE
+        return f"The file is a copy of {original.path}, which cannot be read. See the reason there."
 
 
-def _read_entry(one: FileEntry, *, style: Style) -> ReadFile:
+def _read_unchanged(file: FileEntry, *, options: DepthOptions) -> ReadFile:
     """Read a file that is still the one that was hashed, so that no vectors are stored under the hash of other bytes."""
     try:
-        read = read_file(one.path, style)
+        read = read_file(file.path, options)
     except Exception:
-        if identify(one) != one:
-            raise FileFormatError(_CHANGED) from None
+        if hash_file(file) != file:
+            raise FileFormatError(_CHANGED_MEANWHILE) from None
         raise
-    if identify(one) != one:
-        raise FileFormatError(_CHANGED)
+    if hash_file(file) != file:
+        raise FileFormatError(_CHANGED_MEANWHILE)
     return read
 
 
-def _own_hash(content: str) -> str:
-    return content.partition("+")[0]
+def _own_hash(content_hash: str) -> str:
+    """Return the part of a content hash that belongs to the file itself, without its side files."""
+    return content_hash.partition("+")[0]
 
 
-def _copy_reason(first: FileEntry, *, changed: bool) -> str:
-    return _CHANGED if changed else f"file must be readable, but it is a copy of {first.path}, which is not."
-
-
-def _kind(one: FileEntry) -> tuple[str, str]:
+def _content_key(file: FileEntry) -> tuple[str, str]:
     """Deduplication key: content hash and suffix."""
-    return one.known.content, one.path.suffix.lower().lstrip(".")
+    return file.state.content_hash, file.suffix
 
 
-def _file_columns(one: FileEntry) -> dict[str, Any]:
-    return {"path": one.key, **asdict(one.known), "place": one.place, "words": words_of(one.place)}
+def _file_columns(file: FileEntry) -> dict[str, Any]:
+    return {"path": file.key, **asdict(file.state), "relative_path": file.relative_path, "name_words": name_words(file.relative_path)}

@@ -1,4 +1,4 @@
-"""LanceDB opened, and whatever it raises worded as an error of ours."""
+"""Connect to LanceDB and turn whatever it raises into errors of basrelief."""
 
 from __future__ import annotations
 
@@ -20,53 +20,54 @@ T = TypeVar("T")
 
 
 def connect(uri: str) -> DBConnection:
-    """Open a database; a folder that is not there is made.
+    """Open a database, creating its folder if it is missing.
 
     Raises:
-        ConfigError: If it is neither a folder nor an address that LanceDB opens.
+        ConfigError: If `uri` is neither a folder nor an address that LanceDB opens.
         MissingExtraError: If LanceDB is not installed.
     """
     try:
         import lancedb
     except ModuleNotFoundError as error:
-        raise MissingExtraError("a library must be kept by lancedb, but it is not installed. Install basrelief[index].") from error
-    with database_errors(no_database(uri), ConfigError):
-        place = uri if "://" in uri else os.path.abspath(uri)  # noqa: PTH100 - LanceDB panics where `..` leads above the root
-        return lancedb.connect(place, read_consistency_interval=timedelta(0))  # what others write is seen at once
+        raise MissingExtraError("Libraries are stored in LanceDB, which is not installed. Run: pip install 'basrelief[index]'.") from error
+    with database_errors(invalid_uri_message(uri), ConfigError):
+        location = uri if "://" in uri else os.path.abspath(uri)  # noqa: PTH100 - LanceDB panics where `..` leads above the root
+        return lancedb.connect(location, read_consistency_interval=timedelta(0))  # see what other processes write at once
 
 
-def is_absent(uri: str) -> bool:
-    """Tell whether a folder is not there, which LanceDB would make; of an address that is not known.
+def is_missing_folder(uri: str) -> bool:
+    """Return whether `uri` is a folder that does not exist, which LanceDB would create; False for any other address.
 
     Raises:
-        ConfigError: If it cannot be a folder.
+        ConfigError: If it cannot be a folder name.
     """
     if "://" in uri:
         return False
-    with database_errors(no_database(uri), ConfigError):
+    with database_errors(invalid_uri_message(uri), ConfigError):
         if not uri or "\0" in uri:
-            raise ValueError("no name of a folder")
+            raise ValueError("not a folder name")
         return not Path(os.path.abspath(uri)).exists()  # noqa: PTH100 - as above
 
 
-def reads(method: Callable[P, T]) -> Callable[P, T]:
-    """Word what LanceDB raises while a method of `Tables` reads."""
+def translate_read_errors(method: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a method of `Tables` that reads: what LanceDB raises becomes a `FileFormatError`."""
 
     @wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with database_errors(unreadable(cast("Any", args[0]).uri), FileFormatError):
+        with database_errors(unreadable_message(cast("Any", args[0]).uri), FileFormatError):
             return method(*args, **kwargs)
 
     return wrapped
 
 
-def writes(method: Callable[P, T]) -> Callable[P, T]:
-    """Word what LanceDB raises while a method of `Tables` writes."""
+def translate_write_errors(method: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a method of `Tables` that writes: what LanceDB raises becomes an `OutputError`."""
 
     @wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         uri = cast("Any", args[0]).uri
-        with database_errors(f"Cannot write {uri!r}: {{}}. Free some space or choose another place; what is there is kept.", OutputError):
+        message = f"Cannot write to library {uri!r}: {{}}. Free some space or choose another folder; earlier data is kept."
+        with database_errors(message, OutputError):
             return method(*args, **kwargs)
 
     return wrapped
@@ -74,11 +75,11 @@ def writes(method: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def database_errors(message: str, kind: type[BasreliefError]) -> Iterator[None]:
-    """Raise an error of ours for whatever LanceDB raises; its panics are no `Exception`.
+    """Turn anything LanceDB raises into one of our errors; its panics are not even an `Exception`.
 
     Args:
-        message: What is said; `{}` in it is replaced by the reason.
-        kind: Of the error.
+        message: Error message; `{}` in it is replaced by the reason.
+        kind: Class of the error.
 
     Yields:
         Nothing.
@@ -88,15 +89,15 @@ def database_errors(message: str, kind: type[BasreliefError]) -> Iterator[None]:
     except (BasreliefError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise kind(message.replace("{}", reason)) from error
 
 
-def unreadable(uri: str) -> str:
-    """Word the message for a library that is damaged."""
-    return f"db must be readable, but got {{}} in {uri!r}. Restore it, or make it again with basrelief index."
+def unreadable_message(uri: str) -> str:
+    """Return the message for a damaged library, with `{}` for the reason."""
+    return f"Library {uri!r} cannot be read: {{}}. Restore it from a backup, or delete it and run basrelief index again."
 
 
-def no_database(uri: str) -> str:
-    """Word the message for what is no database."""
-    return f"db must be a folder or an address LanceDB opens, but got {uri[:200]!r}: {{}}. Use e.g. library.lance."
+def invalid_uri_message(uri: str) -> str:
+    """Return the message for an address that is not a database, with `{}` for the reason."""
+    return f"Cannot open library {uri[:200]!r}: {{}}. Give a folder such as library.lance, or an address that LanceDB opens (s3://...)."

@@ -1,21 +1,21 @@
-"""Files that hold the same form, whatever their format, place, turn or scale."""
+"""Group files of the same geometry, whatever their format, position, rotation or scale."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float32
 
-SAME_FORM = 0.006
-"""Greatest difference of any of the form numbers of two copies. Written in another format, turned and scaled, 297 shapes differed by
-0.0052 at most; of 1,485 different ones two pairs came within 0.005, a third within 0.01."""
+DUPLICATE_TOLERANCE = 0.006
+"""Largest difference of any form number between duplicates. 297 shapes written in other formats, turned and scaled differed from
+themselves by at most 0.0052; of 1,485 different shapes, two pairs came within 0.005 and a third within 0.01."""
 
 
-def group_forms(forms: Float32[np.ndarray, "files numbers"], *, tolerance: float = SAME_FORM) -> list[list[int]]:
-    """Groups of rows that are one form, each of two rows or more, in order.
+def group_duplicates(forms: Float32[np.ndarray, "files numbers"], *, tolerance: float = DUPLICATE_TOLERANCE) -> list[list[int]]:
+    """Return groups of two or more rows with the same form, each in ascending order.
 
     Args:
         forms: From `form_numbers`.
-        tolerance: Greatest difference of any number; what is linked by steps of it is one group.
+        tolerance: Largest difference of any number; rows linked by a chain of such pairs form one group.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components

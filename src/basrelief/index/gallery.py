@@ -1,4 +1,4 @@
-"""Hits as one HTML page that needs nothing else."""
+"""Write hits as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from basrelief.index.query import Hit
+from basrelief.index.search import Hit
 from basrelief.markup import standalone_page, visible
+from basrelief.output import write_text
 
 _STYLE = """
 :root { color-scheme: light dark; } body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; }
@@ -19,35 +21,46 @@ b { overflow-wrap: anywhere; } small { display: block; opacity: .7; overflow-wra
 """.strip()
 
 
-def gallery_page(hits: Sequence[Hit], pictures: Mapping[str, bytes], *, title: str) -> str:
-    """Draw hits in their order, each with its picture, name, score and what is known of the file; every text is escaped.
+def save_gallery(path: Path, hits: Sequence[Hit], *, thumbnails: Mapping[str, bytes], title: str) -> None:
+    """Save hits as an HTML page, see `gallery_page`.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    write_text(path, gallery_page(hits, thumbnails, title=title))
+
+
+def gallery_page(hits: Sequence[Hit], thumbnails: Mapping[str, bytes], *, title: str) -> str:
+    """Return an HTML page of hits in their order, each with its picture, name, score and metadata; every text is escaped.
 
     Args:
         hits: From a search.
-        pictures: WebP by path.
-        title: Heading, e.g. the words that were looked for.
+        thumbnails: WebP pictures by path.
+        title: Heading, e.g. the words that were searched for.
     """
-    cards = "\n".join(_card(hit, pictures.get(hit.path, b"")) for hit in hits)
+    cards = "\n".join(_card(hit, thumbnails.get(hit.path, b"")) for hit in hits)
     count = f"<p>{len(hits)} shapes, best first</p>"
-    return standalone_page(title, _STYLE, f"<h1>{_text(title)}</h1>\n{count}\n<ol>\n{cards}\n</ol>")
+    return standalone_page(title, _STYLE, f"<h1>{_escape(title)}</h1>\n{count}\n<ol>\n{cards}\n</ol>")
 
 
-def facts(hit: Hit) -> str:
-    """Format, faces or points, extent and tags of a hit in one line."""
-    about = hit.about
-    size = f"{about['faces']:,} faces" if about["kind"] == "mesh" else f"{about['points']:,} points"
-    extent = " x ".join(f"{about[name]:.3g}" for name in ("width", "depth", "height"))
-    tags = ", ".join(about["tags"] or ())
-    return " · ".join(filter(None, (about["format"], size, extent, tags)))
+def describe_file(metadata: Mapping[str, Any]) -> str:
+    """Return format, number of faces or points, extent and tags in one line.
+
+    Args:
+        metadata: `Hit.metadata` or a row of the library.
+    """
+    size = f"{metadata['faces']:,} faces" if metadata["kind"] == "mesh" else f"{metadata['points']:,} points"
+    extent = " x ".join(f"{metadata[name]:.3g}" for name in ("width", "depth", "height"))
+    tags = ", ".join(metadata["tags"] or ())
+    return " · ".join(filter(None, (metadata["format"], size, extent, tags)))
 
 
-def _card(hit: Hit, picture: bytes) -> str:
-    place = hit.about["place"]
-    shown = f'<img alt="" src="data:image/webp;base64,{base64.b64encode(picture).decode()}">' if picture else ""
-    lines = (f"{hit.score:.3f}" + (" · by name" if hit.by_name else ""), facts(hit), hit.path)
-    small = "".join(f"<small>{_text(line)}</small>" for line in lines)
-    return f"<li>{shown}<div><b>{_text(Path(place).name)}</b>{small}</div></li>"
+def _card(hit: Hit, thumbnail: bytes) -> str:
+    image = f'<img alt="" src="data:image/webp;base64,{base64.b64encode(thumbnail).decode()}">' if thumbnail else ""
+    lines = (f"{hit.score:.3f}" + (" · name matches" if hit.name_match else ""), describe_file(hit.metadata), hit.path)
+    small = "".join(f"<small>{_escape(line)}</small>" for line in lines)
+    return f"<li>{image}<div><b>{_escape(Path(hit.metadata['relative_path']).name)}</b>{small}</div></li>"
 
 
-def _text(words: str) -> str:
-    return html.escape(visible(words))
+def _escape(text: str) -> str:
+    return html.escape(visible(text))

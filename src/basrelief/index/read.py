@@ -1,4 +1,4 @@
-"""One file, read in a process of its own: its depth images, a small picture, and what is said of it."""
+"""Read one file in a worker process: depth images, pictures to show, and facts about the shape."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from basrelief.errors import GeometryError
 from basrelief.geometry import form_numbers
 from basrelief.io import load
 from basrelief.render import Projection, draw_points, portrait, render_batch
-from basrelief.types import Mesh
+from basrelief.types import Mesh, Shape
 
 THUMBNAIL = 128
-"""Side of the small picture, pixels."""
+"""Side of a thumbnail in pixels."""
 
-_METHOD = 1  # of WebP: a third larger than the usual 4, and two to three times as fast
+_WEBP_METHOD = 1  # files a third larger than with the default 4, two to three times as fast
 
 
 @dataclass(frozen=True)
-class Style:
-    """How files are read.
+class DepthOptions:
+    """How a file becomes the depth images a model is shown.
 
     Attributes:
-        projection: How it is drawn for the model.
-        points: Drawn of each shape; see `Recipe.points`.
+        projection: The model's projection.
+        points: Number of points sampled from each shape; see `Recipe.points`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
-        seed: Of the surface samples.
-        strays: Whether points of clouds that stand alone are kept; see `Recipe.strays`.
+        seed: Seed of the surface sampling.
+        strays: Whether isolated points of point clouds are kept; see `Recipe.strays`.
     """
 
     projection: Projection
@@ -43,17 +43,17 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class ReadFile:
-    """What is kept of one file.
+    """What the library stores of one file, embeddings excepted.
 
     Attributes:
-        images: Depth images, before mean and standard deviation.
-        sheet: The same side by side, a WebP picture.
+        images: Depth images before normalisation by mean and standard deviation.
+        sheet: The same images side by side, a WebP picture.
         form: From `form_numbers`.
         thumbnail: WebP picture.
-        format: E.g. `glb`.
+        format: File format, e.g. `glb`.
         kind: `mesh` or `cloud`.
-        faces: Triangles; 0 of a cloud.
-        corners: Vertices or points.
+        faces: Number of triangles; 0 for a point cloud.
+        points: Number of vertices or points.
         extent: Width, depth and height in the file's units, world frame.
     """
 
@@ -64,62 +64,67 @@ class ReadFile:
     format: str
     kind: str
     faces: int
-    corners: int
+    points: int
     extent: tuple[float, float, float]
 
 
 def import_readers() -> None:
-    """Import what most files need, so that it does not count into the time and memory of the first."""
+    """Import what most files need, so that it does not count against the time and memory limits of the first file."""
     for name in ("lxml.etree", "PIL.Image", "scipy.spatial", "trimesh"):
         importlib.import_module(name)
 
 
-def read_file(path: Path, style: Style) -> ReadFile:
-    """Read a file and draw what the index needs of it.
+def read_file(path: Path, options: DepthOptions) -> ReadFile:
+    """Read a file and render what the library stores of it.
 
     Raises:
         FileFormatError: If it cannot be read.
-        GeometryError: If there is nothing in it to draw.
+        GeometryError: If it holds nothing to render.
         MissingExtraError: If its format needs a library that is not installed.
     """
-    shape = load(path, up=style.up)
-    mesh = isinstance(shape, Mesh)
-    places = shape.vertices if isinstance(shape, Mesh) else shape.points
-    extent = _extent(places)
-    points = draw_points(shape, style.points, seed=style.seed, strays=style.strays).points
-    images: np.ndarray = render_batch([points], style.projection).numpy()[0]
+    shape = load(path, up=options.up)
+    points = shape.vertices if isinstance(shape, Mesh) else shape.points
+    extent = _extent(points)
+    images = depth_images(shape, options)
     return ReadFile(
         images=images,
-        sheet=picture_bytes(_sheet(images)),
+        sheet=encode_webp(_sheet(images)),
         form=form_numbers(shape),
-        thumbnail=picture_bytes(portrait(shape, size=THUMBNAIL, supersample=2)),
+        thumbnail=encode_webp(portrait(shape, size=THUMBNAIL, supersample=2)),
         format=path.suffix.lower().lstrip("."),
-        kind="mesh" if mesh else "cloud",
+        kind="mesh" if isinstance(shape, Mesh) else "cloud",
         faces=len(shape.faces) if isinstance(shape, Mesh) else 0,
-        corners=len(places),
+        points=len(points),
         extent=extent,
     )
 
 
-def _extent(places: Float32[np.ndarray, "points 3"]) -> tuple[float, float, float]:
-    with np.errstate(over="ignore"):
-        width, depth, height = (places.max(axis=0) - places.min(axis=0)).tolist()
-    if not np.isfinite([width, depth, height]).all():
-        raise GeometryError("shape must have an extent that float32 can hold, but got one that overflows. Scale it down.")
-    return width, depth, height
+def depth_images(shape: Shape, options: DepthOptions) -> Float32[np.ndarray, "views side side"]:
+    """Render the depth images of one shape, world frame."""
+    points = draw_points(shape, options.points, seed=options.seed, strays=options.strays).points
+    images: np.ndarray = render_batch([points], options.projection).numpy()[0]
+    return images
 
 
-def picture_bytes(picture: Float32[np.ndarray, "height width *channels"]) -> bytes:
-    """A picture in [0, 1] as WebP."""
+def encode_webp(picture: Float32[np.ndarray, "height width *channels"]) -> bytes:
+    """Encode a picture with values in [0, 1] as WebP."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8)).save(buffer, "WEBP", quality=80, method=_METHOD)
+    Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8)).save(buffer, "WEBP", quality=80, method=_WEBP_METHOD)
     return buffer.getvalue()
 
 
+def _extent(points: Float32[np.ndarray, "points 3"]) -> tuple[float, float, float]:
+    with np.errstate(over="ignore"):
+        width, depth, height = (points.max(axis=0) - points.min(axis=0)).tolist()
+    if not np.isfinite([width, depth, height]).all():
+        raise GeometryError("The shape is too large: its extent overflows float32. Scale it down.")
+    return width, depth, height
+
+
 def _sheet(images: Float32[np.ndarray, "views side side"]) -> Float32[np.ndarray, "height width"]:
-    """Depth images side by side in two rows, the nearest places black."""
+    """Arrange depth images in two rows; the nearest points are black."""
     columns = -(-len(images) // 2)
     even = np.concatenate([images, np.ones((2 * columns - len(images), *images.shape[1:]), np.float32)])
     rows = even.reshape(2, columns, *images.shape[1:]).swapaxes(1, 2)

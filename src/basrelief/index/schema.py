@@ -1,4 +1,4 @@
-"""What a row of a library holds, and what made its vectors."""
+"""Columns of a library's tables, and the record of the model that computed its vectors."""
 
 from __future__ import annotations
 
@@ -11,92 +11,110 @@ from basrelief.geometry import FORM_SIZE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEY = b"basrelief"
-"""Where the metadata of a table says what made its vectors."""
+RENAMED_COLUMNS = {"place": "relative_path", "words": "name_words", "content": "content_hash", "beside": "side_files"}
+"""Column names of layout 1 (basrelief 0.1), and what they are called since layout 2."""
 
-_ONE_EACH = {"lance-schema:unenforced-primary-key": "true"}
-"""Two processes that write the same new path at the same time then see each other; without it both rows would stay."""
+_METADATA_KEY = b"basrelief"
+_READABLE_LAYOUTS = (1, 2)
+_PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
+"""Makes concurrent writes of the same new path conflict; without it, both rows would stay."""
 
 
 @dataclass(frozen=True)
-class About:
-    """What made the vectors of a library; those of another model cannot be compared with them.
+class LibraryInfo:
+    """The model that computed a library's vectors; vectors of another model cannot be compared with them.
 
     Attributes:
         model: Name of the recipe.
-        weights: Fingerprint of the towers.
+        weights: Fingerprint of the encoder's weights.
         views: Views of each shape.
-        dim: Length of a vector.
-        common: (dim,) mean of the embeddings of everyday names: what all words have in common, and every shape answers to alike.
-        layout: Version of the tables.
+        dim: Embedding dimension.
+        text_mean: (dim,) mean text embedding of everyday names, subtracted from every phrase that is searched for.
+        layout: Version of the table layout.
     """
 
     model: str
     weights: str
     views: int
     dim: int
-    common: tuple[float, ...]
-    layout: int = 1
+    text_mean: tuple[float, ...]
+    layout: int = 2
+
+    @classmethod
+    def from_schema(cls, schema: pa.Schema) -> LibraryInfo:
+        """Read the record from the metadata of the `shapes` table.
+
+        Raises:
+            LookupError: If there is no such record; also TypeError or ValueError if it is malformed.
+        """
+        record = json.loads((schema.metadata or {})[_METADATA_KEY])
+        text_mean = record.pop("common") if "common" in record else record.pop("text_mean")  # `common` in layout 1
+        return cls(**record, text_mean=tuple(text_mean))
+
+    @property
+    def readable(self) -> bool:
+        """Whether this version of basrelief reads the layout."""
+        return self.layout in _READABLE_LAYOUTS
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a row remembers of its file.
+class FileState:
+    """What a library records of a file to notice changes.
 
     Attributes:
-        root: Folder that was indexed.
-        bytes: Size.
-        mtime: Nanoseconds; None where the file must be looked at again in any case.
-        content: Hash of the bytes; where there are side files, `+` and a hash of their names and bytes.
-        beside: Side files with their sizes and times, as JSON; empty without any, None in rows of before they were noted.
+        root: The indexed folder.
+        bytes: File size.
+        mtime: Modification time in nanoseconds; None if the file must be checked again in any case.
+        content_hash: SHA-256 of the bytes; with side files, `+` and a hash of their names and bytes follow.
+        side_files: Side files with their sizes and times, as JSON; empty without any, None in rows of old libraries.
     """
 
     root: str
     bytes: int
     mtime: int | None
-    content: str
-    beside: str | None = ""
+    content_hash: str
+    side_files: str | None = ""
 
 
-def _file_fields() -> list[pa.Field]:
-    import pyarrow as pa
-
-    path = pa.field("path", pa.string(), nullable=False, metadata=_ONE_EACH)
-    kinds = {"root": pa.string(), "bytes": pa.int64(), "mtime": pa.int64(), "content": pa.string(), "beside": pa.string()}
-    return [path, *(pa.field(name, kind) for name, kind in kinds.items())]
-
-
-def shapes_schema(about: About) -> pa.Schema:
-    """A row for each file."""
+def shapes_schema(info: LibraryInfo) -> pa.Schema:
+    """Return the schema of the table with one row per shape file."""
     import pyarrow as pa
 
     fields = [
         *_file_fields(),
-        pa.field("place", pa.string()),
-        pa.field("words", pa.string()),
+        pa.field("relative_path", pa.string()),
+        pa.field("name_words", pa.string()),
         pa.field("format", pa.string()),
         pa.field("kind", pa.string()),
         *(pa.field(name, pa.int64()) for name in ("faces", "points")),
         *(pa.field(name, pa.float32()) for name in ("width", "depth", "height")),
         pa.field("tags", pa.list_(pa.string())),
-        pa.field("vector", pa.list_(pa.float32(), about.dim)),
-        pa.field("views", pa.list_(pa.float16(), about.views * about.dim)),
+        pa.field("vector", pa.list_(pa.float32(), info.dim)),
+        pa.field("views", pa.list_(pa.float16(), info.views * info.dim)),
         pa.field("form", pa.list_(pa.float32(), FORM_SIZE)),
         pa.field("thumbnail", pa.binary()),
         pa.field("sheet", pa.binary()),
     ]
-    return pa.schema(fields, metadata={KEY: json.dumps(asdict(about)).encode()})
+    return pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(info)).encode()})
 
 
 def failures_schema() -> pa.Schema:
-    """A file that could not be read, and why."""
+    """Return the schema of the table of files that could not be read."""
     import pyarrow as pa
 
     return pa.schema([*_file_fields(), pa.field("reason", pa.string())])
 
 
 def changes_schema() -> pa.Schema:
-    """The tags of a file before and after one change."""
+    """Return the schema of the table of tag changes: the tags of a file before and after each run."""
     import pyarrow as pa
 
     return pa.schema([("path", pa.string()), ("run", pa.int64()), ("before", pa.list_(pa.string())), ("after", pa.list_(pa.string()))])
+
+
+def _file_fields() -> list[pa.Field]:
+    import pyarrow as pa
+
+    path = pa.field("path", pa.string(), nullable=False, metadata=_PRIMARY_KEY)
+    kinds = {"root": pa.string(), "bytes": pa.int64(), "mtime": pa.int64(), "content_hash": pa.string(), "side_files": pa.string()}
+    return [path, *(pa.field(name, kind) for name, kind in kinds.items())]

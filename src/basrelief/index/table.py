@@ -1,8 +1,7 @@
-"""The library on disk: a LanceDB database of a row for each file, of files that could not be read, and of what tags were before."""
+"""A library on disk: LanceDB tables of shapes, of files that could not be read, and of tag changes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,276 +10,289 @@ import numpy as np
 from jaxtyping import Float32
 
 from basrelief.errors import ConfigError, FileFormatError, OutputError
-from basrelief.index.database import connect, database_errors, is_absent, no_database, reads, unreadable, writes
-from basrelief.index.schema import KEY, About, Known, changes_schema, failures_schema, shapes_schema
+from basrelief.index.database import (
+    connect,
+    database_errors,
+    invalid_uri_message,
+    is_missing_folder,
+    translate_read_errors,
+    translate_write_errors,
+    unreadable_message,
+)
+from basrelief.index.schema import RENAMED_COLUMNS, FileState, LibraryInfo, changes_schema, failures_schema, shapes_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import Table
 
 LARGE = 20_000
-"""Files from which on vectors are looked up by an index instead of one after another."""
+"""Number of files above which nearest vectors are found by an approximate index instead of a full scan."""
 
 _PROBES = 1
-_REFINED = 4
+_REFINE_FACTOR = 4
 _TABLES = ("shapes", "failures", "changes")
-_CHUNK = 256
+_PATHS_PER_QUERY = 256
+_FILE_STATE_COLUMNS = ("path", "root", "bytes", "mtime", "content_hash", "side_files")
 
 
 class Tables:
-    """One database; every write is a version of its own, so that a killed process leaves the last one.
+    """The tables of one library. Every write is a version of its own, so a killed process leaves the last complete one.
 
     Attributes:
         uri: Folder or object storage address.
-        about: What made the vectors.
+        info: The model that computed the vectors.
     """
 
-    def __init__(self, uri: str, about: About, tables: Mapping[str, Table]) -> None:
-        self.uri, self.about = uri, about
+    def __init__(self, uri: str, info: LibraryInfo, tables: Mapping[str, Table]) -> None:
+        self.uri, self.info = uri, info
         self.shapes, self.failures, self.changes = (tables[name] for name in _TABLES)
-        self._seen: set[str] = set()
+        self._indexed_columns: set[str] = set()
 
     @classmethod
-    def create(cls, uri: str, about: About) -> Tables:
-        """Make an empty library.
+    def create(cls, uri: str, info: LibraryInfo) -> Tables:
+        """Create an empty library.
 
         Raises:
             MissingExtraError: If LanceDB is not installed.
+            OutputError: If it cannot be written.
         """
         database = connect(uri)
-        with database_errors(f"Cannot make a library at {uri!r}: {{}}. Choose another place.", OutputError):
-            for name, schema in zip(_TABLES[::-1], (changes_schema(), failures_schema(), shapes_schema(about)), strict=True):
-                database.create_table(name, schema=schema, exist_ok=True)  # the one that `there` looks for last
+        schemas = {"changes": changes_schema(), "failures": failures_schema(), "shapes": shapes_schema(info)}
+        with database_errors(f"Cannot create library {uri!r}: {{}}. Choose another folder.", OutputError):
+            for name, schema in schemas.items():  # `shapes` last, because `exists` looks for it
+                database.create_table(name, schema=schema, exist_ok=True)
         return cls.open(uri)
 
     @classmethod
     def open(cls, uri: str) -> Tables:
-        """Open a library.
+        """Open a library; one of basrelief 0.1 gets its columns renamed first.
 
         Raises:
-            FileFormatError: If there is none, or it is of another layout.
+            FileFormatError: If there is none, it is damaged, or its layout is unknown.
             MissingExtraError: If LanceDB is not installed.
+            OutputError: If columns must be renamed and the library cannot be written.
         """
-        message = f"db must be a library of basrelief index, but got {uri!r}, which is none. Make one with basrelief index DIR --db {uri}."
+        message = f"{uri!r} is not a basrelief library. Create one with: basrelief index DIR --db {uri}"
         with database_errors(message, FileFormatError):
-            if is_absent(uri):
-                raise ValueError("nothing there")
+            if is_missing_folder(uri):
+                raise FileNotFoundError(uri)
             database = connect(uri)
             tables = {name: database.open_table(name) for name in _TABLES}
-            record = json.loads((tables["shapes"].schema.metadata or {})[KEY])
-            about = About(**{**record, "common": tuple(record["common"])})
-        if about.layout != About.layout:
-            got = f"{about.layout} in {uri!r}"
-            raise FileFormatError(f"db must have layout {About.layout}, but got {got}. Make it again with basrelief index.")
-        with database_errors(unreadable(uri), FileFormatError):
-            for name, wanted in zip(_TABLES, (shapes_schema(about), failures_schema(), changes_schema()), strict=True):
-                _check_columns(wanted, tables[name].schema)
-            if len(about.common) != about.dim:
-                raise ValueError(f"{len(about.common)} numbers for vectors of {about.dim}")
-        return cls(uri, about, tables)
+            info = LibraryInfo.from_schema(tables["shapes"].schema)
+        if not info.readable:
+            raise FileFormatError(
+                f"Library {uri!r} has layout {info.layout}, which this version of basrelief does not read. "
+                "Update basrelief, or index the folder into a new library."
+            )
+        opened = cls(uri, info, tables)
+        opened._migrate()
+        with database_errors(unreadable_message(uri), FileFormatError):
+            for table, schema in zip(tables.values(), (shapes_schema(info), failures_schema(), changes_schema()), strict=True):
+                _check_columns(table.schema, schema)
+            if len(info.text_mean) != info.dim:
+                raise ValueError(f"text mean of {len(info.text_mean)} numbers for vectors of {info.dim}")
+        return opened
 
     @staticmethod
-    def there(uri: str) -> bool:
-        """Whether a database with tables lies there.
+    def exists(uri: str) -> bool:
+        """Return whether there is a library.
 
         Raises:
+            ConfigError: If `uri` is neither a folder nor an address that LanceDB opens.
             MissingExtraError: If LanceDB is not installed.
         """
-        if is_absent(uri):
+        if is_missing_folder(uri):
             return False
-        with database_errors(no_database(uri), ConfigError):
+        with database_errors(invalid_uri_message(uri), ConfigError):
             return "shapes" in connect(uri).list_tables().tables
 
-    @writes
-    def upgrade(self) -> None:
-        """Add columns that libraries of former versions lack."""
-        for table in (self.shapes, self.failures):
-            try:
-                if "beside" not in table.schema.names:
-                    table.add_columns({"beside": "CAST(NULL AS STRING)"})
-            except (RuntimeError, OSError, ValueError):
-                if "beside" not in table.schema.names:  # else another process was quicker
-                    raise
+    @translate_read_errors
+    def indexed_files(self) -> dict[str, FileState]:
+        """Return the state of every indexed file, by path."""
+        return _file_states(self.shapes)
 
-    @reads
-    def known(self) -> dict[str, Known]:
-        """Every file with a row, by path."""
-        return _known(self.shapes)
+    @translate_read_errors
+    def failed_files(self) -> dict[str, FileState]:
+        """Return the state of every file that could not be read, by path."""
+        return _file_states(self.failures)
 
-    @reads
-    def failed(self) -> dict[str, tuple[Known, str]]:
-        """Every file that could not be read, and why."""
-        files, found = _known(self.failures), self.failures.search().select(["path", "reason"]).limit(None).to_arrow()
-        reasons = dict(zip(found["path"].to_pylist(), found["reason"].to_pylist(), strict=True))
-        return {path: (known, reasons[path]) for path, known in files.items()}
+    @translate_read_errors
+    def failure_reasons(self) -> dict[str, str]:
+        """Return why files could not be read, by path."""
+        found = self.failures.search().select(["path", "reason"]).limit(None).to_arrow()
+        return dict(zip(found["path"].to_pylist(), found["reason"].to_pylist(), strict=True))
 
-    @writes
-    def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows over those of the same path; their files are no failures any more."""
-        self._forget(self.failures, [row["path"] for row in rows])
-        _merge(self.shapes, rows)
+    @translate_write_errors
+    def upsert(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, replacing those of the same path and their failures."""
+        _delete_paths(self.failures, [row["path"] for row in rows])
+        _upsert(self.shapes, rows)
 
-    @writes
-    def put_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Note files that could not be read; what was known of them before goes."""
-        self._forget(self.shapes, [row["path"] for row in rows])
-        _merge(self.failures, rows)
+    @translate_write_errors
+    def upsert_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record files that could not be read; their former rows are deleted."""
+        _delete_paths(self.shapes, [row["path"] for row in rows])
+        _upsert(self.failures, rows)
 
-    @writes
-    def drop(self, paths: Iterable[str]) -> None:
-        """Forget files."""
-        gone = list(paths)
-        self._forget(self.shapes, gone)
-        self._forget(self.failures, gone)
+    @translate_write_errors
+    def delete(self, paths: Iterable[str]) -> None:
+        """Delete the rows and failures of files."""
+        removed = list(paths)
+        _delete_paths(self.shapes, removed)
+        _delete_paths(self.failures, removed)
 
     def rows(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Rows whose column has one of the values, see `fetch`."""
+        """Return the rows of `fetch` as dictionaries."""
         rows: list[dict[str, Any]] = self.fetch(column, values, columns=columns).to_pylist()
         return rows
 
-    @reads
+    @translate_read_errors
     def fetch(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> pa.Table:
-        """Rows whose column has one of the values, all their columns or some.
+        """Return the rows whose `column` has one of the values.
 
         Args:
-            column: `path` or `content`.
-            values: To be found.
-            columns: Wanted; all when empty.
+            column: `path` or `content_hash`.
+            values: Values to look for.
+            columns: Columns to return; all when empty.
         """
         import pyarrow as pa
 
-        schema = self._schema
-        names = list(columns) or schema.names
-        found = [pa.schema([schema.field(name) for name in names]).empty_table()]
+        names = list(columns) or self._schema.names
+        found = [pa.schema([self._schema.field(name) for name in names]).empty_table()]
         for part in _parts(values):
             query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").select(names).limit(None)
             found.append(query.to_arrow().select(names))
         return pa.concat_tables(found)
 
     def batches(self, columns: Sequence[str], *, where: str = "", size: int = 1024) -> Iterator[pa.RecordBatch]:
-        """All rows, some columns of them, a few at a time."""
+        """Yield the given columns of all rows that satisfy an SQL condition, `size` rows at a time."""
         query = self.shapes.search().select(list(columns)).limit(None)
-        with database_errors(unreadable(self.uri), FileFormatError):
+        with database_errors(unreadable_message(self.uri), FileFormatError):
             yield from (query.where(where) if where else query).to_batches(size)
 
-    @reads
+    @translate_read_errors
     def version(self) -> int:
-        """Number of the last write to a row."""
+        """Return the version number of the last write to a row."""
         return int(self.shapes.version)
 
-    @reads
+    @translate_read_errors
     def count(self) -> int:
-        """How many files."""
+        """Return the number of indexed files."""
         return int(self.shapes.count_rows())
 
-    @reads
+    @translate_read_errors
     def nearest(self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10) -> pa.Table:
-        """Rows whose pooled vector lies nearest to one, nearest first.
+        """Return the rows whose mean vector is nearest by cosine, nearest first.
 
         Args:
-            vector: Of any length but zero.
-            columns: Wanted.
+            vector: Query; need not have unit length.
+            columns: Columns to return.
             where: SQL condition.
-            limit: Most rows.
+            limit: Maximum number of rows.
         """
         query: Any = self.shapes.search(vector, vector_column_name="vector")
         query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
         if self._has_index("vector"):
-            query = query.nprobes(_PROBES).refine_factor(_REFINED)
+            query = query.nprobes(_PROBES).refine_factor(_REFINE_FACTOR)
         return (query.where(where, prefilter=True) if where else query).to_arrow().select(list(columns))
 
-    @reads
-    def named(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
-        """Paths of files whose names hold words of a text, best first."""
-        if not self._has_index("words"):
+    @translate_read_errors
+    def match_names(self, text: str, *, where: str = "", limit: int = 10) -> list[str]:
+        """Return the paths of files whose names contain words of a text, best first."""
+        if not self._has_index("name_words"):
             return []
-        query: Any = self.shapes.search(text, query_type="fts", fts_columns="words").select(["path", "_score"]).limit(limit)
+        query: Any = self.shapes.search(text, query_type="fts", fts_columns="name_words").select(["path", "_score"]).limit(limit)
         found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
         return found
 
-    @writes
+    @translate_write_errors
     def set_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Replace the tags of files, by path."""
         import pyarrow as pa
 
-        kind = pa.schema([self.shapes.schema.field("path"), self.shapes.schema.field("tags")])
+        schema = pa.schema([self.shapes.schema.field("path"), self.shapes.schema.field("tags")])
         rows = [{"path": path, "tags": list(names)} for path, names in tags.items()]
         if rows:
-            self.shapes.merge_insert("path").when_matched_update_all().execute(pa.Table.from_pylist(rows, schema=kind))
+            self.shapes.merge_insert("path").when_matched_update_all().execute(pa.Table.from_pylist(rows, schema=schema))
 
-    @writes
-    def log_tags(self, changes: Sequence[Mapping[str, Any]]) -> None:
-        """Note path, tags before and after, of one change."""
+    @translate_write_errors
+    def record_tag_change(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record one change of tags: `path`, and the tags `before` and `after`, of each file."""
         import pyarrow as pa
 
         runs = self.changes.search().select(["run"]).limit(None).to_arrow()["run"].to_pylist()
         run = max(runs, default=0) + 1
-        if changes:
-            self.changes.add(pa.Table.from_pylist([{**row, "run": run} for row in changes], schema=self.changes.schema))
+        if rows:
+            self.changes.add(pa.Table.from_pylist([{**row, "run": run} for row in rows], schema=self.changes.schema))
 
-    @reads
-    def last_tags(self) -> list[dict[str, Any]]:
-        """The last change that was noted."""
+    @translate_read_errors
+    def last_tag_change(self) -> list[dict[str, Any]]:
+        """Return the rows of the last recorded change of tags."""
         found: list[dict[str, Any]] = self.changes.search().limit(None).to_arrow().to_pylist()
         last = max((row["run"] for row in found), default=0)
         return [row for row in found if row["run"] == last]
 
-    @writes
-    def forget_tags(self, change: Sequence[Mapping[str, Any]]) -> None:
-        """Strike a change out."""
-        if change:
-            self.changes.delete(f"run = {int(change[0]['run'])}")
+    @translate_write_errors
+    def delete_tag_change(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Delete the record of a change, given by its rows."""
+        if rows:
+            self.changes.delete(f"run = {int(rows[0]['run'])}")
 
-    @writes
-    def tidy(self) -> None:
-        """Join the pieces that many writes left, and bring the indices up to date; a large library gets one for its vectors.
+    @translate_write_errors
+    def compact(self) -> None:
+        """Merge small fragments and bring the indices up to date; large libraries also get a vector index.
 
-        Where another process does the same at the same time, it is left to that one.
+        If another process compacts at the same time, the work is left to it.
         """
         from lancedb.index import FTS, BTree, HnswSq
 
-        wanted: dict[str, Any] = {"path": BTree(), "content": BTree(), "words": FTS()} if self.count() else {}
+        wanted: dict[str, Any] = {"path": BTree(), "content_hash": BTree(), "name_words": FTS()} if self.count() else {}
         if self.count() > LARGE:
             wanted["vector"] = HnswSq(distance_type="cosine", num_partitions=1)
-        indexed = self._indexed()
+        indexed = self._list_indexed_columns()
         try:
             for table in (self.shapes, self.failures, self.changes):
                 table.optimize()
             for column, config in wanted.items():
-                if [column] not in indexed:
+                if column not in indexed:
                     self.shapes.create_index(column, config=config)
         except (RuntimeError, OSError, ValueError) as error:
             if "conflict" not in str(error).lower():
                 raise
+
+    def _migrate(self) -> None:
+        """Rename the columns of a library of basrelief 0.1, and add the one that its first versions lack."""
+        message = f"Library {self.uri!r} was made by basrelief 0.1 and must be converted, but it cannot be written: {{}}. "
+        with database_errors(message + "Make it writable, or index the folder into a new library.", OutputError):
+            for table in (self.shapes, self.failures):
+                try:
+                    _rename_columns(table)
+                except (RuntimeError, OSError, ValueError):
+                    names = set(table.schema.names)
+                    if names & RENAMED_COLUMNS.keys() or "side_files" not in names:  # otherwise another process was quicker
+                        raise
 
     @cached_property
     def _schema(self) -> pa.Schema:
         return self.shapes.schema
 
     def _has_index(self, column: str) -> bool:
-        """Whether a column has an index; one that was there stays."""
-        if column not in self._seen:
-            self._seen.update(*self._indexed())
-        return column in self._seen
+        """Return whether a column has an index; once there, an index stays."""
+        if column not in self._indexed_columns:
+            self._indexed_columns = self._list_indexed_columns()
+        return column in self._indexed_columns
 
-    def _indexed(self) -> list[list[str]]:
-        return [index.columns for index in self.shapes.list_indices()]
-
-    @staticmethod
-    def _forget(table: Table, paths: Sequence[str]) -> None:
-        if table.count_rows() == 0:
-            return
-        for part in _parts(paths):
-            table.delete(f"path IN ({', '.join(map(quoted, part))})")
+    def _list_indexed_columns(self) -> set[str]:
+        return {column for index in self.shapes.list_indices() for column in index.columns}
 
 
 def quoted(text: str) -> str:
-    """A text as LanceDB's SQL wants it."""
+    """Quote a text for LanceDB's SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def vectors_of(batch: pa.RecordBatch | pa.Table, column: str, dim: int) -> Float32[np.ndarray, "rows vectors dim"]:
-    """A column of vectors as an array, those of one row behind each other."""
+    """Return a column of vectors as an array; a row may hold several vectors, one after the other."""
     values = batch.column(column)
     whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
     flat = whole.flatten().to_numpy(zero_copy_only=False)
@@ -288,15 +300,22 @@ def vectors_of(batch: pa.RecordBatch | pa.Table, column: str, dim: int) -> Float
     return vectors
 
 
-def _check_columns(wanted: pa.Schema, there: pa.Schema) -> None:
-    for field in wanted:
-        if field.name not in there.names and field.name == "beside":
-            continue
-        if field.name not in there.names or there.field(field.name).type != field.type:
-            raise ValueError(f"no column {field.name} of {field.type}")
+def _check_columns(schema: pa.Schema, expected: pa.Schema) -> None:
+    for field in expected:
+        if field.name not in schema.names or schema.field(field.name).type != field.type:
+            raise ValueError(f"there is no column {field.name!r} of type {field.type}")
 
 
-def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def _rename_columns(table: Table) -> None:
+    names = table.schema.names
+    renamed = [{"path": old, "rename": new} for old, new in RENAMED_COLUMNS.items() if old in names]
+    if renamed:
+        table.alter_columns(*renamed)  # type: ignore[arg-type] # LanceDB's annotation is wrong
+    if not {"beside", "side_files"} & set(names):
+        table.add_columns({"side_files": "CAST(NULL AS STRING)"})
+
+
+def _upsert(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow as pa
 
     if rows:
@@ -304,12 +323,17 @@ def _merge(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all().execute(data)
 
 
-def _known(table: Table) -> dict[str, Known]:
-    columns = ["path", "root", "bytes", "mtime", "content", "beside"]
-    found = table.search().select([name for name in columns if name in table.schema.names]).limit(None).to_arrow().to_pydict()
-    found.setdefault("beside", [None] * len(found["path"]))
-    return {path: Known(*rest) for path, *rest in zip(*(found[name] for name in columns), strict=True)}
+def _delete_paths(table: Table, paths: Sequence[str]) -> None:
+    if table.count_rows() == 0:
+        return
+    for part in _parts(paths):
+        table.delete(f"path IN ({', '.join(map(quoted, part))})")
+
+
+def _file_states(table: Table) -> dict[str, FileState]:
+    found = table.search().select(list(_FILE_STATE_COLUMNS)).limit(None).to_arrow().to_pydict()
+    return {path: FileState(*state) for path, *state in zip(*(found[name] for name in _FILE_STATE_COLUMNS), strict=True)}
 
 
 def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    yield from (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
+    yield from (values[start : start + _PATHS_PER_QUERY] for start in range(0, len(values), _PATHS_PER_QUERY))

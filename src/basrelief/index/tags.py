@@ -1,37 +1,43 @@
-"""Tags from a user's own words: what each file is called, how surely, and by which view; written into the library, and taken back."""
+"""Tags from a user's own words: propose them, write them into the library, undo them."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from basrelief.errors import OutputError
-from basrelief.index.filters import condition
+from basrelief.errors import ConfigError, OutputError
+from basrelief.index.files import is_inside
+from basrelief.index.filters import sql_condition
 from basrelief.index.table import Tables, vectors_of
 from basrelief.models import Model
-from basrelief.output import write_text
+from basrelief.output import to_json, write_text
 from basrelief.tasks import RejectPolicy
 
-SIDECAR = ".tags.json"
-"""What a sidecar's name adds to that of its file."""
+SIDECAR_SUFFIX = ".tags.json"
+"""Appended to the name of a file to name its sidecar."""
+
+_TABLE_SUFFIXES = (".csv", ".json", ".jsonl")
+_CSV_COLUMNS = ("path", "label", "confidence", "view", "declined")
 
 
 @dataclass(frozen=True)
-class TagAnswer:
-    """What one file is called.
+class TagProposal:
+    """The label that fits a file best.
 
     Attributes:
-        path: Of the file.
-        label: The best of the words, or empty for none of these.
-        confidence: Its probability, or its score where the model defines none.
-        view: Number of the view that speaks most for it.
-        declined: Why there is no label, or empty.
+        path: Absolute path of the file.
+        label: Best of the labels, or empty if none is accepted.
+        confidence: Its probability, or its score if the model's pooling defines no probability.
+        view: Index of the view with the highest score for it.
+        declined: Why no label was accepted, or empty.
         others: The next labels with their probabilities.
     """
 
@@ -43,106 +49,161 @@ class TagAnswer:
     others: tuple[tuple[str, float], ...] = ()
 
 
-def name_files(
-    tables: Tables, model: Model, labels: Sequence[str], *, policy: RejectPolicy | None = None, where: Iterable[str] = ()
-) -> Iterator[TagAnswer]:
-    """Name the files of a library with one's own words, from the views it keeps; nothing is read or encoded again.
+def propose_tags(
+    tables: Tables,
+    model: Model,
+    labels: Sequence[str],
+    *,
+    policy: RejectPolicy | None = None,
+    where: Iterable[str] = (),
+    folder: Path | None = None,
+) -> Iterator[TagProposal]:
+    """Classify the files of a library from their stored view embeddings; nothing is read, rendered or encoded again.
 
     Args:
-        tables: Of the library.
-        model: That of the library.
+        tables: Tables of the library.
+        model: Model of the library.
         labels: At least two.
-        policy: When an answer is believed; every answer is when None.
+        policy: Which answers are accepted; all when None.
         where: Filters.
+        folder: Only files under this folder; all when None.
 
     Raises:
         ConfigError: If labels or filters are wrong.
     """
     policy = policy or RejectPolicy()
-    names = (*labels, *(word for word in policy.distractors if word not in labels))
-    for batch in tables.batches(["path", "views"], where=condition(where)):
+    names = (*labels, *(label for label in policy.distractors if label not in labels))
+    resolved = None if folder is None else folder.resolve()
+    for rows in tables.batches(["path", "views"], where=sql_condition(where)):
+        batch = rows if resolved is None else rows.filter([is_inside(resolved, path) for path in rows.column("path").to_pylist()])
         if not batch.num_rows:
             continue
-        views = torch.nn.functional.normalize(torch.from_numpy(vectors_of(batch, "views", tables.about.dim)), dim=-1)
-        found = model.classify_views(views.to(model.encoder.device), names, sources=batch.column("path").to_pylist())
-        for prediction in map(policy, found):
-            sure = prediction.scores if prediction.probabilities is None else prediction.probabilities
-            view = int(prediction.view_scores[:, 0].argmax())
-            ranked = tuple((label, float(p)) for label, p in zip(prediction.labels[1:4], sure[1:4], strict=True))
-            label = "" if prediction.declined else prediction.label
-            yield TagAnswer(prediction.source, label, float(sure[0]), view, prediction.declined, ranked)
+        views = torch.nn.functional.normalize(torch.from_numpy(vectors_of(batch, "views", tables.info.dim)), dim=-1)
+        predictions = model.classify_views(views.to(model.encoder.device), names, sources=batch.column("path").to_pylist())
+        for prediction in map(policy, predictions):
+            confidences = prediction.scores if prediction.probabilities is None else prediction.probabilities
+            yield TagProposal(
+                path=prediction.source,
+                label="" if prediction.declined else prediction.label,
+                confidence=float(confidences[0]),
+                view=int(prediction.view_scores[:, 0].argmax()),
+                declined=prediction.declined,
+                others=tuple((label, float(p)) for label, p in zip(prediction.labels[1:4], confidences[1:4], strict=True)),
+            )
 
 
-def write_tags(tables: Tables, tags: Iterable[tuple[str, Sequence[str]]], *, sidecars: bool = False) -> int:
-    """Give files tags, as one change that `undo_tags` takes back.
+def check_proposals_file(path: Path) -> None:
+    """Check that proposals can be saved under a name.
+
+    Raises:
+        ConfigError: If its suffix is not `.csv`, `.json` or `.jsonl`.
+    """
+    if path.suffix.lower() not in _TABLE_SUFFIXES:
+        raise ConfigError(f"Cannot tell the format of {str(path)!r}. Name a file that ends in .csv, .json or .jsonl.")
+
+
+def save_proposals(path: Path, proposals: Iterable[TagProposal]) -> None:
+    """Save proposals as a table (`.csv`) or as JSON lines (`.json`, `.jsonl`).
+
+    Raises:
+        ConfigError: If the suffix is another one.
+        OutputError: If the file cannot be written.
+    """
+    check_proposals_file(path)
+    if path.suffix.lower() == ".csv":
+        write_text(path, _csv(proposals))
+    else:
+        write_text(path, "".join(f"{to_json(asdict(proposal))}\n" for proposal in proposals))
+
+
+def write_tags(tables: Tables, tags: Mapping[str, Sequence[str]], *, sidecars: bool = False) -> int:
+    """Replace the tags of files as one change that `undo_tags` reverts.
 
     Args:
-        tables: Of the library.
-        tags: Path and tags of each file; they replace those it had.
-        sidecars: Whether `FILE.tags.json` is written beside each file, too.
+        tables: Tables of the library.
+        tags: New tags by path.
+        sidecars: Whether to write `FILE.tags.json` next to each file, too.
 
     Returns:
-        How many files have other tags now.
+        The number of files whose tags changed.
 
     Raises:
         OutputError: If the library or some of the sidecars cannot be written; the other sidecars are.
     """
-    wanted = {path: sorted(set(names)) for path, names in tags}
+    wanted = {path: sorted(set(names)) for path, names in tags.items()}
     rows = tables.rows("path", list(wanted), columns=["path", "root", "tags"])
     before = {row["path"]: row["tags"] or [] for row in rows}
     changed = {path: names for path, names in wanted.items() if path in before and before[path] != names}
-    tables.log_tags([{"path": path, "before": before[path], "after": names} for path, names in changed.items()])
+    tables.record_tag_change([{"path": path, "before": before[path], "after": names} for path, names in changed.items()])
     tables.set_tags(changed)
     if sidecars:
-        _write_sidecars((Path(row["path"]), Path(row["root"]), wanted[row["path"]]) for row in rows)
+        _write_sidecars(_Sidecar(Path(row["path"]), Path(row["root"]), wanted[row["path"]]) for row in rows)
     return len(changed)
 
 
 def undo_tags(tables: Tables) -> int:
-    """Take back the last change of tags that was not taken back; sidecars that say what it wrote go back, too.
+    """Revert the last change of tags that was not reverted, and the sidecars that still hold what it wrote.
 
     Returns:
-        How many files have their former tags again; 0 where there is nothing to take back.
+        The number of files whose tags were restored; 0 if there is nothing to undo.
 
     Raises:
         OutputError: If the library or some of the sidecars cannot be written.
     """
-    last = tables.last_tags()
-    tables.set_tags({row["path"]: row["before"] for row in last})
-    tables.forget_tags(last)
-    roots = {row["path"]: row["root"] for row in tables.rows("path", [row["path"] for row in last], columns=["path", "root"])}
-    here = [(Path(row["path"]), Path(roots[row["path"]]), row) for row in last if row["path"] in roots]
-    _write_sidecars((path, root, row["before"]) for path, root, row in here if _holds(_sidecar(path), _content(row["after"])))
-    return len(last)
+    change = tables.last_tag_change()
+    tables.set_tags({row["path"]: row["before"] for row in change})
+    tables.delete_tag_change(change)
+    rows = tables.rows("path", [row["path"] for row in change], columns=["path", "root"])
+    roots = {row["path"]: Path(row["root"]) for row in rows}
+    files = [(_Sidecar(Path(row["path"]), roots[row["path"]], row["before"]), row["after"]) for row in change if row["path"] in roots]
+    _write_sidecars(sidecar for sidecar, after in files if _holds(sidecar.path, _sidecar_text(after)))
+    return len(change)
 
 
-def _write_sidecars(files: Iterable[tuple[Path, Path, Sequence[str]]]) -> None:
-    """Write tags beside files, given with the folders they were indexed in; a file without tags has no sidecar."""
+@dataclass(frozen=True)
+class _Sidecar:
+    """A sidecar to write.
+
+    Attributes:
+        file: The shape file.
+        root: The folder it was indexed in.
+        tags: Its tags; a file without tags has no sidecar.
+    """
+
+    file: Path
+    root: Path
+    tags: Sequence[str]
+
+    @property
+    def path(self) -> Path:
+        return self.file.with_name(self.file.name + SIDECAR_SUFFIX)
+
+    def write(self) -> None:
+        if not self.file.is_file() or not self.file.parent.resolve().is_relative_to(self.root.resolve()):
+            raise OutputError(f"Cannot write {str(self.path)!r}: the file was moved or lies behind a link. Index the folder again.")
+        if self.tags:
+            write_text(self.path, _sidecar_text(self.tags))
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def _write_sidecars(sidecars: Iterable[_Sidecar]) -> None:
     failures = []
-    for file, root, names in files:
+    for sidecar in sidecars:
         try:
-            if not file.is_file() or not file.parent.resolve().is_relative_to(root.resolve()):
-                raise OutputError(f"Cannot write {str(_sidecar(file))!r}: the file moved, or lies behind a link. Index the folder again.")
-            if names:
-                write_text(_sidecar(file), _content(names))
-            else:
-                _sidecar(file).unlink(missing_ok=True)
+            sidecar.write()
         except OSError as error:
             failures.append(str(error))
     if failures:
-        raise OutputError(f"{len(failures):,} of the sidecars cannot be written. The first: {failures[0]}")
+        raise OutputError(f"{len(failures):,} sidecar files cannot be written. The first: {failures[0]}")
 
 
-def _sidecar(file: Path) -> Path:
-    return file.with_name(file.name + SIDECAR)
-
-
-def _content(names: Sequence[str]) -> str:
-    return json.dumps({"tags": list(names)}, ensure_ascii=False) + "\n"
+def _sidecar_text(tags: Sequence[str]) -> str:
+    return json.dumps({"tags": list(tags)}, ensure_ascii=False) + "\n"
 
 
 def _holds(sidecar: Path, content: str) -> bool:
-    """Tell whether a sidecar is as it was written: a regular file, never through a link, of which no more is read than that."""
+    """Return whether a sidecar is a regular file with this content; never follows a link or reads more than the content's length."""
     wanted = content.encode()
     try:
         opened = os.open(sidecar, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -150,3 +211,14 @@ def _holds(sidecar: Path, content: str) -> bool:
         return False
     with open(opened, "rb") as file:  # noqa: PTH123 - a descriptor
         return stat.S_ISREG(os.fstat(opened).st_mode) and file.read(len(wanted) + 1) == wanted
+
+
+def _csv(proposals: Iterable[TagProposal]) -> str:
+    """Format proposals for a spreadsheet; an apostrophe keeps it from reading a cell as a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for proposal in proposals:
+        cells = [str(getattr(proposal, name)) for name in _CSV_COLUMNS]
+        writer.writerow(["'" + cell if cell[:1] in ("=", "+", "-", "@") else cell for cell in cells])
+    return text.getvalue()

@@ -1,6 +1,6 @@
-"""A page for a library: search it, look at hits, name uploads, index folders, review tags; on this machine, offline."""
+"""A local web page for a library: search it, view shapes, classify uploads, index folders, review tags; works offline."""
 
-from basrelief.web.serve import Address, RunningPage, serve
+from basrelief.web.server import Address, RunningPage, serve, serve_until_interrupted
 from basrelief.web.service import LibraryService
 
-__all__ = ["Address", "LibraryService", "RunningPage", "serve"]
+__all__ = ["Address", "LibraryService", "RunningPage", "serve", "serve_until_interrupted"]

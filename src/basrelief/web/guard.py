@@ -1,4 +1,4 @@
-"""What stands in front of the page: whose requests are answered, which addresses exist, how large a request is, what browsers may do."""
+"""Middleware in front of the page: checks hosts, origins, paths, sizes and logins, and sets security headers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from basrelief.limits import limits
-from basrelief.web.login import Logins
+from basrelief.web.login import LoginSessions
 
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-QUEUED, AT_ONCE, UPLOAD = "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/upload"
+QUEUE_PATH = "/gradio_api/queue/join"
+DIRECT_PATH = "/gradio_api/run/predict"
+"""Calls that bypass Gradio's queue, such as searches."""
 
-_READ = re.compile(
+UPLOAD_PATH = "/gradio_api/upload"
+
+_GET_PATHS = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)|/(assets|static|svelte)/[\w./@~+-]+"
     r"|/gradio_api/(info|theme\.css|startup-events|queue/data|upload_progress|app_id|heartbeat/[\w-]{1,64}|file=/.+)"
 )
-_WRITE = re.compile(rf"/(login|logout)|{QUEUED}|{AT_ONCE}|{UPLOAD}|/gradio_api/(cancel|reset)/?")
-_OPEN = frozenset({"/login", "/favicon.ico", "/robots.txt"})
+_POST_PATHS = re.compile(rf"/(login|logout)|{QUEUE_PATH}|{DIRECT_PATH}|{UPLOAD_PATH}|/gradio_api/(cancel|reset)/?")
+_PUBLIC_PATHS = frozenset({"/login", "/favicon.ico", "/robots.txt"})
 _MULTIPART_BYTES = 64 << 10
-_MOST_VALUES = 32
-_SHORT = 128
+_MAX_VALUES = 32
+_MAX_SESSION_CHARACTERS = 128
 
 _POLICY = (
     "default-src 'self'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -54,67 +57,68 @@ class Guard:
     """ASGI middleware in front of the whole page.
 
     Attributes:
-        app: What answers the requests that are let through.
-        hosts: Host names under which the page is reached, lower case, beside the address that a connection came to.
-        is_upload: Tells whether a path that a request names is an upload that is kept.
-        is_call: Tells whether a function of the page has a number, takes such values, and is called through the queue or at once.
-        logins: The sessions, or None where no password is asked for.
+        app: Application that answers accepted requests.
+        hosts: Host names of the page in lower case, in addition to the address a connection was made to.
+        is_upload: Returns whether a path named in a request is a stored upload.
+        is_valid_call: Returns whether the page has a function of this number that takes such values, and is called that way (the last
+            argument: through the queue).
+        logins: Sessions, or None if there is no password.
     """
 
     app: ASGIApp
     hosts: frozenset[str]
     is_upload: Callable[[str], bool]
-    is_call: Callable[[int, list[Any], bool], bool]
-    logins: Logins | None = None
+    is_valid_call: Callable[[int, list[Any], bool], bool]
+    logins: LoginSessions | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it in a few words."""
+        """Answer a request, or reject it with a short message."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": HTTPStatus.FORBIDDEN})
         else:
-            await self._answer(_forwarded(scope), receive, _Protected(send))
+            await self._answer(_without_proxy_headers(scope), receive, _SecuredSend(send))
 
-    async def _answer(self, scope: Scope, receive: Receive, send: _Protected) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: _SecuredSend) -> None:
         try:
-            self._check(Request(scope))
-            answer: ASGIApp | None = self._ask(Request(scope))
+            self._check_origin_and_path(Request(scope))
+            answer: ASGIApp | None = self._login_response(Request(scope))
             if answer is None:
-                receive = _Counted(receive, _most_bytes(scope["path"]))
-                if scope["path"] in (QUEUED, AT_ONCE):
-                    receive = await self._checked_call(receive, queued=scope["path"] == QUEUED)
+                receive = _LimitedReceive(receive, _max_bytes(scope["path"]))
+                if scope["path"] in (QUEUE_PATH, DIRECT_PATH):
+                    receive = await self._checked_call(receive, queued=scope["path"] == QUEUE_PATH)
                 answer = self.app
             await answer(scope, receive, send)
         except HTTPException as refusal:
             if not send.started:
                 await PlainTextResponse(refusal.detail, refusal.status_code, refusal.headers)(scope, receive, send)
 
-    def _check(self, request: Request) -> None:
-        """Refuse what comes from elsewhere, and addresses that the page does not use."""
-        own = request.headers.getlist("host")
-        name = _host_name(own[0]) if len(own) == 1 else ""
+    def _check_origin_and_path(self, request: Request) -> None:
+        """Reject requests for other hosts, from other sites, and for paths the page does not use."""
+        host = request.headers.getlist("host")
+        name = _host_name(host[0]) if len(host) == 1 else ""
         if name not in self.hosts and name != (request.scope.get("server") or ("", 0))[0]:
-            raise HTTPException(HTTPStatus.MISDIRECTED_REQUEST, "Unknown host name. Start the page with --allow-host NAME to serve it.")
-        if not _same_origin(request.headers, own[0]):
-            raise HTTPException(HTTPStatus.FORBIDDEN, "Requests from other sites are refused.")
-        known = _READ if request.method in ("GET", "HEAD") else _WRITE if request.method == "POST" else None
-        if known is None:
+            raise HTTPException(HTTPStatus.MISDIRECTED_REQUEST, "Unknown host name. Start the page with --allow-host NAME to allow it.")
+        if not _same_origin(request.headers, host[0]):
+            raise HTTPException(HTTPStatus.FORBIDDEN, "Requests from other sites are rejected.")
+        paths = _GET_PATHS if request.method in ("GET", "HEAD") else _POST_PATHS if request.method == "POST" else None
+        if paths is None:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.")
-        if not known.fullmatch(request.url.path):
+        if not paths.fullmatch(request.url.path):
             raise HTTPException(HTTPStatus.NOT_FOUND, "Not found.")
 
-    def _ask(self, request: Request) -> Response | None:
-        """The login form, or a refusal, for a visitor who has not logged in."""
-        if self.logins is None or request.url.path in _OPEN or self.logins.admits(request):
+    def _login_response(self, request: Request) -> Response | None:
+        """Return the login form for a visitor who has not logged in, None for others."""
+        if self.logins is None or request.url.path in _PUBLIC_PATHS or self.logins.is_logged_in(request):
             return None
         if request.url.path == "/":
-            return self.logins.ask()
+            return self.logins.login_form()
         raise HTTPException(HTTPStatus.UNAUTHORIZED, "Log in first.")
 
     async def _checked_call(self, receive: Receive, *, queued: bool) -> Receive:
-        """Read a call of the page's functions whole, and check its form before Gradio sees it."""
-        body = b"".join([part async for part in _parts(receive)])
+        """Read the whole call of a page function and check it before Gradio sees it."""
+        body = b"".join([part async for part in _body_parts(receive)])
         try:
             self._check_call(json.loads(body), queued=queued)
         except (ValueError, RecursionError) as error:
@@ -131,26 +135,27 @@ class Guard:
 
         return replay
 
-    def _check_call(self, call: Any, *, queued: bool) -> None:  # noqa: ANN401 - anything may be sent
-        """Check that a call names a function, brings a short list of values, and names no file but uploads.
+    def _check_call(self, call: Any, *, queued: bool) -> None:  # noqa: ANN401 - clients can send anything
+        """Check that a call names a function, passes a short list of values, and names no files but uploads.
 
         Raises:
-            ValueError: If it does not.
+            ValueError: If it is malformed.
+            HTTPException: If it names another file.
         """
-        if not isinstance(call, dict) or not isinstance(call.get("data"), list) or len(call["data"]) > _MOST_VALUES:
-            raise ValueError("no call")
+        if not isinstance(call, dict) or not isinstance(call.get("data"), list) or len(call["data"]) > _MAX_VALUES:
+            raise ValueError("not a call")
         session, number = call.get("session_hash"), call.get("fn_index")
-        if not isinstance(session, str) or not re.fullmatch(rf"[\w-]{{1,{_SHORT}}}", session) or type(number) is not int:
-            raise ValueError("no session or function")
-        if not self.is_call(number, call["data"], queued):
-            raise ValueError("no such function, or other values")
-        for record in _records(call["data"]):
+        if not isinstance(session, str) or not re.fullmatch(rf"[\w-]{{1,{_MAX_SESSION_CHARACTERS}}}", session) or type(number) is not int:
+            raise ValueError("no session hash or function number")
+        if not self.is_valid_call(number, call["data"], queued):
+            raise ValueError("no such function, or wrong values")
+        for record in _dictionaries(call["data"]):
             if "path" in record and not (isinstance(record["path"], str) and self.is_upload(record["path"])):
-                raise HTTPException(HTTPStatus.BAD_REQUEST, "The upload is not kept any more. Upload it again.")
+                raise HTTPException(HTTPStatus.BAD_REQUEST, "The upload has been deleted. Upload it again.")
 
 
-class _Protected:
-    """Sends an answer with the headers that tell browsers what the page may do."""
+class _SecuredSend:
+    """Sends a response with security headers, and a nonce on the scripts of a page."""
 
     def __init__(self, send: Send) -> None:
         self._send, self.started = send, False
@@ -179,28 +184,28 @@ class _Protected:
         await self._send(message)
 
 
-class _Counted:
-    """Receives a body of so many bytes at most, each part within a time."""
+class _LimitedReceive:
+    """Receives a body of at most `max_bytes`, each part within `Limits.idle_seconds`."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive, self._left, self._whole = receive, most, False
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self._receive, self._left, self._complete = receive, max_bytes, False
 
     async def __call__(self) -> Message:
-        if self._whole:
-            return await self._receive()  # waits for the visitor to leave
+        if self._complete:
+            return await self._receive()  # waits for the visitor to disconnect
         try:
             message = await asyncio.wait_for(self._receive(), limits().idle_seconds)
         except TimeoutError as error:
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly.") from error
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The request was too slow.") from error
         self._left -= len(message.get("body", b""))
-        self._whole = not message.get("more_body", False)
+        self._complete = not message.get("more_body", False)
         if self._left < 0:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large.")
         return message
 
 
-def _forwarded(scope: Scope) -> Scope:
-    """A request without what proxies claim; only whether it came encrypted is taken from them, which decides about nothing but links."""
+def _without_proxy_headers(scope: Scope) -> Scope:
+    """Drop what proxies claim, except whether the connection was encrypted, which only affects links and cookies."""
     headers = scope["headers"]
     encrypted = (b"x-forwarded-proto", b"https") in headers
     kept = [(name, value) for name, value in headers if not name.startswith(b"x-forwarded-") and name != b"forwarded"]
@@ -208,7 +213,7 @@ def _forwarded(scope: Scope) -> Scope:
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header, lower case, without port and brackets; empty where it is malformed."""
+    """Return the name in a Host header in lower case, without port and brackets; empty if it is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         return (parts.hostname or "") if parts.netloc == host and "@" not in host and parts.port != 0 else ""
@@ -217,18 +222,18 @@ def _host_name(host: str) -> str:
 
 
 def _same_origin(headers: Headers, host: str) -> bool:
-    """Whether a request was made by the page itself, by a program, or by opening the page."""
+    """Return whether a request was made by the page itself, by a program, or by opening the page."""
     origins, site = headers.getlist("origin"), headers.get("sec-fetch-site", "none")
     if origins:
         return origins in ([f"http://{host}"], [f"https://{host}"])
     return site in ("same-origin", "none") or (headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document")
 
 
-def _most_bytes(path: str) -> int:
-    return limits().upload_bytes + _MULTIPART_BYTES if path == UPLOAD else limits().request_bytes
+def _max_bytes(path: str) -> int:
+    return limits().upload_bytes + _MULTIPART_BYTES if path == UPLOAD_PATH else limits().request_bytes
 
 
-async def _parts(receive: Receive) -> Any:  # noqa: ANN401 - an asynchronous iterator of bytes
+async def _body_parts(receive: Receive) -> Any:  # noqa: ANN401 - an asynchronous iterator of bytes
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -238,8 +243,8 @@ async def _parts(receive: Receive) -> Any:  # noqa: ANN401 - an asynchronous ite
             return
 
 
-def _records(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - anything may be sent
-    """Every dictionary within a JSON value."""
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - clients can send anything
+    """Yield every dictionary within a JSON value."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -251,5 +256,5 @@ def _records(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - anything
 
 
 def _with_nonce(page: bytes, nonce: str) -> bytes:
-    """Mark the scripts of a page as its own; in the values within them Gradio writes `<` as an escape."""
+    """Give the scripts of a page the nonce; in values within them Gradio escapes `<`."""
     return re.sub(rb"<script(?=[\s>])", b'<script nonce="' + nonce.encode("ascii") + b'"', page)

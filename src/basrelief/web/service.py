@@ -1,4 +1,4 @@
-"""What the page does, without the page: every answer to what a visitor asks, and what is refused."""
+"""What the page does, without its layout: answers to visitors' requests, and checks of what they send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import torch
 
 from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.index import Hit, Index, Query, Report, TagAnswer, Work, facts
+from basrelief.index import Hit, Index, IndexOptions, Query, Report, TagProposal, describe_file
+from basrelief.index.read import DepthOptions
 from basrelief.io import FORMATS
 from basrelief.limits import limits
 from basrelief.markup import visible
@@ -26,27 +27,36 @@ from basrelief.processes import Failure, WorkerPool
 from basrelief.render import evidence_sheet
 from basrelief.tasks import RejectPolicy
 from basrelief.types import Prediction
-from basrelief.web.read import DrawnShape, ShapeJob, ViewerJob, draw_shape, import_drawing, small_picture, start_reader, write_viewer_file
-from basrelief.web.uploads import KeptFiles
+from basrelief.web.uploads import FileStore
+from basrelief.web.workers import (
+    RenderedShape,
+    ShapeTask,
+    ViewerTask,
+    prepare_worker,
+    read_small_image,
+    render_shape,
+    warm_up,
+    write_viewer_file,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
 
 S = TypeVar("S")
 T = TypeVar("T")
-PICTURES = ("png", "jpg", "jpeg", "webp", "bmp")
+IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp")
 HITS = 24
-_LABELS_AT_ONCE = 64
-_ANSWERS = 500
-_LOOKUPS = 2
+_LABELS_PER_PASS = 64
+_CACHED_RESULTS = 500
+_CONCURRENT_LOOKUPS = 2
 
 
 @dataclass(frozen=True)
-class Answer:
+class SearchResults:
     """Hits as the page shows them, best first.
 
     Attributes:
-        thumbnails: Data address and caption of each.
+        thumbnails: Data URL and caption of each.
         paths: Path of each.
     """
 
@@ -56,195 +66,203 @@ class Answer:
 
 @dataclass(frozen=True)
 class OpenedShape:
-    """A hit that was opened.
+    """A hit that a visitor opened.
 
     Attributes:
-        viewer_file: A .glb or .ply for the viewer.
+        viewer_file: A .glb or .ply file for the viewer.
         sheet: The depth views, a WebP file.
-        facts: What is known of the file.
-        place: Where it lies in its folder.
+        description: Format, size and tags of the file in one line.
+        relative_path: Path relative to the indexed folder.
     """
 
     viewer_file: Path
     sheet: Path
-    facts: str
-    place: str
+    description: str
+    relative_path: str
 
 
 @dataclass
 class LibraryService:
-    """The library behind the page; any number of threads may ask it at once.
+    """The library behind the page; any number of threads may use it at once.
 
     Attributes:
         index: The library.
-        roots: Folders that may be indexed from the page, beside those that are.
-        jobs: Processes that read files.
-        files: Uploads, and what is made for the viewer.
+        roots: Folders that may be indexed from the page, in addition to those already indexed.
+        jobs: Worker processes that read files.
+        files: Uploads and generated files.
     """
 
     index: Index
     roots: tuple[Path, ...] = ()
     jobs: int = 1
-    files: KeptFiles = field(init=False, repr=False)
+    files: FileStore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Make the folder for files and the processes that read them."""
-        self._home = tempfile.TemporaryDirectory(prefix="basrelief-")
-        self.files = KeptFiles(Path(self._home.name).resolve())
-        self._pool = WorkerPool(self.jobs, prepare=start_reader)
-        self._answers: OrderedDict[tuple[object, ...], Answer] = OrderedDict()
-        self._lock = threading.Lock()
-        self._texts, self._images = threading.Lock(), threading.Lock()  # one at a time is read faster than several at once
-        self._lookups = threading.BoundedSemaphore(_LOOKUPS)
+        """Create the folder for files and the worker processes."""
+        self._folder = tempfile.TemporaryDirectory(prefix="basrelief-")
+        self.files = FileStore(Path(self._folder.name).resolve())
+        self._pool = WorkerPool(self.jobs, prepare=prepare_worker)
+        self._cache: OrderedDict[tuple[object, ...], SearchResults] = OrderedDict()
+        self._cache_lock = threading.Lock()
+        self._text_lock, self._image_lock = threading.Lock(), threading.Lock()  # encoding one by one is faster than several at once
+        self._lookups = threading.BoundedSemaphore(_CONCURRENT_LOOKUPS)
 
     def start(self) -> None:
-        """Load the model and start the processes, so that the first visitor need not wait for them."""
+        """Load the model and start the workers, so that the first visitor need not wait for them."""
         for _ in range(self.jobs):
-            threading.Thread(target=self._pool.run, args=(import_drawing, None), daemon=True).start()
-        if self.index.made:
-            with self._texts:
+            threading.Thread(target=self._pool.run, args=(warm_up, None), daemon=True).start()
+        if self.index.exists:
+            with self._text_lock:
                 self.index.model.embed_text(["shape"])
 
-    def search(self, query: Query, *, top_k: int = HITS) -> list[Hit]:
-        """Find what fits a query, with thumbnails; nothing in an empty library."""
-        if not self.index.made:
-            return []
-        with self._texts:
-            vector = self.index.embed(query)
-        with self._lookups:
-            return self.index.rank(vector, query, top_k=top_k, columns=["thumbnail"])
-
-    def query(self, words: str, *, without: str = "", where: str = "", vectors: Sequence[Float32[np.ndarray, " dim"]] = ()) -> Query:
-        """What was typed and dropped as a query; filters and phrases to keep away from are separated by semicolons.
+    def make_query(
+        self, words: str, *, without: str = "", where: str = "", embeddings: Sequence[Float32[np.ndarray, " dim"]] = ()
+    ) -> Query:
+        """Build a query from what a visitor typed and uploaded.
 
         Args:
             words: A phrase.
-            without: Phrases to keep away from.
-            where: Filters.
-            vectors: Of uploads, from `picture_vector` and `shape_vector`.
+            without: Phrases to move away from, separated by semicolons.
+            where: Filters, separated by semicolons.
+            embeddings: Embeddings of uploads, from `embed_image` and `embed_shape`.
 
         Raises:
-            ConfigError: If there is nothing to look for, or too much.
+            ConfigError: If there is nothing to search for, or too much.
         """
-        phrases = [checked_text("words", words.strip())] if words.strip() else []
-        away, filters = _parts("phrases", without), _parts("filters", where)
-        return Query(tuple(phrases), without=tuple(away), where=tuple(filters), vectors=tuple(vectors))
+        phrases = [check_length("The search phrase", words.strip())] if words.strip() else []
+        excluded, filters = _split("exclusions", without), _split("filters", where)
+        return Query(tuple(phrases), without=tuple(excluded), where=tuple(filters), embeddings=tuple(embeddings))
 
-    def picture_vector(self, file: Path) -> Float32[np.ndarray, " dim"]:
-        """Embed an uploaded picture.
+    def search(self, query: Query, *, top_k: int = HITS) -> list[Hit]:
+        """Find the shapes that fit a query, with thumbnails; nothing if there is no library yet."""
+        if not self.index.exists:
+            return []
+        with self._text_lock:
+            vector = self.index.embed_query(query)
+        with self._lookups:
+            return self.index.rank(vector, query, top_k=top_k, columns=["thumbnail"])
+
+    def search_results(self, query: Query) -> SearchResults:
+        """Search for the page; results without uploads are cached until the library changes."""
+        if query.embeddings or not self.index.exists:
+            return _results(self.search(query))
+        key = (self.index.version, query.words, query.without, query.where)
+        results = self._cache.get(key)
+        if results is None:
+            results = _results(self.search(query))
+            with self._cache_lock:
+                self._cache[key] = results
+                while len(self._cache) > _CACHED_RESULTS:
+                    self._cache.popitem(last=False)
+        return results
+
+    def embed_image(self, file: Path) -> Float32[np.ndarray, " dim"]:
+        """Embed an uploaded image.
 
         Raises:
-            FileFormatError: If it is refused or cannot be read.
+            FileFormatError: If it is rejected or cannot be read.
         """
-        picture = self._read(small_picture, checked_upload(file, PICTURES), file)
-        with self._images:
-            vector: np.ndarray = self.index.model.embed_images([picture])[0].cpu().numpy()
+        image = self._run(read_small_image, check_upload(file, IMAGE_SUFFIXES), file)
+        with self._image_lock:
+            vector: np.ndarray = self.index.model.embed_images([image])[0].cpu().numpy()
         return vector
 
-    def shape_vector(self, file: Path) -> Float32[np.ndarray, " dim"]:
+    def embed_shape(self, file: Path) -> Float32[np.ndarray, " dim"]:
         """Embed an uploaded shape.
 
         Raises:
-            FileFormatError: If it is refused or cannot be read.
+            FileFormatError: If it is rejected or cannot be read.
         """
-        drawn = self._draw(file)
-        with self._images:
-            views = self.index.model.embed_depth_images(torch.from_numpy(drawn.images)[None])
+        views = self._embed_views(self._render(file))
         vector: np.ndarray = torch.nn.functional.normalize(views.mean(dim=1), dim=-1)[0].cpu().numpy()
         return vector
 
-    def answer(self, query: Query) -> Answer:
-        """Find what fits a query, ready for the page; the same words are looked up again once the library changed."""
-        if query.vectors or not self.index.made:
-            return _answer(self.search(query))
-        key = (self.index.version, query.words, query.without, query.where)
-        known = self._answers.get(key)
-        if known is None:
-            known = _answer(self.search(query))
-            with self._lock:
-                self._answers[key] = known
-                while len(self._answers) > _ANSWERS:
-                    self._answers.popitem(last=False)
-        return known
-
     def open(self, path: str) -> OpenedShape:
-        """A file of the library to look at; no other file of this machine is ever read.
+        """Open a file of the library to view it; no other file of this machine is ever read.
 
         Raises:
             ConfigError: If the library does not hold the path.
-            FileFormatError: If it cannot be read any more.
+            FileFormatError: If it can no longer be read.
         """
         rows = self.index.tables.rows("path", [path])
         if not rows:
-            raise ConfigError(f"path must be one of the library, but got {path!r}. Choose a hit.")
+            raise ConfigError(f"{path!r} is not in the library. Choose one of the results.")
         row = rows[0]
-        name = row["content"][:32]
-        sheet = self.files.made(f"{name}.webp", lambda target: target.write_bytes(row["sheet"]))
+        name = row["content_hash"][:32]
+        sheet = self.files.generate(f"{name}.webp", lambda target: target.write_bytes(row["sheet"]))
         suffix = ".glb" if row["kind"] == "mesh" else ".ply"
-        viewer = self.files.made(f"{name}{suffix}", lambda target: self._read(write_viewer_file, ViewerJob(Path(path), target), Path(path)))
-        return OpenedShape(viewer, sheet, facts(Hit(path, 0.0, 0, False, row)), row["place"])
+        viewer_file = self.files.generate(
+            f"{name}{suffix}", lambda target: self._run(write_viewer_file, ViewerTask(Path(path), target), Path(path))
+        )
+        return OpenedShape(viewer_file, sheet, describe_file(row), row["relative_path"])
 
     def classify(self, file: Path, labels: str) -> tuple[Prediction, Path]:
-        """Name an upload with typed labels, and draw the evidence.
+        """Classify an upload with typed labels, and draw the evidence.
 
         Raises:
             ConfigError: If the labels are wrong.
-            FileFormatError: If the upload is refused or cannot be read.
+            FileFormatError: If the upload is rejected or cannot be read.
         """
-        names, model = typed_labels(labels), self.index.model
-        drawn = self._draw(file, portrait=True)
-        self._embed_labels(names)
-        with self._images:
-            views = model.embed_depth_images(torch.from_numpy(drawn.images)[None])
+        names, model = parse_typed_labels(labels), self.index.model
+        rendered = self._render(file, portrait=True)
+        self._cache_label_embeddings(names)
+        views = self._embed_views(rendered)
+        with self._image_lock:
             (prediction,) = model.classify_views(views, names)
-        picture = evidence_sheet(prediction, drawn.images, cameras=model.projection.cameras, picture=drawn.portrait)
-        return prediction, self.files.made(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=85, method=1))
+        picture = evidence_sheet(prediction, rendered.images, cameras=model.projection.cameras, picture=rendered.portrait)
+        return prediction, self.files.generate(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=85, method=1))
 
     def add(self, folder: str, *, progress: Progress | None = None) -> Report:
         """Index a folder.
 
         Raises:
-            ConfigError: If it lies outside the folders that were allowed when the page was started, and those of the library.
+            ConfigError: If it is outside the folders that may be indexed.
         """
-        allowed = self.allowed()
+        allowed = self.indexable_folders()
         try:
             wanted = Path(folder).expanduser().resolve()
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
             wanted = None
         if wanted is None or not folder.strip() or not any(wanted.is_relative_to(root) for root in allowed):
             names = ", ".join(map(str, allowed)) or "none"
-            raise ConfigError(f"folder must lie in one that may be indexed ({names}), but got {folder!r}. Start the page with --root DIR.")
-        return self.index.add(wanted, work=Work(self.jobs), progress=progress)
+            raise ConfigError(
+                f"Folder {folder!r} may not be indexed from the page. Allowed: {names}. Allow others with basrelief app --root DIR."
+            )
+        return self.index.add(wanted, options=IndexOptions(self.jobs), progress=progress)
 
-    def allowed(self) -> list[Path]:
-        """Folders that may be indexed from the page."""
-        known = {row.root for row in self.index.tables.known().values()} if self.index.made else set()
-        return sorted({Path(root) for root in known} | {root.resolve() for root in self.roots})
+    def indexable_folders(self) -> list[Path]:
+        """Return the folders that may be indexed from the page."""
+        indexed = {state.root for state in self.index.tables.indexed_files().values()} if self.index.exists else set()
+        return sorted({Path(root) for root in indexed} | {root.resolve() for root in self.roots})
 
-    def name(self, labels: str, *, where: str = "", confidence: float = 0.0) -> list[TagAnswer]:
-        """Name every file with typed labels."""
-        names, filters = typed_labels(labels), _parts("filters", where)
-        self._embed_labels(names)
-        return list(self.index.name(names, policy=RejectPolicy(min_confidence=confidence), where=filters))
+    def propose_tags(self, labels: str, *, where: str = "", min_confidence: float = 0.0) -> list[TagProposal]:
+        """Classify every file with typed labels."""
+        names, filters = parse_typed_labels(labels), _split("filters", where)
+        self._cache_label_embeddings(names)
+        return list(self.index.propose_tags(names, policy=RejectPolicy(min_confidence=min_confidence), where=filters))
 
     def close(self) -> None:
-        """End the processes and remove all files."""
+        """Stop the workers and delete all files."""
         self._pool.close()
-        self._home.cleanup()
+        self._folder.cleanup()
 
-    def _draw(self, file: Path, *, portrait: bool = False) -> DrawnShape:
+    def _render(self, file: Path, *, portrait: bool = False) -> RenderedShape:
         model = self.index.model
-        job = ShapeJob(checked_upload(file, FORMATS), model.projection, model.recipe.points, model.recipe.strays, portrait)
-        return self._read(draw_shape, job, file)
+        options = DepthOptions(model.projection, model.recipe.points, strays=model.recipe.strays)
+        return self._run(render_shape, ShapeTask(check_upload(file, FORMATS), options, portrait), file)
 
-    def _embed_labels(self, names: Sequence[str]) -> None:
-        """Embed labels a few at a time, so that others can search between; the model remembers them."""
-        for start in range(0, len(names), _LABELS_AT_ONCE):
-            with self._texts:
-                self.index.model.embed_text(names[start : start + _LABELS_AT_ONCE])
+    def _embed_views(self, rendered: RenderedShape) -> torch.Tensor:
+        with self._image_lock:
+            return self.index.model.embed_depth_images(torch.from_numpy(rendered.images)[None])
 
-    def _read(self, func: Callable[[S], T], item: S, file: Path) -> T:
-        """Call a function that reads a file, in a process that may die of it."""
+    def _cache_label_embeddings(self, names: Sequence[str]) -> None:
+        """Embed labels a few at a time, so that searches can run in between; the model caches the embeddings."""
+        for start in range(0, len(names), _LABELS_PER_PASS):
+            with self._text_lock:
+                self.index.model.embed_text(names[start : start + _LABELS_PER_PASS])
+
+    def _run(self, func: Callable[[S], T], item: S, file: Path) -> T:
+        """Call a function that reads a file in a worker process, which a hostile file may crash."""
         size = file.stat().st_size if file.is_file() else 0
         result = self._pool.run(func, item, size=size)
         if isinstance(result, Failure):
@@ -252,68 +270,67 @@ class LibraryService:
         return result
 
 
-def checked_upload(file: Path, kinds: Sequence[str]) -> Path:
-    """An upload of a known kind and size.
+def check_upload(file: Path, suffixes: Sequence[str]) -> Path:
+    """Return an upload of an accepted type and size.
 
     Raises:
-        FileFormatError: If it is of another kind, or too large.
+        FileFormatError: If it is of another type, too large, or deleted.
     """
-    kind = file.suffix.lower().lstrip(".")
-    if kind not in kinds:
-        raise FileFormatError(f"upload must be one of {', '.join(kinds)}, but got {file.name!r}. Choose another file.")
+    if file.suffix.lower().lstrip(".") not in suffixes:
+        raise FileFormatError(f"{file.name!r} is not of an accepted type: {', '.join(suffixes)}. Choose another file.")
     if not file.is_file():
-        raise FileFormatError(f"upload must still be kept, but {file.name!r} is not. Upload it again.")
+        raise FileFormatError(f"Upload {file.name!r} has been deleted. Upload it again.")
     if file.stat().st_size > limits().upload_bytes:
-        got = f"{file.stat().st_size / 2**20:.0f} MB"
-        raise FileFormatError(f"upload must be at most {limits().upload_bytes // 2**20} MB, but got {got}. Use basrelief classify for it.")
+        size, limit = file.stat().st_size / 2**20, limits().upload_bytes // 2**20
+        raise FileFormatError(f"Upload {file.name!r} has {size:.0f} MB; the limit is {limit} MB. Use basrelief classify for it.")
     return file
 
 
-def checked_text(name: str, text: str) -> str:
-    """A typed phrase of acceptable length.
+def check_length(name: str, text: str) -> str:
+    """Return a typed text of acceptable length.
 
     Raises:
         ConfigError: If it is too long.
     """
     if len(text) > limits().label_characters:
-        raise ConfigError(f"{name} must have at most {limits().label_characters} characters, but got {len(text):,}. Shorten them.")
+        raise ConfigError(f"{name} has {len(text):,} characters; the limit is {limits().label_characters}. Shorten it.")
     return text
 
 
-def typed_labels(text: str) -> tuple[str, ...]:
-    """Labels that a visitor typed, see `parse_labels`; as many and as long as `Limits` allows.
+def parse_typed_labels(text: str) -> tuple[str, ...]:
+    """Parse labels that a visitor typed, see `parse_labels`; never as a file name, and within `Limits`.
 
     Raises:
         ConfigError: If they are wrong, too many or too long.
     """
-    most = limits().labels
-    if text.count(",") + text.count("\n") > 2 * most:
-        raise ConfigError(f"labels must be at most {most:,}, but got more. Leave some out.")
+    limit = limits().labels
+    if text.count(",") + text.count("\n") > 2 * limit:
+        raise ConfigError(f"There are too many labels; the limit is {limit:,}. Leave some out.")
     names = parse_labels(text)
-    if len(names) > most:
-        raise ConfigError(f"labels must be at most {most:,}, but got {len(names):,}. Leave some out.")
+    if len(names) > limit:
+        raise ConfigError(f"There are {len(names):,} labels; the limit is {limit:,}. Leave some out.")
     for name in names:
-        checked_text("labels", name)
+        check_length("A label", name)
     return names
 
 
-def _parts(name: str, text: str) -> list[str]:
-    """What semicolons separate.
+def _split(name: str, text: str) -> list[str]:
+    """Split a text at semicolons.
 
     Raises:
-        ConfigError: If there are too many, or one is too long.
+        ConfigError: If there are too many parts, or one is too long.
     """
     parts = [part.strip() for part in text.split(";", limits().filters) if part.strip()]
     if len(parts) > limits().filters:
-        raise ConfigError(f"{name} must be at most {limits().filters}, but got more. Leave some out.")
-    return [checked_text(name, part) for part in parts]
+        raise ConfigError(f"There are more than {limits().filters} {name}. Leave some out.")
+    return [check_length(f"One of the {name}", part) for part in parts]
 
 
-def _answer(hits: Sequence[Hit]) -> Answer:
+def _results(hits: Sequence[Hit]) -> SearchResults:
     captions = [f"{visible(Path(hit.path).name)}  {hit.score:.3f}" for hit in hits]
-    pictures = [_data_address(hit.about["thumbnail"]) for hit in hits]
-    return Answer(tuple(zip(pictures, captions, strict=True)), tuple(hit.path for hit in hits))
+    pictures = [_data_url(hit.metadata["thumbnail"]) for hit in hits]
+    return SearchResults(tuple(zip(pictures, captions, strict=True)), tuple(hit.path for hit in hits))
 
 
-def _data_address(picture: bytes) -> str:
+def _data_url(picture: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"

@@ -1,0 +1,131 @@
+"""Rank the files of a library: by vectors, by their best view, and by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from basrelief.errors import ConfigError
+from basrelief.index.filters import sql_condition
+from basrelief.index.table import Tables, vectors_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+POOLINGS = ("mean", "max")
+"""How the views of a shape become one score: cosine with their mean, or with the best of them. For `tiny`, the mean is better for every
+kind of query (docs/use/library.md)."""
+
+METADATA_COLUMNS = ("path", "relative_path", "format", "kind", "faces", "points", "bytes", "width", "depth", "height", "tags")
+"""What a hit says about its file."""
+
+_CANDIDATES = 200
+"""Nearest files by mean vector that are scored again by their best view."""
+
+_NAME_CANDIDATES = 50
+_RANK_OFFSET = 60
+"""Reciprocal rank fusion: a file at rank r of a list gets 1 / (60 + r) (Cormack et al. 2009)."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How files are ranked.
+
+    Attributes:
+        where: Filters; all must hold.
+        pooling: One of `POOLINGS`.
+        text: Words that move files up whose names contain them; empty to rank by vectors alone.
+    """
+
+    where: tuple[str, ...] = ()
+    pooling: str = "mean"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A file that was found.
+
+    Attributes:
+        path: Absolute path of the file.
+        score: Cosine of the query with the mean of the shape's views, or with the best of them.
+        view: Index of the view that fits best.
+        name_match: Whether the file's name contains the words.
+        metadata: Values of `METADATA_COLUMNS`.
+    """
+
+    path: str
+    score: float
+    view: int
+    name_match: bool
+    metadata: Mapping[str, Any]
+
+
+def search(
+    tables: Tables,
+    vector: Float32[np.ndarray, " dim"],
+    options: SearchOptions,
+    *,
+    top_k: int = 10,
+    exclude: str = "",
+    columns: Sequence[str] = (),
+) -> list[Hit]:
+    """Find the files nearest to a query, best first.
+
+    Args:
+        tables: Tables of the library.
+        vector: From `Query.embed`, or the vector of a shape.
+        options: How to rank.
+        top_k: Maximum number of hits.
+        exclude: Path of a file to leave out.
+        columns: Columns to return in `Hit.metadata` in addition to `METADATA_COLUMNS`.
+
+    Raises:
+        ConfigError: If a filter is wrong or `top_k` is below 1.
+    """
+    if top_k < 1:
+        raise ConfigError(f"top_k is {top_k}; it must be at least 1.")
+    where, all_columns, best_view = sql_condition(options.where), [*METADATA_COLUMNS, *columns, "views"], options.pooling == "max"
+    top_k = top_k if top_k <= _CANDIDATES else max(1, min(top_k, tables.count()))
+    limit = max(_CANDIDATES if best_view else _NAME_CANDIDATES if options.text else 0, top_k + 1)
+    ranks_only = bool(options.text) and not best_view  # most candidates are dropped again, and need no metadata
+    found = tables.nearest(vector, ["path"] if ranks_only else all_columns, where=where, limit=limit)
+    named = tables.match_names(options.text, where=where, limit=limit) if options.text else []
+    hits = {} if ranks_only else _score(found, vector, dim=tables.info.dim, best_view=best_view)
+    nearest = found["path"].to_pylist() if ranks_only else sorted(hits, key=lambda path: (-hits[path].score, path))
+    order = [path for path in reciprocal_rank_fusion(nearest, named) if path != exclude][:top_k]
+    missing = [path for path in order if path not in hits]
+    if missing:
+        rows = tables.fetch("path", missing, columns=all_columns)
+        hits |= _score(rows, vector, dim=tables.info.dim, best_view=best_view)
+    name_matches = set(named)
+    return [replace(hits[path], name_match=path in name_matches) for path in order if path in hits]  # a file may be gone by now
+
+
+def reciprocal_rank_fusion(*rankings: Sequence[str]) -> list[str]:
+    """Merge rankings by the sum of reciprocal ranks (Cormack et al. 2009); ties keep the order of the first ranking."""
+    scores: dict[str, float] = {}
+    for paths in rankings:
+        for rank, path in enumerate(paths, 1):
+            scores[path] = scores.get(path, 0.0) + 1 / (_RANK_OFFSET + rank)
+    return sorted(scores, key=lambda path: -scores[path])
+
+
+def _score(rows: pa.Table, vector: np.ndarray, *, dim: int, best_view: bool) -> dict[str, Hit]:
+    """Return rows as hits with their scores, by path."""
+    if not rows.num_rows:
+        return {}
+    views = torch.from_numpy(vectors_of(rows, "views", dim))
+    query = torch.from_numpy(np.asarray(vector, dtype=np.float32))
+    view_scores = torch.nn.functional.normalize(views, dim=-1) @ query
+    mean_scores = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ query
+    scores = (view_scores.amax(dim=1) if best_view else mean_scores).tolist()
+    best_views = view_scores.argmax(dim=1).tolist()
+    metadata = rows.drop_columns(["views"]).to_pylist()
+    found = zip(metadata, scores, best_views, strict=True)
+    return {row["path"]: Hit(row["path"], score, view, name_match=False, metadata=row) for row, score, view in found}
