@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,21 @@ def embedder(tiny: Model, tmp_path: Path) -> Embedder:
 
 
 @pytest.fixture(scope="session")
-def card(tiny: Model, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EvalCard:
-    """The card of a zero-shot evaluation of the folder."""
-    return run_evaluation(Embedder(tiny, VectorCache(tmp_path_factory.mktemp("card") / "shapes.sqlite")), open_benchmark(folder)).card
+def _evaluated(tiny: Model, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EvalCard]:
+    """The cache and the card of a zero-shot evaluation of the folder."""
+    path = tmp_path_factory.mktemp("card") / "shapes.sqlite"
+    return path, run_evaluation(Embedder(tiny, VectorCache(path)), open_benchmark(folder)).card
+
+
+@pytest.fixture(scope="session")
+def card(_evaluated: tuple[Path, EvalCard]) -> EvalCard:
+    return _evaluated[1]
+
+
+@pytest.fixture
+def warm_embedder(tiny: Model, _evaluated: tuple[Path, EvalCard], tmp_path: Path) -> Embedder:
+    """An embedder whose cache holds the shapes of the folder already."""
+    return Embedder(tiny, VectorCache(Path(shutil.copy(_evaluated[0], tmp_path / "shapes.sqlite"))))
 
 
 @pytest.fixture

@@ -44,16 +44,16 @@ def protocol(recipe: str, dataset: str = "modelnet40", **data: object) -> Protoc
     return Protocol("zero-shot", model, {"name": dataset, "split": "test", "variant": variant, "shapes": shapes, **data})
 
 
-def test_two_runs_give_the_same_card_but_for_the_run(embedder: Embedder, benchmark: Benchmark, card: EvalCard) -> None:
-    again = run_evaluation(embedder, benchmark).card
+def test_two_runs_give_the_same_card_but_for_the_run(warm_embedder: Embedder, benchmark: Benchmark, card: EvalCard) -> None:
+    again = run_evaluation(warm_embedder, benchmark).card
     assert replace(again, run=card.run) == card
-    fresh = run_evaluation(Embedder(embedder.model), benchmark).card
+    fresh = run_evaluation(Embedder(warm_embedder.model), benchmark).card
     assert replace(fresh, run=card.run) == card
 
 
 @pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "calibration", pytest.param("robustness", marks=pytest.mark.slow)])
-def test_every_task_has_a_card_that_survives_its_file(task: str, embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    outcome = run_evaluation(embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), command="basrelief evaluate"))
+def test_every_task_has_a_card_that_survives_its_file(task: str, warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    outcome = run_evaluation(warm_embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), command="basrelief evaluate"))
     folder = write_outcome(outcome, tmp_path / "out")
     assert EvalCard.read(folder / "card.json") == outcome.card
     assert outcome.card.task == task
@@ -79,18 +79,18 @@ def test_the_card_says_how_the_figure_was_made(card: EvalCard) -> None:
     assert sum(count for _, _, count in card.confusion) == 12
 
 
-def test_answers_are_a_table_of_shapes(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    write_outcome(run_evaluation(embedder, benchmark), tmp_path)
+def test_answers_are_a_table_of_shapes(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    write_outcome(run_evaluation(warm_embedder, benchmark), tmp_path)
     with (tmp_path / "answers.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["shape", "label", "answers, best first", "probability of the first"]
     assert [row[0] for row in rows[1:]] == [item.id for item in benchmark.items]
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"Cannot write .*card\.json"):
-        write_outcome(run_evaluation(embedder, benchmark), tmp_path / "file" / "out")
+        write_outcome(run_evaluation(warm_embedder, benchmark), tmp_path / "file" / "out")
 
 
 def test_an_unknown_task_is_explained() -> None:
@@ -227,8 +227,8 @@ def test_a_wrong_cell_is_dark_and_a_right_one_blue() -> None:
     assert [34, 98, 168] in pixels
 
 
-def test_cards_are_found_and_bad_ones_named(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    outcome = run_evaluation(embedder, benchmark)
+def test_cards_are_found_and_bad_ones_named(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
+    outcome = run_evaluation(warm_embedder, benchmark)
     write_outcome(outcome, tmp_path / card_folder(outcome.card))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "card.json").write_text("{")

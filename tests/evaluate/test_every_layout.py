@@ -16,7 +16,7 @@ from basrelief.evaluate.doctor import Question, examine_benchmark
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
 from support import dataset_miniatures
-from support.small_models import MODELS, small_encoder
+from support.small_models import MODEL_PARAMS, small_encoder
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_two_runs_over_a_layout_give_one_card(layout: str, fake: Model, tmp_path
     assert replace(cached, run=one.run) == one
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODEL_PARAMS)
 def test_every_recipe_runs_over_scanobjectnn_in_its_papers_way(name: str, tmp_path: Path) -> None:
     recipe = get_recipe(name)
     model = Model(recipe, small_encoder(tuned=bool(recipe.tuned_views))).for_dataset("scanobjectnn")

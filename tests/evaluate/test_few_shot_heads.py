@@ -16,6 +16,11 @@ from basrelief.tasks import HEADS
 from basrelief.testing import FakeEncoder
 
 
+@pytest.fixture
+def embedder(warm_embedder: Embedder) -> Embedder:
+    return warm_embedder
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few epochs are enough to count with."""

@@ -18,6 +18,11 @@ from basrelief.models import Embedder
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
+@pytest.fixture
+def embedder(warm_embedder: Embedder) -> Embedder:
+    return warm_embedder
+
+
 class Reader(HTMLParser):
     """Follows tags, rows and texts; a tag that is closed in the wrong place is an error."""
 

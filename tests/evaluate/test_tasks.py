@@ -23,6 +23,11 @@ from basrelief.models import Embedder
 from support.small_models import ball
 
 
+@pytest.fixture
+def embedder(warm_embedder: Embedder) -> Embedder:
+    return warm_embedder
+
+
 def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
     return {figure.name: figure for figure in figures}
 

@@ -16,12 +16,12 @@ from basrelief.geometry import sample_surface
 from basrelief.models import Model, get_recipe, recipes
 from basrelief.render import get_projection, render_depth
 from basrelief.types import Mesh, PointCloud
-from support.small_models import MODELS, ball, box, small_encoder
+from support.small_models import MODEL_PARAMS, ball, box, small_encoder
 
 LABELS = ["chair", "table", "lamp"]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODEL_PARAMS)
 def test_every_recipe_runs_from_shape_to_label(name: str) -> None:
     recipe = get_recipe(name)
     model = Model(recipe, small_encoder(tuned=bool(recipe.tuned_views)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
 from basrelief.models import recipes
@@ -42,3 +43,6 @@ def ball(points: int = 500) -> PointCloud:
 
 
 MODELS = tuple(name for name in recipes() if name != "tiny")
+QUICK = ("pointclip", "pointclip-v2", "clip2point", "opendlign-h14", "opendlign-untuned")
+MODEL_PARAMS = tuple(name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS)
+"""Parameters for tests of every recipe: one of each method is quick, those that differ in the backbone alone are slow."""
