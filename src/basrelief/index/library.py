@@ -21,7 +21,6 @@ from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import Hit, SearchOptions, search
 from basrelief.index.table import Tables, vectors_of
 from basrelief.index.tags import TagProposal, propose_tags, undo_tags, write_tags
-from basrelief.io import load
 from basrelief.models import Model, Progress, load_model
 from basrelief.tasks import RejectPolicy
 
@@ -159,7 +158,7 @@ class Index:
         """
         path = str(Path(file).resolve())
         rows = self.tables.rows("path", [path], columns=["vector"])
-        vector = np.asarray(rows[0]["vector"], np.float32) if rows else self.model.embed_shapes([load(file)])[0].cpu().numpy()
+        vector = np.asarray(rows[0]["vector"], np.float32) if rows else self.model.embed_shapes(Path(file))[0].cpu().numpy()
         return search(self.tables, vector, SearchOptions(tuple(where)), top_k=top_k, exclude=path)
 
     def duplicates(self, *, where: Iterable[str] = (), tolerance: float = DUPLICATE_TOLERANCE) -> list[list[str]]:

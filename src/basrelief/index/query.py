@@ -13,7 +13,6 @@ from jaxtyping import Float32
 
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.index.search import POOLINGS, SearchOptions
-from basrelief.io import load
 from basrelief.limits import limits
 from basrelief.models import Model
 from basrelief.tasks import mix_embeddings
@@ -81,10 +80,9 @@ class Query:
         """
         phrases = [*self.words, *self.without]
         images = [read_image(image) if isinstance(image, Path) else image for image in self.images]
-        shapes = [load(shape) if isinstance(shape, Path) else shape for shape in self.shapes]
         parts = list((model.embed_text(phrases).cpu() - torch.from_numpy(text_mean)).unbind()) if phrases else []
         parts += list(model.embed_images(images).cpu().unbind()) if images else []
-        parts += list(model.embed_shapes(shapes).cpu().unbind()) if shapes else []
+        parts += list(model.embed_shapes(self.shapes).cpu().unbind()) if self.shapes else []
         parts += [torch.from_numpy(embedding) for embedding in self.embeddings]
         weights = [1.0] * len(self.words) + [_WITHOUT_WEIGHT] * len(self.without) + [1.0] * (len(parts) - len(phrases))
         vector: np.ndarray = mix_embeddings(parts, weights=weights).numpy()
