@@ -46,7 +46,7 @@ def test_indexing_again_reads_nothing(run: Run, made: Path, db: Path) -> None:
     assert json.loads(ended.out) == {"folder": str(made / "files"), "read": 0, "reused": 0, "removed": 0, "unchanged": 3, "failures": []}
 
 
-def test_a_bad_file_is_told_and_ends_with_1(run: Run, made: Path, tmp_path: Path) -> None:
+def test_bad_file_is_reported_and_exit_code_is_1(run: Run, made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "good.ply").write_bytes((made / "files" / "mug.ply").read_bytes())
@@ -58,7 +58,7 @@ def test_a_bad_file_is_told_and_ends_with_1(run: Run, made: Path, tmp_path: Path
     assert "1 shapes could not be used" in ended.err
 
 
-def test_the_library_may_be_named_once_for_all(run: Run, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_can_be_set_by_environment_variable(run: Run, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASRELIEF_DB", str(db))
     assert "mug.ply" in run("search", "mug", "--top", 1).out
 
@@ -81,7 +81,7 @@ def test_hits_are_json_lines(run: Run, made: Path, db: Path) -> None:
     assert not any(name.startswith("_") for name in records[0])
 
 
-def test_a_picture_and_a_shape_are_mixed(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
+def test_image_and_shape_can_be_mixed(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32), "white").save(tmp_path / "photo.png")
     ended = run("search", "--image", tmp_path / "photo.png", "--shape", made / "files" / "car.off", "--db", db, "--pooling", "max")
     assert ended.code == 0
@@ -95,11 +95,11 @@ def test_a_page_is_written(run: Run, db: Path, tmp_path: Path) -> None:
     assert page.count("data:image/webp") == 3
 
 
-def test_unknown_words_are_told(run: Run, db: Path) -> None:
+def test_unknown_words_are_reported(run: Run, db: Path) -> None:
     assert "tiny does not know 'zeppelin'; nearest known: " in run("search", "zeppelin", "--db", db).err
 
 
-def test_nothing_is_nothing(run: Run, db: Path) -> None:
+def test_no_hits_are_reported(run: Run, db: Path) -> None:
     assert run("search", "mug", "--db", db, "-w", "faces>1G").out == "nothing found\n"
 
 
@@ -115,13 +115,13 @@ def test_nothing_is_nothing(run: Run, db: Path) -> None:
         (["tag", "-l", "a,b", "-o", "x.xls"], "Name a file that ends in .csv, .json or .jsonl"),
     ],
 )
-def test_what_is_wrong_ends_with_2(run: Run, db: Path, arguments: list[str], told: str) -> None:
+def test_wrong_arguments_exit_with_2(run: Run, db: Path, arguments: list[str], told: str) -> None:
     ended = run(*arguments, "--db", db)
     assert ended.code == 2
     assert told in ended.err
 
 
-def test_a_library_that_is_none_is_named(run: Run, tmp_path: Path) -> None:
+def test_missing_library_is_reported(run: Run, tmp_path: Path) -> None:
     for command in (["search", "x"], ["dedupe"], ["tag", "-l", "a,b"], ["tag", "--undo"]):
         ended = run(*command, "--db", tmp_path / "none.lance")
         assert ended.code == 2
@@ -134,7 +134,7 @@ def test_similar_shapes_are_listed_without_the_file(run: Run, made: Path, db: Pa
     assert sorted(line.split()[1] for line in ended.out.splitlines()) == ["car.off", "seats/chair.glb"]
 
 
-def test_copies_are_listed_and_stay(run: Run, made: Path, tmp_path: Path) -> None:
+def test_duplicates_are_listed_and_kept(run: Run, made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     save(make_shape("mug", seed=100_010), folder / "one.obj")
@@ -158,7 +158,7 @@ def test_a_new_folder_is_read_before_it_is_tagged(run: Run, tmp_path: Path) -> N
     assert [json.loads(line)["label"] for line in ended.out.splitlines()] == ["mug"] * 3
 
 
-def test_files_are_tagged_and_taken_back(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
+def test_tags_are_written_and_undone(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "tags.csv"
     ended = run("tag", made / "files" / "seats", "-l", "chair,mug,car", "--db", db, "-o", out, "--write")
     assert ended.code == 0, ended.err
@@ -182,14 +182,14 @@ def test_nothing_is_written_unless_asked(run: Run, made: Path, db: Path) -> None
     assert run("tag", "--undo", "--db", db).out == "restored the tags of 0 files\n"
 
 
-def test_none_of_these_is_said(run: Run, db: Path, tmp_path: Path) -> None:
+def test_none_of_these_is_reported(run: Run, db: Path, tmp_path: Path) -> None:
     out = tmp_path / "tags.jsonl"
     ended = run("tag", "-l", "teapot,banana", "--distractors", "chair,mug,car", "--db", db, "-o", out)
     assert ended.out.count("none of these") == 3
     assert [json.loads(line)["label"] for line in out.read_text().splitlines()] == ["", "", ""]
 
 
-def test_a_cell_is_no_formula(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
+def test_csv_cells_are_never_formulas(run: Run, made: Path, db: Path, tmp_path: Path) -> None:
     out = tmp_path / "tags.csv"
     run("tag", "-l", "=chair,+mug,@car", "--db", db, "-o", out)
     with out.open(newline="", encoding="utf-8") as lines:
@@ -210,7 +210,7 @@ def test_of_many_failures_ten_are_named_and_the_rest_counted(run: Run, tmp_path:
     assert len(json.loads(run("index", folder, "--db", tmp_path / "lib.lance", "--json").out)["failures"]) == 12
 
 
-def test_what_cannot_be_written_ends_with_2(run: Run, db: Path, tmp_path: Path) -> None:
+def test_unwritable_outputs_exit_with_2(run: Run, db: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for arguments in (["search", "mug", "--html", tmp_path / "file" / "x.html"], ["search", "mug", "--html", tmp_path]):
         ended = run(*arguments, "--db", db)

@@ -48,7 +48,7 @@ def no_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return forbid
 
 
-def test_a_row_tells_of_its_file(index: Index, made: Path, model: Model) -> None:
+def test_row_describes_its_file(index: Index, made: Path, model: Model) -> None:
     path = made / "files" / "seats" / "oldChair2.ply"
     (row,) = index.tables.rows("path", [str(path)])
     shape = load(path)
@@ -65,13 +65,13 @@ def test_a_row_tells_of_its_file(index: Index, made: Path, model: Model) -> None
     assert np.allclose(row["vector"], model.embed_shapes([shape])[0].numpy(), atol=1e-4)
 
 
-def test_a_report_counts_what_became_of_the_files(filled: Index, files: Path) -> None:
+def test_report_counts_unchanged_files(filled: Index, files: Path) -> None:
     assert places(filled) == set(PLACES)
     again = filled.add(files)
     assert (again.read, again.reused, again.removed, again.unchanged, again.failures) == (0, 0, 0, 6, [])
 
 
-def test_moved_files_keep_their_vectors_and_tags_unread(filled: Index, files: Path, no_reading: Callable[[], None]) -> None:
+def test_moved_files_keep_vectors_and_tags_without_being_read(filled: Index, files: Path, no_reading: Callable[[], None]) -> None:
     old = str(files / "car.off")
     filled.tag({old: ["red"]})
     before = filled.tables.rows("path", [old])[0]
@@ -97,7 +97,7 @@ def test_copies_are_read_once(files: Path, tmp_path: Path, model: Model, monkeyp
     assert len([name for name in read if name in ("car.off", "copy0.off", "copy1.off", "copy2.off")]) == 1
 
 
-def test_the_same_bytes_under_another_suffix_are_read_for_themselves(filled: Index, files: Path) -> None:
+def test_same_bytes_with_another_suffix_are_read_separately(filled: Index, files: Path) -> None:
     shutil.copy(files / "car.off", files / "car.stl")
     report = filled.add(files)
     assert report.read == 0
@@ -121,13 +121,13 @@ def test_a_touched_file_is_not_read_again(filled: Index, files: Path, no_reading
     assert filled.add(files).unchanged == 6
 
 
-def test_deleted_files_leave(filled: Index, files: Path) -> None:
+def test_deleted_files_are_removed(filled: Index, files: Path) -> None:
     shutil.rmtree(files / "kitchen")
     assert filled.add(files).removed == 2
     assert places(filled) == {place for place in PLACES if not place.startswith("kitchen")}
 
 
-def test_bad_files_are_listed_and_stop_nothing(filled: Index, files: Path, no_reading: Callable[[], None]) -> None:
+def test_bad_files_are_listed_and_do_not_stop_the_run(filled: Index, files: Path, no_reading: Callable[[], None]) -> None:
     (files / "bad.glb").write_bytes(b"glTF junk")
     (files / "empty.ply").write_bytes(b"")
     save(make_shape("mug", seed=8), files / "good.glb")
@@ -139,7 +139,7 @@ def test_bad_files_are_listed_and_stop_nothing(filled: Index, files: Path, no_re
     assert len(filled.add(files).failures) == 2  # told again, not tried again
 
 
-def test_bad_files_are_tried_again_when_asked(filled: Index, files: Path) -> None:
+def test_bad_files_are_retried_on_request(filled: Index, files: Path) -> None:
     (files / "bad.glb").write_bytes(b"glTF junk")
     filled.add(files)
     assert filled.add(files, options=IndexOptions(retry_failed=True)).failures
@@ -184,19 +184,19 @@ def test_progress_reaches_the_end(files: Path, tmp_path: Path, model: Model) -> 
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_a_folder_that_is_none_makes_no_library(tmp_path: Path, model: Model) -> None:
+def test_missing_folder_creates_no_library(tmp_path: Path, model: Model) -> None:
     index = Index.open(tmp_path / "none.lance", model=model)
     with pytest.raises(FileFormatError, match="Folder .* not found"):
         index.add(tmp_path / "nowhere")
     assert not index.exists
 
 
-def test_another_model_is_refused(made: Path) -> None:
+def test_another_model_is_rejected(made: Path) -> None:
     with pytest.raises(ConfigError, match="was created with model tiny, not pointclip. Leave out the model"):
         Index.open(made / "lib.lance", model="pointclip")
 
 
-def test_other_weights_are_refused(made: Path, model: Model) -> None:
+def test_other_weights_are_rejected(made: Path, model: Model) -> None:
     from basrelief.train.tiny.towers import new_encoder
 
     other = Model(model.recipe, new_encoder(model.encoder.tokenizer, seed=5))
@@ -215,7 +215,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_nothing_is_lost_or_twice(tmp_path: Path) -> None:
+def test_repeated_kills_neither_lose_nor_duplicate_files(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     for seed in range(60):
         save(make_shape("chair", seed=seed), tmp_path / "files" / f"{seed}.glb")

@@ -109,7 +109,7 @@ def test_a_library_follows_its_folder(seed: int, tmp_path: Path, model: Model) -
         assert (again.read, again.reused, again.removed) == (0, 0, 0)
 
 
-def test_each_form_is_read_once_whatever_is_moved(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_shape_is_read_once_however_often_it_moves(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     draw, folder, read = random.Random(9), tmp_path / "files", []
     folder.mkdir()
     real = add.read_file
@@ -127,7 +127,7 @@ def test_each_form_is_read_once_whatever_is_moved(tmp_path: Path, model: Model, 
 
 
 @pytest.mark.parametrize("stopped_at", [1, 2, 3])
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, stopped_at: int) -> None:
+def test_interrupted_run_resumes(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, stopped_at: int) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     for seed in range(6):

@@ -51,7 +51,7 @@ def test_a_full_disk_is_reported_and_written_rows_stay(own: Index, tmp_path: Pat
 
 
 @pytest.mark.parametrize("size", [0, 7, 100])
-def test_a_library_whose_files_were_cut_is_named(own: Index, model: Model, size: int) -> None:
+def test_truncated_data_files_are_reported(own: Index, model: Model, size: int) -> None:
     for path in Path(own.uri).rglob("*.lance"):
         if path.is_file():
             os.truncate(path, size)
@@ -66,7 +66,7 @@ def test_a_library_whose_files_were_cut_is_named(own: Index, model: Model, size:
             ask()
 
 
-def test_a_library_whose_versions_were_cut_is_named(own: Index) -> None:
+def test_truncated_manifests_are_reported(own: Index) -> None:
     for path in Path(own.uri).rglob("*.manifest"):
         os.truncate(path, 5)
     with pytest.raises(FileFormatError, match="is not a basrelief library. Create one with"):
@@ -74,7 +74,7 @@ def test_a_library_whose_versions_were_cut_is_named(own: Index) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"dim": 7}, {"views": 3}, {"text_mean": [0.0]}, {"dim": "x"}])
-def test_a_library_that_says_wrong_things_of_itself_is_named(own: Index, tmp_path: Path, wrong: dict[str, object]) -> None:
+def test_inconsistent_metadata_is_reported(own: Index, tmp_path: Path, wrong: dict[str, object]) -> None:
     import json
 
     info = {**asdict(own.tables.info), **wrong}
@@ -88,23 +88,23 @@ def test_a_library_that_says_wrong_things_of_itself_is_named(own: Index, tmp_pat
 
 
 @pytest.mark.parametrize("uri", ["", "a\0b", "x" * 5000, "foo://bar", "gs://"])
-def test_what_can_be_no_library_is_refused(uri: str, made: Path) -> None:
+def test_invalid_addresses_are_rejected(uri: str, made: Path) -> None:
     with pytest.raises(ConfigError, match="Cannot open library .* Give a folder such as library.lance"):
         Index.open(uri).add(made / "files")
 
 
-def test_a_way_up_beyond_the_root_is_a_folder_like_others(made: Path) -> None:
+def test_path_above_the_root_is_resolved(made: Path) -> None:
     assert len(Index.open("../" * 200 + str(made / "lib.lance").lstrip("/"))) == len(PLACES)
 
 
-def test_a_library_below_a_file_cannot_be_made(made: Path, tmp_path: Path, model: Model) -> None:
+def test_library_below_a_file_cannot_be_created(made: Path, tmp_path: Path, model: Model) -> None:
     (tmp_path / "file").write_text("x")
     for uri in (tmp_path / "file", tmp_path / "file" / "lib.lance"):
         with pytest.raises(BasreliefError, match="Cannot open library|Cannot create library"):
             Index.open(uri, model=model).add(made / "files")
 
 
-def test_tables_that_cannot_be_written_are_named(own: Index, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_errors_are_reported(own: Index, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -113,7 +113,7 @@ def test_tables_that_cannot_be_written_are_named(own: Index, made: Path, monkeyp
         own.tag({str(made / "files" / "car.off"): ["x"]})
 
 
-def test_an_extent_beyond_float32_is_refused(tmp_path: Path, model: Model) -> None:
+def test_extent_beyond_float32_is_rejected(tmp_path: Path, model: Model) -> None:
     (tmp_path / "far.xyz").write_text("3e38 0 0\n-3e38 0 0\n0 1e38 1\n")
     with pytest.raises(GeometryError):
         read_file(tmp_path / "far.xyz", DepthOptions(model.projection, model.recipe.points))
@@ -146,5 +146,5 @@ def test_many_threads_load_the_model_once_and_search_alike(made: Path, model: Mo
     assert len({tuple(paths) for paths in found}) == 1
 
 
-def test_as_many_as_there_are_is_the_most(index: Index) -> None:
+def test_top_k_may_exceed_the_number_of_files(index: Index) -> None:
     assert len(index.search("mug", top_k=10**18)) == len(PLACES)

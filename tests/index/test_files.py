@@ -36,19 +36,19 @@ def test_shape_files_are_found_with_their_place_and_size(folder: Path) -> None:
     assert all(file.path.is_absolute() for file in found)
 
 
-def test_a_folder_that_is_none_is_named(folder: Path) -> None:
+def test_missing_folder_is_reported(folder: Path) -> None:
     for wrong in (folder / "a.glb", folder / "nowhere"):
         with pytest.raises(FileFormatError, match="Folder .* not found. Give the folder that holds your shape files"):
             find_files(wrong)
 
 
-def test_what_is_known_needs_nothing(folder: Path) -> None:
+def test_indexed_files_need_nothing(folder: Path) -> None:
     found = find_files(folder)
     done = find_changes(folder, found, indexed=_known(found), failed={})
     assert (done.to_read, done.removed, done.unchanged) == ((), (), 2)
 
 
-def test_what_changed_is_read_and_what_went_is_gone(folder: Path) -> None:
+def test_changed_files_are_read_and_missing_ones_removed(folder: Path) -> None:
     known = _known(find_files(folder))
     (folder / "a.glb").write_bytes(b"other")
     os.utime(folder / "a.glb", ns=(0, 7))
@@ -63,14 +63,14 @@ def test_other_folders_are_left_alone(folder: Path, tmp_path: Path) -> None:
     assert find_changes(folder, [], indexed=known, failed={}).removed == ()
 
 
-def test_a_part_of_an_indexed_folder_can_be_brought_up_to_date_alone(folder: Path) -> None:
+def test_subfolder_can_be_updated_alone(folder: Path) -> None:
     known = _known(find_files(folder))
     (folder / "sub" / "b.obj").unlink()
     changes = find_changes(folder / "sub", find_files(folder / "sub"), indexed=known, failed={})
     assert changes.removed == (str(folder / "sub" / "b.obj"),)
 
 
-def test_bad_files_are_tried_again_when_asked_or_changed(folder: Path) -> None:
+def test_bad_files_are_retried_on_request_or_change(folder: Path) -> None:
     found = find_files(folder)
     failed = _known(found)
     assert find_changes(folder, found, indexed={}, failed=failed).unchanged == 2

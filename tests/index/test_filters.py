@@ -108,18 +108,18 @@ def test_all_filters_must_hold(table: object) -> None:
         ("-" * 3000 + "format:glb", "A filter has 3,010 characters; the limit is 200. Shorten it"),
     ],
 )
-def test_what_is_no_filter_is_refused(text: str, told: str) -> None:
+def test_invalid_filters_are_rejected(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         sql_condition([text])
 
 
-def test_too_many_filters_are_refused() -> None:
+def test_too_many_filters_are_rejected() -> None:
     with pytest.raises(ConfigError, match="There are more than 32 filters. Combine some"):
         sql_condition(f"faces<{number}" for number in range(10**12))
 
 
 @given(st.text(min_size=1, max_size=20), st.sampled_from(["format", "under", "name", "tag", *NUMBER_COLUMNS]))
-def test_no_text_leaves_its_quotes(text: str, column: str) -> None:
+def test_no_text_escapes_its_quotes(text: str, column: str) -> None:
     try:
         found = sql_condition([f"{column}:{text}"])
     except ConfigError:

@@ -23,12 +23,12 @@ from basrelief.models import Model
 from basrelief.types import Mesh
 
 
-def test_it_stands_in_the_door(made: Path) -> None:
+def test_index_is_exported(made: Path) -> None:
     assert br.Index is Index
     assert len(br.Index.open(made / "lib.lance")) == 6
 
 
-def test_a_library_is_named_before_it_is_made(tmp_path: Path) -> None:
+def test_library_can_be_opened_before_it_exists(tmp_path: Path) -> None:
     index = Index.open(tmp_path / "new.lance")
     assert not index.exists
     with pytest.raises(FileFormatError, match="is not a basrelief library. Create one with: basrelief index DIR"):
@@ -46,7 +46,7 @@ def test_the_model_is_loaded_when_it_is_needed(made: Path, model: Model) -> None
     assert asked == ["tiny"]
 
 
-def test_pictures_are_kept_for_each_file(index: Index, made: Path, model: Model) -> None:
+def test_thumbnail_and_sheet_are_stored_for_each_file(index: Index, made: Path, model: Model) -> None:
     car = str(made / "files" / "car.off")
     thumbnail, sheet = index.thumbnails([car])[car], index.tables.rows("path", [car])[0]["sheet"]
     with Image.open(io.BytesIO(thumbnail)) as picture:
@@ -61,7 +61,7 @@ def test_pictures_are_kept_for_each_file(index: Index, made: Path, model: Model)
     assert np.abs(drawn[side:, :side] - images[5]).mean() < 0.03
 
 
-def test_copies_are_found_in_any_format_turn_and_scale(own: Index, made: Path, tmp_path: Path) -> None:
+def test_duplicates_are_found_in_any_format_rotation_and_scale(own: Index, made: Path, tmp_path: Path) -> None:
     chair = load(made / "files" / "seats" / "chair_1.glb")
     assert isinstance(chair, Mesh)
     files = tmp_path / "files"
@@ -98,7 +98,7 @@ def _hit(**metadata: object) -> Hit:
     return Hit("/x/a/b.glb", 0.25, 3, True, {**known, "tags": [], **metadata})
 
 
-def test_facts_are_one_line() -> None:
+def test_description_is_one_line() -> None:
     assert describe_file(_hit().metadata) == "glb · 1,234 faces · 1 x 2 x 0.5"
     assert describe_file(_hit(kind="cloud", tags=["red", "old"]).metadata) == "glb · 9 points · 1 x 2 x 0.5 · red, old"
 
@@ -115,7 +115,7 @@ def test_the_page_holds_every_hit_and_needs_nothing_else(index: Index) -> None:
     assert names == [Path(hit.path).name for hit in hits]
 
 
-def test_no_text_of_the_page_is_markup() -> None:
+def test_text_on_the_page_is_escaped() -> None:
     evil = "<script>alert(1)</script>"
     page = gallery_page([_hit(relative_path=f"{evil}.glb", tags=[evil])], {}, title=evil)
     assert "<script" not in page

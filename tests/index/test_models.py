@@ -47,7 +47,7 @@ def test_rows_hold_what_the_model_sees(name: str, files: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_names_are_those_the_model_gives(name: str, files: Path, tmp_path: Path) -> None:
+def test_proposals_match_the_model(name: str, files: Path, tmp_path: Path) -> None:
     model = _model(name)
     index = Index.open(tmp_path / "lib.lance", model=model)
     index.add(files)
@@ -61,7 +61,7 @@ def test_names_are_those_the_model_gives(name: str, files: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_words_pictures_and_shapes_are_asked(name: str, files: Path, tmp_path: Path) -> None:
+def test_words_images_and_shapes_can_be_searched(name: str, files: Path, tmp_path: Path) -> None:
     index = Index.open(tmp_path / "lib.lance", model=_model(name))
     index.add(files)
     shape = load(files / "mug.glb")
@@ -82,7 +82,7 @@ def test_models_are_not_mixed(files: Path, tmp_path: Path) -> None:
         stranger.search("mug")
 
 
-def test_an_address_does_as_well_as_a_folder(files: Path, tmp_path: Path, model: Model) -> None:
+def test_library_can_be_an_address(files: Path, tmp_path: Path, model: Model) -> None:
     address = (tmp_path / "lib.lance").as_uri()
     assert address.startswith("file:///")
     index = Index.open(address, model=model)

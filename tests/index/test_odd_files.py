@@ -46,7 +46,7 @@ def _write(folder: Path, name: bytes, seed: int) -> Path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names and times")
 @pytest.mark.parametrize("jobs", [0, 1])
-def test_odd_names_and_times_stop_nothing(folder: Path, index: Index, jobs: int) -> None:
+def test_odd_names_and_times_do_not_stop_the_run(folder: Path, index: Index, jobs: int) -> None:
     bad = _write(folder, b"bad\xff\xfe.ply", 2)
     fine = [b"new\nline.ply", b"\x1b[31mred\x01.ply", b"x" * 250 + b".ply", b"late.ply", b"early.ply"]
     paths = [_write(folder, name, seed) for seed, name in enumerate(fine, 3)]
@@ -64,13 +64,13 @@ def test_odd_names_and_times_stop_nothing(folder: Path, index: Index, jobs: int)
     assert (after.read, after.removed, after.failures) == (1, 1, [])
 
 
-def test_a_folder_whose_own_name_is_odd_is_refused(index: Index, tmp_path: Path) -> None:
+def test_folder_with_an_invalid_name_is_rejected(index: Index, tmp_path: Path) -> None:
     for name in (os.fsdecode(b"odd\xff"), "a\0b", "x" * 5000):
         with pytest.raises(FileFormatError, match="Folder .* not found|is not valid UTF-8"):
             index.add(tmp_path / name)
 
 
-def test_a_file_that_goes_before_it_is_read_is_a_failure(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_deleted_before_reading_is_a_failure(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = _write(folder, b"gone.ply", 2)
     real = add.find_changes
 
@@ -86,7 +86,7 @@ def test_a_file_that_goes_before_it_is_read_is_a_failure(folder: Path, index: In
     assert index.add(folder).failures == []
 
 
-def test_a_folder_that_may_not_be_listed_loses_nothing(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_an_unlistable_folder_are_kept(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "sub").mkdir()
     shutil.copy(folder / "good.ply", folder / "sub" / "inner.ply")
     index.add(folder)
@@ -99,7 +99,7 @@ def test_a_folder_that_may_not_be_listed_loses_nothing(folder: Path, index: Inde
     assert index.add(folder).failures == []
 
 
-def test_a_file_that_may_not_be_looked_at_is_a_failure(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_without_permission_is_a_failure(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     secret, real = _write(folder, b"secret.ply", 2), Path.stat
 
     def look(path: Path, **kwargs: Any) -> os.stat_result:
@@ -149,7 +149,7 @@ def test_a_file_rewritten_between_hash_and_read_is_left_for_the_next_run(
 
 
 @pytest.mark.slow
-def test_a_file_rewritten_by_a_worker_is_noticed_too(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_rewritten_during_a_worker_run_is_noticed(folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with a real worker: a file that another process rewrites all the time is never stored."""
     import threading
 
@@ -189,7 +189,7 @@ def test_a_changed_side_file_makes_a_file_changed(folder: Path, index: Index) ->
     assert index.add(folder).unchanged == 2
 
 
-def test_files_alike_with_other_side_files_are_read_for_themselves(folder: Path, index: Index) -> None:
+def test_equal_files_with_different_side_files_are_read_separately(folder: Path, index: Index) -> None:
     for name in ("a", "b"):
         (folder / name).mkdir()
         (folder / name / "x.obj").write_text(OBJ)
@@ -208,7 +208,7 @@ def test_files_too_large_are_not_even_hashed(folder: Path, index: Index, monkeyp
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
-def test_a_pipe_in_place_of_a_file_is_not_opened(folder: Path) -> None:
+def test_pipe_is_not_opened(folder: Path) -> None:
     (one,) = files.find_files(folder)
     (folder / "good.ply").unlink()
     os.mkfifo(folder / "good.ply")

@@ -68,7 +68,7 @@ def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
 
 
 @pytest.mark.parametrize("strays", [False, True])
-def test_strays_of_a_cloud_are_kept_or_not(tmp_path: Path, strays: bool) -> None:
+def test_isolated_points_are_kept_or_removed(tmp_path: Path, strays: bool) -> None:
     points = sample_surface(MUG, 1000).points
     clean, strayed = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
     options = replace(_options(2000), strays=strays)
@@ -115,19 +115,19 @@ def test_the_thumbnail_shows_the_shape_in_its_colours(tmp_path: Path) -> None:
         ("a.npy", b"\x93NUMPY"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_of_ours(tmp_path: Path, name: str, content: bytes) -> None:
+def test_unreadable_files_raise_basrelief_errors(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BasreliefError):
         read_file(tmp_path / name, _options(64))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError):
         read_file(tmp_path / "nothing.glb", _options(64))
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
-def test_pictures_are_kept_as_webp(shape: tuple[int, ...]) -> None:
+def test_pictures_are_encoded_as_webp(shape: tuple[int, ...]) -> None:
     picture = np.full(shape, 0.5, np.float32)
     picture[0] = 2.0
     with Image.open(io.BytesIO(encode_webp(picture))) as kept:

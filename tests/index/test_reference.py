@@ -1,4 +1,4 @@
-"""Search beside its slow twin: every row read, every filter and score worked out in plain Python."""
+"""Search against a slow reference in plain Python that reads every row and computes every filter and score."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _rows(seed: int) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, list[dict[str, Any]]]:
     rows = _rows(0)
-    tables = Tables.create(str(tmp_path_factory.mktemp("twin") / "lib"), LibraryInfo("tiny", "f", VIEWS, DIM, tuple([0.0] * DIM)))
+    tables = Tables.create(str(tmp_path_factory.mktemp("reference") / "lib"), LibraryInfo("tiny", "f", VIEWS, DIM, tuple([0.0] * DIM)))
     tables.upsert(rows)
     tables.compact()
     return tables, rows
@@ -79,7 +79,7 @@ HOLDS = {
 }
 
 
-def _twin(rows: list[dict[str, Any]], vector: np.ndarray, options: SearchOptions) -> list[tuple[str, float, int]]:
+def _reference(rows: list[dict[str, Any]], vector: np.ndarray, options: SearchOptions) -> list[tuple[str, float, int]]:
     """Path, score and best view of every row that the filters leave, best first."""
     found = []
     for row in rows:
@@ -101,41 +101,41 @@ def _directions(count: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("best_view", [False, True])
 @pytest.mark.parametrize("vector", _directions(6), ids=range(6))
-def test_the_same_files_in_the_same_order(library: tuple[Tables, list[dict[str, Any]]], vector: np.ndarray, best_view: bool) -> None:
+def test_ranking_matches_the_reference(library: tuple[Tables, list[dict[str, Any]]], vector: np.ndarray, best_view: bool) -> None:
     tables, rows = library
     options = SearchOptions(pooling="max" if best_view else "mean")
-    hits, twin = search(tables, vector, options, top_k=10), _twin(rows, vector, options)[:10]
-    assert [hit.path for hit in hits] == [path for path, _, _ in twin]
-    assert [hit.view for hit in hits] == [view for _, _, view in twin]
-    assert np.allclose([hit.score for hit in hits], [score for _, score, _ in twin], atol=1e-3)
+    hits, expected = search(tables, vector, options, top_k=10), _reference(rows, vector, options)[:10]
+    assert [hit.path for hit in hits] == [path for path, _, _ in expected]
+    assert [hit.view for hit in hits] == [view for _, _, view in expected]
+    assert np.allclose([hit.score for hit in hits], [score for _, score, _ in expected], atol=1e-3)
 
 
 @pytest.mark.parametrize("text", HOLDS)
-def test_the_same_files_are_left_by_a_filter(library: tuple[Tables, list[dict[str, Any]]], text: str) -> None:
+def test_filters_match_the_reference(library: tuple[Tables, list[dict[str, Any]]], text: str) -> None:
     tables, rows = library
     options = SearchOptions(where=(text,))
     hits = search(tables, _directions(1)[0], options, top_k=ROWS)
-    twin = _twin(rows, _directions(1)[0], options)
-    assert {hit.path for hit in hits} == {path for path, _, _ in twin}
+    expected = _reference(rows, _directions(1)[0], options)
+    assert {hit.path for hit in hits} == {path for path, _, _ in expected}
     assert 0 < len(hits) < ROWS
 
 
 @pytest.mark.parametrize("pair", [("faces<50", "format:glb,ply"), ("under:b_c", "width>4.5"), ("name:table", "-tag:lamp,mug")])
-def test_filters_together_leave_what_both_leave(library: tuple[Tables, list[dict[str, Any]]], pair: tuple[str, str]) -> None:
+def test_combined_filters_match_the_reference(library: tuple[Tables, list[dict[str, Any]]], pair: tuple[str, str]) -> None:
     tables, rows = library
     options = SearchOptions(where=pair, pooling="max")
-    hits, twin = search(tables, _directions(2)[1], options, top_k=ROWS), _twin(rows, _directions(2)[1], options)
-    assert [hit.path for hit in hits] == [path for path, _, _ in twin]
+    hits, expected = search(tables, _directions(2)[1], options, top_k=ROWS), _reference(rows, _directions(2)[1], options)
+    assert [hit.path for hit in hits] == [path for path, _, _ in expected]
 
 
 def _fused(rows: list[dict[str, Any]], vector: np.ndarray, named: list[str]) -> list[str]:
     """Reciprocal rank fusion of the 50 nearest and the names, row by row."""
-    order = [path for path, _, _ in _twin(rows, vector, SearchOptions())]
+    order = [path for path, _, _ in _reference(rows, vector, SearchOptions())]
     near = {path: 1 / (61 + rank) if rank < 50 else 0.0 for rank, path in enumerate(order)}
     return sorted(order, key=lambda path: -near[path] - (1 / (61 + named.index(path)) if path in named else 0.0))
 
 
-def test_names_and_vectors_are_fused_as_written(library: tuple[Tables, list[dict[str, Any]]]) -> None:
+def test_rank_fusion_matches_the_reference(library: tuple[Tables, list[dict[str, Any]]]) -> None:
     tables, rows = library
     for vector in _directions(4):
         named = tables.match_names("mug", limit=50)
@@ -146,16 +146,16 @@ def test_names_and_vectors_are_fused_as_written(library: tuple[Tables, list[dict
         assert all(hit.name_match == (hit.path in named) for hit in hits)
 
 
-def test_a_library_reopened_answers_the_same(library: tuple[Tables, list[dict[str, Any]]]) -> None:
+def test_reopened_library_gives_the_same_hits(library: tuple[Tables, list[dict[str, Any]]]) -> None:
     tables, _ = library
     again = Tables.open(tables.uri)
     for vector in _directions(3):
         assert [hit.path for hit in search(again, vector, SearchOptions())] == [hit.path for hit in search(tables, vector, SearchOptions())]
 
 
-def test_what_is_left_out_makes_room(library: tuple[Tables, list[dict[str, Any]]], tmp_path: Path) -> None:
+def test_excluded_file_is_replaced_by_the_next(library: tuple[Tables, list[dict[str, Any]]], tmp_path: Path) -> None:
     tables, rows = library
     vector = np.asarray(rows[7]["vector"], np.float32)
-    twin = [path for path, _, _ in _twin(rows, vector, SearchOptions())]
-    assert twin[0] == rows[7]["path"]
-    assert [hit.path for hit in search(tables, vector, SearchOptions(), top_k=4, exclude=twin[0])] == twin[1:5]
+    expected = [path for path, _, _ in _reference(rows, vector, SearchOptions())]
+    assert expected[0] == rows[7]["path"]
+    assert [hit.path for hit in search(tables, vector, SearchOptions(), top_k=4, exclude=expected[0])] == expected[1:5]

@@ -19,14 +19,14 @@ def test_vectors_have_the_lengths_of_the_model() -> None:
     assert lengths == {"vector": 8, "views": 24, "form": FORM_SIZE}
 
 
-def test_the_table_says_what_made_it() -> None:
+def test_info_is_read_from_the_schema() -> None:
     assert LibraryInfo.from_schema(shapes_schema(INFO)) == INFO
 
 
-def test_hits_tell_of_columns_that_there_are() -> None:
+def test_metadata_columns_exist() -> None:
     assert set(METADATA_COLUMNS) <= set(shapes_schema(INFO).names)
 
 
-def test_every_file_is_told_apart_by_its_path() -> None:
+def test_path_is_the_first_column() -> None:
     for schema in (shapes_schema(INFO), failures_schema(), changes_schema()):
         assert schema.names[0] == "path"

@@ -55,13 +55,13 @@ def tables(tmp_path: Path) -> Tables:
     return Tables.create(str(tmp_path / "lib"), INFO)
 
 
-def test_a_library_says_what_made_it(tables: Tables) -> None:
+def test_library_stores_its_info(tables: Tables) -> None:
     assert Tables.open(tables.uri).info == INFO
     assert Tables.exists(tables.uri)
     assert not Tables.exists(tables.uri + "2")
 
 
-def test_what_is_no_library_is_named(tmp_path: Path) -> None:
+def test_other_databases_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="is not a basrelief library. Create one with: basrelief index DIR"):
         Tables.open(str(tmp_path))
     lancedb.connect(tmp_path).create_table("shapes", pa.table({"a": [1]}))
@@ -69,19 +69,19 @@ def test_what_is_no_library_is_named(tmp_path: Path) -> None:
         Tables.open(str(tmp_path))
 
 
-def test_another_layout_is_refused(tmp_path: Path) -> None:
+def test_unknown_layout_is_rejected(tmp_path: Path) -> None:
     library, info = str(tmp_path / "lib"), LibraryInfo("tiny", "f", 3, 8, tuple([0.0] * 8), layout=99)
     for ask in (lambda: Tables.create(library, info), lambda: Tables.open(library)):
         with pytest.raises(FileFormatError, match="has layout 99, which this version of basrelief does not read. Update basrelief"):
             ask()
 
 
-def test_an_address_nobody_opens_is_named() -> None:
+def test_unknown_address_scheme_is_reported() -> None:
     with pytest.raises(ConfigError, match="Cannot open library 'nobody://x': .* Give a folder such as"):
         Tables.exists("nobody://x")
 
 
-def test_rows_are_written_over_by_path(tables: Tables) -> None:
+def test_upsert_replaces_rows_by_path(tables: Tables) -> None:
     tables.upsert([_row("a", 1), _row("b", 2)])
     tables.upsert([_row("a", 3)])
     assert tables.count() == 2
@@ -89,7 +89,7 @@ def test_rows_are_written_over_by_path(tables: Tables) -> None:
     assert [row["faces"] for row in tables.rows("content_hash", ["c3", "c1"], columns=["faces"])] == [3]
 
 
-def test_a_file_is_read_or_failed_never_both(tables: Tables) -> None:
+def test_file_is_either_indexed_or_failed(tables: Tables) -> None:
     tables.upsert([_row("a", 1)])
     bad = {"path": "a", "root": "/r", "bytes": 5, "mtime": 2, "content_hash": "x", "side_files": "", "reason": "it's broken"}
     tables.upsert_failures([bad])
@@ -103,7 +103,7 @@ def test_a_file_is_read_or_failed_never_both(tables: Tables) -> None:
 
 
 @pytest.mark.parametrize("path", ["it's", "a'b''c", "%_\\", "naïve 椅子.glb", "a\nb"])
-def test_any_path_is_found_and_dropped(tables: Tables, path: str) -> None:
+def test_any_path_can_be_found_and_deleted(tables: Tables, path: str) -> None:
     tables.upsert([_row(path, 1), _row("other", 2)])
     assert [row["path"] for row in tables.rows("path", [path], columns=["path"])] == [path]
     tables.delete([path])
@@ -114,7 +114,7 @@ def test_quotes_are_doubled() -> None:
     assert quoted("it's") == "'it''s'"
 
 
-def test_many_values_are_asked_in_parts(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_values_are_queried_in_parts(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_PATHS_PER_QUERY", 3)
     tables.upsert([_row(f"p{i}", i) for i in range(10)])
     assert len(tables.rows("path", [f"p{i}" for i in range(10)], columns=["path"])) == 10
@@ -141,7 +141,7 @@ def test_the_nearest_come_first_and_conditions_hold(tables: Tables) -> None:
     assert "p7" not in set(tables.nearest(wanted, ["path"], where="faces != 7", limit=20)["path"].to_pylist())
 
 
-def test_names_are_found_once_tidied(tables: Tables) -> None:
+def test_names_are_found_after_compacting(tables: Tables) -> None:
     assert tables.match_names("chair") == []
     tables.upsert([_row("office/chairs", 1), _row("lamp", 2)])
     tables.compact()
@@ -166,7 +166,7 @@ def test_a_large_library_finds_the_same_by_its_index(tables: Tables, monkeypatch
     assert tables.nearest(np.asarray(_row("new", 5000)["vector"]), ["path"])["path"][0].as_py() == "new"
 
 
-def test_changes_of_tags_are_noted_in_turn(tables: Tables) -> None:
+def test_tag_changes_are_recorded_in_order(tables: Tables) -> None:
     tables.upsert([_row("a", 1, tags=["x"]), _row("b", 2)])
     assert tables.last_tag_change() == []
     tables.record_tag_change([{"path": "a", "before": ["x"], "after": ["y"]}])
@@ -180,7 +180,7 @@ def test_changes_of_tags_are_noted_in_turn(tables: Tables) -> None:
     assert [row["path"] for row in tables.last_tag_change()] == ["a"]
 
 
-def test_tidying_is_left_to_whoever_does_it_at_the_same_time(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compacting_conflicts_are_ignored(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     tables.upsert([_row("a", 1)])
 
     def preempted() -> None:
@@ -197,7 +197,7 @@ def test_tidying_is_left_to_whoever_does_it_at_the_same_time(tables: Tables, mon
         tables.compact()
 
 
-def test_a_library_whose_making_was_cut_short_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_creation_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     real = lancedb.db.LanceDBConnection.create_table
 

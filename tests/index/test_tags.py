@@ -29,7 +29,7 @@ RIGHT = {
 }
 
 
-def test_files_are_named_from_what_is_kept(index: Index, made: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_are_proposed_from_stored_views(index: Index, made: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(add, "read_file", None)
     found = {Path(answer.path).relative_to(made / "files").as_posix(): answer for answer in index.propose_tags(LABELS)}
     assert {place: answer.label for place, answer in found.items()} == RIGHT
@@ -50,7 +50,7 @@ def test_none_of_these_is_an_answer(index: Index) -> None:
     assert {answer.label for answer in index.propose_tags(["teapot", "banana"], policy=others)} == {""}
 
 
-def test_only_some_files_are_named(index: Index) -> None:
+def test_filters_limit_proposals(index: Index) -> None:
     assert {Path(answer.path).name for answer in index.propose_tags(LABELS, where=["under:kitchen"])} == {"mug.stl", "bottle.glb"}
     with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
         list(index.propose_tags(["chair"]))
@@ -61,7 +61,7 @@ def _tags(index: Index) -> dict[str, list[str]]:
     return {Path(row["path"]).name: row["tags"] for row in rows if row["tags"]}
 
 
-def test_tags_are_written_found_and_taken_back(own: Index, made: Path) -> None:
+def test_tags_are_written_and_undone(own: Index, made: Path) -> None:
     car, mug = str(made / "files" / "car.off"), str(made / "files" / "kitchen" / "mug.stl")
     assert own.tag({car: ["red", "fast", "red"], mug: ["it's"], "/nowhere.glb": ["x"]}) == 2
     assert _tags(own) == {"car.off": ["fast", "red"], "mug.stl": ["it's"]}
@@ -75,7 +75,7 @@ def test_tags_are_written_found_and_taken_back(own: Index, made: Path) -> None:
     assert own.undo_tags() == 0
 
 
-def test_sidecars_are_written_beside_files_and_taken_back(own: Index, made: Path, tmp_path: Path) -> None:
+def test_sidecars_are_written_and_undone(own: Index, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "files", tmp_path / "files")
     own.add(tmp_path / "files")
     car = tmp_path / "files" / "car.off"
@@ -91,7 +91,7 @@ def test_sidecars_are_written_beside_files_and_taken_back(own: Index, made: Path
     assert own.add(tmp_path / "files").unchanged == 6  # sidecars are no shapes
 
 
-def test_a_sidecar_that_was_changed_since_stays(own: Index, made: Path, tmp_path: Path) -> None:
+def test_undo_keeps_edited_sidecars(own: Index, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "files", tmp_path / "files")
     own.add(tmp_path / "files")
     car = tmp_path / "files" / "car.off"
@@ -134,7 +134,7 @@ def test_links_planted_for_a_sidecar_are_not_followed(own: Index, car: Path, tmp
     assert json.loads(sidecar.read_text(encoding="utf-8")) == {"tags": ["auto"]}
 
 
-def test_taking_back_reads_no_sidecar_through_a_link(own: Index, car: Path, tmp_path: Path) -> None:
+def test_undo_reads_no_sidecar_through_a_link(own: Index, car: Path, tmp_path: Path) -> None:
     own.tag({str(car): ["old"]})
     own.tag({str(car): ["auto"]})
     sidecar, outside = car.with_name("car.off" + SIDECAR_SUFFIX), tmp_path / "outside.txt"
@@ -145,7 +145,7 @@ def test_taking_back_reads_no_sidecar_through_a_link(own: Index, car: Path, tmp_
     assert outside.read_text() == json.dumps({"tags": ["auto"]}) + "\n"
 
 
-def test_a_sidecar_that_is_a_pipe_or_huge_is_left(own: Index, car: Path) -> None:
+def test_undo_keeps_pipes_and_huge_sidecars(own: Index, car: Path) -> None:
     sidecar = car.with_name("car.off" + SIDECAR_SUFFIX)
     own.tag({str(car): ["auto"]})
     os.mkfifo(sidecar)

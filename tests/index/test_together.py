@@ -29,7 +29,7 @@ if __name__ == "__main__":
 """
 
 
-def test_what_another_handle_writes_is_seen(own: Index, model: Model, tmp_path: Path) -> None:
+def test_writes_of_another_handle_are_visible(own: Index, model: Model, tmp_path: Path) -> None:
     other = Index.open(own.uri, model=model)
     assert len(other) == len(PLACES)
     (tmp_path / "new").mkdir()
@@ -58,7 +58,7 @@ def test_two_runs_at_once_leave_every_file_once(tmp_path: Path, model: Model) ->
     assert places(index) == set(PLACES)
 
 
-def test_a_part_indexed_first_belongs_to_the_whole_afterwards(tmp_path: Path, model: Model) -> None:
+def test_subfolder_indexed_first_merges_into_its_parent(tmp_path: Path, model: Model) -> None:
     files = write_shapes(tmp_path / "files")
     index = Index.open(tmp_path / "lib.lance", model=model)
     index.add(files / "kitchen")

@@ -71,7 +71,7 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "LOCALHOST:1", "[::1]:7860"])
-def test_own_hosts_are_answered(site: Site, host: str) -> None:
+def test_own_hosts_are_accepted(site: Site, host: str) -> None:
     assert site.ask(headers={"Host": host}).status_code == 200
 
 
@@ -82,21 +82,21 @@ def test_own_hosts_are_answered(site: Site, host: str) -> None:
     ("method", "path"),
     [("GET", "/"), *(("POST", each) for each in CALLED), ("POST", UPLOAD), ("GET", "/gradio_api/queue/data"), ("GET", "/assets/x.js")],
 )
-def test_other_hosts_are_refused_everywhere(site: Site, host: str, method: str, path: str) -> None:
+def test_other_hosts_are_rejected_everywhere(site: Site, host: str, method: str, path: str) -> None:
     answer = site.ask(method, path, headers={"Host": host})
     assert answer.status_code == 421
     assert len(answer.text) < 200
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_names_that_were_allowed_are_answered(tmp_path: Path) -> None:
+def test_allowed_host_names_are_accepted(tmp_path: Path) -> None:
     site = Site(tmp_path, hosts=("demo.example.org",))
     assert site.ask(headers={"Host": "demo.example.org"}).status_code == 200
     assert site.ask(headers={"Host": "127.0.0.1"}).status_code == 200  # the address the connection came to
     assert site.ask(headers={"Host": "127.0.0.2"}).status_code == 421
 
 
-def test_two_hosts_are_refused(site: Site) -> None:
+def test_two_host_headers_are_rejected(site: Site) -> None:
     assert site.ask(headers=[("Host", "127.0.0.1"), ("Host", "evil.test")]).status_code == 421
 
 
@@ -107,7 +107,7 @@ def test_two_hosts_are_refused(site: Site) -> None:
     ("method", "path"),
     [("GET", "/"), *(("POST", each) for each in CALLED), ("POST", UPLOAD), ("GET", "/gradio_api/queue/data"), ("OPTIONS", JOIN)],
 )
-def test_other_origins_are_refused_everywhere(site: Site, origin: str, method: str, path: str) -> None:
+def test_other_origins_are_rejected_everywhere(site: Site, origin: str, method: str, path: str) -> None:
     answer = site.ask(method, path, headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
@@ -115,12 +115,12 @@ def test_other_origins_are_refused_everywhere(site: Site, origin: str, method: s
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:7860", "https://127.0.0.1:7860"])
-def test_the_own_origin_is_answered(site: Site, origin: str) -> None:
+def test_own_origin_is_accepted(site: Site, origin: str) -> None:
     assert site.ask("POST", JOIN, json=CALL, headers={"Origin": origin}).status_code == 200
 
 
 @pytest.mark.parametrize("where", ["cross-site", "same-site"])
-def test_other_sites_may_link_here_and_nothing_else(site: Site, where: str) -> None:
+def test_other_sites_may_only_link(site: Site, where: str) -> None:
     link = {"Sec-Fetch-Site": where, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     assert site.ask(headers=link).status_code == 200
     assert site.ask(headers={**link, "Sec-Fetch-Dest": "iframe"}).status_code == 403
@@ -138,16 +138,16 @@ def test_other_sites_may_link_here_and_nothing_else(site: Site, where: str) -> N
         ("GET", JOIN), ("POST", "/gradio_api/vibe-edit/"), ("GET", "/gradio_api/openapi.json"), ("GET", "/gradio_api/heartbeat/a/b"),
     ],
 )  # fmt: skip
-def test_addresses_that_the_page_does_not_use_do_not_exist(site: Site, method: str, path: str) -> None:
+def test_unused_paths_are_not_found(site: Site, method: str, path: str) -> None:
     assert site.ask(method, path).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
-def test_other_methods_are_refused(site: Site, method: str) -> None:
+def test_other_methods_are_rejected(site: Site, method: str) -> None:
     assert site.ask(method).status_code == 405
 
 
-def test_answers_tell_browsers_to_load_nothing_from_elsewhere(site: Site) -> None:
+def test_responses_forbid_loading_from_other_hosts(site: Site) -> None:
     answers = [site.ask(), site.ask(path="/docs"), site.ask(headers={"Host": "evil.test"})]
     for answer in answers:
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
@@ -166,7 +166,7 @@ def test_answers_tell_browsers_to_load_nothing_from_elsewhere(site: Site) -> Non
     assert int(page.headers["content-length"]) == len(page.content)
 
 
-def test_claims_of_proxies_are_not_passed_on(site: Site) -> None:
+def test_proxy_headers_are_dropped(site: Site) -> None:
     page = site.ask(headers={"X-Forwarded-Host": "evil.test", "X-Forwarded-For": "1.2.3.4", "Forwarded": "host=evil.test"}).text
     assert "forwarded" not in page
     assert "</script>http " in page
@@ -179,7 +179,7 @@ async def _parts(size: int, count: int, pause: float = 0.0) -> AsyncIterator[byt
         await asyncio.sleep(pause)
 
 
-def test_a_large_body_is_refused_stated_or_not(site: Site) -> None:
+def test_large_bodies_are_rejected_with_and_without_content_length(site: Site) -> None:
     with use_limits(Limits(request_bytes=1000)):
         assert site.ask("POST", JOIN, content=b" " * 1001).status_code == 413
         assert site.ask("POST", JOIN, content=_parts(100, 11)).status_code == 413
@@ -187,7 +187,7 @@ def test_a_large_body_is_refused_stated_or_not(site: Site) -> None:
         assert site.ask("POST", JOIN, json=CALL).status_code == 200
 
 
-def test_a_slow_body_is_refused(site: Site) -> None:
+def test_slow_bodies_are_rejected(site: Site) -> None:
     with use_limits(Limits(idle_seconds=0.05)):
         assert site.ask("POST", JOIN, content=_parts(1, 3, 0.5)).status_code == 408
 
@@ -200,7 +200,7 @@ def test_a_slow_body_is_refused(site: Site) -> None:
         json.dumps({**CALL, "session_hash": "a" * 129}), json.dumps({**CALL, "session_hash": None}), "\udcff".encode("utf-8", "surrogatepass"),
     ],
 )  # fmt: skip
-def test_malformed_calls_are_refused_in_a_few_words(site: Site, body: str | bytes) -> None:
+def test_malformed_calls_get_a_short_error(site: Site, body: str | bytes) -> None:
     for address in CALLED:
         answer = site.ask("POST", address, content=body)
         assert answer.status_code == 400
@@ -208,7 +208,7 @@ def test_malformed_calls_are_refused_in_a_few_words(site: Site, body: str | byte
     assert site.calls == []
 
 
-def test_each_function_is_called_in_its_own_way_only(site: Site) -> None:
+def test_queued_and_direct_functions_are_not_interchangeable(site: Site) -> None:
     for number, address in enumerate(CALLED):
         assert site.ask("POST", address, json={**CALL, "fn_index": number}).status_code == 200
         assert site.ask("POST", address, json={**CALL, "fn_index": 1 - number}).status_code == 400
@@ -216,7 +216,7 @@ def test_each_function_is_called_in_its_own_way_only(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://evil.test/x", "../x", 3, ["x"], {}])
-def test_calls_that_name_other_files_than_uploads_are_refused(site: Site, path: object) -> None:
+def test_calls_naming_other_files_than_uploads_are_rejected(site: Site, path: object) -> None:
     for value in ({"path": path}, [{"deep": {"path": path, "meta": {"_type": "gradio.FileData"}}}]):
         for number, address in enumerate(CALLED):
             answer = site.ask("POST", address, json={**CALL, "fn_index": number, "data": ["mug", value]})
@@ -224,13 +224,13 @@ def test_calls_that_name_other_files_than_uploads_are_refused(site: Site, path: 
     assert site.calls == []
 
 
-def test_calls_that_name_an_upload_pass(site: Site) -> None:
+def test_calls_naming_an_upload_are_accepted(site: Site) -> None:
     (path,) = site.ask("POST", UPLOAD, files={"files": ("a b.ply", b"ply")}).json()
     assert site.ask("POST", JOIN, json={**CALL, "data": [{"path": path}]}).status_code == 200
     assert site.calls[0]["data"] == [{"path": path}]
 
 
-def test_uploads_are_taken_under_safe_names(site: Site) -> None:
+def test_uploads_get_safe_names(site: Site) -> None:
     (path,) = site.ask("POST", UPLOAD, files={"files": ("../../<img src=x>.PLY", b"ply data")}).json()
     assert Path(path).read_bytes() == b"ply data"
     assert Path(path).parent.parent == site.store.uploads
@@ -244,7 +244,7 @@ def test_uploads_are_taken_under_safe_names(site: Site) -> None:
     ]
 
 
-def test_uploads_of_other_kinds_sizes_and_numbers_are_refused(site: Site) -> None:
+def test_uploads_of_wrong_type_size_and_number_are_rejected(site: Site) -> None:
     with use_limits(Limits(upload_bytes=100, uploads_per_request=2)):
         assert site.ask("POST", UPLOAD, files={"files": ("page.html", b"x")}).status_code == 415
         assert site.ask("POST", UPLOAD, files={"files": ("a.ply", b"x" * 101)}).status_code == 413
@@ -280,7 +280,7 @@ def _log_in(site: Site, password: str, name: str = "me") -> httpx.Response:
     return site.ask("POST", "/login", data={"username": name, "password": password})
 
 
-def test_nothing_but_the_form_is_shown_without_a_session(tmp_path: Path) -> None:
+def test_only_the_login_form_is_served_without_a_session(tmp_path: Path) -> None:
     site = Site(tmp_path, logins=LoginSessions("me", "secret"))
     form = site.ask()
     assert (form.status_code, 'name="password"' in form.text, "</script>" in form.text) == (200, True, False)
@@ -309,7 +309,7 @@ def test_name_and_password_open_a_session_until_it_ends(tmp_path: Path) -> None:
     )
 
 
-def test_wrong_passwords_are_slow_and_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_passwords_are_delayed_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("basrelief.web.login._DELAY_SECONDS", 0.2)
     site = Site(tmp_path, logins=LoginSessions("me", "secret"))
 

@@ -115,7 +115,7 @@ print(json.dumps(found))
 """
 
 
-def test_every_character_is_shown_and_means_nothing() -> None:
+def test_text_is_escaped() -> None:
     assert visible("a\u202eb\n\x1b\ud800") == "a\\u202eb\\n\\x1b\\ud800"
     assert as_text("chaise longue 2") == "chaise longue 2"
     for text in (*HOSTILE, *TYPED):

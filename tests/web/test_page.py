@@ -98,7 +98,7 @@ def url(home: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-def test_a_visitor_finds_opens_names_indexes_and_tags(url: str, home: Path) -> None:
+def test_visitor_can_search_view_classify_index_and_tag(url: str, home: Path) -> None:
     said = drive(DRIVER, url, str(home))
     assert said["outside"] == []
     assert said["errors"] == []

@@ -15,24 +15,24 @@ from basrelief.web import Address, LibraryService, serve
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])
-def test_this_machine_needs_no_password(host: str) -> None:
+def test_local_address_needs_no_password(host: str) -> None:
     assert Address(host).host == host
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", ""])
-def test_others_need_one(host: str) -> None:
+def test_other_addresses_need_a_password(host: str) -> None:
     with pytest.raises(ConfigError, match=r"lets other machines connect, which needs a password. Add --auth NAME:PASSWORD"):
         Address(host)
     assert Address(host, auth=("me", "secret")).auth == ("me", "secret")
 
 
 @pytest.mark.parametrize("auth", [("", "x"), ("x", "")])
-def test_half_a_password_is_none(auth: tuple[str, str]) -> None:
+def test_empty_name_or_password_is_rejected(auth: tuple[str, str]) -> None:
     with pytest.raises(ConfigError, match="The user name or the password is empty"):
         Address(auth=auth)
 
 
-def test_a_missing_gradio_is_named(service: LibraryService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gradio_is_reported(service: LibraryService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "basrelief.web.page", raising=False)
     with pytest.raises(MissingExtraError, match=r"The page needs Gradio, which is not installed. Run: pip install 'basrelief\[app\]'"):
@@ -43,7 +43,7 @@ def test_a_missing_gradio_is_named(service: LibraryService, monkeypatch: pytest.
     ("arguments", "told"),
     [(["--host", "0.0.0.0"], "Add --auth"), (["--auth", "nocolon"], "has no colon"), (["--auth", ":x"], "is empty")],
 )
-def test_the_command_refuses_before_it_serves(made: Path, arguments: list[str], told: str) -> None:
+def test_invalid_arguments_are_rejected_before_serving(made: Path, arguments: list[str], told: str) -> None:
     done = typer.testing.CliRunner().invoke(app, ["app", "--db", str(made / "lib.lance"), *arguments])
     assert isinstance(done.exception, ConfigError)
     assert told in str(done.exception)
@@ -56,7 +56,7 @@ def test_further_host_names_are_checked() -> None:
             Address(host_names=(wrong,))
 
 
-def test_a_port_in_use_is_told(made: Path) -> None:
+def test_port_in_use_is_reported(made: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

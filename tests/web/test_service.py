@@ -23,7 +23,7 @@ from basrelief.web.workers import save_for_viewer
 from .conftest import FILES
 
 
-def test_words_filters_and_phrases_to_keep_away_are_separated(service: LibraryService) -> None:
+def test_typed_filters_and_exclusions_are_split(service: LibraryService) -> None:
     query = service.make_query(" a red car ", without="bus; ;truck", where="faces<50k; format:off")
     assert (query.words, query.without, query.where) == (("a red car",), ("bus", "truck"), ("faces<50k", "format:off"))
     assert [Path(hit.path).name for hit in service.search(query)] == ["car.off"]
@@ -32,7 +32,7 @@ def test_words_filters_and_phrases_to_keep_away_are_separated(service: LibrarySe
         service.make_query("  ")
 
 
-def test_uploads_are_looked_for(service: LibraryService, tmp_path: Path, model: Model) -> None:
+def test_uploads_can_be_searched_with(service: LibraryService, tmp_path: Path, model: Model) -> None:
     shape = make_shape("mug", seed=100_010)
     save(shape, tmp_path / "upload.stl")
     Image.new("RGB", (32, 32), "red").save(tmp_path / "photo.png")
@@ -55,9 +55,7 @@ def test_hits_have_thumbnails_and_captions(service: LibraryService) -> None:
     assert shown[0][1].startswith("mug.ply  0.")
 
 
-def test_an_answer_is_remembered_until_the_library_changes(
-    service: LibraryService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_are_cached_until_the_library_changes(service: LibraryService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[object] = []
     search = service.search
     monkeypatch.setattr(service, "search", lambda query: searched.append(query) or search(query))
@@ -103,7 +101,7 @@ def test_no_file_outside_the_library_is_opened(service: LibraryService, path: st
         service.open(path)
 
 
-def test_a_file_that_went_is_told(service: LibraryService, tmp_path: Path) -> None:
+def test_deleted_file_is_reported(service: LibraryService, tmp_path: Path) -> None:
     file = save(make_shape("mug", seed=1), tmp_path / "more" / "mug.obj")
     service.add(str(tmp_path / "more"))
     file.unlink()
@@ -111,7 +109,7 @@ def test_a_file_that_went_is_told(service: LibraryService, tmp_path: Path) -> No
         service.open(str(file))
 
 
-def test_an_upload_is_named_with_typed_labels(service: LibraryService, made: Path) -> None:
+def test_upload_is_classified_with_typed_labels(service: LibraryService, made: Path) -> None:
     prediction, picture = service.classify(made / "files" / "car.off", "car, mug, chair")
     assert prediction.label == "car"
     with Image.open(picture) as evidence:
@@ -120,7 +118,7 @@ def test_an_upload_is_named_with_typed_labels(service: LibraryService, made: Pat
         service.classify(made / "files" / "car.off", "car")
 
 
-def test_uploads_of_other_kinds_and_sizes_are_refused(service: LibraryService, tmp_path: Path) -> None:
+def test_uploads_of_wrong_type_and_size_are_rejected(service: LibraryService, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<script>alert(1)</script>")
     for kind in ("page.html", "noending"):
         (tmp_path / kind).touch()
@@ -146,7 +144,7 @@ def test_uploads_of_other_kinds_and_sizes_are_refused(service: LibraryService, t
         ("empty.obj", b""),
     ],
 )
-def test_hostile_uploads_are_errors_of_ours(service: LibraryService, tmp_path: Path, name: str, content: bytes) -> None:
+def test_hostile_uploads_raise_basrelief_errors(service: LibraryService, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BasreliefError):
         service.classify(tmp_path / name, "car, mug")
@@ -189,13 +187,13 @@ def test_folders_are_read_by_as_many_processes_as_the_service_has(
     assert asked == [1, 3]
 
 
-def test_files_are_named_for_review(service: LibraryService) -> None:
+def test_tags_are_proposed_for_review(service: LibraryService) -> None:
     answers = service.propose_tags("car, mug, chair", where="under:seats; format:glb")
     assert [(Path(answer.path).name, answer.label) for answer in answers] == [("chair.glb", "chair")]
     assert {answer.label for answer in service.propose_tags("teapot, banana", min_confidence=1.0)} <= {"", "teapot", "banana"}
 
 
-def test_what_was_made_for_the_viewer_goes(made: Path, model: Model) -> None:
+def test_generated_files_are_deleted_on_close(made: Path, model: Model) -> None:
     service = LibraryService(Index.open(made / "lib.lance", model=model))
     shown = service.open(str(made / "files" / "car.off")).viewer_file
     assert shown.is_file()
@@ -217,7 +215,7 @@ def test_typed_words_are_never_paths(service: LibraryService, made: Path, tmp_pa
     assert set(prediction.labels) == {"chair", "table"}
 
 
-def test_what_is_typed_has_limits(service: LibraryService, made: Path) -> None:
+def test_typed_text_is_limited(service: LibraryService, made: Path) -> None:
     file = made / "files" / "car.off"
     with use_limits(Limits(labels=3, label_characters=10, filters=2)):
         with pytest.raises(ConfigError, match="There are 4 labels; the limit is 3"):
@@ -234,7 +232,7 @@ def test_what_is_typed_has_limits(service: LibraryService, made: Path) -> None:
             service.make_query("word", where="a:b;c:d;e:f")
 
 
-def test_pictures_of_other_formats_and_sizes_are_refused(service: LibraryService, tmp_path: Path) -> None:
+def test_images_of_other_formats_and_sizes_are_rejected(service: LibraryService, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "really.png", "TIFF")
     Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "bomb.png").read_bytes()[:200])
@@ -243,7 +241,7 @@ def test_pictures_of_other_formats_and_sizes_are_refused(service: LibraryService
             service.embed_image(tmp_path / name)
 
 
-def test_pictures_of_odd_modes_are_read(service: LibraryService, tmp_path: Path) -> None:
+def test_images_of_odd_modes_are_read(service: LibraryService, tmp_path: Path) -> None:
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
         Image.new(mode, (20, 10)).save(tmp_path / "odd.png")
         assert np.isfinite(service.embed_image(tmp_path / "odd.png")).all()
@@ -254,9 +252,7 @@ def test_pictures_of_odd_modes_are_read(service: LibraryService, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_an_upload_that_takes_too_long_or_kills_its_process_is_told_while_others_are_answered(
-    made: Path, tmp_path: Path, model: Model
-) -> None:
+def test_slow_or_crashing_upload_is_reported_while_others_are_served(made: Path, tmp_path: Path, model: Model) -> None:
     service = LibraryService(Index.open(made / "lib.lance", model=model), jobs=1)
     try:
         service.embed_shape(made / "files" / "car.off")  # starts the process
