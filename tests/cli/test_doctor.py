@@ -47,14 +47,14 @@ def test_a_data_set_with_wrong_counts_ends_with_1(run: Run, tmp_path: Path) -> N
 
 def test_variant_and_split_are_passed_on(run: Run, tmp_path: Path) -> None:
     ended = run("doctor", dataset_miniatures.scanobjectnn(tmp_path), "--variant", "PB_T50_RS", "--split", "train", "--sample", 1)
-    assert "PB_T50_RS is read" in ended.out
+    assert "The variant is PB_T50_RS" in ended.out
     assert "This is the training split" in ended.out
 
 
 def test_a_model_by_name(run: Run) -> None:
     ended = run("doctor", "opendlign-h14", "--dataset", "scanobjectnn")
     assert ended.code == 0
-    assert "There it uses variant OBJ_ONLY" in ended.out
+    assert "The paper uses variant OBJ_ONLY" in ended.out
 
 
 def test_files_given_to_a_model_are_looked_at(run: Run, tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_a_bad_file_counts_as_wrong_and_ends_with_1(run: Run, root: Path, tmp_pa
     ((name, reason),) = written["failures"]  # type: ignore[misc]
     assert name.endswith("mug/0.ply")
     assert reason
-    figures = {figure["name"]: figure for figure in written["figures"]}  # type: ignore[attr-defined]
-    assert figures["top1"]["count"] == 6
-    assert figures["top1"]["value"] < 100
+    metrics = {metric["name"]: metric for metric in written["metrics"]}  # type: ignore[attr-defined]
+    assert metrics["top1"]["count"] == 6
+    assert metrics["top1"]["value"] < 100
 
 
 def test_programs_get_the_card(run: Run, root: Path, tmp_path: Path) -> None:
@@ -166,13 +166,13 @@ def test_a_broken_card_is_named_beside_the_table(run: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "evaluate must be given MODEL, DATASET and --root DIR"),
-        (("tiny", "auto"), "evaluate must be given MODEL, DATASET and --root DIR"),
+        ((), "evaluate needs MODEL, DATASET and --root DIR"),
+        (("tiny", "auto"), "evaluate needs MODEL, DATASET and --root DIR"),
         (("tinny", "auto", "--root", "ROOT"), "Did you mean 'tiny'"),
         (("tiny", "modelnet4", "--root", "ROOT"), "dataset must be one of"),
         (("tiny", "auto", "--root", "nowhere"), "root must be a folder"),
         (("tiny", "auto", "--root", "ROOT", "--task", "zeroshot"), "Did you mean 'zero-shot'"),
-        (("tiny", "auto", "--root", "ROOT", "--shots", "1,two", "--task", "few-shot"), "shots must be whole numbers"),
+        (("tiny", "auto", "--root", "ROOT", "--shots", "1,two", "--task", "few-shot"), "is no list of whole numbers"),
         (("tiny", "auto", "--root", "ROOT", "--split", "tset"), "Did you mean 'test'"),
         (("tiny", "auto", "--root", "ROOT", "--templates", "clipp"), "templates"),
         (("tiny", "auto", "--root", "ROOT", "--limit", "0"), "limit"),

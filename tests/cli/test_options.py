@@ -10,8 +10,6 @@ import typer
 from basrelief.cli import options
 from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
-from basrelief.models import Model, get_recipe
-from support.small_models import small_encoder
 
 
 def test_failures_are_named_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,30 +33,6 @@ def test_there_is_no_bar_without_a_terminal(quiet: bool, capsys: pytest.CaptureF
     with options.progress("work", quiet=quiet) as told:
         assert told is None
     assert capsys.readouterr() == ("", "")
-
-
-def test_a_second_path_is_loaded_under_its_few_shot_settings() -> None:
-    asked: list[str] = []
-
-    def load(name: str) -> Model:
-        asked.append(name)
-        return Model(get_recipe(name), small_encoder())
-
-    found = options.second_path("clip2point", "dual-path", load, None, 3)
-    assert found is not None
-    assert asked == ["clip2point-untuned"]
-    assert found.model.recipe.projection == "clip2point"
-    assert found.seed == 3
-
-
-@pytest.mark.parametrize("head", ["probe", "cache", "simplified", "inter-view"])
-def test_heads_of_one_path_load_nothing(head: str) -> None:
-    assert options.second_path("clip2point", head, lambda _: pytest.fail("loaded"), None, 0) is None
-
-
-def test_a_model_without_a_second_path_is_explained() -> None:
-    with pytest.raises(ConfigError, match="model must name a second path for head 'dual-path', but got 'tiny', which has one"):
-        options.second_path("tiny", "dual-path", lambda _: pytest.fail("loaded"), None, 0)
 
 
 def test_features_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,21 +15,17 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, FileFormatError, OutputError
 from basrelief.evaluate import (
     EvalCard,
-    Protocol,
-    Request,
-    Shots,
+    EvalOptions,
+    FewShotOptions,
     card_folder,
-    card_page,
-    card_picture,
-    describe,
-    differences,
     find_cards,
-    paper_numbers,
     published_table,
     run_evaluation,
-    write_outcome,
+    write_evaluation,
 )
-from basrelief.evaluate.confusion import MOST, confusion_picture
+from basrelief.evaluate.confusion import MAX_CLASSES, confusion_picture
+from basrelief.evaluate.page import card_page, card_picture
+from basrelief.evaluate.protocol import Protocol, describe_protocol, paper_differences, published_numbers
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.models.embed import _name
 from basrelief.testing import FakeEncoder
@@ -53,11 +49,13 @@ def test_two_runs_give_the_same_card_but_for_the_run(warm_embedder: Embedder, be
 
 @pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "calibration", pytest.param("robustness", marks=pytest.mark.slow)])
 def test_every_task_has_a_card_that_survives_its_file(task: str, warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    outcome = run_evaluation(warm_embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), command="basrelief evaluate"))
-    folder = write_outcome(outcome, tmp_path / "out")
-    assert EvalCard.read(folder / "card.json") == outcome.card
-    assert outcome.card.task == task
-    assert outcome.card.command == "basrelief evaluate"
+    evaluation = run_evaluation(
+        warm_embedder, benchmark, options=EvalOptions(task=task, few_shot=FewShotOptions((1,), 2), command="basrelief evaluate")
+    )
+    folder = write_evaluation(evaluation, tmp_path / "out")
+    assert EvalCard.read(folder / "card.json") == evaluation.card
+    assert evaluation.card.task == task
+    assert evaluation.card.command == "basrelief evaluate"
     assert (folder / "card.html").read_text().startswith("<!doctype html>")
     with Image.open(folder / "card.png") as picture:
         assert picture.width >= 760
@@ -80,7 +78,7 @@ def test_the_card_says_how_the_figure_was_made(card: EvalCard) -> None:
 
 
 def test_answers_are_a_table_of_shapes(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    write_outcome(run_evaluation(warm_embedder, benchmark), tmp_path)
+    write_evaluation(run_evaluation(warm_embedder, benchmark), tmp_path)
     with (tmp_path / "answers.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["shape", "label", "answers, best first", "probability of the first"]
@@ -90,35 +88,35 @@ def test_answers_are_a_table_of_shapes(warm_embedder: Embedder, benchmark: Bench
 def test_a_folder_that_cannot_be_written_is_an_error(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"Cannot write .*card\.json"):
-        write_outcome(run_evaluation(warm_embedder, benchmark), tmp_path / "file" / "out")
+        write_evaluation(run_evaluation(warm_embedder, benchmark), tmp_path / "file" / "out")
 
 
 def test_an_unknown_task_is_explained() -> None:
     with pytest.raises(ConfigError, match="task must be one of zero-shot, .*, but got 'zeroshot'. Did you mean 'zero-shot'?"):
-        Request(task="zeroshot")
+        EvalOptions(task="zeroshot")
 
 
 def test_the_hash_changes_with_what_decides_the_figure(tiny: Model, benchmark: Benchmark) -> None:
-    base = describe(tiny, benchmark, task="zero-shot").hash
+    base = describe_protocol(tiny, benchmark, task="zero-shot").hash
     others = [
-        describe(tiny.for_dataset("", points=100), benchmark, task="zero-shot"),
-        describe(tiny.for_dataset("", templates="clip"), benchmark, task="zero-shot"),
-        describe(tiny, benchmark.limited(8), task="zero-shot"),
-        describe(tiny, replace(benchmark, labels=benchmark.labels[::-1]), task="zero-shot"),
-        describe(tiny, replace(benchmark, up="y"), task="zero-shot"),
-        describe(tiny, benchmark, task="robustness"),
-        describe(tiny, benchmark, task="zero-shot", seed=1),
-        describe(tiny, benchmark, task="zero-shot", options={"a": 1}),
-        describe(Model(tiny.recipe, FakeEncoder()), benchmark, task="zero-shot"),
+        describe_protocol(tiny.for_dataset("", points=100), benchmark, task="zero-shot"),
+        describe_protocol(tiny.for_dataset("", templates="clip"), benchmark, task="zero-shot"),
+        describe_protocol(tiny, benchmark.limited(8), task="zero-shot"),
+        describe_protocol(tiny, replace(benchmark, labels=benchmark.labels[::-1]), task="zero-shot"),
+        describe_protocol(tiny, replace(benchmark, up="y"), task="zero-shot"),
+        describe_protocol(tiny, benchmark, task="robustness"),
+        describe_protocol(tiny, benchmark, task="zero-shot", seed=1),
+        describe_protocol(tiny, benchmark, task="zero-shot", options={"a": 1}),
+        describe_protocol(Model(tiny.recipe, FakeEncoder()), benchmark, task="zero-shot"),
     ]
     assert len({base, *(other.hash for other in others)}) == 10
-    assert describe(tiny, benchmark, task="zero-shot").hash == base
+    assert describe_protocol(tiny, benchmark, task="zero-shot").hash == base
 
 
 def test_a_run_in_the_papers_way_differs_in_nothing() -> None:
-    assert differences(protocol("opendlign-h14")) == ()
-    assert differences(protocol("opendlign-h14", "scanobjectnn")) == ()
-    assert differences(protocol("clip2point")) == ()
+    assert paper_differences(protocol("opendlign-h14")) == ()
+    assert paper_differences(protocol("opendlign-h14", "scanobjectnn")) == ()
+    assert paper_differences(protocol("clip2point")) == ()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +129,7 @@ def test_a_run_in_the_papers_way_differs_in_nothing() -> None:
 )
 def test_settings_of_the_model_that_differ_are_named(changes: dict[str, object], said: str) -> None:
     made = protocol("opendlign-h14")
-    assert differences(replace(made, model={**made.model, **changes})) == (said,)
+    assert paper_differences(replace(made, model={**made.model, **changes})) == (said,)
 
 
 @pytest.mark.parametrize(
@@ -143,37 +141,37 @@ def test_settings_of_the_model_that_differ_are_named(changes: dict[str, object],
     ],
 )
 def test_settings_of_the_data_that_differ_are_named(changes: dict[str, object], said: str) -> None:
-    assert differences(protocol("opendlign-h14", "scanobjectnn", **changes)) == (said,)
+    assert paper_differences(protocol("opendlign-h14", "scanobjectnn", **changes)) == (said,)
 
 
 def test_pointclip_v2_without_its_prompts_is_not_the_papers_way() -> None:
-    assert differences(protocol("pointclip-v2")) == ("prompts: published prompt list in the paper, pointclip here",)
+    assert paper_differences(protocol("pointclip-v2")) == ("prompts: published prompt list in the paper, pointclip here",)
 
 
 def test_only_zero_shot_has_a_number_in_the_paper() -> None:
     made = protocol("opendlign-h14")
-    assert {n.metric for n in paper_numbers(made)} == {"top1", "top3", "top5"}
-    assert paper_numbers(replace(made, task="robustness")) == ()
-    assert paper_numbers(replace(made, data={**made.data, "name": "mine"})) == ()
-    assert differences(replace(made, data={**made.data, "name": "mine"})) == ()
+    assert {n.metric for n in published_numbers(made)} == {"top1", "top3", "top5"}
+    assert published_numbers(replace(made, task="robustness")) == ()
+    assert published_numbers(replace(made, data={**made.data, "name": "mine"})) == ()
+    assert paper_differences(replace(made, data={**made.data, "name": "mine"})) == ()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "figures": 3}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "metrics": 3}', "[" * 100_000])
 def test_another_form_of_card_is_an_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text(text)
-    with pytest.raises(FileFormatError, match="card must be a JSON file written by basrelief evaluate, but got"):
+    with pytest.raises(FileFormatError, match="The file is no eval card of this version of basrelief: "):
         EvalCard.read(tmp_path / "card.json")
 
 
 def test_an_absent_card_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="card must be a readable file in UTF-8, but got"):
+    with pytest.raises(FileFormatError, match="Cannot read card .*Check the path"):
         EvalCard.read(tmp_path / "card.json")
 
 
 def test_a_figure_that_is_no_number_is_null(card: EvalCard) -> None:
-    odd = replace(card, figures=(replace(card.figures[0], value=float("nan")),))
-    assert json.loads(odd.to_json())["figures"][0]["value"] is None
-    assert np.isnan(EvalCard.from_json(odd.to_json()).figures[0].value)
+    odd = replace(card, metrics=(replace(card.metrics[0], value=float("nan")),))
+    assert json.loads(odd.to_json())["metrics"][0]["value"] is None
+    assert np.isnan(EvalCard.from_json(odd.to_json()).metrics[0].value)
     assert "nan" in card_page(odd)
 
 
@@ -192,10 +190,10 @@ def test_the_page_needs_nothing_else(card: EvalCard) -> None:
 
 def test_the_page_says_what_the_paper_says_and_what_differs(card: EvalCard) -> None:
     made = protocol("opendlign-h14", shapes=40)
-    page = card_page(replace(card, paper=paper_numbers(made), differences=differences(made)))
+    page = card_page(replace(card, paper=published_numbers(made), differences=paper_differences(made)))
     assert "top1 82.6 % (OpenDlign Table 1" in page
     assert "shapes: 2,468 in the paper, 40 here" in page
-    assert "No setting that is checked differs" in card_page(replace(card, paper=paper_numbers(made), differences=()))
+    assert "No checked setting differs" in card_page(replace(card, paper=published_numbers(made), differences=()))
 
 
 def test_many_failures_are_counted_and_the_first_shown(card: EvalCard) -> None:
@@ -218,7 +216,7 @@ def test_the_confusion_of_many_classes_shows_the_worst() -> None:
     image = np.asarray(confusion_picture(confusion, labels, title="t"))
     small = np.asarray(confusion_picture(confusion[:10, :10], labels[:10], title="t"))
     assert image.shape[0] > small.shape[0]
-    assert image.shape[0] < 18 * (MOST + 10)
+    assert image.shape[0] < 18 * (MAX_CLASSES + 10)
 
 
 def test_a_wrong_cell_is_dark_and_a_right_one_blue() -> None:
@@ -228,12 +226,12 @@ def test_a_wrong_cell_is_dark_and_a_right_one_blue() -> None:
 
 
 def test_cards_are_found_and_bad_ones_named(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    outcome = run_evaluation(warm_embedder, benchmark)
-    write_outcome(outcome, tmp_path / card_folder(outcome.card))
+    evaluation = run_evaluation(warm_embedder, benchmark)
+    write_evaluation(evaluation, tmp_path / card_folder(evaluation.card))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "card.json").write_text("{")
     cards, errors = find_cards(tmp_path)
-    assert cards == [outcome.card]
+    assert cards == [evaluation.card]
     assert [error.split(":")[0] for error in errors] == ["bad"]
     assert find_cards(tmp_path / "absent") == ([], [])
 
@@ -258,9 +256,11 @@ def test_table_1_has_the_papers_numbers_and_no_others() -> None:
 
 def as_run(card: EvalCard, made: Protocol, date: str, top1: float) -> EvalCard:
     """A card as if a published recipe had been run."""
-    figures = tuple(replace(f, value=top1 + i) for i, f in enumerate(card.figures[:3]))
+    metrics = tuple(replace(f, value=top1 + i) for i, f in enumerate(card.metrics[:3]))
     run = replace(card.run, date=date)
-    return replace(card, figures=figures, protocol=made.settings(), differences=differences(made), paper=paper_numbers(made), run=run)
+    return replace(
+        card, metrics=metrics, protocol=made.settings(), differences=paper_differences(made), paper=published_numbers(made), run=run
+    )
 
 
 def test_our_cards_fill_their_rows(card: EvalCard) -> None:
@@ -298,7 +298,7 @@ def test_both_of_a_confused_pair_are_drawn() -> None:
     confusion[58, 59] = 9  # 59 itself is never wrong
     confusion[:50, 0] += 1
     assert {58, 59} <= set(_chosen(confusion).tolist())
-    assert len(_chosen(confusion)) == MOST
+    assert len(_chosen(confusion)) == MAX_CLASSES
     assert _chosen(confusion[:10, :10]).tolist() == list(range(10))
 
 
@@ -309,7 +309,7 @@ def test_speed_counts_what_was_embedded_in_this_run(embedder: Embedder, benchmar
     assert first.shapes_per_second >= len(benchmark) / first.seconds - 0.01
     again = run_evaluation(embedder, benchmark).card
     assert (again.run.embedded, again.run.shapes_per_second) == (0, None)
-    assert again.run.speed == "no speed: every shape came from the cache of a run before"
+    assert again.run.speed == "speed unknown: every shape came from the cache of an earlier run"
     assert '"shapes_per_second": null' in again.to_json()
     assert EvalCard.from_json(again.to_json()).run == again.run
     assert again.run.speed in card_page(again)

@@ -10,7 +10,7 @@ import pytest
 
 from basrelief.datasets import Benchmark
 from basrelief.encoders import VectorCache
-from basrelief.evaluate import Corruption, corruptions
+from basrelief.evaluate.corruptions import Corruption, corruptions
 from basrelief.models import Embedder, Model
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.datasets import LAYOUTS, Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
-from basrelief.evaluate import EvalCard, Request, Shots, examine, run_evaluation, write_outcome
-from basrelief.evaluate.doctor import Question, examine_benchmark
+from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, diagnose, run_evaluation, write_evaluation
+from basrelief.evaluate.doctor import check_benchmark
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
 from support import dataset_miniatures
@@ -30,23 +30,27 @@ def opened(layout: str, root: Path, *, most: int = 8) -> Benchmark:
     return found.limited(most) if len(found) > most else found
 
 
+def test_every_layout_is_evaluated_here() -> None:
+    assert set(dataset_miniatures.WRITERS) == set(LAYOUTS)
+
+
 @pytest.mark.parametrize("layout", dataset_miniatures.WRITERS)
 def test_a_layout_goes_all_the_way_to_a_card(layout: str, fake: Model, tmp_path: Path) -> None:
     benchmark = opened(layout, tmp_path)
-    outcome = run_evaluation(Embedder(fake), benchmark)
-    card = EvalCard.read(write_outcome(outcome, tmp_path / "out") / "card.json")
-    assert card == outcome.card
+    evaluation = run_evaluation(Embedder(fake), benchmark)
+    card = EvalCard.read(write_evaluation(evaluation, tmp_path / "out") / "card.json")
+    assert card == evaluation.card
     assert card.failures == ()
     assert card.protocol["data"]["layout"] == layout
-    top1 = card.figures[0]
+    top1 = card.metrics[0]
     assert (top1.name, top1.count) == ("top1", len(benchmark))
     assert 0 <= top1.low <= top1.value <= top1.high <= 100
-    assert len(outcome.result.answers) == len(benchmark)
+    assert len(evaluation.result.answers) == len(benchmark)
 
 
 @pytest.mark.parametrize("layout", dataset_miniatures.WRITERS)
 def test_the_doctor_looks_at_every_layout(layout: str, tmp_path: Path) -> None:
-    findings = examine_benchmark(opened(layout, tmp_path), sample=1)
+    findings = check_benchmark(opened(layout, tmp_path), sample=1)
     assert findings[0].check == "layout"
     assert findings[0].fact.startswith(f"{layout}: ")
     assert all(finding.remedy for finding in findings if finding.level == "wrong")
@@ -79,10 +83,10 @@ def test_every_recipe_runs_over_scanobjectnn_in_its_papers_way(name: str, tmp_pa
 @pytest.mark.parametrize("task", ["few-shot", "retrieval", "calibration"])
 def test_other_tasks_run_over_a_published_layout(task: str, fake: Model, tmp_path: Path) -> None:
     benchmark = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path / "set", rows=45), strict=False)
-    request = Request(task=task, shots=Shots((1,), 2), directions=("text", "shape"))
-    outcome = run_evaluation(Embedder(fake), benchmark, request=request)
-    assert outcome.card.task == task
-    assert outcome.card.figures
+    options = EvalOptions(task=task, few_shot=FewShotOptions((1,), 2), directions=("text", "shape"))
+    evaluation = run_evaluation(Embedder(fake), benchmark, options=options)
+    assert evaluation.card.task == task
+    assert evaluation.card.metrics
 
 
 def test_drawn_depth_maps_are_embedded_as_they_are(fake: Model, tmp_path: Path) -> None:
@@ -118,12 +122,12 @@ def test_depth_maps_of_another_number_of_views_are_failures(fake: Model, tmp_pat
 
 
 def test_depth_maps_cannot_be_spoilt(fake: Model, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="benchmark must hold shapes for the robustness sweep, but got drawn depth maps"):
-        run_evaluation(Embedder(fake), opened("opendlign-depth-maps", tmp_path), request=Request(task="robustness"))
+    with pytest.raises(ConfigError, match="Depth maps cannot be corrupted; robustness needs point clouds or meshes"):
+        run_evaluation(Embedder(fake), opened("opendlign-depth-maps", tmp_path), options=EvalOptions(task="robustness"))
 
 
 def test_the_doctor_and_evaluate_agree_about_a_wrong_count(tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_off(tmp_path)
-    wrong = [finding for finding in examine(str(root), Question(sample=1)) if finding.level == "wrong"]
+    wrong = [finding for finding in diagnose(str(root), sample=1) if finding.level == "wrong"]
     with pytest.raises(ConfigError, match=wrong[0].fact.replace(".", r"\.")):
         open_benchmark(root)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate import EvalCard, Request, Shots, Table, card_page, run_evaluation
+from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, Table, run_evaluation
+from basrelief.evaluate.page import card_page
 from basrelief.models import Embedder
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -64,12 +65,12 @@ def read(page: str) -> Reader:
 
 
 @pytest.mark.parametrize("task", ["zero-shot", "few-shot", "retrieval", "calibration"])
-def test_every_page_is_well_formed_and_has_a_row_for_each_figure(task: str, embedder: Embedder, benchmark: Benchmark) -> None:
-    card = run_evaluation(embedder, benchmark, request=Request(task=task, shots=Shots((1,), 2), directions=("text",))).card
+def test_every_page_is_well_formed_and_has_a_row_for_each_metric(task: str, embedder: Embedder, benchmark: Benchmark) -> None:
+    card = run_evaluation(embedder, benchmark, options=EvalOptions(task=task, few_shot=FewShotOptions((1,), 2), directions=("text",))).card
     found = read(card_page(card))
     first = [row[0] for row in found.rows]
-    for figure in card.figures:
-        assert any(figure.title in cell for cell in first), figure.title
+    for metric in card.metrics:
+        assert any(metric.title in cell for cell in first), metric.title
 
 
 def test_rows_of_a_table_are_as_wide_as_its_head(card: EvalCard) -> None:
@@ -90,9 +91,9 @@ def test_pictures_inside_are_pictures(card: EvalCard) -> None:
             picture.load()
 
 
-def test_figures_are_shown_as_they_are(card: EvalCard) -> None:
-    changed = replace(card, figures=(replace(card.figures[0], value=12.34, low=5.0, high=20.0, count=77),))
-    (row,) = [row for row in read(card_page(changed)).rows if row and card.figures[0].title in row[0]]
+def test_metrics_are_shown_as_they_are(card: EvalCard) -> None:
+    changed = replace(card, metrics=(replace(card.metrics[0], value=12.34, low=5.0, high=20.0, count=77),))
+    (row,) = [row for row in read(card_page(changed)).rows if row and card.metrics[0].title in row[0]]
     assert any("12.3" in cell for cell in row)
     assert any("5.0" in cell and "20.0" in cell for cell in row)
     assert "77" in row[-1]

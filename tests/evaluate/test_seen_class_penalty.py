@@ -65,8 +65,8 @@ def test_tasks_agree_on_it(behind: Model, benchmark: Benchmark) -> None:
     named = [behind.classify([benchmark.load(item)], benchmark.labels)[0].label for item in benchmark.items]
     right = sum(benchmark.labels[item.label] == name for item, name in zip(benchmark.items, named, strict=True))
     assert named.count("chair") + named.count("mug") < 6  # some of the 3 chairs and 3 mugs were given up
-    for figure in (zero_shot(Embedder(behind), benchmark).figures[0], robustness(Embedder(behind), benchmark, sweep=()).figures[0]):
-        assert figure.value == pytest.approx(100 * right / len(named), abs=1e-3)
+    for metric in (zero_shot(Embedder(behind), benchmark).metrics[0], robustness(Embedder(behind), benchmark, sweep=()).metrics[0]):
+        assert metric.value == pytest.approx(100 * right / len(named), abs=1e-3)
     assert isinstance(behind.encoder, ClipEncoder)
     assert zero_shot_accuracy(behind, benchmark)(behind.encoder) == pytest.approx(right / len(named))
 

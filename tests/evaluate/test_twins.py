@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate import Figure
+from basrelief.evaluate import Metric
 from basrelief.evaluate.retrieval import retrieval
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder
 
 
-def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
-    return {figure.name: figure for figure in figures}
+def by_name(metrics: tuple[Metric, ...]) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def answers(embedder: Embedder, benchmark: Benchmark) -> list[tuple[str, list[st
 @pytest.mark.parametrize("k", [1, 3])
 def test_top_k_counts_the_answers(k: int, embedder: Embedder, hard: Benchmark) -> None:
     counted = [right in ranked[:k] for right, ranked in answers(embedder, hard)]
-    assert by_name(zero_shot(embedder, hard).figures)[f"top{k}"].value == pytest.approx(100 * sum(counted) / len(counted), abs=1e-3)
+    assert by_name(zero_shot(embedder, hard).metrics)[f"top{k}"].value == pytest.approx(100 * sum(counted) / len(counted), abs=1e-3)
 
 
 def test_class_mean_and_f1_by_counting(embedder: Embedder, hard: Benchmark) -> None:
@@ -49,9 +49,9 @@ def test_class_mean_and_f1_by_counting(embedder: Embedder, hard: Benchmark) -> N
         hits[right] += ranked[0] == right
     recall = [hits[name] / shapes[name] for name in shapes]
     f1 = [2 * hits[name] / (shapes[name] + said[name]) for name in shapes]
-    figures = by_name(zero_shot(embedder, hard).figures)
-    assert figures["class_mean"].value == pytest.approx(100 * sum(recall) / len(recall), abs=1e-3)
-    assert figures["macro_f1"].value == pytest.approx(100 * sum(f1) / len(f1), abs=1e-3)
+    metrics = by_name(zero_shot(embedder, hard).metrics)
+    assert metrics["class_mean"].value == pytest.approx(100 * sum(recall) / len(recall), abs=1e-3)
+    assert metrics["macro_f1"].value == pytest.approx(100 * sum(f1) / len(f1), abs=1e-3)
 
 
 def test_the_confusion_has_every_answer_once(embedder: Embedder, hard: Benchmark) -> None:
@@ -73,7 +73,7 @@ def test_calibration_error_by_binning(embedder: Embedder, hard: Benchmark) -> No
         sure = float(prediction.probabilities[0])
         bins[math.ceil(sure * 15)].append((sure, prediction.label == hard.labels[item.label]))
     gap = sum(abs(sum(s for s, _ in rows) - sum(hit for _, hit in rows)) for rows in bins.values()) / len(hard)
-    assert by_name(zero_shot(embedder, hard).figures)["ece"].value == pytest.approx(100 * gap, abs=0.02)
+    assert by_name(zero_shot(embedder, hard).metrics)["ece"].value == pytest.approx(100 * gap, abs=0.02)
 
 
 def test_scores_are_the_pooled_similarities_view_by_view(embedder: Embedder, hard: Benchmark) -> None:
@@ -114,14 +114,14 @@ def test_retrieval_by_sorting_every_query(direction: str, embedder: Embedder, be
         first, precision = slow_ranks([float(vector @ pooled[i]) for i in others], [found.items[i].label == label for i in others])
         firsts.append(first)
         precisions.append(precision)
-    figures = by_name(retrieval(embedder, benchmark, directions=(direction,)).figures)
-    assert figures[f"{direction}_r1"].value == pytest.approx(100 * sum(f == 1 for f in firsts) / len(firsts), abs=1e-2)
-    assert figures[f"{direction}_r5"].value == pytest.approx(100 * sum(f <= 5 for f in firsts) / len(firsts), abs=1e-2)
-    assert figures[f"{direction}_map"].value == pytest.approx(100 * sum(precisions) / len(precisions), abs=1e-2)
+    metrics = by_name(retrieval(embedder, benchmark, directions=(direction,)).metrics)
+    assert metrics[f"{direction}_r1"].value == pytest.approx(100 * sum(f == 1 for f in firsts) / len(firsts), abs=1e-2)
+    assert metrics[f"{direction}_r5"].value == pytest.approx(100 * sum(f <= 5 for f in firsts) / len(firsts), abs=1e-2)
+    assert metrics[f"{direction}_map"].value == pytest.approx(100 * sum(precisions) / len(precisions), abs=1e-2)
 
 
 def test_every_figure_lies_in_its_interval(embedder: Embedder, hard: Benchmark) -> None:
-    for figure in zero_shot(embedder, hard).figures:
-        if figure.name.startswith("top"):
-            assert figure.low <= figure.value <= figure.high
-        assert 0 <= figure.low <= figure.high <= 100
+    for metric in zero_shot(embedder, hard).metrics:
+        if metric.name.startswith("top"):
+            assert metric.low <= metric.value <= metric.high
+        assert 0 <= metric.low <= metric.high <= 100

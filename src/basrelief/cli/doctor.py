@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,17 +15,17 @@ if TYPE_CHECKING:
     from basrelief.types import Finding
 
 _Target = Annotated[str, typer.Argument(metavar="TARGET", help="Name of a model, a shape or weights file, or the folder of a data set.")]
-_Name = Annotated[str | None, typer.Option(help="Name of the data set. Default: found out from its folder.")]
-_Recipe = Annotated[str | None, typer.Option("--model", "-m", help="The model that is to run on it.")]
-_Variant = Annotated[str | None, typer.Option(help="Which of several, e.g. PB_T50_RS.")]
+_Name = Annotated[str | None, typer.Option(help="Name of the data set. Default: recognised from its folder.")]
+_Model = Annotated[str | None, typer.Option("--model", "-m", help="Model that is to run on the target.")]
+_Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS.")]
 _Split = Annotated[str, typer.Option(help="train, val or test.")]
-_Sample = Annotated[int, typer.Option(min=1, help="Shapes of a data set that are looked at.")]
+_Sample = Annotated[int, typer.Option(min=1, help="Number of shapes of a data set to read.")]
 
 
 def doctor(
     target: _Target,
     dataset: _Name = None,
-    model: _Recipe = None,
+    model: _Model = None,
     variant: _Variant = None,
     split: _Split = "test",
     sample: _Sample = 24,
@@ -35,14 +36,15 @@ def doctor(
     seed: opt.Seed = 0,
     as_json: opt.Json = False,
 ) -> None:
-    """Check a model, a file or a data set before it costs you a run; every warning says what to do.
+    """Check a model, a file or a data set before a run. Every warning says what to do.
 
     Exit code 1 when something is wrong.
     """
-    from basrelief.evaluate import ModelFiles, Question, examine
+    from basrelief.evaluate import DataSource, ModelSource, diagnose
 
-    given = ModelFiles(weights, checkpoint, prompts)
-    findings = examine(target, Question(dataset or "", model or "", variant, split, up, sample, seed), files=given)
+    source = ModelSource(model or "", weights=weights, checkpoint=checkpoint, prompts=prompts)
+    data = DataSource(Path(target), dataset or "", variant=variant, split=split, up=up)
+    findings = diagnose(target, model=source, data=data, sample=sample, seed=seed)
     for finding in findings:
         typer.echo(to_json(dataclasses.asdict(finding)) if as_json else _row(finding))
     if any(finding.level == "wrong" for finding in findings):

@@ -1,9 +1,8 @@
-"""`basrelief evaluate`: a figure on a benchmark, with its card; or a published table beside ours."""
+"""`basrelief evaluate`: evaluate a model on a data set, or print a published table beside our cards."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shlex
 import sys
 from pathlib import Path
@@ -16,29 +15,31 @@ from basrelief.errors import ConfigError
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
-    from basrelief.datasets import Benchmark
     from basrelief.evaluate import EvalCard, TableRow
 
 
 _ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="Name of a model; `basrelief models` lists them.")]
-_DatasetArgument = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name of a data set; `auto` finds out.")]
+_DatasetArgument = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name of a data set; `auto` recognises it.")]
 _Root = Annotated[Path | None, typer.Option(help="Folder of the data set, as it was unpacked.")]
 _Task = Annotated[str, typer.Option("--task", "-t", help="zero-shot, few-shot, retrieval, robustness or calibration.")]
 _Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the cards, one folder each.")]
-_Variant = Annotated[str | None, typer.Option(help="Which of several, e.g. PB_T50_RS. Default: the paper's.")]
+_Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS. Default: the paper's.")]
 _Split = Annotated[str, typer.Option(help="train, val or test.")]
-_Limit = Annotated[int | None, typer.Option(min=1, help="Only so many shapes, of every class in turn; the card says so.")]
+_Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many shapes, balanced over classes; the card says so.")]
 _Points = Annotated[int | None, typer.Option(min=1, help="Points per shape. Default: the paper's on this data set.")]
 _Templates = Annotated[str | None, typer.Option(help="Template set. Default: the paper's on this data set.")]
-_Shots = Annotated[str, typer.Option(help="Shapes per class for few-shot, comma-separated.")]
-_Draws = Annotated[int, typer.Option(min=1, help="How often the shots are drawn again.")]
+_Shots = Annotated[str, typer.Option(help="For few-shot: shapes per class, comma-separated.")]
+_Draws = Annotated[int, typer.Option(min=1, help="For few-shot: number of random support sets.")]
 _Head = Annotated[str, typer.Option(help="For few-shot: probe, cache, simplified, inter-view or dual-path.")]
-_Queries = Annotated[str, typer.Option(help="For retrieval: of text, image, shape, comma-separated.")]
-_Pictures = Annotated[Path | None, typer.Option(help="For retrieval by image: class folders of pictures. Default: drawn from the shapes.")]
-_Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set whose counts or labels are not those of its card.")]
-_Fresh = Annotated[bool, typer.Option("--fresh", help="Embed again what is in the cache.")]
+_Queries = Annotated[str, typer.Option(help="For retrieval: text, image, shape, comma-separated.")]
+_Pictures = Annotated[
+    Path | None,
+    typer.Option(help="For retrieval by image: folder with one folder of pictures per class. Default: renderings of the shapes."),
+]
+_Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set whose counts or labels differ from its card.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore cached embeddings.")]
 _Table = Annotated[str | None, typer.Option(help="Print a published table beside our cards: 1 is OpenDlign's Table 1.")]
-_Dtype = Annotated[str, typer.Option(help="float32 gives the same card every time; auto measures what is quickest.")]
+_Dtype = Annotated[str, typer.Option(help="float32 repeats exactly; auto picks the fastest.")]
 
 
 def evaluate(
@@ -69,7 +70,7 @@ def evaluate(
     dtype: _Dtype = "float32",
     as_json: opt.Json = False,
 ) -> None:
-    """Measure a model on a data set and write an eval card; stopped and started again, it goes on where it was.
+    """Evaluate a model on a data set and write an eval card. An interrupted run resumes.
 
     Exit code 1 when a shape could not be used; it counts as wrong.
     """
@@ -77,43 +78,27 @@ def evaluate(
         _print_table(table, out, [name for name in (model, dataset) if name], as_json=as_json)
         return
     if model is None or dataset is None or root is None:
-        raise ConfigError("evaluate must be given MODEL, DATASET and --root DIR, but got less. Name all three, or a --table.")
-    from basrelief.datasets import open_benchmark
-    from basrelief.evaluate import Request, Shots, card_folder, run_evaluation, write_outcome
-    from basrelief.models import Embedder, get_recipe, load_model
+        raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
+    from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, card_folder, write_evaluation
+    from basrelief.evaluate import evaluate as run
 
     opt.check_points(points)
-    wanted = None if dataset == "auto" else dataset
-    chosen = variant or get_recipe(model).datasets.get(dataset, {}).get("variant")
-    benchmark = open_benchmark(root, wanted, split=split, variant=chosen, up=up, strict=not partial)
-    load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
-    loaded, cache = load(model, checkpoint=checkpoint, prompts=prompts), None if fresh else opt.shape_cache()
-    request = Request(
-        task=task,
-        shots=Shots(_numbers(shots), draws, seed, head),
-        support=_support(root, benchmark, wanted, up) if task == "few-shot" else None,
-        second=opt.second_path(model, head, load, cache, seed) if task == "few-shot" else None,
+    source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+    name = "" if dataset == "auto" else dataset
+    data = DataSource(root, name, variant=variant, split=split, up=up, limit=limit, strict=not partial)
+    options = EvalOptions(
+        task,
+        points=points,
+        templates=templates,
+        few_shot=FewShotOptions(_numbers(shots), draws, seed, head),
         directions=tuple(word.strip() for word in queries.split(",")),
         pictures=pictures,
+        seed=seed,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
     with opt.progress("evaluate", quiet=as_json) as progress:
-        ready = (loaded.for_few_shot() if task == "few-shot" else loaded).for_dataset(benchmark.name, points=points, templates=templates)
-        embedder = Embedder(ready, cache, seed, progress)
-        outcome = run_evaluation(embedder, benchmark if limit is None else benchmark.limited(limit), request=request)
-    _tell(outcome.card, write_outcome(outcome, out / card_folder(outcome.card)), as_json=as_json)
-
-
-def _support(root: Path, benchmark: Benchmark, name: str | None, up: str | None) -> Benchmark | None:
-    """The training split for few-shot, or None where the files know no split."""
-    from basrelief.datasets import open_benchmark
-
-    if benchmark.split in ("all", "train"):
-        return None
-    return open_benchmark(root, name, split="train", variant=benchmark.variant or None, up=up, strict=False)
-
-
-def _tell(card: EvalCard, folder: Path, *, as_json: bool) -> None:
+        evaluation = run(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
+    card, folder = evaluation.card, write_evaluation(evaluation, out / card_folder(evaluation.card))
     typer.echo(to_json(dataclasses.asdict(card)) if as_json else _summary(card, folder))
     if card.failures:
         typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} shapes could not be used", err=True)
@@ -124,13 +109,13 @@ def _numbers(words: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in words.split(","))
     except ValueError as error:
-        raise ConfigError(f"shots must be whole numbers with commas between, but got {words!r}. Write 1,2,4,8,16.") from error
+        raise ConfigError(f"--shots {words!r} is no list of whole numbers. Example: --shots 1,2,4,8,16") from error
 
 
 def _summary(card: EvalCard, folder: Path) -> str:
     lines = [f"{card.title}   protocol {card.protocol_hash}"]
     paper = {number.metric: f"   paper {number.value:g}" for number in reversed(card.paper)}
-    for f in card.figures:
+    for f in card.metrics:
         lines.append(f"  {f.title:<40} {f.value:6.1f} {f.unit}   {f.low:5.1f} to {f.high:5.1f}   n {f.count}{paper.get(f.name, '')}")
     lines += [f"  {finding.level}: {finding.fact} {finding.remedy}".rstrip() for finding in card.findings if finding.level != "ok"]
     lines += [f"  differs from the paper: {difference}" for difference in card.differences]
@@ -148,12 +133,12 @@ def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) ->
     for row in rows if as_json else ():
         typer.echo(to_json(dataclasses.asdict(row)))
     if not as_json:
-        _draw_table(rows)
+        _print_rows(rows)
     if errors:
         raise typer.Exit(1)
 
 
-def _draw_table(rows: list[TableRow]) -> None:
+def _print_rows(rows: list[TableRow]) -> None:
     lines: list[tuple[str, ...] | None] = []
     last = ""
     for row in rows:
@@ -161,7 +146,7 @@ def _draw_table(rows: list[TableRow]) -> None:
             lines.append(None)
         lines.append(("" if row.dataset == last else row.dataset, row.training, row.method, _three(row.paper), _three(row.ours), row.why))
         last = row.dataset
-    opt.print_table(("data set", "trained on", "method", "paper, top-1 / 3 / 5", "ours", "why not yet"), lines)
+    opt.print_table(("data set", "trained on", "method", "paper, top-1 / 3 / 5", "ours", "why none, or what differs"), lines)
 
 
 def _three(numbers: tuple[float | None, ...]) -> str:

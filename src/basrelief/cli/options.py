@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
-    from basrelief.models import Embedder, Model, Progress
+    from basrelief.models import Progress
     from basrelief.train.records import CostEstimate
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
@@ -48,14 +48,6 @@ def check_points(points: int | None) -> None:
 def cores(jobs: int) -> int:
     """How many processes `--jobs` asks for."""
     return jobs or os.cpu_count() or 1
-
-
-def second_path(model: str, head: str, load: Callable[[str], Model], cache: VectorCache | None, seed: int) -> Embedder | None:
-    """The second path of a head that has two, under its few-shot settings, or None."""
-    from basrelief.models import Embedder, head_paths
-
-    others = head_paths(model, head)[1:]
-    return Embedder(load(others[0]).for_few_shot(), cache, seed) if others else None
 
 
 def shape_cache() -> VectorCache:

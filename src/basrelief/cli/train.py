@@ -52,7 +52,7 @@ def adapter(
 
     A folder without splits is used for training alone. Exit code 1 when a shape could not be used.
     """
-    from basrelief.models import Embedder, default_head, load_model
+    from basrelief.models import Embedder, default_head, load_model, load_second_path
     from basrelief.tasks import FitOptions
     from basrelief.train.adapter import open_splits, train_adapter
 
@@ -61,7 +61,7 @@ def adapter(
     kind = head or default_head(model)
     which = variant or loaded.recipe.datasets.get(dataset, {}).get("variant")
     support, query = open_splits(root, None if dataset == "auto" else dataset, variant=which, up=up, strict=not partial)
-    second = opt.second_path(model, kind, load, cache, seed)
+    second = load_second_path(model, kind, load=load, cache=cache, seed=seed)
     with opt.progress("view features", quiet=as_json) as progress:
         paths = [Embedder(loaded, cache, seed, progress), *([second] if second else [])]
         result = train_adapter(

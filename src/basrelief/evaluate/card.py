@@ -1,4 +1,4 @@
-"""The eval card: figures, how they were made, and the paper's number beside them. One JSON file for programs."""
+"""The eval card: metrics, the protocol behind them, and the paper's numbers beside them, as one JSON file."""
 
 from __future__ import annotations
 
@@ -13,76 +13,74 @@ from typing import Any
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import FileFormatError
-from basrelief.evaluate.protocol import Protocol, differences, paper_numbers
-from basrelief.evaluate.result import Figure, Result, Table
+from basrelief.evaluate.protocol import Protocol, paper_differences, published_numbers
+from basrelief.evaluate.result import Metric, Result, Table
 from basrelief.models import EmbedStats, Model, PaperNumber
 from basrelief.output import to_json
 from basrelief.types import Finding
 
-FORMAT = 1
+FORMAT = 2
 _MAX_CARD_BYTES = 64_000_000
 _LIBRARIES = ("basrelief", "numpy", "torch", "scikit-learn")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a run took; the one part of a card that differs from run to run.
+class RunCost:
+    """Time and memory of a run; the only part of a card that differs when a command is repeated.
 
     Attributes:
         date: When it ended, UTC, to the second.
-        seconds: By the clock, reading and drawing included.
-        shapes_per_second: Shapes that were read, drawn and encoded in this run, over the seconds that took; None where all came from the
-            cache.
-        peak_megabytes: Largest resident memory of the process; of the GPU where one was used. None where the system does not say.
-        embedded: How many shapes those were, None in older cards.
+        seconds: Wall time, reading and rendering included.
+        shapes_per_second: Shapes read, rendered and encoded in this run, over the seconds that took; None if all came from the cache.
+        peak_megabytes: Peak resident memory of the process, or of the GPU if one was used; None if the system does not report it.
+        embedded: Number of shapes read, rendered and encoded in this run.
     """
 
     date: str
     seconds: float
     shapes_per_second: float | None
     peak_megabytes: float | None
-    embedded: int | None = None
+    embedded: int
 
     @property
     def speed(self) -> str:
-        """Shapes a second in words, or why there is no figure."""
+        """Shapes per second in words, or why there is none."""
         if self.shapes_per_second is None:
-            return "no speed: every shape came from the cache of a run before"
-        of = "" if self.embedded is None else f" over {self.embedded:,} that were not in the cache"
-        return f"{self.shapes_per_second:,.1f} shapes a second{of}"
+            return "speed unknown: every shape came from the cache of an earlier run"
+        return f"{self.shapes_per_second:,.1f} shapes per second over {self.embedded:,} that were not in the cache"
 
 
 @dataclass(frozen=True)
 class EvalCard:
-    """A figure with everything that is needed to trust it or to make it again.
+    """The metrics of an evaluation with everything needed to trust or repeat them.
 
     Attributes:
-        title: One line.
-        task: What was asked.
+        title: One line: model, data set, task.
+        task: Name of the task.
         protocol_hash: See `Protocol.hash`.
         protocol: See `Protocol.settings`.
-        figures: The headline.
+        metrics: The headline numbers.
         tables: Details.
-        paper: The paper's numbers for this recipe and data set.
+        paper: Published numbers of this model on this data set.
         differences: Settings that differ from the paper's.
         labels: Class names.
-        confusion: Triples: number of the right label, number of the answer, shapes.
-        findings: What was checked about the data.
-        failures: Shapes that could not be used, and why.
-        notes: What a reader should know.
-        command: What was typed.
-        device: What it ran on.
-        versions: Of Python and the libraries.
-        licence: Of the weights.
+        confusion: Non-zero cells of the confusion matrix: index of the label, index of the prediction, number of shapes.
+        findings: Checks of the data set.
+        failures: Id and error of each shape that could not be used.
+        notes: Remarks for the reader.
+        command: The command line.
+        device: Device it ran on.
+        versions: Versions of Python and the libraries.
+        licence: Licence of the weights.
         run: Date, time and memory.
-        format: Version of this form.
+        format: Version of the JSON format.
     """
 
     title: str
     task: str
     protocol_hash: str
     protocol: Mapping[str, Any]
-    figures: tuple[Figure, ...]
+    metrics: tuple[Metric, ...]
     tables: tuple[Table, ...]
     paper: tuple[PaperNumber, ...]
     differences: tuple[str, ...]
@@ -95,44 +93,46 @@ class EvalCard:
     device: str
     versions: Mapping[str, str]
     licence: str
-    run: Cost
+    run: RunCost
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:
-        """As JSON, keys in the order of the attributes; a figure that is no number is null."""
+        """Return the card as JSON, keys in the order of the attributes; NaN becomes null."""
         return to_json(asdict(self), indent=1, ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> EvalCard:
-        """Read what `to_json` wrote.
+        """Parse what `to_json` returned.
 
         Raises:
-            FileFormatError: If it is another form.
+            FileFormatError: If the text is no card of this format version.
         """
         try:
             record = json.loads(text)
             if record.pop("format") != FORMAT:
-                raise ValueError("another format number")
+                raise ValueError("it has another format version")
             return cls(**_parts(record))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise FileFormatError(f"card must be a JSON file written by basrelief evaluate, but got: {error}. Run it again.") from error
+            raise FileFormatError(
+                f"The file is no eval card of this version of basrelief: {error}. Run basrelief evaluate again."
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> EvalCard:
-        """Read a card's file, at most 64 MB.
+        """Read a card from a file of at most 64 MB.
 
         Raises:
-            FileFormatError: If the file is absent, too large or of another form.
+            FileFormatError: If the file is absent, too large, or no card of this format version.
         """
         try:
             with path.open("rb") as file:
                 return cls.from_json(file.read(_MAX_CARD_BYTES).decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise FileFormatError(f"card must be a readable file in UTF-8, but got {str(path)!r}: {error}. Check the path.") from error
+            raise FileFormatError(f"Cannot read card {str(path)!r}: {error}. Check the path.") from error
 
 
-def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Benchmark, command: str, cost: Cost) -> EvalCard:
-    """Put a result and its protocol together."""
+def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Benchmark, command: str, cost: RunCost) -> EvalCard:
+    """Put result, protocol and run cost together."""
     counts = () if result.confusion is None else result.confusion.nonzero()
     cells = zip(*(axis.tolist() for axis in counts), strict=True) if counts else ()
     which = " ".join(filter(None, (benchmark.name, benchmark.variant, benchmark.split)))
@@ -141,10 +141,10 @@ def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Be
         task=protocol.task,
         protocol_hash=protocol.hash,
         protocol=protocol.settings(),
-        figures=result.figures,
+        metrics=result.metrics,
         tables=result.tables,
-        paper=paper_numbers(protocol),
-        differences=differences(protocol),
+        paper=published_numbers(protocol),
+        differences=paper_differences(protocol),
         labels=benchmark.labels,
         confusion=tuple((r, c, int(result.confusion[r, c])) for r, c in cells) if result.confusion is not None else (),
         findings=benchmark.findings,
@@ -158,16 +158,16 @@ def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Be
     )
 
 
-def measured_cost(seconds: float, stats: EmbedStats, model: Model) -> Cost:
-    """The cost of a run that has just ended.
+def measured_cost(seconds: float, stats: EmbedStats, model: Model) -> RunCost:
+    """Return the cost of a run that has just ended.
 
     Args:
-        seconds: Of the whole run.
-        stats: What was embedded in it.
-        model: What embedded.
+        seconds: Wall time of the whole run.
+        stats: Shapes embedded in it, and the time they took.
+        model: The model, for its device.
     """
     speed = round(stats.shapes / max(stats.seconds, 1e-9), 2) if stats.shapes else None
-    return Cost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), stats.shapes)
+    return RunCost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), stats.shapes)
 
 
 def _peak_megabytes(model: Model) -> float | None:
@@ -194,16 +194,16 @@ def _device(model: Model) -> str:
 
 
 def _parts(record: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a card from its JSON object."""
+    """Attributes of a card from its JSON object."""
     parts = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
     return parts | {
-        "figures": tuple(Figure(**_numbers(one)) for one in record["figures"]),
+        "metrics": tuple(Metric(**_numbers(one)) for one in record["metrics"]),
         "tables": tuple(Table(one["title"], tuple(one["columns"]), _rows(one["rows"])) for one in record["tables"]),
         "paper": tuple(PaperNumber(**one) for one in record["paper"]),
         "findings": tuple(Finding(**one) for one in record["findings"]),
         "confusion": _rows(record["confusion"]),
         "failures": _rows(record["failures"]),
-        "run": Cost(**record["run"]),
+        "run": RunCost(**record["run"]),
     }
 
 

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: rows are what shapes are, columns what they are called."""
+"""A confusion matrix as a picture: rows are labels, columns predictions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from PIL import Image
 
 from basrelief.render.ink import ACCENT, INK, LINE, PAPER, QUIET, SOFT, Page
 
-MOST = 40
-"""Classes drawn at most; of more, those of the most confused pairs."""
+MAX_CLASSES = 40
+"""Most classes to draw; beyond that, those of the most confused pairs are chosen."""
 
 _CELL, _NAMES, _MARGIN, _HEAD = 18, 190, 24, 78
 
 
 def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Sequence[str], *, title: str) -> Image.Image:
-    """Draw a confusion matrix; a cell is as dark as its share of the row.
+    """Draw a confusion matrix; the darker a cell, the larger its share of the row.
 
     Args:
-        confusion: Shapes of label r that were called c, in row r and column c.
+        confusion: Number of shapes of class r predicted as class c, in row r and column c.
         labels: The C names.
-        title: One line above.
+        title: Line above the matrix.
 
     Returns:
-        RGB. Of more than `MOST` classes with shapes, those of the most confused pairs; answers outside them are in the last column.
+        An RGB picture. Of more than `MAX_CLASSES` classes it shows those of the most confused pairs; the last column counts the others.
     """
     chosen = _chosen(confusion)
     rows = confusion[chosen]
@@ -36,7 +36,9 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
     page = Page(2 * _MARGIN + _NAMES + (len(chosen) + 1) * _CELL + 60, _HEAD + len(chosen) * _CELL + 2 * _MARGIN)
     left = _MARGIN + _NAMES
     page.text((_MARGIN, 30), title, width=page.image.width - 2 * _MARGIN, size=17)
-    shown = f"{len(chosen)} of {int((confusion.sum(axis=1) > 0).sum())} classes; columns by the rows' numbers, the last is any other answer"
+    shown = (
+        f"{len(chosen)} of {int((confusion.sum(axis=1) > 0).sum())} classes; columns numbered like rows; the last column is any other class"
+    )
     page.text((_MARGIN, 48), shown, width=page.image.width - 2 * _MARGIN, size=11, color=QUIET)
     page.image.paste(
         Image.fromarray(_colors(share)).resize((table.shape[1] * _CELL, len(chosen) * _CELL), Image.Resampling.NEAREST), (left, _HEAD)
@@ -52,18 +54,18 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
 
 
 def _chosen(confusion: np.ndarray) -> np.ndarray:
-    """The classes to draw, in their own order: of many, those of the most confused pairs, so that both of a pair are shown."""
+    """Classes to draw in class order; of too many, those of the most confused pairs, so that both of a pair are shown."""
     present = np.flatnonzero(confusion.sum(axis=1))
-    if len(present) <= MOST:
+    if len(present) <= MAX_CLASSES:
         return present
     pairs = (confusion + confusion.T) * (1 - np.eye(len(confusion), dtype=np.int64))
     wrong = confusion.sum(axis=1) - np.diag(confusion)
     order = np.lexsort((-wrong[present], -pairs[np.ix_(present, present)].max(axis=1)))
-    return np.sort(present[order[:MOST]])
+    return np.sort(present[order[:MAX_CLASSES]])
 
 
 def _colors(share: np.ndarray) -> np.ndarray:
-    """White to ink for wrong answers, white to the accent on the diagonal; the grid stays visible where nothing is."""
+    """White to black for errors, white to blue on the diagonal; empty diagonal cells stay visible."""
     colors = np.empty((*share.shape, 3))
     depth = np.sqrt(share)[..., None]
     colors[:] = np.array(PAPER) + (np.array(INK) - np.array(PAPER)) * depth

@@ -1,4 +1,4 @@
-"""What is done to clouds to see when answers break: fewer points, noise, turned, missing parts."""
+"""Corruptions of point clouds for the robustness task: fewer points, noise, yaw, dropped regions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Cloud = Float32[np.ndarray, "points 3"]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One change of one strength.
+    """One kind of corruption at one level.
 
     Attributes:
         family: `points`, `noise`, `yaw` or `dropped`.
         level: Its strength, in the unit of the family.
-        change: The change of a cloud in the unit sphere, given a generator.
+        change: Changes a cloud in the unit sphere, given a random generator.
     """
 
     family: str
@@ -30,24 +30,24 @@ class Corruption:
 
     @property
     def name(self) -> str:
-        """E.g. `noise 0.02`."""
+        """Family and level, e.g. `noise 0.02`."""
         return f"{self.family} {self.level:g}"
 
     def __call__(self, points: Cloud, shape: str, seed: int) -> Float32[np.ndarray, "kept 3"]:
-        """Change a cloud, seeded by the shape's name, so that every shape meets its own draw and each run the same."""
+        """Corrupt a cloud; the draw depends on seed, shape id and name alone, so that runs repeat."""
         random = np.random.default_rng([seed, zlib.crc32(shape.encode(errors="replace")), zlib.crc32(self.name.encode())])
         return self.change(normalise_unit_sphere(points), random).astype(np.float32)
 
 
 def corruptions() -> tuple[Corruption, ...]:
-    """The sweep.
+    """Return the sweep of the robustness task.
 
-    | family    | level                                             | what happens                                             |
+    | family    | level                                             | effect                                                   |
     |-----------|---------------------------------------------------|----------------------------------------------------------|
-    | `points`  | 2,048 to 128                                      | so many points are left, drawn at random                 |
+    | `points`  | 2,048 to 128                                      | a random subset of so many points                        |
     | `noise`   | 0.01 to 0.04 of the unit sphere's radius          | Gaussian noise on every coordinate                       |
-    | `yaw`     | 15 to 180 degrees                                 | turned about +Z by an angle drawn from [-level, level]   |
-    | `dropped` | 10 to 50 % of the points                          | the region nearest to a point of the surface is missing  |
+    | `yaw`     | 15 to 180 degrees                                 | rotation about +Z by an angle from [-level, level]       |
+    | `dropped` | 10 to 50 % of the points                          | the points nearest to a random point are removed         |
     """
     return (
         *(Corruption("points", n, _thinned(n)) for n in (2048, 1024, 512, 256, 128)),

@@ -1,4 +1,4 @@
-"""An eval card as one HTML page that needs nothing else, and as a picture for a report."""
+"""Eval cards as self-contained HTML pages and as pictures for reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.confusion import confusion_picture
-from basrelief.evaluate.result import Cell, Figure, Table
+from basrelief.evaluate.result import Cell, Metric, Table
 from basrelief.markup import standalone_page, visible
 from basrelief.render.ink import ACCENT, INK, QUIET, Page
 
@@ -35,11 +35,11 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 
 
 def card_page(card: EvalCard) -> str:
-    """Write a card as one HTML page: no script, no other file, no network; every text is escaped."""
+    """Return a card as one HTML page without scripts, other files or network access; all text is escaped."""
     parts = [
         f"<h1>{_text(card.title)}</h1>",
         f'<p class="quiet">protocol <code>{_text(card.protocol_hash)}</code> · {_text(card.run.date)} · {_text(card.device)}</p>',
-        _figures(card),
+        _metrics(card),
         _paper(card),
         _list("Notes", card.notes),
         _confusion(card),
@@ -53,36 +53,36 @@ def card_page(card: EvalCard) -> str:
 
 
 def card_picture(card: EvalCard) -> Image.Image:
-    """Draw the headline of a card, with the paper's numbers and what differs, and its confusion below."""
+    """Draw the metrics of a card beside the paper's numbers, the differences in protocol, and the confusion matrix."""
     lines = [*(f"differs: {one}" for one in card.differences), *card.notes]
-    height = 110 + 34 * len(card.figures) + 20 * len(lines)
+    height = 110 + 34 * len(card.metrics) + 20 * len(lines)
     below = _matrix(card)
     page = Page(max(760, below.width if below else 0), height + (below.height if below else 0))
     page.text((24, 34), card.title, width=page.image.width - 48, size=19)
     page.text((24, 56), f"protocol {card.protocol_hash}   {card.device}", width=page.image.width - 48, size=12, color=QUIET)
-    for i, figure in enumerate(card.figures):
-        _draw_figure(page, 96 + 34 * i, figure, _papers(card, figure))
+    for i, metric in enumerate(card.metrics):
+        _draw_metric(page, 96 + 34 * i, metric, _published(card, metric))
     for i, line in enumerate(lines):
-        page.text((24, 100 + 34 * len(card.figures) + 20 * i), line, width=page.image.width - 48, size=12, color=QUIET)
+        page.text((24, 100 + 34 * len(card.metrics) + 20 * i), line, width=page.image.width - 48, size=12, color=QUIET)
     if below:
         page.image.paste(below, (0, height))
     return page.image
 
 
-def _draw_figure(page: Page, base: int, figure: Figure, paper: str) -> None:
-    page.text((24, base), figure.title, width=250, size=14)
-    page.bar((284, base - 11), figure.value / 100 if figure.unit == "%" else float("nan"), width=180, height=12, color=ACCENT)
-    page.text((476, base), _value(figure), width=70, size=15, color=INK, align="right")
-    page.text((556, base), f"{figure.low:.1f} to {figure.high:.1f}", width=90, size=12, color=QUIET)
+def _draw_metric(page: Page, base: int, metric: Metric, paper: str) -> None:
+    page.text((24, base), metric.title, width=250, size=14)
+    page.bar((284, base - 11), metric.value / 100 if metric.unit == "%" else float("nan"), width=180, height=12, color=ACCENT)
+    page.text((476, base), _value(metric), width=70, size=15, color=INK, align="right")
+    page.text((556, base), f"{metric.low:.1f} to {metric.high:.1f}", width=90, size=12, color=QUIET)
     page.text((650, base), paper, width=page.image.width - 660, size=12, color=QUIET)
 
 
-def _figures(card: EvalCard) -> str:
-    columns = (("figure", ""), ("value", "number"), ("95 % interval", "number"), ("", ""), ("paper", "number"), ("over", "number"))
+def _metrics(card: EvalCard) -> str:
+    columns = (("metric", ""), ("value", "number"), ("95 % interval", "number"), ("", ""), ("paper", "number"), ("n", "number"))
     rows = [
         f"<tr><td>{_text(f.title)}</td>{_number(_value(f))}{_number(f'{f.low:.1f} to {f.high:.1f}')}<td>{_bar(f)}</td>"
-        f"{_number(_papers(card, f))}{_number(f'{f.count:,}')}</tr>"
-        for f in card.figures
+        f"{_number(_published(card, f))}{_number(f'{f.count:,}')}</tr>"
+        for f in card.metrics
     ]
     return f'<div class="wide"><table><tr>{_head(columns)}</tr>{"".join(rows)}</table></div>'
 
@@ -91,14 +91,16 @@ def _paper(card: EvalCard) -> str:
     if not card.paper:
         return ""
     numbers = [f"{n.metric} {n.value:g} % ({n.source})" for n in card.paper]
-    same = "No setting that is checked differs from the paper's." if not card.differences else ""
+    same = "No checked setting differs from the paper's." if not card.differences else ""
     return (
-        _list("The paper says", numbers) + _list("What differs from the paper's way", card.differences) + (f"<p>{same}</p>" if same else "")
+        _list("Published numbers", numbers)
+        + _list("Differences from the paper's protocol", card.differences)
+        + (f"<p>{same}</p>" if same else "")
     )
 
 
-def _papers(card: EvalCard, figure: Figure) -> str:
-    return " / ".join(f"{n.value:g}" for n in card.paper if n.metric == figure.name)
+def _published(card: EvalCard, metric: Metric) -> str:
+    return " / ".join(f"{n.value:g}" for n in card.paper if n.metric == metric.name)
 
 
 def _data(card: EvalCard) -> str:
@@ -143,7 +145,7 @@ def _matrix(card: EvalCard) -> Image.Image | None:
     confusion = np.zeros((len(card.labels), len(card.labels)), dtype=np.int64)
     rows, columns, counts = np.array(card.confusion).T
     confusion[rows, columns] = counts
-    return confusion_picture(confusion, card.labels, title="What shapes are called")
+    return confusion_picture(confusion, card.labels, title="Confusion matrix")
 
 
 def _confusion(card: EvalCard) -> str:
@@ -164,19 +166,19 @@ def _head(columns: Iterable[tuple[str, str]]) -> str:
     return "".join(f'<th class="{kind}">{_text(name)}</th>' for name, kind in columns)
 
 
-def _bar(figure: Figure) -> str:
-    if figure.unit != "%" or math.isnan(figure.value):
+def _bar(metric: Metric) -> str:
+    if metric.unit != "%" or math.isnan(metric.value):
         return ""
-    low, width = max(figure.low, 0), max(min(figure.high, 100) - max(figure.low, 0), 0.3)
-    return f'<div class="bar"><i style="width:{figure.value:.2f}%"></i><b style="left:{low:.2f}%;width:{width:.2f}%"></b></div>'
+    low, width = max(metric.low, 0), max(min(metric.high, 100) - max(metric.low, 0), 0.3)
+    return f'<div class="bar"><i style="width:{metric.value:.2f}%"></i><b style="left:{low:.2f}%;width:{width:.2f}%"></b></div>'
 
 
 def _number(text: str) -> str:
     return f'<td class="number">{_text(text)}</td>'
 
 
-def _value(figure: Figure) -> str:
-    return f"{figure.value:.1f} {figure.unit}".strip()
+def _value(metric: Metric) -> str:
+    return f"{metric.value:.1f} {metric.unit}".strip()
 
 
 def _cell(value: Cell | object) -> str:

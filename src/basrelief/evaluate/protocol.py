@@ -1,4 +1,4 @@
-"""The protocol of a figure: everything that decides it, as data with a hash, and what of it differs from the paper's."""
+"""The protocol of an evaluation: every setting that decides the metrics, with a hash, and what differs from the paper."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from basrelief.models import Model, PaperNumber, get_recipe, recipes
 
 @dataclass(frozen=True)
 class Protocol:
-    """What was asked of what, in which way.
+    """Every setting of an evaluation.
 
     Attributes:
         task: `zero-shot`, `few-shot`, `retrieval`, `robustness` or `calibration`.
         model: Settings of the model: recipe, weights, projection, points, prompts, pooling.
         data: Settings of the data: name, layout, variant, split, labels, shapes, axis, fingerprint.
         options: Settings of the task.
-        seed: Of every draw.
+        seed: Seed of every random draw.
     """
 
     task: str
@@ -31,26 +31,28 @@ class Protocol:
     seed: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """Everything as one JSON object: a file gives back the same."""
+        """Return all settings as one JSON object that survives a file unchanged."""
         parts = {"task": self.task, "model": dict(self.model), "data": dict(self.data), "options": dict(self.options), "seed": self.seed}
         plain: dict[str, Any] = json.loads(json.dumps(parts))
         return plain
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits: two figures with the same ones were made in the same way from the same data and weights."""
+        """12 hexadecimal digits; equal hashes mean equal settings, data and weights."""
         return _digest(self.settings())
 
 
-def describe(model: Model, benchmark: Benchmark, *, task: str, options: Mapping[str, Any] | None = None, seed: int = 0) -> Protocol:
-    """Write down the protocol of a run.
+def describe_protocol(
+    model: Model, benchmark: Benchmark, *, task: str, options: Mapping[str, Any] | None = None, seed: int = 0
+) -> Protocol:
+    """Record the protocol of a run.
 
     Args:
-        model: With the settings it runs under.
-        benchmark: As it is asked, limits included.
-        task: What is asked.
+        model: The model, with the settings it runs under.
+        benchmark: The shapes that are evaluated, after any limit.
+        task: Name of the task.
         options: Settings of the task.
-        seed: Of every draw.
+        seed: Seed of every random draw.
     """
     recipe, prompter = model.recipe, model.prompter
     prompts = [prompter.prompts(label) for label in benchmark.labels]
@@ -88,27 +90,27 @@ def describe(model: Model, benchmark: Benchmark, *, task: str, options: Mapping[
     return Protocol(task, about_model, about_data, dict(options or {}), seed)
 
 
-def paper_numbers(protocol: Protocol) -> tuple[PaperNumber, ...]:
-    """The published numbers of this recipe on this data set; only a zero-shot run has some."""
+def published_numbers(protocol: Protocol) -> tuple[PaperNumber, ...]:
+    """Return the published numbers of this recipe on this data set; only zero-shot runs have any."""
     recipe = recipes().get(protocol.model["recipe"])
     if recipe is None or protocol.task != "zero-shot":
         return ()
     return tuple(number for number in recipe.numbers if number.dataset == protocol.data["name"])
 
 
-def differences(protocol: Protocol) -> tuple[str, ...]:
-    """Name every setting that differs from the paper's on this data set; empty for a run in the paper's way.
+def paper_differences(protocol: Protocol) -> tuple[str, ...]:
+    """List the settings that differ from the paper's on this data set; empty for a run under the paper's protocol.
 
-    What the paper used is the recipe as it ships, with what the recipe notes for the data set, over the whole test split.
+    The paper's protocol is the shipped recipe with its entry for the data set, on the whole test split.
     """
     name = protocol.data["name"]
-    if not paper_numbers(protocol):
+    if not published_numbers(protocol):
         return ()
     shipped = get_recipe(protocol.model["recipe"])
     paper, card = shipped.for_dataset(name), dataset_card(name)
     variant = shipped.datasets.get(name, {}).get("variant", card.default_variant)
     split = "test" if card.count(variant, "test") else "all"
-    prompts = "published prompt list" if "v2" in shipped.name else paper.templates
+    prompts = "published prompt list" if shipped.published_prompts else paper.templates
     wanted = {
         "points": (paper.points, protocol.model["points"]),
         "prompts": (prompts, protocol.model["templates"]),

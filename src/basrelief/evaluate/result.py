@@ -1,4 +1,4 @@
-"""What an evaluation gives back: figures with their intervals, tables, and who was taken for whom."""
+"""Results of an evaluation: metrics with confidence intervals, tables, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number.
+class Metric:
+    """One measured number with its confidence interval.
 
     Attributes:
-        name: E.g. `top1`; the names of the papers' numbers.
-        title: In words.
+        name: Short name, e.g. `top1`; the same as in `PaperNumber.metric`.
+        title: Name to print.
         value: In percent, unless `unit` says otherwise.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        count: Shapes or queries it rests on.
+        count: Number of shapes or queries behind it.
         unit: `%` or empty.
     """
 
@@ -37,7 +37,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns, as printed."""
+    """Named columns and rows, as printed."""
 
     title: str
     columns: tuple[str, ...]
@@ -46,18 +46,18 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a task found.
+    """Result of a task.
 
     Attributes:
-        figures: The headline.
+        metrics: The headline numbers.
         tables: Details.
-        confusion: (C, C) shapes of label r that were called c, or None.
-        answers: One row per shape: id, label, answers best first, probability; empty where there are none.
-        failures: One row per shape that could not be used: id and why.
-        notes: What a reader should know.
+        confusion: (C, C) number of shapes of class r predicted as class c, or None.
+        answers: One row per shape: id, label, predictions best first, probability of the first; empty if the task has none.
+        failures: Id and error of each shape that could not be used.
+        notes: Remarks for the reader.
     """
 
-    figures: tuple[Figure, ...]
+    metrics: tuple[Metric, ...]
     tables: tuple[Table, ...] = ()
     confusion: Int64[np.ndarray, "labels labels"] | None = None
     answers: tuple[tuple[Cell, ...], ...] = ()
@@ -66,25 +66,25 @@ class Result:
 
 
 def percent(value: float) -> float:
-    """A share as percent, rounded to 4 digits after the point, so that the last bit of a sum does not show."""
+    """Convert a share to percent, rounded to 4 decimals so that the order of a sum does not show."""
     return round(100 * float(value), 4)
 
 
-def share(name: str, title: str, hits: Bool[np.ndarray, " shapes"]) -> Figure:
-    """A share of shapes with Wilson's interval."""
+def accuracy_metric(name: str, title: str, hits: Bool[np.ndarray, " shapes"]) -> Metric:
+    """Return the share of hits with Wilson's 95 % interval."""
     low, high = wilson(int(hits.sum()), len(hits))
-    return Figure(name, title, percent(hits.mean()) if len(hits) else float("nan"), percent(low), percent(high), len(hits))
+    return Metric(name, title, percent(hits.mean()) if len(hits) else float("nan"), percent(low), percent(high), len(hits))
 
 
-def drawn_again(name: str, title: str, value: float, *, interval: Interval, count: int) -> Figure:
-    """A figure in [0, 1] with the interval of a bootstrap."""
-    return Figure(name, title, percent(value), percent(interval.low), percent(interval.high), count)
+def bootstrap_metric(name: str, title: str, value: float, *, interval: Interval, count: int) -> Metric:
+    """Return a metric in [0, 1] with its bootstrap interval."""
+    return Metric(name, title, percent(value), percent(interval.low), percent(interval.high), count)
 
 
-def mean_figure(name: str, title: str, values: np.ndarray, *, unit: str = "%") -> Figure:
-    """A mean over queries or seeds with its bootstrap interval; shares become percent."""
+def mean_metric(name: str, title: str, values: np.ndarray, *, unit: str = "%") -> Metric:
+    """Return a mean over queries or draws with its bootstrap interval; shares become percent."""
     scale = 100 if unit == "%" else 1
     interval = bootstrap(lambda rows: float(values[rows].mean()), len(values))
     value = float(values.mean()) if len(values) else float("nan")
     value, low, high = (round(scale * v, 4) for v in (value, *interval))
-    return Figure(name, title, value, low, high, len(values), unit)
+    return Metric(name, title, value, low, high, len(values), unit)

@@ -1,4 +1,4 @@
-"""Retrieval on a benchmark: shapes found by words, by a picture, by another shape. Right is what has the query's class."""
+"""The task `retrieval`: find shapes by class name, picture or shape. A hit is right if it has the query's class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.evaluate.result import Cell, Figure, Result, Table, mean_figure
+from basrelief.evaluate.result import Cell, Metric, Result, Table, mean_metric
 from basrelief.metrics import RetrievalScores, retrieval_scores
 from basrelief.models import Embedder, Model, ViewFeatures
 from basrelief.render import portrait
@@ -20,7 +20,7 @@ _PICTURES_AT_ONCE = 32
 _MAX_PICTURE_BYTES = 50_000_000
 
 Queries = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""Embeddings (Q, D), class numbers (Q,), and places of the query itself among the shapes (Q,) or None."""
+"""Embeddings (Q, D), class numbers (Q,), and the row of each query among the shapes (Q,), or None."""
 
 
 def retrieval(
@@ -28,17 +28,17 @@ def retrieval(
 ) -> Result:
     """Rank all shapes of a benchmark for each query.
 
-    Two ways to turn a shape's views into one similarity are measured: the mean over views and the best view.
+    Two ways to pool the views of a shape are measured: similarity to the mean view, and to the best view.
 
     Args:
-        embedder: With the model.
-        benchmark: The shapes to be found, and the words.
-        directions: Of `text` (the class names), `image` and `shape` (each shape finds the others of its class).
-        pictures: Folder of class folders of pictures for `image`; None uses our own shaded picture of each shape, which then may not find
-            its own shape.
+        embedder: Embeds with the model.
+        benchmark: The shapes to find; its labels are the text queries.
+        directions: Kinds of queries: `text` (class names), `image`, and `shape` (each shape finds the others of its class).
+        pictures: For `image`: folder with one folder of pictures per class. None renders a shaded picture of each shape; that picture must
+            find other shapes of its class.
 
     Raises:
-        ConfigError: If a direction is unknown or the folder holds no picture of a class.
+        ConfigError: If a direction is unknown, the folder holds no picture of a class, or a picture cannot be read.
     """
     for direction in directions:
         if direction not in DIRECTIONS:
@@ -49,20 +49,20 @@ def retrieval(
         "image": lambda: _pictures(embedder.model, benchmark, found) if pictures is None else _folder(embedder.model, benchmark, pictures),
         "shape": lambda: (_unit(found.views.mean(axis=1)), found.truth, np.arange(len(found.items))),
     }
-    figures: list[Figure] = []
+    metrics: list[Metric] = []
     rows: list[tuple[Cell, ...]] = []
     for direction in directions:
         queries = asked[direction]()
         for pooling in ("mean", "best"):
             scored = _score(queries, found, pooling)
             rows += [_row(direction, pooling, scored)] if len(scored.first) else []
-            figures += _figures(direction, scored) if pooling == "mean" and len(scored.first) else ()
+            metrics += _metrics(direction, scored) if pooling == "mean" and len(scored.first) else ()
     unasked = [direction for direction in directions if not any(row[0] == f"{direction} to shape" for row in rows)]
     columns = ("query", "views", "queries", "R@1 %", "R@5 %", "R@10 %", "mAP %", "median rank", "MRR %")
-    notes = ["Pictures are our own shaded drawings of the shapes."] if "image" in directions and pictures is None else []
+    notes = ["Pictures are shaded renderings of the shapes themselves."] if "image" in directions and pictures is None else []
     notes += [f"{direction} to shape: no query has another shape of its class." for direction in unasked]
     failures = tuple((failure.id, failure.error) for failure in found.failures)
-    return Result(tuple(figures), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=tuple(notes))
+    return Result(tuple(metrics), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=tuple(notes))
 
 
 def _score(queries: Queries, found: ViewFeatures, pooling: str) -> RetrievalScores:
@@ -81,7 +81,7 @@ def _words(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:
 
 
 def _pictures(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:
-    """Our own pictures, drawn a few at a time."""
+    """Shaded renderings of the shapes, a few at a time."""
     drawn = (portrait(benchmark.load(item), size=model.encoder.image_size) for item in found.items)
     return _embedded(model, drawn), found.truth, np.arange(len(found.items))
 
@@ -97,8 +97,8 @@ def _folder(model: Model, benchmark: Benchmark, pictures: Path) -> Queries:
     ]
     if not files:
         raise ConfigError(
-            f"pictures must hold folders named like the labels, but got none with a picture in {pictures.name!r}. "
-            "See docs/research/evaluation.md."
+            f"Folder {pictures.name!r} has no picture in a folder named like a label. Sort the pictures into one folder per label, "
+            f"e.g. {benchmark.labels[0]!r}."
         )
     return _embedded(model, (_read(file) for file, _ in files)), np.array([number for _, number in files]), None
 
@@ -110,7 +110,7 @@ def _read(file: Path) -> np.ndarray:
         with Image.open(file) as picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"pictures must be readable, but got {file.name!r}: {error}. Remove or replace it.") from error
+        raise ConfigError(f"Cannot read picture {file.name!r}: {error}. Remove or replace it.") from error
 
 
 def _embedded(model: Model, pictures: Iterator[np.ndarray]) -> np.ndarray:
@@ -130,9 +130,9 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def _figures(direction: str, scored: RetrievalScores) -> tuple[Figure, ...]:
-    recall = tuple(mean_figure(f"{direction}_r{k}", f"{direction} to shape, R@{k}", (scored.first < k).astype(float)) for k in (1, 5))
-    return (*recall, mean_figure(f"{direction}_map", f"{direction} to shape, mAP", scored.average_precision))
+def _metrics(direction: str, scored: RetrievalScores) -> tuple[Metric, ...]:
+    recall = tuple(mean_metric(f"{direction}_r{k}", f"{direction} to shape, R@{k}", (scored.first < k).astype(float)) for k in (1, 5))
+    return (*recall, mean_metric(f"{direction}_map", f"{direction} to shape, mAP", scored.average_precision))
 
 
 def _row(direction: str, pooling: str, scored: RetrievalScores) -> tuple[Cell, ...]:

@@ -1,4 +1,4 @@
-"""One evaluation from model and benchmark to card, and the card's files."""
+"""Run an evaluation: load the model, open the data set, run the task, and write the eval card."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from basrelief.datasets import Benchmark
+from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.evaluate.calibrate import calibrated
+from basrelief.evaluate.calibrate import calibration
 from basrelief.evaluate.card import EvalCard, make_card, measured_cost
-from basrelief.evaluate.few_shot import Shots, few_shot
+from basrelief.evaluate.few_shot import FewShotOptions, few_shot
 from basrelief.evaluate.page import card_page, card_picture
-from basrelief.evaluate.protocol import describe
+from basrelief.evaluate.protocol import describe_protocol
 from basrelief.evaluate.result import Result
 from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
+from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.evaluate.zero_shot import zero_shot
-from basrelief.models import Embedder, EmbedStats
+from basrelief.models import Embedder, EmbedStats, Progress, load_second_path
 from basrelief.output import write_picture, write_text
 from basrelief.tasks import Calibration
 
@@ -31,25 +33,27 @@ _ANSWERS = ("shape", "label", "answers, best first", "probability of the first")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to ask of a benchmark.
+class EvalOptions:
+    """Which task to run, and how.
 
     Attributes:
         task: One of `TASKS`.
-        shots: For `few-shot`.
-        support: For `few-shot`: the split the shots come from; None draws them from the benchmark itself.
-        second: For `few-shot` with a head of two paths: the embedder of the second.
-        directions: For `retrieval`.
-        pictures: For `retrieval`: folder of class folders of pictures; None draws our own.
-        command: What was typed, for the card.
+        points: Points per shape; None for the paper's number on the data set.
+        templates: Name of a template set; None for the paper's.
+        few_shot: Options of the task `few-shot`.
+        directions: For `retrieval`: kinds of queries.
+        pictures: For `retrieval`: folder with one folder of pictures per class; None renders the shapes.
+        seed: Seed of surface samples and corruptions.
+        command: Command line to record in the card.
     """
 
     task: str = "zero-shot"
-    shots: Shots = field(default_factory=Shots)
-    support: Benchmark | None = None
-    second: Embedder | None = None
+    points: int | None = None
+    templates: str | None = None
+    few_shot: FewShotOptions = field(default_factory=FewShotOptions)
     directions: tuple[str, ...] = DIRECTIONS
     pictures: Path | None = None
+    seed: int = 0
     command: str = ""
 
     def __post_init__(self) -> None:
@@ -59,13 +63,26 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class FewShotSource:
+    """What the task `few-shot` takes beside the queries.
+
+    Attributes:
+        support: The split that shots are drawn from; None draws them from the benchmark itself.
+        second: Embedder of the second path, for heads with two.
+    """
+
+    support: Benchmark | None = None
+    second: Embedder | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
     """A finished evaluation.
 
     Attributes:
-        card: For people and programs.
-        result: The figures with every answer.
-        calibration: Of the task `calibration`, else None.
+        card: The eval card.
+        result: Metrics and tables, with the answer for every shape.
+        calibration: The fitted calibration, for the task `calibration` only.
     """
 
     card: EvalCard
@@ -73,36 +90,76 @@ class Outcome:
     calibration: Calibration | None = None
 
 
-def run_evaluation(embedder: Embedder, benchmark: Benchmark, *, request: Request | None = None) -> Outcome:
-    """Evaluate a model on a benchmark.
+def evaluate(
+    model: ModelSource,
+    data: DataSource,
+    *,
+    options: EvalOptions | None = None,
+    cache: VectorCache | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate a model on a data set under the settings of the model's paper for that data set.
 
     Args:
-        embedder: With the model under the settings it is to run with, see `Model.for_dataset`, and the cache that makes the run resumable.
-        benchmark: From `basrelief.datasets.open_benchmark`.
-        request: What to ask; zero-shot when None.
+        model: Which model, and its files.
+        data: Which data set, and which part of it.
+        options: Task and settings; zero-shot when None.
+        cache: Where view features are kept, so that an interrupted run resumes; None keeps nothing.
+        progress: Called after each pass with the number of shapes done and of all.
 
     Returns:
-        The card and all it rests on. Two runs of one request on the same data give the same card but for `card.run`.
+        The card and everything it rests on. Repeated runs give the same card but for `card.run` and the command.
 
     Raises:
-        ConfigError: If the request does not fit the benchmark, e.g. more shots than shapes.
+        ConfigError: If a name or option is wrong, the data set does not match its card, or it has too few shapes for the task.
+        WeightsNotFoundError: If weights are missing and cannot be fetched.
     """
-    request = request or Request()
-    embedder = dataclasses.replace(embedder, stats=EmbedStats())
-    start = time.perf_counter()
-    calibration, result = TASKS[request.task](embedder, benchmark, request)
-    cost = measured_cost(time.perf_counter() - start, embedder.stats, embedder.model)
-    protocol = describe(embedder.model, benchmark, task=request.task, options=_options(request), seed=embedder.seed)
-    card = make_card(result, protocol, model=embedder.model, benchmark=benchmark, command=request.command, cost=cost)
-    return Outcome(card, result, calibration)
+    options = options or EvalOptions()
+    benchmark = data.open(model.name)
+    loaded, extra = model.load(), FewShotSource()
+    if options.task == "few-shot":
+        loaded, head = loaded.for_few_shot(), options.few_shot.head
+        load = lambda name: dataclasses.replace(model, name=name, checkpoint=None, prompts=None).load()  # noqa: E731
+        extra = FewShotSource(data.open_support(benchmark), load_second_path(model.name, head, load=load, cache=cache, seed=options.seed))
+    ready = loaded.for_dataset(benchmark.name, points=options.points, templates=options.templates)
+    return run_evaluation(Embedder(ready, cache, options.seed, progress), benchmark, options=options, few_shot_source=extra)
 
 
-def write_outcome(outcome: Outcome, folder: Path) -> Path:
-    """Write `card.json`, `card.html` and `card.png`, and `answers.csv` and `calibration.json` where there are some.
+def run_evaluation(
+    embedder: Embedder,
+    benchmark: Benchmark,
+    *,
+    options: EvalOptions | None = None,
+    few_shot_source: FewShotSource | None = None,
+) -> Evaluation:
+    """Evaluate a loaded model on an open benchmark.
 
     Args:
-        outcome: From `run_evaluation`.
-        folder: Made if absent; files of an earlier run in it are replaced.
+        embedder: Embeds with the model, under the settings to run with (see `Model.for_dataset`).
+        benchmark: From `basrelief.datasets.open_benchmark`.
+        options: Task and its options; zero-shot when None.
+        few_shot_source: Support split and second path of the task `few-shot`.
+
+    Raises:
+        ConfigError: If the options do not fit the benchmark, e.g. more shots than shapes.
+    """
+    options, extra = options or EvalOptions(), few_shot_source or FewShotSource()
+    embedder = dataclasses.replace(embedder, stats=EmbedStats())
+    start = time.perf_counter()
+    fitted, result = TASKS[options.task](embedder, benchmark, options, extra)
+    cost = measured_cost(time.perf_counter() - start, embedder.stats, embedder.model)
+    settings = _task_settings(options, extra)
+    protocol = describe_protocol(embedder.model, benchmark, task=options.task, options=settings, seed=embedder.seed)
+    card = make_card(result, protocol, model=embedder.model, benchmark=benchmark, command=options.command, cost=cost)
+    return Evaluation(card, result, fitted)
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
+    """Write `card.json`, `card.html` and `card.png`; also `answers.csv` and `calibration.json` if the task has them.
+
+    Args:
+        evaluation: From `evaluate` or `run_evaluation`.
+        folder: Created if absent; files of an earlier run in it are replaced.
 
     Returns:
         The folder.
@@ -110,18 +167,18 @@ def write_outcome(outcome: Outcome, folder: Path) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
-    write_text(folder / "card.json", outcome.card.to_json())
-    write_text(folder / "card.html", card_page(outcome.card))
-    write_picture(folder / "card.png", card_picture(outcome.card))
-    if outcome.result.answers:
-        write_text(folder / "answers.csv", _csv(outcome.result))
-    if outcome.calibration is not None:
-        outcome.calibration.save(folder / "calibration.json")
+    write_text(folder / "card.json", evaluation.card.to_json())
+    write_text(folder / "card.html", card_page(evaluation.card))
+    write_picture(folder / "card.png", card_picture(evaluation.card))
+    if evaluation.result.answers:
+        write_text(folder / "answers.csv", _csv(evaluation.result))
+    if evaluation.calibration is not None:
+        evaluation.calibration.save(folder / "calibration.json")
     return folder
 
 
 def card_folder(card: EvalCard) -> str:
-    """A folder name for a card: model, data set, task and protocol hash."""
+    """Return the folder name of a card: model, data set, variant, task and protocol hash."""
     which = (
         card.protocol["model"]["recipe"],
         card.protocol["data"]["name"],
@@ -132,16 +189,16 @@ def card_folder(card: EvalCard) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in which if part)
 
 
-def _options(request: Request) -> dict[str, Any]:
-    """The settings of the task, for the protocol."""
-    if request.task == "few-shot":
-        support = None if request.support is None else f"{request.support.split} {request.support.fingerprint()}"
-        return dataclasses.asdict(request.shots) | {
+def _task_settings(options: EvalOptions, extra: FewShotSource) -> dict[str, Any]:
+    """Settings of the task for the protocol."""
+    if options.task == "few-shot":
+        support = None if extra.support is None else f"{extra.support.split} {extra.support.fingerprint()}"
+        return dataclasses.asdict(options.few_shot) | {
             "support": support or "drawn from the benchmark",
-            "second": None if request.second is None else request.second.model.encoder.fingerprint[:16],
+            "second": None if extra.second is None else extra.second.model.encoder.fingerprint[:16],
         }
-    if request.task == "retrieval":
-        return {"directions": list(request.directions), "pictures": "our own" if request.pictures is None else request.pictures.name}
+    if options.task == "retrieval":
+        return {"directions": list(options.directions), "pictures": "our own" if options.pictures is None else options.pictures.name}
     return {}
 
 
@@ -153,12 +210,13 @@ def _csv(result: Result) -> str:
     return text.getvalue()
 
 
-_Task = Callable[[Embedder, Benchmark, Request], tuple[Calibration | None, Result]]
+_Task = Callable[[Embedder, Benchmark, EvalOptions, FewShotSource], tuple[Calibration | None, Result]]
 
 TASKS: Mapping[str, _Task] = {
-    "zero-shot": lambda e, b, _: (None, zero_shot(e, b)),
-    "few-shot": lambda e, b, r: (None, few_shot(e, b, support=r.support, shots=r.shots, second=r.second)),
-    "retrieval": lambda e, b, r: (None, retrieval(e, b, directions=r.directions, pictures=r.pictures)),
-    "robustness": lambda e, b, _: (None, robustness(e, b)),
-    "calibration": lambda e, b, _: calibrated(e, b),
+    "zero-shot": lambda e, b, _o, _x: (None, zero_shot(e, b)),
+    "few-shot": lambda e, b, o, x: (None, few_shot(e, b, support=x.support, options=o.few_shot, second=x.second)),
+    "retrieval": lambda e, b, o, _: (None, retrieval(e, b, directions=o.directions, pictures=o.pictures)),
+    "robustness": lambda e, b, _o, _x: (None, robustness(e, b)),
+    "calibration": lambda e, b, _o, _x: calibration(e, b),
 }
+"""Tasks by name."""

@@ -1,4 +1,4 @@
-"""A published table beside our own cards: the paper's numbers, ours, and why a row is still empty."""
+"""Published tables beside our eval cards: the paper's numbers, ours, and why a row has none of ours."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class TableRow:
     """One method on one data set.
 
     Attributes:
-        training: What the method was trained on in 3D.
-        method: As the paper writes it.
-        recipe: Our name for it, or empty.
+        training: 3D data that the method was trained on.
+        method: Name of the method in the paper.
+        recipe: Name of our model, or empty.
         dataset: Name of the data set.
-        paper: Top-1, top-3 and top-5 in percent; None where the paper, or our record of it, has none.
-        ours: The same of our card, or None throughout where it was not run.
-        why: Why there is no number of ours yet, or why it is not the paper's; empty for a run in the paper's way.
+        paper: Published top-1, top-3 and top-5 in percent; None where the paper, or our record of it, has no number.
+        ours: The same from our card; None throughout if it was not run.
+        why: Why there is no number of ours, or how its protocol differs; empty for a run under the paper's protocol.
     """
 
     training: str
@@ -43,15 +43,15 @@ class TableRow:
 
 
 def published_table(name: str, cards: Iterable[EvalCard] = (), *, datasets: Sequence[str] = ()) -> list[TableRow]:
-    """Lay a published table beside our cards.
+    """Put our cards beside a published table.
 
     Args:
         name: Key of `TABLES`: `1` is OpenDlign's Table 1.
-        cards: Our runs; of several for one row, one in the paper's way wins, then the latest.
-        datasets: Data sets to show; all of the table when empty.
+        cards: Our runs; of several for one row, one under the paper's protocol wins, then the latest.
+        datasets: Data sets to show; all data sets of the table when empty.
 
     Returns:
-        Rows in the table's order, data set by data set. Rows that were not run stay empty.
+        Rows in the table's order, grouped by data set.
 
     Raises:
         ConfigError: If there is no such table or it has no such data set.
@@ -77,7 +77,7 @@ def find_cards(folder: Path) -> tuple[list[EvalCard], list[str]]:
     """Read every `card.json` one level below a folder.
 
     Returns:
-        The cards, by folder name, and what could not be read.
+        The cards in the order of the folder names, and one message for each card that could not be read.
     """
     cards, errors = [], []
     for file in sorted(folder.glob("*/card.json")) if folder.is_dir() else ():
@@ -100,7 +100,7 @@ def _best(cards: Iterable[EvalCard]) -> dict[tuple[str, str], EvalCard]:
 def _row(row: Mapping[str, Any], dataset: str, card: EvalCard | None, status: Mapping[str, ModelStatus], *, source: str) -> TableRow:
     recipe = row.get("recipe", "")
     paper = _published(get_recipe(recipe), dataset, source) if recipe else _three(row["numbers"].get(dataset, ()))
-    ours = (None, None, None) if card is None else _three([f.value for top in _TOPS for f in card.figures if f.name == top])
+    ours = (None, None, None) if card is None else _three([f.value for top in _TOPS for f in card.metrics if f.name == top])
     why = _why(card, recipe, dataset, status) if any(paper) else "the paper has no number"
     return TableRow(row["training"], row["method"], recipe, dataset, paper, ours, why)
 

@@ -1,4 +1,4 @@
-"""Zero-shot classification of a benchmark: accuracy, per-class figures, confusion and calibration."""
+"""The task `zero-shot`: accuracy, per-class scores, confusion matrix and calibration error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate.result import Cell, Figure, Result, Table, drawn_again, percent, share
+from basrelief.evaluate.result import Cell, Metric, Result, Table, accuracy_metric, bootstrap_metric, percent
 from basrelief.metrics import (
     bootstrap,
     class_scores,
@@ -21,37 +21,37 @@ from basrelief.metrics import (
 )
 from basrelief.models import Embedder, Failure, Model
 
-LAST = 1 << 30
-"""Place of the right label of a shape that could not be read: never among the first."""
+UNREAD_RANK = 1 << 30
+"""Rank given to the true label of a shape that could not be read, so that it counts as wrong."""
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The score of every label for every shape of a benchmark.
+    """Scores of all labels for all shapes of a benchmark.
 
     Attributes:
-        ids: N names.
-        truth: (N,) number of the right label.
+        ids: Ids of the N shapes.
+        truth: (N,) index of the true label.
         scores: (N, C) pooled scores; larger is better.
-        chances: (N, C) probabilities, or None where the pooling rule defines none.
-        failures: Shapes that have no scores.
+        probabilities: (N, C) probabilities, or None if the pooling rule defines none.
+        failures: Shapes without scores.
     """
 
     ids: tuple[str, ...]
     truth: Int64[np.ndarray, " shapes"]
     scores: Float32[np.ndarray, "shapes labels"]
-    chances: Float32[np.ndarray, "shapes labels"] | None
+    probabilities: Float32[np.ndarray, "shapes labels"] | None
     failures: tuple[Failure, ...] = ()
 
 
 def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
-    """Score every label for every shape, a few shapes at a time.
+    """Score all labels of a benchmark for all its shapes, a few shapes at a time.
 
     Args:
-        embedder: With the model.
-        benchmark: Its labels are what is asked.
+        embedder: Embeds with the model.
+        benchmark: The shapes and their labels.
     """
     embedded = embedder.model.encode_labels(benchmark.labels)
     ids: list[str] = []
@@ -76,23 +76,23 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
 
 
 def zero_shot(embedder: Embedder, benchmark: Benchmark) -> Result:
-    """Name every shape by the benchmark's labels.
+    """Classify every shape among the labels of the benchmark.
 
-    A shape that could not be read counts as wrong: the papers' figures are over all shapes.
+    A shape that could not be read counts as wrong: published accuracies are over all shapes.
 
     Args:
-        embedder: With the model.
-        benchmark: What to name, and the labels.
+        embedder: Embeds with the model.
+        benchmark: The shapes and their labels.
     """
     found = score_benchmark(embedder, benchmark)
     labels = benchmark.labels
-    lost = np.full(len(found.failures), LAST, dtype=np.int64)
-    ranks = np.concatenate([truth_ranks(found.scores, found.truth), lost])
+    unread = np.full(len(found.failures), UNREAD_RANK, dtype=np.int64)
+    ranks = np.concatenate([truth_ranks(found.scores, found.truth), unread])
     answer = found.scores.argmax(axis=1)
     confusion = confusion_matrix(found.truth, answer, labels=len(labels))
-    figures = [share(f"top{k}", f"top-{k} accuracy", ranks < k) for k in (1, 3, 5)]
+    metrics = [accuracy_metric(f"top{k}", f"top-{k} accuracy", ranks < k) for k in (1, 3, 5)]
     return Result(
-        figures=(*figures, *_class_figures(found, answer, len(labels)), *_calibration(found)),
+        metrics=(*metrics, *_class_metrics(found, answer, len(labels)), *_calibration(found)),
         tables=(per_class(confusion, labels),),
         confusion=confusion,
         answers=_answers(found, labels),
@@ -102,14 +102,14 @@ def zero_shot(embedder: Embedder, benchmark: Benchmark) -> Result:
 
 
 def _unknown(model: Model, labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Labels that the model has never read."""
+    """Note on labels with words the model does not know."""
     found = list(model.unknown_words(labels))
     shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
     return (f"{model.name} does not know {len(found)} of {len(labels)} labels: {shown}.",) if found else ()
 
 
 def per_class(confusion: Int64[np.ndarray, "labels labels"], labels: tuple[str, ...]) -> Table:
-    """Accuracy, precision and F1 of each class that has shapes or answers, and what it is taken for most."""
+    """Return accuracy, precision and F1 of each class that occurs as label or prediction, and its most frequent wrong prediction."""
     scores = class_scores(confusion)
     rows = []
     for i in np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1)):
@@ -118,11 +118,11 @@ def per_class(confusion: Int64[np.ndarray, "labels labels"], labels: tuple[str, 
         most = labels[int(wrong.argmax())] if wrong.any() else ""
         cells: tuple[Cell, ...] = (_cell(scores.recall[i]), _cell(scores.precision[i]), _cell(scores.f1[i]))
         rows.append((labels[i], int(scores.support[i]), *cells, most))
-    return Table("classes", ("class", "shapes", "top-1 %", "precision %", "F1 %", "most often taken for"), tuple(rows))
+    return Table("classes", ("class", "shapes", "top-1 %", "precision %", "F1 %", "most often confused with"), tuple(rows))
 
 
-def _class_figures(found: Scores, answer: Int64[np.ndarray, " shapes"], labels: int) -> tuple[Figure, ...]:
-    """Class mean and macro F1, with intervals by drawing shapes again."""
+def _class_metrics(found: Scores, answer: Int64[np.ndarray, " shapes"], labels: int) -> tuple[Metric, ...]:
+    """Mean class accuracy and macro F1 with bootstrap intervals."""
 
     def matrix(rows: np.ndarray) -> np.ndarray:
         return confusion_matrix(found.truth[rows], answer[rows], labels=labels)
@@ -133,30 +133,30 @@ def _class_figures(found: Scores, answer: Int64[np.ndarray, " shapes"], labels: 
         ("macro_f1", "macro F1"): lambda rows: class_scores(matrix(rows)).macro_f1,
     }
     return tuple(
-        drawn_again(name, title, statistic(everything), interval=bootstrap(statistic, count), count=count)
+        bootstrap_metric(name, title, statistic(everything), interval=bootstrap(statistic, count), count=count)
         for (name, title), statistic in statistics.items()
     )
 
 
-def _calibration(found: Scores) -> tuple[Figure, ...]:
-    if found.chances is None or not len(found.truth):
+def _calibration(found: Scores) -> tuple[Metric, ...]:
+    if found.probabilities is None or not len(found.truth):
         return ()
-    sure, right = found.chances.max(axis=1).astype(np.float64), found.chances.argmax(axis=1) == found.truth
+    confidence, right = found.probabilities.max(axis=1).astype(np.float64), found.probabilities.argmax(axis=1) == found.truth
 
     def error(rows: np.ndarray) -> float:
-        return expected_calibration_error(sure[rows], right[rows])
+        return expected_calibration_error(confidence[rows], right[rows])
 
     value = error(np.arange(len(right)))
-    return (drawn_again("ece", "expected calibration error", value, interval=bootstrap(error, len(right)), count=len(right)),)
+    return (bootstrap_metric("ece", "expected calibration error", value, interval=bootstrap(error, len(right)), count=len(right)),)
 
 
 def _answers(found: Scores, labels: tuple[str, ...]) -> tuple[tuple[Cell, ...], ...]:
-    """One row per shape: id, right label, five answers, probability of the first."""
+    """One row per shape: id, true label, top five predictions, probability of the first."""
     order = np.argsort(-found.scores, axis=1, kind="stable")[:, :_SHOWN]
-    sure = [None] * len(order) if found.chances is None else [round(float(c.max()), 4) for c in found.chances]
+    first = [None] * len(order) if found.probabilities is None else [round(float(c.max()), 4) for c in found.probabilities]
     return tuple(
         (name, labels[right], " | ".join(labels[i] for i in best), chance)
-        for name, right, best, chance in zip(found.ids, found.truth, order, sure, strict=True)
+        for name, right, best, chance in zip(found.ids, found.truth, order, first, strict=True)
     )
 
 

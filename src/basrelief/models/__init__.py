@@ -1,8 +1,8 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
 from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
-from basrelief.models.embed import Embedder, EmbedStats, Failure, PointTransform, Progress, ViewFeatures, embed_paths
-from basrelief.models.few_shot import FewShotClassifier, default_head, head_paths, load_few_shot, published_dual_path, view_features
+from basrelief.models.embed import Embedder, EmbedStats, Failure, PointTransform, Progress, ViewFeatures, embed_paths, load_second_path
+from basrelief.models.few_shot import FewShotClassifier, default_head, load_few_shot, published_dual_path, view_features
 from basrelief.models.files import FileResult, ReadOptions, classify_files
 from basrelief.models.inputs import ShapeLike
 from basrelief.models.model import Model
@@ -38,10 +38,10 @@ __all__ = [
     "embed_paths",
     "evidence_picture",
     "get_recipe",
-    "head_paths",
     "list_models",
     "load_few_shot",
     "load_model",
+    "load_second_path",
     "load_untuned",
     "measured_model_cost",
     "model_cost",

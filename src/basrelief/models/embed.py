@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from basrelief.datasets import Benchmark, Item
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
+from basrelief.models.few_shot import head_paths
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import draw_points
 from basrelief.types import PointCloud
@@ -196,6 +197,28 @@ class Embedder:
         )
         text = json.dumps(["features", __version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_second_path(
+    name: str, head: str, *, load: Callable[[str], Model], cache: VectorCache | None = None, seed: int = 0
+) -> Embedder | None:
+    """Load the second path of a few-shot head, under its few-shot settings.
+
+    Args:
+        name: Model of the first path.
+        head: Key of `basrelief.tasks.HEADS`.
+        load: Loads a model by name.
+        cache: Where its features are kept, or None.
+        seed: Seed of its surface samples.
+
+    Returns:
+        Its embedder, or None for heads with one path.
+
+    Raises:
+        ConfigError: If a name is unknown, or the model has no second path.
+    """
+    others = head_paths(name, head)[1:]
+    return Embedder(load(others[0]).for_few_shot(), cache, seed) if others else None
 
 
 def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> ViewFeatures:

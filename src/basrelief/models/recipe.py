@@ -80,8 +80,8 @@ class Recipe:
         datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`.
         few_shot: What the paper does otherwise with labelled shapes: `projection`, `templates`, `head`, and `second`, the recipe whose
             tower is the head's second path, `branches`.
-        published_prompts: The prompt list, `FILE#DATASET`, that the paper's figures need and that is not shipped; empty for none.
-        figure_notes: What is known about reproducing the paper's figures; empty for nothing.
+        published_prompts: The prompt list, `FILE#DATASET`, that the paper's numbers need and that is not shipped; empty for none.
+        figure_notes: What is known about reproducing the paper's numbers; may be empty.
         notes: What a user should know.
     """
 

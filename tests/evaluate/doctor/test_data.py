@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.evaluate.doctor import examine_benchmark
+from basrelief.evaluate.doctor import check_benchmark
 from basrelief.evaluate.doctor.data import _sample
 from basrelief.io import save
 from basrelief.models import Pose, get_recipe
@@ -27,7 +27,7 @@ def benchmark(tmp_path: Path) -> Benchmark:
 
 
 def test_a_good_folder_has_nothing_wrong(benchmark: Benchmark) -> None:
-    found = levels(examine_benchmark(benchmark, vote=standing()))
+    found = levels(check_benchmark(benchmark, vote=standing()))
     assert found.pop("data card") == "warning"
     assert found == dict.fromkeys(("layout", "split", "up axis", "upright", "points", "colour", "scale"), "ok")
 
@@ -47,16 +47,16 @@ def test_the_sample_is_seeded(benchmark: Benchmark) -> None:
 
 
 def test_a_folder_on_the_wrong_axis_is_wrong(benchmark: Benchmark) -> None:
-    finding = of(examine_benchmark(benchmark, vote=standing("y")), "upright")
+    finding = of(check_benchmark(benchmark, vote=standing("y")), "upright")
     assert finding.level == "wrong"
-    assert finding.fact.startswith("4 of 4 sampled shapes that tell what is up have world y up, so ")
+    assert finding.fact.startswith("4 of 4 sampled shapes with a clear up direction have world y up, so ")
     assert "--up" in finding.remedy
 
 
 def test_shapes_that_do_not_tell_are_not_held_against_it(benchmark: Benchmark) -> None:
-    finding = of(examine_benchmark(benchmark, vote=standing("y", 0.3)), "upright")
+    finding = of(check_benchmark(benchmark, vote=standing("y", 0.3)), "upright")
     assert finding.level == "ok"
-    assert finding.fact == "None of 4 sampled shapes tells by its form what is up."
+    assert finding.fact == "The form of none of 4 sampled shapes tells which way is up."
 
 
 def test_shapes_that_lie_as_they_fell_are_a_warning(benchmark: Benchmark) -> None:
@@ -64,21 +64,21 @@ def test_shapes_that_lie_as_they_fell_are_a_warning(benchmark: Benchmark) -> Non
         axes = ("z", "x", "y", "-y")
         return [standing(axes[i % 4])([shape])[0] for i, shape in enumerate(shapes)]
 
-    finding = of(examine_benchmark(benchmark, vote=mixed), "upright")  # type: ignore[arg-type]
+    finding = of(check_benchmark(benchmark, vote=mixed), "upright")  # type: ignore[arg-type]
     assert finding.level == "warning"
     assert finding.fact.startswith("Only 1 of 4 sampled shapes")
     assert "--pose axes" in finding.remedy
 
 
 def test_fewer_points_than_the_paper_draws_are_a_warning(benchmark: Benchmark) -> None:
-    finding = of(examine_benchmark(benchmark, recipe=get_recipe("opendlign-h14"), vote=standing()), "points")
+    finding = of(check_benchmark(benchmark, recipe=get_recipe("opendlign-h14"), vote=standing()), "points")
     assert finding.level == "warning"
-    assert finding.fact == "64 to 64 points a shape. opendlign-h14 draws 10,000 in its paper."
+    assert finding.fact == "64 to 64 points per shape. opendlign-h14 samples 10,000 in its paper."
 
 
 def test_the_number_of_points_is_that_of_the_paper_on_this_data(tmp_path: Path) -> None:
     data = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path), strict=False)
-    assert "draws 2,048 in its paper" in of(examine_benchmark(data, recipe=get_recipe("opendlign-h14"), vote=standing()), "points").fact
+    assert "samples 2,048 in its paper" in of(check_benchmark(data, recipe=get_recipe("opendlign-h14"), vote=standing()), "points").fact
 
 
 def test_enough_points_are_fine(tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_enough_points_are_fine(tmp_path: Path) -> None:
     (tmp_path / "mine" / "box").mkdir()
     save(PointCloud(np.random.default_rng(2).random((3000, 3)).astype(np.float32)), tmp_path / "mine" / "box" / "c.ply")
     data = open_benchmark(tmp_path / "mine")
-    finding = of(examine_benchmark(data, recipe=get_recipe("clip2point"), vote=standing()), "points")
-    assert (finding.level, finding.fact) == ("ok", "1,200 to 3,000 points a shape. clip2point draws 1,024 of them.")
+    finding = of(check_benchmark(data, recipe=get_recipe("clip2point"), vote=standing()), "points")
+    assert (finding.level, finding.fact) == ("ok", "1,200 to 3,000 points per shape. clip2point samples 1,024 of them.")
 
 
 def test_files_that_cannot_be_read_are_counted(benchmark: Benchmark) -> None:
     Path(benchmark.items[0].path).write_bytes(b"ply\njunk")
-    finding = of(examine_benchmark(benchmark, vote=standing()), "reading")
+    finding = of(check_benchmark(benchmark, vote=standing()), "reading")
     assert finding.level == "wrong"
     assert finding.fact.startswith("1 of 4 sampled shapes cannot be read, e.g. ")
     assert "count as wrong" in finding.remedy
@@ -104,26 +104,26 @@ def test_files_that_cannot_be_read_are_counted(benchmark: Benchmark) -> None:
 def test_nothing_readable_is_still_an_answer(benchmark: Benchmark) -> None:
     for item in benchmark.items:
         Path(item.path).write_bytes(b"junk")
-    found = levels(examine_benchmark(benchmark, vote=standing()))
+    found = levels(check_benchmark(benchmark, vote=standing()))
     assert found["reading"] == "wrong"
     assert "upright" not in found
 
 
 def test_the_training_split_is_a_warning(tmp_path: Path) -> None:
     data = open_benchmark(dataset_miniatures.modelnet_off(tmp_path), split="train", strict=False)
-    assert levels(examine_benchmark(data, sample=1, vote=standing()))["split"] == "warning"
+    assert levels(check_benchmark(data, sample=1, vote=standing()))["split"] == "warning"
 
 
 def test_classes_without_shapes_are_named(tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_off(tmp_path)
     next((root / "vase" / "test").iterdir()).unlink()
-    finding = of(examine_benchmark(open_benchmark(root, strict=False), sample=1, vote=standing()), "classes")
+    finding = of(check_benchmark(open_benchmark(root, strict=False), sample=1, vote=standing()), "classes")
     assert finding.fact == "1 of 40 classes have no shape in this split, e.g. 'vase'."
 
 
 def test_drawn_depth_maps_are_not_read_as_shapes(tmp_path: Path) -> None:
     data = open_benchmark(dataset_miniatures.depth_maps(tmp_path))
-    findings = examine_benchmark(data, vote=standing())
+    findings = check_benchmark(data, vote=standing())
     assert of(findings, "input").level == "warning"
     assert "upright" not in levels(findings)
 
@@ -132,10 +132,10 @@ def test_copies_of_one_point_are_wrong(tmp_path: Path) -> None:
     root = dataset_miniatures.class_folders(tmp_path / "mine")
     for path in root.rglob("*.ply"):
         save(PointCloud(np.ones((10, 3), dtype=np.float32)), path)
-    assert of(examine_benchmark(open_benchmark(root), vote=standing()), "scale").level == "wrong"
+    assert of(check_benchmark(open_benchmark(root), vote=standing()), "scale").level == "wrong"
 
 
 def test_the_variant_and_its_neighbours_are_named(tmp_path: Path) -> None:
     data = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path), variant="PB_T50_RS", strict=False)
-    fact = of(examine_benchmark(data, sample=1, vote=standing()), "variant").fact
-    assert fact.startswith("PB_T50_RS is read; others are OBJ_ONLY, OBJ_BG.")
+    fact = of(check_benchmark(data, sample=1, vote=standing()), "variant").fact
+    assert fact.startswith("The variant is PB_T50_RS; others are OBJ_ONLY, OBJ_BG.")

@@ -9,34 +9,34 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, random_encoder, save_encoder
-from basrelief.evaluate.doctor import examine_weights
+from basrelief.evaluate.doctor import check_weights
 from basrelief.models import get_recipe
 
 from .conftest import B16, B32, Put, levels, of, text, vit
 
 
 def test_the_backbone_fits(weights: Put) -> None:
-    findings = examine_weights(weights("clip.safetensors", vit(**B32) | text()), get_recipe("pointclip-b32"))
+    findings = check_weights(weights("clip.safetensors", vit(**B32) | text()), get_recipe("pointclip-b32"))
     assert levels(findings) == {"weights file": "ok", "backbone": "ok"}
     assert of(findings, "backbone").fact == "a ViT of width 768, patch 32, 12 blocks, as ViT-B-32/openai."
 
 
 def test_the_identity_of_a_file_is_said(weights: Put) -> None:
     path = weights("clip.safetensors", vit() | text())
-    fact = of(examine_weights(path), "weights file").fact
+    fact = of(check_weights(path), "weights file").fact
     assert fact.startswith("clip.safetensors, ")
     assert "SHA-256 " in fact
     assert fact.endswith("layout openai, a ViT of width 32, patch 16, 2 blocks.")
 
 
 def test_another_file_has_another_hash(weights: Put) -> None:
-    one = of(examine_weights(weights("a.safetensors", vit())), "weights file").fact
-    other = of(examine_weights(weights("b.safetensors", vit(width=48))), "weights file").fact
+    one = of(check_weights(weights("a.safetensors", vit())), "weights file").fact
+    other = of(check_weights(weights("b.safetensors", vit(width=48))), "weights file").fact
     assert one.split("SHA-256 ")[1][:12] != other.split("SHA-256 ")[1][:12]
 
 
 def test_another_backbone_is_wrong_and_both_are_named(weights: Put) -> None:
-    finding = of(examine_weights(weights("clip.safetensors", vit(**B16)), get_recipe("clip2point-untuned")), "backbone")
+    finding = of(check_weights(weights("clip.safetensors", vit(**B16)), get_recipe("clip2point-untuned")), "backbone")
     assert finding.level == "wrong"
     assert "clip2point-untuned is a ViT of width 768, patch 32, 12 blocks (ViT-B-32/openai)" in finding.fact
     assert "the file is a ViT of width 768, patch 16, 12 blocks, as ViT-B-16" in finding.fact
@@ -44,24 +44,24 @@ def test_another_backbone_is_wrong_and_both_are_named(weights: Put) -> None:
 
 
 def test_a_backbone_nobody_knows_is_said_to_be_unknown(weights: Put) -> None:
-    assert "which is none that basrelief knows" in of(examine_weights(weights("clip.safetensors", vit())), "backbone").fact
+    assert "an architecture unknown to basrelief" in of(check_weights(weights("clip.safetensors", vit())), "backbone").fact
 
 
 @pytest.mark.parametrize(("stem", "patch"), [((), 16), ((6,), 16), ((6, 12), 8)])
 def test_the_patch_of_a_tower_is_counted_in_pixels_before_its_stem(stem: tuple[int, ...], patch: int, tmp_path: Path) -> None:
     vision = VisionConfig(image_size=32, width=24, layers=2, heads=2, patch_size=patch, stem=stem)
     save_encoder(random_encoder(ClipConfig(8, vision, TextConfig(16, 1, 2, vocab_size=514))), tmp_path)
-    fact = of(examine_weights(tmp_path / "encoder.safetensors"), "weights file").fact
+    fact = of(check_weights(tmp_path / "encoder.safetensors"), "weights file").fact
     assert f"a ViT of width 24, patch {patch}, 2 blocks" in fact
 
 
 def test_a_resnet_is_told_from_a_vit(weights: Put) -> None:
     state = {"visual.conv1.weight": torch.zeros(32, 3, 3, 3)}
     state |= {f"visual.layer{i}.{j}.conv1.weight": torch.zeros(4) for i, n in ((1, 3), (2, 4), (3, 6), (4, 3)) for j in range(n)}
-    findings = examine_weights(weights("rn50.pt", state), get_recipe("pointclip"))
+    findings = check_weights(weights("rn50.pt", state), get_recipe("pointclip"))
     assert of(findings, "backbone").level == "ok"
     assert "a ResNet of width 64, 16 blocks" in of(findings, "backbone").fact
-    wrong = of(examine_weights(weights("rn50.pt", state), get_recipe("pointclip-v2")), "backbone")
+    wrong = of(check_weights(weights("rn50.pt", state), get_recipe("pointclip-v2")), "backbone")
     assert wrong.level == "wrong"
     assert "a ResNet of width 64" in wrong.fact
 
@@ -69,39 +69,39 @@ def test_a_resnet_is_told_from_a_vit(weights: Put) -> None:
 def test_a_hugging_face_file_is_known_too(weights: Put) -> None:
     state = {"vision_model.embeddings.patch_embedding.weight": torch.zeros(768, 3, 32, 32)}
     state |= {f"vision_model.encoder.layers.{i}.layer_norm1.weight": torch.zeros(4) for i in range(12)}
-    findings = examine_weights(weights("model.safetensors", state), get_recipe("pointclip-b32"))
+    findings = check_weights(weights("model.safetensors", state), get_recipe("pointclip-b32"))
     assert "layout huggingface" in of(findings, "weights file").fact
     assert of(findings, "backbone").level == "ok"
 
 
 def test_a_text_tower_alone_is_wrong(weights: Put) -> None:
-    finding = of(examine_weights(weights("text.safetensors", text()), get_recipe("pointclip-b32")), "backbone")
+    finding = of(check_weights(weights("text.safetensors", text()), get_recipe("pointclip-b32")), "backbone")
     assert finding.level == "wrong"
-    assert finding.fact == "The file holds no image tower; pointclip-b32 needs ViT-B-32/openai."
+    assert finding.fact == "The file has no image tower; pointclip-b32 needs ViT-B-32/openai."
 
 
 def test_opendlign_without_its_tuned_block_is_wrong(weights: Put) -> None:
-    finding = of(examine_weights(weights("clip.safetensors", vit(1280, 14, 32)), get_recipe("opendlign-h14")), "tuned block")
+    finding = of(check_weights(weights("clip.safetensors", vit(1280, 14, 32)), get_recipe("opendlign-h14")), "tuned block")
     assert finding.level == "wrong"
-    assert "needs its tuned block, the file has none (layout openai)" in finding.fact
+    assert "needs its tuned block; the file has none (layout openai)" in finding.fact
     assert "opendlign-untuned" in finding.remedy
 
 
 def test_a_tuned_block_nobody_uses_is_a_warning(weights: Put) -> None:
     state = vit(**B32) | {"visual.transformer.depth_control_visual.resblocks.0.ln_1.weight": torch.zeros(4)}
-    finding = of(examine_weights(weights("clip.safetensors", state), get_recipe("pointclip-b32")), "tuned block")
+    finding = of(check_weights(weights("clip.safetensors", state), get_recipe("pointclip-b32")), "tuned block")
     assert finding.level == "warning"
-    assert finding.remedy == "Name an opendlign model."
+    assert finding.remedy == "Use an opendlign model."
 
 
 def test_plain_clip_is_no_clip2point(weights: Put) -> None:
-    finding = of(examine_weights(weights("clip.safetensors", vit(**B32)), get_recipe("clip2point")), "checkpoint")
+    finding = of(check_weights(weights("clip.safetensors", vit(**B32)), get_recipe("clip2point")), "checkpoint")
     assert finding.level == "wrong"
-    assert finding.remedy == "Give this file with --weights, and best_eval.pth with --checkpoint."
+    assert finding.remedy == "Pass this file as --weights, and best_eval.pth as --checkpoint."
 
 
 def test_clip2points_own_tower_fits(weights: Put) -> None:
-    findings = examine_weights(weights("best_eval.pth", vit(**B32, prefix="module.point_model.")), get_recipe("clip2point"))
+    findings = check_weights(weights("best_eval.pth", vit(**B32, prefix="module.point_model.")), get_recipe("clip2point"))
     assert levels(findings) == {"weights file": "ok", "backbone": "ok"}
     assert "layout clip2point" in of(findings, "weights file").fact
 
@@ -109,10 +109,10 @@ def test_clip2points_own_tower_fits(weights: Put) -> None:
 @pytest.mark.parametrize("recipe", [None, "clip2point", "pointclip-b32"])
 def test_an_adapter_is_no_encoder_whatever_it_is_meant_for(recipe: str | None, weights: Put) -> None:
     path = weights("best_test.pth", {"adapter1.fusion_ratio": torch.zeros(10), "pre_model.conv1.weight": torch.zeros(4)})
-    (finding,) = examine_weights(path, get_recipe(recipe) if recipe else None)
+    (finding,) = check_weights(path, get_recipe(recipe) if recipe else None)
     assert finding.level == "wrong"
     assert "an adapter checkpoint (few-shot)" in finding.fact
-    assert finding.remedy == "An adapter alone gives answers at chance level."
+    assert finding.remedy == "An adapter alone predicts at chance level."
 
 
 class Hostile:
@@ -127,7 +127,7 @@ class Hostile:
 def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.pt").write_bytes(pickle.dumps({"visual.conv1.weight": Hostile()}))
-    (finding,) = examine_weights(tmp_path / "evil.pt")
+    (finding,) = check_weights(tmp_path / "evil.pt")
     assert finding.level == "wrong"
     assert not (tmp_path / "owned").exists()
 
@@ -135,9 +135,9 @@ def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x08\0\0\0\0\0\0\0{}      ", b"PK\x03\x04"])
 def test_a_broken_file_is_one_finding(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
-    (finding,) = examine_weights(tmp_path / "w.safetensors")
+    (finding,) = check_weights(tmp_path / "w.safetensors")
     assert (finding.check, finding.level) == ("weights file", "wrong")
-    assert finding.remedy == "Fetch the file again, from where basrelief models says."
+    assert finding.remedy == "Download the file again; basrelief models says from where."
 
 
 @pytest.mark.parametrize(
@@ -150,12 +150,12 @@ def test_a_broken_file_is_one_finding(content: bytes, tmp_path: Path) -> None:
 )
 def test_point_encoders_of_others_are_named(name: str, said: str, weights: Put) -> None:
     path = weights("encoder.pt", {name: torch.zeros(4)})
-    (alone,) = examine_weights(path)
+    (alone,) = check_weights(path)
     assert alone.level == "ok"
     assert said in alone.fact
-    (meant,) = examine_weights(path, get_recipe("clip2point"))
+    (meant,) = check_weights(path, get_recipe("clip2point"))
     assert meant.level == "wrong"
-    assert meant.remedy == "basrelief has no recipe that reads it; it is no CLIP image tower."
+    assert meant.remedy == "basrelief has no model that reads it: it is not a CLIP image tower."
 
 
 @pytest.fixture
@@ -170,15 +170,15 @@ def tuned_file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["opendlign-b32", None])
 def test_a_block_tuned_here_says_where_it_belongs(name: str | None, tuned_file: Path) -> None:
-    findings = examine_weights(tuned_file, get_recipe(name) if name else None)
+    findings = check_weights(tuned_file, get_recipe(name) if name else None)
     assert levels(findings) == {"weights file": "ok", "tuned block": "ok"}
     assert of(findings, "weights file").fact.endswith("tuned blocks alone.")
-    expected = "Tuned on ViT-B-32/datacomp_xl_s13b_b90k, 10 epochs; it goes on those weights and no others."
+    expected = "Tuned on ViT-B-32/datacomp_xl_s13b_b90k, 10 epochs; it fits those weights only."
     assert of(findings, "tuned block").fact == expected
 
 
 def test_a_block_of_another_clip_is_wrong(tuned_file: Path) -> None:
-    finding = of(examine_weights(tuned_file, get_recipe("opendlign-h14")), "tuned block")
+    finding = of(check_weights(tuned_file, get_recipe("opendlign-h14")), "tuned block")
     assert finding.level == "wrong"
     assert finding.fact.endswith("opendlign-h14 is on ViT-H-14/dfn5b.")
-    assert finding.remedy == "Name a model of ViT-B-32/datacomp_xl_s13b_b90k."
+    assert finding.remedy == "Use a model on ViT-B-32/datacomp_xl_s13b_b90k."

@@ -1,4 +1,4 @@
-"""Checks of a data set: what its card says, and what a sample of its shapes shows."""
+"""Checks of a data set: its data card, and a sample of its shapes."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from basrelief.evaluate.doctor.files import Vote
 from basrelief.models import Pose, Recipe, resolve_pose
 from basrelief.types import Finding, Mesh, Shape
 
-_SURE = 0.6
-_MOST = 0.6
+_MIN_CONFIDENCE = 0.6
+_MAJORITY = 0.6
 
 
-def examine_benchmark(
+def check_benchmark(
     benchmark: Benchmark, *, recipe: Recipe | None = None, sample: int = 24, seed: int = 0, vote: Vote = resolve_pose
 ) -> list[Finding]:
     """Check a data set: its findings against its card, and a sample of its shapes.
 
     Args:
-        benchmark: Opened with `strict=False`, so that what is wrong is a finding.
-        recipe: What is to run on it, or None.
-        sample: Shapes that are read, of every class in turn.
-        seed: Of the choice.
-        vote: Says how shapes stand.
+        benchmark: Opened with `strict=False`, so that mismatches with the card are findings.
+        recipe: The model that is to run on it, or None.
+        sample: Number of shapes to read, balanced over classes.
+        seed: Seed of the sample.
+        vote: Estimates the up axis of shapes.
     """
     findings = [*benchmark.findings, *_split(benchmark)]
     if benchmark.kind == "depth_maps":
-        fact = "These are drawn depth maps: dense, as their authors drew them."
+        fact = "The files are rendered depth maps, dense as their authors rendered them."
         return [
             *findings,
-            Finding("input", "warning", fact, "Give clouds or meshes where you have them."),
+            Finding("input", "warning", fact, "Use point clouds or meshes if you have them."),
         ]
     chosen = _sample(benchmark, sample, seed)
     shapes, failures = _read(benchmark, chosen)
     if failures:
         fact = f"{len(failures)} of {len(chosen)} sampled shapes cannot be read, e.g. {failures[0]}"
-        findings.append(Finding("reading", "wrong", fact, "Fetch or export these again; they count as wrong in a figure."))
+        findings.append(Finding("reading", "wrong", fact, "Download or export them again; unreadable shapes count as wrong."))
     if not shapes:
         return findings
     return [*findings, *_axis(shapes, benchmark, vote), *_points(shapes, recipe, benchmark), *_colors(shapes), *_scale(shapes)]
@@ -52,17 +52,17 @@ def _split(benchmark: Benchmark) -> Iterator[Finding]:
     card = dataset_card(benchmark.name) if benchmark.name in list_datasets() else None
     if card and card.variant_notes:
         others = ", ".join(variant for variant in card.counts if variant != benchmark.variant)
-        fact = f"{benchmark.variant or card.default_variant} is read; others are {others}."
+        fact = f"The variant is {benchmark.variant or card.default_variant}; others are {others}."
         yield Finding("variant", "ok", f"{fact} {card.variant_notes}")
     classes = Counter(item.label for item in benchmark.items)
     empty = [benchmark.labels[i] for i in range(len(benchmark.labels)) if not classes[i]]
     if empty:
         fact = f"{len(empty)} of {len(benchmark.labels)} classes have no shape in this split, e.g. {empty[0]!r}."
-        yield Finding("classes", "warning", fact, "They still compete as labels.")
+        yield Finding("classes", "warning", fact, "They still count as labels.")
 
 
 def _sample(benchmark: Benchmark, count: int, seed: int) -> list[Item]:
-    """Shapes of every class in turn, at random."""
+    """A random sample, balanced over classes."""
     order = np.random.default_rng(seed).permutation(len(benchmark))
     seen: Counter[int] = Counter()
     turns: list[tuple[int, int, Item]] = []
@@ -84,50 +84,50 @@ def _read(benchmark: Benchmark, items: Sequence[Item]) -> tuple[list[Shape], lis
 
 
 def _axis(shapes: Sequence[Shape], benchmark: Benchmark, vote: Vote) -> Iterator[Finding]:
-    """What most shapes that can tell say about up."""
+    """The up axis by majority of the shapes whose form tells."""
     poses: list[Pose] = vote(shapes)
-    sure = [pose for pose in poses if pose.confidence >= _SURE]
+    sure = [pose for pose in poses if pose.confidence >= _MIN_CONFIDENCE]
     if not sure:
-        yield Finding("upright", "ok", f"None of {len(shapes)} sampled shapes tells by its form what is up.")
+        yield Finding("upright", "ok", f"The form of none of {len(shapes)} sampled shapes tells which way is up.")
         return
     axis, count = Counter(pose.up for pose in sure).most_common(1)[0]
-    told = f"{count} of {len(sure)} sampled shapes that tell what is up"
-    if axis == "z" and count >= _MOST * len(sure):
+    told = f"{count} of {len(sure)} sampled shapes with a clear up direction"
+    if axis == "z" and count >= _MAJORITY * len(sure):
         yield Finding("upright", "ok", f"{told} stand upright.")
-    elif count >= _MOST * len(sure):
-        fact = f"{told} have world {axis} up, so {benchmark.up or 'the format'} is not the up axis of the files."
-        yield Finding("upright", "wrong", fact, "A wrong axis costs tens of points: look at one with basrelief render, then give --up.")
+    elif count >= _MAJORITY * len(sure):
+        fact = f"{told} have world {axis} up, so {benchmark.up or 'the format default'} is not the up axis of the files."
+        yield Finding("upright", "wrong", fact, "A wrong axis costs tens of points. Look at a shape with basrelief render, then pass --up.")
     else:
         upright = sum(pose.up == "z" for pose in sure)
-        fact = f"Only {upright} of {len(sure)} sampled shapes that tell what is up stand upright; the others do not agree on an axis."
-        yield Finding("upright", "warning", fact, "The shapes may lie as they fell: name them with --pose axes.")
+        fact = f"Only {upright} of {len(sure)} sampled shapes with a clear up direction stand upright; the others disagree on an axis."
+        yield Finding("upright", "warning", fact, "The shapes may have random orientations: classify them with --pose axes.")
 
 
 def _points(shapes: Sequence[Shape], recipe: Recipe | None, benchmark: Benchmark) -> Iterator[Finding]:
     counts = [len(shape.points) for shape in shapes if not isinstance(shape, Mesh)]
     if not counts:
         return
-    fact = f"{min(counts):,} to {max(counts):,} points a shape."
+    fact = f"{min(counts):,} to {max(counts):,} points per shape."
     if recipe is None:
         yield Finding("points", "ok", fact)
         return
     wanted = recipe.for_dataset(benchmark.name).points if benchmark.name in list_datasets() else recipe.points
     if min(counts) < wanted:
-        remedy = "Take the copy with more points; the figure is not the paper's with fewer."
-        yield Finding("points", "warning", f"{fact} {recipe.name} draws {wanted:,} in its paper.", remedy)
+        remedy = "Use a copy with more points; with fewer, accuracy is not comparable to the paper's."
+        yield Finding("points", "warning", f"{fact} {recipe.name} samples {wanted:,} in its paper.", remedy)
     else:
-        yield Finding("points", "ok", f"{fact} {recipe.name} draws {wanted:,} of them.")
+        yield Finding("points", "ok", f"{fact} {recipe.name} samples {wanted:,} of them.")
 
 
 def _colors(shapes: Sequence[Shape]) -> Iterator[Finding]:
     with_color = sum(shape.colors is not None for shape in shapes)
     fact = f"{with_color} of {len(shapes)} sampled shapes have colour."
-    yield Finding("colour", "ok", f"{fact} Models that draw depth use none; point encoders taught with it take 0.4 grey.")
+    yield Finding("colour", "ok", f"{fact} Depth models use none; point encoders trained with colour get 0.4 grey instead.")
 
 
 def _scale(shapes: Sequence[Shape]) -> Iterator[Finding]:
     sizes = [float(np.ptp(shape.vertices if isinstance(shape, Mesh) else shape.points, axis=0).max()) for shape in shapes]
     if min(sizes) <= 0:
-        yield Finding("scale", "wrong", "Some shapes have all their points in one place.", "Fetch or export them again.")
+        yield Finding("scale", "wrong", "Some shapes have all their points at one position.", "Download or export them again.")
         return
-    yield Finding("scale", "ok", f"Longest sides from {min(sizes):.3g} to {max(sizes):.3g}; every model normalises by itself.")
+    yield Finding("scale", "ok", f"Longest sides from {min(sizes):.3g} to {max(sizes):.3g}; every model normalises its input.")

@@ -1,4 +1,4 @@
-"""Checks of one shape: can it be read, does it stand, how large, how many points, which colours."""
+"""Checks of a shape file: can it be read, its up axis, scale, number of points, colour and form."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from basrelief.models import Pose, Recipe, resolve_pose
 from basrelief.types import Finding, Mesh, Shape
 
 Vote = Callable[[Sequence[Shape]], list[Pose]]
-"""Says how shapes stand; see `basrelief.models.resolve_pose`."""
+"""Estimates the poses of shapes, see `basrelief.models.resolve_pose`."""
 
 _SURE = 0.8
 _GREY = 0.02
 
 
-def examine_file(path: str | Path, *, up: str | None = None, recipe: Recipe | None = None, vote: Vote = resolve_pose) -> list[Finding]:
+def check_file(path: str | Path, *, up: str | None = None, recipe: Recipe | None = None, vote: Vote = resolve_pose) -> list[Finding]:
     """Check a shape file.
 
     Args:
-        path: What `basrelief.load` reads, or a depth map or picture that is taken for a shape.
-        up: As for `basrelief.load`.
-        recipe: Whose number of points is compared; None compares with none.
-        vote: Says how the shape stands.
+        path: A shape file, as for `basrelief.load`, or a stack of depth maps mistaken for one.
+        up: Up axis, as for `basrelief.load`.
+        recipe: Model whose number of points is compared, or None.
+        vote: Estimates the pose of the shape.
 
     Returns:
-        One finding for each check; a file that cannot be read has one, `wrong`.
+        One finding for each check; a single `wrong` one for a file that cannot be read.
     """
     depth = _depth_maps(Path(str(path)))
     if depth is not None:
@@ -41,12 +41,12 @@ def examine_file(path: str | Path, *, up: str | None = None, recipe: Recipe | No
     origin = shape.origin
     notes = origin.notes if origin else ()
     findings = [Finding("reading", "ok", f"{_size(shape)}, {origin.format if origin else 'shape'}.")]
-    findings += [Finding("reading", "warning", note, "Nothing, if that is as you meant it.") for note in notes]
+    findings += [Finding("reading", "warning", note, "Nothing to do if that is intended.") for note in notes]
     return [*findings, *_axis(shape, vote), *_extent(shape), *_points(shape, recipe), *_colors(shape), *_form(shape)]
 
 
 def _depth_maps(path: Path) -> Finding | None:
-    """A stack of depth maps under a name that shapes have, too."""
+    """A finding if the file is a stack of depth maps."""
     if path.suffix.lower() != ".npy" or not path.is_file():
         return None
     try:
@@ -56,8 +56,8 @@ def _depth_maps(path: Path) -> Finding | None:
     if array.ndim < 3 or (array.shape[-1] in (3, 6) and array.ndim == 3 and array.shape[1] > 256):
         return None
     seen = float(np.mean(np.asarray(array[:1]) != np.asarray(array[:1]).flat[0]))
-    kind = f"depth maps {tuple(array.shape)}, {seen:.0%} of the first one drawn: {'dense' if seen > 0.25 else 'sparse'}"
-    remedy = "Give the cloud or mesh instead: every model draws its own depth. Drawn maps of a data set are read by basrelief evaluate."
+    kind = f"depth maps {tuple(array.shape)}, {seen:.0%} of the first one covered: {'dense' if seen > 0.25 else 'sparse'}"
+    remedy = "Use the point cloud or mesh; every model renders its own depth. Depth maps of a data set are read by basrelief evaluate."
     return Finding("input", "wrong", f"{path.name} holds {kind}, not a shape.", remedy)
 
 
@@ -68,14 +68,17 @@ def _axis(shape: Shape, vote: Vote) -> Iterator[Finding]:
     try:
         pose = vote([shape])[0]
     except BasreliefError as error:
-        yield Finding("up axis", "warning", f"How it stands could not be seen: {error}", "Look at it: basrelief render FILE.")
+        yield Finding("up axis", "warning", f"The up axis could not be estimated: {error}", "Look at the shape: basrelief render FILE.")
         return
     if pose.up == "z" or pose.confidence < _SURE:
-        level, fact = "ok", f"It looks upright ({pose.confidence:.0%} sure)." if pose.up == "z" else "Its form does not tell what is up."
+        level, fact = (
+            "ok",
+            f"It looks upright ({pose.confidence:.0%} sure)." if pose.up == "z" else "Its form does not tell which way is up.",
+        )
         yield Finding("upright", "ok", fact) if level == "ok" else Finding("upright", "warning", fact)
     else:
-        fact = f"It looks as if world {pose.up} were up ({pose.confidence:.0%} sure): {pose.reason}."
-        yield Finding("upright", "warning", fact, "Look at it with basrelief render, then give --up, or --pose axes to classify.")
+        fact = f"World {pose.up} seems to be up ({pose.confidence:.0%} sure): {pose.reason}."
+        yield Finding("upright", "warning", fact, "Look at it with basrelief render, then pass --up, or --pose axes to classify.")
 
 
 def _extent(shape: Shape) -> Iterator[Finding]:
@@ -83,12 +86,12 @@ def _extent(shape: Shape) -> Iterator[Finding]:
     low, high = points.min(axis=0), points.max(axis=0)
     longest = float((high - low).max())
     if longest == 0:
-        yield Finding("scale", "wrong", "All points are in one place.", "Export it again.")
+        yield Finding("scale", "wrong", "All points are at one position.", "Export it again.")
         return
     unit = "millimetres or a scene" if longest > 50 else "very small units" if longest < 0.01 else "metres or normalised"
     sphere = float(np.linalg.norm(points - points.mean(axis=0), axis=1).max())
-    normalised = " It is in a unit sphere already." if abs(sphere - 1) < 0.02 else ""
-    yield Finding("scale", "ok", f"Longest side {longest:.4g} ({unit}); every model normalises by itself.{normalised}")
+    normalised = " It already fits a unit sphere." if abs(sphere - 1) < 0.02 else ""
+    yield Finding("scale", "ok", f"Longest side {longest:.4g} ({unit}); every model normalises its input.{normalised}")
 
 
 def _points(shape: Shape, recipe: Recipe | None) -> Iterator[Finding]:
@@ -96,23 +99,23 @@ def _points(shape: Shape, recipe: Recipe | None) -> Iterator[Finding]:
         return
     count = len(shape.points)
     if count < recipe.points:
-        fact = f"{count:,} points, {recipe.name} draws {recipe.points:,}."
-        yield Finding("points", "warning", fact, "Give a denser cloud where there is one: a sparse one is drawn with holes.")
+        fact = f"{count:,} points, {recipe.name} samples {recipe.points:,}."
+        yield Finding("points", "warning", fact, "Use a denser cloud if there is one: a sparse one renders with holes.")
     else:
-        yield Finding("points", "ok", f"{count:,} points, of which {recipe.name} draws {recipe.points:,}.")
+        yield Finding("points", "ok", f"{count:,} points, of which {recipe.name} samples {recipe.points:,}.")
 
 
 def _colors(shape: Shape) -> Iterator[Finding]:
-    needed = "Models that draw depth need none; point encoders taught with colour (xyz + rgb) take 0.4 grey for it."
+    needed = "Depth models need none; point encoders trained with colour (xyz + rgb) get 0.4 grey instead."
     if shape.colors is None:
         yield Finding("colour", "ok", f"No colour. {needed}")
         return
     if 0 < float(shape.colors.max()) < 0.02:
-        remedy = "Colours were 0 to 1 and were divided by 255 once more: export them as they are."
+        remedy = "The colours were 0 to 1 and divided by 255 again: export them unscaled."
         yield Finding("colour", "warning", f"Nearly black, at most {shape.colors.max():.3f}.", remedy)
     elif float(shape.colors.std()) < _GREY:
         shade = " ".join(f"{value:.2f}" for value in shape.colors.mean(axis=0))
-        yield Finding("colour", "ok", f"One colour, {shade}: as good as none. {needed}")
+        yield Finding("colour", "ok", f"One colour, {shade}: the same as none. {needed}")
     else:
         yield Finding("colour", "ok", f"Colours from {shape.colors.min():.2f} to {shape.colors.max():.2f} in [0, 1]. {needed}")
 
@@ -121,11 +124,13 @@ def _form(shape: Shape) -> Iterator[Finding]:
     points = _positions(shape)
     unique = len(np.unique(points, axis=0))
     if not isinstance(shape, Mesh) and unique < 0.9 * len(points):
-        fact = f"{len(points) - unique:,} of {len(points):,} points are there more than once."
-        yield Finding("form", "warning", fact, "Clouds filled up to a fixed number look so; the shape is sparser than it says.")
+        fact = f"{len(points) - unique:,} of {len(points):,} points are duplicates."
+        yield Finding(
+            "form", "warning", fact, "The cloud was probably padded to a fixed number of points; it is sparser than that number says."
+        )
     sides = np.sort(np.linalg.svd(points - points.mean(axis=0), compute_uv=False)) if len(points) >= 3 else np.zeros(3)
     if sides[0] < 1e-3 * max(float(sides[-1]), 1e-12):
-        yield Finding("form", "warning", "It is flat: all points lie in a plane.", "A depth map of it shows little; check the export.")
+        yield Finding("form", "warning", "It is flat: all points lie in one plane.", "Depth maps of it show little; check the export.")
 
 
 def _positions(shape: Shape) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Checks of a weights file: what it is, which model it belongs to, whether it is the one that was asked for."""
+"""Checks of a weights file: what it is, and whether it fits a model."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _POINT_ENCODERS = {
 _OPENSHAPE_AXES = "OpenShape's B/32 and L/14 files want +Y up, its bigG file +Z up"
 
 
-def examine_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
-    """Check a weights file, reading tensors only; a pickle is never run.
+def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
+    """Check a weights file. Only tensors are read; a pickle never runs code.
 
     Args:
         path: The file.
-        recipe: Which model it is meant for, or None.
+        recipe: The model it is meant for, or None.
 
     Returns:
-        What the file is, and whether it fits.
+        What the file is, and whether it fits the model.
     """
     try:
         state = read_state_dict(path)
     except WeightsError as error:
-        return [Finding("weights file", "wrong", str(error), "Fetch the file again, from where basrelief models says.")]
+        return [Finding("weights file", "wrong", str(error), "Download the file again; basrelief models says from where.")]
     foreign = _point_encoder(state)
     identity = f"{path.name}, {path.stat().st_size / 1e6:,.0f} MB, SHA-256 {_digest(path)}, {len(state)} tensors"
     if foreign is not None:
         fact = f"{identity}: {foreign}."
-        remedy = "basrelief has no recipe that reads it; it is no CLIP image tower." if recipe else "Name the model it is for."
+        remedy = "basrelief has no model that reads it: it is not a CLIP image tower." if recipe else "Name its model with --model."
         return [Finding("weights file", "wrong" if recipe else "ok", fact, remedy if recipe else "")]
     if is_tuned_file(path):
         return [Finding("weights file", "ok", f"{identity}: tuned blocks alone."), *_tuned(path, recipe)]
     try:
         layout = layout_of(state)
     except WeightsError as error:
-        return [Finding("weights file", "wrong", f"{identity}: {error}", "An adapter alone gives answers at chance level.")]
+        return [Finding("weights file", "wrong", f"{identity}: {error}", "An adapter alone predicts at chance level.")]
     shape = _architecture(state)
     findings = [Finding("weights file", "ok", f"{identity}: layout {layout}, {shape or 'no image tower'}.")]
     return [*findings, *_fit(state, layout, recipe)] if recipe is not None else [*findings, *_known(state)]
 
 
 def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
-    """Of blocks that were tuned here: on which CLIP, and whether that is the model's."""
+    """Checks of tuned blocks: whether they were tuned on the CLIP of the model."""
     try:
         record = read_tuned_record(path)
     except WeightsError as error:
@@ -66,9 +66,9 @@ def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
     base, settings = str(record["encoder"]), record["notes"].get("settings", {})
     more = f", {settings['epochs']} epochs" if "epochs" in settings else ""
     if recipe is None or recipe.encoder == base:
-        yield Finding("tuned block", "ok", f"Tuned on {base}{more}; it goes on those weights and no others.")
+        yield Finding("tuned block", "ok", f"Tuned on {base}{more}; it fits those weights only.")
     else:
-        remedy = f"Name a model of {base}."
+        remedy = f"Use a model on {base}."
         yield Finding("tuned block", "wrong", f"Tuned on {base}{more}; {recipe.name} is on {recipe.encoder}.", remedy)
 
 
@@ -76,21 +76,21 @@ def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[F
     spec = encoder_spec(recipe.encoder)
     found, wanted = _signature(state), _expected(spec)
     if found is None:
-        yield Finding("backbone", "wrong", f"The file holds no image tower; {recipe.name} needs {recipe.encoder}.", "Take another file.")
+        yield Finding("backbone", "wrong", f"The file has no image tower; {recipe.name} needs {recipe.encoder}.", "Use another file.")
     elif found != wanted:
-        fact = f"{recipe.name} is {_words(wanted)} ({recipe.encoder}), the file is {_words(found)}{_names(found)}."
-        yield Finding("backbone", "wrong", fact, "Name the model of this backbone, or fetch the weights of that one.")
+        fact = f"{recipe.name} is {_words(wanted)} ({recipe.encoder}); the file is {_words(found)}{_names(found)}."
+        yield Finding("backbone", "wrong", fact, "Choose the model with this backbone, or download the weights of that one.")
     else:
         yield Finding("backbone", "ok", f"{_words(found)}, as {recipe.encoder}.")
     tuned = any("depth_control_visual" in name or name.startswith("tuned_blocks.") for name in state)
     if recipe.tuned_views and not tuned:
-        remedy = f"Take {recipe.checkpoint.file if recipe.checkpoint else 'its checkpoint'}, or run opendlign-untuned."
-        yield Finding("tuned block", "wrong", f"{recipe.name} needs its tuned block, the file has none (layout {layout}).", remedy)
+        remedy = f"Use {recipe.checkpoint.file if recipe.checkpoint else 'its checkpoint'}, or the model opendlign-untuned."
+        yield Finding("tuned block", "wrong", f"{recipe.name} needs its tuned block; the file has none (layout {layout}).", remedy)
     if not recipe.tuned_views and tuned:
-        yield Finding("tuned block", "warning", f"The file has a tuned block that {recipe.name} does not use.", "Name an opendlign model.")
+        yield Finding("tuned block", "warning", f"The file has a tuned block that {recipe.name} does not use.", "Use an opendlign model.")
     if recipe.checkpoint is not None and recipe.checkpoint.layout == "clip2point" and layout != "clip2point":
-        fact = f"{recipe.name} needs its pre-trained tower (names begin with point_model.), the file has layout {layout}."
-        yield Finding("checkpoint", "wrong", fact, "Give this file with --weights, and best_eval.pth with --checkpoint.")
+        fact = f"{recipe.name} needs its pre-trained tower (names begin with point_model.); the file has layout {layout}."
+        yield Finding("checkpoint", "wrong", fact, "Pass this file as --weights, and best_eval.pth as --checkpoint.")
 
 
 def _known(state: Mapping[str, Tensor]) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def _known(state: Mapping[str, Tensor]) -> Iterator[Finding]:
 
 
 def _point_encoder(state: Mapping[str, Tensor]) -> str | None:
-    """What point encoder the names belong to, or None."""
+    """The point encoder that the names belong to, or None."""
     for mark, what in _POINT_ENCODERS.items():
         found = next((name for name in state if name.startswith(mark)), None)
         if found is None:
@@ -118,7 +118,7 @@ def _architecture(state: Mapping[str, Tensor]) -> str:
 
 
 def _signature(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
-    """Width, patch side (0 for a ResNet) and blocks of the image tower, whatever the layout."""
+    """Width, patch size (0 for a ResNet) and number of blocks of the image tower, in any layout."""
     names = {name.removeprefix("clip_model.").replace("point_model.", "visual."): tensor for name, tensor in state.items()}
     conv = names.get("visual.conv1.weight", names.get("vision_model.embeddings.patch_embedding.weight"))
     if conv is None or conv.ndim != 4:
@@ -139,9 +139,9 @@ def _expected(spec: EncoderSpec) -> tuple[int, int, int]:
 
 
 def _names(signature: tuple[int, int, int]) -> str:
-    """The known weights of that form."""
+    """Known weights with that architecture."""
     known = sorted({name.split("/")[0] for name in list_encoders() if _expected(encoder_spec(name)) == signature})
-    return f", as {' and '.join(known)}" if known else ", which is none that basrelief knows"
+    return f", as {' and '.join(known)}" if known else ", an architecture unknown to basrelief"
 
 
 def _words(signature: tuple[int, int, int]) -> str:

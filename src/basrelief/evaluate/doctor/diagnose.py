@@ -1,0 +1,51 @@
+"""Find out what a target is, and run the checks for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from basrelief.datasets import list_datasets
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.evaluate.doctor.data import check_benchmark
+from basrelief.evaluate.doctor.files import check_file
+from basrelief.evaluate.doctor.models import check_model
+from basrelief.evaluate.doctor.weights import check_weights
+from basrelief.evaluate.sources import DataSource, ModelSource
+from basrelief.models import get_recipe, recipes
+from basrelief.types import Finding
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+
+
+def diagnose(
+    target: str, *, model: ModelSource | None = None, data: DataSource | None = None, sample: int = 24, seed: int = 0
+) -> list[Finding]:
+    """Check a model, a weights file, a shape file, or the folder of a data set.
+
+    Args:
+        target: Name of a model, or path of a file or folder.
+        model: The model that is to run, and its files; None checks a target without a model.
+        data: The data set to run on; for a folder, `root` is replaced by it. None recognises a folder and reads its test split.
+        sample: Number of shapes of a data set to read.
+        seed: Seed of that choice.
+
+    Returns:
+        Findings in the order of the checks; for a data set with a model, those of both.
+
+    Raises:
+        ConfigError: If the target is no model, file or folder, or a name is unknown.
+    """
+    model, data = model or ModelSource(""), data or DataSource(Path(target))
+    recipe = get_recipe(model.name) if model.name else None
+    path = Path(target.partition("#")[0])
+    if path.is_dir():
+        benchmark = replace(data, root=path, strict=False).open(model.name)
+        dataset = benchmark.name if benchmark.name in list_datasets() else ""
+        about_model = check_model(model, dataset=dataset, labels=benchmark.labels) if recipe else []
+        return [*check_benchmark(benchmark, recipe=recipe, sample=sample, seed=seed), *about_model]
+    if path.is_file():
+        return check_weights(path, recipe) if path.suffix in WEIGHTS_SUFFIXES else check_file(target, up=data.up, recipe=recipe)
+    if target not in recipes():
+        raise ConfigError(f"{unknown_choice('target', target, recipes())} Or name a file or folder that exists.")
+    return check_model(replace(model, name=target), dataset=data.name)
