@@ -40,3 +40,14 @@ def test_the_fingerprint_of_absent_files_is_defined() -> None:
     one, other = made(("a", "b"), Item("x", 0, "x.ply#1")), made(("a", "b"), Item("x", 1, "x.ply#1"))
     assert len(one.fingerprint()) == 16
     assert one.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["C#/x.ply", "chair#2.ply"])
+def test_the_fingerprint_follows_the_size_of_a_file_with_a_hash_in_its_path(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    prints = []
+    for content in (b"1", b"12"):
+        file.write_bytes(content)
+        prints.append(made(("a", "b"), Item("x", 0, str(file))).fingerprint())
+    assert prints[0] != prints[1]

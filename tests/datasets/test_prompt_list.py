@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from basrelief.datasets import PromptList, label_set, prompt_list, read_prompt_list
+from basrelief.datasets import PromptList, label_set, prompt_list, read_prompt_list, split_dataset
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
 from support import parity_json, parity_path
 
@@ -36,6 +36,20 @@ def test_searched_prompts(tmp_path: Path) -> None:
         backbone="vit_b16",
     )
     assert found.of("toy_dog") == found.of("toy dog") == ("a map of a toy dog",)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "file", "dataset"),
+    [
+        ("best.json#modelnet40", "best.json", "modelnet40"),
+        ("C#/best.json", "C#/best.json", None),
+        ("C#/best.json#pets", "C#/best.json", "pets"),
+        ("best#1.json", "best#1.json", None),
+        ("best.json#", "best.json", None),
+    ],
+)
+def test_a_data_set_is_split_from_the_name(prompts: str, file: str, dataset: str | None) -> None:
+    assert split_dataset(prompts) == (Path(file), dataset)
 
 
 def test_view_weights_may_be_absent(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from basrelief.io.graph import count_instances
 from basrelief.io.mesh import join_parts
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.sniff import check_content
-from basrelief.io.source import open_source
+from basrelief.io.source import open_source, split_row
 from basrelief.io.xml import local_name, walk_xml
 from basrelief.limits import Limits
 
@@ -108,6 +108,20 @@ def test_a_row_is_split_from_the_name(name: str, kind: str, row: int | None, put
 @pytest.mark.parametrize("name", ["#1", "a#b.ply", "a.ply#", "a.ply#x", "a.ply#-1", "a.ply#99999999999"])
 def test_a_hash_that_names_no_row_belongs_to_the_name(name: str, put: Put) -> None:
     assert open_source(put(name, b"1")).row is None
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "row"),
+    [
+        ("C#/chair.ply", "C#/chair.ply", None),
+        ("C#/batch.h5#12", "C#/batch.h5", 12),
+        ("C#1/chair.ply", "C#1/chair.ply", None),
+        ("scans/chair#2.ply", "scans/chair#2.ply", None),
+        ("a.h5#1#2", "a.h5#1", 2),
+    ],
+)
+def test_only_a_number_at_the_end_of_a_path_names_a_row(path: str, file: str, row: int | None) -> None:
+    assert split_row(path) == (Path(file), row)
 
 
 def test_a_source_knows_its_limit(put: Put) -> None:

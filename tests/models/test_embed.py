@@ -117,6 +117,19 @@ def test_a_seed_has_its_own_place(benchmark: Benchmark, cache: VectorCache) -> N
     np.testing.assert_array_equal(Embedder(small(), cache, 0).embed(benchmark).features, one.features)
 
 
+@pytest.mark.parametrize(("folder", "name"), [("C#", "0.ply"), ("data", "chair#2.ply")])
+def test_a_changed_file_is_read_again_whatever_its_path(folder: str, name: str, tmp_path: Path, cache: VectorCache) -> None:
+    file = tmp_path / folder / "thing" / name
+    (tmp_path / folder / "other").mkdir(parents=True)
+    save(PointCloud(np.eye(3, dtype=np.float32)), tmp_path / folder / "other" / "0.ply")
+    features = []
+    for scale in (1, 3):
+        save(PointCloud(np.diag([1, scale, 1]).astype(np.float32)), file)
+        benchmark = open_benchmark(tmp_path / folder, "folder")
+        features.append(Embedder(small(), cache).whole(benchmark).features)
+    assert not np.array_equal(features[0], features[1])
+
+
 def test_a_change_has_its_own_place(benchmark: Benchmark, cache: VectorCache) -> None:
     change: PointTransform = Halved()
     plain, halved = Embedder(small(), cache).embed(benchmark), Embedder(small(), cache).embed(benchmark, change)

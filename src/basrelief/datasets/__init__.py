@@ -5,7 +5,7 @@ from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
 from basrelief.datasets.labels import check_labels, label_set, list_label_sets, parse_labels, read_labels_file
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.datasets.open import open_benchmark
-from basrelief.datasets.prompt_list import PromptList, read_prompt_list
+from basrelief.datasets.prompt_list import PromptList, read_prompt_list, split_dataset
 from basrelief.datasets.prompts import fill_template, list_templates, templates
 from basrelief.datasets.split import MakerSplit, maker_split
 
@@ -28,5 +28,6 @@ __all__ = [
     "parse_labels",
     "read_labels_file",
     "read_prompt_list",
+    "split_dataset",
     "templates",
 ]

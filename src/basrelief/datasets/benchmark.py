@@ -13,7 +13,7 @@ from jaxtyping import Float32, Shaped
 
 from basrelief.datasets.labels import check_labels
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.io import load
+from basrelief.io import load, split_row
 from basrelief.io.checks import border
 from basrelief.types import Finding, Shape
 
@@ -134,11 +134,11 @@ class Benchmark:
         return digest.hexdigest()[:16]
 
     def _lines(self) -> Iterator[str]:
-        sizes: dict[str, int] = {}
+        sizes: dict[Path, int] = {}
         for item in self.items:
-            file = item.path.rpartition("#")[0] or item.path
+            file, _ = split_row(item.path)
             if file not in sizes:
-                sizes[file] = Path(file).stat().st_size if Path(file).is_file() else -1
+                sizes[file] = file.stat().st_size if file.is_file() else -1
             yield f"\n{item.id}\0{item.label}\0{sizes[file]}"
 
 

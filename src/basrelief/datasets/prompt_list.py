@@ -97,6 +97,20 @@ def read_prompt_list(path: str | Path, *, dataset: str | None = None, backbone: 
     )
 
 
+def split_dataset(prompts: str | Path) -> tuple[Path, str | None]:
+    """Split `best_param.json#modelnet40` into the file and the data set in it.
+
+    Args:
+        prompts: A path. A `#` in the name of a folder, or in front of the suffix, belongs to the path.
+
+    Returns:
+        The file, and the data set; None when the path names none.
+    """
+    path = Path(prompts)
+    name, mark, dataset = path.name.rpartition("#")
+    return (path.with_name(name), dataset or None) if mark and Path(name).suffix else (path, None)
+
+
 def _read_json(path: Path) -> object:
     try:
         with path.open("rb") as file:

@@ -96,7 +96,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     Raises:
         FileFormatError: If there is no such file, it is a folder or a device, may not be read, is empty, or is too large.
     """
-    file, row = _split_row(Path(path))
+    file, row = split_row(path)
     try:
         if file.is_dir():
             raise FileFormatError(f"path must be a file, but got the folder {file}. Name its files, or use find_shapes.")
@@ -118,7 +118,16 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     return source
 
 
-def _split_row(path: Path) -> tuple[Path, int | None]:
+def split_row(path: str | os.PathLike[str]) -> tuple[Path, int | None]:
+    """Split `file.h5#12` into the file and the number of the shape in it.
+
+    Args:
+        path: A path. A `#` that is not followed by a number at the very end belongs to the name, as in `C#/chair.ply` or `chair#2.ply`.
+
+    Returns:
+        The file, and the number of the shape, from zero; None when the path has none.
+    """
+    path = Path(path)
     name, mark, row = path.name.rpartition("#")
     if mark and row.isascii() and row.isdigit() and len(row) < 10 and Path(name).suffix:
         return path.with_name(name), int(row)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from basrelief.datasets import Benchmark, Item
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
+from basrelief.io import split_row
 from basrelief.models.few_shot import head_paths
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import draw_points
@@ -242,7 +242,7 @@ def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> ViewFeatures
 
 def _name(benchmark: Benchmark, item: Item, transform: PointTransform | None) -> str:
     """What a shape is kept under: another file, or the same one written again, has another name."""
-    file = Path(item.path.rpartition("#")[0] or item.path)
+    file, _ = split_row(item.path)
     try:
         state = file.stat()
         stamp = f"{state.st_size} {state.st_mtime_ns}"

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from basrelief.datasets import PromptList, read_prompt_list
+from basrelief.datasets import PromptList, read_prompt_list, split_dataset
 from basrelief.encoders import (
     Encoder,
     cached_weights,
@@ -238,5 +238,5 @@ def with_tuned_views(recipe: Recipe) -> Recipe:
 
 
 def _read_prompts(recipe: Recipe, prompts: Path | str) -> PromptList:
-    path, _, dataset = str(prompts).partition("#")
-    return read_prompt_list(path, dataset=dataset or None, backbone=recipe.encoder)
+    path, dataset = split_dataset(prompts)
+    return read_prompt_list(path, dataset=dataset, backbone=recipe.encoder)

@@ -12,6 +12,7 @@ from basrelief.evaluate.doctor.files import check_file
 from basrelief.evaluate.doctor.models import check_model
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import DataSource, ModelSource
+from basrelief.io import split_row
 from basrelief.models import get_recipe, recipes
 from basrelief.types import Finding
 
@@ -38,7 +39,7 @@ def diagnose(
     """
     model, data = model or ModelSource(""), data or DataSource(Path(target))
     recipe = get_recipe(model.name) if model.name else None
-    path = Path(target.partition("#")[0])
+    path, _ = split_row(target)
     if path.is_dir():
         benchmark = replace(data, root=path, strict=False).open(model.name)
         dataset = benchmark.name if benchmark.name in list_datasets() else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from basrelief.datasets import dataset_card, read_prompt_list
+from basrelief.datasets import dataset_card, read_prompt_list, split_dataset
 from basrelief.datasets.layouts.base import plain
 from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.weights import check_weights
@@ -76,14 +76,14 @@ def _prompts(recipe: Recipe, source: ModelSource, dataset: str, labels: Sequence
             fact = f"The numbers of {recipe.name} need its published prompts; without --prompts one template is used."
             yield Finding("prompts", "warning", fact, f"Pass your copy: --prompts {recipe.published_prompts}.")
         return
-    path, _, which = str(source.prompts).partition("#")
+    path, which = split_dataset(source.prompts)
     try:
-        listed = read_prompt_list(path, dataset=which or None, backbone=recipe.encoder)
+        listed = read_prompt_list(path, dataset=which, backbone=recipe.encoder)
     except BasreliefError as error:
         yield Finding("prompts", "wrong", str(error), f"Prompts of another backbone cost 20 points; find those of {recipe.encoder}.")
         return
     yield Finding(
-        "prompts", "ok", f"{len(listed.labels)} labels of {listed.dataset or Path(path).name}, backbone {listed.backbone or 'not stated'}."
+    path, which = split_dataset(source.prompts)
     )
     if listed.view_weights is not None:
         fact = "The list has view weights, which its authors searched on the test set."

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.io import split_row
 from basrelief.output import append_text, to_json
 from basrelief.processes import Failure, WorkerPool, attempt, batches
 from basrelief.train.lock import hold_lock
@@ -204,7 +205,7 @@ def read_failures(out: Path) -> list[tuple[str, str]]:
 def record_key(item: Item) -> str:
     """Return a file name for a shape: its simplified name and a hash of its id."""
     digest = hashlib.sha256(item.id.encode(errors="replace")).hexdigest()[:10]
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(item.id.partition("#")[0]).with_suffix("").as_posix())[-60:].strip("-")
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", split_row(item.id)[0].with_suffix("").as_posix())[-60:].strip("-")
     return f"{plain}-{digest}"
 
 
