@@ -30,7 +30,7 @@ from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import SearchOptions, search
 from basrelief.index.table import Tables, vectors_of
 from basrelief.io import load, save
-from basrelief.render import portrait
+from basrelief.render import render_thumbnail
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.types import Mesh
 
@@ -85,7 +85,7 @@ def quality(index: br.Index) -> None:
     print(f"{len(paths)} shapes, {len(names)} classes of two or more")
     rows = [("words", words, names), ("words, text mean subtracted", words - text_mean, names)]
     some = [i for i, name in enumerate(label) if name in names][:: max(1, len(paths) // 300)]
-    pictures = index.model.embed_images([portrait(load(paths[i][0]), azimuth=-70.0, elevation=15.0, size=224) for i in some])
+    pictures = index.model.embed_images([render_thumbnail(load(paths[i][0]), azimuth=-70.0, elevation=15.0, size=224) for i in some])
     rows += [("images of the shapes", pictures, [label[i] for i in some])]
     whole = torch.nn.functional.normalize(each.mean(dim=1), dim=-1)
     rows += [("shapes, themselves left out", whole[some], [label[i] for i in some])]
@@ -149,7 +149,7 @@ def made_up(number: int, views: np.ndarray) -> dict[str, object]:
         "format": "glb",
         "kind": "mesh",
     }
-    pictures = {"thumbnail": b"", "sheet": b"", "tags": [], "form": np.zeros(FORM_SIZE, np.float32)}
+    pictures = {"thumbnail": b"", "sheet": b"", "tags": [], "form": np.zeros(DESCRIPTOR_SIZE, np.float32)}
     return {**text, **plain, **pictures, "vector": views.mean(axis=0).astype(np.float32), "views": views.ravel().astype(np.float16)}
 
 

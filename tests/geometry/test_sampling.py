@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basrelief.errors import GeometryError
-from basrelief.geometry import drop_strays, farthest_points, sample_surface, subsample
+from basrelief.geometry import farthest_points, remove_outliers, sample_surface, subsample
 from basrelief.types import Mesh, Origin, PointCloud
 from support import parity_arrays
 
@@ -188,11 +188,11 @@ def _sphere(count: int = 1000, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-def test_strays_are_left_out_and_nothing_else(scale: float) -> None:
-    sphere, stray = _sphere(), np.random.default_rng(1).uniform(3, 6, size=(40, 3)).astype(np.float32)
-    points = np.concatenate([stray[:20], sphere, stray[20:]]) * np.float32(scale)
+def test_outliers_and_nothing_else_are_removed(scale: float) -> None:
+    sphere, outliers = _sphere(), np.random.default_rng(1).uniform(3, 6, size=(40, 3)).astype(np.float32)
+    points = np.concatenate([outliers[:20], sphere, outliers[20:]]) * np.float32(scale)
     colors = np.random.default_rng(2).uniform(size=(1040, 3)).astype(np.float32)
-    found = drop_strays(PointCloud(points, colors, origin=UNEVEN.origin))
+    found = remove_outliers(PointCloud(points, colors, origin=UNEVEN.origin))
     assert np.array_equal(found.points, points[20:1020])
     assert found.colors is not None
     assert np.array_equal(found.colors, colors[20:1020])
@@ -201,35 +201,35 @@ def test_strays_are_left_out_and_nothing_else(scale: float) -> None:
 
 def test_a_clean_cloud_stays_the_same_object() -> None:
     cloud = PointCloud(_sphere())
-    assert drop_strays(cloud) is cloud
+    assert remove_outliers(cloud) is cloud
 
 
 def test_an_unevenly_dense_cloud_is_not_cut() -> None:
     dense, sparse = _sphere(3000) * np.float32(0.2), _sphere(1000, 1) * np.float32(3)
     cloud = PointCloud(np.concatenate([dense, sparse]))  # a quarter of the points lies fifteen times as far apart
-    assert drop_strays(cloud) is cloud
-    fewer = PointCloud(np.concatenate([dense, sparse[:500]]))  # a seventh may be strays
-    assert len(drop_strays(fewer).points) == 3000
+    assert remove_outliers(cloud) is cloud
+    fewer = PointCloud(np.concatenate([dense, sparse[:500]]))  # a seventh may be outliers
+    assert len(remove_outliers(fewer).points) == 3000
 
 
 def test_copies_are_no_measure_of_density() -> None:
     cloud = PointCloud(np.concatenate([np.zeros((900, 3), np.float32), _sphere(100)]))
-    assert drop_strays(cloud) is cloud
+    assert remove_outliers(cloud) is cloud
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5])
-def test_very_few_points_are_never_strays(count: int) -> None:
+def test_very_few_points_are_never_outliers(count: int) -> None:
     cloud = PointCloud(np.arange(3 * count, dtype=np.float32).reshape(count, 3) ** 3)
-    assert drop_strays(cloud) is cloud
+    assert remove_outliers(cloud) is cloud
 
 
-def test_strays_against_the_slow_twin() -> None:
+def test_outliers_agree_with_all_pairs_of_distances() -> None:
     points = np.concatenate([_sphere(200), np.random.default_rng(5).uniform(-3, 3, size=(15, 3)).astype(np.float32)])
     fourth = np.sort(np.linalg.norm(points[:, None].astype(np.float64) - points[None], axis=2), axis=1)[:, 4]
-    assert np.array_equal(drop_strays(PointCloud(points)).points, points[fourth <= 5 * np.median(fourth)])
+    assert np.array_equal(remove_outliers(PointCloud(points)).points, points[fourth <= 5 * np.median(fourth)])
 
 
 @given(clouds(60))
 @SMALL
 def test_at_most_a_fifth_is_ever_dropped(points: np.ndarray) -> None:
-    assert len(drop_strays(PointCloud(points)).points) >= 0.8 * len(points)
+    assert len(remove_outliers(PointCloud(points)).points) >= 0.8 * len(points)

@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("lancedb")
 
 from basrelief.errors import BasreliefError, FileFormatError
-from basrelief.geometry import form_numbers, sample_surface
+from basrelief.geometry import shape_descriptor, sample_surface
 from basrelief.index.read import THUMBNAIL, DepthOptions, encode_webp, read_file
 from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
 from basrelief.models import Model
@@ -36,7 +36,7 @@ def test_a_mesh_of_any_format(suffix: str, tmp_path: Path) -> None:
     assert found.images.shape == (10, 32, 32)
     assert (found.format, found.kind, found.faces) == (suffix, "mesh", len(MUG.faces))
     assert np.allclose(found.extent, np.ptp(load(file).vertices, axis=0), rtol=1e-4)  # type: ignore[union-attr]
-    assert np.allclose(found.form, form_numbers(load(file)))
+    assert np.allclose(found.form, shape_descriptor(load(file)))
 
 
 @pytest.mark.parametrize("suffix", CLOUD_FORMATS)

@@ -48,7 +48,7 @@ def _rows(seed: int) -> list[dict[str, Any]]:
                 "tags": [word] if number % 5 == 0 else [],
                 "vector": (pooled / np.linalg.norm(pooled)).astype(np.float32),
                 "views": views.ravel().astype(np.float16),
-                "form": np.zeros(FORM_SIZE, np.float32),
+                "form": np.zeros(DESCRIPTOR_SIZE, np.float32),
                 "thumbnail": b"",
                 "sheet": b"",
             }

@@ -16,7 +16,7 @@ INFO = LibraryInfo("tiny", "f" * 64, views=3, dim=8, text_mean=tuple([0.5] * 8))
 def test_vectors_have_the_lengths_of_the_model() -> None:
     schema = shapes_schema(INFO)
     lengths = {name: schema.field(name).type.list_size for name in ("vector", "views", "form")}
-    assert lengths == {"vector": 8, "views": 24, "form": FORM_SIZE}
+    assert lengths == {"vector": 8, "views": 24, "form": DESCRIPTOR_SIZE}
 
 
 def test_info_is_read_from_the_schema() -> None:

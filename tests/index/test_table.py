@@ -13,7 +13,7 @@ lancedb = pytest.importorskip("lancedb")
 import pyarrow as pa  # noqa: E402
 
 from basrelief.errors import ConfigError, FileFormatError, OutputError  # noqa: E402
-from basrelief.geometry import FORM_SIZE  # noqa: E402
+from basrelief.geometry import DESCRIPTOR_SIZE  # noqa: E402
 from basrelief.index import table  # noqa: E402
 from basrelief.index.schema import FileState, LibraryInfo  # noqa: E402
 from basrelief.index.table import Tables, quoted  # noqa: E402
@@ -43,7 +43,7 @@ def _row(path: str, seed: int, **other: object) -> dict[str, Any]:
         "tags": [],
         "vector": views.mean(axis=0),
         "views": views.ravel().astype(np.float16),
-        "form": np.zeros(FORM_SIZE, np.float32),
+        "form": np.zeros(DESCRIPTOR_SIZE, np.float32),
         "thumbnail": b"t",
         "sheet": b"s",
     }

@@ -51,17 +51,17 @@ def test_depth_images_are_the_projection_s(encoder: ClipEncoder) -> None:
     torch.testing.assert_close(model.depth_images([box()], seed=3)[0], expected)
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_strays_are_dropped_where_the_recipe_says_so(encoder: ClipEncoder, kept: bool) -> None:
-    model = Model(replace(get_recipe("clip2point-untuned"), strays=kept), encoder)
+@pytest.mark.parametrize("removed", [False, True])
+def test_the_recipe_decides_whether_outliers_are_removed(encoder: ClipEncoder, removed: bool) -> None:
+    model = Model(replace(get_recipe("clip2point-untuned"), remove_outliers=removed), encoder)
     clean = sample_surface(box(), 1000).points
-    strayed = PointCloud(np.concatenate([clean, np.float32([[5, 5, 5], [-4, 0, 9]])]))
-    images = model.depth_images([PointCloud(clean), strayed])
-    assert torch.equal(images[0], images[1]) != kept
+    scan = PointCloud(np.concatenate([clean, np.float32([[5, 5, 5], [-4, 0, 9]])]))
+    images = model.depth_images([PointCloud(clean), scan])
+    assert torch.equal(images[0], images[1]) == removed
 
 
-def test_only_tiny_drops_strays() -> None:
-    assert [name for name, recipe in recipes().items() if not recipe.strays] == ["tiny"]
+def test_only_tiny_removes_outliers() -> None:
+    assert [name for name, recipe in recipes().items() if recipe.remove_outliers] == ["tiny"]
 
 
 def test_the_recipe_names_mean_and_std() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from basrelief.errors import ConfigError
 from basrelief.render.cameras import Frame, look_at_cameras
-from basrelief.render.shade import CLAY, GAMMA, Lighting, portrait, shade
+from basrelief.render.shade import CLAY, GAMMA, Lighting, render_thumbnail, shade
 from basrelief.types import Mesh, PointCloud
 from render.mesh_samples import ball, box, centres, frame, from_above, grid_plane, soup
 from support import shared_path
@@ -186,7 +186,7 @@ def test_balls_are_round_under_the_headlight() -> None:
 def test_portraits_fill_the_picture_whatever_the_size_and_place(scale: float, kind: str) -> None:
     mesh = ball(3)
     vertices = ((mesh.vertices + np.float32([3, -7, 2])) * scale).astype(np.float32)
-    picture = portrait(Mesh(vertices, mesh.faces) if kind == "mesh" else PointCloud(vertices), size=64)
+    picture = render_thumbnail(Mesh(vertices, mesh.faces) if kind == "mesh" else PointCloud(vertices), size=64)
     assert picture.shape == (64, 64, 3)
     drawn = (picture < 0.99).any(-1)
     assert drawn.any(0).sum() >= 58
@@ -198,18 +198,18 @@ def test_portraits_fill_the_picture_whatever_the_size_and_place(scale: float, ki
 def test_stray_vertices_of_no_face_do_not_shrink_the_portrait() -> None:
     mesh = ball(3)
     stray = Mesh(np.concatenate([mesh.vertices, np.float32([[90, 90, 90]])]), mesh.faces)
-    assert np.array_equal(portrait(mesh, size=32), portrait(stray, size=32))
+    assert np.array_equal(render_thumbnail(mesh, size=32), render_thumbnail(stray, size=32))
 
 
 @pytest.mark.parametrize("shape", [PointCloud(np.float32([[5, 5, 5]])), PointCloud(np.zeros((4, 3), np.float32))])
 def test_one_place_has_a_portrait(shape: PointCloud) -> None:
-    picture = portrait(shape, size=24)
+    picture = render_thumbnail(shape, size=24)
     assert np.isfinite(picture).all()
     assert picture.min() < 0.9
 
 
 def test_a_plane_seen_edge_on_has_a_portrait() -> None:
-    assert np.isfinite(portrait(grid_plane(1), elevation=0.0, size=24)).all()
+    assert np.isfinite(render_thumbnail(grid_plane(1), elevation=0.0, size=24)).all()
 
 
 @pytest.mark.parametrize("name", ["chair", "airplane", "cup"])
@@ -219,7 +219,7 @@ def test_portraits_of_real_files_show_something(name: str) -> None:
     file = sorted(shared_path(f"assets/shapes/{name}").glob("*.ply"))[0]
     source = trimesh.load(file, process=False)
     mesh = Mesh(np.asarray(source.vertices, np.float32), np.asarray(source.faces), np.asarray(source.visual.vertex_colors)[:, :3])
-    picture = portrait(mesh, size=96)
+    picture = render_thumbnail(mesh, size=96)
     assert 0.05 < (picture < 0.98).any(-1).mean() < 0.95
     assert picture.std() > 0.02
 

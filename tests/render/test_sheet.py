@@ -10,8 +10,8 @@ from PIL import Image
 from basrelief.errors import ConfigError
 from basrelief.render import sheet
 from basrelief.render.cameras import look_at_cameras
-from basrelief.render.ink import ACCENT, LINE, PAPER, SOFT, Page
-from basrelief.render.sheet import MARGIN, WIDTH, camera_captions, depth_sheet, evidence_sheet
+from basrelief.render.canvas import ACCENT, BACKGROUND, LINE, SECONDARY, Canvas
+from basrelief.render.sheet import MARGIN, WIDTH, camera_captions, contact_sheet, evidence_sheet
 from basrelief.render.views import DepthViews
 from basrelief.types import Prediction
 
@@ -39,9 +39,9 @@ class Recorded:
         self.boxes: list[tuple[int, int, int, int]] = []
         self.words: list[str] = []
         self.shares: list[float] = []
-        text, bar, picture = Page.text, Page.bar, Page.picture
+        text, bar, picture = Canvas.text, Canvas.bar, Canvas.picture
 
-        def keep_text(page: Page, at: tuple[int, int], words: str, **options: object) -> int:
+        def keep_text(page: Canvas, at: tuple[int, int], words: str, **options: object) -> int:
             taken = text(page, at, words, **options)  # type: ignore[arg-type]
             size, width = int(options.get("size", 14)), int(options["width"])  # type: ignore[call-overload]
             left = at[0] + (width - taken if options.get("align") == "right" else 0)
@@ -50,18 +50,18 @@ class Recorded:
                 self.words.append(words)
             return taken
 
-        def keep_bar(page: Page, at: tuple[int, int], share: float, **options: int) -> None:
+        def keep_bar(page: Canvas, at: tuple[int, int], share: float, **options: int) -> None:
             self.boxes.append((*at, at[0] + options["width"], at[1] + options["height"]))
             self.shares.append(share)
             bar(page, at, share, **options)  # type: ignore[arg-type]
 
-        def keep_picture(page: Page, at: tuple[int, int], pixels: np.ndarray, *, side: int) -> None:
+        def keep_picture(page: Canvas, at: tuple[int, int], pixels: np.ndarray, *, side: int) -> None:
             self.boxes.append((*at, at[0] + side, at[1] + side))
             picture(page, at, pixels, side=side)
 
-        monkeypatch.setattr(Page, "text", keep_text)
-        monkeypatch.setattr(Page, "bar", keep_bar)
-        monkeypatch.setattr(Page, "picture", keep_picture)
+        monkeypatch.setattr(Canvas, "text", keep_text)
+        monkeypatch.setattr(Canvas, "bar", keep_bar)
+        monkeypatch.setattr(Canvas, "picture", keep_picture)
 
     def assert_apart_and_inside(self, page: Image.Image) -> None:
         for i, (left, top, right, bottom) in enumerate(self.boxes):
@@ -98,7 +98,7 @@ def test_straight_above_and_below_there_is_no_azimuth() -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_depth_sheets_draw_everything_apart(count: int, full: bool, recorded: Recorded) -> None:
     extra = {"title": LONG * 3, "captions": [LONG] * count, "shares": [0.5] * count} if full else {}
-    page = depth_sheet(views(count), **extra)  # type: ignore[arg-type]
+    page = contact_sheet(views(count), **extra)  # type: ignore[arg-type]
     recorded.assert_apart_and_inside(page)
     assert page.width == WIDTH
     assert page.mode == "RGB"
@@ -106,7 +106,7 @@ def test_depth_sheets_draw_everything_apart(count: int, full: bool, recorded: Re
 
 
 def test_every_view_is_on_the_sheet_in_order(recorded: Recorded) -> None:
-    page = np.asarray(depth_sheet(views(7)))
+    page = np.asarray(contact_sheet(views(7)))
     seen = [box for box in recorded.boxes if box[2] - box[0] == box[3] - box[1]]
     middles = [page[(top + bottom) // 2, (left + right) // 2, 0] for left, top, right, bottom in seen]
     assert np.allclose(middles, np.linspace(0.2, 0.8, 7) * 255, atol=1)
@@ -115,19 +115,19 @@ def test_every_view_is_on_the_sheet_in_order(recorded: Recorded) -> None:
 
 
 def test_cameras_titles_and_captions_are_written(recorded: Recorded) -> None:
-    depth_sheet(views(2), title="seat.glb", captions=["chair", "lamp"], shares=[0.1, 0.9])
+    contact_sheet(views(2), title="seat.glb", captions=["chair", "lamp"], shares=[0.1, 0.9])
     assert {"seat.glb", "chair", "lamp", "0  az 0 el 20", "1  az 180 el 20"} <= set(recorded.words)
     assert recorded.shares == [0.1, 0.9]
 
 
 def test_a_sheet_without_title_is_shorter() -> None:
-    assert depth_sheet(views(5)).height < depth_sheet(views(5), title="seat").height
+    assert contact_sheet(views(5)).height < contact_sheet(views(5), title="seat").height
 
 
 @pytest.mark.parametrize("name", ["captions", "shares"])
 def test_lists_must_be_as_long_as_the_views(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} must have 3 entries, one for each view, but got 2\. Leave it out for none"):
-        depth_sheet(views(3), **{name: ["a", "b"] if name == "captions" else [0.1, 0.2]})  # type: ignore[arg-type]
+        contact_sheet(views(3), **{name: ["a", "b"] if name == "captions" else [0.1, 0.2]})  # type: ignore[arg-type]
 
 
 # evidence sheets
@@ -185,7 +185,7 @@ def test_views_that_agree_are_drawn_in_the_accent_colour() -> None:
     counts = []
     for answer in (one, all_agree):
         page = np.asarray(evidence_sheet(answer, seen.image.numpy(), cameras=seen.cameras))[:, right]
-        counts.append([(page == color).all(-1).sum() for color in (ACCENT, SOFT)])
+        counts.append([(page == color).all(-1).sum() for color in (ACCENT, SECONDARY)])
     (accent, soft), (accent_all, soft_all) = counts
     assert soft > 300
     assert soft_all == 0
@@ -201,9 +201,9 @@ def test_no_more_labels_are_ranked_than_there_are(recorded: Recorded) -> None:
 def test_the_page_is_light_and_has_its_margins() -> None:
     seen = views(10)
     page = np.asarray(evidence_sheet(prediction(10), seen.image.numpy(), cameras=seen.cameras))
-    assert (page == PAPER).all(-1).mean() > 0.5
+    assert (page == BACKGROUND).all(-1).mean() > 0.5
     for edge in (page[: MARGIN - 8], page[-MARGIN // 2 :], page[:, : MARGIN - 2], page[:, 2 - MARGIN :]):
-        assert (edge == PAPER).all()
+        assert (edge == BACKGROUND).all()
     assert (page == LINE).all(-1).any()
 
 
@@ -232,6 +232,6 @@ def test_depths_beyond_one_keep_their_greys() -> None:
 
     views = render_depth(make_shape("chair"), "pointclip", points=2000)
     assert float(views.image.max()) > 1
-    tile = np.asarray(depth_sheet(views).convert("L"))
+    tile = np.asarray(contact_sheet(views).convert("L"))
     greys = np.unique(tile[tile > 40])
     assert len(greys) > 20

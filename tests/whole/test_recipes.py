@@ -10,7 +10,7 @@ import torch
 
 from basrelief.geometry import axis_rotation, rotate, sample_surface
 from basrelief.models import Model, get_recipe
-from basrelief.render import draw_points
+from basrelief.render import sample_points
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 from support.small_models import MODEL_PARAMS, MODELS, small_encoder
@@ -83,7 +83,7 @@ def test_rendering_does_not_depend_on_the_batch(name: str) -> None:
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_a_mesh_and_its_surface_points_agree(name: str) -> None:
     model = build(name)
-    points = draw_points(mesh(), model.recipe.points, seed=0)
+    points = sample_points(mesh(), model.recipe.points, seed=0)
     torch.testing.assert_close(model.depth_images([mesh()]), model.depth_images([points]), atol=0, rtol=0)
 
 

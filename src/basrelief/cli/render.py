@@ -21,13 +21,13 @@ def render(
 ) -> None:
     """Draw every view of a depth projection, labelled with its camera."""
     import basrelief as br
-    from basrelief.render import depth_sheet
+    from basrelief.render import contact_sheet
 
     opt.picture_file("output", output)
     opt.check_points(points)
     shape = br.load(file, up=up)
     views = br.render_depth(shape, projection, points=points, seed=seed)
-    write_picture(output, depth_sheet(views, title=f"{file.name}: {projection}"))
+    write_picture(output, contact_sheet(views, title=f"{file.name}: {projection}"))
     origin = shape.origin
     up_axis = f", up axis {origin.up} ({origin.up_reason})" if origin else ""
     typer.echo(f"{output}: {len(views)} views of {file} by {projection}{up_axis}")

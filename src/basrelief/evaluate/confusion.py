@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 from PIL import Image
 
-from basrelief.render.ink import ACCENT, INK, LINE, PAPER, QUIET, SOFT, Page
+from basrelief.render.canvas import ACCENT, BACKGROUND, LINE, MUTED, SECONDARY, TEXT, Canvas
 
 MAX_CLASSES = 40
 """Most classes to draw; beyond that, those of the most confused pairs are chosen."""
@@ -33,7 +33,7 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
     other = rows.sum(axis=1) - inside.sum(axis=1)
     table = np.concatenate([inside, other[:, None]], axis=1)
     share = table / np.maximum(rows.sum(axis=1, keepdims=True), 1)
-    page = Page(2 * _MARGIN + _NAMES + (len(chosen) + 1) * _CELL + 60, _HEAD + len(chosen) * _CELL + 2 * _MARGIN)
+    page = Canvas(2 * _MARGIN + _NAMES + (len(chosen) + 1) * _CELL + 60, _HEAD + len(chosen) * _CELL + 2 * _MARGIN)
     left = _MARGIN + _NAMES
     page.text((_MARGIN, 30), title, width=page.image.width - 2 * _MARGIN, size=17)
     shown = (
@@ -45,11 +45,11 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
     )
     for i, number in enumerate(chosen):
         base = _HEAD + i * _CELL + 13
-        page.text((_MARGIN, base), f"{i + 1}  {labels[number]}", width=_NAMES - 8, size=12, color=INK, align="right")
+        page.text((_MARGIN, base), f"{i + 1}  {labels[number]}", width=_NAMES - 8, size=12, color=TEXT, align="right")
         right = f"{100 * share[i, i]:.0f} %"
-        page.text((left + table.shape[1] * _CELL + 6, base), right, width=50, size=11, color=QUIET)
-        page.text((left + i * _CELL, _HEAD - 5), str(i + 1), width=_CELL, size=9, color=SOFT, align="right")
-    page.text((left + len(chosen) * _CELL, _HEAD - 5), "…", width=_CELL, size=9, color=SOFT, align="right")
+        page.text((left + table.shape[1] * _CELL + 6, base), right, width=50, size=11, color=MUTED)
+        page.text((left + i * _CELL, _HEAD - 5), str(i + 1), width=_CELL, size=9, color=SECONDARY, align="right")
+    page.text((left + len(chosen) * _CELL, _HEAD - 5), "…", width=_CELL, size=9, color=SECONDARY, align="right")
     return page.image
 
 
@@ -68,7 +68,7 @@ def _colors(share: np.ndarray) -> np.ndarray:
     """White to black for errors, white to blue on the diagonal; empty diagonal cells stay visible."""
     colors = np.empty((*share.shape, 3))
     depth = np.sqrt(share)[..., None]
-    colors[:] = np.array(PAPER) + (np.array(INK) - np.array(PAPER)) * depth
+    colors[:] = np.array(BACKGROUND) + (np.array(TEXT) - np.array(BACKGROUND)) * depth
     diagonal = np.arange(len(share))
     colors[diagonal, diagonal] = (np.array(LINE) + (np.array(ACCENT) - np.array(LINE)) * depth[diagonal, diagonal]).reshape(-1, 3)
     return colors.round().astype(np.uint8)

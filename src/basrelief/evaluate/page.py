@@ -16,7 +16,7 @@ from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.confusion import confusion_picture
 from basrelief.evaluate.result import Cell, Metric, Table
 from basrelief.markup import standalone_page, visible
-from basrelief.render.ink import ACCENT, INK, QUIET, Page
+from basrelief.render.canvas import ACCENT, MUTED, TEXT, Canvas
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -57,7 +57,7 @@ def card_picture(card: EvalCard) -> Image.Image:
     lines = [*(f"differs: {one}" for one in card.differences), *card.notes]
     height = 110 + 34 * len(card.metrics) + 20 * len(lines)
     below = _matrix(card)
-    page = Page(max(760, below.width if below else 0), height + (below.height if below else 0))
+    page = Canvas(max(760, below.width if below else 0), height + (below.height if below else 0))
     page.text((24, 34), card.title, width=page.image.width - 48, size=19)
     page.text((24, 56), f"protocol {card.protocol_hash}   {card.device}", width=page.image.width - 48, size=12, color=QUIET)
     for i, metric in enumerate(card.metrics):

@@ -65,7 +65,7 @@ def describe_protocol(
         "projection": recipe.projection,
         "projection options": dict(recipe.projection_options),
         "points": recipe.points,
-        "strays": "kept" if recipe.strays else "dropped",
+        "outliers": "removed" if recipe.remove_outliers else "kept",
         "normalisation": recipe.normalisation,
         "views": len(model.projection.cameras),
         "tuned views": list(recipe.tuned_views),

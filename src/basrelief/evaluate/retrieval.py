@@ -12,7 +12,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Cell, Metric, Result, Table, mean_metric
 from basrelief.metrics import RetrievalScores, retrieval_scores
 from basrelief.models import Embedder, Model, ViewFeatures
-from basrelief.render import portrait
+from basrelief.render import render_thumbnail
 
 DIRECTIONS = ("text", "image", "shape")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -82,7 +82,7 @@ def _words(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:
 
 def _pictures(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:
     """Shaded renderings of the shapes, a few at a time."""
-    drawn = (portrait(benchmark.load(item), size=model.encoder.image_size) for item in found.items)
+    drawn = (render_thumbnail(benchmark.load(item), size=model.encoder.image_size) for item in found.items)
     return _embedded(model, drawn), found.truth, np.arange(len(found.items))
 
 

@@ -1,7 +1,7 @@
 """Sampling, normalising and turning shapes; arrays in, arrays out."""
 
-from basrelief.geometry.form import FORM_SIZE, form_numbers
-from basrelief.geometry.sampling import drop_strays, farthest_points, sample_surface, subsample
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE, shape_descriptor
+from basrelief.geometry.sampling import farthest_points, remove_outliers, sample_surface, subsample
 from basrelief.geometry.transforms import (
     UP_AXES,
     axis_rotation,
@@ -14,19 +14,19 @@ from basrelief.geometry.upright import CUES, cue_scores, guess_up, up_candidates
 
 __all__ = [
     "CUES",
-    "FORM_SIZE",
+    "DESCRIPTOR_SIZE",
     "UP_AXES",
     "axis_rotation",
     "cue_scores",
-    "drop_strays",
     "farthest_points",
-    "form_numbers",
     "guess_up",
     "normalise_unit_cube",
     "normalise_unit_sphere",
+    "remove_outliers",
     "rotate",
     "rotation_to_z_up",
     "sample_surface",
+    "shape_descriptor",
     "subsample",
     "up_candidates",
     "upright_cues",

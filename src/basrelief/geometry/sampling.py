@@ -1,4 +1,4 @@
-"""From a surface to points, from many points to few, and without those that stand alone."""
+"""Sample surfaces, subsample point clouds, remove outliers, choose farthest points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from basrelief.types import Mesh, PointCloud
 _NEAR_ORIGIN = 1e-3  # squared distance to the origin within which pointnet2_ops never picks a point
 _MAX_THREADS = 512  # of the pointnet2_ops kernel; its order of equal distances depends on it
 
-_NEIGHBOURS, _ALONE, _MOST_STRAYS = 4, 5.0, 0.2
+_NEIGHBOURS, _DISTANCE_RATIO, _MAX_OUTLIERS = 4, 5.0, 0.2
 
 
 def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> PointCloud:
@@ -73,27 +73,27 @@ def subsample(cloud: PointCloud, count: int, *, seed: int = 0) -> PointCloud:
     return dataclasses.replace(cloud, points=cloud.points[chosen], colors=colors)
 
 
-def drop_strays(cloud: PointCloud) -> PointCloud:
-    """Leave out points that stand alone, as the strays of a scanner do: one of them shrinks a shape that is scaled into the unit sphere.
+def remove_outliers(cloud: PointCloud) -> PointCloud:
+    """Remove isolated points, such as the stray returns of a scanner, which would shrink a shape that is scaled to the unit sphere.
 
-    A point is a stray when its fourth neighbour is more than five times as far away as that of the median point. Where more than a
-    fifth would go the cloud is unevenly dense rather than strayed, and stays as it is; so does one that is mostly copies of points.
-    Time grows as N log N, memory as N.
+    A point is an outlier when its fourth nearest neighbour is more than five times as far away as that of the median point. A cloud in
+    which more than a fifth of the points qualify is unevenly dense instead and is returned unchanged; so is one that mostly repeats
+    points. Takes O(N log N) time and O(N) memory.
 
     Args:
         cloud: N points, any scale.
 
     Returns:
-        The other points with their colours, in the same order.
+        The remaining points with their colours, in the same order.
     """
     from scipy.spatial import cKDTree
 
     if len(cloud.points) <= _NEIGHBOURS:
         return cloud
     distance = cKDTree(cloud.points).query(cloud.points, k=_NEIGHBOURS + 1)[0][:, -1]  # the nearest is the point itself
-    usual = float(np.median(distance))
-    keep = distance <= _ALONE * usual
-    if keep.all() or usual == 0 or keep.mean() < 1 - _MOST_STRAYS:
+    median = float(np.median(distance))
+    keep = distance <= _DISTANCE_RATIO * median
+    if keep.all() or median == 0 or keep.mean() < 1 - _MAX_OUTLIERS:
         return cloud
     return dataclasses.replace(cloud, points=cloud.points[keep], colors=None if cloud.colors is None else cloud.colors[keep])
 

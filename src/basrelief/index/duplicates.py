@@ -14,7 +14,7 @@ def group_duplicates(forms: Float32[np.ndarray, "files numbers"], *, tolerance: 
     """Return groups of two or more rows with the same form, each in ascending order.
 
     Args:
-        forms: From `form_numbers`.
+        forms: From `shape_descriptor`.
         tolerance: Largest difference of any number; rows linked by a chain of such pairs form one group.
     """
     from scipy.sparse import coo_matrix

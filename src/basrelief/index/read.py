@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from basrelief.errors import GeometryError
-from basrelief.geometry import form_numbers
+from basrelief.geometry import shape_descriptor
 from basrelief.io import load
-from basrelief.render import Projection, draw_points, portrait, render_batch
+from basrelief.render import Projection, sample_points, render_thumbnail, render_batch
 from basrelief.types import Mesh, Shape
 
 THUMBNAIL = 128
@@ -38,7 +38,7 @@ class DepthOptions:
     points: int | None
     up: str | None = None
     seed: int = 0
-    strays: bool = True
+    remove_outliers: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class ReadFile:
     Attributes:
         images: Depth images before normalisation by mean and standard deviation.
         sheet: The same images side by side, a WebP picture.
-        form: From `form_numbers`.
+        form: From `shape_descriptor`.
         thumbnail: WebP picture.
         format: File format, e.g. `glb`.
         kind: `mesh` or `cloud`.
@@ -89,8 +89,8 @@ def read_file(path: Path, options: DepthOptions) -> ReadFile:
     return ReadFile(
         images=images,
         sheet=encode_webp(_sheet(images)),
-        form=form_numbers(shape),
-        thumbnail=encode_webp(portrait(shape, size=THUMBNAIL, supersample=2)),
+        form=shape_descriptor(shape),
+        thumbnail=encode_webp(render_thumbnail(shape, size=THUMBNAIL, supersample=2)),
         format=path.suffix.lower().lstrip("."),
         kind="mesh" if isinstance(shape, Mesh) else "cloud",
         faces=len(shape.faces) if isinstance(shape, Mesh) else 0,

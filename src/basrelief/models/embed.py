@@ -22,7 +22,7 @@ from basrelief.errors import ConfigError, FileFormatError, GeometryError, Missin
 from basrelief.io import split_row
 from basrelief.models.few_shot import head_paths
 from basrelief.models.model import SHAPES_PER_PASS, Model
-from basrelief.render import draw_points
+from basrelief.render import sample_points
 from basrelief.types import PointCloud
 from basrelief.version import __version__
 
@@ -168,7 +168,7 @@ class Embedder:
             return self._drawn(benchmark, item)
         shape = benchmark.load(item)
         if transform is not None:
-            cloud = draw_points(shape, self.model.recipe.points, seed=self.seed)
+            cloud = sample_points(shape, self.model.recipe.points, seed=self.seed)
             shape = PointCloud(transform(cloud.points, item.id, self.seed))
         return self.model.depth_images([shape], seed=self.seed)[0]
 
@@ -190,7 +190,7 @@ class Embedder:
             recipe.projection,
             dict(recipe.projection_options),
             recipe.points,
-            recipe.strays,
+            {"remove_outliers": recipe.remove_outliers},
             recipe.normalisation,
             recipe.tuned_views,
             recipe.branches,

@@ -21,7 +21,7 @@ from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
 from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.render import Projection, draw_points, get_projection, render_batch
+from basrelief.render import Projection, sample_points, get_projection, render_batch
 from basrelief.tasks import LabelEmbeddings, LabelScores, Pooling, mix_embeddings, score_labels
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
@@ -91,7 +91,7 @@ class Model:
             seed: Of the sampling.
         """
         recipe = self.recipe
-        clouds = [draw_points(shape, recipe.points, seed=seed, strays=recipe.strays).points for shape in shapes]
+        clouds = [sample_points(shape, recipe.points, seed=seed, remove_outliers=recipe.remove_outliers).points for shape in shapes]
         return render_batch(clouds, self.projection, device=self.encoder.device)
 
     def embed_views(self, shapes: ShapeLike | Sequence[ShapeLike], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:

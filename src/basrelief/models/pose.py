@@ -13,7 +13,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry import UP_AXES, cue_scores, normalise_unit_sphere, rotate, rotation_to_z_up, up_candidates
 from basrelief.models.model import Model
 from basrelief.models.upright import POINTS, upright_scores
-from basrelief.render import draw_points
+from basrelief.render import sample_points
 from basrelief.types import PointCloud, Shape
 
 PoseSearch = Literal["axes", "any"]
@@ -81,7 +81,7 @@ def resolve_pose(
 
 
 def _resolve(shape: Shape, model: Model | None, labels: Sequence[str], search: str, seed: int) -> Pose:
-    points = draw_points(shape, POINTS, seed=seed).points
+    points = sample_points(shape, POINTS, seed=seed).points
     if len(points) < 4:
         return Pose(np.eye(3), "z", 1 / len(UP_AXES), "too few points to tell")
     cloud = normalise_unit_sphere(points)

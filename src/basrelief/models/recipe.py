@@ -66,7 +66,7 @@ class Recipe:
         projection: Name of the depth projection.
         projection_options: Options of the projection that differ from its defaults.
         points: Points sampled from each shape.
-        strays: Whether points of a cloud that stand alone are kept, as in every paper; see `basrelief.geometry.drop_strays`.
+        remove_outliers: Whether isolated points of a cloud are removed, which no paper does; see `basrelief.geometry.remove_outliers`.
         normalisation: Key of `NORMALISATIONS` for depth images.
         templates: Name of the template set.
         pooling: How views become one.
@@ -97,7 +97,7 @@ class Recipe:
     licence: str
     training_data: str
     projection_options: Mapping[str, Any] = field(default_factory=dict)
-    strays: bool = True
+    remove_outliers: bool = False
     activation: Activation | None = None
     tuned_views: tuple[int, ...] = ()
     branches: Branches = "split"

@@ -2,9 +2,9 @@
 
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.registry import PROJECTIONS, get_projection
-from basrelief.render.shade import portrait, shade
-from basrelief.render.sheet import depth_sheet, evidence_sheet
-from basrelief.render.views import DepthViews, draw_points, render_batch, render_depth
+from basrelief.render.shade import render_thumbnail, shade
+from basrelief.render.sheet import contact_sheet, evidence_sheet
+from basrelief.render.views import DepthViews, render_batch, render_depth, sample_points
 
 __all__ = [
     "PROJECTIONS",
@@ -12,12 +12,12 @@ __all__ = [
     "DepthViews",
     "PointBatch",
     "Projection",
-    "depth_sheet",
-    "draw_points",
+    "contact_sheet",
     "evidence_sheet",
     "get_projection",
-    "portrait",
     "render_batch",
     "render_depth",
+    "render_thumbnail",
+    "sample_points",
     "shade",
 ]

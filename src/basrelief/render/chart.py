@@ -9,7 +9,7 @@ from itertools import pairwise
 from PIL import Image, ImageDraw
 
 from basrelief.errors import ConfigError
-from basrelief.render.ink import LINE, QUIET, Page
+from basrelief.render.canvas import LINE, MUTED, Canvas
 
 COLORS = ((34, 98, 168), (200, 80, 30), (40, 140, 80), (140, 70, 160), (110, 110, 110), (190, 150, 20))
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 70, 60
@@ -37,25 +37,25 @@ def line_chart(
     if not finite or len(over) < 1:
         raise ConfigError(f"series must hold a finite value, but got {len(series)} without one. Measure something.")
     low, high, step = _scale(min(finite), max(finite))
-    plot = _Plot(Page(*size), low, high, columns=len(over))
-    plot.page.text((_LEFT, 34), title, width=size[0] - _LEFT - 20, size=17)
+    plot = _Plot(Canvas(*size), low, high, columns=len(over))
+    plot.canvas.text((_LEFT, 34), title, width=size[0] - _LEFT - 20, size=17)
     plot.axes(over, step, below)
     ends = _apart([(plot.place(len(over) - 1, _last(values))[1], name) for name, values in series.items()])
     for number, (name, values) in enumerate(series.items()):
         color = COLORS[number % len(COLORS)]
         plot.line(values, color)
         at = _LEFT + plot.width + 14, round(ends[name]) + 4
-        plot.page.text(at, name, width=_RIGHT - 20, size=13, color=color)
-    return plot.page.image
+        plot.canvas.text(at, name, width=_RIGHT - 20, size=13, color=color)
+    return plot.canvas.image
 
 
 class _Plot:
     """The square inside, and where values stand in it."""
 
-    def __init__(self, page: Page, low: float, high: float, *, columns: int) -> None:
-        self.page, self.low, self.high, self.columns = page, low, high, columns
-        self.draw = ImageDraw.Draw(page.image)
-        self.width, self.height = page.image.width - _LEFT - _RIGHT, page.image.height - _TOP - _BOTTOM
+    def __init__(self, canvas: Canvas, low: float, high: float, *, columns: int) -> None:
+        self.canvas, self.low, self.high, self.columns = canvas, low, high, columns
+        self.draw = ImageDraw.Draw(canvas.image)
+        self.width, self.height = canvas.image.width - _LEFT - _RIGHT, canvas.image.height - _TOP - _BOTTOM
 
     def place(self, column: int, value: float) -> tuple[float, float]:
         share = column / max(self.columns - 1, 1)
@@ -66,12 +66,12 @@ class _Plot:
             value = self.low + tick * step
             y = self.place(0, value)[1]
             self.draw.line([(_LEFT, y), (_LEFT + self.width, y)], fill=LINE)
-            self.page.text((10, round(y) + 4), f"{value:g}", width=_LEFT - 20, size=12, color=QUIET, align="right")
+            self.canvas.text((10, round(y) + 4), f"{value:g}", width=_LEFT - 20, size=12, color=MUTED, align="right")
         for column, value in enumerate(over):
             words = f"{value:g}"
             at = round(self.place(column, self.low)[0]) - 3 * len(words), _TOP + self.height + 22
-            self.page.text(at, words, width=60, size=12, color=QUIET)
-        self.page.text((_LEFT, _TOP + self.height + 44), below, width=self.width, size=12, color=QUIET)
+            self.canvas.text(at, words, width=60, size=12, color=MUTED)
+        self.canvas.text((_LEFT, _TOP + self.height + 44), below, width=self.width, size=12, color=MUTED)
 
     def line(self, values: Sequence[float], color: tuple[int, int, int]) -> None:
         points = [self.place(column, value) if math.isfinite(value) else None for column, value in enumerate(values)]

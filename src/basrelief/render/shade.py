@@ -98,7 +98,7 @@ def shade(
     return torch.nn.functional.avg_pool2d(color.permute(0, 3, 1, 2), supersample).permute(0, 2, 3, 1)
 
 
-def portrait(
+def render_thumbnail(
     shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, size: int = 512, supersample: int = 3
 ) -> Float[np.ndarray, "size size 3"]:
     """Draw one handsome picture of a shape of any size and place, which fills the picture.

@@ -1,4 +1,4 @@
-"""Contact sheets: all views of a shape on one page, and the evidence for an answer."""
+"""Contact sheets: all views of a shape on one canvas, and the evidence for an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from basrelief.errors import ConfigError
 from basrelief.render.base import Cameras
-from basrelief.render.ink import ACCENT, INK, QUIET, SOFT, Page
+from basrelief.render.canvas import ACCENT, MUTED, SECONDARY, TEXT, Canvas
 from basrelief.render.views import DepthViews
 from basrelief.types import Prediction
 
@@ -54,7 +54,7 @@ def camera_captions(cameras: Cameras) -> list[str]:
     return [f"{i}  el {el}" if abs(el) == 90 else f"{i}  az {az} el {el}" for i, (az, el) in enumerate(angles)]
 
 
-def depth_sheet(
+def contact_sheet(
     views: DepthViews, *, title: str = "", captions: Sequence[str] | None = None, shares: Sequence[float] | None = None
 ) -> Image.Image:
     """Draw all views in a grid, each with its number and camera.
@@ -78,10 +78,10 @@ def depth_sheet(
     tiles = [Tile(name, captions[i] if captions else "", share=shares[i] if shares else None) for i, name in enumerate(names)]
     top = MARGIN + (52 if title else 0)
     grid = _Grid.of(tiles, (MARGIN, top))
-    page = Page(WIDTH, grid.bottom + MARGIN)
-    page.text((MARGIN, MARGIN + 24), title, width=WIDTH - 2 * MARGIN, size=26)
-    grid.draw(page, views.image.cpu().numpy())
-    return page.image
+    canvas = Canvas(WIDTH, grid.bottom + MARGIN)
+    canvas.text((MARGIN, MARGIN + 24), title, width=WIDTH - 2 * MARGIN, size=26)
+    grid.draw(canvas, views.image.cpu().numpy())
+    return canvas.image
 
 
 def evidence_sheet(
@@ -101,7 +101,7 @@ def evidence_sheet(
         prediction: The answer for one shape.
         images: The V depth images it was judged on; scaled to white where they exceed 1.
         cameras: V cameras.
-        picture: Picture of the shape, sRGB in [0, 1], e.g. from `portrait`; None for none.
+        picture: Picture of the shape, sRGB in [0, 1], e.g. from `render_thumbnail`; None for none.
         top: How many labels to rank.
 
     Returns:
@@ -124,13 +124,13 @@ def evidence_sheet(
     grid = _Grid.of(_view_tiles(prediction, camera_captions(cameras)), (MARGIN + LEFT + 2 * GAP, head))
     ranks = head + (LEFT + GAP if picture is not None else 0)
     rows = min(top, len(prediction.labels))
-    page = Page(WIDTH, max(grid.bottom, ranks + rows * ROW) + MARGIN)
-    _draw_heading(page, prediction)
+    canvas = Canvas(WIDTH, max(grid.bottom, ranks + rows * ROW) + MARGIN)
+    _draw_heading(canvas, prediction)
     if picture is not None:
-        page.picture((MARGIN, head), picture, side=LEFT)
-    _draw_ranks(page, ranks, prediction, rows)
-    grid.draw(page, np.asarray(images))
-    return page.image
+        canvas.picture((MARGIN, head), picture, side=LEFT)
+    _draw_ranks(canvas, ranks, prediction, rows)
+    grid.draw(canvas, np.asarray(images))
+    return canvas.image
 
 
 @dataclass(frozen=True)
@@ -159,14 +159,14 @@ class _Grid:
     def bottom(self) -> int:
         return self.top + -(-len(self.tiles) // self.columns) * self.pitch - GAP
 
-    def draw(self, page: Page, images: np.ndarray) -> None:
+    def draw(self, canvas: Canvas, images: np.ndarray) -> None:
         """Draw every tile; images that go beyond 1, as PointCLIP's bare depths do, are scaled together so that their greys show."""
         images = images / max(1.0, float(np.nanmax(images)))
         for i, (image, tile) in enumerate(zip(images, self.tiles, strict=True)):
             row, column = divmod(i, self.columns)
             x, y = self.left + column * (self.side + GAP), self.top + row * self.pitch
-            page.picture((x, y), image, side=self.side)
-            _draw_tile(page, (x, y + self.side), self.side, tile)
+            canvas.picture((x, y), image, side=self.side)
+            _draw_tile(canvas, (x, y + self.side), self.side, tile)
 
 
 def _view_tiles(prediction: Prediction, names: Sequence[str]) -> list[Tile]:
@@ -185,29 +185,29 @@ def _shares(values: np.ndarray, among: np.ndarray) -> np.ndarray:
     return (values - low) / (high - low) if high > low else np.ones_like(values)
 
 
-def _draw_tile(page: Page, at: tuple[int, int], side: int, tile: Tile) -> None:
+def _draw_tile(canvas: Canvas, at: tuple[int, int], side: int, tile: Tile) -> None:
     x, y = at
-    page.text((x, y + 18), tile.camera, width=side, size=13, color=QUIET)
+    canvas.text((x, y + 18), tile.camera, width=side, size=13, color=MUTED)
     if tile.caption:
-        taken = page.text((x, y + 37), tile.score, width=side, size=13, color=QUIET, align="right")
-        page.text((x, y + 37), tile.caption, width=side - taken - 8, size=15, color=INK)
+        taken = canvas.text((x, y + 37), tile.score, width=side, size=13, color=MUTED, align="right")
+        canvas.text((x, y + 37), tile.caption, width=side - taken - 8, size=15, color=TEXT)
     if tile.share is not None:
-        page.bar((x, y + tile.height - 6), tile.share, width=side, height=4, color=ACCENT if tile.agrees else SOFT)
+        canvas.bar((x, y + tile.height - 6), tile.share, width=side, height=4, color=ACCENT if tile.agrees else SECONDARY)
 
 
-def _draw_heading(page: Page, prediction: Prediction) -> None:
-    taken = page.text((MARGIN, MARGIN + 28), prediction.label, width=640, size=34)
+def _draw_heading(canvas: Canvas, prediction: Prediction) -> None:
+    taken = canvas.text((MARGIN, MARGIN + 28), prediction.label, width=640, size=34)
     rest = "   ".join(part for part in (PurePath(prediction.source).name, prediction.model) if part)
     room = WIDTH - 2 * MARGIN - taken - 40
-    page.text((MARGIN + taken + 40, MARGIN + 28), rest, width=room, size=16, color=QUIET, align="right")
+    canvas.text((MARGIN + taken + 40, MARGIN + 28), rest, width=room, size=16, color=MUTED, align="right")
 
 
-def _draw_ranks(page: Page, top: int, prediction: Prediction, rows: int) -> None:
+def _draw_ranks(canvas: Canvas, top: int, prediction: Prediction, rows: int) -> None:
     known = prediction.probabilities
     shares = _shares(prediction.scores, prediction.scores) if known is None else known
     for i in range(rows):
         y = top + i * ROW
         words = f"{prediction.scores[i]:.3f}" if known is None else f"{known[i]:.1%}"
-        taken = page.text((MARGIN, y + 20), words, width=LEFT, size=14, color=QUIET, align="right")
-        page.text((MARGIN, y + 20), prediction.labels[i], width=LEFT - taken - 10, size=17, color=INK)
-        page.bar((MARGIN, y + 28), float(shares[i]), width=LEFT, height=6, color=SOFT if i else ACCENT)
+        taken = canvas.text((MARGIN, y + 20), words, width=LEFT, size=14, color=MUTED, align="right")
+        canvas.text((MARGIN, y + 20), prediction.labels[i], width=LEFT - taken - 10, size=17, color=TEXT)
+        canvas.bar((MARGIN, y + 28), float(shares[i]), width=LEFT, height=6, color=SECONDARY if i else ACCENT)

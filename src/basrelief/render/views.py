@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from basrelief import geometry
 from basrelief.errors import GeometryError
-from basrelief.geometry import drop_strays, normalise_unit_sphere, sample_surface, subsample
+from basrelief.geometry import normalise_unit_sphere, sample_surface, subsample
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.registry import get_projection, with_options
 from basrelief.types import Mesh, PointCloud, Shape
@@ -85,21 +86,21 @@ def render_depth(
     chosen = get_projection(projection) if isinstance(projection, str) else projection
     if size is not None:
         chosen = with_options(chosen, size=size)
-    cloud = draw_points(shape, points, seed=seed)
+    cloud = sample_points(shape, points, seed=seed)
     with torch.no_grad():
         depth = chosen.depth(_pack([cloud.points], chosen, device))
         image = chosen.image(depth)
     return DepthViews(depth[0], image[0], chosen.cameras, chosen.name)
 
 
-def draw_points(shape: Shape, points: int | None = None, *, seed: int = 0, strays: bool = True) -> PointCloud:
+def sample_points(shape: Shape, points: int | None = None, *, seed: int = 0, remove_outliers: bool = False) -> PointCloud:
     """Draw the points a projection is given: sampled from a mesh's surface, or thinned from a larger cloud.
 
     Args:
         shape: Mesh or point cloud.
         points: How many; when None 10,000 of a mesh and all of a cloud. A smaller cloud stays as it is.
         seed: Fixes which points are drawn.
-        strays: Whether points of a cloud that stand alone are kept, see `basrelief.geometry.drop_strays`.
+        remove_outliers: Whether isolated points of a cloud are removed, see `basrelief.geometry.remove_outliers`.
 
     Raises:
         GeometryError: If the shape cannot be sampled, e.g. a mesh without area.
@@ -107,7 +108,7 @@ def draw_points(shape: Shape, points: int | None = None, *, seed: int = 0, stray
     if isinstance(shape, Mesh):
         return sample_surface(shape, DEFAULT_POINTS if points is None else points, seed=seed)
     cloud = shape if points is None or points >= len(shape.points) else subsample(shape, points, seed=seed)
-    return cloud if strays else drop_strays(cloud)
+    return geometry.remove_outliers(cloud) if remove_outliers else cloud
 
 
 def render_batch(

@@ -124,9 +124,9 @@ def test_pointclip_12_and_17_ulip_21_scanobjectnn_lying_is_seen_and_its_axis_is_
 
 
 def _points(name: str, seed: int, *, axis: str) -> np.ndarray:
-    from basrelief.render import draw_points
+    from basrelief.render import sample_points
 
-    return draw_points(rotate(make_shape(name, seed=seed), rotation_to_z_up(axis).T), 1024, seed=seed).points
+    return sample_points(rotate(make_shape(name, seed=seed), rotation_to_z_up(axis).T), 1024, seed=seed).points
 
 
 def test_pointclip_v2_8_a_resnet_where_a_vit_was_meant(weights: Put) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError
-from basrelief.render import PointBatch, draw_points, get_projection
+from basrelief.render import PointBatch, get_projection, sample_points
 from basrelief.render.opendlign import OpenDlignProjection, control_image
 from basrelief.shapes import make_shape
 from basrelief.train.depth_aligned import AlignedSettings, DiffusionSettings
@@ -47,7 +47,7 @@ def test_ten_maps_and_pictures_of_the_size_asked_for(shaded: DrawnViews) -> None
 
 def test_maps_are_those_of_the_recipe(chair: Mesh, bare: DrawnViews) -> None:
     """What is trained on is what is asked later, without the median that only generation uses."""
-    cloud = draw_points(chair, 1500, seed=bare.seed)
+    cloud = sample_points(chair, 1500, seed=bare.seed)
     projection = get_projection("opendlign", size=48)
     expected = projection.image(projection.depth(PointBatch.pack([cloud.points])))[0]
     np.testing.assert_array_equal(bare.depth, (expected.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
@@ -55,7 +55,7 @@ def test_maps_are_those_of_the_recipe(chair: Mesh, bare: DrawnViews) -> None:
 
 def test_the_controlnet_is_given_the_smoothed_inverse(chair: Mesh, bare: DrawnViews) -> None:
     assert bare.control is not None
-    cloud = draw_points(chair, 1500, seed=bare.seed)
+    cloud = sample_points(chair, 1500, seed=bare.seed)
     projection = OpenDlignProjection(size=48, median=True)
     smooth = projection.image(projection.depth(PointBatch.pack([cloud.points])))[0]
     expected = (control_image(smooth).clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -119,9 +119,9 @@ def test_pictures_do_not_depend_on_scale_or_position(scale: float) -> None:
 
 
 def test_a_mesh_and_its_points_are_normalised_alike() -> None:
-    from basrelief.render import draw_points
+    from basrelief.render import sample_points
 
-    cloud = draw_points(blocks(), 3000, seed=1)
+    cloud = sample_points(blocks(), 3000, seed=1)
     mesh, points = _normalise(blocks(), cloud)
     assert isinstance(mesh, Mesh)
     assert np.linalg.norm(points, axis=1).max() == pytest.approx(1, abs=1e-5)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from basrelief.render import PointBatch, draw_points
+from basrelief.render import PointBatch, sample_points
 from basrelief.render.opendlign import OpenDlignProjection, control_image
 from basrelief.train.depth_aligned.settings import AlignedSettings
 from basrelief.train.depth_aligned.shaded import shade_views
@@ -46,7 +46,7 @@ def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> DrawnVi
         GeometryError: If the surface cannot be sampled.
     """
     seed = zlib.crc32(f"{settings.seed} {name}".encode(errors="replace")) & 0x7FFFFFFF
-    cloud = draw_points(shape, settings.points, seed=seed)
+    cloud = sample_points(shape, settings.points, seed=seed)
     projection = OpenDlignProjection(rig=settings.rig, size=settings.size)
     depth = projection.depth(PointBatch.pack([cloud.points]))
     if settings.source == "shaded":

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from basrelief.errors import ConfigError
 from basrelief.models import Model
 from basrelief.output import append_text, to_json, write_text
-from basrelief.render.ink import ACCENT, QUIET, Page
+from basrelief.render.canvas import ACCENT, MUTED, Canvas
 from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, Thresholds, read_quality
 from basrelief.train.records import Progress
 
@@ -137,7 +137,7 @@ def quality_sheet(aligned: AlignedSet) -> Image.Image:
     parts = [("kept", [p for p in places if good[p]]), ("rejected", [p for p in places if not good[p]])]
     chosen = [(name, len(part), part[:: max(1, len(part) // _EACH)][:_EACH]) for name, part in parts]
     tall = _SIDE + 46
-    page = Page(1200, 2 * _MARGIN + sum(44 + -(-len(few) // 4) * tall for _, _, few in chosen))
+    page = Canvas(1200, 2 * _MARGIN + sum(44 + -(-len(few) // 4) * tall for _, _, few in chosen))
     top = _MARGIN
     for name, count, few in chosen:
         page.text((_MARGIN, top + 22), f"{name}: {count:,} of {len(places):,}", width=1100, size=22)
@@ -148,7 +148,7 @@ def quality_sheet(aligned: AlignedSet) -> Image.Image:
             label, contour = scores[aligned.keys[row]][:, view]
             words = f"{aligned.labels[aligned.truth[row]]}, view {view}"
             page.text((left, down + _SIDE + 17), words, width=2 * _SIDE, size=14)
-            line, colour = f"label {label:.2f}  contour {contour:.2f}", ACCENT if name == "kept" else QUIET
+            line, colour = f"label {label:.2f}  contour {contour:.2f}", ACCENT if name == "kept" else MUTED
             page.text((left, down + _SIDE + 34), line, width=2 * _SIDE, size=12, color=colour)
         top += 44 + -(-len(few) // 4) * tall
     return page.image

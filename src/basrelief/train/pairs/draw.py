@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from basrelief.errors import ConfigError
 from basrelief.geometry import normalise_unit_sphere, subsample
 from basrelief.limits import limits
-from basrelief.render import Cameras, draw_points, shade
+from basrelief.render import Cameras, sample_points, shade
 from basrelief.render.cameras import Frame
 from basrelief.render.rigs import get_rig
 from basrelief.render.shade import Lighting
@@ -89,7 +89,7 @@ def draw_pair(shape: Shape, name: str, *, style: PairSettings) -> DrawnPair:
         GeometryError: If the surface cannot be sampled.
     """
     seed = zlib.crc32(f"{style.seed} {name}".encode(errors="replace"))
-    cloud = draw_points(shape, style.points, seed=seed & 0x7FFFFFFF)
+    cloud = sample_points(shape, style.points, seed=seed & 0x7FFFFFFF)
     scaled, points = _normalise(shape, cloud)
     cameras = Cameras(get_rig(RIG).rotation, style.distance)
     frame = Frame(cameras, style.size, style.distance * math.tan(_FIELD / 2))

@@ -13,17 +13,17 @@ from PIL import Image, ImageDraw, ImageFont
 Align = Literal["left", "right"]
 Color = tuple[int, int, int]
 
-PAPER: Color = (255, 255, 255)
-INK: Color = (28, 32, 38)
-QUIET: Color = (118, 124, 132)
+BACKGROUND: Color = (255, 255, 255)
+TEXT: Color = (28, 32, 38)
+MUTED: Color = (118, 124, 132)
 LINE: Color = (222, 225, 229)
 ACCENT: Color = (34, 98, 168)
-SOFT: Color = (158, 166, 176)
+SECONDARY: Color = (158, 166, 176)
 
 LONGEST = 1000  # letters measured at all
 
 
-class Page:
+class Canvas:
     """A white picture of fixed width that is drawn on.
 
     Attributes:
@@ -31,10 +31,10 @@ class Page:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self.image = Image.new("RGB", (width, height), PAPER)
+        self.image = Image.new("RGB", (width, height), BACKGROUND)
         self._draw = ImageDraw.Draw(self.image)
 
-    def text(self, at: tuple[int, int], words: str, *, width: int, size: int = 14, color: Color = INK, align: Align = "left") -> int:
+    def text(self, at: tuple[int, int], words: str, *, width: int, size: int = 14, color: Color = TEXT, align: Align = "left") -> int:
         """Write one line, cut with an ellipsis where it is too long.
 
         Args:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from basrelief.render.ink import ACCENT, INK, LINE, PAPER, Page, fit
+from basrelief.render.canvas import ACCENT, BACKGROUND, LINE, TEXT, Canvas, fit
 
 
-def drawn(page: Page) -> tuple[int, int, int, int] | None:
+def drawn(page: Canvas) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of what is not paper; None for an empty page."""
-    used = (np.asarray(page.image) != PAPER).any(-1)
+    used = (np.asarray(page.image) != BACKGROUND).any(-1)
     if not used.any():
         return None
     rows, columns = np.flatnonzero(used.any(1)), np.flatnonzero(used.any(0))
@@ -53,7 +53,7 @@ def test_endless_words_are_cut_in_bounded_time() -> None:
 
 @pytest.mark.parametrize("align", ["left", "right"])
 def test_text_stays_in_its_room(align: str) -> None:
-    page = Page(300, 60)
+    page = Canvas(300, 60)
     taken = page.text((50, 40), "a label much longer than its room", width=120, size=20, align=align)  # type: ignore[arg-type]
     left, top, right, bottom = drawn(page) or (0, 0, 0, 0)
     assert left >= 49
@@ -63,7 +63,7 @@ def test_text_stays_in_its_room(align: str) -> None:
 
 
 def test_text_is_drawn_from_either_end() -> None:
-    left, right = Page(300, 40), Page(300, 40)
+    left, right = Canvas(300, 40), Canvas(300, 40)
     left.text((50, 30), "ab", width=200)
     right.text((50, 30), "ab", width=200, align="right")
     assert abs((drawn(left) or (0,))[0] - 50) <= 2
@@ -71,14 +71,14 @@ def test_text_is_drawn_from_either_end() -> None:
 
 
 def test_no_words_leave_the_page_white() -> None:
-    page = Page(100, 40)
+    page = Canvas(100, 40)
     assert page.text((10, 30), "", width=80) == 0
     assert drawn(page) is None
 
 
 @pytest.mark.parametrize(("share", "filled"), [(0.0, 0), (0.25, 25), (1.0, 100), (-1.0, 0), (3.0, 100), (math.nan, 0), (math.inf, 100)])
 def test_a_bar_is_as_long_as_its_share(share: float, filled: int) -> None:
-    page = Page(140, 30)
+    page = Canvas(140, 30)
     page.bar((20, 10), share, width=100, height=6)
     row = np.asarray(page.image)[12]
     assert (row == ACCENT).all(-1).sum() == filled
@@ -87,29 +87,29 @@ def test_a_bar_is_as_long_as_its_share(share: float, filled: int) -> None:
 
 
 def test_a_grey_picture_and_a_coloured_one_are_pasted() -> None:
-    page = Page(100, 50)
+    page = Canvas(100, 50)
     page.picture((5, 5), np.full((8, 8), 0.5, np.float32), side=40, framed=False)
     page.picture((55, 5), np.tile(np.float32([1, 0, 0]), (8, 8, 1)), side=40, framed=False)
     pixels = np.asarray(page.image)
     assert pixels[25, 25].tolist() == [128, 128, 128]
     assert pixels[25, 75].tolist() == [255, 0, 0]
-    assert pixels[25, 50].tolist() == list(PAPER)
+    assert pixels[25, 50].tolist() == list(BACKGROUND)
 
 
 def test_values_outside_the_range_are_clipped_and_nan_is_black() -> None:
-    page = Page(30, 10)
+    page = Canvas(30, 10)
     for x, value in ((0, -2.0), (10, 7.0), (20, math.nan)):
         page.picture((x, 0), np.full((4, 4), value), side=10, framed=False)
     assert np.asarray(page.image)[5, [5, 15, 25], 0].tolist() == [0, 255, 0]
 
 
 def test_a_frame_is_drawn_around_the_picture() -> None:
-    page = Page(30, 30)
+    page = Canvas(30, 30)
     page.picture((5, 5), np.ones((4, 4)), side=20)
     assert drawn(page) == (5, 5, 24, 24)
     assert np.asarray(page.image)[5, 5].tolist() == list(LINE)
 
 
 def test_ink_is_readable_on_paper() -> None:
-    light, dark = (sum(c * w for c, w in zip(color, (0.2126, 0.7152, 0.0722), strict=True)) / 255 for color in (PAPER, INK))
+    light, dark = (sum(c * w for c, w in zip(color, (0.2126, 0.7152, 0.0722), strict=True)) / 255 for color in (BACKGROUND, TEXT))
     assert (light**2.2 + 0.05) / (dark**2.2 + 0.05) > 7  # WCAG's contrast, its highest grade

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.geometry import FORM_SIZE, form_numbers
+from basrelief.geometry import FORM_SIZE, shape_descriptor
 from basrelief.index.duplicates import DUPLICATE_TOLERANCE, group_duplicates
 from basrelief.io import load, save
 from basrelief.shapes import CATEGORIES, make_shape
@@ -24,12 +24,12 @@ def _turned(mesh: Mesh, seed: int) -> Mesh:
 
 
 def _difference(one: Mesh | PointCloud, other: Mesh | PointCloud) -> float:
-    return float(np.abs(form_numbers(one) - form_numbers(other)).max())
+    return float(np.abs(shape_descriptor(one) - shape_descriptor(other)).max())
 
 
 def test_there_are_as_many_as_it_says() -> None:
-    assert form_numbers(CHAIR).shape == (FORM_SIZE,)
-    assert form_numbers(CHAIR).dtype == np.float32
+    assert shape_descriptor(CHAIR).shape == (DESCRIPTOR_SIZE,)
+    assert shape_descriptor(CHAIR).dtype == np.float32
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,14 +61,14 @@ def test_a_format_changes_nothing(suffix: str, tmp_path: Path) -> None:
 
 def test_a_cube_is_known_exactly() -> None:
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float32)
-    cloud = form_numbers(PointCloud(corners))
+    cloud = shape_descriptor(PointCloud(corners))
     assert np.allclose(cloud[:64], 1)
     assert np.allclose(cloud[64:67], 3**-0.5)
     assert np.allclose(cloud[67:70], 0)
     faces = np.array(
         [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
     )
-    mesh = form_numbers(Mesh(corners, faces))
+    mesh = shape_descriptor(Mesh(corners, faces))
     assert np.allclose(mesh[67:70] * np.sqrt(0.75), np.sqrt((2 * 0.25 + 4 / 12) / 6), atol=1e-6)
     assert mesh[71] == pytest.approx(0.1 * np.log1p(6 / 0.75))
 
@@ -80,12 +80,12 @@ def test_how_faces_are_cut_changes_nothing() -> None:
 
 
 def test_one_point_and_no_area_have_numbers() -> None:
-    assert np.isfinite(form_numbers(PointCloud(np.zeros((1, 3), np.float32)))).all()
-    assert np.isfinite(form_numbers(Mesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]])))).all()
+    assert np.isfinite(shape_descriptor(PointCloud(np.zeros((1, 3), np.float32)))).all()
+    assert np.isfinite(shape_descriptor(Mesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]])))).all()
 
 
 def test_different_shapes_are_told_apart() -> None:
-    forms = np.stack([form_numbers(make_shape(name, seed=seed)) for name in CATEGORIES[::4] for seed in range(3)])
+    forms = np.stack([shape_descriptor(make_shape(name, seed=seed)) for name in CATEGORIES[::4] for seed in range(3)])
     assert group_duplicates(forms) == []
 
 
@@ -98,7 +98,7 @@ def test_copies_are_grouped() -> None:
         _turned(make_shape("mug", seed=1), 2),
         _turned(CHAIR, 3),
     ]
-    assert group_duplicates(np.stack([form_numbers(shape) for shape in shapes])) == [[0, 2, 5], [1, 4]]
+    assert group_duplicates(np.stack([shape_descriptor(shape) for shape in shapes])) == [[0, 2, 5], [1, 4]]
 
 
 def test_few_rows_have_no_copies() -> None:

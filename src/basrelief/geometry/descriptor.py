@@ -8,11 +8,11 @@ from jaxtyping import Float, Float32
 from basrelief.types import Mesh, Shape
 
 _RADII = 64
-FORM_SIZE = _RADII + 8
+DESCRIPTOR_SIZE = _RADII + 8
 _SAME = 1e-5  # of the largest extent: corners this near are one
 
 
-def form_numbers(shape: Shape) -> Float32[np.ndarray, " numbers"]:
+def shape_descriptor(shape: Shape) -> Float32[np.ndarray, " numbers"]:
     """Describe the form of a shape by its corners and its surface.
 
     Quantiles of the distances of the different corners (or points) from their middle, in units of the root mean square of them; the
@@ -24,7 +24,7 @@ def form_numbers(shape: Shape) -> Float32[np.ndarray, " numbers"]:
         shape: Mesh or point cloud.
 
     Returns:
-        `FORM_SIZE` numbers.
+        `DESCRIPTOR_SIZE` numbers.
     """
     places = (_used_vertices(shape) if isinstance(shape, Mesh) else shape.points).astype(np.float64)
     corners = _different(places)
