@@ -18,7 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from basrelief.render import PROJECTIONS, PointBatch, Projection, get_projection
+from basrelief.render import PROJECTIONS, Projection, get_projection
+from basrelief.render.base import PointBatch
 
 ORIGINAL_MS = {
     ("pointclip", 1024): 0.5,

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basrelief.errors import GeometryError
-from basrelief.geometry import farthest_points, remove_outliers, sample_surface, subsample
+from basrelief.geometry import remove_outliers, sample_surface, subsample
+from basrelief.geometry.sampling import farthest_points
 from basrelief.types import Mesh, Origin, PointCloud
 from support import parity_arrays
 

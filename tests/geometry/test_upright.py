@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from basrelief.geometry import CUES, UP_AXES, cue_scores, guess_up, rotation_to_z_up, sample_surface, up_candidates, upright_cues
+from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
+from basrelief.geometry.upright import CUES, cue_scores, up_candidates, upright_cues
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh
 

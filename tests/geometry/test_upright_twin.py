@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from basrelief.geometry import CUES, sample_surface, upright_cues
+from basrelief.geometry import sample_surface
+from basrelief.geometry.upright import CUES, upright_cues
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh
 

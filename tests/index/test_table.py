@@ -13,7 +13,7 @@ lancedb = pytest.importorskip("lancedb")
 import pyarrow as pa  # noqa: E402
 
 from basrelief.errors import ConfigError, FileFormatError, OutputError  # noqa: E402
-from basrelief.geometry import DESCRIPTOR_SIZE  # noqa: E402
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE  # noqa: E402
 from basrelief.index import table  # noqa: E402
 from basrelief.index.schema import FileState, LibraryInfo  # noqa: E402
 from basrelief.index.table import Tables, quoted  # noqa: E402

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.geometry import UP_AXES, rotation_to_z_up
+from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import Put
@@ -94,7 +95,7 @@ NUMBERS = st.floats(-100, 100, width=32)
 ROUND_TRIP = settings(derandomize=True, max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.parametrize("kind", shapes.CLOUD_FORMATS)
+@pytest.mark.parametrize("kind", CLOUD_FORMATS)
 @ROUND_TRIP
 @given(rows=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=20))
 def test_any_cloud_comes_back(kind: str, rows: list[tuple[float, float, float]], tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_any_cloud_comes_back(kind: str, rows: list[tuple[float, float, float]],
     assert np.allclose(difference, difference[0] if moved else 0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", shapes.MESH_FORMATS)
+@pytest.mark.parametrize("kind", MESH_FORMATS)
 @ROUND_TRIP
 @given(seed=st.integers(0, 10**6), count=st.integers(3, 12))
 def test_any_mesh_comes_back(kind: str, seed: int, count: int, tmp_path: Path) -> None:

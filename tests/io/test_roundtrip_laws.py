@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
+from basrelief.io import load, save
+from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.types import Mesh, PointCloud
 
 QUICK = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,12 +10,13 @@ import pytest
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, OutputError
 from basrelief.io.colors import linear_from_srgb, srgb_from_linear, unit_range
+from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.types import Mesh, PointCloud
 
 pytest.importorskip("trimesh")
 
 
-@pytest.mark.parametrize("kind", shapes.MESH_FORMATS)
+@pytest.mark.parametrize("kind", MESH_FORMATS)
 def test_meshes_come_back(kind: str, tetrahedron: Mesh, tmp_path: Path) -> None:
     path = shapes.save(tetrahedron, tmp_path / f"a.{kind}")
     back = shapes.load(path)
@@ -28,7 +29,7 @@ def test_meshes_come_back(kind: str, tetrahedron: Mesh, tmp_path: Path) -> None:
         assert np.allclose(back.colors[back.faces], tetrahedron.colors[tetrahedron.faces], atol=0.01)
 
 
-@pytest.mark.parametrize("kind", shapes.CLOUD_FORMATS)
+@pytest.mark.parametrize("kind", CLOUD_FORMATS)
 def test_clouds_come_back(kind: str, cloud: PointCloud, tmp_path: Path) -> None:
     back = shapes.load(shapes.save(cloud, tmp_path / f"a.{kind}"))
     assert isinstance(back, PointCloud)

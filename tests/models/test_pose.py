@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 import basrelief as br
 from basrelief.errors import ConfigError
-from basrelief.geometry import UP_AXES, axis_rotation, rotate, rotation_to_z_up, sample_surface
+from basrelief.geometry import UP_AXES, rotate, rotation_to_z_up, sample_surface
+from basrelief.geometry.transforms import axis_rotation
 from basrelief.io import save
 from basrelief.models import Model, Pose, ReadOptions, classify_files, resolve_pose
 from basrelief.models.upright import POINTS, SIDE, UprightNet, face_images, load_upright, upright_scores

@@ -10,7 +10,7 @@ import pytest
 from basrelief.datasets import dataset_card, list_datasets
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.evaluate import TASKS
-from basrelief.geometry import CUES
+from basrelief.geometry.upright import CUES
 from basrelief.models import get_recipe, recipes
 from support import REPOSITORY
 from support.console_examples import documents

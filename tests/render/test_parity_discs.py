@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.render import PointBatch
+from basrelief.render.base import PointBatch
 from basrelief.render.clip2point import DiscProjection
 from basrelief.render.rigs import CLIP2POINT_TURN, clip2point_look
 from render.maps import off, thinned_like

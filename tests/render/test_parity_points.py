@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.render import PointBatch, get_projection
+from basrelief.render import get_projection
+from basrelief.render.base import PointBatch
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection, view_rotations
 from basrelief.render.rigs import euler

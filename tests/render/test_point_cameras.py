@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from basrelief.render import PROJECTIONS, PointBatch, Projection, get_projection
+from basrelief.render import PROJECTIONS, Projection, get_projection
+from basrelief.render.base import PointBatch
 from basrelief.render.clip2point import DiscProjection
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.geometry import axis_rotation
-from basrelief.render import PointBatch, Projection, get_projection
+from basrelief.geometry.transforms import axis_rotation
+from basrelief.render import Projection, get_projection
+from basrelief.render.base import PointBatch
 from basrelief.render.clip2point import DiscProjection, draw_discs, jitter_distance
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection

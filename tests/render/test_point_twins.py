@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from basrelief.render import PointBatch, Projection
+from basrelief.render import Projection
+from basrelief.render.base import PointBatch
 from basrelief.render.clip2point import DiscProjection
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection

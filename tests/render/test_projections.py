@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from basrelief.errors import ConfigError
-from basrelief.render import PROJECTIONS, Cameras, PointBatch, get_projection
+from basrelief.render import PROJECTIONS, get_projection
+from basrelief.render.base import Cameras, PointBatch
 from basrelief.render.clip2point import DiscProjection
 
 VIEWS = {

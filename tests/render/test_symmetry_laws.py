@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.geometry import axis_rotation
-from basrelief.render import PROJECTIONS, PointBatch, get_projection, render_batch
-from basrelief.render.base import Projection
+from basrelief.geometry.transforms import axis_rotation
+from basrelief.render import PROJECTIONS, get_projection, render_batch
+from basrelief.render.base import PointBatch, Projection
 
 NAMES = sorted(PROJECTIONS)
 

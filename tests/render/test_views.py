@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError, GeometryError
-from basrelief.render import DepthViews, PointBatch, get_projection, render_batch, render_depth
+from basrelief.render import DepthViews, get_projection, render_batch, render_depth
+from basrelief.render.base import PointBatch
 from basrelief.types import Mesh, PointCloud
 from render.maps import make_clouds, off
 

@@ -12,7 +12,8 @@ import pytest
 
 import basrelief as br
 from basrelief.geometry import rotate, rotation_to_z_up, sample_surface
-from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
+from basrelief.io import load, save
+from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.models import Model, classify_files
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud, Shape

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.geometry import axis_rotation, rotate, sample_surface
+from basrelief.geometry import rotate, sample_surface
+from basrelief.geometry.transforms import axis_rotation
 from basrelief.models import Model, get_recipe
 from basrelief.render import sample_points
 from basrelief.shapes import make_shape

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from basrelief.geometry import axis_rotation, normalise_unit_sphere
+from basrelief.geometry import normalise_unit_sphere
+from basrelief.geometry.transforms import axis_rotation
 
 Cloud = Float32[np.ndarray, "points 3"]
 

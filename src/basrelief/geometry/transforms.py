@@ -114,27 +114,6 @@ def normalise_unit_sphere(points: Real[np.ndarray, "points 3"], *, centre: Centr
     return _scaled(points, centred, float(np.linalg.norm(centred, axis=1).max()))
 
 
-def normalise_unit_cube(points: Real[np.ndarray, "points 3"], *, centre: Centre = "bbox") -> Float[np.ndarray, "points 3"]:
-    """Move a cloud to the origin and scale its largest coordinate to 1.
-
-    With the default centre the bounding box is centred and its largest half extent becomes 1: the cloud fills [-1, 1] along its
-    longest side.
-
-    Args:
-        points: (N, 3), any finite coordinates; any scale.
-        centre: What moves to the origin: the middle of the bounding box, `bbox`, or the `mean` of the points.
-
-    Returns:
-        (N, 3) in the floating type of `points` (float32 for integers). Points that all coincide become the origin.
-
-    Raises:
-        GeometryError: If `points` is empty, not (N, 3), or holds NaN or infinity.
-        ConfigError: If `centre` is not `mean` or `bbox`.
-    """
-    centred = _centred(points, centre)
-    return _scaled(points, centred, float(np.abs(centred).max()))
-
-
 def checked_positions(points: Real[np.ndarray, "points 3"]) -> Real[np.ndarray, "points 3"]:
     """Check an array of positions.
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from basrelief.geometry import DESCRIPTOR_SIZE
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE
 
 if TYPE_CHECKING:
     import pyarrow as pa

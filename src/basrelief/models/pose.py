@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.geometry import UP_AXES, cue_scores, normalise_unit_sphere, rotate, rotation_to_z_up, up_candidates
+from basrelief.geometry import UP_AXES, normalise_unit_sphere, rotate, rotation_to_z_up
+from basrelief.geometry.upright import cue_scores, up_candidates
 from basrelief.models.model import Model
 from basrelief.models.upright import POINTS, upright_scores
 from basrelief.render import sample_points

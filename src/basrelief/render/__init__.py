@@ -1,16 +1,14 @@
-"""From points to pictures: rigs of cameras, the named depth projections, meshes drawn and shaded, contact sheets; in plain torch."""
+"""Render point clouds as depth maps and shapes as shaded images; rigs of cameras, contact sheets. Plain torch, no GPU driver or display."""
 
-from basrelief.render.base import Cameras, PointBatch, Projection
+from basrelief.render.base import Projection
 from basrelief.render.registry import PROJECTIONS, get_projection
-from basrelief.render.shade import render_thumbnail, shade
+from basrelief.render.shade import render_thumbnail
 from basrelief.render.sheet import contact_sheet, evidence_sheet
 from basrelief.render.views import DepthViews, render_batch, render_depth, sample_points
 
 __all__ = [
     "PROJECTIONS",
-    "Cameras",
     "DepthViews",
-    "PointBatch",
     "Projection",
     "contact_sheet",
     "evidence_sheet",
@@ -19,5 +17,4 @@ __all__ = [
     "render_depth",
     "render_thumbnail",
     "sample_points",
-    "shade",
 ]

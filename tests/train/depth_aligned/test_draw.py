@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError
-from basrelief.render import PointBatch, get_projection, sample_points
+from basrelief.render import get_projection, sample_points
+from basrelief.render.base import PointBatch
 from basrelief.render.opendlign import OpenDlignProjection, control_image
 from basrelief.shapes import make_shape
 from basrelief.train.depth_aligned import AlignedSettings, DiffusionSettings

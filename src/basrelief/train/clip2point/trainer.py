@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from basrelief.encoders import ClipEncoder
 from basrelief.geometry import normalise_unit_sphere
 from basrelief.output import replace_file
-from basrelief.render import PointBatch
+from basrelief.render.base import PointBatch
 from basrelief.render.clip2point import DiscProjection, jitter_distance
 from basrelief.render.rigs import CLIP2POINT10_ANGLES
 from basrelief.train.clip2point.lamb import Lamb

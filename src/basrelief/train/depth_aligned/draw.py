@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from basrelief.render import PointBatch, sample_points
+from basrelief.render import sample_points
+from basrelief.render.base import PointBatch
 from basrelief.render.opendlign import OpenDlignProjection, control_image
 from basrelief.train.depth_aligned.settings import AlignedSettings
 from basrelief.train.depth_aligned.shaded import shade_views

@@ -15,10 +15,10 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from basrelief.geometry import subsample
-from basrelief.render import Cameras, shade
+from basrelief.render.base import Cameras
 from basrelief.render.cameras import Frame
 from basrelief.render.opendlign import OpenDlignProjection
-from basrelief.render.shade import Lighting
+from basrelief.render.shade import Lighting, shade
 from basrelief.types import Mesh, PointCloud, Shape
 
 _SUPERSAMPLE = 2

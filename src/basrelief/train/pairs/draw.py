@@ -17,10 +17,11 @@ from jaxtyping import Float32
 from basrelief.errors import ConfigError
 from basrelief.geometry import normalise_unit_sphere, subsample
 from basrelief.limits import limits
-from basrelief.render import Cameras, sample_points, shade
+from basrelief.render import sample_points
+from basrelief.render.base import Cameras
 from basrelief.render.cameras import Frame
 from basrelief.render.rigs import get_rig
-from basrelief.render.shade import Lighting
+from basrelief.render.shade import Lighting, shade
 from basrelief.train.records.store import MAX_SIDE, png_bytes
 from basrelief.types import Mesh, PointCloud, Shape
 
