@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import ConfigError, OutputError
-from basrelief.output import make_folder, output_errors, remove_parts, replace_file, to_json, write_text
+from basrelief.output import make_folder, output_errors, remove_temporary_files, replace_file, to_json, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_parts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) 
         for path in kept:
             path.touch()
         raise KeyboardInterrupt
-    remove_parts(target)
+    remove_temporary_files(target)
     assert set(tmp_path.iterdir()) == set(kept)
 
 

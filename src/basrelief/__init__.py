@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basrelief.lazy import lazy_names
+from basrelief.lazy import lazy_exports
 from basrelief.version import __version__
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ __all__ = [
     "use_limits",
 ]
 
-_ROOMS = {
+_MODULES = {
     "BasreliefError": "errors",
     "DepthViews": "render",
     "Index": "index",
@@ -54,4 +54,4 @@ _ROOMS = {
     "use_limits": "limits",
 }
 
-__getattr__, __dir__ = lazy_names(__name__, _ROOMS, public=__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES, public=__all__)

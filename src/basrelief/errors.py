@@ -1,4 +1,4 @@
-"""Every exception basrelief raises.
+"""All exceptions that basrelief raises.
 
 They derive from one class::
 
@@ -12,7 +12,8 @@ They derive from one class::
         ├── WeightsError (ValueError)   weights that do not fit the architecture they are loaded into
         └── WeightsNotFoundError        weights that are not on this machine
 
-Messages follow one form: `<argument> must <rule>, but got <fact>. <Remedy or valid choices>.`
+A message says what is wrong with the actual value, then what to do about it, e.g.
+`points has shape (3, 1024); expected (N, 3). Did you mean points.T?`
 """
 
 from __future__ import annotations
@@ -58,12 +59,12 @@ class WeightsNotFoundError(EncoderError):
 
 
 def unknown_choice(argument: str, value: object, choices: Iterable[str]) -> str:
-    """Word the message for a value that is not one of the choices, with the nearest one.
+    """Return the message for a value that is not among the valid ones, with the nearest match.
 
     Args:
-        argument: What the user named, e.g. `projection`.
-        value: What was given.
-        choices: The valid values, in the order to show them.
+        argument: Name of the argument, e.g. `projection`.
+        value: The invalid value.
+        choices: Valid values, in the order to show them.
 
     Returns:
         `<argument> must be one of a, b, c, but got 'x'. Did you mean 'b'?`

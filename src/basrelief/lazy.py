@@ -1,4 +1,4 @@
-"""Names of a package that are imported from their modules when first asked for, so that importing the package costs nothing."""
+"""Lazy imports: a package imports its modules only when one of their names is first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 
-def lazy_names(package: str, homes: Mapping[str, str], *, public: Sequence[str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Make a package's `__getattr__` and `__dir__` (PEP 562).
+def lazy_exports(
+    package: str, modules: Mapping[str, str], *, public: Sequence[str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package.
 
     Args:
         package: The package's `__name__`.
-        homes: Module of the package, by the name that lives in it.
-        public: What `dir()` lists: the package's `__all__`.
+        modules: For each exported name the submodule that defines it.
+        public: Names that `dir()` lists: the package's `__all__`.
 
     Returns:
-        The two functions, to be bound to those names in the package.
+        The two functions; assign them to `__getattr__` and `__dir__` of the package.
     """
 
-    def find(name: str) -> object:
-        if name not in homes:
+    def get_attribute(name: str) -> object:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f"{package}.{homes[name]}"), name)
+        value: object = getattr(import_module(f"{package}.{modules[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    def listed() -> list[str]:
+    def list_names() -> list[str]:
         return sorted(public)
 
-    return find, listed
+    return get_attribute, list_names

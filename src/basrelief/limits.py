@@ -108,7 +108,7 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
-                raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}.")
+                raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}. Set a positive number.")
 
     def reading_seconds(self, size: int) -> float:
         """Return the time that reading a file of `size` bytes may take: `seconds`, above 32 MB in proportion."""

@@ -1,15 +1,15 @@
-"""Text from files and strangers as HTML or Markdown that shows it and means nothing else."""
+"""Escape untrusted text for HTML and Markdown."""
 
 from __future__ import annotations
 
 import html
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""Content security policy of a standalone page: no script, no other file, no network."""
+"""Content security policy of a standalone page: no scripts, no other files, no network."""
 
 
 def visible(text: object) -> str:
-    r"""Show control and direction characters as escapes, so that a name cannot pose as another.
+    r"""Escape control and direction characters, so that one name cannot be displayed as another.
 
     Args:
         text: Anything; its `str` is taken.
@@ -21,10 +21,10 @@ def visible(text: object) -> str:
 
 
 def as_text(text: object) -> str:
-    """Write text for a place that reads HTML or Markdown: both show it as it is.
+    """Escape text for both HTML and Markdown, which then display it unchanged.
 
-    Every character that is neither a letter, a digit nor a space becomes a character reference, which starts no tag, link, picture, list
-    or code and ends no attribute.
+    Every character except letters, digits and spaces becomes a character reference, so the text cannot start a tag, link, image, list or
+    code block, or end an attribute.
 
     Args:
         text: Anything; its `str` is taken, see `visible`.
@@ -33,12 +33,12 @@ def as_text(text: object) -> str:
 
 
 def standalone_page(title: str, style: str, body: str) -> str:
-    """Put an HTML page together that needs no other file and may load none.
+    """Return an HTML page that needs no other file and is not allowed to load any.
 
     Args:
         title: Text of the title.
         style: CSS.
-        body: HTML; texts in it are escaped by the caller.
+        body: HTML; the caller escapes text in it.
     """
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'

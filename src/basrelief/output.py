@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files atomically: completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what goes wrong while something is written into an `OutputError` that names the file.
+    """Convert errors raised while writing into an `OutputError` that names the file.
 
     Args:
-        path: What is written. Only the writing belongs in the `with` block.
+        path: The file being written. Keep everything else out of the `with` block.
 
     Yields:
         Nothing.
 
     Raises:
-        OutputError: If it cannot be written: read-only folder, disk full, a folder of that name.
+        OutputError: If the file cannot be written: read-only folder, disk full, a folder of that name.
     """
     try:
         yield
@@ -37,21 +37,21 @@ def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # torch and safetensors raise RuntimeError where the disk is full
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).split("\n")[0] or type(error).__name__
-        raise OutputError(f"Cannot write {str(path)!r}: {reason}. Free some space or choose another place.") from error
+        raise OutputError(f"Cannot write {str(path)!r}: {reason}. Free some space or choose another path.") from error
 
 
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a fresh file beside `path` to write to; on success it takes the place of `path`, on failure it is removed.
+    """Write to a temporary file beside `path`, which replaces `path` on success and is removed on failure.
 
-    A reader, or a run that was killed, finds the old content or the new one, never a part. The fresh file has a random name and is never an
-    existing file or link; a link at `path` itself is replaced, not followed. Devices and pipes are written to directly.
+    Readers see the old content or the new content, never a mixture, even if the process is killed. The temporary file has a random name and
+    is never an existing file or link; a link at `path` is replaced, not followed. Devices and pipes are written to directly.
 
     Args:
-        path: The file to write; its folder is made where it is missing.
+        path: The file to write; a missing folder is created.
 
     Yields:
-        The path to write to, with the suffix of `path`. Only the writing belongs in the `with` block.
+        The path to write to, with the suffix of `path`. Keep everything but writing out of the `with` block.
 
     Raises:
         OutputError: If the file cannot be written: read-only folder, disk full, a folder of that name.
@@ -74,8 +74,8 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
 
 
-def remove_parts(path: str | os.PathLike[str]) -> None:
-    """Remove the fresh files that killed processes left beside `path`; only for a process that alone writes it."""
+def remove_temporary_files(path: str | os.PathLike[str]) -> None:
+    """Remove temporary files that killed processes left beside `path`. Call it only while no other process writes `path`."""
     target = Path(path)
     with output_errors(path):
         for part in target.parent.glob(f".{glob.escape(target.stem[:100])}.{'[0-9a-f]' * _HEX}{glob.escape(target.suffix)}"):
@@ -83,7 +83,7 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all; what is no Unicode, as in names of files, becomes `?`.
+    """Write a UTF-8 text file atomically; lone surrogates, as in undecodable file names, become `?`.
 
     Raises:
         OutputError: If it cannot be written.
@@ -93,7 +93,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def append_text(path: str | os.PathLike[str], text: str) -> None:
-    """Add text to the end of a file, in UTF-8.
+    """Append UTF-8 text to a file.
 
     Raises:
         OutputError: If it cannot be written.
@@ -103,7 +103,7 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_picture(path: str | os.PathLike[str], picture: Image.Image) -> None:
-    """Write a picture in the format of the suffix, whole or not at all.
+    """Write an image atomically, in the format of the suffix.
 
     Raises:
         OutputError: If it cannot be written.
@@ -113,10 +113,10 @@ def write_picture(path: str | os.PathLike[str], picture: Image.Image) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder and those above it, where they are missing.
+    """Create a folder and its parents if they are missing.
 
     Raises:
-        OutputError: If it cannot be made.
+        OutputError: If it cannot be created.
     """
     with output_errors(path):
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -124,12 +124,12 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def to_json(value: object, *, indent: int | None = None, ascii: bool = True) -> str:
-    """Write plain data as JSON of the standard, which has no NaN and no infinity: these become null.
+    """Return plain data as standard JSON; NaN and infinity, which JSON does not have, become null.
 
     Args:
-        value: Numbers, texts, lists and mappings.
-        indent: Columns of a level; one line when None.
-        ascii: Whether other letters are escaped, which any terminal can show.
+        value: Numbers, strings, lists and mappings.
+        indent: Spaces per level; one line when None.
+        ascii: Whether to escape non-ASCII characters, so that any terminal can show the result.
     """
     return json.dumps(_defined(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
 
@@ -143,4 +143,4 @@ def _defined(value: object) -> object:
 
 
 _HEX = 12
-"""Random digits in the name of a fresh file."""
+"""Random hexadecimal digits in the name of a temporary file."""

@@ -162,7 +162,7 @@ class WorkerPool:
             self._workers.add(worker)
         if not worker.receive(_START_SECONDS) and not self._closed:
             raise ConfigError(
-                "jobs must be processes that can start, but got one that ended at once. "
+                "A worker process ended as soon as it was started. "
                 "In a script, put the call under `if __name__ == '__main__':`, or use jobs=0."
             )
         return worker

@@ -56,7 +56,7 @@ class PointCloud:
 
     def __post_init__(self) -> None:
         """Check every field and make the arrays read-only."""
-        object.__setattr__(self, "points", _positions("points", self.points))
+        object.__setattr__(self, "points", _readonly(check_positions("points", self.points, dtype=np.float32)))
         if self.colors is not None:
             object.__setattr__(self, "colors", _colors(self.colors, len(self.points), "points"))
 
@@ -86,7 +86,7 @@ class Mesh:
 
     def __post_init__(self) -> None:
         """Check every field and make the arrays read-only."""
-        object.__setattr__(self, "vertices", _positions("vertices", self.vertices))
+        object.__setattr__(self, "vertices", _readonly(check_positions("vertices", self.vertices, dtype=np.float32)))
         object.__setattr__(self, "faces", _faces(self.faces, len(self.vertices)))
         if self.colors is not None:
             object.__setattr__(self, "colors", _colors(self.colors, len(self.vertices), "vertices"))
@@ -193,45 +193,71 @@ def _readonly(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _positions(name: str, value: np.ndarray) -> np.ndarray:
+def check_positions(name: str, value: np.ndarray, *, dtype: type[np.floating] | None = None) -> np.ndarray:
+    """Check that an array holds positions.
+
+    Args:
+        name: What to call it in errors, e.g. `points`.
+        value: (N, 3) real numbers, N >= 1, finite.
+        dtype: Type to convert to before checking that all values are finite; None keeps the type.
+
+    Returns:
+        The array, converted where `dtype` is given.
+
+    Raises:
+        GeometryError: If the shape, the type or a value is wrong.
+    """
     array = np.asarray(value)
-    if array.ndim != 2 or array.shape[1] != 3:
-        hint = f"Transpose the array: {name}.T" if array.ndim == 2 and array.shape[0] == 3 else f"Give x, y, z for each of the {name}"
-        raise GeometryError(f"{name} must have shape (N, 3), but got {array.shape}. {hint}.")
-    if len(array) == 0:
-        raise GeometryError(f"{name} must hold at least one row, but got none. Check that the file is not empty.")
+    check_positions_shape(name, array.shape)
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
-        raise GeometryError(f"{name} must be real numbers, but got dtype {array.dtype}. Convert them to float32.")
+        raise GeometryError(f"{name} has dtype {array.dtype}; expected real numbers. Convert them to float32.")
     with np.errstate(over="ignore"):
-        array = array.astype(np.float32, copy=False)
+        array = array if dtype is None else array.astype(dtype, copy=False)
     bad = int(np.count_nonzero(~np.isfinite(array).all(axis=1)))
     if bad:
-        raise GeometryError(f"{name} must be finite in float32, but got NaN or infinity in {bad} of {len(array)} rows. Remove those rows.")
-    return _readonly(array)
+        raise GeometryError(f"{bad} of {len(array)} rows of {name} are not finite in {array.dtype}. Remove those rows.")
+    return array
+
+
+def check_positions_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Check that a shape is (N, 3) with N >= 1.
+
+    Args:
+        name: What to call the array in errors.
+        shape: Its dimensions.
+
+    Raises:
+        GeometryError: If it is anything else.
+    """
+    if len(shape) != 2 or shape[1] != 3:
+        hint = f"Did you mean {name}.T?" if len(shape) == 2 and shape[0] == 3 else "Pass x, y, z in each row."
+        raise GeometryError(f"{name} has shape {shape}; expected (N, 3). {hint}")
+    if shape[0] == 0:
+        raise GeometryError(f"{name} is empty; expected at least one row. Check that the file holds a shape.")
 
 
 def _faces(value: np.ndarray, vertices: int) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 2 or array.shape[1] != 3:
-        raise GeometryError(f"faces must have shape (F, 3), but got {array.shape}. Triangulate the mesh first.")
+        raise GeometryError(f"faces has shape {array.shape}; expected (F, 3). Triangulate the mesh first.")
     if len(array) == 0:
-        raise GeometryError("faces must hold at least one row, but got none. Use PointCloud for points without faces.")
+        raise GeometryError("faces is empty; a mesh needs at least one. Use PointCloud for points without faces.")
     if not np.issubdtype(array.dtype, np.integer):
-        raise GeometryError(f"faces must be integers, but got dtype {array.dtype}. Convert them to int64.")
+        raise GeometryError(f"faces has dtype {array.dtype}; expected integers. Convert them to int64.")
     array = array.astype(np.int64, copy=False)
     low, high = array.min(), array.max()
     if low < 0 or high >= vertices:
-        raise GeometryError(f"faces must index the {vertices} vertices, but got {low} to {high}. The file is likely truncated.")
+        raise GeometryError(f"Faces use vertices {low} to {high}, but there are only {vertices}. Indices start at 0.")
     return _readonly(array)
 
 
 def _colors(value: np.ndarray, rows: int, of: str) -> np.ndarray:
     array = np.asarray(value)
     if array.shape != (rows, 3):
-        raise GeometryError(f"colors must have shape ({rows}, 3) like {of}, but got {array.shape}. Give red, green, blue for each row.")
+        raise GeometryError(f"colors has shape {array.shape}; expected ({rows}, 3) like {of}. Pass red, green, blue in each row.")
     if array.dtype == np.uint8:
         array = array.astype(np.float32) / 255
     array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-        raise GeometryError("colors must lie in [0, 1], but got values outside. Divide 8-bit colours by 255.")
+        raise GeometryError("colors has values outside [0, 1]. Divide 8-bit colours by 255.")
     return _readonly(array)

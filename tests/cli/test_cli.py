@@ -104,7 +104,7 @@ def test_models_are_listed_for_people_and_programs(run: Run) -> None:
         (("classify", "FILE", "-l", "a,b", "--device", "abacus"), "basrelief: device must be"),
         (("classify", "FILE", "-l", "a,b", "--model", "clip2point"), "basrelief: checkpoint must be given for clip2point"),
         (("render", "FILE", "-p", "pointclip3"), "basrelief: projection must be one of"),
-        (("render", "nowhere.glb"), "basrelief: path must"),
+        (("render", "nowhere.glb"), "basrelief: File 'nowhere.glb' not found"),
         (("classify", "FILE", "-l", "a,b", "--up", "w"), "basrelief: up must be one of"),
         (("render", "FILE", "--up", "w"), "basrelief: up must be one of"),
         (("render", "FILE", "-o", "sheet.txt"), "basrelief: output must end in"),

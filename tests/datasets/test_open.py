@@ -224,7 +224,7 @@ def test_fewer_labels_than_shapes_is_an_error(tmp_path: Path) -> None:
 def test_a_broken_hdf5_file_is_an_error(tmp_path: Path) -> None:
     root = dataset_miniatures.scanobjectnn(tmp_path)
     (root / "h5_files/main_split_nobg/test_objectdataset.h5").write_bytes(b"not an h5 file")
-    with pytest.raises(FileFormatError, match="path must be a readable h5 file"):
+    with pytest.raises(FileFormatError, match="cannot be read as h5"):
         open_benchmark(root, strict=False)
 
 
@@ -272,7 +272,7 @@ def test_a_hostile_pickle_is_not_run(tmp_path: Path) -> None:
     with (root / "scanobjectnn/xyz_label.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
         pickle.dump(Hostile(), file)
-    with pytest.raises(FileFormatError, match="path must hold NumPy arrays only, but got xyz_label.npy, a pickle that names pathlib"):
+    with pytest.raises(FileFormatError, match="xyz_label.npy is a pickle that names pathlib"):
         open_benchmark(root, strict=False)
     assert not mark.exists()
 

@@ -82,7 +82,7 @@ def test_faces_without_area_are_never_drawn_from() -> None:
 
 
 def test_a_mesh_without_area_is_refused() -> None:
-    with pytest.raises(GeometryError, match="mesh must have a surface, but got 1 faces of zero area. Use its vertices as a point cloud"):
+    with pytest.raises(GeometryError, match="All 1 faces of the mesh have zero area. Use its vertices as a point cloud"):
         sample_surface(Mesh(vertices=np.ones((3, 3)), faces=np.array([[0, 1, 2]])), 5)
 
 

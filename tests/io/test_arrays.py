@@ -86,21 +86,21 @@ def test_colors_with_alpha_lose_it(kind: str, put: Put) -> None:
 
 @pytest.mark.parametrize("kind", ["npz", "h5"])
 def test_an_archive_without_arrays(kind: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match=f"path must hold an array named one of points, .*, but got nothing in a.{kind}|empty ZIP"):
+    with pytest.raises(FileFormatError, match=f"a.{kind} has no array of points; it holds nothing|empty ZIP"):
         shapes.load(put(f"a.{kind}", archive(kind)))
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5"])
 def test_names_that_are_not_known_are_listed_but_not_all(kind: str, put: Put) -> None:
     data = archive(kind, **{f"name{i:02}": POINTS for i in range(30)})
-    with pytest.raises(FileFormatError, match=f"but got 'name00', .*'name09' in a.{kind}. Rename it"):
+    with pytest.raises(FileFormatError, match="it holds 'name00', .*'name09'. Name it one of points, xyz"):
         shapes.load(put(f"a.{kind}", data))
 
 
 def test_a_group_of_hdf5_is_no_array(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_group("points")["x"] = POINTS
-    with pytest.raises(FileFormatError, match="path must hold its own data, but got 'points' in a.h5"):
+    with pytest.raises(FileFormatError, match="'points' in a.h5 is not stored in the file itself"):
         shapes.load(tmp_path / "a.h5")
 
 
@@ -129,7 +129,7 @@ def test_each_row_of_a_batch(kind: str, put: Put) -> None:
 @pytest.mark.parametrize("row", ["", "#4", "#999999999"])
 def test_a_row_must_be_named_and_be_there(kind: str, row: str, put: Put) -> None:
     path = put(f"a.{kind}", batch(kind))
-    message = f"path must name one of 4 shapes, but got a.{kind}{row}. Write a.{kind}#0 to a.{kind}#3"
+    message = f"a.{kind} holds 4 shapes. Choose one with a.{kind}#0 to a.{kind}#3"
     with pytest.raises(FileFormatError, match=message):
         shapes.load(f"{path}{row}")
 
@@ -137,7 +137,7 @@ def test_a_row_must_be_named_and_be_there(kind: str, row: str, put: Put) -> None
 @pytest.mark.parametrize("row", ["#", "#x", "#-1", "#1.5", "#٣", "#1#", "#9999999999", "# 1"])
 def test_what_is_no_row_is_part_of_the_name(row: str, put: Put) -> None:
     path = put("a.npy", batch("npy"))
-    with pytest.raises(FileFormatError, match="path must be a file, but there is none at"):
+    with pytest.raises(FileFormatError, match="not found"):
         shapes.load(f"{path}{row}")
 
 
@@ -153,7 +153,7 @@ def test_a_row_of_a_file_without_rows_changes_nothing(put: Put) -> None:
 def test_a_batch_of_one_takes_row_nought_only(put: Put) -> None:
     path = put("a.npy", npy(BATCH[:1]))
     assert np.array_equal(loaded(path).points, loaded(f"{path}#0").points)
-    with pytest.raises(FileFormatError, match="path must name one of 1 shapes, but got a.npy#1"):
+    with pytest.raises(FileFormatError, match="a.npy holds 1 shapes and has no #1"):
         shapes.load(f"{path}#1")
 
 
@@ -168,7 +168,7 @@ def test_colors_of_a_batch_go_with_their_row(kind: str, put: Put) -> None:
 @pytest.mark.parametrize("shape", [(0, 3), (4, 0, 3)])
 def test_no_points_at_all(shape: tuple[int, ...], put: Put) -> None:
     path = put("a.npy", npy(np.zeros(shape)))
-    with pytest.raises(GeometryError, match="points must hold at least one row, but got none"):
+    with pytest.raises(GeometryError, match="points is empty; expected at least one row"):
         shapes.load(path if len(shape) == 2 else f"{path}#0")
 
 

@@ -75,7 +75,7 @@ def test_a_square_of_each_kind(primitives: str, faces: int, put: Put) -> None:
 
 
 def test_lines_alone_are_named(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold triangles or polygons, but got a.dae with lines alone"):
+    with pytest.raises(FileFormatError, match="a.dae contains only lines"):
         shapes.load(put("a.dae", dae(geometry=mesh(f"<lines>{VERTEX}<p>0 1</p></lines>"))))
 
 
@@ -200,13 +200,13 @@ def test_colors_of_vertices(put: Put) -> None:
     ],
 )
 def test_primitives_that_are_wrong(primitives: str, error: type[Exception], put: Put) -> None:
-    with pytest.raises(error, match="but got"):
+    with pytest.raises(error, match="a.dae|Faces use vertices|<vcount>"):
         shapes.load(put("a.dae", dae(geometry=mesh(primitives))))
 
 
 @pytest.mark.parametrize(("old", "new"), [('stride="3"', 'stride="1000000000000"'), ('stride="3"', 'stride="3" offset="99"')])
 def test_accessors_that_lie(old: str, new: str, put: Put) -> None:
-    with pytest.raises(GeometryError, match="faces must index the 0 vertices"):
+    with pytest.raises(GeometryError, match="but there are only 0"):
         shapes.load(put("a.dae", dae().replace(old, new)))
 
 
@@ -224,7 +224,7 @@ def test_nodes_that_double_in_anonymous_nodes(anonymous: bool, put: Put) -> None
         nodes += f'<node id="n{i}">{inner.format(f"""<instance_node url="#n{i - 1}"/>""") * 2}</node>'
     library = f"<library_nodes>{nodes}</library_nodes>"
     start = time.process_time()
-    with pytest.raises(FileFormatError, match="path must hold at most 100,000 scene nodes, but got"):
+    with pytest.raises(FileFormatError, match=" scene nodes; at most 100,000 are read"):
         shapes.load(put("a.dae", dae('<node><instance_node url="#n59"/></node>', libraries=library)))
     assert len(loaded(put, dae('<node><instance_node url="#n3"/></node>', libraries=library)).faces) == 8
     assert time.process_time() - start < 2
@@ -232,7 +232,7 @@ def test_nodes_that_double_in_anonymous_nodes(anonymous: bool, put: Put) -> None
 
 def test_nodes_in_a_circle(put: Put) -> None:
     nodes = '<node id="a"><node><instance_node url="#b"/></node></node><node id="b"><instance_node url="#a"/></node>'
-    with pytest.raises(FileFormatError, match="path must hold a scene without cycles"):
+    with pytest.raises(FileFormatError, match="has a cycle"):
         shapes.load(put("a.dae", dae(nodes)))
 
 
@@ -244,10 +244,10 @@ def test_controllers_in_a_circle(put: Put) -> None:
 def test_instances_are_counted_before_they_are_made(put: Put) -> None:
     with use_limits(replace(limits(), points=3000)):
         assert len(loaded(put, dae(SHOWN * 1000)).faces) == 1000
-        with pytest.raises(FileFormatError, match="path must hold at most 3,000 vertices, but got 3,003"):
+        with pytest.raises(FileFormatError, match="declares 3,003 vertices; at most 3,000 are read"):
             shapes.load(put("a.dae", dae(SHOWN * 1001)))
     with (
         use_limits(replace(limits(), instances=3000)),
-        pytest.raises(FileFormatError, match="at most 3,000 parts of a scene, but got 4,000"),
+        pytest.raises(FileFormatError, match="declares 4,000 parts of a scene; at most 3,000 are read"),
     ):
         shapes.load(put("a.dae", dae(SHOWN * 1000, geometry=mesh(TRIANGLE * 4))))

@@ -156,7 +156,7 @@ def test_corners_that_are_no_vertices(put: Put) -> None:
     data = VERTICES.astype("<f4").tobytes() + np.array([0, 1, 9], dtype="<u2").tobytes()
     uri = "data:;base64," + base64.b64encode(data).decode()
     text = gltf([{"mesh": 0}], meshes=[[primitive(2)]], buffers=[{"byteLength": len(data), "uri": uri}])
-    with pytest.raises((GeometryError, FileFormatError), match=r"a\.gltf|faces must index the 4 vertices, but got 0 to 9"):
+    with pytest.raises((GeometryError, FileFormatError), match=r"a\.gltf|Faces use vertices 0 to 9, but there are only 4"):
         shapes.load(put("a.gltf", text))
 
 
@@ -185,7 +185,7 @@ def test_scales_that_flatten_or_shrink_still_load(scale: list[float], word: str,
     ],
 )
 def test_references_to_nothing_never_escape_as_other_errors(changes: dict[str, Any], put: Put) -> None:
-    with pytest.raises((FileFormatError, GeometryError), match="but got"):
+    with pytest.raises((FileFormatError, GeometryError), match="a.gltf|Faces use vertices"):
         shapes.load(put("a.gltf", gltf_text(**changes)))
 
 
@@ -196,7 +196,7 @@ def test_what_the_mode_of_a_primitive_gives(mode: int, kind: type, put: Put) -> 
 
 @pytest.mark.parametrize("mode", [2, 3])
 def test_line_strips_alone_are_no_shape(mode: int, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold triangles or points, but got a.gltf without any"):
+    with pytest.raises(FileFormatError, match="a.gltf contains no triangles or points"):
         shapes.load(put("a.gltf", gltf_text(meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "mode": mode}]}])))
 
 
@@ -205,12 +205,12 @@ def test_binary_headers_that_lie(part: str, put: Put, valid_files: dict[str, tup
     data = bytearray(valid_files["glb"][0])
     at, value = {"magic": (0, b"glTx"), "version": (4, b"\x01\0\0\0"), "length": (12, b"\xff\xff\xff\x7f"), "kind": (16, b"ABCD")}[part]
     data[at : at + 4] = value
-    with pytest.raises(FileFormatError, match="but got a.glb"):
+    with pytest.raises(FileFormatError, match="a.glb"):
         shapes.load(put("a.glb", bytes(data)))
 
 
 def test_a_text_gltf_named_glb_and_the_other_way(put: Put, valid_files: dict[str, tuple[bytes, ...]]) -> None:
-    with pytest.raises(FileFormatError, match="but got a.glb"):
+    with pytest.raises(FileFormatError, match="a.glb"):
         shapes.load(put("a.glb", gltf_text()))
-    with pytest.raises(FileFormatError, match="but got a.gltf, which seems to be binary glTF"):
+    with pytest.raises(FileFormatError, match="a.gltf is not a .gltf file; it looks like binary glTF"):
         shapes.load(put("a.gltf", valid_files["glb"][0]))

@@ -133,7 +133,7 @@ def test_interleaved_attributes(put: Put) -> None:
 
 @pytest.mark.parametrize("stride", [4, 253, -12, 10**12])
 def test_strides_that_are_none(stride: int, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
+    with pytest.raises(FileFormatError, match="is (truncated|damaged)"):
         shapes.load(put("a.gltf", gltf_text(bufferViews=[{"buffer": 0, "byteLength": 36, "byteStride": stride}])))
 
 
@@ -141,7 +141,7 @@ def test_strides_that_are_none(stride: int, put: Put) -> None:
     "view", [{"byteLength": 35}, {"byteLength": 10**12, "byteOffset": 9}, {"byteOffset": -1}, {"byteOffset": 1}, {"byteOffset": 10**12}]
 )
 def test_views_that_reach_too_far(view: dict[str, int], put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got"):
+    with pytest.raises(FileFormatError, match="is (truncated|damaged)"):
         shapes.load(put("a.gltf", gltf_text(bufferViews=[{"buffer": 0, "byteLength": 36, **view}])))
 
 
@@ -183,7 +183,7 @@ def test_buffers_of_many_files_are_read_in_any_order(put: Put) -> None:
 def test_gltf_1_is_named(kind: str, put: Put) -> None:
     text = json.dumps({"asset": {"version": "1.0"}, "meshes": {"m": {"primitives": []}}})
     content = struct.pack("<4sIIII", b"glTF", 1, 20 + len(text), len(text), 0) + text.encode() if kind == "glb" else text
-    with pytest.raises(FileFormatError, match=f"path must be glTF 2.0, but got a.{kind} in glTF 1.0. Export it again as 2.0"):
+    with pytest.raises(FileFormatError, match=f"a.{kind} is glTF 1.0, which is not supported. Export it as glTF 2.0"):
         shapes.load(put(f"a.{kind}", content))
 
 
@@ -202,7 +202,7 @@ def test_a_broken_material_is_no_reason_to_fail(material: object, put: Put) -> N
 def test_values_of_json_are_counted(put: Put) -> None:
     with use_limits(replace(limits(), json_values=1000)):
         shapes.load(put("a.gltf", gltf_text(extras=[0] * 800)))
-        with pytest.raises(FileFormatError, match="path must hold at most 1,000 values of JSON, but got"):
+        with pytest.raises(FileFormatError, match=" values of JSON; at most 1,000 are read"):
             shapes.load(put("a.gltf", gltf_text(extras=[0] * 1000)))
 
 
@@ -217,9 +217,9 @@ def test_draco_is_measured_by_its_header(ordered: bool, put: Put) -> None:
     path, data = open_source(put("a.glb", b"x")).path, draco(preserve_order=ordered)
     found = decode_draco(path, data, vertices=4, faces=4)
     assert (found[0].shape, found[DRACO_FACES].shape) == ((4, 3), (4, 3))
-    with pytest.raises(FileFormatError, match="at most 3 vertices in compressed data, but got 4"):
+    with pytest.raises(FileFormatError, match="declares 4 vertices in compressed data; at most 3 are read"):
         decode_draco(path, data, vertices=3, faces=4)
-    with pytest.raises(FileFormatError, match="at most 3 faces in compressed data, but got 4"):
+    with pytest.raises(FileFormatError, match="declares 4 faces in compressed data; at most 3 are read"):
         decode_draco(path, data, vertices=4, faces=3)
 
 
@@ -233,5 +233,5 @@ def test_draco_that_is_cut(cut: int, put: Put) -> None:
 @pytest.mark.parametrize("declared", [b"\xff\xff\xff\xff\x0f", b"\xff\xff\xff\x7f", b"\xff" * 20])
 def test_draco_that_declares_too_much(declared: bytes, put: Put) -> None:
     path, data = open_source(put("a.glb", b"x")).path, draco(preserve_order=True)
-    with pytest.raises(FileFormatError, match="in compressed data, but got"):
+    with pytest.raises(FileFormatError, match="in compressed data; at most 4 are read"):
         decode_draco(path, data[:11] + declared + data[12:], vertices=4, faces=4)

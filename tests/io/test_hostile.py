@@ -44,7 +44,7 @@ def zipped(name: str, text: str | bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", shapes.FORMATS)
 def test_an_empty_file(kind: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match=f"path must hold a shape, but got a.{kind}, which is empty"):
+    with pytest.raises(FileFormatError, match=f"a.{kind} is empty"):
         shapes.load(put(f"a.{kind}", b""))
 
 
@@ -73,7 +73,7 @@ def test_truncated_files(part: float, put: Put, valid_files: dict[str, tuple[byt
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian", "binary_big_endian"])
 def test_ply_that_declares_a_hundred_million_vertices(encoding: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 vertices, but got 100,000,000 declared in a.ply"):
+    with pytest.raises(FileFormatError, match="a.ply declares 100,000,000 vertices; at most 20,000,000 are read"):
         shapes.load(put("a.ply", PLY.format(encoding, 10**8) + "1 2 3\n" * 9))
 
 
@@ -83,9 +83,9 @@ def test_ply_that_declares_more_than_it_holds(put: Put) -> None:
 
 
 def test_off_that_declares_a_hundred_million_vertices(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 vertices, but got 100,000,000 declared in a.off"):
+    with pytest.raises(FileFormatError, match="a.off declares 100,000,000 vertices; at most 20,000,000 are read"):
         shapes.load(put("a.off", "OFF\n100000000 100000000 0\n1 2 3\n"))
-    with pytest.raises(FileFormatError, match="at most 20,000,000 faces, but got 100,000,000 declared in a.off"):
+    with pytest.raises(FileFormatError, match="a.off declares 100,000,000 faces; at most 20,000,000 are read"):
         shapes.load(put("a.off", "OFF\n1 100000000 0\n1 2 3\n"))
 
 
@@ -101,7 +101,7 @@ def test_npy_that_declares_more_than_it_holds(put: Put) -> None:
         shapes.load(put("a.npy", out.getvalue() + b"\0" * 64))
     with pytest.raises(
         FileFormatError,
-        match=r"path must hold the data it declares, but got 64 of 24,000,000,000,000 bytes for \(1000000000000, 3\) in a.npz",
+        match=r"a.npz is truncated: it holds 64 of 24,000,000,000,000 bytes for an array of shape \(1000000000000, 3\)",
     ):
         shapes.load(put("a.npz", zipped("points.npy", out.getvalue() + b"\0" * 64)))
 
@@ -109,7 +109,7 @@ def test_npy_that_declares_more_than_it_holds(put: Put) -> None:
 @pytest.mark.parametrize("name", ["a.3mf", "a.npz"])
 def test_a_zip_bomb(name: str, put: Put) -> None:
     inner = "3D/3dmodel.model" if name == "a.3mf" else "points.npy"
-    with pytest.raises(FileFormatError, match=f"path must be packed at most 300 to 1, but got '{inner}' in {name}, a ZIP bomb"):
+    with pytest.raises(FileFormatError, match=f"{name} looks like a ZIP bomb: '{inner}' is compressed more than 300 to 1"):
         shapes.load(put(name, zipped(inner, b"\0" * (20 << 20))))
 
 
@@ -117,7 +117,7 @@ def test_a_zip_that_declares_too_much(put: Put) -> None:
     data = bytearray(zipped("points.npy", b"\0" * 64))
     at = data.index(b"PK\x01\x02") + 24
     data[at : at + 4] = (0xF0000000).to_bytes(4, "little")
-    with pytest.raises(FileFormatError, match=r"path must hold at most 1,073,741,824 bytes when unpacked, but got 4,026,531,840"):
+    with pytest.raises(FileFormatError, match=r"declares 4,026,531,840 bytes when unpacked; at most 1,073,741,824 are read"):
         shapes.load(put("a.npz", bytes(data)))
 
 
@@ -127,13 +127,13 @@ def test_3mf_components_that_double(put: Put) -> None:
         for i in range(1, 100)
     )
     model = f'<model><resources><object id="0"/>{doubled}</resources><build><item objectid="99"/></build></model>'
-    with pytest.raises(FileFormatError, match="path must hold at most 100,000 scene nodes, but got 131,072"):
+    with pytest.raises(FileFormatError, match="declares 131,072 scene nodes; at most 100,000 are read"):
         shapes.load(put("a.3mf", zipped("3D/3dmodel.model", model)))
 
 
 def test_3mf_components_in_a_circle(put: Put) -> None:
     model = '<model><resources><object id="1"><components><component objectid="1"/></components></object></resources>'
-    with pytest.raises(FileFormatError, match="path must hold a scene without cycles, but got a.3mf with a node inside itself"):
+    with pytest.raises(FileFormatError, match="The scene of a.3mf has a cycle: a node contains itself"):
         shapes.load(put("a.3mf", zipped("3D/3dmodel.model", model + '<build><item objectid="1"/></build></model>')))
 
 
@@ -144,18 +144,18 @@ EXTERNAL = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/pas
 @pytest.mark.parametrize("text", [ENTITY, EXTERNAL])
 def test_xml_entities_are_refused(text: str, put: Put) -> None:
     for path in (put("a.dae", text), put("b.dae", text.encode("utf-16")), put("a.3mf", zipped("3D/3dmodel.model", text))):
-        with pytest.raises(FileFormatError, match=f"path must hold XML without DOCTYPE and entities, but got {path.name} with them"):
+        with pytest.raises(FileFormatError, match=f"The XML of {path.name} has a DOCTYPE, which is not allowed"):
             shapes.load(path)
 
 
 def test_xml_nested_without_end(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold at most 128 levels of XML, but got 129 declared in a.dae"):
+    with pytest.raises(FileFormatError, match="a.dae declares 129 levels of XML; at most 128 are read"):
         shapes.load(put("a.dae", "<?xml version='1.0'?><COLLADA>" + "<a>" * 200_000))
 
 
 def test_collada_nodes_that_double(put: Put) -> None:
     nodes = "".join(f'<node id="n{i}"><instance_node url="#n{i - 1}"/><instance_node url="#n{i - 1}"/></node>' for i in range(1, 80))
-    with pytest.raises(FileFormatError, match="path must hold at most 100,000 scene nodes"):
+    with pytest.raises(FileFormatError, match=" scene nodes; at most 100,000 are read"):
         shapes.load(put("a.dae", f"<COLLADA><library_nodes>{nodes}</library_nodes><scene><instance_node url='#n79'/></scene></COLLADA>"))
 
 
@@ -167,20 +167,20 @@ def test_json_nested_without_end(text: str, put: Put) -> None:
 
 def test_gltf_with_a_huge_accessor(put: Put) -> None:
     accessor = {"count": 10**12, "type": "VEC3", "componentType": 5126}
-    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 values in an accessor, but got 1,000,000,000,000"):
+    with pytest.raises(FileFormatError, match="declares 1,000,000,000,000 values in an accessor; at most 20,000,000 are read"):
         shapes.load(put("a.gltf", gltf_text(accessors=[accessor])))
-    with pytest.raises(FileFormatError, match="path must hold at most 4,096 values without data, but got 10,000,000"):
+    with pytest.raises(FileFormatError, match="declares 10,000,000 values without data; at most 4,096 are read"):
         shapes.load(put("a.gltf", gltf_text(accessors=[accessor | {"count": 10**7}])))
 
 
 def test_gltf_nodes_in_a_circle(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold a scene without cycles"):
+    with pytest.raises(FileFormatError, match="has a cycle"):
         shapes.load(put("a.gltf", gltf_text(nodes=[{"mesh": 0, "children": [1]}, {"children": [0]}])))
 
 
 def test_gltf_nodes_nested_too_deeply(put: Put) -> None:
     nodes = [{"mesh": 0, "children": [i + 1]} for i in range(300)] + [{"mesh": 0}]
-    with pytest.raises(FileFormatError, match="path must hold at most 128 levels of scene nodes, but got 300"):
+    with pytest.raises(FileFormatError, match="declares 300 levels of scene nodes; at most 128 are read"):
         shapes.load(put("a.gltf", gltf_text(nodes=nodes)))
 
 
@@ -192,12 +192,12 @@ def test_gltf_never_reads_outside_its_folder(uri: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a.gltf"
     path.write_text(gltf_text(buffers=[{"byteLength": 36, "uri": uri}]))
-    with pytest.raises(FileFormatError, match="path must refer to files in its own folder only, but got"):
+    with pytest.raises(FileFormatError, match="outside its own folder"):
         shapes.load(path)
 
 
 def test_gltf_with_a_buffer_that_is_not_there(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must come with the files it refers to, but 'gone.bin' is not beside it"):
+    with pytest.raises(FileFormatError, match="The file refers to 'gone.bin', which is not beside it"):
         shapes.load(put("a.gltf", gltf_text(buffers=[{"byteLength": 36, "uri": "gone.bin"}])))
 
 
@@ -217,7 +217,7 @@ def test_side_files_have_a_budget(tmp_path: Path) -> None:
     resolver = FolderResolver(tmp_path)
     resolver.budget = 9
     assert resolver.get("a.bin") == b"12345"
-    with pytest.raises(FileFormatError, match="path must refer to at most .* bytes in other files, but got more"):
+    with pytest.raises(FileFormatError, match="The files it refers to have more than .* bytes together"):
         resolver.get("a.bin")
 
 
@@ -235,7 +235,7 @@ def test_hdf5_that_points_to_other_files(tmp_path: Path) -> None:
         layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "data", shape=(3, 3))
         file.create_virtual_dataset("data", layout)
     for name in ("link.h5", "raw.h5", "virtual.h5"):
-        with pytest.raises(FileFormatError, match=f"path must hold its own data, but got 'data' in {name}, which lies elsewhere"):
+        with pytest.raises(FileFormatError, match=f"'data' in {name} is not stored in the file itself"):
             shapes.load(tmp_path / name)
 
 
@@ -243,11 +243,11 @@ def test_hdf5_that_declares_without_storing(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("data", (10**11, 3), dtype="f4", chunks=(1000, 3))
-    with pytest.raises(FileFormatError, match="path must hold at most 20,000,000 points, but got 100,000,000,000"):
+    with pytest.raises(FileFormatError, match="declares 100,000,000,000 points; at most 20,000,000 are read"):
         shapes.load(tmp_path / "a.h5")
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_dataset("data", (10, 3), maxshape=(None, 3), dtype="f4", chunks=(10**8, 3))
-    with pytest.raises(FileFormatError, match="path must hold at most 268,435,456 bytes in a chunk, but got 1,200,000,000"):
+    with pytest.raises(FileFormatError, match="declares 1,200,000,000 bytes in a chunk; at most 268,435,456 are read"):
         shapes.load(tmp_path / "b.h5")
 
 
@@ -273,7 +273,7 @@ def test_zero_area_meshes_load_and_points_stay_points(put: Put) -> None:
 
 @pytest.mark.parametrize("value", ["1e39", "-1e300", "3e38"])
 def test_coordinates_whose_distances_overflow(value: str, put: Put) -> None:
-    with pytest.raises(GeometryError, match="points must be at most 1e.18 from the origin, but got 1 of 1 beyond. Scale the shape down"):
+    with pytest.raises(GeometryError, match="1 of 1 points are more than 1e.18 from the origin. Scale the shape down"):
         shapes.load(put("a.xyz", f"{value} 0 0\n"))
     shape = shapes.load(put("a.xyz", f"{value} 0 0\n1 2 3\ninf 0 0\n4 5 6\n"))
     assert np.isfinite(np.ptp(shape.points, axis=0)).all()  # type: ignore[union-attr]
@@ -282,13 +282,13 @@ def test_coordinates_whose_distances_overflow(value: str, put: Put) -> None:
         "1 of 4 points are not finite and were dropped.",
         "1 of 4 points are more than 1e+18 from the origin and were dropped.",
     )
-    with pytest.raises(GeometryError, match="vertices must be at most 1e.18 from the origin, but got 1 of 3 beyond"):
+    with pytest.raises(GeometryError, match="1 of 3 vertices are more than 1e.18 from the origin"):
         shapes.load(put("a.off", f"OFF\n3 1 0\n0 0 0\n1 0 0\n0 {value} 0\n3 0 1 2\n"))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e400"])
 def test_a_cloud_without_one_usable_point(value: str, put: Put) -> None:
-    with pytest.raises(GeometryError, match="points must be finite in float32, but got NaN or infinity in 1 of 1 rows"):
+    with pytest.raises(GeometryError, match="1 of 1 rows of points are not finite in float32"):
         shapes.load(put("a.xyz", f"{value} 0 0\n"))
 
 
@@ -302,7 +302,7 @@ def test_instances_are_counted_without_unfolding_them() -> None:
 def test_the_border_lets_our_errors_through_and_chains_others() -> None:
     with pytest.raises(GeometryError, match="ours"), border(Path("a.ply"), "ply"):
         raise GeometryError("ours")
-    message = "path must be a readable ply file, but got a.ply, which breaks with MemoryError"
+    message = r"a.ply cannot be read as ply \(MemoryError"
     with pytest.raises(FileFormatError, match=message) as caught, border(Path("a.ply"), "ply"):
         raise MemoryError
     assert isinstance(caught.value.__cause__, MemoryError)
@@ -327,15 +327,13 @@ def test_a_file_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
     path = tmp_path / "a.ply"
     with path.open("wb") as file:
         file.truncate(Limits.file_bytes + 1)
-    with pytest.raises(
-        FileFormatError, match=f"path must be at most {Limits.file_bytes:,} bytes, but got {Limits.file_bytes + 1:,} in a.ply"
-    ):
+    with pytest.raises(FileFormatError, match=f"a.ply has {Limits.file_bytes + 1:,} bytes; at most {Limits.file_bytes:,} are read"):
         shapes.load(path)
     os.truncate(path, 600 << 20)
-    with pytest.raises(FileFormatError, match="path must be at most 536,870,912 bytes, but got 629,145,600 in a.off"):
+    with pytest.raises(FileFormatError, match="a.off has 629,145,600 bytes; at most 536,870,912 are read"):
         shapes.load(path.rename(tmp_path / "a.off"))
 
 
 def test_gltf_that_is_no_header(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must hold a glTF header, but got a.gltf without one"):
+    with pytest.raises(FileFormatError, match="a.gltf has no glTF header"):
         shapes.load(put("a.gltf", json.dumps([1, 2])))

@@ -66,20 +66,20 @@ HEADER = "{{'descr': {}, 'fortran_order': {}, 'shape': {}, }}"
     ],
 )
 def test_npy_headers_of_other_things(descr: str, shape: str, put: Put) -> None:
-    with pytest.raises(FileFormatError, match="path must have a header of plain numbers or objects, but got a.npy, where"):
+    with pytest.raises(FileFormatError, match="The header of a.npy is not valid"):
         shapes.load(put("a.npy", npy_header(HEADER.format(descr, "False", shape)) + b"\0" * 100))
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x93NUMPY\x04\0" + b"\0" * 20, "path must hold a NumPy array, but got a.npy without its signature"),
-        (b"\x93NUMPY", "path must hold a NumPy array, but got a.npy without its signature"),
-        (b"\x93NUMPY\x02\0\xff\xff\xff\x7f" + b"{" * 50, "path must have a header of at most 10,000 bytes, but got 2,147,483,647"),
-        (npy_header(HEADER.format("'<f4'", "1", "(3, 3)")), "path must have a header of plain numbers"),
-        (npy_header("{'descr': '<f4', 'shape': (3, 3)}"), "path must have a header of plain numbers"),
-        (npy_header("[]"), "path must have a header of plain numbers"),
-        (npy_header(HEADER.format("'<f4'", "False", "(3, 3)")) + b"\0" * 35, "but got 35 of 36 bytes for (3, 3) in a.npy"),
+        (b"\x93NUMPY\x04\0" + b"\0" * 20, "a.npy is not a NumPy array: its signature is missing"),
+        (b"\x93NUMPY", "a.npy is not a NumPy array: its signature is missing"),
+        (b"\x93NUMPY\x02\0\xff\xff\xff\x7f" + b"{" * 50, "has 2,147,483,647 bytes; at most 10,000 are read"),
+        (npy_header(HEADER.format("'<f4'", "1", "(3, 3)")), "is not valid"),
+        (npy_header("{'descr': '<f4', 'shape': (3, 3)}"), "is not valid"),
+        (npy_header("[]"), "is not valid"),
+        (npy_header(HEADER.format("'<f4'", "False", "(3, 3)")) + b"\0" * 35, "a.npy is truncated: it holds 35 of 36 bytes"),
     ],
 )
 def test_npy_that_cannot_be(data: bytes, message: str, put: Put) -> None:
@@ -122,7 +122,7 @@ def test_archives_packed_by_slow_methods(method: int, put: Put) -> None:
     np.save(inner, POINTS)
     with zipfile.ZipFile(out, "w", method) as archive:
         archive.writestr("points.npy", inner.getvalue())
-    with pytest.raises(FileFormatError, match="path must be packed by deflate, but got 'points.npy' in a.npz otherwise. Repack it"):
+    with pytest.raises(FileFormatError, match="'points.npy' in a.npz is not compressed with deflate. Repack it"):
         shapes.load(put("a.npz", out.getvalue()))
 
 
@@ -137,9 +137,7 @@ def test_archives_with_too_many_members(put: Put) -> None:
     end[8:12] = struct.pack("<HH", min(count, 65535), min(count, 65535))
     end[12:16] = struct.pack("<I", count * size)
     for kind in ("npz", "3mf"):
-        with pytest.raises(
-            FileFormatError, match=f"path must be an archive with a directory of at most 4,194,304 bytes, but got more in a.{kind}"
-        ):
+        with pytest.raises(FileFormatError, match=f"The directory of archive a.{kind} is larger than 4,194,304 bytes"):
             shapes.load(put(f"a.{kind}", data[:start] + data[start : start + size] * count + bytes(end)))
 
 
@@ -184,7 +182,7 @@ def test_members_of_one_name_and_names_with_zeros(put: Put) -> None:
 def test_pickles_in_npz_are_never_read(put: Put) -> None:
     out = BytesIO()
     np.savez(out, points=np.array([{"xyz": POINTS}], dtype=object))
-    with pytest.raises(FileFormatError, match="path must hold"):
+    with pytest.raises(FileFormatError, match="has dtype object; expected real numbers"):
         shapes.load(put("a.npz", out.getvalue()))
 
 
@@ -205,7 +203,7 @@ def test_hdf5_of_values_that_were_never_written(options: dict[str, Any], tmp_pat
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("data", (10**6, 3), dtype="f4", fillvalue=1.0, **options)
     assert (tmp_path / "a.h5").stat().st_size < 10_000
-    with pytest.raises(FileFormatError, match=r"path must hold the data it declares, but got 0 bytes stored for \(1000000, 3\) in a.h5"):
+    with pytest.raises(FileFormatError, match=r"a.h5 stores only 0 bytes for an array of shape \(1000000, 3\)"):
         shapes.load(tmp_path / "a.h5")
 
 
@@ -235,19 +233,19 @@ def test_hdf5_chunks_that_are_shorter_than_declared(tmp_path: Path) -> None:
 def test_hdf5_with_other_filters(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("data", data=np.arange(30).reshape(10, 3), chunks=(10, 3), scaleoffset=0)
-    with pytest.raises(FileFormatError, match="path must be packed by gzip, shuffle, fletcher32, lzf at most, but got filters .6. in a.h5"):
+    with pytest.raises(FileFormatError, match="a.h5 uses HDF5 filters .6.; supported are gzip, shuffle, fletcher32, lzf"):
         shapes.load(tmp_path / "a.h5")
 
 
 def test_hdf5_of_very_many_or_very_large_chunks(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("data", (10**6, 3), maxshape=(None, 3), dtype="f4", chunks=(1, 3))
-    with pytest.raises(FileFormatError, match="path must hold at most 100,000 chunks, but got 1,000,000 declared in a.h5"):
+    with pytest.raises(FileFormatError, match="a.h5 declares 1,000,000 chunks; at most 100,000 are read"):
         shapes.load(tmp_path / "a.h5")
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_dataset("data", (9000, 1000, 3), dtype="f4", chunks=(9000, 100, 3))
         file.create_dataset("big", (10**7, 200), dtype="f8", chunks=(10_000, 200))
-    with pytest.raises(FileFormatError, match="path must hold the data it declares, but got 0 bytes stored"):
+    with pytest.raises(FileFormatError, match="stores only 0 bytes"):
         shapes.load(f"{tmp_path}/b.h5#1")
 
 
@@ -269,7 +267,7 @@ def test_hdf5_of_other_things(kind: str, tmp_path: Path) -> None:
             file["data"] = h5py.SoftLink("/data")
         else:
             file.create_group("data")["data"] = file
-    with pytest.raises(FileFormatError, match="path must hold real numbers|path must hold its own data"):
+    with pytest.raises(FileFormatError, match="expected real numbers|is not stored in the file itself"):
         shapes.load(tmp_path / "a.h5")
 
 
@@ -281,7 +279,7 @@ def test_lzf_makes_no_more_than_is_declared() -> None:
 
 def test_pcd_that_unpacks_to_too_much(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASRELIEF_LIMITS", "unpacked_bytes=300")
-    with pytest.raises(FileFormatError, match="path must hold at most 300 bytes when unpacked, but got 360 declared in a.pcd"):
+    with pytest.raises(FileFormatError, match="a.pcd declares 360 bytes when unpacked; at most 300 are read"):
         shapes.load(put("a.pcd", pcd_bytes("binary_compressed", POINTS)))
 
 
@@ -334,5 +332,5 @@ def test_hdf5_of_numbers_beyond_float64(value: str, tmp_path: Path) -> None:
     assert loaded(tmp_path / "a.h5").points.tolist() == [[0, 1, 2], [3, 4, 5]]
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["data"] = points[2:]
-    with pytest.raises(GeometryError, match="points must be finite in float32"):
+    with pytest.raises(GeometryError, match="rows of points are not finite in float32"):
         shapes.load(tmp_path / "b.h5")

@@ -125,17 +125,17 @@ def test_libraries_are_named_at_the_start_of_a_line() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        (SQUARE + "f 1 2 5\n", GeometryError, "faces must index the 4 vertices, but got 0 to 4"),
+        (SQUARE + "f 1 2 5\n", GeometryError, "Faces use vertices 0 to 4, but there are only 4"),
         (SQUARE + "f 0 1 2\n", FileFormatError, "refers to before the first element"),
         (SQUARE + "f -5 1 2\n", FileFormatError, "refers to before the first element"),
         (SQUARE + "f 1 2 x\n", FileFormatError, "a.obj"),
         (SQUARE + "f 1 2 2.5\n", FileFormatError, "a.obj"),
         (SQUARE + "f / / /\n", FileFormatError, "refers to before the first element"),
-        (SQUARE + "f 1 2 99999999999999999999\n", (FileFormatError, GeometryError), "but got"),
-        (SQUARE + "f 1 2 4294967297\n", (FileFormatError, GeometryError), "but got"),
-        ("v 1 2\n", FileFormatError, "path must have x, y, z behind each v, but got a vertex of 2 numbers"),
+        (SQUARE + "f 1 2 99999999999999999999\n", (FileFormatError, GeometryError), "a.obj|Faces use vertices"),
+        (SQUARE + "f 1 2 4294967297\n", (FileFormatError, GeometryError), "a.obj|Faces use vertices"),
+        ("v 1 2\n", FileFormatError, "A vertex line .v. of the .obj file has 2 numbers"),
         ("v 1 2 a\n", FileFormatError, "a.obj"),
-        ("vt\n" + SQUARE, FileFormatError, "path must have numbers behind each vt"),
+        ("vt\n" + SQUARE, FileFormatError, "A texture line .vt. of the .obj file has no numbers"),
     ],
 )
 def test_what_is_wrong_is_told(text: str, error: type[Exception], message: str, put: Put) -> None:
@@ -151,11 +151,11 @@ def test_places_that_are_absent_lose_the_texture_alone(put: Put) -> None:
 
 
 def test_vertices_and_faces_are_counted(put: Put) -> None:
-    with use_limits(replace(limits(), points=3)), pytest.raises(FileFormatError, match="at most 3 vertices, but got 4"):
+    with use_limits(replace(limits(), points=3)), pytest.raises(FileFormatError, match="declares 4 vertices; at most 3 are read"):
         shapes.load(put("a.obj", SQUARE + "f 1 2 3\n"))
-    with use_limits(replace(limits(), faces=2)), pytest.raises(FileFormatError, match="at most 2 faces, but got 4"):
+    with use_limits(replace(limits(), faces=2)), pytest.raises(FileFormatError, match="declares 4 faces; at most 2 are read"):
         shapes.load(put("a.obj", SQUARE + "f 1 2 3 4 1 2\n"))
-    with use_limits(replace(limits(), points=20)), pytest.raises(FileFormatError, match="at most 20 vertices, but got 30"):
+    with use_limits(replace(limits(), points=20)), pytest.raises(FileFormatError, match="declares 30 vertices; at most 20 are read"):
         shapes.load(put("a.obj", SQUARE + "".join(f"usemtl {i}\nf 1 2 3\n" for i in range(10))))
 
 

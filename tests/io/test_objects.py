@@ -71,9 +71,7 @@ def test_old_protocols_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_other_names_are_refused(value: object, tmp_path: Path) -> None:
-    with pytest.raises(
-        FileFormatError, match=r"path must hold NumPy arrays only, but got a.npy, a pickle that names .*\. Do not trust this file\."
-    ):
+    with pytest.raises(FileFormatError, match=r"a.npy is a pickle that names .*; only NumPy arrays are read\. Do not trust this file\."):
         read_objects(forged(tmp_path / "a.npy", value))
 
 
@@ -86,13 +84,13 @@ def test_an_array_of_a_declared_size_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_pickle_without_an_array_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="path must hold an array, but got dict in a.npy"):
+    with pytest.raises(FileFormatError, match="a.npy holds a dict; expected an array"):
         read_objects(forged(tmp_path / "a.npy", {"xyz": 1}))
 
 
 def test_numbers_are_not_objects(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", CLOUD)
-    with pytest.raises(FileFormatError, match="path must hold objects, but got an array of numbers in a.npy"):
+    with pytest.raises(FileFormatError, match="a.npy holds an array of numbers, not Python objects"):
         read_objects(tmp_path / "a.npy")
 
 
@@ -100,7 +98,7 @@ def test_numbers_are_not_objects(tmp_path: Path) -> None:
 def test_a_truncated_file_is_an_error(keep: int, tmp_path: Path) -> None:
     path = written(tmp_path / "a.npy", {"xyz": CLOUD})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FileFormatError, match="path must (have a header|hold a whole pickle)"):
+    with pytest.raises(FileFormatError, match="(header of a.npy is not valid|truncated or damaged)"):
         read_objects(path)
 
 
@@ -113,20 +111,20 @@ def test_references_to_the_outside_are_refused(tmp_path: Path) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
         Outside(file).dump(["x"])
-    with pytest.raises(FileFormatError, match="path must hold NumPy arrays only, but got a.npy, a pickle that uses the operation b'Q'"):
+    with pytest.raises(FileFormatError, match="a.npy is a pickle that uses the operation b'Q'"):
         read_objects(path)
 
 
 def test_a_forged_scalar_is_an_error(tmp_path: Path) -> None:
     scalar = np.float64(1).__reduce__()[0]
-    with pytest.raises(FileFormatError, match="path must hold plain numbers, but got a scalar of another size"):
+    with pytest.raises(FileFormatError, match="A scalar in a.npy has the wrong size"):
         read_objects(forged(tmp_path / "a.npy", [Reduced(scalar, np.dtype("f8"), b"123")]))
 
 
 def test_bytes_of_another_encoding_are_an_error(tmp_path: Path) -> None:
     import codecs
 
-    with pytest.raises(FileFormatError, match="path must hold bytes as latin1, but got 'rot13'"):
+    with pytest.raises(FileFormatError, match="stores bytes as 'rot13'; NumPy writes latin1"):
         read_objects(forged(tmp_path / "a.npy", [Reduced(codecs.encode, "a", "rot13")]))
 
 
@@ -139,7 +137,7 @@ def test_load_reads_one_of_many_clouds(tmp_path: Path) -> None:
     assert shape.colors is not None
     np.testing.assert_allclose(shape.colors, 0.2)
     assert load(f"{tmp_path}/a.npy#1").colors is None
-    with pytest.raises(FileFormatError, match="path must name one of 2 shapes, but got a.npy. Write a.npy#0 to a.npy#1."):
+    with pytest.raises(FileFormatError, match="a.npy holds 2 shapes. Choose one with a.npy#0 to a.npy#1."):
         load(tmp_path / "a.npy")
 
 
@@ -151,7 +149,7 @@ def test_load_reads_a_row_of_stacked_clouds(tmp_path: Path) -> None:
 
 
 def test_load_of_objects_without_points_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="path must hold an array named one of points, xyz"):
+    with pytest.raises(FileFormatError, match="has no array of points"):
         load(written(tmp_path / "a.npy", {"text": "no cloud"}))
 
 

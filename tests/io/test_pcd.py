@@ -56,11 +56,11 @@ def test_pcd_without_points_counts_width_times_height(put: Put) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"DATA binary", b"DATA zipped", "path must have DATA ascii, binary or binary_compressed, but got 'zipped'"),
-        (b"FIELDS x y z", b"FIELDS x y w", "path must have the fields x, y, z, but got no z in a.pcd"),
-        (b"POINTS 30", b"POINTS 31", "path must hold the data it declares, but got 360 of 372 bytes in a.pcd"),
-        (b"POINTS 30", b"POINTS 99999999", "path must hold at most 20,000,000 points, but got 99,999,999 declared in a.pcd"),
-        (b"DATA binary\n", b"", "path must have a PCD header that ends with DATA, but got a.pcd without"),
+        (b"DATA binary", b"DATA zipped", "DATA of a.pcd is 'zipped'; expected ascii, binary or binary_compressed"),
+        (b"FIELDS x y z", b"FIELDS x y w", "a.pcd has no field 'z'"),
+        (b"POINTS 30", b"POINTS 31", "a.pcd is truncated: it holds 360 of 372 bytes"),
+        (b"POINTS 30", b"POINTS 99999999", "a.pcd declares 99,999,999 points; at most 20,000,000 are read"),
+        (b"DATA binary\n", b"", "The header of a.pcd does not end with DATA"),
         (b"COUNT 1 1 1", b"COUNT 1 1 0", "COUNT is"),
     ],
 )
@@ -73,7 +73,7 @@ def test_pcd_headers_that_lie(old: bytes, new: bytes, message: str, put: Put) ->
 def test_pcd_compressed_size_that_lies(put: Put) -> None:
     data = pcd_bytes("binary_compressed", POINTS)
     at = data.index(b"DATA binary_compressed\n") + len(b"DATA binary_compressed\n") + 4
-    with pytest.raises(FileFormatError, match="path must unpack to the 360 bytes it declares, but got 4,294,967,295 in a.pcd"):
+    with pytest.raises(FileFormatError, match="a.pcd declares 4,294,967,295 unpacked bytes, but its fields need 360"):
         shapes.load(put("a.pcd", data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]))
 
 

@@ -32,7 +32,7 @@ def test_a_wrong_type_is_found() -> None:
 def test_a_function_may_refuse_with_its_own_error() -> None:
     with pytest.raises(ConfigError, match="pooling rule must be one of"):
         Pooling(3)  # type: ignore[arg-type]
-    with pytest.raises(GeometryError, match="points must have shape"):
+    with pytest.raises(GeometryError, match="points has shape"):
         PointCloud(points=np.zeros((3, 5)))
 
 

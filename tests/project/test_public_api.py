@@ -26,7 +26,7 @@ print(json.dumps([opened, heavy]), file=sys.stderr)
 
 def public(module: ModuleType) -> set[str]:
     """Names a module holds for its users: what it defines or re-exports, without modules and typing's tools."""
-    tools = {"annotations", "TYPE_CHECKING", "Any", "lazy_names"}
+    tools = {"annotations", "TYPE_CHECKING", "Any", "lazy_exports"}
     return {k for k, v in vars(module).items() if not k.startswith("_") and k not in tools and not isinstance(v, ModuleType)}
 
 

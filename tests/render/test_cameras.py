@@ -60,8 +60,8 @@ def test_one_elevation_serves_all_views_and_arrays_will_do() -> None:
 @pytest.mark.parametrize(
     ("azimuths", "elevations", "distance", "message"),
     [
-        ([], 0.0, None, "azimuths must hold at least one angle, but got none"),
-        ([0.0, 1.0], [0.0], None, "elevations must be one number or 2 like azimuths, but got 1"),
+        ([], 0.0, None, "azimuths is empty"),
+        ([0.0, 1.0], [0.0], None, "There are 1 elevations, but 2 azimuths"),
         ([0.0], 91.0, None, r"elevations must lie in \[-90, 90\]"),
         ([0.0], math.nan, None, r"elevations must lie in \[-90, 90\]"),
         ([math.inf], 0.0, None, "azimuths be finite"),
@@ -80,7 +80,7 @@ def test_wrong_angles_are_refused(azimuths: list[float], elevations: float | lis
         (0, None, None, "size must be at least 1, but got 0"),
         (8, 0.0, None, "extent must be positive and finite, but got 0.0"),
         (8, math.inf, None, "extent must be positive and finite, but got inf"),
-        (8, None, 0.9, "extent must be given when the eye is inside the unit sphere, but got distance 0.9"),
+        (8, None, 0.9, "The eye is inside the unit sphere .distance 0.9."),
     ],
 )
 def test_wrong_frames_are_refused(size: int, extent: float | None, distance: float | None, message: str) -> None:

@@ -21,7 +21,7 @@ def test_faces_behind_each_other_are_counted() -> None:
     with use_limits(Limits(overdraw=50)):
         assert (rasterize_mesh(stacked(40), frame(32)).item >= 0).any()
         with pytest.raises(
-            GeometryError, match=r"at most 50 faces behind each other on average, but got more of 4,000\. Remove doubled faces"
+            GeometryError, match=r"More than 50 of the 4,000 faces lie behind each other at a pixel, on average\. Remove duplicate faces"
         ):
             rasterize_mesh(stacked(4000), frame(32))
 

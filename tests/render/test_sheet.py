@@ -126,7 +126,7 @@ def test_a_sheet_without_title_is_shorter() -> None:
 
 @pytest.mark.parametrize("name", ["captions", "shares"])
 def test_lists_must_be_as_long_as_the_views(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{name} must have 3 entries, one for each view, but got 2\. Leave it out for none"):
+    with pytest.raises(ConfigError, match=rf"{name} has 2 entries; expected 3, one for each view\. Leave it out for none"):
         contact_sheet(views(3), **{name: ["a", "b"] if name == "captions" else [0.1, 0.2]})  # type: ignore[arg-type]
 
 
@@ -209,13 +209,13 @@ def test_the_page_is_light_and_has_its_margins() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (3, 8, 9), (3, 8), (3, 8, 8, 3)])
 def test_images_must_be_one_square_for_each_camera(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"images must have shape \(3, S, S\), one for each camera, but got \("):
+    with pytest.raises(ConfigError, match=r"images has shape \(.*; expected \(3, S, S\), one for each camera"):
         evidence_sheet(prediction(3), np.zeros(shape, np.float32), cameras=look_at_cameras([0.0, 1.0, 2.0]))
 
 
 def test_view_scores_must_belong_to_the_views() -> None:
     seen = views(3)
-    with pytest.raises(ConfigError, match="prediction must have scores of 3 views like cameras, but got 4"):
+    with pytest.raises(ConfigError, match="prediction has scores of 4 views, but there are 3 cameras"):
         evidence_sheet(prediction(4), seen.image.numpy(), cameras=seen.cameras)
 
 

@@ -123,7 +123,7 @@ def test_unknown_projection(ball: PointCloud) -> None:
 
 
 def test_no_cloud() -> None:
-    with pytest.raises(GeometryError, match="clouds must hold at least one cloud, but got none"):
+    with pytest.raises(GeometryError, match="clouds is empty"):
         render_batch([], "discs")
 
 
@@ -135,7 +135,7 @@ def test_bad_clouds(bad: np.ndarray) -> None:
 
 @pytest.mark.parametrize("bad", [torch.zeros(0, 3), torch.zeros(3, 4), torch.zeros(3)])
 def test_bad_clouds_cannot_be_packed(bad: torch.Tensor) -> None:
-    with pytest.raises(GeometryError, match=r"clouds must hold arrays of shape \(N, 3\) with N >= 1, but got"):
+    with pytest.raises(GeometryError, match=r"cloud (has shape|is empty)"):
         PointBatch.pack([torch.eye(3), bad])
 
 
@@ -151,9 +151,9 @@ def test_depth_views_check_themselves() -> None:
     cameras = get_projection("discs").cameras
     depth, image = torch.zeros(10, 4, 5), torch.zeros(10, 8, 8)
     assert len(DepthViews(depth, image, cameras, "discs")) == 10
-    with pytest.raises(GeometryError, match=r"depth must have shape \(10, H, W\), but got \(9, 4, 5\)"):
+    with pytest.raises(GeometryError, match=r"depth has shape \(9, 4, 5\); expected \(10, H, W\)"):
         DepthViews(depth[:9], image, cameras, "discs")
-    with pytest.raises(GeometryError, match=r"image must have shape \(10, S, S\), but got \(10, 8, 7\)"):
+    with pytest.raises(GeometryError, match=r"image has shape \(10, 8, 7\); expected \(10, S, S\)"):
         DepthViews(depth, image[..., :7], cameras, "discs")
-    with pytest.raises(GeometryError, match="depth must have shape"):
+    with pytest.raises(GeometryError, match="depth has shape"):
         DepthViews(depth[0], image, cameras, "discs")

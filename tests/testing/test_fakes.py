@@ -100,7 +100,7 @@ def test_fingerprint_changes_with_every_option(encoder: FakeEncoder, other: Fake
 
 
 def test_wrong_dimensions_are_refused(encoder: FakeEncoder) -> None:
-    with pytest.raises(ConfigError, match=re.escape("images must have shape (n, s, s) or (n, 3, s, s), but got (2, 1, 8, 8).")):
+    with pytest.raises(ConfigError, match=re.escape("images has shape (2, 1, 8, 8); expected (n, s, s) or (n, 3, s, s).")):
         encoder._small(torch.rand(2, 1, 8, 8))
 
 

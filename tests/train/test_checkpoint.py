@@ -179,7 +179,7 @@ def test_a_kill_releases_the_lock(tmp_path: Path) -> None:
 
 def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"Cannot write '.*file': .* choose another place"):
+    with pytest.raises(OutputError, match=r"Cannot write '.*file': .* choose another path"):
         train(tmp_path / "file")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basrelief.lazy import lazy_names
+from basrelief.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from basrelief.encoders.base import Encoder
@@ -73,4 +73,4 @@ __all__ = [
     "save_tuned",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES, public=__all__)

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Int64, Real
 
 from basrelief.errors import GeometryError
-from basrelief.geometry.transforms import checked_positions
-from basrelief.types import Mesh, PointCloud
+from basrelief.types import Mesh, PointCloud, check_positions
 
 _NEAR_ORIGIN = 1e-3  # squared distance to the origin within which pointnet2_ops never picks a point
 _MAX_THREADS = 512  # of the pointnet2_ops kernel; its order of equal distances depends on it
@@ -39,7 +38,7 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> PointCloud:
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     cumulative = np.cumsum(areas)
     if not cumulative[-1] > 0:
-        raise GeometryError(f"mesh must have a surface, but got {len(areas)} faces of zero area. Use its vertices as a point cloud.")
+        raise GeometryError(f"All {len(areas)} faces of the mesh have zero area. Use its vertices as a point cloud.")
     rng = np.random.default_rng(seed)
     picked = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     root, along = np.sqrt(rng.random(count)), rng.random(count)
@@ -122,7 +121,7 @@ def farthest_points(
         GeometryError: If `points` is not a finite (N, 3) array, or `count` or `start` is out of range.
     """
     _check_count(count)
-    array = checked_positions(points)
+    array = check_positions("points", points)
     if not 0 <= start < len(array):
         raise GeometryError(f"start must be an index of the {len(array)} points, but got {start}. Use 0.")
     exact = array.dtype == np.float32 and float(np.abs(array).max()) < 1e18

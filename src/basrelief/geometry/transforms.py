@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
-from basrelief.types import Mesh, PointCloud
+from basrelief.types import Mesh, PointCloud, check_positions
 
 ShapeT = TypeVar("ShapeT", bound=PointCloud | Mesh)
 Centre = Literal["mean", "bbox"]
@@ -87,9 +87,7 @@ def rotate(shape: ShapeT, rotation: Float[np.ndarray, "3 3"]) -> ShapeT:
     """
     matrix = np.asarray(rotation, dtype=np.float64)
     if matrix.shape != (3, 3) or not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6) or np.linalg.det(matrix) < 0:
-        raise GeometryError(
-            "rotation must be a 3 x 3 rotation (orthonormal, determinant +1), but got another matrix. Scale points apart from it."
-        )
+        raise GeometryError("rotation is not a 3 x 3 rotation matrix (orthonormal, determinant +1). Apply scale and reflection separately.")
     field = "vertices" if isinstance(shape, Mesh) else "points"
     return dataclasses.replace(shape, **{field: getattr(shape, field).astype(np.float64) @ matrix.T})
 
@@ -114,29 +112,8 @@ def normalise_unit_sphere(points: Real[np.ndarray, "points 3"], *, centre: Centr
     return _scaled(points, centred, float(np.linalg.norm(centred, axis=1).max()))
 
 
-def checked_positions(points: Real[np.ndarray, "points 3"]) -> Real[np.ndarray, "points 3"]:
-    """Check an array of positions.
-
-    Args:
-        points: (N, 3) finite numbers, N >= 1.
-
-    Returns:
-        The same array, unchanged in type.
-
-    Raises:
-        GeometryError: If `points` is empty, not (N, 3), or holds NaN or infinity.
-    """
-    array = np.asarray(points)
-    if array.ndim != 2 or array.shape[1] != 3 or len(array) == 0:
-        raise GeometryError(f"points must have shape (N, 3) with N >= 1, but got {array.shape}. Give x, y, z for each point.")
-    bad = int(np.count_nonzero(~np.isfinite(array).all(axis=1)))
-    if bad:
-        raise GeometryError(f"points must be finite, but got NaN or infinity in {bad} of {len(array)} rows. Remove those rows.")
-    return array
-
-
 def _centred(points: np.ndarray, centre: str) -> np.ndarray:
-    array = checked_positions(points).astype(np.float64)
+    array = check_positions("points", points).astype(np.float64)
     if centre not in ("mean", "bbox"):
         raise ConfigError(unknown_choice("centre", centre, ("mean", "bbox")))
     largest = float(np.abs(array).max())

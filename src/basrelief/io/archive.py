@@ -25,8 +25,7 @@ class _Pieces(io.FileIO):
         data = super().read(wanted) if wanted <= _READ_BYTES + 1 else None
         if data is None or len(data) > _READ_BYTES:
             raise FileFormatError(
-                f"path must be an archive with a directory of at most {_READ_BYTES:,} bytes, but got more in {Path(str(self.name)).name}. "
-                "Repack it with fewer files."
+                f"The directory of archive {Path(str(self.name)).name} is larger than {_READ_BYTES:,} bytes. Repack it with fewer files."
             )
         return data
 
@@ -64,11 +63,11 @@ def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
     for member in members:
         if member.file_size > _SMALL and member.file_size > limits().packing_ratio * member.compress_size:
             raise FileFormatError(
-                f"path must be packed at most {limits().packing_ratio} to 1, but got {member.filename!r:.80} in {path.name}, a ZIP bomb. "
+                f"{path.name} looks like a ZIP bomb: {member.filename!r:.80} is compressed more than {limits().packing_ratio} to 1. "
                 "Do not open it."
             )
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FileFormatError(f"path must be packed by deflate, but got {member.filename!r:.80} in {path.name} otherwise. Repack it.")
+            raise FileFormatError(f"{member.filename!r:.80} in {path.name} is not compressed with deflate. Repack it with deflate.")
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -30,7 +30,7 @@ def check_count(path: Path, count: int, limit: int, *, of: str) -> None:
     """
     if not 0 <= count <= limit:
         raise FileFormatError(
-            f"path must hold at most {limit:,} {of}, but got {count:,} declared in {path.name}. Thin it out or check the file."
+            f"{path.name} declares {count:,} {of}; at most {limit:,} are read. Simplify it, or raise the limit (see basrelief.Limits)."
         )
 
 
@@ -114,6 +114,6 @@ def border(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise FileFormatError(
-            f"path must be a readable {kind} file, but got {path.name}, which breaks with {type(error).__name__}: {reason}. "
-            "The file is likely truncated or damaged; export it again."
+            f"{path.name} cannot be read as {kind} ({type(error).__name__}: {reason}). "
+            "The file is probably truncated or damaged; export it again."
         ) from error

@@ -77,4 +77,4 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _damaged(path: Path) -> FileFormatError:
-    return FileFormatError(f"path must hold whole Draco data, but got {path.name} with some damaged. Fetch or export it again.")
+    return FileFormatError(f"The Draco data of {path.name} are damaged. Download or export the file again.")

@@ -48,9 +48,7 @@ def count_uses(path: Path, children: Mapping[str, Sequence[str]], roots: Sequenc
     try:
         order = list(TopologicalSorter(parents).static_order())
     except CycleError as error:
-        raise FileFormatError(
-            f"path must hold a scene without cycles, but got {path.name} with a node inside itself. Export it again."
-        ) from error
+        raise FileFormatError(f"The scene of {path.name} has a cycle: a node contains itself. Export it again.") from error
     ways, depth = dict.fromkeys(order, 0), dict.fromkeys(order, 0)
     for root in roots:
         ways[root] += 1

@@ -46,7 +46,7 @@ def line_blocks(path: Path, file: Readable, *, continued: bool = False) -> Itera
             yield text[:end]
         rest = text[end:]
         if len(rest) > _LONGEST:
-            raise FileFormatError(f"path must hold lines of at most {_LONGEST:,} bytes, but got longer in {path.name}. Check it.")
+            raise FileFormatError(f"A line of {path.name} is longer than {_LONGEST:,} bytes. Check the file.")
     if rest:
         yield rest + b"\n"
 

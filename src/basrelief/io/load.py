@@ -154,9 +154,7 @@ def _usable(raw: Raw, notes: list[str]) -> np.ndarray | None:
         return usable
     if finite == count:
         name = "points" if raw.faces is None else "vertices"
-        raise GeometryError(
-            f"{name} must be at most {_FARTHEST:g} from the origin, but got {count - left} of {count} beyond. Scale the shape down."
-        )
+        raise GeometryError(f"{count - left} of {count} {name} are more than {_FARTHEST:g} from the origin. Scale the shape down.")
     return None
 
 

@@ -36,7 +36,7 @@ def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
     """
     places, vertices, faces = (sum(column) for column in zip((0, 0, 0), *((n, n * v, n * f) for n, v, f in counts), strict=True))
     if not vertices:
-        raise FileFormatError(f"path must hold triangles or points, but got {path.name} without any. Check the export.")
+        raise FileFormatError(f"{path.name} contains no triangles or points. Check the export settings.")
     check_count(path, places, limits().instances, of="parts of a scene")
     check_count(path, vertices, limits().points, of="vertices")
     check_count(path, faces, limits().faces, of="faces")
@@ -108,7 +108,7 @@ def _shift(faces: np.ndarray, matrices: np.ndarray, shifted: np.ndarray, *, vert
     """Make the faces of a part refer to its vertices in the whole, which lie place after place from `first` on."""
     if len(faces) and (faces.min() < 0 or faces.max() >= vertices):
         raise GeometryError(
-            f"faces must index the {vertices} vertices, but got {faces.min()} to {faces.max()}. The file is likely truncated."
+            f"Faces use vertices {faces.min()} to {faces.max()}, but there are only {vertices}. The file is probably truncated."
         )
     shifted = shifted.reshape(len(matrices), len(faces), 3)
     mirrored = np.linalg.det(matrices[:, :3, :3]) < 0

@@ -44,7 +44,7 @@ def number_blocks(path: Path, blocks: Iterator[bytes]) -> Iterator[tuple[np.ndar
         except ValueError:
             values = np.empty(0)
         if len(values) != counts.sum():
-            raise FileFormatError(f"path must hold numbers, but got {path.name} with {_odd_word(text)}. Check its lines.")
+            raise FileFormatError(f"{path.name} contains {_odd_word(text)}; expected numbers. Check its lines.")
         yield values, counts
 
 

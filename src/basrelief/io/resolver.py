@@ -66,14 +66,14 @@ class FolderResolver:
         """
         self.names.add(name)
         if len(self.names) > limits().side_files:
-            raise FileFormatError(f"path must refer to at most {limits().side_files:,} other files, but got more. Check the file.")
+            raise FileFormatError(f"The file refers to more than {limits().side_files:,} other files. Merge its textures or buffers.")
         path = self.find(name)
         if path is None:
-            raise FileFormatError(f"path must come with the files it refers to, but {name[:200]!r} is not beside it. Put it there.")
+            raise FileFormatError(f"The file refers to {name[:200]!r}, which is not beside it. Copy it into the same folder.")
         file = os.fdopen(_open_beneath(self.folder, path.relative_to(self.folder).parts), "rb")
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
-            raise FileFormatError(f"path must refer to regular files, but got {name[:200]!r}, which is none. Copy its content to a file.")
+            raise FileFormatError(f"The file refers to {name[:200]!r}, which is not a regular file. Copy its content to a file.")
         return file
 
     def get(self, name: str) -> bytes:
@@ -93,7 +93,7 @@ class FolderResolver:
             self.budget -= size
             if self.budget < 0:
                 raise FileFormatError(
-                    f"path must refer to at most {limits().text_bytes:,} bytes in other files, but got more. Check the file."
+                    f"The files it refers to have more than {limits().text_bytes:,} bytes together. Reduce its textures or buffers."
                 )
             return file.read(size)
 
@@ -117,7 +117,7 @@ class FolderResolver:
 
     def _refusal(self, name: str) -> FileFormatError:
         self.refused.append(name[:200])
-        return FileFormatError(f"path must refer to files in its own folder only, but got {name[:200]!r}. Copy that file beside it.")
+        return FileFormatError(f"The file refers to {name[:200]!r} outside its own folder. Copy that file beside it.")
 
 
 def _open_beneath(folder: Path, parts: tuple[str, ...]) -> int:

@@ -54,7 +54,5 @@ def check_content(source: Source) -> None:
             continue
         if source.format in formats:
             return
-        remedy = f"Rename it to end in .{formats[0]}" if formats else "Fetch or export the shape again"
-        raise FileFormatError(
-            f"path must be a .{source.format} file as its name says, but got {source.path.name}, which seems to be {found}. {remedy}."
-        )
+        remedy = f"Rename it to end in .{formats[0]}" if formats else "Download or export the shape again"
+        raise FileFormatError(f"{source.path.name} is not a .{source.format} file; it looks like {found}. {remedy}.")

@@ -53,9 +53,7 @@ class Source:
             FileFormatError: If the file is larger.
         """
         if self.size > limit:
-            raise FileFormatError(
-                f"path must be at most {limit:,} bytes, but got {self.size:,} in {self.path.name}. Thin it out or split it."
-            )
+            raise FileFormatError(f"{self.path.name} has {self.size:,} bytes; at most {limit:,} are read. Simplify or split it.")
 
     def head(self, count: int = 512) -> bytes:
         """Read the first bytes."""
@@ -99,20 +97,20 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     file, row = split_row(path)
     try:
         if file.is_dir():
-            raise FileFormatError(f"path must be a file, but got the folder {file}. Name its files, or use find_shapes.")
+            raise FileFormatError(f"{file} is a folder. Name the files in it, or use find_shapes.")
         if not file.exists():
-            raise FileFormatError(f"path must be a file, but there is none at {file}. Check the spelling.")
+            raise FileFormatError(f"File {str(file)!r} not found. Check the spelling.")
         if not file.is_file():
-            raise FileFormatError(f"path must be a regular file, but got the device or pipe {file}. Copy its content to a file.")
+            raise FileFormatError(f"{file} is a device or a pipe. Copy its content to a file.")
         size = file.stat().st_size
         with file.open("rb"):
             pass
     except (OSError, ValueError) as error:
         if isinstance(error, FileFormatError):
             raise
-        raise FileFormatError(f"path must be a file that may be read, but got {file}: {error}. Check its name and permissions.") from error
+        raise FileFormatError(f"Cannot open {file}: {error}. Check its name and permissions.") from error
     if size == 0:
-        raise FileFormatError(f"path must hold a shape, but got {file.name}, which is empty. Fetch or export it again.")
+        raise FileFormatError(f"{file.name} is empty. Download or export it again.")
     source = Source(path=file, format=file.suffix.lower().lstrip("."), size=size, row=row)
     source.check_size(limits().file_bytes)
     return source

@@ -107,7 +107,7 @@ def _parser(path: Path, start: Callable[[str, dict[str, str]], None]) -> expat.X
         start(tag, attributes)
 
     def document_type(*_: object) -> NoReturn:
-        raise FileFormatError(f"path must hold XML without DOCTYPE and entities, but got {path.name} with them. Export it again.")
+        raise FileFormatError(f"The XML of {path.name} has a DOCTYPE, which is not allowed. Export it again.")
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -124,7 +124,7 @@ def _feed(path: Path, data: bytes, parser: expat.XMLParserType) -> Iterator[None
         piece = view[start : start + _FED]
         parser.Parse(piece, len(piece) < _FED)
         if start + len(piece) - parser.CurrentByteIndex > _LONGEST:
-            raise FileFormatError(f"path must hold XML tags of at most {_LONGEST:,} bytes, but got longer in {path.name}. Export it again.")
+            raise FileFormatError(f"A tag in {path.name} is longer than {_LONGEST:,} bytes. Export it again.")
         yield
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from basrelief.errors import GeometryError
+from basrelief.types import check_positions_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,9 @@ class PointBatch:
             GeometryError: If there is no cloud, or one is empty or not (N, 3).
         """
         if not clouds:
-            raise GeometryError("clouds must hold at least one cloud, but got none. Give a list of (N, 3) arrays.")
+            raise GeometryError("clouds is empty. Pass a list of (N, 3) arrays.")
         for cloud in clouds:
-            if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) == 0:
-                raise GeometryError(f"clouds must hold arrays of shape (N, 3) with N >= 1, but got {tuple(cloud.shape)}. Check each cloud.")
+            check_positions_shape("cloud", tuple(cloud.shape))
         tensors = [torch.as_tensor(np.array(c) if isinstance(c, np.ndarray) else c, dtype=torch.float32) for c in clouds]
         lengths = torch.tensor([len(c) for c in tensors])
         number = torch.repeat_interleave(torch.arange(len(tensors)), lengths)

@@ -31,13 +31,11 @@ def look_at_cameras(azimuths: Angles, elevations: Angles | float = 0.0, *, dista
         ConfigError: If there is no view, the two lists differ in length, an angle is out of range or the distance is not positive.
     """
     if len(azimuths) == 0:
-        raise ConfigError("azimuths must hold at least one angle, but got none. Give degrees, one for each view.")
+        raise ConfigError("azimuths is empty. Pass one angle in degrees for each view.")
     azimuth = np.asarray(azimuths, dtype=np.float64)
     elevation = np.asarray(elevations, dtype=np.float64)
     if elevation.ndim and elevation.shape != azimuth.shape:
-        raise ConfigError(
-            f"elevations must be one number or {len(azimuth)} like azimuths, but got {len(elevation)}. Give one for each view."
-        )
+        raise ConfigError(f"There are {len(elevation)} elevations, but {len(azimuth)} azimuths. Pass one elevation, or one for each view.")
     if not (np.isfinite(azimuth).all() and (np.abs(elevation) <= 90).all()):
         raise ConfigError("elevations must lie in [-90, 90] and azimuths be finite, but got other values. Give angles in degrees.")
     if distance is not None and not 0 < distance < math.inf:
@@ -76,9 +74,7 @@ class Frame:
             raise ConfigError(f"extent must be positive and finite, but got {self.extent}. Give half the visible width in scene units.")
         distance = self.cameras.distance
         if self.extent is None and distance is not None and distance <= 1:
-            raise ConfigError(
-                f"extent must be given when the eye is inside the unit sphere, but got distance {distance}. Move it out of it."
-            )
+            raise ConfigError(f"The eye is inside the unit sphere (distance {distance}). Pass an extent, or a distance above 1.")
 
     @property
     def scale(self) -> float:

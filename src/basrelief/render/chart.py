@@ -32,10 +32,10 @@ def line_chart(
     """
     for name, values in series.items():
         if len(values) != len(over):
-            raise ConfigError(f"series must have {len(over)} values each, but got {len(values)} in {name!r}. Fill gaps with NaN.")
+            raise ConfigError(f"Series {name!r} has {len(values)} values; expected {len(over)}. Fill gaps with NaN.")
     finite = [value for values in series.values() for value in values if math.isfinite(value)]
     if not finite or len(over) < 1:
-        raise ConfigError(f"series must hold a finite value, but got {len(series)} without one. Measure something.")
+        raise ConfigError(f"None of the {len(series)} series has a finite value. Pass at least one.")
     low, high, step = _scale(min(finite), max(finite))
     plot = _Plot(Canvas(*size), low, high, columns=len(over))
     plot.canvas.text((_LEFT, 34), title, width=size[0] - _LEFT - 20, size=17)

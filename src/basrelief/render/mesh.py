@@ -48,8 +48,8 @@ def rasterize_mesh(mesh: Mesh, frame: Frame, *, device: torch.device | str = "cp
                 left -= _draw_rows(triangles, piece, buffer, frame.size)
                 if left < 0:
                     raise GeometryError(
-                        f"mesh must have at most {limits().overdraw:,} faces behind each other on average, but got more of {len(faces):,}. "
-                        "Remove doubled faces."
+                        f"More than {limits().overdraw:,} of the {len(faces):,} faces lie behind each other at a pixel, on average. "
+                        "Remove duplicate faces."
                     )
     return buffer.resolve()
 

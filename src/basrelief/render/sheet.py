@@ -73,7 +73,7 @@ def contact_sheet(
     """
     for name, given in (("captions", captions), ("shares", shares)):
         if given is not None and len(given) != len(views):
-            raise ConfigError(f"{name} must have {len(views)} entries, one for each view, but got {len(given)}. Leave it out for none.")
+            raise ConfigError(f"{name} has {len(given)} entries; expected {len(views)}, one for each view. Leave it out for none.")
     names = camera_captions(views.cameras)
     tiles = [Tile(name, captions[i] if captions else "", share=shares[i] if shares else None) for i, name in enumerate(names)]
     top = MARGIN + (52 if title else 0)
@@ -112,11 +112,11 @@ def evidence_sheet(
     """
     if np.ndim(images) != 3 or images.shape[1] != images.shape[2] or len(images) != len(cameras):
         raise ConfigError(
-            f"images must have shape ({len(cameras)}, S, S), one for each camera, but got {np.shape(images)}. Give `image` of the views."
+            f"images has shape {np.shape(images)}; expected ({len(cameras)}, S, S), one for each camera. Pass `DepthViews.image`."
         )
     if len(prediction.view_scores) != len(cameras):
         raise ConfigError(
-            f"prediction must have scores of {len(cameras)} views like cameras, but got {len(prediction.view_scores)}. Give its own."
+            f"prediction has scores of {len(prediction.view_scores)} views, but there are {len(cameras)} cameras. Pass its own."
         )
     if top < 1:
         raise ConfigError(f"top must be at least 1, but got {top}. Give the number of labels to rank.")

@@ -43,11 +43,9 @@ class DepthViews:
         """Check the dimensions."""
         views = len(self.cameras)
         if self.depth.ndim != 3 or len(self.depth) != views:
-            raise GeometryError(f"depth must have shape ({views}, H, W), but got {tuple(self.depth.shape)}. Give one map for each camera.")
+            raise GeometryError(f"depth has shape {tuple(self.depth.shape)}; expected ({views}, H, W), one map for each camera.")
         if self.image.ndim != 3 or len(self.image) != views or self.image.shape[1] != self.image.shape[2]:
-            raise GeometryError(
-                f"image must have shape ({views}, S, S), but got {tuple(self.image.shape)}. Give one square for each camera."
-            )
+            raise GeometryError(f"image has shape {tuple(self.image.shape)}; expected ({views}, S, S), one square for each camera.")
 
     def __len__(self) -> int:
         return len(self.depth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basrelief.lazy import lazy_names
+from basrelief.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from basrelief.testing.fakes import FakeEncoder
@@ -14,4 +14,4 @@ _HOMES = {"FakeEncoder": "fakes", "teach_pictures": "teacher"}
 
 __all__ = ["FakeEncoder", "teach_pictures"]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, public=__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES, public=__all__)

@@ -101,7 +101,7 @@ class FakeEncoder:
         if images.ndim == 3:
             images = images[:, None].expand(-1, 3, -1, -1)
         if images.ndim != 4 or images.shape[1] != 3:
-            raise ConfigError(f"images must have shape (n, s, s) or (n, 3, s, s), but got {tuple(images.shape)}. Stack them first.")
+            raise ConfigError(f"images has shape {tuple(images.shape)}; expected (n, s, s) or (n, 3, s, s). Stack them first.")
         channels = (1, 3, 1, 1)
         pixels = (images - torch.tensor(self.mean).view(channels)) / torch.tensor(self.std).view(channels)
         return F.adaptive_avg_pool2d(pixels.float(), _SIDE).flatten(1)

@@ -195,7 +195,7 @@ class TrainingRun(ABC, Generic[T]):
             self._load_checkpoint(path)
         if self.log is not None:
             self.log.rewind(self.step)
-            remove_parts(path)
+            remove_temporary_files(path)
 
     def _load_checkpoint(self, path: Path) -> None:
         state = read_checkpoint(path, device=self.accelerator.device)

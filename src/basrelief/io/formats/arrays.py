@@ -121,12 +121,12 @@ def _cloud(source: Source, points: Stored, colors: Stored | None = None) -> Raw:
     shape = points.shape
     row = _row(source, shape[0]) if len(shape) == 3 else None
     if len(shape) not in (2, 3) or shape[-1] < 3:
-        raise FileFormatError(f"path must hold an array (N, 3), but got {shape} in {source.path.name}. Transpose or reshape it.")
+        raise FileFormatError(f"The array in {source.path.name} has shape {shape}; expected (N, 3) or (N, 6). Transpose or reshape it.")
     count, width = shape[-2:]
     check_count(source.path, count, limits().points, of="points")
     check_count(source.path, width, MAX_COLUMNS, of="columns")
     if points.dtype.kind not in "fiu":
-        raise FileFormatError(f"path must hold real numbers, but got dtype {points.dtype} in {source.path.name}. Convert it to float32.")
+        raise FileFormatError(f"The array in {source.path.name} has dtype {points.dtype}; expected real numbers. Convert it to float32.")
     if colors is None:
         rows = points.read(row, min(width, 6))
         return Raw(points=rows[:, :3], colors=guessed_colors(rows[:, 3:6]))
@@ -138,8 +138,8 @@ def _row(source: Source, count: int) -> int:
     row = 0 if source.row is None and count == 1 else source.row
     if row is None or row >= count:
         name = source.path.name
-        given = name if row is None else f"{name}#{row}"
-        raise FileFormatError(f"path must name one of {count} shapes, but got {given}. Write {name}#0 to {name}#{count - 1}.")
+        missing = "" if row is None else f" and has no #{row}"
+        raise FileFormatError(f"{name} holds {count} shapes{missing}. Choose one with {name}#0 to {name}#{count - 1}.")
     return row
 
 
@@ -147,7 +147,5 @@ def _key(source: Source, names: Collection[str], choices: tuple[str, ...]) -> st
     found = next((key for key in choices if key in names), next(iter(names)) if len(names) == 1 else None)
     if found is None:
         shown = ", ".join(f"{name!r:.80}" for name in islice(names, 10)) or "nothing"
-        raise FileFormatError(
-            f"path must hold an array named one of {', '.join(choices)}, but got {shown} in {source.path.name}. Rename it."
-        )
+        raise FileFormatError(f"{source.path.name} has no array of points; it holds {shown}. Name it one of {', '.join(choices)}.")
     return found

@@ -63,7 +63,7 @@ class _Scene:
             sizes = [(1, faces) for faces in self._faces.values()]
         sizes = [(n, faces) for n, faces in sizes if faces]
         if not sizes and document.lines:
-            raise FileFormatError(f"path must hold triangles or polygons, but got {path.name} with lines alone. Export it with faces.")
+            raise FileFormatError(f"{path.name} contains only lines. Export it with faces.")
         check_size(path, [(n, 3 * faces, faces) for n, faces in sizes])
 
     @property
@@ -125,7 +125,7 @@ class _Scene:
             elif semantic == "TEXCOORD" and "uv" not in part:
                 part["uv"] = _picked(array.rows(2), corners[:, offset])
         if "vertices" not in part:
-            raise FileFormatError(f"path must have positions in its geometry, but got {self.path.name} without. Export it again.")
+            raise FileFormatError(f"The geometry in {self.path.name} has no vertex positions. Export it again.")
         return part | self._material(material)
 
     def _material(self, name: str) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _corners(primitive: Primitive) -> np.ndarray:
     if primitive.kind == "triangles":
         return corners[: len(corners) // 3 * 3]
     if len(counts) and (counts.min() < 0 or counts.sum() > len(corners)):
-        raise GeometryError(f"vcount must tell of the {len(corners)} corners there are, but got {counts.sum()}. The file is damaged.")
+        raise GeometryError(f"The counts in <vcount> add up to {counts.sum()} corners, but there are {len(corners)}. Export it again.")
     index, _ = fan_triangles(Lists(np.arange(counts.sum()), counts.astype(np.int64)))
     if primitive.kind == "tristrips":
         place = list_places(np.zeros(len(counts), dtype=np.int64), np.maximum(counts - 2, 0))
@@ -189,7 +189,7 @@ def _corners(primitive: Primitive) -> np.ndarray:
 def _picked(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
     if len(index) and (index.min() < 0 or index.max() >= len(rows)):
         raise GeometryError(
-            f"faces must index the {len(rows)} vertices, but got {index.min()} to {index.max()}. The file is likely truncated."
+            f"Faces use vertices {index.min()} to {index.max()}, but there are only {len(rows)}. The file is probably truncated."
         )
     picked: np.ndarray = rows[index]
     return picked

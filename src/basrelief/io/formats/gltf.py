@@ -61,7 +61,7 @@ def _read_header(source: Source) -> tuple[Header, int]:
         return parse_header(source.path, source.read(limits().text_bytes)), source.size
     start, end = json_span(source.path, source.head())
     if end > source.size:
-        raise FileFormatError(f"path must hold the data it declares, but got {source.path.name} cut short. Fetch it again.")
+        raise FileFormatError(f"{source.path.name} is truncated. Download it again.")
     with source.path.open("rb") as file:
         file.seek(start)
         return parse_header(source.path, file.read(min(end - start, limits().text_bytes + 1))), end
@@ -70,12 +70,10 @@ def _read_header(source: Source) -> tuple[Header, int]:
 def _check_extensions(source: Source, header: Header) -> None:
     used = {*header.get("extensionsUsed", []), *header.get("extensionsRequired", [])}
     if _DRACO in used and importlib.util.find_spec("DracoPy") is None:
-        raise MissingExtraError(
-            f"{source.path.name} must be decoded with Draco, but got no DracoPy installed. Run `pip install 'basrelief[draco]'`."
-        )
+        raise MissingExtraError(f"{source.path.name} is compressed with Draco, which needs DracoPy. Run `pip install 'basrelief[draco]'`.")
     unreadable = [name for name in _UNREADABLE if name in header.get("extensionsRequired", [])]
     if unreadable:
-        raise FileFormatError(f"path must hold plain or Draco buffers, but got {source.path.name} with {unreadable[0]}. Export it without.")
+        raise FileFormatError(f"{source.path.name} uses {unreadable[0]}, which is not supported. Export it without that extension.")
 
 
 class _Scene:
@@ -116,7 +114,7 @@ class _Scene:
         children = {str(i): [str(child) for child in node.get("children", [])] for i, node in enumerate(self.nodes)}
         below = {child for of in children.values() for child in of}
         if not children.keys() >= below:
-            raise FileFormatError(f"path must hold the nodes it names, but got {self.data.source.path.name} without some. Export it again.")
+            raise FileFormatError(f"The scene of {self.data.source.path.name} refers to nodes that do not exist. Export it again.")
         shown = dict.fromkeys(range(len(self.meshes)), 0)
         for name, n in count_uses(self.data.source.path, children, [str(root) for root in self.roots]).items():
             if n and "mesh" in self.nodes[int(name)]:
@@ -154,7 +152,7 @@ class _Scene:
         arrays, faces = self._compressed(item, compressed) if compressed and not stored else self._plain(item)
         vertices, uv = arrays["POSITION"], arrays.get("TEXCOORD_0")
         if vertices.shape[1] != 3:
-            raise FileFormatError(f"path must have vertices of x, y, z, but got others in {self.data.source.path.name}. Export it again.")
+            raise FileFormatError(f"Vertices in {self.data.source.path.name} are not x, y, z. Export it again.")
         part: dict[str, Any] = {"vertices": vertices, "vertex_colors": arrays.get("COLOR_0")}
         with suppress(LookupError, TypeError, AttributeError):  # a broken material is no reason to fail
             part |= self._material(self.data.header["materials"][item["material"]])

@@ -142,8 +142,8 @@ class GltfData:
         length = (shape[0] - 1) * stride + row if shape[0] else 0
         if not row <= stride <= max(row, _MAX_STRIDE) or offset < 0 or offset + length > item["byteLength"]:
             raise FileFormatError(
-                f"path must hold the data it declares, but got {offset + length:,} bytes declared of {item['byteLength']:,} in "
-                f"{self.source.path.name}. Export it again."
+                f"{self.source.path.name} is damaged: an accessor reads {offset + length:,} bytes of a buffer view that has "
+                f"{item['byteLength']:,}. Export it again."
             )
         data = self._bytes(item["buffer"], item.get("byteOffset", 0) + offset, length)
         if stride == row:
@@ -165,13 +165,13 @@ class GltfData:
         file, first, end = self._buffers[buffer]
         if min(start, length) < 0 or first + start + length > end:
             raise FileFormatError(
-                f"path must hold the data it declares, but got {start + length:,} bytes declared of {end - first:,} in "
-                f"{self.source.path.name}. Export it again."
+                f"{self.source.path.name} is damaged: a buffer view reads {start + length:,} bytes of a buffer that has "
+                f"{end - first:,}. Export it again."
             )
         file.seek(first + start)
         data = file.read(length)
         if len(data) < length:
-            raise FileFormatError(f"path must hold the data it declares, but got {self.source.path.name} cut short. Fetch it again.")
+            raise FileFormatError(f"A buffer of {self.source.path.name} is truncated. Download it again.")
         return data
 
     def _open(self, buffer: int) -> tuple[BufferedIOBase, int, int]:

@@ -30,10 +30,10 @@ def json_span(path: Path, prefix: bytes) -> tuple[int, int]:
         FileFormatError: If it is glTF 1.0, or does not begin with a JSON chunk.
     """
     if prefix[:4] != b"glTF" or len(prefix) < _PREFIX:
-        raise FileFormatError(f"path must begin with glTF, but got {path.name} without. Check its extension.")
+        raise FileFormatError(f"{path.name} does not begin with glTF. Check its file extension.")
     _check_version(path, str(int.from_bytes(prefix[4:8], "little")))
     if prefix[16:20] != b"JSON":
-        raise FileFormatError(f"path must begin with a JSON chunk, but got {path.name} without one. Export it again.")
+        raise FileFormatError(f"{path.name} does not begin with a JSON chunk. Export it again.")
     return _PREFIX, _PREFIX + int.from_bytes(prefix[12:16], "little")
 
 
@@ -55,7 +55,7 @@ def parse_header(path: Path, data: bytes) -> Header:
     check_count(path, data.count(b",") + data.count(b"[") + data.count(b"{"), limits().json_values, of="values of JSON")
     header = json.loads(data)
     if not isinstance(header, dict):
-        raise FileFormatError(f"path must hold a glTF header, but got {path.name} without one. Export it again.")
+        raise FileFormatError(f"{path.name} has no glTF header. Export it again.")
     asset = header.get("asset", {})
     _check_version(path, str(asset.get("version", "2.0") if isinstance(asset, dict) else "2.0"))
     return header
@@ -64,4 +64,4 @@ def parse_header(path: Path, data: bytes) -> Header:
 def _check_version(path: Path, version: str) -> None:
     major = version[:8].partition(".")[0]
     if major in ("0", "1"):
-        raise FileFormatError(f"path must be glTF 2.0, but got {path.name} in glTF {major}.0. Export it again as 2.0.")
+        raise FileFormatError(f"{path.name} is glTF {major}.0, which is not supported. Export it as glTF 2.0.")

@@ -48,9 +48,7 @@ class H5Array:
         self._source = source
         data = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
         if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
-            raise FileFormatError(
-                f"path must hold its own data, but got {name!r:.80} in {source.path.name}, which lies elsewhere. Copy the data into it."
-            )
+            raise FileFormatError(f"{name!r:.80} in {source.path.name} is not stored in the file itself. Copy the data into it.")
         self._data = data
         self.shape: tuple[int, ...] = data.shape or ()
         plain = isinstance(data.id.get_type(), h5py.h5t.TypeFloatID | h5py.h5t.TypeIntegerID)
@@ -93,8 +91,7 @@ class H5Array:
         unknown = [code for code in codes if code not in _FILTERS]
         if unknown or len(codes) > len(set(codes)):
             raise FileFormatError(
-                f"path must be packed by {', '.join(_FILTERS.values())} at most, but got filters {codes[:8]} in {self._source.path.name}. "
-                "Save it with gzip."
+                f"{self._source.path.name} uses HDF5 filters {codes[:8]}; supported are {', '.join(_FILTERS.values())}. Save it with gzip."
             )
         return codes
 
@@ -112,9 +109,7 @@ class H5Array:
         else:
             written = stored >= size
         if not written or stored > self._source.size:
-            raise FileFormatError(
-                f"path must hold the data it declares, but got {stored:,} bytes stored for {self.shape} in {path.name}. Write all of it."
-            )
+            raise FileFormatError(f"{path.name} stores only {stored:,} bytes for an array of shape {self.shape}. Write all of its values.")
 
     def _chunk(self, begin: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray:
         """Read a chunk and undo its filters."""

@@ -31,9 +31,7 @@ def read_las(source: Source) -> Raw:
         FileFormatError: If the file declares more than it can hold.
     """
     if importlib.util.find_spec("laspy") is None:
-        raise MissingExtraError(
-            f"{source.path.name} must be read with laspy, but got none installed. Run `pip install 'basrelief[lidar]'`."
-        )
+        raise MissingExtraError(f"Reading {source.path.name} needs laspy. Run `pip install 'basrelief[lidar]'`.")
     import laspy
 
     _check_header(source)
@@ -43,7 +41,7 @@ def read_las(source: Source) -> Raw:
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of the Rust decoder; not an Exception
             raise
-        raise FileFormatError(f"path must hold whole LAZ chunks, but got {source.path.name} with a damaged one. Fetch it again.") from error
+        raise FileFormatError(f"A LAZ chunk of {source.path.name} is damaged. Download the file again.") from error
     return Raw(points=points, colors=colors, up="z", up_reason="LAS is +Z up by its specification")
 
 
@@ -99,10 +97,7 @@ def _check_chunk_table(source: Source, start: int) -> None:
 
 def _check_fits(source: Source, start: int, size: int) -> None:
     if start + size > source.size:
-        raise FileFormatError(
-            f"path must hold the data it declares, but got {source.size:,} of {start + size:,} bytes in {source.path.name}. "
-            "The file is truncated."
-        )
+        raise FileFormatError(f"{source.path.name} is truncated: it holds {source.size:,} of {start + size:,} bytes. Download it again.")
 
 
 def _unsigned(data: bytes) -> int:

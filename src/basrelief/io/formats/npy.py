@@ -95,11 +95,11 @@ def read_header(path: Path, file: io.BufferedIOBase) -> ArrayHeader:
     start = file.read(8)
     width = {1: 2, 2: 4, 3: 4}.get(start[6]) if len(start) == 8 and start.startswith(_MAGIC) else None
     if width is None:
-        raise FileFormatError(f"path must hold a NumPy array, but got {path.name} without its signature. Save it again with numpy.save.")
+        raise FileFormatError(f"{path.name} is not a NumPy array: its signature is missing. Save it again with numpy.save.")
     length = int.from_bytes(file.read(width), "little")
     if length > _HEADER_BYTES:
         raise FileFormatError(
-            f"path must have a header of at most {_HEADER_BYTES:,} bytes, but got {length:,} in {path.name}. Save it again."
+            f"The header of {path.name} has {length:,} bytes; at most {_HEADER_BYTES:,} are read. Save it again with numpy.save."
         )
     text = re.sub(r"(\d)L\b", r"\1", file.read(length).decode("utf-8" if start[6] == 3 else "latin1"))  # Python 2 wrote sizes as 10L
     try:
@@ -110,9 +110,7 @@ def read_header(path: Path, file: io.BufferedIOBase) -> ArrayHeader:
         dtype = None if kind in _OBJECTS else plain_dtype(kind if type(kind) is str else str(kind))
         return ArrayHeader(dtype, checked_shape(fields["shape"]), fields["fortran_order"])
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise FileFormatError(
-            f"path must have a header of plain numbers or objects, but got {path.name}, where {str(error)[:120]}. Save it again."
-        ) from error
+        raise FileFormatError(f"The header of {path.name} is not valid: {str(error)[:120]}. Save it again with numpy.save.") from error
 
 
 class NpyArray:
@@ -140,8 +138,8 @@ class NpyArray:
         self.dtype = header.dtype or np.dtype(object)
         if header.nbytes > size - file.tell():
             raise FileFormatError(
-                f"path must hold the data it declares, but got {size - file.tell():,} of {header.nbytes:,} bytes for {header.shape} in "
-                f"{path.name}. The file is truncated."
+                f"{path.name} is truncated: it holds {size - file.tell():,} of {header.nbytes:,} bytes for an array of shape "
+                f"{header.shape}. Save it again."
             )
 
     def read(self, row: int | None, columns: int) -> np.ndarray:

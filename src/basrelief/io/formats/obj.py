@@ -60,8 +60,8 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
     corners = corners[index.reshape(-1)]
     if corners[:, 0].min() < 1 or corners[:, 0].max() > len(vertices):
         raise GeometryError(
-            f"faces must index the {len(vertices)} vertices, but got {corners[:, 0].min() - 1} to {corners[:, 0].max() - 1}. "
-            "The file is likely truncated."
+            f"Faces use vertices {corners[:, 0].min() - 1} to {corners[:, 0].max() - 1}, but there are only {len(vertices)}. "
+            "The file is probably truncated."
         )
     places = _joined(elements.places, 2)
     _forget_partial(corners, material, len(elements.names), len(places))

@@ -66,7 +66,7 @@ class Elements:
         if not len(sizes):
             return
         if sizes.min() < 3:
-            raise FileFormatError(f"path must have x, y, z behind each v, but got a vertex of {sizes.min()} numbers. Export it again.")
+            raise FileFormatError(f"A vertex line (v) of the .obj file has {sizes.min()} numbers; expected x, y, z. Export it again.")
         first = np.cumsum(sizes) - sizes
         self.vertices.append(numbers[first[:, None] + np.arange(3)])
         if sizes.min() >= 6:
@@ -75,7 +75,7 @@ class Elements:
     def _add_places(self, words: _Words, lines: np.ndarray) -> None:
         numbers, sizes = words.numbers(lines)
         if len(sizes) and sizes.min() < 1:
-            raise FileFormatError("path must have numbers behind each vt, but got none. Export it again.")
+            raise FileFormatError("A texture line (vt) of the .obj file has no numbers. Export it again.")
         first = np.cumsum(sizes) - sizes
         second = np.where(sizes > 1, numbers[np.minimum(first + 1, max(len(numbers) - 1, 0))], 0) if len(sizes) else first
         self.places.append(np.stack([numbers[first], second], axis=1))
@@ -91,7 +91,7 @@ class Elements:
         counts = np.repeat(counts[lines], sizes, axis=0)
         corners = np.where(corners < 0, corners + counts + 1, corners)
         if (corners < 0).any() or ((corners[:, 0] < 1) & (counts[:, 0] > 0)).any():
-            raise FileFormatError("path must have faces of its vertices, but got a face that refers to before the first element. Check it.")
+            raise FileFormatError("A face of the .obj file counts back beyond the first vertex. Export it again.")
         self.corners.append(np.minimum(corners, np.iinfo(np.int32).max).astype(np.int32))
         self.sizes.append(sizes)
         self.materials.append(material[lines])

@@ -38,8 +38,8 @@ def read_objects(path: Path) -> np.ndarray:
 def _read(path: Path, _size: int, _time: int) -> np.ndarray:
     with path.open("rb") as file:
         if read_header(path, file).dtype is not None:
-            raise FileFormatError(f"path must hold objects, but got an array of numbers in {path.name}. Read it with basrelief.load.")
+            raise FileFormatError(f"{path.name} holds an array of numbers, not Python objects. Read it with basrelief.load.")
         array = Unpickler(file, path.name).load()
     if not isinstance(array, np.ndarray):
-        raise FileFormatError(f"path must hold an array, but got {type(array).__name__} in {path.name}. Fetch the file again.")
+        raise FileFormatError(f"{path.name} holds a {type(array).__name__}; expected an array. Download the file again.")
     return array

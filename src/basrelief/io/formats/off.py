@@ -46,15 +46,14 @@ def read_off(source: Source) -> Raw:
         numbers, widths = all_numbers(source.path, line_blocks(source.path, file))
     if len(widths) < vertices + faces:
         raise FileFormatError(
-            f"path must hold the data it declares, but got {len(widths):,} of {vertices + faces:,} lines in {source.path.name}. "
-            "The file is truncated."
+            f"{source.path.name} is truncated: it holds {len(widths):,} of {vertices + faces:,} lines. Download or export it again."
         )
     if not vertices:
-        raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
+        raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
     columns = int(widths[0])
     if columns < 3 or (widths[:vertices] != columns).any():
         raise FileFormatError(
-            f"path must hold x, y, z for each vertex, but got {_odd(widths[:vertices])} columns in {source.path.name}. Check it."
+            f"A vertex line of {source.path.name} has {_odd(widths[:vertices])} columns; expected x, y, z. Check the file."
         )
     rows = numbers[: vertices * columns].reshape(vertices, columns)
     first = 6 if keyword[2] else 3
@@ -86,7 +85,7 @@ def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], byt
             return keyword, head[keyword.end() :]
     if (keyword := _KEYWORD.match(head)) is not None:
         return keyword, b""
-    raise FileFormatError(f"path must begin with OFF or COFF, but got {source.path.name} with {head[:8]!r}. Check its extension.")
+    raise FileFormatError(f"{source.path.name} begins with {head[:8]!r}; expected OFF or COFF. Check its file extension.")
 
 
 def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -95,7 +94,7 @@ def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple
     leading = numbers[ends - widths]
     if not ((leading >= 0) & (leading < widths)).all():
         raise FileFormatError(
-            f"path must hold the corners that each face declares, but got fewer in {source.path.name}. The file is truncated."
+            f"A face of {source.path.name} has fewer corners than it declares. The file is truncated or damaged; export it again."
         )
     counts = leading.astype(np.int32)
     spare = int(widths[0]) - 1 - int(counts[0])

@@ -52,11 +52,11 @@ def _read_body(source: Source, header: Header, file: io.BufferedReader) -> Raw:
         columns = _compressed(source, file, layout, count)
     else:
         raise FileFormatError(
-            f"path must have DATA ascii, binary or binary_compressed, but got {encoding[:20]!r} in {source.path.name}. Save it again."
+            f"DATA of {source.path.name} is {encoding[:20]!r}; expected ascii, binary or binary_compressed. Save it again."
         )
     missing = [name for name in "xyz" if name not in columns]
     if missing:
-        raise FileFormatError(f"path must have the fields x, y, z, but got no {missing[0]} in {source.path.name}. Save it with positions.")
+        raise FileFormatError(f"{source.path.name} has no field {missing[0]!r}. Save it with the fields x, y and z.")
     points = np.stack([columns[name] for name in "xyz"], axis=1)
     return Raw(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by custom")
 
@@ -71,7 +71,7 @@ def _read_header(source: Source, file: io.BufferedReader) -> Header:
     while "DATA" not in header:
         line = file.readline(_MAX_HEADER)
         if not line.endswith(b"\n") or file.tell() > _MAX_HEADER:
-            raise FileFormatError(f"path must have a PCD header that ends with DATA, but got {source.path.name} without. Save it again.")
+            raise FileFormatError(f"The header of {source.path.name} does not end with DATA. Save it again as PCD.")
         words = line.decode("ascii", "replace").split("#")[0].split()
         if words:
             header[words[0].upper()] = words[1:]
@@ -130,9 +130,7 @@ def _compressed(source: Source, file: io.BufferedReader, layout: Layout, count: 
     _check_length(source, source.size - file.tell(), packed)
     expected = count * sum(kind.itemsize * n for _, kind, n in layout)
     if unpacked != expected or unpacked > _MAX_EXPANSION * packed:
-        raise FileFormatError(
-            f"path must unpack to the {expected:,} bytes it declares, but got {unpacked:,} in {source.path.name}. Save it again."
-        )
+        raise FileFormatError(f"{source.path.name} declares {unpacked:,} unpacked bytes, but its fields need {expected:,}. Save it again.")
     check_count(source.path, unpacked, limits().unpacked_bytes, of="bytes when unpacked")
     data = lzf_decompress(file.read(packed), unpacked)
     columns, at = {}, 0
@@ -145,9 +143,7 @@ def _compressed(source: Source, file: io.BufferedReader, layout: Layout, count: 
 
 def _check_length(source: Source, found: int, declared: int) -> None:
     if found < declared:
-        raise FileFormatError(
-            f"path must hold the data it declares, but got {found:,} of {declared:,} bytes in {source.path.name}. The file is truncated."
-        )
+        raise FileFormatError(f"{source.path.name} is truncated: it holds {found:,} of {declared:,} bytes. Download or export it again.")
 
 
 def _colors(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:

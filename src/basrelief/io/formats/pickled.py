@@ -101,19 +101,19 @@ class Unpickler:
             if step is None:
                 self._refuse(f"uses the operation {code!r}")
             step(self)
-        raise FileFormatError(f"path must hold at most {most:,} pickled values, but got more in {self._name}. Save arrays, not lists.")
+        raise FileFormatError(f"{self._name} holds more than {most:,} pickled values. Save arrays, not lists.")
 
     def _refuse(self, fact: str) -> NoReturn:
-        raise FileFormatError(f"path must hold NumPy arrays only, but got {self._name}, a pickle that {fact}. Do not trust this file.")
+        raise FileFormatError(f"{self._name} is a pickle that {fact}; only NumPy arrays are read. Do not trust this file.")
 
     def _damaged(self, fact: str) -> NoReturn:
-        raise FileFormatError(f"path must hold a whole pickle, but got {self._name}, where {fact}. The file is truncated or damaged.")
+        raise FileFormatError(f"{self._name} is truncated or damaged: {fact}. Download it again.")
 
     def _charge(self, size: int) -> None:
         self._budget -= size
         if self._budget < 0:
             most = limits().memory_bytes
-            raise FileFormatError(f"path must be read within {most:,} bytes of memory, but got {self._name}, which takes more. Split it.")
+            raise FileFormatError(f"Reading {self._name} takes more than {most:,} bytes of memory. Split the file.")
 
     def _take(self, size: int) -> bytes:
         self._left -= size
@@ -224,14 +224,14 @@ class Unpickler:
 
     def _encoded(self, text: str, encoding: str = "latin1") -> bytes:
         if encoding != "latin1":
-            raise FileFormatError(f"path must hold bytes as latin1, but got {encoding!r:.80} in {self._name}. Do not trust this file.")
+            raise FileFormatError(f"{self._name} stores bytes as {encoding!r:.80}; NumPy writes latin1. Do not trust this file.")
         self._charge(len(text))
         return text.encode("latin1")
 
     def _scalar(self, kind: _Type, data: bytes | str) -> np.generic:
         content = self._encoded(data) if isinstance(data, str) else data
         if kind.is_object or kind.dtype().itemsize != len(content) or not content:
-            raise FileFormatError(f"path must hold plain numbers, but got a scalar of another size in {self._name}. The file is damaged.")
+            raise FileFormatError(f"A scalar in {self._name} has the wrong size. The file is damaged; download it again.")
         value: np.generic = _checked(np.frombuffer(content, kind.dtype()))[0]
         return value
 
@@ -272,7 +272,7 @@ class Unpickler:
         if id(value) in done:
             return done[id(value)]
         if level >= limits().nesting:
-            raise FileFormatError(f"path must nest at most {limits().nesting} levels of records, but got more in {self._name}. Flatten it.")
+            raise FileFormatError(f"Records in {self._name} are nested more than {limits().nesting} levels deep. Flatten them.")
         made: Any
         if type(value) is dict:
             made = {key: self._result(inner, level + 1, done) for key, inner in value.items()}

@@ -41,13 +41,13 @@ def read_ply(source: Source) -> Raw:
     check_count(source.path, header.count("vertex"), limits().points, of="vertices")
     check_count(source.path, header.count("face"), limits().faces, of="faces")
     if header.count("tristrips") and not header.count("face"):
-        raise FileFormatError(f"path must hold faces, but got {source.path.name} with triangle strips. Export it again as triangles.")
+        raise FileFormatError(f"{source.path.name} stores triangle strips, which are not supported. Export it as triangles.")
     with source.path.open("rb") as file:
         body = Body(source.path, header, file)
     tables = {name: body.read(element) for name, element in header.elements.items()}
     vertex, face = tables["vertex"], tables.get("face", Table())
     if vertex.stack("x", "y", "z") is None:
-        raise FileFormatError(f"path must hold triangles or points, but got {source.path.name} without any. Check the export.")
+        raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
     part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex.stack("red", "green", "blue")}
     notes = [f"{body.left} after the last element were not read."] if body.left else []
     resolver, pictures = FolderResolver(source.path.parent), Pictures()
@@ -69,7 +69,7 @@ def _corners(source: Source, face: Table) -> Lists:
     name = next((name for name in _CORNERS if name in face.lists), next(iter(face.lists)) if len(face.lists) == 1 else "")
     if name not in face.lists or face.lists[name].values.dtype.kind not in "iu":
         raise FileFormatError(
-            f"path must list corners as integers in vertex_indices, but got {', '.join(face.lists) or 'none'} in {source.path.name}. "
+            f"Faces of {source.path.name} need a list of integers named vertex_indices; the lists are: {', '.join(face.lists) or 'none'}. "
             "Export it again."
         )
     return face.lists[name]

@@ -106,7 +106,7 @@ def read_header(path: Path, data: bytes) -> Header:
     vertex = elements.get("vertex", Element("vertex", 0))
     missing = [axis for axis in "xyz" if axis not in {item.name for item in vertex.properties if item.counter is None}]
     if missing:
-        raise FileFormatError(f"path must have vertices with x, y, z, but got no {missing[0]} in {path.name}. Export it with positions.")
+        raise FileFormatError(f"Vertices of {path.name} have no property {missing[0]!r}. Export it with x, y and z.")
     texture = next((line.split(maxsplit=2)[2] for line in lines if line.lower().startswith("comment texturefile ")), "")
     return Header(encoding, elements, texture, size)
 
@@ -118,7 +118,7 @@ def _lines(path: Path, data: bytes) -> tuple[list[str], int]:
     while lines[-1:] != ["end_header"]:
         end = data.find(b"\n", at, HEADER_BYTES)
         if end < 0:
-            raise FileFormatError(f"path must have a PLY header that ends with end_header, but got {path.name} without. Export it again.")
+            raise FileFormatError(f"The header of {path.name} does not end with end_header. Export it again as PLY.")
         lines.append(data[at:end].decode("utf-8", "replace").strip())
         at = end + 1
     return lines[:-1], at
@@ -126,7 +126,7 @@ def _lines(path: Path, data: bytes) -> tuple[list[str], int]:
 
 def _element(path: Path, words: list[str]) -> tuple[str, int]:
     if len(words) != 3 or not (words[2].isascii() and words[2].isdigit() and len(words[2]) < 19):
-        raise FileFormatError(f"path must declare `element NAME COUNT`, but got {' '.join(words)[:80]!r} in {path.name}. Export it again.")
+        raise FileFormatError(f"Header line {' '.join(words)[:80]!r} of {path.name} is not `element NAME COUNT`. Export it again.")
     return words[1], int(words[2])
 
 
@@ -134,7 +134,7 @@ def _property(path: Path, words: list[str], order: str) -> Property:
     """Read `property float x` or `property list uchar int vertex_indices`; a length cannot be negative, so it is taken as unsigned."""
     listed = words[1:2] == ["list"]
     if len(words) != (5 if listed else 3):
-        raise FileFormatError(f"path must declare `property TYPE NAME`, but got {' '.join(words)[:80]!r} in {path.name}. Export it again.")
+        raise FileFormatError(f"Header line {' '.join(words)[:80]!r} of {path.name} is not `property TYPE NAME`. Export it again.")
     *counter, kind, name = words[2:] if listed else words[1:]
     for word, choices in ((kind, tuple(_TYPES)), *((word, _COUNTERS) for word in counter)):
         if word not in choices:
@@ -145,4 +145,4 @@ def _property(path: Path, words: list[str], order: str) -> Property:
 
 def _check_new(path: Path, name: str, known: Container[str]) -> None:
     if name in known:
-        raise FileFormatError(f"path must declare each name once, but got {name[:80]!r} twice in {path.name}. Export it again.")
+        raise FileFormatError(f"The header of {path.name} declares {name[:80]!r} twice. Export it again.")

@@ -112,8 +112,8 @@ class Body:
         left = len(self.data) - self.at
         if size > left:
             raise FileFormatError(
-                f"path must hold the data it declares, but got {self._amount(left)} where an element of {self.path.name} takes "
-                f"{self._amount(size)} or more. The file is truncated, or its header is wrong."
+                f"{self.path.name} is truncated, or its header is wrong: {self._amount(left)} are left where an element takes "
+                f"{self._amount(size)} or more. Export it again."
             )
 
     def _amount(self, size: int) -> str:

@@ -48,10 +48,10 @@ def _text_vertices(source: Source) -> np.ndarray:
         lines = _VERTEX.findall(block)
         numbers = np.fromstring(b" ".join(lines), sep=" ")
         if len(numbers) != 3 * len(lines):
-            raise FileFormatError(f"path must hold x, y, z behind each vertex, but got other words in {source.path.name}. Check it.")
+            raise FileFormatError(f"A vertex line of {source.path.name} does not hold x, y, z. Check the file.")
         found.append(numbers.reshape(-1, 3))
         check_count(source.path, sum(map(len, found)), limits().points, of="vertices")
     vertices = np.concatenate(found)
     if len(vertices) % 3:
-        raise FileFormatError(f"path must hold three vertices a triangle, but got {len(vertices):,} in {source.path.name}. Check it.")
+        raise FileFormatError(f"{source.path.name} holds {len(vertices):,} vertices, which is not a multiple of three. Export it again.")
     return vertices

@@ -37,14 +37,14 @@ def read_text(source: Source) -> Raw:
     source.check_size(limits().text_bytes)
     head = source.head(_HEAD)
     if b"\0" in head:
-        raise FileFormatError(f"path must hold lines of numbers, but got {source.path.name} with binary content. Check its extension.")
+        raise FileFormatError(f"{source.path.name} is a binary file; expected lines of numbers. Check its file extension.")
     points, others, width = array("d"), array("f"), 0
     for values, counts in number_blocks(source.path, _lines(source, head)):
         width = width or int(counts[0])
         if width < 3 or (counts != width).any():
-            other = "" if width < 3 else f" and {counts[counts != width][0]}"
+            columns = f"{width}" if width < 3 else f"{width} and {counts[counts != width][0]}"
             raise FileFormatError(
-                f"path must hold x, y, z in each line, but got {width} columns{other} in {source.path.name}. Check the file."
+                f"Lines of {source.path.name} have {columns} columns; expected x, y, z and the same number in each line. Check the file."
             )
         check_count(source.path, len(points) // 3 + len(counts), limits().points, of="points")
         rows = values.reshape(-1, width)

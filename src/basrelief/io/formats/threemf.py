@@ -64,7 +64,7 @@ def read_3mf(source: Source) -> Raw:
     with open_archive(source.path) as archive:
         models = {name: archive.getinfo(name).file_size for name in archive.namelist() if name.lower().endswith(".model")}
         if not any(name.lower().lstrip("/") == _ROOT for name in models):
-            raise FileFormatError(f"path must hold 3D/3dmodel.model, but got {source.path.name} without. Export it again as 3MF.")
+            raise FileFormatError(f"{source.path.name} has no 3D/3dmodel.model. Export it again as 3MF.")
         check_count(source.path, sum(models.values()), limits().xml_bytes, of="bytes of XML")
         for name in models:
             model = _Model(source.path, name.lower().strip("/"), package)
@@ -72,7 +72,7 @@ def read_3mf(source: Source) -> Raw:
     placed = _placed(source.path, package)
     parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in placed)}
     if not parts:
-        raise FileFormatError(f"path must hold triangles, but got {source.path.name} without any in its build. Check the export.")
+        raise FileFormatError(f"The build of {source.path.name} contains no triangles. Check the export settings.")
     raw = join_parts([(parts[key], matrix) for key, matrix in placed], with_faces=True)
     return Raw(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from basrelief.errors import ConfigError
-from basrelief.output import output_errors, remove_parts, replace_file, to_json, write_text
+from basrelief.output import output_errors, remove_temporary_files, replace_file, to_json, write_text
 
 MANIFEST = "records.json"
 LAYOUTS = ("shards", "folders")
@@ -70,7 +70,7 @@ def pack_shard(folder: Path, work: Path, *, number: int, keys: Iterable[str]) ->
         number: Number of the shard.
         keys: Names of the folders, in order; missing ones are skipped.
     """
-    remove_parts(folder / shard_name(number))
+    remove_temporary_files(folder / shard_name(number))
     with replace_file(folder / shard_name(number)) as part, tarfile.open(part, "w") as tar:
         for key in keys:
             files = (work / key).iterdir() if (work / key).is_dir() else ()
