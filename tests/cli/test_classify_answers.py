@@ -128,7 +128,7 @@ def test_the_axis_of_a_file_that_states_none_is_guessed(run: Run, tmp_path: Path
     save(rotate(make_shape("chair", seed=7), rotation_to_z_up("y").T), tmp_path / "y.stl")
     (record,) = records(run("classify", tmp_path / "y.stl", "-l", LABELS, "--up", "auto", "--json"))
     assert record["up"] == "y"
-    assert "guessed from how it stands" in str(record["up_reason"])
+    assert "guessed from its geometry" in str(record["up_reason"])
     assert record["label"] == "chair"
 
 

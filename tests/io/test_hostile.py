@@ -16,7 +16,7 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import BasreliefError, FileFormatError, GeometryError
-from basrelief.io.checks import border
+from basrelief.io.checks import parser_errors
 from basrelief.io.graph import count_instances
 from basrelief.io.resolver import FolderResolver
 from basrelief.limits import Limits
@@ -300,13 +300,13 @@ def test_instances_are_counted_without_unfolding_them() -> None:
 
 
 def test_the_border_lets_our_errors_through_and_chains_others() -> None:
-    with pytest.raises(GeometryError, match="ours"), border(Path("a.ply"), "ply"):
+    with pytest.raises(GeometryError, match="ours"), parser_errors(Path("a.ply"), "ply"):
         raise GeometryError("ours")
     message = r"a.ply cannot be read as ply \(MemoryError"
-    with pytest.raises(FileFormatError, match=message) as caught, border(Path("a.ply"), "ply"):
+    with pytest.raises(FileFormatError, match=message) as caught, parser_errors(Path("a.ply"), "ply"):
         raise MemoryError
     assert isinstance(caught.value.__cause__, MemoryError)
-    with pytest.raises(KeyboardInterrupt), border(Path("a.ply"), "ply"):
+    with pytest.raises(KeyboardInterrupt), parser_errors(Path("a.ply"), "ply"):
         raise KeyboardInterrupt
 
 

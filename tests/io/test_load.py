@@ -152,7 +152,7 @@ def test_the_axis_of_a_file_that_states_none_can_be_guessed(axis: str, tmp_path:
     origin = shapes.load(path, up="auto").origin
     assert origin is not None
     assert origin.up == axis
-    assert re.fullmatch(r"guessed from how it stands, \d+% sure", origin.up_reason)
+    assert re.fullmatch(r"guessed from its geometry \(\d+% sure\)", origin.up_reason)
 
 
 def test_a_guess_never_overrules_the_format(tmp_path: Path) -> None:

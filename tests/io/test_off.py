@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
-from basrelief.io.polygons import list_places
+from basrelief.io.polygons import list_positions
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import FACES, RGB, VERTICES, Put
@@ -155,4 +155,4 @@ def test_what_is_saved_is_read(put: Put) -> None:
 def test_places_of_lists(lists: list[tuple[int, int]], step: int) -> None:
     starts, counts = (np.array([pair[i] for pair in lists], dtype=np.int64) for i in (0, 1))
     expected = [start + i * step for start, count in lists for i in range(count)]
-    assert list_places(starts, counts, step=step).tolist() == expected
+    assert list_positions(starts, counts, step=step).tolist() == expected

@@ -197,7 +197,7 @@ def test_faces_may_not_reach_into_the_next_part(faces: list[list[int]]) -> None:
         {"face_colors": RGB[:2], "faces": FACES},
         {"color": "red"},
         {"color": None},
-        {"picture": None, "uv": np.zeros((4, 2))},
+        {"texture": None, "uv": np.zeros((4, 2))},
         {},
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
-from basrelief.io.checks import border
+from basrelief.io.checks import parser_errors
 from basrelief.io.formats.ply import read_ply
 from basrelief.io.formats.ply_header import ENCODINGS
 from basrelief.io.source import Source
@@ -29,7 +29,7 @@ def test_every_place_to_end_early_is_noticed(encoding: str, polygons: list[list[
     path = tmp_path / "a.ply"
     for cut in range(1, len(data) - 1 if encoding == "ascii" else len(data)):
         path.write_bytes(data[:-cut].rsplit(None, 1)[0] if encoding == "ascii" else data[:-cut])
-        with pytest.raises(FileFormatError), border(path, "ply"):
+        with pytest.raises(FileFormatError), parser_errors(path, "ply"):
             read_ply(Source(path, "ply", path.stat().st_size))
 
 

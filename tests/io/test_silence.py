@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import FileFormatError
-from basrelief.io.checks import _NOISY, border
+from basrelief.io.checks import _NOISY, parser_errors
 
 HERE = Path("a.ply")
 
@@ -22,7 +22,7 @@ def state() -> object:
 
 def test_log_lines_and_warnings_are_dropped_inside_and_kept_outside(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("laspy.below")
-    with border(HERE, "ply"):
+    with parser_errors(HERE, "ply"):
         logger.error("inside")
         logging.getLogger("trimesh").critical("inside")
         logging.getLogger("basrelief").error("ours")
@@ -35,10 +35,10 @@ def test_log_lines_and_warnings_are_dropped_inside_and_kept_outside(caplog: pyte
 
 def test_nothing_is_left_changed() -> None:
     before = state()
-    with border(HERE, "ply"), border(HERE, "ply"):
+    with parser_errors(HERE, "ply"), parser_errors(HERE, "ply"):
         pass
     assert state() == before
-    with pytest.raises(FileFormatError), border(HERE, "ply"):
+    with pytest.raises(FileFormatError), parser_errors(HERE, "ply"):
         raise ValueError
     assert state() == before
 
@@ -49,14 +49,14 @@ def test_two_loads_that_overlap_leave_nothing_changed() -> None:
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:
-        with border(HERE, "ply"):
+        with parser_errors(HERE, "ply"):
             first_in.set()
             second_in.wait(10)
         first_out.set()
 
     def second() -> None:
         first_in.wait(10)
-        with border(HERE, "ply"):
+        with parser_errors(HERE, "ply"):
             second_in.set()
             first_out.wait(10)
             warnings.warn("still silent", RuntimeWarning, stacklevel=1)
@@ -74,7 +74,7 @@ def test_many_loads_side_by_side() -> None:
 
     def load() -> None:
         for _ in range(200):
-            with border(HERE, "ply"):
+            with parser_errors(HERE, "ply"):
                 warnings.warn("silent", RuntimeWarning, stacklevel=1)
                 logging.getLogger("trimesh").error("silent")
 
@@ -102,7 +102,7 @@ def test_other_threads_are_heard_while_one_reads(caplog: pytest.LogCaptureFixtur
         except RuntimeWarning as warning:
             heard.append(str(warning))
 
-    with border(HERE, "ply"):
+    with parser_errors(HERE, "ply"):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import basrelief.io as shapes
-from basrelief.io.pictures import Picture, Pictures
+from basrelief.io.textures import Texture, Textures
 from basrelief.limits import limits, use_limits
 from basrelief.types import Mesh
 
@@ -22,7 +22,7 @@ from .conftest import Put
 
 RED = (200, 10, 30)
 OBJ = "mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
-LEFT_OUT = "{} textures were left out because all together have more than {} pixels."
+LEFT_OUT = "{} textures were skipped because together they have more than {} pixels."
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -31,8 +31,8 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def picture(data: bytes) -> Picture:
-    return Pictures().picture(0, lambda: data)
+def picture(data: bytes) -> Texture:
+    return Textures().get(0, lambda: data)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -83,8 +83,8 @@ def test_a_picture_is_converted_in_strips_without_a_seam(monkeypatch: pytest.Mon
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (50, 9, 3), dtype=np.uint8))
     uv = np.random.default_rng(2).random((300, 2))
     whole = picture(encoded(image)).colors_at(uv)
-    monkeypatch.setattr("basrelief.io.pictures._STRIP", 9 * 7)
-    monkeypatch.setattr("basrelief.io.pictures._CHUNK", 13)
+    monkeypatch.setattr("basrelief.io.textures._STRIP", 9 * 7)
+    monkeypatch.setattr("basrelief.io.textures._CHUNK", 13)
     assert np.array_equal(whole, picture(encoded(image)).colors_at(uv))  # type: ignore[arg-type]
 
 
@@ -108,17 +108,17 @@ def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
 
 def test_a_picture_is_read_once_and_only_when_needed() -> None:
     reads: list[int] = []
-    pictures = Pictures()
+    textures = Textures()
 
     def read() -> bytes:
         reads.append(1)
         return encoded(Image.new("RGB", (4, 4), RED))
 
-    found = [pictures.picture("a", read) for _ in range(3)]
+    found = [textures.get("a", read) for _ in range(3)]
     assert reads == []
     for _ in range(2):
         assert all(one.colors_at(np.zeros((5, 2))) is not None for one in found)
-    assert (reads, pictures.left) == ([1], limits().texture_pixels - 16)
+    assert (reads, textures.left) == ([1], limits().texture_pixels - 16)
 
 
 @pytest.mark.usefixtures("few_pixels")

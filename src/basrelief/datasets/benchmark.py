@@ -14,7 +14,7 @@ from jaxtyping import Float32, Shaped
 from basrelief.datasets.labels import check_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.io import load, split_row
-from basrelief.io.checks import border
+from basrelief.io.checks import parser_errors
 from basrelief.types import Finding, Shape
 
 _MAX_VIEWS, _MAX_SIDE = 64, 1024
@@ -152,7 +152,7 @@ def read_depth_maps(path: Path | str) -> Shaped[np.ndarray, "views height width"
         FileFormatError: If the file is no array (V, H, W) of numbers, at most 64 views of 1,024 pixels.
     """
     path = Path(path)
-    with border(path, "npy"):
+    with parser_errors(path, "npy"):
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
         maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
         if maps.ndim != 3 or maps.dtype.kind not in "fiu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:

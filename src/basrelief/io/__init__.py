@@ -2,7 +2,7 @@
 
 from basrelief.io.find import find_shapes
 from basrelief.io.load import FORMATS, load
-from basrelief.io.sides import side_files
+from basrelief.io.side_files import side_files
 from basrelief.io.source import split_row
 from basrelief.io.write import save
 

@@ -1,4 +1,4 @@
-"""ZIP archives, checked before anything is unpacked."""
+"""ZIP archives, checked before anything is decompressed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.limits import limits
 
-_SMALL = 1 << 20  # below this a packing ratio says nothing
-_READ_BYTES = 1 << 22  # the most that is read at once; a directory of members is read at once
+_SMALL = 1 << 20  # below this size a compression ratio means nothing
+_READ_BYTES = 1 << 22  # largest single read; zipfile reads the directory in one
 
 
-class _Pieces(io.FileIO):
-    """A file that gives at most a few megabytes at a time, so that a huge directory of members is not even read."""
+class _BoundedFile(io.FileIO):
+    """A file that refuses large reads, so that a huge archive directory is never loaded."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as usual, but refuse more than `_READ_BYTES`."""
+        """Read as usual, but raise for more than `_READ_BYTES`."""
         wanted = _READ_BYTES + 1 if size is None or size < 0 else size
         data = super().read(wanted) if wanted <= _READ_BYTES + 1 else None
         if data is None or len(data) > _READ_BYTES:
@@ -32,18 +32,18 @@ class _Pieces(io.FileIO):
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a ZIP archive and check its directory before anything is unpacked.
+    """Open a ZIP archive and check its directory before decompressing anything.
 
     Args:
         path: The file.
 
     Yields:
-        The archive; read its members in pieces of at most a megabyte.
+        The archive; read its members in chunks of at most a megabyte.
 
     Raises:
-        FileFormatError: If its members are declared too large, packed so tightly that they are a bomb, or in another way than by deflate.
+        FileFormatError: If its members are too large, compressed so tightly that it is a bomb, or not compressed with deflate.
     """
-    with _Pieces(path) as file, zipfile.ZipFile(file) as archive:
+    with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
         check_archive(path, archive)
         yield archive
 
@@ -71,11 +71,11 @@ def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Unpack a member piece by piece; it has as many bytes as its directory entry declares, or fewer.
+    """Decompress a member in chunks; it yields at most the size its directory entry declares.
 
     Args:
         archive: The open archive.
-        name: A name in it.
+        name: Name of the member.
 
     Returns:
         The content.

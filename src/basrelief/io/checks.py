@@ -1,4 +1,4 @@
-"""Checks of what files declare, and the one place where other libraries' exceptions become ours."""
+"""Check the sizes that files declare; convert exceptions of parsers to `FileFormatError`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NOISY = ("trimesh", "collada", "laspy", "PIL", "h5py")
 
 
 def check_count(path: Path, count: int, limit: int, *, of: str) -> None:
-    """Refuse a declared count before anything of that size is made.
+    """Reject a declared count before anything of that size is allocated.
 
     Args:
         path: The file that declares it.
-        count: What the file declares.
-        limit: The most that is read.
+        count: Declared count.
+        limit: Largest count that is accepted.
         of: What is counted, in the plural, e.g. `points`.
 
     Raises:
@@ -35,30 +35,30 @@ def check_count(path: Path, count: int, limit: int, *, of: str) -> None:
 
 
 class _Silence(logging.Filter):
-    """Drops log lines and warnings of the contexts that are inside a `border`, and of no other.
+    """Drops log lines and warnings raised inside `parser_errors`, and no others.
 
-    One object serves as a filter of loggers and, by `match`, as the text pattern of a warning filter.
+    The object is both a logging filter and, through `match`, the message pattern of a warning filter.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._inside: ContextVar[bool] = ContextVar("inside a border", default=False)
+        self._inside: ContextVar[bool] = ContextVar("inside parser_errors", default=False)
         self._lock = threading.Lock()
         self._count = 0
         self._loggers: list[logging.Logger] = []
         self._entry: Any = ("ignore", self, Warning, None, 0)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a log line is let through."""
+        """Return whether to keep a log line."""
         return not self._inside.get()
 
     def match(self, _: str) -> bool:
-        """Whether a warning is ignored."""
+        """Return whether to ignore a warning."""
         return self._inside.get()
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        """Be silent in this context until the block ends; the filters are removed when the last such block of any thread ends."""
+        """Silence this context until the block ends; the last block of all threads removes the filters."""
         token = self._inside.set(True)
         with self._lock:
             self._count += 1
@@ -93,18 +93,18 @@ _SILENCE = _Silence()
 
 
 @contextmanager
-def border(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a parser raises into a FileFormatError, and keep its warnings and log lines to itself.
+def parser_errors(path: Path, kind: str) -> Iterator[None]:
+    """Convert any exception of a parser to `FileFormatError`, and drop its warnings and log lines.
 
     Args:
         path: The file being read.
         kind: Format name for the message, e.g. `glb`.
 
     Yields:
-        Nothing; parse inside the `with` block.
+        Nothing; call the parser inside the `with` block.
 
     Raises:
-        FileFormatError: In place of any exception that is not basrelief's own; that one is its cause.
+        FileFormatError: In place of any exception that is not basrelief's own, which becomes its cause.
     """
     try:
         with _SILENCE.here():

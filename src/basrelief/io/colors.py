@@ -1,4 +1,4 @@
-"""Colours of vertices from vertex colours, textures, materials or face colours. Never a reason to fail."""
+"""Vertex colours from vertex attributes, textures, materials or faces. Broken colours are dropped, never an error."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = 1 << 20  # rows that are computed at a time
+_CHUNK = 1 << 20  # rows computed at a time
 
 
 def part_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:
-    """Find the colour of each vertex of a part.
+    """Return the colour of each vertex of a part.
 
-    Vertex colours come first, then the texture at the vertex, then the base colour of the material, then face colours.
+    The first that exists wins: vertex colours, the texture at the vertex, the base colour of the material, face colours.
 
     Args:
-        part: What `join_parts` takes.
-        linear: Whether vertex and material colours are linear light (glTF); textures are sRGB always.
+        part: See `basrelief.io.mesh.Part`.
+        linear: Whether vertex and material colours are linear light (glTF); textures are always sRGB.
 
     Returns:
-        (N, 3) float32 in [0, 1], sRGB, or None where the part has no colour or a broken one.
+        (N, 3) float32 in [0, 1], sRGB, or None if the part has no usable colours.
     """
     count = len(part["vertices"])
     try:
@@ -39,7 +39,7 @@ def part_colors(part: Mapping[str, Any], *, linear: bool) -> np.ndarray | None:
 
 
 def unit_range(colors: np.ndarray) -> np.ndarray:
-    """Bring colours of any storage type to [0, 1].
+    """Scale colours of any storage type to [0, 1].
 
     Args:
         colors: (N, 3 or 4) integers (their type's range) or floats (0 to 1, or 0 to 255 when any exceeds 1).
@@ -81,7 +81,7 @@ def linear_from_srgb(encoded: np.ndarray) -> np.ndarray:
 
 
 def _top(rgb: np.ndarray) -> int:
-    """Find the value that stands for full light."""
+    """Return the value that means full intensity."""
     if rgb.dtype.kind in "ui":
         return 255 if rgb.dtype.itemsize > 2 else int(np.iinfo(rgb.dtype).max)
     return 255 if len(rgb) and rgb.max() > 1 else 1
@@ -106,10 +106,10 @@ def _vertex_colors(part: Mapping[str, Any], count: int, *, linear: bool) -> np.n
 
 
 def _texture_colors(part: Mapping[str, Any], count: int) -> np.ndarray | None:
-    picture, uv = part.get("picture"), part.get("uv")
-    if picture is None or uv is None or len(uv) != count:
+    texture, uv = part.get("texture"), part.get("uv")
+    if texture is None or uv is None or len(uv) != count:
         return None
-    found = picture.colors_at(uv)
+    found = texture.colors_at(uv)
     return None if found is None else found.astype(np.float32) / 255
 
 
@@ -122,7 +122,7 @@ def _base_color(part: Mapping[str, Any], count: int, *, linear: bool) -> np.ndar
 
 
 def _face_colors(part: Mapping[str, Any], count: int) -> np.ndarray | None:
-    """Give each vertex the mean colour of its faces."""
+    """Return for each vertex the mean colour of its faces."""
     stored, faces = part.get("face_colors"), part.get("faces")
     if stored is None or faces is None or len(stored) != len(faces) or np.ndim(faces) != 2:
         return None

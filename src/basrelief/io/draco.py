@@ -1,4 +1,4 @@
-"""Meshes compressed with Draco: how large they are is read from their header before they are unfolded."""
+"""Meshes compressed with Draco; their size is read from the header before decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MESH = 1
 _SEQUENTIAL = 0
 _METADATA = 0x80  # in the upper byte of the flags
 FACES = -1
-"""The key of the faces among the attributes."""
+"""Key of the faces among the attributes."""
 
 
 def decode_draco(path: Path, data: bytes, *, vertices: int, faces: int) -> Mapping[int, np.ndarray]:
@@ -24,14 +24,14 @@ def decode_draco(path: Path, data: bytes, *, vertices: int, faces: int) -> Mappi
     Args:
         path: The file, for messages.
         data: The compressed mesh.
-        vertices: The most vertices that it may have.
-        faces: The most faces that it may have.
+        vertices: Largest number of vertices to accept.
+        faces: Largest number of faces to accept.
 
     Returns:
-        (vertices, width) arrays by the number that the compressed data gives each attribute; (faces, 3) indices by `FACES`.
+        (vertices, width) arrays by attribute id; (faces, 3) indices under the key `FACES`.
 
     Raises:
-        FileFormatError: If it is damaged or has more.
+        FileFormatError: If the data are damaged, or larger than accepted.
     """
     import DracoPy
 
@@ -52,7 +52,7 @@ def decode_draco(path: Path, data: bytes, *, vertices: int, faces: int) -> Mappi
 
 
 def _declared(data: bytes) -> tuple[int, int]:
-    """Read how many vertices and faces a mesh has; -1 for what is not plainly a mesh."""
+    """Return the declared numbers of vertices and faces; -1 for anything but a plain mesh."""
     if data[:5] != b"DRACO" or data[7] != _MESH or data[10] & _METADATA:
         return -1, -1
     version, sequential = (data[5], data[6]), data[8] == _SEQUENTIAL

@@ -1,4 +1,4 @@
-"""Shape files under folders."""
+"""Find shape files in folders."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from basrelief.io.load import FORMATS
 
 
 def find_shapes(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Expand folders to the shape files in them.
+    """Replace folders by the shape files in them.
 
     Args:
-        paths: Files and folders. A path that is no folder is passed on as it is, so that reading it reports what is wrong.
+        paths: Files and folders. A path that is not a folder is kept, so that reading it reports what is wrong.
 
     Returns:
-        Each path once, in the order given; the content of a folder sorted, without hidden files, links that lead out of the folder, pipes,
-        devices, and .txt files that do not begin with three numbers. Folders and files that may not be looked at are passed on, too.
+        Each path once, in the given order, the content of a folder sorted. Hidden files, links that leave the folder, pipes, devices, and
+        .txt files that do not begin with three numbers are skipped. Folders and files without read permission are kept, too.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -28,7 +28,7 @@ def find_shapes(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # no permission to look
+    except OSError:  # no permission
         return False
 
 
@@ -46,12 +46,12 @@ def _inside(folder: Path) -> Iterator[Path]:
 def _is_inside(file: Path, home: Path) -> bool:
     try:
         return file.is_file() and file.resolve().is_relative_to(home)
-    except OSError:  # no permission to look; reading the file reports it
+    except OSError:  # no permission; reading the file reports it
         return True
 
 
 def _is_points(file: Path) -> bool:
-    """Tell a .txt of points from notes and label lists by its first line; other suffixes are believed."""
+    """Return whether the first line of a .txt file looks like points rather than text; True for other suffixes."""
     if file.suffix.lower() != ".txt":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Scene graphs that files declare: how many instances they stand for, found without unfolding them."""
+"""Scene graphs: count the instances they expand to without expanding them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from basrelief.limits import limits
 
 
 def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Sequence[str]) -> int:
-    """Count the nodes that a scene graph unfolds to; arguments and errors are those of `count_uses`.
+    """Count the nodes that a scene graph expands to; errors as for `count_uses`.
 
     Args:
         path: The file, for messages.
-        children: The nodes that each node refers to; names without an entry are leaves.
+        children: Child nodes of each node; names without an entry are leaves.
         roots: Where the scene starts, repeats allowed.
 
     Returns:
@@ -26,13 +26,13 @@ def count_instances(path: Path, children: Mapping[str, Sequence[str]], roots: Se
 
 
 def count_uses(path: Path, children: Mapping[str, Sequence[str]], roots: Sequence[str]) -> dict[str, int]:
-    """Count how often each node stands in what a scene graph unfolds to, once for each way from a root.
+    """Count the instances of each node in an expanded scene graph, one for each path from a root.
 
-    A few hundred bytes of nested references can stand for 2^100 nodes; the count takes time in proportion to the bytes.
+    A few hundred bytes of nested references can describe 2^100 nodes; counting takes time proportional to the bytes.
 
     Args:
         path: The file, for messages.
-        children: The nodes that each node refers to; names without an entry are leaves.
+        children: Child nodes of each node; names without an entry are leaves.
         roots: Where the scene starts, repeats allowed.
 
     Returns:

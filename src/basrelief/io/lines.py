@@ -1,4 +1,4 @@
-"""Text files in blocks of whole lines, so that a large file takes no more memory than a block."""
+"""Read text files in blocks of whole lines, so that memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 1 << 24
 
 @runtime_checkable
 class Readable(Protocol):
-    """A binary file, or what reads like one."""
+    """A binary file, or anything with the same `read`."""
 
     def read(self, size: int, /) -> bytes:
         """Read the next bytes, at most `size`; empty at the end."""
@@ -27,8 +27,8 @@ def line_blocks(path: Path, file: Readable, *, continued: bool = False) -> Itera
 
     Args:
         path: The file, for messages.
-        file: Where the text begins; its lines may end in any of the three ways.
-        continued: Whether a backslash continues a line, which then stays in one block with what follows.
+        file: The open file; lines may end in LF, CR or CRLF.
+        continued: Whether a backslash continues a line; continued lines stay in one block.
 
     Yields:
         Blocks of whole lines that end with a newline.
@@ -52,13 +52,13 @@ def line_blocks(path: Path, file: Readable, *, continued: bool = False) -> Itera
 
 
 def model_lines(source: Source) -> Iterator[bytes]:
-    """Read the lines of a model file (.obj, .stl) block by block, as `line_blocks` does.
+    """Read the lines of a model file (.obj, .stl) in blocks.
 
     Args:
-        source: The file, in UTF-16 when it begins with its mark.
+        source: The file; UTF-16 is recognised by its byte order mark.
 
     Yields:
-        Blocks of whole lines, UTF-8 without a mark; a line that a backslash continues stays in one block with what follows.
+        Blocks of whole lines, UTF-8 without a byte order mark; lines continued by a backslash stay in one block.
 
     Raises:
         FileFormatError: If a line is longer than 16 MB.

@@ -1,4 +1,4 @@
-"""From a path to a shape in the world frame: right-handed, +Z up."""
+"""Load a shape from a file into the world frame: right-handed, +Z up."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
-from basrelief.io.checks import border
-from basrelief.io.formats.arrays import read_h5, read_npy, read_npz
+from basrelief.io.checks import parser_errors
 from basrelief.io.formats.dae import read_dae
 from basrelief.io.formats.gltf import read_gltf
+from basrelief.io.formats.hdf5 import read_h5
 from basrelief.io.formats.las import read_las
+from basrelief.io.formats.npy import read_npy
+from basrelief.io.formats.npz import read_npz
 from basrelief.io.formats.obj import read_obj
 from basrelief.io.formats.off import read_off
 from basrelief.io.formats.pcd import read_pcd
@@ -23,10 +25,10 @@ from basrelief.io.formats.stl import read_stl
 from basrelief.io.formats.text import read_text
 from basrelief.io.formats.threemf import read_3mf
 from basrelief.io.sniff import check_content
-from basrelief.io.source import Raw, Source, open_source
+from basrelief.io.source import RawShape, Source, open_source
 from basrelief.types import Mesh, Origin, PointCloud
 
-_READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[Source], RawShape]] = MappingProxyType(
     {
         "glb": read_gltf,
         "gltf": read_gltf,
@@ -51,34 +53,33 @@ _READERS: Mapping[str, Callable[[Source], Raw]] = MappingProxyType(
 FORMATS: tuple[str, ...] = tuple(_READERS)
 
 AUTO = "auto"
-"""Value of `up` for a guess where the format states no axis."""
+"""Value of `up` that guesses the axis if the format does not state one."""
 
-_LOOKED_AT = 4096
-_CHUNK = 1 << 18  # points that are computed at a time
-_FARTHEST = 1e18  # beyond it, squares of distances leave float32
+_GUESS_POINTS = 4096
+_CHUNK = 1 << 18  # points computed at a time
+_FARTHEST = 1e18  # beyond it, squared distances overflow float32
 _FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
 
 
 def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Mesh:
-    """Read a shape from a file and turn it to the world frame.
+    """Read a shape from a file and rotate it to the world frame.
 
     The up axis is `up` when given, else what the file or its format states (glTF +Y, COLLADA `<up_axis>`, 3MF, PCD and LAS +Z), else +Z.
-    Rows of a point cloud that hold NaN or infinity are dropped; far-off coordinates are moved to the origin where float32 could not tell
-    neighbours apart. `shape.origin` says all of it.
+    Points with NaN or infinity are dropped; coordinates too far away for float32 are moved to the origin. `shape.origin` records both.
 
-    With `up="auto"`, a file that states no axis is looked at: what it would stand on, its balance and symmetry decide.
+    With `up="auto"` the axis of a file that states none is guessed from ground contact, balance and symmetry.
 
     Args:
-        path: A file whose suffix is one of `FORMATS`; `file.h5#12` is the twelfth shape, from zero, of a file that holds many.
+        path: A file whose suffix is one of `FORMATS`; `file.h5#12` selects shape 12, counted from zero, of a file with many.
         up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None for the format's rule, else +Z; `auto` for the
-            format's rule, else what `basrelief.geometry.guess_up` says.
+            format's rule, else `basrelief.geometry.guess_up`.
 
     Returns:
         A mesh if the file holds faces, else a point cloud; scene units are those of the file.
 
     Raises:
         FileFormatError: If the file is missing, broken, too large, or not what its suffix says.
-        GeometryError: If it holds no usable shape: no point, or a mesh with NaN or infinity.
+        GeometryError: If it holds no usable shape: no points, or a mesh with NaN or infinity.
         MissingExtraError: If the library for this format is not installed.
         ConfigError: If `up` is not an axis.
 
@@ -96,20 +97,20 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
     return _to_world(source, _read(source), up)
 
 
-def _read(source: Source) -> Raw:
-    with border(source.path, source.format):
+def _read(source: Source) -> RawShape:
+    with parser_errors(source.path, source.format):
         return _READERS[source.format](source)
 
 
-def _to_world(source: Source, raw: Raw, up: str | None) -> PointCloud | Mesh:
-    """Turn a shape to the world frame, chunk by chunk, so that positions exist once more and in float32 only."""
+def _to_world(source: Source, raw: RawShape, up: str | None) -> PointCloud | Mesh:
+    """Rotate a shape to the world frame in chunks, so that only one more copy of the positions exists, in float32."""
     axis, reason = _up_axis(source, raw, up)
     notes = list(raw.notes)
     kept = _usable(raw, notes)
     turn = rotation_to_z_up(axis).T
     rows = len(raw.points) if kept is None else int(np.count_nonzero(kept))
     points, at = np.empty((rows, 3), dtype=np.float32), 0
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported by the shape itself
+    with np.errstate(invalid="ignore", over="ignore"):  # the shape itself reports values that are not finite
         shift = _shift(raw, kept, notes)
         for chunk in _chunks(len(raw.points)):
             moved = (_positions(raw, chunk, kept) - shift) @ turn
@@ -126,15 +127,15 @@ def _chunks(count: int) -> Iterator[slice]:
     return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
 
 
-def _positions(raw: Raw, chunk: slice, kept: np.ndarray | None) -> np.ndarray:
+def _positions(raw: RawShape, chunk: slice, kept: np.ndarray | None) -> np.ndarray:
     points = raw.points[chunk] if kept is None else raw.points[chunk][kept[chunk]]
     return points.astype(np.float64)
 
 
-def _usable(raw: Raw, notes: list[str]) -> np.ndarray | None:
-    """Find the points of a cloud that are finite and not so far off that sizes and distances overflow; None where all are.
+def _usable(raw: RawShape, notes: list[str]) -> np.ndarray | None:
+    """Return a mask of the points that are finite and close enough not to overflow; None if all are.
 
-    A mesh must be usable as a whole, and so must a cloud of which nothing would be left.
+    A mesh is usable only as a whole; so is a cloud without any usable point.
     """
     usable = np.empty(len(raw.points), dtype=bool)
     finite = 0
@@ -158,7 +159,7 @@ def _usable(raw: Raw, notes: list[str]) -> np.ndarray | None:
     return None
 
 
-def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
+def _up_axis(source: Source, raw: RawShape, up: str | None) -> tuple[str, str]:
     if up is not None and up != AUTO:
         return up, "given by the caller"
     if raw.up is not None:
@@ -168,24 +169,24 @@ def _up_axis(source: Source, raw: Raw, up: str | None) -> tuple[str, str]:
     return "z", f".{source.format} files do not say which axis is up; +Z is assumed"
 
 
-def _guessed(raw: Raw) -> tuple[str, str]:
+def _guessed(raw: RawShape) -> tuple[str, str]:
     points = raw.points
-    if raw.faces is None:  # a part of them is enough to guess from
-        points = points[:: max(1, len(points) // _LOOKED_AT // 16)].astype(np.float64)
+    if raw.faces is None:  # some of them are enough
+        points = points[:: max(1, len(points) // _GUESS_POINTS // 16)].astype(np.float64)
         points = points[np.isfinite(points).all(axis=1)]
     else:
         points = points.astype(np.float64)
     try:
         shape = PointCloud(points - points[:1]) if raw.faces is None else Mesh(points - points[:1], raw.faces)
-        surface = sample_surface(shape, _LOOKED_AT) if isinstance(shape, Mesh) else shape
+        surface = sample_surface(shape, _GUESS_POINTS) if isinstance(shape, Mesh) else shape
     except GeometryError:
-        return "z", "nothing to guess from; +Z is assumed"
+        return "z", "there is nothing to guess from; +Z is assumed"
     axis, chance = guess_up(surface.points)
-    return axis, f"guessed from how it stands, {chance:.0%} sure"
+    return axis, f"guessed from its geometry ({chance:.0%} sure)"
 
 
-def _shift(raw: Raw, kept: np.ndarray | None, notes: list[str]) -> np.ndarray:
-    """Find how far to move points that lie too far off for float32, such as survey coordinates in metres; zeros for others."""
+def _shift(raw: RawShape, kept: np.ndarray | None, notes: list[str]) -> np.ndarray:
+    """Return the offset of points too far from the origin for float32, such as survey coordinates; zeros for others."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for chunk in _chunks(len(raw.points)):
         part = _positions(raw, chunk, kept)

@@ -6,12 +6,12 @@ from __future__ import annotations
 def lzf_decompress(data: bytes, size: int) -> bytearray:
     """Decompress LZF.
 
-    A control byte below 32 starts a run of that many plus one plain bytes; any other names a run of bytes already written, by length
-    (three upper bits, 7 meaning one more length byte) and distance. A step here is a run, not a byte.
+    A control byte below 32 precedes that many plus one literal bytes; any other copies earlier output by length (three upper bits, 7 means
+    one more length byte) and distance. The loop handles one run per step, not one byte.
 
     Args:
         data: Compressed bytes.
-        size: Bytes to expect; no more than that are ever made, plus one run.
+        size: Expected number of bytes; at most one run more is ever produced.
 
     Returns:
         Exactly `size` bytes.

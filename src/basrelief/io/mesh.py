@@ -1,4 +1,4 @@
-"""Parts of a mesh, each with the places where it stands, to one list of vertices and faces."""
+"""Join the parts of a scene, each with its transforms, into one list of vertices and faces."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import numpy as np
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
-from basrelief.io.source import Raw
+from basrelief.io.source import RawShape
 from basrelief.limits import limits
 
-UNCOLORED = (0.8, 0.8, 0.8)  # for what has no colour in a file where the rest has
-_CHUNK = 1 << 18  # vertices that are moved at a time
+UNCOLORED = (0.8, 0.8, 0.8)  # for parts without colour in a file where others have some
+_CHUNK = 1 << 18  # vertices transformed at a time
 
 Part = Mapping[str, Any]
-"""What a reader found: `vertices` (N, 3), and where there are any `faces` (F, 3), `vertex_colors` (N, 3 or more), `face_colors` (F, 3 or
-more), `picture` with the places `uv` (N, 2) of the vertices in it, and `color`, the base colour of its material, as fractions."""
+"""A part as read: `vertices` (N, 3) and, where present, `faces` (F, 3), `vertex_colors` (N, 3 or more), `face_colors` (F, 3 or more),
+`texture` with coordinates `uv` (N, 2) of the vertices, and `color`, the base colour of the material, in [0, 1]."""
 
-Placed = tuple[Part, np.ndarray]  # a part, and the 4 x 4 matrix of one place where it stands
+Placed = tuple[Part, np.ndarray]  # a part and the 4 x 4 transform of one instance
 
 
 def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
-    """Refuse a scene that would be too large, before any of it is made.
+    """Reject a scene that would be too large, before building any of it.
 
     Args:
         path: The file, for messages.
-        counts: For each part, how often it stands in the scene, its vertices and its faces.
+        counts: For each part its number of instances, vertices and faces.
 
     Raises:
-        FileFormatError: If there is nothing at all, or more places, vertices or faces than the limits.
+        FileFormatError: If the scene is empty, or has more instances, vertices or faces than the limits.
     """
     places, vertices, faces = (sum(column) for column in zip((0, 0, 0), *((n, n * v, n * f) for n, v, f in counts), strict=True))
     if not vertices:
@@ -42,11 +42,11 @@ def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
     check_count(path, faces, limits().faces, of="faces")
 
 
-def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = False) -> Raw:
-    """Move parts to their places and make one list of vertices and faces of them.
+def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = False) -> RawShape:
+    """Transform parts and join them into one list of vertices and faces.
 
     Args:
-        placed: Each part with a 4 x 4 matrix; a part may stand in several places.
+        placed: Each part with a 4 x 4 matrix; a part may occur several times.
         with_faces: Whether the parts have faces.
         linear: Whether material and vertex colours are linear light, as in glTF, and not sRGB.
 
@@ -66,11 +66,11 @@ def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = Fal
         if faces is not None:
             start, face = face, face + len(matrices) * len(part["faces"])
             _shift(np.asarray(part["faces"]).reshape(-1, 3), matrices, faces[start:face], vertices=len(part["vertices"]), first=first)
-    return Raw(points=points, faces=faces, colors=_joined_colors(groups, len(points), linear=linear))
+    return RawShape(points=points, faces=faces, colors=_joined_colors(groups, len(points), linear=linear))
 
 
 def _grouped(placed: Sequence[Placed]) -> list[tuple[Part, np.ndarray]]:
-    """List each part once, with the matrices (places, 4, 4) of all its places."""
+    """List each part once, with the matrices (instances, 4, 4) of all its instances."""
     matrices: dict[int, list[np.ndarray]] = {}
     for part, matrix in placed:
         matrices.setdefault(id(part), []).append(matrix)
@@ -79,7 +79,7 @@ def _grouped(placed: Sequence[Placed]) -> list[tuple[Part, np.ndarray]]:
 
 
 def _joined_colors(groups: list[tuple[Part, np.ndarray]], count: int, *, linear: bool) -> np.ndarray | None:
-    """Find the colours of each part once, and repeat them for each of its places."""
+    """Compute the colours of each part once and repeat them for each instance."""
     found = [part_colors(part, linear=linear) for part, _ in groups]
     if all(colors is None for colors in found):
         return None
@@ -94,7 +94,7 @@ def _joined_colors(groups: list[tuple[Part, np.ndarray]], count: int, *, linear:
 
 
 def _move(vertices: np.ndarray, matrices: np.ndarray, moved: np.ndarray) -> None:
-    """Move the vertices of a part by each matrix, a bounded number at a time."""
+    """Transform the vertices of a part by each matrix, a bounded number at a time."""
     moved = moved.reshape(len(matrices), len(vertices), 3)
     places = max(_CHUNK // max(len(vertices), 1), 1)
     for place in range(0, len(matrices), places):
@@ -105,7 +105,7 @@ def _move(vertices: np.ndarray, matrices: np.ndarray, moved: np.ndarray) -> None
 
 
 def _shift(faces: np.ndarray, matrices: np.ndarray, shifted: np.ndarray, *, vertices: int, first: int) -> None:
-    """Make the faces of a part refer to its vertices in the whole, which lie place after place from `first` on."""
+    """Offset the faces of a part to its vertices in the joined list, which start at `first`, instance after instance."""
     if len(faces) and (faces.min() < 0 or faces.max() >= vertices):
         raise GeometryError(
             f"Faces use vertices {faces.min()} to {faces.max()}, but there are only {vertices}. The file is probably truncated."

@@ -1,4 +1,4 @@
-"""Numbers from text, block by block, so that a large file takes little more memory than its numbers."""
+"""Parse numbers from text in blocks, so that memory stays close to that of the numbers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.limits import limits
 
-_BYTES_PER_NUMBER = 24  # what a number may take until the shape is made
+_BYTES_PER_NUMBER = 24  # memory per number until the shape exists
 _COMMENT = re.compile(rb"#[^\n]*")
 
 
 def number_blocks(path: Path, blocks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read the numbers of text; what follows a `#` is a comment.
+    """Parse the numbers of text; `#` starts a comment.
 
     Args:
         path: The file, for messages.
         blocks: Blocks of whole lines.
 
     Yields:
-        The numbers of a block, float64, and how many stand in each line that has any, int32.
+        The numbers of a block, float64, and their count in each line that has any, int32.
 
     Raises:
-        FileFormatError: If there is anything but numbers.
+        FileFormatError: If the text holds anything but numbers.
     """
     for block in blocks:
         text = _COMMENT.sub(b"", block) if b"#" in block else block
         data = np.frombuffer(text, dtype=np.uint8)
         printed = data > ord(" ")
-        printed[1:] &= ~printed[:-1]  # now: where a word begins
+        printed[1:] &= ~printed[:-1]  # now true at the start of each word
         counts = np.diff(np.searchsorted(np.flatnonzero(printed), np.flatnonzero(data == ord("\n"))), prepend=0)
         counts = counts[counts > 0].astype(np.int32)
         if not len(counts):
@@ -49,17 +49,17 @@ def number_blocks(path: Path, blocks: Iterator[bytes]) -> Iterator[tuple[np.ndar
 
 
 def all_numbers(path: Path, blocks: Iterator[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Read all numbers of text.
+    """Parse all numbers of text.
 
     Args:
         path: The file, for messages.
         blocks: Blocks of whole lines.
 
     Returns:
-        The numbers, float64, and how many stand in each line that has any, int32.
+        The numbers, float64, and their count in each line that has any, int32.
 
     Raises:
-        FileFormatError: If there is anything but numbers, or more than fit the memory.
+        FileFormatError: If the text holds anything but numbers, or more than fit into `Limits.memory_bytes`.
     """
     values, counts, most = array("d"), array("i"), limits().memory_bytes // _BYTES_PER_NUMBER
     for more, widths in number_blocks(path, blocks):
@@ -75,4 +75,4 @@ def _odd_word(text: bytes) -> str:
             float(word)
         except ValueError:
             return repr(word.decode("ascii", "replace"))[:40]
-    return "numbers that stand together"
+    return "numbers that are not separated"

@@ -1,4 +1,4 @@
-"""Lists of different lengths in flat arrays, and polygons to triangles."""
+"""Lists of different lengths in flat arrays; triangulation of polygons."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_CHUNK = 1 << 17  # polygons that are cut at a time
+_CHUNK = 1 << 17  # polygons triangulated at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """A list for each row.
+    """One list of values per row.
 
     Attributes:
         values: The values of all rows, one after another.
-        counts: (N,) integers, how many of them belong to each row.
+        counts: (N,) integers, the length of each list.
     """
 
     values: np.ndarray
     counts: np.ndarray
 
 
-def list_places(starts: np.ndarray, counts: np.ndarray, *, step: int = 1) -> np.ndarray:
-    """Count through lists that begin at different places.
+def list_positions(starts: np.ndarray, counts: np.ndarray, *, step: int = 1) -> np.ndarray:
+    """Return the positions of all entries of lists that start at different positions.
 
     Args:
-        starts: (N,) place of the first entry of each list.
-        counts: (N,) entries of each list.
-        step: From one entry to the next.
+        starts: (N,) position of the first entry of each list.
+        counts: (N,) length of each list.
+        step: Distance from one entry to the next.
 
     Returns:
-        (sum of counts,) int64 places, list after list.
+        (sum of counts,) int64 positions, list after list.
     """
     within = np.arange(counts.sum(dtype=np.int64)) - np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
     places: np.ndarray = np.repeat(starts, counts) + within * step
@@ -39,10 +39,10 @@ def list_places(starts: np.ndarray, counts: np.ndarray, *, step: int = 1) -> np.
 
 
 def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
-    """Cut polygons into fans around their first corner, which is exact for convex ones.
+    """Triangulate polygons as fans around their first corner, which is exact for convex ones.
 
     Args:
-        polygons: Corners of each polygon; those of fewer than three give no triangle.
+        polygons: Corners of each polygon; fewer than three give no triangle.
 
     Returns:
         Triangles (F, 3) in the order of the polygons, and the polygon (F,) that each came from.
@@ -54,7 +54,7 @@ def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
     for begin in range(0, len(shares), _CHUNK):
         share, counts = shares[begin : begin + _CHUNK], polygons.counts[begin : begin + _CHUNK]
         starts = corner + np.cumsum(counts, dtype=np.int64) - counts
-        second = list_places(starts + 1, share)
+        second = list_positions(starts + 1, share)
         rows = slice(done, done + len(second))
         triangles[rows, 0] = polygons.values[np.repeat(starts, share)]
         triangles[rows, 1] = polygons.values[second]
@@ -65,6 +65,6 @@ def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thin_note(counts: np.ndarray) -> tuple[str, ...]:
-    """Tell how many polygons of these numbers of corners are none; nothing when all are."""
+    """Return a note on polygons with fewer than three corners, if there are any."""
     thin = int((counts < 3).sum())
     return (f"{thin:,} of {len(counts):,} faces have fewer than three corners and were dropped.",) if thin else ()

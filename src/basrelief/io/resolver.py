@@ -1,4 +1,4 @@
-"""Files that a shape refers to: read from its own folder, never from elsewhere."""
+"""Read files that a shape refers to, only from its own folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LONGEST_NAME = 4096  # bytes; no file system takes a longer one
 class FolderResolver:
     """Reads side files (buffers, materials, textures) by the names that a shape file holds.
 
-    A side file is a regular file inside the folder of the shape file, after every symbolic link on the way is resolved. Links that leave
-    the folder, pipes and devices are as good as absent.
+    A side file is a regular file inside the folder of the shape file after all symbolic links are resolved. Links that leave the folder,
+    pipes and devices count as missing.
 
     Attributes:
-        folder: The folder of the shape file; names that leave it are refused.
-        budget: Bytes that may still be read of side files that are read whole.
-        names: Names that were opened, at most `Limits.side_files`.
-        refused: Names that were not read because they leave the folder.
+        folder: The folder of the shape file.
+        budget: Bytes of side files that `get` may still read.
+        names: Names opened so far, at most `Limits.side_files`.
+        refused: Names not read because they leave the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class FolderResolver:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was refused, a sentence for each of the first ten names."""
+        """One sentence for each of the first ten refused names."""
         return tuple(f"{name!r} lies outside the folder of the file and was not read." for name in dict.fromkeys(self.refused))[:10]
 
     def find(self, name: str) -> Path | None:
@@ -45,10 +45,10 @@ class FolderResolver:
             name: As written in the shape file; percent-encoding and backslashes are understood.
 
         Returns:
-            Its path inside the folder without any link below the folder, or None where there is no such file.
+            Its path inside the folder with all links resolved, or None if there is no such file.
 
         Raises:
-            FileFormatError: If the name, or a link that it names, leaves the folder.
+            FileFormatError: If the name, or a link it points to, leaves the folder.
         """
         return self._existing(name.strip()) or self._existing(unquote(name.strip()))
 
@@ -59,10 +59,10 @@ class FolderResolver:
             name: As written in the shape file.
 
         Returns:
-            The file, to be closed by the caller.
+            The open file; the caller closes it.
 
         Raises:
-            FileFormatError: If the name leaves the folder, there is no such file, or too many were opened already.
+            FileFormatError: If the name leaves the folder, there is no such file, or too many were opened.
         """
         self.names.add(name)
         if len(self.names) > limits().side_files:
@@ -86,7 +86,7 @@ class FolderResolver:
             Its bytes.
 
         Raises:
-            FileFormatError: If it cannot be opened, or too much was read already.
+            FileFormatError: If it cannot be opened, or the budget is exhausted.
         """
         with self.open(name) as file:
             size = os.fstat(file.fileno()).st_size
@@ -98,7 +98,7 @@ class FolderResolver:
             return file.read(size)
 
     def _existing(self, name: str) -> Path | None:
-        """Follow a name and its links to a regular file inside the folder."""
+        """Resolve a name to a regular file inside the folder, following links."""
         if len(name) > _LONGEST_NAME:
             return None
         relative = os.path.normpath(name.replace("\\", "/"))
@@ -109,7 +109,7 @@ class FolderResolver:
             home, path = os.path.realpath(self.folder), os.path.realpath(self.folder / relative)
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 return None
-        except (OSError, ValueError):  # absent, too long, or not a name that this system can have
+        except (OSError, ValueError):  # missing, too long, or not a valid name on this system
             return None
         if os.path.commonpath([home, path]) != home:
             raise self._refusal(name)
@@ -121,8 +121,8 @@ class FolderResolver:
 
 
 def _open_beneath(folder: Path, parts: tuple[str, ...]) -> int:
-    """Open a file by its path below a folder, following no link and waiting for no pipe; checks made before cannot be outrun."""
-    if os.open not in os.supports_dir_fd:  # Windows, where links need privileges to be made
+    """Open a file below a folder without following links or blocking on pipes, so that earlier checks cannot be raced."""
+    if os.open not in os.supports_dir_fd:  # Windows, where creating links needs privileges
         return os.open(folder.joinpath(*parts), os.O_RDONLY | getattr(os, "O_BINARY", 0))
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,11 +1,11 @@
-"""What a file seems to be by its first bytes, so that a wrong extension is told apart from a damaged file."""
+"""Recognise formats by their first bytes, to tell a wrong file extension from a damaged file."""
 
 from __future__ import annotations
 
 from basrelief.errors import FileFormatError
 from basrelief.io.source import Source
 
-# (first bytes, what it is, the suffixes that may hold it)
+# (first bytes, description, suffixes that may have this content)
 _SIGNATURES: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer (run `git lfs pull`)", ()),
     (b"glTF", "binary glTF (.glb)", ("glb",)),
@@ -37,13 +37,13 @@ _SIGNATURES: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
 
 
 def check_content(source: Source) -> None:
-    """Refuse a file whose first bytes belong to another format.
+    """Reject a file whose first bytes belong to another format.
 
     Args:
         source: The file.
 
     Raises:
-        FileFormatError: If the content has the signature of a format that does not go with the suffix.
+        FileFormatError: If the content has the signature of a format that does not match the suffix.
     """
     head = source.head()
     if source.format == "stl" and len(head) >= 84 and source.size == 84 + 50 * int.from_bytes(head[80:84], "little"):

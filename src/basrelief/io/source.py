@@ -1,4 +1,4 @@
-"""A file on its way in: what is read, and what a reader makes of it before the up axis is known."""
+"""A file to read, and what a reader returns before the up axis is applied."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from basrelief.limits import limits
 
 @dataclass(frozen=True)
 class Source:
-    """A file that exists, may be read and is not too large.
+    """A file that exists, is readable and is not too large.
 
     Attributes:
         path: The file.
         format: Its suffix in lower case, without the dot.
         size: Bytes.
-        row: Which shape of a file with many, from `file.h5#12`; None when not given.
+        row: Number of the shape in a file with many, from `file.h5#12`; None if not given.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Source:
         """Read the whole file.
 
         Args:
-            limit: The most bytes that this format is read with, `Limits.file_bytes` when None; text takes many times its size.
+            limit: Largest size for this format, `Limits.file_bytes` when None; parsing text takes many times its size.
 
         Returns:
             Its bytes.
@@ -44,10 +44,10 @@ class Source:
         return self.path.read_bytes()
 
     def check_size(self, limit: int) -> None:
-        """Refuse a file of more than `limit` bytes.
+        """Reject a file of more than `limit` bytes.
 
         Args:
-            limit: The most bytes that are read.
+            limit: Largest size in bytes.
 
         Raises:
             FileFormatError: If the file is larger.
@@ -62,8 +62,8 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Raw:
-    """What a reader found, in the axes of the file.
+class RawShape:
+    """A shape as read, in the axes of the file.
 
     Attributes:
         points: (N, 3) positions of points or vertices, any real type; may hold NaN.
@@ -71,7 +71,7 @@ class Raw:
         colors: (N, 3) floats in [0, 1], or None.
         up: The up axis that the file or its format states, or None.
         up_reason: Where that is stated.
-        notes: What was changed or left out.
+        notes: What was changed or left out while reading.
     """
 
     points: np.ndarray
@@ -83,7 +83,7 @@ class Raw:
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """Look at a path without reading its content.
+    """Check that a path can be read, without reading its content.
 
     Args:
         path: A file, or `file.h5#12` for one shape of many.
@@ -92,7 +92,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         The source.
 
     Raises:
-        FileFormatError: If there is no such file, it is a folder or a device, may not be read, is empty, or is too large.
+        FileFormatError: If the file is missing, not a regular file, not readable, empty or too large.
     """
     file, row = split_row(path)
     try:

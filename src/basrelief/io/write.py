@@ -1,4 +1,4 @@
-"""Shapes to files."""
+"""Write shapes to files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CLOUD_FORMATS = ("ply", "glb", "xyz")
 def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
     """Write a shape to a file; `load` reads it back.
 
-    Colours go along where the format has a place for them (ply, obj, glb; 8 bits). A .glb is turned to +Y up and its colours to linear
-    light, as its specification says; the other formats keep the world frame, +Z up.
+    Formats with colours (ply, obj, glb) store them with 8 bits. A .glb is rotated to +Y up and its colours are converted to linear light,
+    as its specification says; the other formats keep the world frame, +Z up.
 
     Args:
         shape: Mesh (`MESH_FORMATS`) or point cloud (`CLOUD_FORMATS`).
-        path: Where to write; the suffix chooses the format. An older file is replaced, a missing folder is made.
+        path: Where to write; the suffix chooses the format. An existing file is replaced, a missing folder is created.
 
     Returns:
         The path.

@@ -1,4 +1,4 @@
-"""XML, taken with care: no document type, no entities, no deep nesting, nothing kept that has been passed."""
+"""Streaming XML for untrusted files: no document type, no entities, bounded nesting and size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.limits import limits
 
-_FED = 1 << 18  # bytes given to the parser at a time
-_LONGEST = 1 << 22  # bytes of one tag or comment; older parsers scan an unfinished one again with each piece
+_FED = 1 << 18  # bytes fed to the parser at a time
+_LONGEST = 1 << 22  # bytes of one tag or comment; older parsers rescan an unfinished one with every chunk
 
 
 class Element:
-    """An element that is being passed.
+    """An element of the stream.
 
     Attributes:
-        tag: Name as it is written, with the prefix of its namespace.
-        attrib: Attributes by their names as they are written.
-        text: What stands before the first child, complete once the element has ended; empty where there is none.
+        tag: Name as written, with the prefix of its namespace.
+        attrib: Attributes by their names as written.
+        text: Text before the first child, complete once the element has ended; may be empty.
     """
 
     __slots__ = ("attrib", "tag", "text")
@@ -36,15 +36,15 @@ Event = tuple[str, Element]
 
 
 def each_element(path: Path, data: bytes, start: Callable[[str, dict[str, str]], None]) -> None:
-    """Call a function with the name and the attributes of each element as it starts; nothing else of the XML is looked at.
+    """Call a function with the name and attributes of each element; everything else is ignored.
 
-    The parser itself reports a document type as soon as it begins, in whatever encoding the document is written; nothing in it is read.
-    Prefixes of namespaces are not resolved.
+    The parser reports a document type as soon as it begins, whatever the encoding; nothing in it is read. Namespace prefixes are not
+    resolved.
 
     Args:
         path: The file, for messages.
         data: The XML.
-        start: What to call.
+        start: The function to call.
 
     Raises:
         FileFormatError: If there is a document type, or the XML is too large or has too many elements.
@@ -54,7 +54,7 @@ def each_element(path: Path, data: bytes, start: Callable[[str, dict[str, str]],
 
 
 def walk_xml(path: Path, data: bytes) -> Iterator[Event]:
-    """Walk through XML without keeping it, as `each_element` does.
+    """Iterate over the start and end of each element without keeping the document.
 
     Args:
         path: The file, for messages.
@@ -64,7 +64,7 @@ def walk_xml(path: Path, data: bytes) -> Iterator[Event]:
         (`start`, element) and (`end`, element).
 
     Raises:
-        FileFormatError: As `each_element`, or if the XML is nested too deeply.
+        FileFormatError: As for `each_element`, or if the XML is nested too deeply.
     """
     deepest = limits().nesting
     events: list[Event] = []
@@ -96,7 +96,7 @@ def walk_xml(path: Path, data: bytes) -> Iterator[Event]:
 
 
 def _parser(path: Path, start: Callable[[str, dict[str, str]], None]) -> expat.XMLParserType:
-    """Make a parser that counts elements and takes no document type."""
+    """Create a parser that counts elements and rejects a document type."""
     left = limits().xml_elements
 
     def start_element(tag: str, attributes: dict[str, str]) -> None:
@@ -117,7 +117,7 @@ def _parser(path: Path, start: Callable[[str, dict[str, str]], None]) -> expat.X
 
 
 def _feed(path: Path, data: bytes, parser: expat.XMLParserType) -> Iterator[None]:
-    """Give the parser piece after piece."""
+    """Feed the parser chunk by chunk."""
     check_count(path, len(data), limits().xml_bytes, of="bytes of XML")
     view = memoryview(data)
     for start in range(0, len(data) + 1, _FED):
@@ -129,12 +129,5 @@ def _feed(path: Path, data: bytes, parser: expat.XMLParserType) -> Iterator[None
 
 
 def local_name(element: Element) -> str:
-    """Give the name of an element without its prefix.
-
-    Args:
-        element: An element.
-
-    Returns:
-        The name.
-    """
+    """Return the name of an element without its namespace prefix."""
     return element.tag.rpartition(":")[2]

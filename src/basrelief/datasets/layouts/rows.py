@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.checks import border
+from basrelief.io.checks import parser_errors
 
 MAX_ROWS = 1_000_000
 
@@ -25,7 +25,7 @@ def row_labels(path: Path, classes: int) -> list[int]:
     """
     import h5py
 
-    with border(path, "h5"), h5py.File(path, "r") as file:
+    with parser_errors(path, "h5"), h5py.File(path, "r") as file:
         data, label = (file.get(key) if isinstance(file.get(key, getlink=True), h5py.HardLink) else None for key in ("data", "label"))
         if not isinstance(data, h5py.Dataset) or not isinstance(label, h5py.Dataset) or not _readable(label) or not data.ndim:
             raise FileFormatError(f"path must hold `data` and `label`, but got {sorted(file)[:9]} in {path.name}. Fetch the file again.")

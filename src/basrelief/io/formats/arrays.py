@@ -1,8 +1,7 @@
-"""Points as arrays: npy, npz and HDF5."""
+"""Point clouds from stored arrays: choose the array, the row of a batch and the columns. Shared by .npy, .npz and HDF5."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -10,14 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.archive import open_archive
 from basrelief.io.checks import check_count
 from basrelief.io.colors import unit_range
-from basrelief.io.formats.hdf5 import H5Array
-from basrelief.io.formats.npy import NpyArray, read_header
-from basrelief.io.formats.objects import read_objects
 from basrelief.io.formats.text import guessed_colors
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 POINT_KEYS = ("points", "xyz", "pos", "positions", "vertices", "coord", "data", "pc", "arr_0")
@@ -26,18 +21,34 @@ MAX_COLUMNS = 256
 
 
 @runtime_checkable
-class Stored(Protocol):
-    """An array that is read part by part: `NpyArray`, `H5Array`, or one in memory."""
+class StoredArray(Protocol):
+    """An array that is read in part: `NpyArray`, `H5Array` or `InMemoryArray`.
+
+    Attributes:
+        shape: Dimensions.
+        dtype: Type of the elements.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     def read(self, row: int | None, columns: int) -> np.ndarray:
-        """Read the first columns of a table (N, C), or of one table of a batch (B, N, C)."""
+        """Read the first columns of a table, or of one table of a batch; call it once.
+
+        Args:
+            row: Which table of a batch (B, N, C); None for a table (N, C).
+            columns: How many columns.
+
+        Returns:
+            (N, columns).
+
+        Raises:
+            FileFormatError: If the data are incomplete.
+        """
 
 
-class InMemory:
-    """An array in memory, in the form of `Stored`."""
+class InMemoryArray:
+    """A `StoredArray` that is already in memory."""
 
     def __init__(self, array: np.ndarray) -> None:
         self._array = array
@@ -45,81 +56,26 @@ class InMemory:
         self.dtype: np.dtype[Any] = array.dtype
 
     def read(self, row: int | None, columns: int) -> np.ndarray:
-        """Give the first columns of a table (N, C), or of one table of a batch (B, N, C)."""
+        """Return columns; see `StoredArray.read`."""
         return (self._array if row is None else self._array[row])[:, :columns]
 
 
-def read_npy(source: Source) -> Raw:
-    """Read one array (N, 3) or (N, 6 and more), or `xyz` and `rgb` of OpenShape's clouds; no pickle is ever run.
+def point_cloud(source: Source, points: StoredArray, colors: StoredArray | None = None) -> RawShape:
+    """Read one point cloud; only the selected row and columns are loaded.
 
     Args:
-        source: The file.
-
-    Returns:
-        Points in the axes of the file, with colours where columns 4 to 6 look so.
-    """
-    with source.path.open("rb") as file:
-        header = read_header(source.path, file)
-        if header.dtype is not None:
-            return _cloud(source, NpyArray(source.path, file, header, source.size))
-    return _object(source, read_objects(source.path))
-
-
-def read_npz(source: Source) -> Raw:
-    """Read the array named as one of `POINT_KEYS`, and colours from one of `COLOR_KEYS`; never a pickle.
-
-    Args:
-        source: The file.
+        source: The file, with the row of a batch.
+        points: (N, C) or (B, N, C), C >= 3.
+        colors: Colours of the same dimensions, or None for columns 4 to 6 of `points` where they look like colours.
 
     Returns:
         Points in the axes of the file.
+
+    Raises:
+        FileFormatError: If the array does not hold points, or the row does not exist.
     """
-    with open_archive(source.path) as archive:
-        names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-        key = _key(source, names, POINT_KEYS)
-        color = next((key for key in COLOR_KEYS if key in names), None)
-        with archive.open(names[key]) as points:
-            if color is None:
-                return _cloud(source, _member(source, archive, points))
-            with archive.open(names[color]) as colors:
-                return _cloud(source, _member(source, archive, points), _member(source, archive, colors))
-
-
-def _member(source: Source, archive: zipfile.ZipFile, file: Any) -> NpyArray:  # noqa: ANN401 - a member as zipfile opens it
-    name = str(file.name)
-    return NpyArray(source.path, file, read_header(source.path, file), archive.getinfo(name).file_size)
-
-
-def read_h5(source: Source) -> Raw:
-    """Read the data set named as one of `POINT_KEYS`: (N, 3), or (B, N, 3) with the shape named as `file.h5#12`.
-
-    Args:
-        source: The file.
-
-    Returns:
-        Points in the axes of the file.
-    """
-    import h5py
-
-    with h5py.File(source.path, "r") as file:
-        points = H5Array(source, file, _key(source, file, POINT_KEYS))
-        color = next((key for key in COLOR_KEYS if key in file), None)
-        return _cloud(source, points, None if color is None else H5Array(source, file, color))
-
-
-def _object(source: Source, objects: np.ndarray) -> Raw:
-    """Choose a cloud among dicts of arrays, or a row of a dict of stacked arrays."""
-    record = objects.item() if objects.ndim == 0 else objects.reshape(-1)[_row(source, objects.size)]
-    arrays = {key: value for key, value in record.items() if isinstance(value, np.ndarray)} if isinstance(record, dict) else {}
-    points = arrays[_key(source, arrays, POINT_KEYS)]
-    color = next((key for key in COLOR_KEYS if key in arrays), None)
-    return _cloud(source, InMemory(points), None if color is None else InMemory(arrays[color]))
-
-
-def _cloud(source: Source, points: Stored, colors: Stored | None = None) -> Raw:
-    """Choose the row of a batch, then split columns; only the chosen part is read."""
     shape = points.shape
-    row = _row(source, shape[0]) if len(shape) == 3 else None
+    row = choose_row(source, shape[0]) if len(shape) == 3 else None
     if len(shape) not in (2, 3) or shape[-1] < 3:
         raise FileFormatError(f"The array in {source.path.name} has shape {shape}; expected (N, 3) or (N, 6). Transpose or reshape it.")
     count, width = shape[-2:]
@@ -129,12 +85,17 @@ def _cloud(source: Source, points: Stored, colors: Stored | None = None) -> Raw:
         raise FileFormatError(f"The array in {source.path.name} has dtype {points.dtype}; expected real numbers. Convert it to float32.")
     if colors is None:
         rows = points.read(row, min(width, 6))
-        return Raw(points=rows[:, :3], colors=guessed_colors(rows[:, 3:6]))
+        return RawShape(points=rows[:, :3], colors=guessed_colors(rows[:, 3:6]))
     usable = colors.shape in ((*shape[:-1], 3), (*shape[:-1], 4)) and colors.dtype.kind in "fiu"
-    return Raw(points=points.read(row, 3), colors=unit_range(colors.read(row, 3)).astype(np.float32) if usable else None)
+    return RawShape(points=points.read(row, 3), colors=unit_range(colors.read(row, 3)).astype(np.float32) if usable else None)
 
 
-def _row(source: Source, count: int) -> int:
+def choose_row(source: Source, count: int) -> int:
+    """Return the row that the path selects among `count`; a single one needs no number.
+
+    Raises:
+        FileFormatError: If there are several and none is selected, or it does not exist.
+    """
     row = 0 if source.row is None and count == 1 else source.row
     if row is None or row >= count:
         name = source.path.name
@@ -143,7 +104,12 @@ def _row(source: Source, count: int) -> int:
     return row
 
 
-def _key(source: Source, names: Collection[str], choices: tuple[str, ...]) -> str:
+def choose_key(source: Source, names: Collection[str], choices: tuple[str, ...]) -> str:
+    """Return the name of the array to read: the first of `choices` that exists, or the only one there is.
+
+    Raises:
+        FileFormatError: If there is none.
+    """
     found = next((key for key in choices if key in names), next(iter(names)) if len(names) == 1 else None)
     if found is None:
         shown = ", ".join(f"{name!r:.80}" for name in islice(names, 10)) or "nothing"

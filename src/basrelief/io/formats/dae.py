@@ -13,17 +13,17 @@ from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.formats.dae_document import Array, Document, Geometry, Node, Primitive, read_document
 from basrelief.io.graph import count_uses
 from basrelief.io.mesh import Placed, check_size, join_parts
-from basrelief.io.pictures import Pictures
-from basrelief.io.polygons import Lists, fan_triangles, list_places
+from basrelief.io.polygons import Lists, fan_triangles, list_positions
 from basrelief.io.resolver import FolderResolver
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
+from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
 _UP_AXIS = {"X_UP": "x", "Y_UP": "y", "Z_UP": "z"}
 _BLACK, _WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of an effect without diffuse colour, and of one whose texture is absent
 
 
-def read_dae(source: Source) -> Raw:
+def read_dae(source: Source) -> RawShape:
     """Read COLLADA: the triangles and polygons of its scene, in place, three vertices for each triangle.
 
     Skinned geometry is shown as it is bound, without its joints. Where the scene shows nothing, each geometry is taken once, where it lies.
@@ -50,7 +50,7 @@ class _Scene:
 
     def __init__(self, path: Path, document: Document) -> None:
         self.path, self.document = path, document
-        self._resolver, self._pictures = FolderResolver(path.parent), Pictures()
+        self._resolver, self._textures = FolderResolver(path.parent), Textures()
         primitives = [primitive for geometry in document.geometries.values() for primitive in geometry.primitives]
         self._faces = {id(primitive): _faces(primitive) for primitive in primitives}
         children = {name: node.children for name, node in document.nodes.items()}
@@ -69,7 +69,7 @@ class _Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was not read."""
-        return (*self._resolver.notes, *self._pictures.notes)
+        return (*self._resolver.notes, *self._textures.notes)
 
     def placed(self) -> list[Placed]:
         """Make each part once, and list it with the matrix of every place where it stands."""
@@ -138,7 +138,7 @@ class _Scene:
         for _ in range(2):  # from a sampler to its surface to the image
             image = effect.names.get(image, image)
         name = self.document.images.get(image, "")
-        return {"color": _WHITE, "picture": self._pictures.beside(self._resolver, name) if name else None}
+        return {"color": _WHITE, "texture": self._textures.from_file(self._resolver, name) if name else None}
 
 
 def _inputs(geometry: Geometry, primitive: Primitive) -> Iterator[tuple[str, Array, int]]:
@@ -178,7 +178,7 @@ def _corners(primitive: Primitive) -> np.ndarray:
         raise GeometryError(f"The counts in <vcount> add up to {counts.sum()} corners, but there are {len(corners)}. Export it again.")
     index, _ = fan_triangles(Lists(np.arange(counts.sum()), counts.astype(np.int64)))
     if primitive.kind == "tristrips":
-        place = list_places(np.zeros(len(counts), dtype=np.int64), np.maximum(counts - 2, 0))
+        place = list_positions(np.zeros(len(counts), dtype=np.int64), np.maximum(counts - 2, 0))
         first = index[:, 1] - 1
         odd = place % 2
         index = np.stack([first + odd, first + 1 - odd, first + 2], axis=1)

@@ -16,8 +16,8 @@ from basrelief.io.formats.gltf_data import GltfData, Item
 from basrelief.io.formats.gltf_header import Header, json_span, parse_header
 from basrelief.io.graph import count_uses
 from basrelief.io.mesh import Placed, check_size, join_parts
-from basrelief.io.pictures import Picture, Pictures
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
+from basrelief.io.textures import Texture, Textures
 from basrelief.limits import limits
 
 _DRACO = "KHR_draco_mesh_compression"
@@ -31,7 +31,7 @@ Primitive = tuple[int, int]  # a mesh, and which of its primitives
 _ROOT = "scene"
 
 
-def read_gltf(source: Source) -> Raw:
+def read_gltf(source: Source) -> RawShape:
     """Read .glb or .gltf: all triangle primitives, node transforms applied; points where there is no triangle.
 
     Sparse accessors, quantised attributes, strips, fans and Draco are understood; skins, morph targets and animations are not applied.
@@ -51,7 +51,7 @@ def read_gltf(source: Source) -> Raw:
     with closing(GltfData(source, header, end)) as data:
         scene = _Scene(data)
         raw = join_parts(scene.placed(), with_faces=scene.triangles, linear=True)
-        notes = (*data.resolver.notes, *scene.pictures.notes)
+        notes = (*data.resolver.notes, *scene.textures.notes)
     return dataclasses.replace(raw, up="y", up_reason="glTF is +Y up by its specification", notes=notes)
 
 
@@ -81,11 +81,11 @@ class _Scene:
 
     Attributes:
         triangles: Whether it has any; points and lines are passed over beside them.
-        pictures: Its textures.
+        textures: Its textures.
     """
 
     def __init__(self, data: GltfData) -> None:
-        self.data, self.pictures = data, Pictures()
+        self.data, self.textures = data, Textures()
         self.nodes: Sequence[Item] = data.header.get("nodes", [])
         self.meshes: Sequence[Item] = data.header.get("meshes", [])
         scenes = data.header.get("scenes", [])
@@ -181,12 +181,12 @@ class _Scene:
         if gloss is not None:
             base = {"baseColorTexture": gloss.get("diffuseTexture"), "baseColorFactor": gloss.get("diffuseFactor")}
         texture = base.get("baseColorTexture")
-        return {"color": base.get("baseColorFactor"), "picture": None if texture is None else self._picture(texture["index"])}
+        return {"color": base.get("baseColorFactor"), "texture": None if texture is None else self._texture(texture["index"])}
 
-    def _picture(self, texture: int) -> Picture | None:
+    def _texture(self, texture: int) -> Texture | None:
         item = self.data.header["textures"][texture]
         image = item.get("extensions", {}).get(_WEBP, item).get("source")
-        return None if image is None else self.pictures.picture(image, lambda: self.data.picture(self.data.header["images"][image]))
+        return None if image is None else self.textures.get(image, lambda: self.data.image_bytes(self.data.header["images"][image]))
 
 
 def node_matrix(node: Item) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Data sets of HDF5 files, read so that a small file cannot ask for more than it holds.
+"""HDF5 files, read so that a small file cannot cost more than it holds.
 
-The HDF5 library unpacks a chunk to whatever its stream gives, follows links and raw storage into other files and loads filter plug-ins.
-Here a data set must lie in the file and be written in full; its chunks are unpacked by us, to the declared size and not a byte more.
+The HDF5 library decompresses a chunk to any size, follows links and raw storage into other files, and loads filter plug-ins. Here a data
+set must be stored in the file completely; its chunks are decompressed in this module, to the declared size at most.
 """
 
 from __future__ import annotations
@@ -15,25 +15,43 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
+from basrelief.io.formats.arrays import COLOR_KEYS, POINT_KEYS, choose_key, point_cloud
 from basrelief.io.lzf import lzf_decompress
-from basrelief.io.source import Source
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _DEFLATE, _SHUFFLE, _FLETCHER, _LZF = 1, 2, 3, 32000
 _FILTERS = {_DEFLATE: "gzip", _SHUFFLE: "shuffle", _FLETCHER: "fletcher32", _LZF: "lzf"}
-_CHUNK_SHARE = 8  # a chunk may take this part of the memory; several copies of it are alive at a time
+_CHUNK_SHARE = 8  # largest share of the memory for one chunk, of which several copies exist at a time
+
+
+def read_h5(source: Source) -> RawShape:
+    """Read .h5: the data set named as one of `POINT_KEYS`, (N, 3) or (B, N, 3); `file.h5#12` selects a shape of a batch.
+
+    Args:
+        source: The file.
+
+    Returns:
+        Points in the axes of the file.
+    """
+    import h5py
+
+    with h5py.File(source.path, "r") as file:
+        points = H5Array(source, file, choose_key(source, file, POINT_KEYS))
+        color = next((key for key in COLOR_KEYS if key in file), None)
+        return point_cloud(source, points, None if color is None else H5Array(source, file, color))
 
 
 class H5Array:
-    """A data set of plain numbers.
+    """A data set of plain numbers, a `StoredArray`.
 
     Attributes:
         shape: Dimensions.
-        dtype: Type of the numbers; `object` where it holds anything else.
+        dtype: Type of the numbers; `object` for anything else.
     """
 
     def __init__(self, source: Source, file: Any, name: str) -> None:  # noqa: ANN401 - h5py is not typed
-        """Open a data set and check that it lies in this very file.
+        """Open a data set and check that it is stored in this file.
 
         Args:
             source: The file, for messages.
@@ -41,7 +59,7 @@ class H5Array:
             name: Name of the data set, at the top of the file.
 
         Raises:
-            FileFormatError: If it is a link, a group or stored elsewhere, or needs a filter that is not read.
+            FileFormatError: If it is a link, a group or stored elsewhere, or needs an unsupported filter.
         """
         import h5py
 
@@ -56,18 +74,7 @@ class H5Array:
         self._filters = self._pipeline()
 
     def read(self, row: int | None, columns: int) -> np.ndarray:
-        """Read the first columns of a table, or of one table of a batch.
-
-        Args:
-            row: Which table of a batch (B, N, C); None for a table (N, C).
-            columns: How many columns.
-
-        Returns:
-            (N, columns).
-
-        Raises:
-            FileFormatError: If the data were never written, or unpack to more than is declared.
-        """
+        """Read columns; see `StoredArray.read`."""
         first = () if row is None else (row,)
         chunks = self._data.chunks
         self._check_written(chunks)
@@ -85,7 +92,7 @@ class H5Array:
         return out
 
     def _pipeline(self) -> list[int]:
-        """List the filters of each chunk, first applied first."""
+        """List the filters of each chunk in the order of application."""
         plist = self._data.id.get_create_plist()
         codes = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
         unknown = [code for code in codes if code not in _FILTERS]
@@ -96,7 +103,7 @@ class H5Array:
         return codes
 
     def _check_written(self, chunks: tuple[int, ...] | None) -> None:
-        """Check that there is storage for all values; what was never written would be made up from a fill value."""
+        """Check that all values are stored; HDF5 would invent missing ones from a fill value."""
         path, size, stored = self._source.path, math.prod(self.shape) * self.dtype.itemsize, self._data.id.get_storage_size()
         if chunks is not None:
             chunk = math.prod(chunks) * self.dtype.itemsize
@@ -112,11 +119,11 @@ class H5Array:
             raise FileFormatError(f"{path.name} stores only {stored:,} bytes for an array of shape {self.shape}. Write all of its values.")
 
     def _chunk(self, begin: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray:
-        """Read a chunk and undo its filters."""
+        """Read a chunk and reverse its filters."""
         size = math.prod(chunks) * self.dtype.itemsize
         mask, data = self._data.id.read_direct_chunk(begin)
         applied = [code for i, code in enumerate(self._filters) if not mask >> i & 1]
-        after = size  # bytes that each filter must give back, from the last to the first
+        after = size  # bytes that each filter must return, from the last to the first
         for place, code in reversed(list(enumerate(applied))):
             expected = after + 4 * (_FLETCHER in applied[:place])
             data = _undo(code, data, expected, itemsize=self.dtype.itemsize)
@@ -126,13 +133,13 @@ class H5Array:
 
 
 def _undo(code: int, data: Any, expected: int, *, itemsize: int) -> Any:  # noqa: ANN401 - bytes or anything like them
-    """Undo one filter; the result has at most `expected` bytes."""
+    """Reverse one filter; the result has at most `expected` bytes."""
     if code == _DEFLATE:
         return zlib.decompressobj().decompress(data, expected)
     if code == _LZF:
         return lzf_decompress(bytes(data), expected)
     if code == _FLETCHER:
-        return data[:-4]  # a sum against chance damage
+        return data[:-4]  # a checksum
     whole = len(data) // itemsize * itemsize
     planes = np.frombuffer(data, np.uint8, count=whole).reshape(itemsize, -1)
     return planes.T.tobytes() + bytes(data[whole:])

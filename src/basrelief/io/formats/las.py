@@ -9,7 +9,7 @@ import numpy as np
 
 from basrelief.errors import FileFormatError, MissingExtraError
 from basrelief.io.checks import check_count
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _CHANNELS = ("red", "green", "blue")
@@ -17,7 +17,7 @@ _PART_BYTES = 1 << 23  # of points that are decoded at a time
 _VLR_BYTES, _EVLR_BYTES, _CHUNK_BYTES = 54, 60, 16  # the least that one record header, extended header or LAZ chunk takes
 
 
-def read_las(source: Source) -> Raw:
+def read_las(source: Source) -> RawShape:
     """Read LAS or LAZ, all points, with colours where the point format has them.
 
     Args:
@@ -42,7 +42,7 @@ def read_las(source: Source) -> Raw:
         if type(error).__name__ != "PanicException":  # of the Rust decoder; not an Exception
             raise
         raise FileFormatError(f"A LAZ chunk of {source.path.name} is damaged. Download the file again.") from error
-    return Raw(points=points, colors=colors, up="z", up_reason="LAS is +Z up by its specification")
+    return RawShape(points=points, colors=colors, up="z", up_reason="LAS is +Z up by its specification")
 
 
 def _points(reader: Any) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN401 - laspy is not typed

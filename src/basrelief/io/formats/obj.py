@@ -13,16 +13,16 @@ from basrelief.io.formats.mtl import Material, library_names, parse_materials
 from basrelief.io.formats.obj_lines import Elements
 from basrelief.io.lines import model_lines
 from basrelief.io.mesh import UNCOLORED, check_size
-from basrelief.io.pictures import Pictures
 from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.io.resolver import FolderResolver
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
+from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
 _CORNER_BYTES = 56  # memory that the corner of a triangle takes at most while it is read
 
 
-def read_obj(source: Source) -> Raw:
+def read_obj(source: Source) -> RawShape:
     """Read .obj with its materials, which are sought in its folder only. Polygons are cut into triangles.
 
     Args:
@@ -46,7 +46,7 @@ def read_obj(source: Source) -> Raw:
     return _shape(source, elements, libraries)
 
 
-def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
+def _shape(source: Source, elements: Elements, libraries: list[str]) -> RawShape:
     vertices = _joined(elements.vertices, 3)
     colors = _joined(elements.colors, 3)
     corners, counts = _joined(elements.corners, 3), np.concatenate([[], *elements.sizes]).astype(np.int64)
@@ -54,7 +54,7 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
     check_size(source.path, [(1, len(vertices), faces)])
     check_count(source.path, 3 * faces, limits().memory_bytes // _CORNER_BYTES, of="corners of faces")
     if not faces:
-        return Raw(points=vertices, colors=_vertex_colors(vertices, colors))
+        return RawShape(points=vertices, colors=_vertex_colors(vertices, colors))
     index, polygon = fan_triangles(Lists(np.arange(len(corners), dtype=np.int32), counts))
     material = np.repeat(np.concatenate(elements.materials)[polygon], 3)
     corners = corners[index.reshape(-1)]
@@ -71,9 +71,9 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> Raw:
     points, face = vertices[position], index.reshape(-1, 3)
     own = _vertex_colors(vertices, colors)
     if own is not None:
-        return Raw(points=points, faces=face, colors=own[position])
+        return RawShape(points=points, faces=face, colors=own[position])
     painter = _Painter(source, elements, libraries)
-    return Raw(points=points, faces=face, colors=painter.colors(points, places, place, material), notes=painter.notes)
+    return RawShape(points=points, faces=face, colors=painter.colors(points, places, place, material), notes=painter.notes)
 
 
 def _joined(blocks: list[np.ndarray], width: int) -> np.ndarray:
@@ -121,7 +121,7 @@ class _Painter:
 
     def __init__(self, source: Source, elements: Elements, libraries: list[str]) -> None:
         self._names = list(elements.names)
-        self._resolver, self._pictures = FolderResolver(source.path.parent), Pictures()
+        self._resolver, self._textures = FolderResolver(source.path.parent), Textures()
         self._materials: dict[str, Material] = {}
         for name in dict.fromkeys(libraries[: limits().side_files]):
             with suppress(BasreliefError, OSError), self._resolver.open(name) as file:
@@ -130,7 +130,7 @@ class _Painter:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was not read."""
-        return (*self._resolver.notes, *self._pictures.notes)
+        return (*self._resolver.notes, *self._textures.notes)
 
     def colors(self, points: np.ndarray, places: np.ndarray, place: np.ndarray, material: np.ndarray) -> np.ndarray | None:
         """Colour vertices that are sorted by material.
@@ -151,7 +151,7 @@ class _Painter:
         for i, found in enumerate(materials):
             rows = slice(starts[i], starts[i + 1])
             if found.texture and rows.start < rows.stop and place[rows].min() >= 0:
-                seen = self._pictures.beside(self._resolver, found.texture).colors_at(places[place[rows]])
+                seen = self._textures.from_file(self._resolver, found.texture).colors_at(places[place[rows]])
                 colors[rows] = colors[rows] if seen is None else seen.astype(np.float32) / 255
         plain = np.isnan(colors[:, 0])
         colors[plain] = UNCOLORED

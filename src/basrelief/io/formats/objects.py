@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.checks import border, check_count
-from basrelief.io.formats.npy import read_header
+from basrelief.io.checks import check_count, parser_errors
+from basrelief.io.formats.npy_array import read_header
 from basrelief.io.formats.pickled import Unpickler
 from basrelief.limits import limits
 
@@ -28,7 +28,7 @@ def read_objects(path: Path) -> np.ndarray:
     Raises:
         FileFormatError: If the file is absent, too large, broken, holds numbers only, or names anything but NumPy's own types.
     """
-    with border(path, "npy"):
+    with parser_errors(path, "npy"):
         state = path.stat()
         check_count(path, state.st_size, limits().file_bytes, of="bytes")
         return _read(path, state.st_size, state.st_mtime_ns)

@@ -15,8 +15,8 @@ from basrelief.io.checks import check_count
 from basrelief.io.lines import line_blocks
 from basrelief.io.mesh import join_parts
 from basrelief.io.numbers import all_numbers
-from basrelief.io.polygons import Lists, fan_triangles, list_places, thin_note
-from basrelief.io.source import Raw, Source
+from basrelief.io.polygons import Lists, fan_triangles, list_positions, thin_note
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _KEYWORD = re.compile(rb"(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
@@ -24,7 +24,7 @@ _HEAD = 1 << 16  # bytes in which comments, the keyword and the counts must stan
 _CHUNK = 1 << 17  # faces that are cut at a time
 
 
-def read_off(source: Source) -> Raw:
+def read_off(source: Source) -> RawShape:
     """Read .off, one vertex or face a line; `COFF` has colours of vertices, else those behind the corners of faces are taken.
 
     Args:
@@ -104,7 +104,7 @@ def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple
     for start in range(0, len(counts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         corners = ends[chunk] - widths[chunk] + 1
-        lists = Lists(numbers[list_places(corners, counts[chunk])].astype(np.int64), counts[chunk])
+        lists = Lists(numbers[list_positions(corners, counts[chunk])].astype(np.int64), counts[chunk])
         found, of = fan_triangles(lists)
         triangles.frombytes(found.tobytes())
         if colored:

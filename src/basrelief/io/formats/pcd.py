@@ -13,7 +13,7 @@ from basrelief.io.checks import check_count
 from basrelief.io.lines import line_blocks
 from basrelief.io.lzf import lzf_decompress
 from basrelief.io.numbers import number_blocks
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _MAX_HEADER = 1 << 16
@@ -22,7 +22,7 @@ _WANTED = ("x", "y", "z", "rgb", "rgba")
 _MAX_EXPANSION = 132  # of LZF: 264 bytes from a reference of 2, rounded up by its literal
 
 
-def read_pcd(source: Source) -> Raw:
+def read_pcd(source: Source) -> RawShape:
     """Read PCD 0.6 and 0.7. Organised frames keep only the rows that have a return; the rest are NaN and dropped later.
 
     Args:
@@ -39,7 +39,7 @@ def read_pcd(source: Source) -> Raw:
         return _read_body(source, header, file)
 
 
-def _read_body(source: Source, header: Header, file: io.BufferedReader) -> Raw:
+def _read_body(source: Source, header: Header, file: io.BufferedReader) -> RawShape:
     count = int(header["POINTS"][0]) if "POINTS" in header else int(header["WIDTH"][0]) * int(header["HEIGHT"][0])
     check_count(source.path, count, limits().points, of="points")
     layout = _layout(header)
@@ -58,7 +58,7 @@ def _read_body(source: Source, header: Header, file: io.BufferedReader) -> Raw:
     if missing:
         raise FileFormatError(f"{source.path.name} has no field {missing[0]!r}. Save it with the fields x, y and z.")
     points = np.stack([columns[name] for name in "xyz"], axis=1)
-    return Raw(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by custom")
+    return RawShape(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by custom")
 
 
 Layout = list[tuple[str, np.dtype, int]]

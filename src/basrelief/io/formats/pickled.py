@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from basrelief.errors import FileFormatError
-from basrelief.io.formats.npy import checked_shape, plain_dtype
+from basrelief.io.formats.npy_array import checked_shape, plain_dtype
 from basrelief.limits import limits
 
 _NAMES = {

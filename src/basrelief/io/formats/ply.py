@@ -12,17 +12,17 @@ from basrelief.io.checks import check_count
 from basrelief.io.formats.ply_header import HEADER_BYTES, read_header
 from basrelief.io.formats.ply_rows import Body, Table
 from basrelief.io.mesh import join_parts
-from basrelief.io.pictures import Pictures
 from basrelief.io.polygons import Lists, fan_triangles, thin_note
 from basrelief.io.resolver import FolderResolver
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
+from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
 _CORNERS = ("vertex_indices", "vertex_index")
 _TEXTURE_AXES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
 
 
-def read_ply(source: Source) -> Raw:
+def read_ply(source: Source) -> RawShape:
     """Read .ply, binary or text: a mesh, or points where it has no face. Polygons are cut into triangles.
 
     Args:
@@ -50,7 +50,7 @@ def read_ply(source: Source) -> Raw:
         raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
     part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex.stack("red", "green", "blue")}
     notes = [f"{body.left} after the last element were not read."] if body.left else []
-    resolver, pictures = FolderResolver(source.path.parent), Pictures()
+    resolver, textures = FolderResolver(source.path.parent), Textures()
     if header.count("face"):
         polygons = _corners(source, face)
         check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), limits().faces, of="faces")
@@ -59,10 +59,10 @@ def read_ply(source: Source) -> Raw:
         part["face_colors"] = None if colors is None else colors[of]
         notes += thin_note(polygons.counts)
         if header.texture:
-            part["picture"] = pictures.beside(resolver, header.texture)
+            part["texture"] = textures.from_file(resolver, header.texture)
             part["uv"] = _texture_places(vertex, face, polygons)
     raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)
-    return dataclasses.replace(raw, notes=(*notes, *resolver.notes, *pictures.notes))
+    return dataclasses.replace(raw, notes=(*notes, *resolver.notes, *textures.notes))
 
 
 def _corners(source: Source, face: Table) -> Lists:

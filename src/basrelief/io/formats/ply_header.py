@@ -61,7 +61,7 @@ class Header:
     Attributes:
         encoding: One of `ENCODINGS`.
         elements: Elements by name, in order.
-        texture: Picture that a comment names, or nothing.
+        texture: Texture that a comment names, or nothing.
         size: Bytes up to where the data begin.
     """
 

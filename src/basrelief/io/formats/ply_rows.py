@@ -16,7 +16,7 @@ from basrelief.io.checks import check_count
 from basrelief.io.formats.ply_header import Element, Header, Property
 from basrelief.io.lines import line_blocks
 from basrelief.io.numbers import all_numbers
-from basrelief.io.polygons import Lists, list_places
+from basrelief.io.polygons import Lists, list_positions
 from basrelief.limits import limits
 
 _NUMBER = np.dtype(np.float64)
@@ -178,7 +178,7 @@ class Body:
                     check_count(self.path, len(values[item.name]) // item.kind.itemsize + size, 3 * limits().faces, of="values in lists")
                     lengths[item.name] += counts.astype(np.int32).tobytes()
                     if size:
-                        values[item.name] += self._everywhere(item.kind)[list_places(cursor, counts, step=item.kind.itemsize)].tobytes()
+                        values[item.name] += self._everywhere(item.kind)[list_positions(cursor, counts, step=item.kind.itemsize)].tobytes()
                 cursor = cursor + counts * item.kind.itemsize
         kinds = {item.name: item.kind for item in element.properties}
         return Table(

@@ -10,7 +10,7 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.lines import model_lines
 from basrelief.io.mesh import check_size
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -18,7 +18,7 @@ _HEADER = 84  # bytes: a text of 80, then the number of triangles
 _VERTEX = re.compile(rb"^[ \t]*vertex[ \t]([^\n]*)", re.MULTILINE | re.IGNORECASE)
 
 
-def read_stl(source: Source) -> Raw:
+def read_stl(source: Source) -> RawShape:
     """Read .stl, binary or text; the solids of a text file become one.
 
     Args:
@@ -38,7 +38,7 @@ def read_stl(source: Source) -> Raw:
     else:
         vertices = _text_vertices(source)
         check_size(source.path, [(1, len(vertices), len(vertices) // 3)])
-    return Raw(points=vertices, faces=np.arange(len(vertices)).reshape(-1, 3))
+    return RawShape(points=vertices, faces=np.arange(len(vertices)).reshape(-1, 3))
 
 
 def _text_vertices(source: Source) -> np.ndarray:

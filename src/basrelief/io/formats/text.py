@@ -11,7 +11,7 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.lines import line_blocks
 from basrelief.io.numbers import number_blocks
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _SEPARATORS = bytes.maketrans(b",;", b"  ")
@@ -19,7 +19,7 @@ _HEAD = 4096  # bytes in which names of columns or a count may stand
 _CHUNK = 1 << 18  # rows that are looked at together
 
 
-def read_text(source: Source) -> Raw:
+def read_text(source: Source) -> RawShape:
     """Read lines of numbers: x, y, z, then colour, normal or whatever else.
 
     Numbers stand apart by spaces, tabs, commas or semicolons. Lines that begin with `#` or `//` are comments; one line of names or a
@@ -52,8 +52,10 @@ def read_text(source: Source) -> Raw:
         points.frombytes(rows[:, :3].tobytes())
         with np.errstate(over="ignore"):
             others.frombytes(rows[:, first : first + 3].astype(np.float32).tobytes())
-    found = np.frombuffer(points, dtype=np.float64).reshape(-1, 3)
-    return Raw(points=found, colors=guessed_colors(np.frombuffer(others, dtype=np.float32).reshape(len(found), -1)) if len(found) else None)
+    positions = np.frombuffer(points, dtype=np.float64).reshape(-1, 3)
+    if not len(positions):
+        return RawShape(points=positions)
+    return RawShape(points=positions, colors=guessed_colors(np.frombuffer(others, dtype=np.float32).reshape(len(positions), -1)))
 
 
 def guessed_colors(columns: np.ndarray) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from basrelief.io.archive import open_archive, read_member
 from basrelief.io.checks import check_count
 from basrelief.io.graph import count_instances
 from basrelief.io.mesh import UNCOLORED, join_parts
-from basrelief.io.source import Raw, Source
+from basrelief.io.source import RawShape, Source
 from basrelief.io.xml import each_element
 from basrelief.limits import limits
 
@@ -48,7 +48,7 @@ class _Package:
     groups: dict[str, range] = field(default_factory=dict)
 
 
-def read_3mf(source: Source) -> Raw:
+def read_3mf(source: Source) -> RawShape:
     """Read 3MF: the objects that its build lists, in place, with the colours of objects and triangles.
 
     Args:
@@ -74,7 +74,7 @@ def read_3mf(source: Source) -> Raw:
     if not parts:
         raise FileFormatError(f"The build of {source.path.name} contains no triangles. Check the export settings.")
     raw = join_parts([(parts[key], matrix) for key, matrix in placed], with_faces=True)
-    return Raw(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
+    return RawShape(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
 
 
 class _Model:

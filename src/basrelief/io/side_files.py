@@ -1,4 +1,4 @@
-"""Side files: what lies beside a shape and belongs to it, found without reading the shape."""
+"""Side files of a shape (buffers, materials, textures), found without loading the shape."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _PLY_HEADER = 1 << 16
 
 
 def side_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """List the files beside a shape that reading it consults: buffers, materials and textures.
+    """List the files beside a shape that loading it reads: buffers, materials and textures.
 
-    Names are taken from each `uri` of glTF, `mtllib` of OBJ and `map_Kd` of its materials, `init_from` of COLLADA, `TextureFile` of PLY.
-    A shape together with these files determines what `load` gives.
+    Names come from each `uri` of glTF, `mtllib` of OBJ and `map_Kd` of its materials, `init_from` of COLLADA, `TextureFile` of PLY.
+    The shape file together with these files determines the result of `load`.
 
     Args:
-        path: A shape file. One that is absent or broken has the side files that can still be told.
+        path: A shape file. For a missing or broken one the result holds what could still be found.
 
     Returns:
-        Existing regular files inside the folder of the shape, each once, in the order of their first mention; never through a link, at most
-        `Limits.side_files`. Nothing for formats that hold all their data.
+        Existing regular files inside the folder of the shape, each once, in the order of their first mention; links are not followed, at
+        most `Limits.side_files`. Empty for formats that hold all their data.
     """
     file = Path(path)
     resolver = FolderResolver(file.parent)

@@ -1,4 +1,4 @@
-"""Textures of one file: decoded once each, together never more than the limit, and looked up without a copy of the whole."""
+"""Textures of a file: each decoded once, all together within a pixel limit, sampled without copying whole images."""
 
 from __future__ import annotations
 
@@ -12,76 +12,76 @@ from basrelief.errors import BasreliefError
 from basrelief.io.resolver import FolderResolver
 from basrelief.limits import limits
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TGA", "TIFF", "DDS", "PPM", "JPEG2000")  # none that starts another program
-_STRIP = 1 << 22  # pixels that are converted at a time
-_CHUNK = 1 << 20  # places that are looked up at a time
-_MAX_SCANS = 100  # a progressive JPEG has about ten; each of thousands would be decoded over the whole picture
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TGA", "TIFF", "DDS", "PPM", "JPEG2000")  # none of these decoders starts another program
+_STRIP = 1 << 22  # pixels converted at a time
+_CHUNK = 1 << 20  # texture coordinates looked up at a time
+_MAX_SCANS = 100  # a progressive JPEG has about ten; thousands would each be decoded over the whole image
 
 
-class Pictures:
+class Textures:
     """The textures of one file.
 
     Attributes:
         left: Pixels that may still be decoded.
-        skipped: How many textures were not decoded because there were too many pixels.
+        skipped: Number of textures not decoded because of the pixel limit.
     """
 
     def __init__(self) -> None:
         self.left = limits().texture_pixels
         self.skipped = 0
-        self._pictures: dict[object, Picture] = {}
+        self._textures: dict[object, Texture] = {}
 
-    def picture(self, key: object, read: Callable[[], bytes]) -> Picture:
-        """Give the picture of this key, which is not read before a colour of it is needed.
+    def get(self, key: object, read: Callable[[], bytes]) -> Texture:
+        """Return the texture for a key; its image is read when its first colour is needed.
 
         Args:
-            key: What tells pictures of the file apart, e.g. a name.
-            read: Gives the content of the picture file; may raise anything.
+            key: Identifies the texture within the file, e.g. by name.
+            read: Returns the content of the image file; may raise anything.
 
         Returns:
-            The same picture for the same key.
+            The same object for the same key.
         """
-        return self._pictures.setdefault(key, Picture(self, read))
+        return self._textures.setdefault(key, Texture(self, read))
 
-    def beside(self, resolver: FolderResolver, name: str) -> Picture:
-        """Give a picture that lies beside the file.
+    def from_file(self, resolver: FolderResolver, name: str) -> Texture:
+        """Return the texture stored in a side file.
 
         Args:
-            resolver: Reads side files; notes a name that leaves the folder, even where no colour is needed.
+            resolver: Reads side files; notes names that leave the folder, even when no colour is needed.
             name: As written in the shape file.
 
         Returns:
-            The same picture for the same name.
+            The same object for the same name.
         """
-        if name not in self._pictures:
+        if name not in self._textures:
             with suppress(BasreliefError):
                 resolver.find(name)
-        return self.picture(name, lambda: resolver.get(name))
+        return self.get(name, lambda: resolver.get(name))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, in one sentence."""
+        """One sentence on the textures that were skipped, if any."""
         if not self.skipped:
             return ()
-        return (f"{self.skipped:,} textures were left out because all together have more than {limits().texture_pixels:,} pixels.",)
+        return (f"{self.skipped:,} textures were skipped because together they have more than {limits().texture_pixels:,} pixels.",)
 
 
-class Picture:
-    """A texture that is decoded when the first colour is asked for."""
+class Texture:
+    """A texture, decoded when its first colour is requested."""
 
-    def __init__(self, pictures: Pictures, read: Callable[[], bytes]) -> None:
-        self._pictures = pictures
+    def __init__(self, textures: Textures, read: Callable[[], bytes]) -> None:
+        self._textures = textures
         self._read: Callable[[], bytes] | None = read
         self._pixels: np.ndarray | None = None
 
     def colors_at(self, uv: np.ndarray) -> np.ndarray | None:
-        """Look colours up.
+        """Look up the nearest pixel for texture coordinates.
 
         Args:
-            uv: (N, 2) places, (0, 0) at the lower left, (1, 1) at the upper right; the picture repeats outside.
+            uv: (N, 2) coordinates, (0, 0) at the lower left, (1, 1) at the upper right; the image repeats outside.
 
         Returns:
-            (N, 3) uint8, the pixel nearest to each place, or None where the picture is absent, broken or too large.
+            (N, 3) uint8, or None if the image is missing, broken or too large.
         """
         pixels = self._decoded()
         if pixels is None:
@@ -98,25 +98,25 @@ class Picture:
             read, self._read = self._read, None
             try:
                 self._pixels = self._decode(read())
-            except Exception:  # an absent or broken picture raises whatever its reader or decoder raises
+            except Exception:  # a missing or broken image raises whatever its reader or decoder raises
                 self._pixels = None
         return self._pixels
 
     def _decode(self, data: bytes) -> np.ndarray | None:
-        """Decode to (height, width, 3), converted in strips, so that two pictures are in memory at most."""
+        """Decode to (height, width, 3), converted in strips, so that at most two copies are in memory."""
         from PIL import Image
 
         try:
             image = Image.open(BytesIO(data), formats=_FORMATS)
             size = image.width * image.height
         except Image.DecompressionBombError:
-            size = self._pictures.left + 1
-        if size > self._pictures.left:
-            self._pictures.skipped += 1
+            size = self._textures.left + 1
+        if size > self._textures.left:
+            self._textures.skipped += 1
             return None
         if image.format == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS:
             return None
-        self._pictures.left -= size
+        self._textures.left -= size
         pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
         rows = max(_STRIP // image.width, 1)
         for top in range(0, image.height, rows):
@@ -126,6 +126,6 @@ class Picture:
 
 
 def _index(place: np.ndarray, size: int) -> np.ndarray:
-    with np.errstate(invalid="ignore"):  # what is not finite gives some pixel
+    with np.errstate(invalid="ignore"):  # a value that is not finite gives an arbitrary pixel
         index: np.ndarray = np.rint(place * (size - 1) % size).astype(np.int64) % size
     return index
