@@ -1,11 +1,11 @@
-"""Milliseconds that each depth projection takes for one cloud, beside the original code and the slow twin.
+"""Milliseconds that each depth projection takes for one cloud, beside the original code and the reference implementation.
 
     python benchmarks/render.py --threads 2
-    python benchmarks/render.py --projection clip2point --points 1024 4096 --twin-up-to 0
+    python benchmarks/render.py --projection clip2point --points 1024 4096 --reference-up-to 0
 
 Times are the best of several runs and include the depth image. `original` is the recorded time of the authors' code: rough medians on a
 2-core x86-64 virtual machine, torch on 2 threads, one cloud per call, without the CLIP encoder (CLIP2Point's with pytorch3d's own CPU
-rasteriser). OpenDlign's authors published no projection. The twins are this project's literal restatements in numpy.
+rasteriser). OpenDlign's authors published no projection. The references are this project's literal restatements in numpy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ORIGINAL_MS = {
     ("clip2point-zeroshot", 1024): 434.0,
     ("clip2point-zeroshot", 4096): 1913.0,
 }
-TWINS = {
+REFERENCES = {
     "pointclip": "pointclip",
     "pointclip-fewshot": "pointclip",
     "pointclip-v2": "pointclip_v2",
@@ -65,22 +65,22 @@ def best_ms(run: Callable[[], object], repeats: int, device: torch.device) -> fl
 
 
 def measure(projection: Projection, count: int, args: argparse.Namespace) -> tuple[float, float | None]:
-    """Milliseconds of the projection and of its twin (None where it would take too long)."""
+    """Milliseconds of the projection and of its reference (None where it would take too long)."""
     points = shell(count) @ projection.frame.T
     batch = PointBatch.pack([points], device=args.device)
     ours = best_ms(lambda: projection.image(projection.depth(batch)), args.repeats, args.device)
     if count > args.twin_up_to:
         return ours, None
-    twin = importlib.import_module(f"basrelief.render.reference.{TWINS[projection.name]}")
-    return ours, best_ms(lambda: twin.depth(points, projection), 0, torch.device("cpu"))
+    reference = importlib.import_module(f"basrelief.render.reference.{REFERENCES[projection.name]}")
+    return ours, best_ms(lambda: reference.depth(points, projection), 0, torch.device("cpu"))
 
 
 def row(projection: Projection, count: int, args: argparse.Namespace) -> str:
     """One line of the table."""
-    ours, twin = measure(projection, count, args)
+    ours, reference = measure(projection, count, args)
     original = ORIGINAL_MS.get((projection.name, count))
     cells = [f"{projection.name:20}{len(projection.cameras):>6}{count:>9,}{ours:>12.2f}"]
-    for other in (original, twin):
+    for other in (original, reference):
         cells.append(f"{other:>12,.1f}{other / ours:>9,.1f}x" if other is not None else f"{'-':>12}{'-':>10}")
     return "".join(cells)
 
@@ -92,12 +92,12 @@ def main() -> None:
     parser.add_argument("--points", type=int, nargs="+", default=[1024, 4096, 10_000, 100_000], help="points of a cloud")
     parser.add_argument("--projection", nargs="+", default=list(PROJECTIONS), choices=list(PROJECTIONS), help="which (all)")
     parser.add_argument("--repeats", type=int, default=10, help="best of so many runs (10)")
-    parser.add_argument("--twin-up-to", type=int, default=1024, help="largest cloud that the twin draws too (1024; 0 for none)")
+    parser.add_argument("--reference-up-to", type=int, default=1024, help="largest cloud that the reference draws too (1024; 0 for none)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(f"torch {torch.__version__}, {args.device}, {args.threads} threads, best of {args.repeats}, depth and image of one cloud")
-    print(f"{'projection':20}{'views':>6}{'points':>9}{'ms':>12}{'original ms':>12}{'ratio':>10}{'twin ms':>12}{'ratio':>10}")
+    print(f"{'projection':20}{'views':>6}{'points':>9}{'ms':>12}{'original ms':>12}{'ratio':>10}{'reference ms':>12}{'ratio':>10}")
     with torch.no_grad():
         for name in args.projection:
             for count in args.points:

@@ -1,4 +1,4 @@
-"""Surface sampling, subsampling and farthest points: laws, a slow twin, and the recorded originals."""
+"""Surface sampling, subsampling and farthest points: laws, a reference, and the recorded originals."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_subsample_repeats_only_when_it_must(points: np.ndarray, count: int, see
 
 
 def slow_farthest(points: np.ndarray, count: int, start: int) -> list[int]:
-    """The twin: compare every point with every chosen one, each time anew."""
+    """The reference: compare every point with every chosen one, each time anew."""
     chosen = [start]
     while len(chosen) < count:
         distances = [min(float(((p - points[c]) ** 2).sum()) for c in chosen) for p in points]
@@ -128,7 +128,7 @@ def slow_farthest(points: np.ndarray, count: int, start: int) -> list[int]:
 
 @SMALL
 @given(clouds(), st.data())
-def test_farthest_points_agree_with_the_slow_twin(points: np.ndarray, data: st.DataObject) -> None:
+def test_farthest_points_agree_with_the_reference(points: np.ndarray, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(points)))
     start = data.draw(st.integers(0, len(points) - 1))
     exact = points.astype(np.float64)

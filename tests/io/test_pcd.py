@@ -78,7 +78,7 @@ def test_pcd_compressed_size_that_lies(put: Put) -> None:
 
 
 def slow_lzf(data: bytes, size: int) -> bytes:
-    """The twin of lzf_decompress: one byte at a time, as the format is told."""
+    """The reference of lzf_decompress: one byte at a time, as the format is told."""
     out: list[int] = []
     at = 0
     while at < len(data) and len(out) < size:
@@ -108,7 +108,7 @@ def lzf_stream(plain: bytes) -> bytes:
 
 @settings(derandomize=True, max_examples=60, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=8), st.integers(10, 60))
-def test_lzf_agrees_with_hdf5_and_with_its_slow_twin(words: list[bytes], repeats: int) -> None:
+def test_lzf_agrees_with_hdf5_and_with_its_reference(words: list[bytes], repeats: int) -> None:
     plain = (b"".join(words) + words[0] * 20) * repeats
     packed = lzf_stream(plain)
     assert len(packed) < len(plain)

@@ -1,4 +1,4 @@
-"""Triangles to depth: closed forms, the slow twin, an outside ray caster, watertight edges, hostile meshes."""
+"""Triangles to depth: closed forms, the reference, an outside ray caster, watertight edges, hostile meshes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from basrelief.render import mesh as fast_module
 from basrelief.render.cameras import Frame, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
-from basrelief.render.reference import mesh as twin
+from basrelief.render.reference import mesh as reference
 from basrelief.types import Mesh
 from render.mesh_samples import as_mesh, assert_alike, ball, band, box, centres, frame, from_above, grid_plane, soup
 
@@ -156,31 +156,31 @@ def test_a_closed_ball_lets_no_far_side_through() -> None:
     assert (raster.depth[raster.item >= 0] < 0.05).all()
 
 
-# twin and outside implementation
+# reference and outside implementation
 
 
 @pytest.mark.parametrize("distance", [None, 1.5, 3.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_agrees_with_the_twin_on_triangle_soups(seed: int, distance: float | None) -> None:
+def test_agrees_with_the_reference_on_triangle_soups(seed: int, distance: float | None) -> None:
     shape, view = soup(40, seed=seed), frame(40, distance=distance, views=4)
-    assert_alike(rasterize_mesh(shape, view), twin.rasterize_mesh(shape, view), edge=0.002)
+    assert_alike(rasterize_mesh(shape, view), reference.rasterize_mesh(shape, view), edge=0.002)
 
 
 @pytest.mark.parametrize("distance", [0.3, 0.6, 1.0])
 @pytest.mark.parametrize("seed", range(3))
-def test_agrees_with_the_twin_inside_the_shape(seed: int, distance: float) -> None:
+def test_agrees_with_the_reference_inside_the_shape(seed: int, distance: float) -> None:
     """The eye is among the triangles: some are behind it, some on both sides."""
     shape = soup(60, seed=seed, side=1.5)
     view = frame(40, distance=distance, extent=distance, views=4)
-    fast, slow = rasterize_mesh(shape, view), twin.rasterize_mesh(shape, view)
+    fast, slow = rasterize_mesh(shape, view), reference.rasterize_mesh(shape, view)
     assert (fast.item >= 0).float().mean() > 0.9
     assert_alike(fast, slow, edge=0.002)
 
 
 @pytest.mark.parametrize("distance", [None, 2.0])
-def test_agrees_with_the_twin_on_small_triangles(distance: float | None) -> None:
+def test_agrees_with_the_reference_on_small_triangles(distance: float | None) -> None:
     shape, view = ball(2), frame(24, distance=distance, views=2)
-    assert_alike(rasterize_mesh(shape, view), twin.rasterize_mesh(shape, view), edge=0.002)
+    assert_alike(rasterize_mesh(shape, view), reference.rasterize_mesh(shape, view), edge=0.002)
 
 
 def outside_depth(shape: Mesh, view: Frame) -> np.ndarray:

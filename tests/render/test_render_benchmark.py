@@ -17,7 +17,20 @@ SCRIPT = str(REPOSITORY / "benchmarks" / "render.py")
 
 def test_prints_times_and_ratios(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
-    options = ["--projection", "pointclip-v2", "discs", "--points", "64", "1024", "--repeats", "1", "--threads", "1", "--twin-up-to", "64"]
+    options = [
+        "--projection",
+        "pointclip-v2",
+        "discs",
+        "--points",
+        "64",
+        "1024",
+        "--repeats",
+        "1",
+        "--threads",
+        "1",
+        "--reference-up-to",
+        "64",
+    ]
     monkeypatch.setattr(sys, "argv", [SCRIPT, *options])
     try:
         runpy.run_path(SCRIPT, run_name="__main__")
@@ -33,7 +46,7 @@ def test_prints_times_and_ratios(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert large[6] == large[7] == "-"
 
 
-def test_every_projection_has_a_twin() -> None:
+def test_every_projection_has_a_reference() -> None:
     script = runpy.run_path(SCRIPT)
-    assert set(script["TWINS"]) == set(PROJECTIONS)
+    assert set(script["REFERENCES"]) == set(PROJECTIONS)
     assert {name for name, _ in script["ORIGINAL_MS"]} <= set(PROJECTIONS)

@@ -1,1 +1,1 @@
-"""Slow implementations of the projections in numpy, which the fast code must agree with. Each has `depth(points, projection)`."""
+"""Slow, simple implementations of the projections and rasterizers, which the fast ones are tested against."""

@@ -1,4 +1,4 @@
-"""CLIP2Point's discs, every point at every pixel."""
+"""Reference for CLIP2Point's projection: every disc at every pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from basrelief.render.clip2point import DiscProjection
 
 
 def depth(points: Float[np.ndarray, "points 3"], projection: DiscProjection) -> Float[np.ndarray, "views size size"]:
-    """Depth maps of one cloud in the method's frame, `inf` where nothing is seen; counted in float64."""
+    """Return depth maps of one cloud in the method's frame, `inf` where nothing is seen; computed in float64."""
     size = projection.size
     centres = (2 * np.arange(size) + 1) / size - 1
     rotations = (projection.cameras.rotation @ projection.frame.T).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Slow twin of `render.mesh`: every triangle against the sight line of every pixel, one triangle at a time."""
+"""Reference for `basrelief.render.mesh`: every triangle against the sight line of every pixel, one triangle at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rasterize_mesh(mesh: Mesh, frame: Frame) -> Raster:
 
 
 def _hit(origin: np.ndarray, direction: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Where lines meet a triangle, as a multiple of their direction; NaN where they miss (Möller & Trumbore 1997)."""
+    """Return where lines meet a triangle, as a multiple of their direction; NaN where they miss (Möller & Trumbore 1997)."""
     first, second = corners[1] - corners[0], corners[2] - corners[0]
     across = np.cross(direction, second)
     volume = across @ first

@@ -1,4 +1,4 @@
-"""OpenDlign's projection word by word on the dense grid: slow, obvious, for comparison only."""
+"""Reference for OpenDlign's projection: the paper's steps on the dense grid."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from basrelief.render.opendlign import OpenDlignProjection
 
 
 def depth(points: Float32[np.ndarray, "points 3"], projection: OpenDlignProjection) -> Float32[np.ndarray, "views size size"]:
-    """Depth of one cloud from every view, by a grid of size x size x (planes + 6) voxels per view.
+    """Return the depth of one cloud from every view, by a grid of size x size x (planes + 6) voxels per view.
 
     Args:
         points: (N, 3) float32, the projection's frame.
-        projection: Its cameras and constants are used, none of its steps.
+        projection: Only its cameras and constants are used.
 
     Returns:
         (V, size, size) float32, `inf` where nothing is seen.
@@ -27,7 +27,7 @@ def depth(points: Float32[np.ndarray, "points 3"], projection: OpenDlignProjecti
 def view_depth(
     points: Float32[np.ndarray, "points 3"], rotation: Float32[np.ndarray, "3 3"], projection: OpenDlignProjection
 ) -> Float32[np.ndarray, "size size"]:
-    """Depth of one cloud from one view: quantise, densify, smooth, squeeze."""
+    """Return the depth of one cloud from one view: quantise, densify, smooth, squeeze."""
     nearness = smooth(densify(quantise(points, rotation, projection)), projection).max(axis=2)
     return np.where(nearness > 0, 1 - nearness / nearness.max(), np.inf).astype(np.float32)
 
@@ -35,7 +35,7 @@ def view_depth(
 def quantise(
     points: Float32[np.ndarray, "points 3"], rotation: Float32[np.ndarray, "3 3"], projection: OpenDlignProjection
 ) -> Float32[np.ndarray, "size size planes"]:
-    """Nearness of the nearest point in each voxel, 0 in empty ones; three empty planes at each end."""
+    """Return the nearness of the nearest point in each voxel, 0 in empty ones, with three empty planes at each end."""
     x, y, z = points.T
     right, down, ahead = (row[0] * x + row[1] * y + row[2] * z for row in rotation)
     side = max(axis.max() - axis.min() for axis in (right, down, ahead)) or np.float32(1)
@@ -52,13 +52,13 @@ def quantise(
 
 
 def densify(grid: Float32[np.ndarray, "size size planes"]) -> Float32[np.ndarray, "size size planes"]:
-    """Maximum of the 7x7x7 voxels round each."""
+    """Return the maximum of the 7x7x7 neighbourhood of each voxel."""
     dense: Float32[np.ndarray, "size size planes"] = maximum_filter(grid, size=7, mode="constant")
     return dense
 
 
 def smooth(grid: Float32[np.ndarray, "size size planes"], projection: OpenDlignProjection) -> Float32[np.ndarray, "size size planes"]:
-    """Bilateral filter over the 5x5x5 voxels round each."""
+    """Apply the bilateral filter over the 5x5x5 neighbourhood of each voxel."""
     padded = np.pad(grid, 2)
     weights, total = np.zeros_like(grid), np.zeros_like(grid)
     for step in product(range(-2, 3), repeat=3):

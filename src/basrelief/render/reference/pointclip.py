@@ -1,4 +1,4 @@
-"""PointCLIP's projection, point by point."""
+"""Reference for PointCLIP's projection: point by point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from basrelief.render.rigs import euler
 
 
 def depth(points: Float[np.ndarray, "points 3"], projection: PointClipProjection) -> Float[np.ndarray, "views size size"]:
-    """Depth maps of one cloud in the method's frame, `inf` where no point falls; counted in float64."""
+    """Return depth maps of one cloud in the method's frame, `inf` where no point falls; computed in float64."""
     size = projection.size
     rotations = euler(POINTCLIP_VIEWS[projection.views]).astype(np.float64)
     maps = np.full((len(rotations), size, size), math.inf)

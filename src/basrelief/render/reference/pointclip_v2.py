@@ -1,4 +1,4 @@
-"""PointCLIP V2's projection with the whole grid built, step by step."""
+"""Reference for PointCLIP V2's projection: the full grid, step by step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from basrelief.render.pointclip_v2 import PointClipV2Projection, view_rotations
 
 
 def depth(points: Float[np.ndarray, "points 3"], projection: PointClipV2Projection) -> Float[np.ndarray, "views size size"]:
-    """Depth maps of one cloud in the method's frame, `inf` where no smoothed point reaches."""
+    """Return depth maps of one cloud in the method's frame, `inf` where no smoothed point reaches."""
     maps = []
     for rotation in view_rotations():
         grid = voxels(points, rotation, projection)
@@ -23,9 +23,9 @@ def depth(points: Float[np.ndarray, "points 3"], projection: PointClipV2Projecti
 def voxels(
     points: Float[np.ndarray, "points 3"], rotation: Float[np.ndarray, "3 3"], projection: PointClipV2Projection
 ) -> Float[np.ndarray, "planes rows columns"]:
-    """The grid of one view.
+    """Return the grid of one view.
 
-    Counted in float32 like the original: the extreme points lie exactly on the border of two planes, where any other rounding picks the
+    Computed in float32 like the original: the extreme points lie exactly on the border of two planes, where any other rounding picks the
     other plane.
     """
     resolution = projection.size + projection.window - 5

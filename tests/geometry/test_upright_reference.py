@@ -78,7 +78,7 @@ def slow_cues(points: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", ["chair", "table", "mug", "airplane"])
-def test_cues_agree_with_the_slow_twin(name: str) -> None:
+def test_cues_agree_with_the_reference(name: str) -> None:
     shape = make_shape(name, seed=11)
     assert isinstance(shape, Mesh)
     points = sample_surface(shape, 800, seed=0).points.astype(np.float64)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from basrelief.render.base import Cameras, PointBatch
 from basrelief.render.opendlign import OpenDlignProjection
-from basrelief.render.reference import opendlign as twin
+from basrelief.render.reference import opendlign as reference
 from basrelief.render.rigs import get_rig
 from render.maps import TOLERANCE
 
@@ -36,7 +36,7 @@ def stool(count: int, seed: int = 0) -> np.ndarray:
 def worst(points: np.ndarray, projection: OpenDlignProjection, device: torch.device | str = "cpu") -> float:
     """Largest difference between the two images; the same pixels must be background."""
     ours = projection.depth(PointBatch.pack([points], device=device))[0].cpu().numpy()
-    theirs = twin.depth(points, projection)
+    theirs = reference.depth(points, projection)
     assert np.array_equal(np.isinf(ours), np.isinf(theirs))
     seen = np.isfinite(theirs)
     return float(np.abs(ours[seen] - theirs[seen]).max())
@@ -97,12 +97,12 @@ def test_default_constants_at_full_size() -> None:
     assert worst(stool(10000), OpenDlignProjection(rig=one_view)) <= TOLERANCE
 
 
-def test_twin_densifies_as_written() -> None:
+def test_reference_densifies_as_written() -> None:
     grid = np.random.default_rng(1).random((9, 9, 11), dtype=np.float32)
     grid[grid < 0.9] = 0
     padded = np.pad(grid, 3)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7, 7))
-    assert np.array_equal(twin.densify(grid), windows.max(axis=(3, 4, 5)))
+    assert np.array_equal(reference.densify(grid), windows.max(axis=(3, 4, 5)))
 
 
 def filtered_voxel(grid: np.ndarray, voxel: tuple[int, ...], projection: OpenDlignProjection) -> float:
@@ -122,11 +122,11 @@ def filtered_voxel(grid: np.ndarray, voxel: tuple[int, ...], projection: OpenDli
 
 
 @pytest.mark.parametrize("count_empty", [False, True])
-def test_twin_smooths_as_written(count_empty: bool) -> None:
+def test_reference_smooths_as_written(count_empty: bool) -> None:
     projection = small(count_empty=count_empty, range_sigma=0.2, spatial_sigma=1.3)
     grid = np.random.default_rng(2).random((6, 6, 7), dtype=np.float32)
     grid[grid < 0.4] = 0
-    smoothed = twin.smooth(grid, projection)
+    smoothed = reference.smooth(grid, projection)
     assert np.array_equal(smoothed > 0, grid > 0)
     for voxel in np.argwhere(grid > 0)[::7]:
         assert smoothed[tuple(voxel)] == pytest.approx(filtered_voxel(grid, tuple(voxel), projection), abs=1e-6)
@@ -136,8 +136,8 @@ def test_twin_smooths_as_written(count_empty: bool) -> None:
 @pytest.mark.parametrize("planes", [12, 60])
 def test_best_plane_lies_where_the_fast_path_looks(range_sigma: float, planes: int) -> None:
     projection = small(range_sigma=range_sigma, planes=planes, spatial_sigma=2.0)
-    dense = twin.densify(twin.quantise(stool(500), TWO_VIEWS.rotation[0], projection))
-    smoothed = twin.smooth(dense, projection)
+    dense = reference.densify(reference.quantise(stool(500), TWO_VIEWS.rotation[0], projection))
+    smoothed = reference.smooth(dense, projection)
     seen = dense.max(axis=2) > 0
     top = (dense.max(axis=2)[seen] * planes).astype(int).clip(max=planes - 1) + 3
     columns = smoothed[seen]

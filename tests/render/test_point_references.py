@@ -1,4 +1,4 @@
-"""Each fast projection against its slow twin."""
+"""Each fast projection against its reference."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from basrelief.render.pointclip_v2 import PointClipV2Projection
 from basrelief.render.reference import clip2point, pointclip, pointclip_v2
 from render.maps import make_clouds, off
 
-Twin = Callable[[np.ndarray, Any], np.ndarray]
+Reference = Callable[[np.ndarray, Any], np.ndarray]
 
-PAIRS: dict[str, tuple[Projection, Twin]] = {
+PAIRS: dict[str, tuple[Projection, Reference]] = {
     "pointclip": (PointClipProjection(size=64), pointclip.depth),
     "pointclip inside the sphere": (PointClipProjection(size=31, distance=0.7), pointclip.depth),
     "pointclip-fewshot": (PointClipProjection(views=10, size=48, distance=1.4), pointclip.depth),
@@ -41,18 +41,18 @@ PAIRS: dict[str, tuple[Projection, Twin]] = {
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_agrees_with_its_twin(pair: str, cloud: np.ndarray, device: torch.device) -> None:
-    projection, twin = PAIRS[pair]
+def test_agrees_with_its_reference(pair: str, cloud: np.ndarray, device: torch.device) -> None:
+    projection, reference = PAIRS[pair]
     ours = projection.depth(PointBatch.pack([cloud], device=device))[0]
-    assert not off(ours, twin(cloud, projection))
+    assert not off(ours, reference(cloud, projection))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.floats(0.05, 3), st.sampled_from(sorted(PAIRS)))
-def test_agrees_with_its_twin_on_any_cloud(seed: int, count: int, scale: float, pair: str) -> None:
-    projection, twin = PAIRS[pair]
+def test_agrees_with_its_reference_on_any_cloud(seed: int, count: int, scale: float, pair: str) -> None:
+    projection, reference = PAIRS[pair]
     points = np.random.default_rng(seed).normal(scale=scale, size=(count, 3)).astype(np.float32)
-    assert not off(projection.depth(PointBatch.pack([points]))[0], twin(points, projection))
+    assert not off(projection.depth(PointBatch.pack([points]))[0], reference(points, projection))
 
 
 @settings(max_examples=25, deadline=None)
@@ -63,7 +63,7 @@ def test_discs_of_any_size_and_radius(seed: int, size: int, radius: float) -> No
     assert not off(projection.depth(PointBatch.pack([points]))[0], clip2point.depth(points, projection))
 
 
-def test_the_twin_of_v2_reaches_the_border_planes() -> None:
+def test_the_reference_of_v2_reaches_the_border_planes() -> None:
     """The plane beyond the last is entered only by rounding; the case must be among those compared."""
     projection, planes = PointClipV2Projection(size=24), set()
     for seed in range(8):
@@ -75,10 +75,10 @@ def test_the_twin_of_v2_reaches_the_border_planes() -> None:
     assert max(planes) == 7 or min(planes) == 1
 
 
-def test_twins_draw_something() -> None:
+def test_references_draw_something() -> None:
     ball = make_clouds(0)["ball"]
-    for name, (projection, twin) in PAIRS.items():
-        maps = twin(ball, projection)
+    for name, (projection, reference) in PAIRS.items():
+        maps = reference(ball, projection)
         assert np.isfinite(maps).any(axis=(1, 2)).all(), name
         assert (maps == math.inf).any(), name
         assert maps.dtype == np.float32
