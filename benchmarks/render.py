@@ -69,7 +69,7 @@ def measure(projection: Projection, count: int, args: argparse.Namespace) -> tup
     points = shell(count) @ projection.frame.T
     batch = PointBatch.pack([points], device=args.device)
     ours = best_ms(lambda: projection.image(projection.depth(batch)), args.repeats, args.device)
-    if count > args.twin_up_to:
+    if count > args.reference_up_to:
         return ours, None
     reference = importlib.import_module(f"basrelief.render.reference.{REFERENCES[projection.name]}")
     return ours, best_ms(lambda: reference.depth(points, projection), 0, torch.device("cpu"))
@@ -97,7 +97,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(f"torch {torch.__version__}, {args.device}, {args.threads} threads, best of {args.repeats}, depth and image of one cloud")
-    print(f"{'projection':20}{'views':>6}{'points':>9}{'ms':>12}{'original ms':>12}{'ratio':>10}{'reference ms':>12}{'ratio':>10}")
+    print(f"{'projection':20}{'views':>6}{'points':>9}{'ms':>12}{'original ms':>12}{'ratio':>10}{'slow ms':>12}{'ratio':>10}")
     with torch.no_grad():
         for name in args.projection:
             for count in args.points:

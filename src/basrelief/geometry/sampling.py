@@ -10,25 +10,25 @@ from jaxtyping import Int64, Real
 from basrelief.errors import GeometryError
 from basrelief.types import Mesh, PointCloud, check_positions
 
-_NEAR_ORIGIN = 1e-3  # squared distance to the origin within which pointnet2_ops never picks a point
+_NEAR_ORIGIN = 1e-3  # squared distance to the origin below which pointnet2_ops never picks a point
 _MAX_THREADS = 512  # of the pointnet2_ops kernel; its order of equal distances depends on it
 
 _NEIGHBOURS, _DISTANCE_RATIO, _MAX_OUTLIERS = 4, 5.0, 0.2
 
 
 def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> PointCloud:
-    """Draw points uniformly from the surface of a mesh.
+    """Sample points uniformly from the surface of a mesh.
 
-    Triangles are drawn with probability proportional to their area, then a point uniformly inside each (Osada et al. 2002, sec. 3.1).
+    Triangles are chosen with probability proportional to their area, then a point uniformly inside each (Osada et al. 2002, sec. 3.1).
     The same mesh, count and seed give the same points.
 
     Args:
         mesh: F triangles, world frame, scene units.
-        count: Points to draw, >= 1.
+        count: Points to sample, >= 1.
         seed: Seed of the random generator.
 
     Returns:
-        `count` points with colours interpolated from the vertices, where the mesh has them; the origin is kept.
+        `count` points, with colours interpolated from the vertices if the mesh has them; the origin is kept.
 
     Raises:
         GeometryError: If `count` is not positive, or no triangle has an area.
@@ -49,11 +49,11 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> PointCloud:
 
 
 def subsample(cloud: PointCloud, count: int, *, seed: int = 0) -> PointCloud:
-    """Draw points of a cloud at random, without repeats as long as there are enough.
+    """Choose points of a cloud at random, without repeats as long as there are enough.
 
     Args:
         cloud: N points.
-        count: Points to keep, >= 1. Above N every point is kept once and the rest are repeats drawn at random.
+        count: Points to keep, >= 1. Above N, all points are kept and the rest are random repeats.
         seed: Seed of the random generator.
 
     Returns:
@@ -146,7 +146,7 @@ def _squared(columns: np.ndarray) -> np.ndarray:
 
 
 def _kernel_order(count: int) -> np.ndarray:
-    """Order points so that the first of equal maxima is the one that the parallel reduction of pointnet2_ops keeps."""
+    """Order points so that of equal maxima the first is the one that pointnet2_ops's parallel reduction keeps."""
     bits = min(count, _MAX_THREADS).bit_length() - 1
     thread = np.arange(count) % (1 << bits)
     reversed_bits = sum((((thread >> bit) & 1) << (bits - 1 - bit) for bit in range(bits)), np.zeros(count, dtype=np.int64))
@@ -155,4 +155,4 @@ def _kernel_order(count: int) -> np.ndarray:
 
 def _check_count(count: int) -> None:
     if count < 1:
-        raise GeometryError(f"count must be at least 1, but got {count}. Ask for a positive number of points.")
+        raise GeometryError(f"count must be at least 1, but got {count}. Pass a positive number of points.")

@@ -1,4 +1,4 @@
-"""Rotations and scaling of positions. Arithmetic is float64, so that coordinates up to the float32 limit stay exact."""
+"""Rotate and scale positions, in float64, so that coordinates up to the float32 limit stay exact."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ UP_AXES: tuple[str, ...] = tuple(_TO_Z_UP)
 
 
 def rotation_to_z_up(up: str) -> Float[np.ndarray, "3 3"]:
-    """Give the rotation that turns an up axis into world +Z.
+    """Return the rotation that maps an up axis to world +Z.
 
-    Always a proper rotation (determinant +1), so nothing is mirrored; `y` maps (x, y, z) to (x, -z, y).
+    It is a proper rotation (determinant +1), so nothing is mirrored; `y` maps (x, y, z) to (x, -z, y).
 
     Args:
         up: One of `UP_AXES`: `x`, `y`, `z`, `-x`, `-y`, `-z`.
@@ -50,7 +50,7 @@ def rotation_to_z_up(up: str) -> Float[np.ndarray, "3 3"]:
 
 
 def axis_rotation(axis: str, angle: float) -> Float[np.ndarray, "3 3"]:
-    """Give the rotation about a coordinate axis.
+    """Return the rotation about a coordinate axis.
 
     Args:
         axis: `x`, `y` or `z`.
@@ -93,7 +93,7 @@ def rotate(shape: ShapeT, rotation: Float[np.ndarray, "3 3"]) -> ShapeT:
 
 
 def normalise_unit_sphere(points: Real[np.ndarray, "points 3"], *, centre: Centre = "mean") -> Float[np.ndarray, "points 3"]:
-    """Move a cloud to the origin and scale its farthest point to radius 1.
+    """Centre a cloud at the origin and scale its farthest point to radius 1.
 
     Args:
         points: (N, 3), any finite coordinates; any scale.
@@ -117,7 +117,7 @@ def _centred(points: np.ndarray, centre: str) -> np.ndarray:
     if centre not in ("mean", "bbox"):
         raise ConfigError(unknown_choice("centre", centre, ("mean", "bbox")))
     largest = float(np.abs(array).max())
-    array = array / largest if largest > 1e100 else array  # float64 input alone can be so large; squares must not overflow
+    array = array / largest if largest > 1e100 else array  # only float64 input can be this large; squares must not overflow
     middle: np.ndarray = array.mean(axis=0) if centre == "mean" else (array.min(axis=0) + array.max(axis=0)) / 2
     centred: np.ndarray = array - middle
     return centred

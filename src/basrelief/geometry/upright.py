@@ -1,4 +1,4 @@
-"""Which way is up, from the form alone: ground contact, balance, symmetry. `basrelief.models.pose` adds what models know."""
+"""Guess which way is up from geometry alone: ground contact, balance, symmetry. `basrelief.models.pose` adds learned models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxtyping import Float
 from basrelief.geometry.transforms import UP_AXES, normalise_unit_sphere, rotation_to_z_up
 
 CUES = ("support", "top", "height of mass", "balance", "mirror", "upside down", "tallness")
-"""What is looked at for each candidate, see `upright_cues`."""
+"""Names of the cues that `upright_cues` returns."""
 
 _WEIGHTS = (2.16, 0.45, 2.05, 1.49, 1.76, -5.24, 1.0)
-"""Fitted on 250 shapes of the training packs and 202 generated ones, those whose form tells what is up (cross entropy)."""
+"""Fitted by cross entropy on 250 shapes of the training packs and 202 generated ones whose geometry shows which way is up."""
 
 _PRIOR = {"z": 0.5, "y": 0.4, "x": 0.025, "-x": 0.025, "-y": 0.025, "-z": 0.025}
 _CELLS = 24
@@ -23,10 +23,10 @@ _SAME = np.cos(np.radians(8))
 
 
 def guess_up(points: Float[np.ndarray, "points 3"]) -> tuple[str, float]:
-    """Guess which axis of a file's cloud points up: files are +Z up more often than +Y up, and seldom anything else.
+    """Guess which axis of a point cloud points up; +Z and +Y are more likely a priori than other axes.
 
     Args:
-        points: Any scale and place; a few thousand are looked at.
+        points: Any scale and position; a few thousand are used.
 
     Returns:
         One of `UP_AXES`, and its probability.
@@ -38,11 +38,11 @@ def guess_up(points: Float[np.ndarray, "points 3"]) -> tuple[str, float]:
 
 
 def cue_scores(points: Float[np.ndarray, "points 3"], rotations: Float[np.ndarray, "candidates 3 3"]) -> Float[np.ndarray, " candidates"]:
-    """Score candidates by `upright_cues` and their fitted weights; a softmax gives probabilities.
+    """Score candidate rotations by `upright_cues` with fitted weights; a softmax of the scores gives probabilities.
 
     Args:
-        points: Any scale and place; a few thousand are looked at.
-        rotations: What turns each candidate to +Z.
+        points: Any scale and position; a few thousand are used.
+        rotations: The rotation of each candidate up direction to +Z.
     """
     cloud = points[:: max(1, len(points) // _POINTS)]
     scores: np.ndarray = np.stack([upright_cues(cloud @ rotation.T) for rotation in rotations]) @ np.array(_WEIGHTS)
@@ -50,15 +50,15 @@ def cue_scores(points: Float[np.ndarray, "points 3"], rotations: Float[np.ndarra
 
 
 def upright_cues(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " cues"]:
-    """Measure how a cloud stands on the ground with +Z up.
+    """Measure how plausibly a point cloud stands on the ground with +Z up.
 
     Args:
         points: World frame.
 
     Returns:
-        One number in [0, 1], or in [-1, 1] for `balance`, for each of `CUES`: the area it touches the ground with, as a share of its
-        footprint; the same of its top; the height of its middle; how deep the middle stands inside the support (negative outside); the
-        best overlap with its mirror image in an upright plane; the overlap when turned upside down; its height as a share of its length.
+        One number in [0, 1] for each of `CUES` ([-1, 1] for `balance`): the contact area with the ground as a share of the footprint; the
+        same for the top; the height of the centroid; the depth of the centroid inside the support polygon (negative outside); the best
+        overlap with the mirror image in a vertical plane; the overlap with itself upside down; the height as a share of the largest extent.
     """
     cloud = normalise_unit_sphere(points.astype(np.float64), centre="bbox")
     low, high = cloud.min(axis=0), cloud.max(axis=0)
@@ -83,11 +83,11 @@ def upright_cues(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " c
 
 
 def up_candidates(points: Float[np.ndarray, "points 3"], *, most: int = 20) -> Float[np.ndarray, "candidates 3"]:
-    """Directions that could be up for a shape in any pose: it may rest on a flat side of its convex hull, or stand along a principal axis.
+    """Return candidate up directions for a shape in any pose: normals of its convex hull's sides, and its principal axes.
 
     Args:
-        points: Any scale and place.
-        most: How many at most; sides with a larger area come first.
+        points: Any scale and position.
+        most: Largest number of candidates; larger sides come first.
 
     Returns:
         (K, 3) unit vectors, at least 8 degrees apart.
@@ -99,7 +99,7 @@ def up_candidates(points: Float[np.ndarray, "points 3"], *, most: int = 20) -> F
     principal = np.concatenate([axes, -axes])
     try:
         hull = ConvexHull(cloud)
-    except QhullError:  # flat or thin: the principal axes are all there is
+    except QhullError:  # flat or thin: only the principal axes remain
         return principal
     corners = cloud[hull.simplices]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
@@ -108,7 +108,7 @@ def up_candidates(points: Float[np.ndarray, "points 3"], *, most: int = 20) -> F
 
 
 def _merged(directions: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """Facets that look the same way as one side each, the largest first; the side's direction is the mean by area."""
+    """Merge facets of nearly equal direction into sides, largest first; a side's direction is the area-weighted mean."""
     near = directions @ directions.T > _SAME
     left = area.copy()
     found: list[tuple[float, np.ndarray]] = []
@@ -133,7 +133,7 @@ def _apart(directions: np.ndarray) -> np.ndarray:
 
 
 def _area(flat: np.ndarray) -> float:
-    """Area of the convex hull of points in the plane; 0 for fewer than three or for a line."""
+    """Return the area of the convex hull of points in the plane; 0 for fewer than three points or a line."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:
@@ -143,7 +143,7 @@ def _area(flat: np.ndarray) -> float:
 
 
 def _balance(middle: np.ndarray, support: np.ndarray) -> float:
-    """How deep a point lies inside the convex hull of others, as a share of its size, in [-1, 1]; negative outside."""
+    """Return how deep a point lies inside the convex hull of others, relative to its size, in [-1, 1]; negative outside."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:
@@ -165,7 +165,7 @@ def _occupied(unit: np.ndarray) -> np.ndarray:
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two grids, each grown by a cell so that sampling does not matter."""
+    """Return the intersection over union of two grids, each dilated by a cell so that sampling does not matter."""
     from scipy.ndimage import binary_dilation
 
     a, b = binary_dilation(one), binary_dilation(other)

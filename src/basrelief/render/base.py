@@ -1,4 +1,4 @@
-"""What every depth projection shares: packed clouds in, one depth map per view out."""
+"""The interface of depth projections: packed point clouds in, one depth map per view out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from basrelief.types import check_positions_shape
 
 @dataclass(frozen=True, eq=False)
 class PointBatch:
-    """Clouds of different sizes, packed end to end, so that no loop over clouds is needed.
+    """Point clouds of different sizes in one tensor, so that no loop over clouds is needed.
 
     Attributes:
-        points: (M, 3) float32, all clouds one after another, in a projection's own frame.
-        cloud: (M,) int64, the number of the cloud each point belongs to, ascending.
+        points: (M, 3) float32, all clouds concatenated, in the frame of a projection.
+        cloud: (M,) int64, the index of the cloud each point belongs to, ascending.
         size: Number of clouds B.
     """
 
@@ -35,7 +35,7 @@ class PointBatch:
 
         Args:
             clouds: At least one cloud, each with at least one point.
-            device: Where the packed tensors live.
+            device: Device of the packed tensors.
 
         Raises:
             GeometryError: If there is no cloud, or one is empty or not (N, 3).
@@ -52,7 +52,7 @@ class PointBatch:
 
 @dataclass(frozen=True, eq=False)
 class Cameras:
-    """Where each view looks from, in the world frame (+Z up) of a normalised shape.
+    """Cameras of all views in the world frame (+Z up) of a normalised shape.
 
     Attributes:
         rotation: (V, 3, 3) float32; world to camera, `p_camera = rotation @ p_world`; camera frame is OpenCV (+X right, +Y down,
@@ -81,9 +81,9 @@ class Cameras:
 
 
 class Projection(ABC):
-    """How points become depth maps: a rig of V views and a rule for each pixel.
+    """Turns points into depth maps: a rig of V views and a rule for each pixel.
 
-    `depth` works in the frame the original code expects; `frame` turns a world cloud (+Z up, unit sphere) into it.
+    `depth` works in the frame of the original code; `frame` rotates a world cloud (+Z up, unit sphere) into it.
 
     Attributes:
         name: Key in `basrelief.render.PROJECTIONS`.
@@ -105,11 +105,11 @@ class Projection(ABC):
     @property
     @abstractmethod
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """Rotation F with `p_method = p_world @ F.T`: from the world frame to the one the original code expects."""
+        """Rotation F with `p_method = p_world @ F.T`, from the world frame to the frame of the original code."""
 
     @abstractmethod
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
-        """Depth maps of every cloud from every view, float32, `inf` where nothing is seen.
+        """Return depth maps of every cloud from every view, float32, `inf` for background.
 
         Args:
             batch: Clouds in the method's own frame, normalised to the unit sphere.
@@ -117,4 +117,4 @@ class Projection(ABC):
 
     @abstractmethod
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views image image"]:
-        """Depth images for the encoder: one channel (the method's three are equal), before any mean and std."""
+        """Return depth images for the encoder: one channel (the method's three are equal), before mean and std."""

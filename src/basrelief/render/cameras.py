@@ -1,4 +1,4 @@
-"""Cameras from angles, and where a world point lands in their pictures."""
+"""Build cameras from angles; project world points to pixels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Angles = Sequence[float] | Float[np.ndarray, " views"]
 
 
 def look_at_cameras(azimuths: Angles, elevations: Angles | float = 0.0, *, distance: float | None = None) -> Cameras:
-    """Build cameras that look at the origin with world +Z upwards.
+    """Build cameras that look at the origin with world +Z up.
 
-    Straight above, where "upwards" has no meaning, the azimuth's side is at the bottom of the picture; straight below, at its top.
+    For a view from straight above, the side of the azimuth is at the bottom of the image; from straight below, at the top.
 
     Args:
         azimuths: Degrees of each eye from world +X towards +Y.
@@ -49,14 +49,14 @@ def look_at_cameras(azimuths: Angles, elevations: Angles | float = 0.0, *, dista
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Square pictures of all cameras, and the rule that takes a world point to a pixel.
+    """Square images of all cameras, and the mapping from world points to pixels.
 
     The centre of the pixel in row i and column j is at (x, y) = (j, i).
 
     Attributes:
         cameras: V cameras.
-        size: Side of a picture, pixels.
-        extent: Half the width of what is seen in the plane of the origin, scene units; None makes the unit sphere touch the border.
+        size: Side of an image, pixels.
+        extent: Half the visible width in the plane of the origin, scene units; None fits the unit sphere to the image.
 
     Raises:
         ConfigError: If `size` or `extent` is not positive, or `extent` is needed because the eye is inside the unit sphere.
@@ -69,7 +69,7 @@ class Frame:
     def __post_init__(self) -> None:
         """Check the numbers."""
         if self.size < 1:
-            raise ConfigError(f"size must be at least 1, but got {self.size}. Give the side of the picture in pixels.")
+            raise ConfigError(f"size must be at least 1, but got {self.size}. Pass the side of the image in pixels.")
         if self.extent is not None and not 0 < self.extent < math.inf:
             raise ConfigError(f"extent must be positive and finite, but got {self.extent}. Give half the visible width in scene units.")
         distance = self.cameras.distance
@@ -78,7 +78,7 @@ class Frame:
 
     @property
     def scale(self) -> float:
-        """Pixels to one scene unit in the plane of the origin."""
+        """Pixels per scene unit in the plane of the origin."""
         if self.extent is not None:
             return self.size / 2 / self.extent
         distance = self.cameras.distance
@@ -86,7 +86,7 @@ class Frame:
 
     @property
     def near(self) -> float:
-        """Smallest depth that is drawn: a thousandth of the eye's distance; no limit when orthographic."""
+        """Smallest depth that is rendered: a thousandth of the eye's distance; no limit when orthographic."""
         return -math.inf if self.cameras.distance is None else self.cameras.distance * 1e-3
 
     def project(self, points: Float[Tensor, "points 3"], views: slice = slice(None)) -> Float[Tensor, "4 views points"]:
@@ -101,7 +101,7 @@ class Frame:
             (perspective, where w is depth / distance) or from the plane of the origin (orthographic, where w is 1).
         """
         rotation = torch.as_tensor(np.array(self.cameras.rotation[views]), dtype=torch.float64, device=points.device)
-        # Written out so that equal points get equal results wherever they stand in the list; a matrix product does not promise that.
+        # Written out so that equal points get equal results at any position in the list, which a matrix product does not guarantee.
         x, y, z = (
             rotation[:, i, :1] * points[:, 0] + rotation[:, i, 1:2] * points[:, 1] + rotation[:, i, 2:] * points[:, 2] for i in range(3)
         )
@@ -112,7 +112,7 @@ class Frame:
         return torch.stack([x * self.scale + middle * w, y * self.scale + middle * w, w, depth])
 
     def rays(self, pixels: Int[Tensor, "pixels 3"]) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"]]:
-        """Where the sight line of a pixel's centre starts, and its direction; world frame, float64.
+        """Return the origin and direction of the ray through each pixel centre; world frame, float64.
 
         The point at depth t is `origin + t * direction`.
 

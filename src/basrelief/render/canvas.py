@@ -1,4 +1,4 @@
-"""A page to draw words, bars and pictures on, with Pillow's own font, so that nothing has to be installed."""
+"""A canvas for text, bars and images, with Pillow's built-in font."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LINE: Color = (222, 225, 229)
 ACCENT: Color = (34, 98, 168)
 SECONDARY: Color = (158, 166, 176)
 
-LONGEST = 1000  # letters measured at all
+LONGEST = 1000  # characters that are measured at all
 
 
 class Canvas:
-    """A white picture of fixed width that is drawn on.
+    """A white image to draw on.
 
     Attributes:
-        image: The picture, RGB.
+        image: The image, RGB.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -35,18 +35,18 @@ class Canvas:
         self._draw = ImageDraw.Draw(self.image)
 
     def text(self, at: tuple[int, int], words: str, *, width: int, size: int = 14, color: Color = TEXT, align: Align = "left") -> int:
-        """Write one line, cut with an ellipsis where it is too long.
+        """Draw one line of text, shortened with an ellipsis if it is too long.
 
         Args:
-            at: Left end and base line, pixels.
-            words: What to write; control characters become spaces.
-            width: Room for it, pixels.
-            size: Of the letters, pixels.
-            color: Of the letters.
-            align: Which end of the room it starts from.
+            at: Left end and baseline, pixels.
+            words: The text; control characters become spaces.
+            width: Available width, pixels.
+            size: Font size, pixels.
+            color: Text colour.
+            align: Side of the available width to align to.
 
         Returns:
-            Width of what was written, pixels.
+            Width of the drawn text, pixels.
         """
         words = fit(words, size, width)
         taken = round(_font(size).getlength(words))
@@ -54,14 +54,14 @@ class Canvas:
         return taken
 
     def bar(self, at: tuple[int, int], share: float, *, width: int, height: int, color: Color = ACCENT) -> None:
-        """Draw a horizontal bar on its track.
+        """Draw a horizontal bar on a track.
 
         Args:
             at: Left and top, pixels.
-            share: Filled part, in [0, 1]; other values are clipped, NaN is empty.
-            width: Of the track, pixels.
-            height: Of the track, pixels.
-            color: Of the filled part.
+            share: Filled fraction; clipped to [0, 1], NaN is empty.
+            width: Width of the track, pixels.
+            height: Height of the track, pixels.
+            color: Colour of the filled part.
         """
         share = min(max(share, 0.0), 1.0) if share == share else 0.0  # noqa: PLR0124
         x, y = at
@@ -77,13 +77,13 @@ class Canvas:
         side: int,
         framed: bool = True,
     ) -> None:
-        """Paste a square picture, resized.
+        """Paste a square image, resized.
 
         Args:
             at: Left and top, pixels.
             pixels: (S, S) grey or (S, S, 3) sRGB in [0, 1].
-            side: Side on the page, pixels.
-            framed: Whether to draw a thin line around it.
+            side: Side on the canvas, pixels.
+            framed: Whether to draw a thin border.
         """
         bytes_ = (np.nan_to_num(np.asarray(pixels, dtype=np.float32)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
         self.image.paste(Image.fromarray(bytes_).convert("RGB").resize((side, side), Image.Resampling.LANCZOS), at)
@@ -95,12 +95,12 @@ def fit(words: str, size: int, width: int) -> str:
     """Shorten a line to a width, with an ellipsis.
 
     Args:
-        words: Control characters, line breaks among them, become spaces.
-        size: Of the letters, pixels.
-        width: Room, pixels.
+        words: The text; control characters and line breaks become spaces.
+        size: Font size, pixels.
+        width: Available width, pixels.
 
     Returns:
-        The longest beginning that fits; the whole line where it does.
+        The longest prefix that fits, or the whole line.
     """
     words = re.sub(r"[\x00-\x1f\x7f]+", " ", words[:LONGEST])
     font = _font(size)

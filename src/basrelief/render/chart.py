@@ -1,4 +1,4 @@
-"""A line chart for benchmarks and documents: a few series over a few values, drawn with our own ink."""
+"""A small line chart for benchmarks and documents."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 70, 60
 def line_chart(
     series: Mapping[str, Sequence[float]], over: Sequence[float], *, title: str, below: str, size: tuple[int, int] = (860, 480)
 ) -> Image.Image:
-    """Draw one line for each series, its name at the end of it.
+    """Draw one line per series, with its name at the end.
 
     Args:
         series: Values of each line, percent or any numbers; NaN leaves a gap.
-        over: What the values belong to, ascending, e.g. shots; placed evenly, so that 1, 2, 4, 8, 16 stand equally far apart.
-        title: Above.
-        below: What `over` is.
+        over: Values of the x axis, ascending, e.g. shots; spaced evenly, so that 1, 2, 4, 8, 16 are equally far apart.
+        title: Title.
+        below: Label of the x axis.
         size: Width and height, pixels.
 
     Raises:
-        ConfigError: If there is no line, no finite value, or a line has another length than `over`.
+        ConfigError: If there is no finite value, or a series has another length than `over`.
     """
     for name, values in series.items():
         if len(values) != len(over):
@@ -50,7 +50,7 @@ def line_chart(
 
 
 class _Plot:
-    """The square inside, and where values stand in it."""
+    """The plot area and its coordinates."""
 
     def __init__(self, canvas: Canvas, low: float, high: float, *, columns: int) -> None:
         self.canvas, self.low, self.high, self.columns = canvas, low, high, columns
@@ -83,7 +83,7 @@ class _Plot:
 
 
 def _scale(low: float, high: float) -> tuple[float, float, float]:
-    """Round ends and step of an axis that holds both."""
+    """Return round ends and a round step for an axis from `low` to `high`."""
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if span / (power * factor) <= 6)
@@ -92,12 +92,12 @@ def _scale(low: float, high: float) -> tuple[float, float, float]:
 
 
 def _last(values: Sequence[float]) -> float:
-    """The last value that is one."""
+    """Return the last finite value."""
     return next((value for value in reversed(values) if math.isfinite(value)), 0.0)
 
 
 def _apart(ends: Sequence[tuple[float, str]], gap: float = 17.0) -> dict[str, float]:
-    """Heights for names at the ends of lines, moved down where they would touch."""
+    """Return heights for names at the ends of lines, moved down where they would overlap."""
     found: dict[str, float] = {}
     below = -math.inf
     for y, name in sorted(ends):

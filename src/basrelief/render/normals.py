@@ -1,4 +1,4 @@
-"""Normals that show round things round and edges sharp."""
+"""Vertex normals that are smooth on round surfaces and sharp at edges."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from basrelief.render.ops import dot
 from basrelief.render.zbuffer import expand, pieces
 
-CREASE = 40.0  # degrees: a cylinder of nine sides looks round, a box does not
-MOST_CORNERS = 64  # vertices where more meet keep face normals, which bounds the number of pairs
+CREASE = 40.0  # degrees: a nine-sided cylinder is smoothed, a box is not
+MOST_CORNERS = 64  # vertices where more corners meet keep face normals, which bounds the number of pairs
 
 
 def face_normals(vertices: Float[Tensor, "vertices 3"], faces: Int64[Tensor, "faces 3"]) -> Float[Tensor, "faces 3"]:
-    """Cross products of each face's sides: normal to it, by the right hand, with twice its area as length."""
+    """Return the normal of each face by the right-hand rule, with twice its area as length."""
     a, b, c = vertices[faces].unbind(1)
     normals: Tensor = torch.linalg.cross(b - a, c - a)
     return normals
@@ -25,14 +25,14 @@ def face_normals(vertices: Float[Tensor, "vertices 3"], faces: Int64[Tensor, "fa
 def corner_normals(
     vertices: Float[Tensor, "vertices 3"], faces: Int64[Tensor, "faces 3"], *, crease: float = CREASE
 ) -> Float[Tensor, "faces 3 3"]:
-    """Unit normal of each corner of each face: the area-weighted mean over the faces at that place that bend less than `crease`.
+    """Return the unit normal of each corner: the area-weighted mean over adjacent faces within `crease` of its face.
 
-    Vertices at one place count as one, so a seam between colours stays smooth. Faces wound the other way round are turned first.
+    Vertices at the same position count as one, so colour seams stay smooth. Normals of faces with opposite winding are flipped first.
 
     Args:
         vertices: Scene units.
         faces: Corners.
-        crease: Largest angle between two faces that look like one round surface, degrees below 90.
+        crease: Largest angle between two faces of one smooth surface, degrees below 90.
 
     Returns:
         On the side of the face's own normal; zero for a face without area.

@@ -1,4 +1,4 @@
-"""Tensor steps that several projections share; plain torch, the same on CPU and CUDA."""
+"""Tensor operations shared by projections; plain torch, the same on CPU and CUDA."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 
 def rotate(points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3 points_or_1"]) -> Float[Tensor, "3 views points"]:
-    """Turn every point into every view, axis first.
+    """Rotate every point into every view, axis first.
 
-    Written out, so that equal points get equal bits wherever they stand in the list and on every device; a matrix product does not
-    promise that, and torch may round it to bfloat16 or TF32 when asked for speed elsewhere.
+    Written out, so that equal points give equal bits at any position and on every device; a matrix product does not guarantee that, and
+    torch may round it to bfloat16 or TF32 depending on global settings.
 
     Args:
         points: (M, 3).
@@ -28,24 +28,24 @@ def rotate(points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3
 
 
 def dot(first: Float[Tensor, "*rows 3"], second: Float[Tensor, "*rows 3"]) -> Float[Tensor, "*rows"]:
-    """Inner products, written out: torch's sum over an axis of three takes five times as long."""
+    """Return inner products; written out because torch's sum over an axis of three takes five times as long."""
     (a, b, c), (x, y, z) = first.unbind(-1), second.unbind(-1)
     return (a * x).add_(b * y).add_(c * z)
 
 
 def blend(corners: Float[Tensor, "rows 3 channels"], weight: Float[Tensor, "rows 3"]) -> Float[Tensor, "rows channels"]:
-    """Sums of what stands at three corners, each with its weight; written out as `dot`."""
+    """Return weighted sums of the values at three corners; written out like `dot`."""
     (a, b, c), (x, y, z) = corners.unbind(1), weight[..., None].unbind(1)
     return (a * x).add_(b * y).add_(c * z)
 
 
 def point_chunks(count: int, cost: int, device: torch.device) -> Iterator[slice]:
-    """Cut points into slices whose temporaries stay in the processor's cache (CPU) or small beside its memory (CUDA).
+    """Split points into slices whose temporaries fit the processor's cache (CPU) or a fraction of its memory (CUDA).
 
     Args:
         count: Number of points M.
-        cost: Elements that one point needs in the largest temporary.
-        device: Where the work is done.
+        cost: Elements per point in the largest temporary.
+        device: Device of the computation.
     """
     step = max(1, 2 ** (18 if device.type == "cpu" else 24) // cost)
     return (slice(start, start + step) for start in range(0, count, step))
@@ -54,7 +54,7 @@ def point_chunks(count: int, cost: int, device: torch.device) -> Iterator[slice]
 def extents(
     points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3 1"], cloud: Int[Tensor, " points"], clouds: int
 ) -> tuple[Float[Tensor, "3 views clouds"], Float[Tensor, "3 views clouds"]]:
-    """Smallest and largest coordinate of each cloud in each view."""
+    """Return the smallest and largest coordinates of each cloud in each view."""
     low = points.new_full((3, len(rotation), clouds), math.inf)
     high = -low
     for part in point_chunks(len(points), 3 * len(rotation), points.device):
@@ -70,7 +70,7 @@ def extents(
 
 
 def running_maximum(values: Float[Tensor, "*before"], window: int, axis: int) -> Float[Tensor, "*after"]:
-    """Maximum of each full window along an axis, by doubling: three passes for a window of 7.
+    """Return the maximum of each full window along an axis, by doubling: three passes for a window of 7.
 
     Args:
         values: At least `window` elements along the axis.
@@ -87,5 +87,5 @@ def running_maximum(values: Float[Tensor, "*before"], window: int, axis: int) ->
 
 
 def resize(image: Float[Tensor, "clouds views size size"], size: int) -> Float[Tensor, "clouds views image image"]:
-    """Bilinear, corners aligned, as the PointCLIP papers' code does; the same tensor when the size is right already."""
+    """Resize bilinearly with aligned corners, as the PointCLIP papers' code does; a no-op at the right size."""
     return image if image.shape[-1] == size else F.interpolate(image, (size, size), mode="bilinear", align_corners=True)

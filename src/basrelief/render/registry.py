@@ -27,7 +27,7 @@ PROJECTIONS: dict[str, Projection] = {
 
 
 def get_projection(name: str, /, **options: Any) -> Projection:  # noqa: ANN401
-    """A named projection, with some of its constants changed.
+    """Return a named projection, with some of its options changed.
 
     Args:
         name: Key in `PROJECTIONS`.
@@ -42,10 +42,10 @@ def get_projection(name: str, /, **options: Any) -> Projection:  # noqa: ANN401
 
 
 def with_options(projection: Projection, /, **options: Any) -> Projection:  # noqa: ANN401
-    """A copy of a projection with some of its constants changed.
+    """Return a copy of a projection with some of its options changed.
 
     Args:
-        projection: Any projection; they are all frozen dataclasses.
+        projection: Any projection; all are frozen dataclasses.
         options: Fields of its class.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Point clouds as little balls, so that a cloud can be looked at like a mesh."""
+"""Rasterize point clouds as small balls."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from basrelief.render.cameras import Frame
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import PointCloud
 
-SMALLEST = 0.71  # pixels: a ball of this reach covers the centre of one pixel wherever it is
+SMALLEST = 0.71  # pixels: a ball of this radius covers at least one pixel centre
 
 
 def ball_radius(count: int) -> float:
-    """Radius that closes the surface of a shape of unit size sampled with so many points, scene units."""
+    """Return the ball radius that closes the surface of a unit-size shape sampled with `count` points, scene units."""
     return min(max(1.7 / math.sqrt(count), 0.004), 0.06)
 
 
 def rasterize_points(cloud: PointCloud, frame: Frame, *, radius: float, device: torch.device | str = "cpu") -> Raster:
     """Find the nearest ball in every pixel of every view; the depth is that of the ball's surface.
 
-    A ball's outline is drawn as a circle, also with perspective.
+    The outline of a ball is drawn as a circle, even in perspective.
 
     Args:
         cloud: N points, world frame, scene units.
-        frame: The pictures: cameras, size and extent.
-        radius: Of every ball, scene units.
-        device: Where the work is done and the answer lives.
+        frame: Cameras, size and extent of the images.
+        radius: Radius of every ball, scene units.
+        device: Device to render on and of the result.
 
     Raises:
         ConfigError: If the radius is not positive.
     """
     if not radius > 0:
-        raise ConfigError(f"radius must be positive, but got {radius}. Give the size of each point in scene units.")
+        raise ConfigError(f"radius must be positive, but got {radius}. Pass the radius of each ball in scene units.")
     points = torch.tensor(cloud.points, dtype=torch.float64, device=device)
     buffer = ZBuffer(frame, device)
     step = max(1, CHUNK // len(points))
@@ -50,7 +50,7 @@ def rasterize_points(cloud: PointCloud, frame: Frame, *, radius: float, device: 
 
 
 def _draw(balls: Float[Tensor, "4 n"], number: Int64[Tensor, " n"], buffer: ZBuffer, constants: tuple[int, int, float]) -> None:
-    """Cut balls (x, y, reach in pixels, depth of the centre) into rows and those into pixels, and put these into the buffer."""
+    """Split balls (x, y, radius in pixels, depth of the centre) into rows and pixels and add these to the buffer."""
     size, points, radius = constants
     top, rows = _between(balls[1] - balls[2], balls[1] + balls[2], size)
     for piece in pieces(rows):
@@ -71,6 +71,6 @@ def _draw(balls: Float[Tensor, "4 n"], number: Int64[Tensor, " n"], buffer: ZBuf
 
 
 def _between(low: Float[Tensor, " n"], high: Float[Tensor, " n"], size: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
-    """First whole number in [low, high] that is in the picture, and how many there are."""
+    """Return the first integer in [low, high] inside the image, and how many there are."""
     first, last = low.ceil().clamp(0, size), high.floor().clamp(-1, size - 1)
     return first.long(), (last - first + 1).clamp(min=0).long()

@@ -1,4 +1,4 @@
-"""From a shape to what the encoder sees of it: the public door of the room."""
+"""Render shapes as the depth maps and images that encoders take."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DEFAULT_POINTS = 10_000  # sampled from a mesh: what OpenDlign's paper uses for 
 
 @dataclass(frozen=True, eq=False)
 class DepthViews:
-    """A shape from V sides.
+    """Depth maps and images of a shape from V views.
 
     Attributes:
-        depth: (V, H, W) float32 in the projection's own unit, `inf` where nothing is seen.
+        depth: (V, H, W) float32 in the projection's own unit, `inf` for background.
         image: (V, S, S) float32 depth images for the encoder, before any mean and std.
         cameras: The V cameras, world frame.
         projection: Name of the projection.
@@ -60,17 +60,17 @@ def render_depth(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> DepthViews:
-    """Draw a shape's depth from every view of a projection's rig.
+    """Render depth maps of a shape from every view of a projection.
 
-    The shape is moved to the mean of its points and scaled into the unit sphere, as all four papers do.
+    The shape is centred at the mean of its points and scaled to the unit sphere, as in all four papers.
 
     Args:
         shape: Mesh or point cloud, world frame (+Z up), any scale.
         projection: Key in `basrelief.render.PROJECTIONS`, or a projection.
         size: Side of the depth map, pixels; the projection's own when None.
-        points: How many points to draw: sampled from a mesh's surface (10,000 when None), or drawn from a cloud's points (all when None).
-        seed: Fixes which points are drawn.
-        device: Where the work is done.
+        points: Number of points: sampled from a mesh's surface (10,000 when None), or chosen from a cloud's points (all when None).
+        seed: Seed of the sampling.
+        device: Device to render on.
 
     Raises:
         ConfigError: If the projection or a number is wrong.
@@ -92,12 +92,12 @@ def render_depth(
 
 
 def sample_points(shape: Shape, points: int | None = None, *, seed: int = 0, remove_outliers: bool = False) -> PointCloud:
-    """Draw the points a projection is given: sampled from a mesh's surface, or thinned from a larger cloud.
+    """Sample the points for a projection from a mesh's surface or a larger point cloud.
 
     Args:
         shape: Mesh or point cloud.
-        points: How many; when None 10,000 of a mesh and all of a cloud. A smaller cloud stays as it is.
-        seed: Fixes which points are drawn.
+        points: Number of points; None means 10,000 for a mesh and all for a cloud. A smaller cloud is not padded.
+        seed: Seed of the sampling.
         remove_outliers: Whether isolated points of a cloud are removed, see `basrelief.geometry.remove_outliers`.
 
     Raises:
@@ -112,12 +112,12 @@ def sample_points(shape: Shape, points: int | None = None, *, seed: int = 0, rem
 def render_batch(
     clouds: Sequence[Float[np.ndarray, "points 3"]], projection: str | Projection, *, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "clouds views image image"]:
-    """Depth images of many clouds, normalised and turned as in `render_depth`, a few at a time so that memory stays bounded.
+    """Render depth images of many clouds as `render_depth` does, a few at a time, so that memory stays bounded.
 
     Args:
         clouds: B clouds of any sizes, world frame, any scale.
         projection: Key in `basrelief.render.PROJECTIONS`, or a projection.
-        device: Where the work is done and the images stay.
+        device: Device to render on and of the result.
 
     Raises:
         ConfigError: If there is no such projection.

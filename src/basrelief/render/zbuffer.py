@@ -1,4 +1,4 @@
-"""What each pixel of every view sees first, whatever is drawn: triangles or discs."""
+"""A z-buffer: the nearest triangle or point at each pixel of every view."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 
 from basrelief.render.cameras import Frame
 
-CHUNK = 1 << 17  # triangles, rows or pixels worked on at a time: bounds memory, about 100 bytes for each
+CHUNK = 1 << 17  # triangles, rows or pixels processed at a time, about 100 bytes each
 _NOTHING = torch.iinfo(torch.int64).max
 _SIGN = 0x7FFFFFFF
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """What each pixel sees first.
+    """The nearest item at each pixel.
 
     Attributes:
-        depth: (V, S, S) float32 along the view axis, from the eye (perspective) or the plane of the origin (orthographic); inf for nothing.
-        item: (V, S, S) int64, the number of the face or point that is seen, of equally near ones the first; -1 for nothing.
+        depth: (V, S, S) float32 along the view axis, from the eye (perspective) or the plane of the origin (orthographic); inf: background.
+        item: (V, S, S) int64, index of the visible face or point, the first of equally near ones; -1 for background.
     """
 
     depth: Float32[Tensor, "views size size"]
@@ -31,12 +31,12 @@ class Raster:
 
     @property
     def seen(self) -> Int64[Tensor, "pixels 3"]:
-        """View, row and column of every pixel that sees something."""
+        """View, row and column of every pixel that is not background."""
         return (self.item >= 0).nonzero()
 
 
 class ZBuffer:
-    """Keeps the nearest of all fragments: depth in the high half of one int64, the item's number in the low half."""
+    """Keeps the nearest fragment of each pixel: depth in the high half of an int64, the item's index in the low half."""
 
     def __init__(self, frame: Frame, device: torch.device | str) -> None:
         self._shape = (len(frame.cameras), frame.size, frame.size)
@@ -48,8 +48,8 @@ class ZBuffer:
 
         Args:
             pixel: Flat index into (V, S, S).
-            depth: Finite; what is nearer than the frame's `near` is left out.
-            item: Number of the face or point, below 2^32.
+            depth: Finite; fragments nearer than the frame's `near` are dropped.
+            item: Index of the face or point, below 2^32.
         """
         bits = depth.view(torch.int32)
         key = (torch.where(bits < 0, bits ^ _SIGN, bits).long() << 32) | item  # ascending in depth, for negative ones too
@@ -58,7 +58,7 @@ class ZBuffer:
         self._keys.scatter_reduce_(0, pixel, key, "amin")
 
     def resolve(self) -> Raster:
-        """What each pixel sees first, of all that was added."""
+        """Return the nearest of all added fragments at each pixel."""
         bits = (self._keys >> 32).int()
         depth = torch.where(bits < 0, bits ^ _SIGN, bits).view(torch.float32)
         empty = self._keys == _NOTHING
@@ -68,21 +68,21 @@ class ZBuffer:
 
 
 def pieces(counts: Int64[Tensor, " n"], budget: int = CHUNK) -> Iterator[slice]:
-    """Cut a list into stretches whose counts sum to about `budget`, so that what they expand to fits in memory.
+    """Split entries into slices whose counts sum to about `budget`, so that their expansion fits in memory.
 
     Args:
-        counts: Pieces each entry expands to.
-        budget: Sum of a stretch; passed by one entry at most.
+        counts: Number of elements each entry expands to.
+        budget: Target sum of a slice; exceeded by one entry at most.
     """
     total = counts.cumsum(0)
-    whole = int(total[-1]) if len(total) else 0
-    marks = torch.arange(budget, max(whole, budget), budget, device=counts.device)
+    last = int(total[-1]) if len(total) else 0
+    marks = torch.arange(budget, max(last, budget), budget, device=counts.device)
     cuts = [0, *sorted(set((torch.searchsorted(total, marks) + 1).tolist()) - {len(counts)}), len(counts)]
-    yield from (slice(a, b) for a, b in pairwise(cuts) if whole)
+    yield from (slice(a, b) for a, b in pairwise(cuts) if last)
 
 
 def expand(counts: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " total"], Int64[Tensor, " total"]]:
-    """Repeat entry i `counts[i]` times: the entry's number, and 0, 1, 2, ... within each entry."""
+    """Repeat entry i `counts[i]` times; return the entry's index, and 0, 1, 2, ... within each entry."""
     entry = torch.repeat_interleave(counts)
     start = counts.cumsum(0) - counts
     return entry, torch.arange(len(entry), device=counts.device) - start[entry]
