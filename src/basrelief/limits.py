@@ -1,7 +1,7 @@
-"""Limits on what a file or a visitor may cost, in one record that users can raise.
+"""Limits on the cost of a file or a visitor, which users can raise.
 
 Set them for a process with the environment variable `BASRELIEF_LIMITS`, e.g. `BASRELIEF_LIMITS="seconds=60,points=100000000"`, or for a
-block of code with `use_limits`. SECURITY.md says what each of them protects.
+block of code with `use_limits`. SECURITY.md lists them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from basrelief.errors import ConfigError, unknown_choice
 _LARGE_FILE = 32 << 20
 
 VARIABLE = "BASRELIEF_LIMITS"
-"""Environment variable that replaces defaults, as `name=number` separated by commas."""
+"""Environment variable that overrides defaults, as `name=number` separated by commas."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that one file, request or visitor may cost.
+    """Upper bounds on the cost of one file, request or visitor.
 
     Attributes:
         memory_bytes: Memory that reading one file may take, beyond what the process held before; worker processes enforce it.
@@ -119,17 +119,17 @@ _chosen: ContextVar[Limits | None] = ContextVar("limits", default=None)
 
 
 def limits() -> Limits:
-    """Return the limits in force: those of `use_limits`, else the defaults with what `BASRELIEF_LIMITS` replaces.
+    """Return the current limits: those of `use_limits`, else the defaults with the overrides of `BASRELIEF_LIMITS`.
 
     Raises:
-        ConfigError: If the variable names no limit or holds no number.
+        ConfigError: If the variable names an unknown limit or holds an invalid number.
     """
     return _chosen.get() or parse_limits(os.environ.get(VARIABLE, ""))
 
 
 @contextmanager
 def use_limits(chosen: Limits) -> Iterator[None]:
-    """Replace the limits within a `with` block, for the current thread or task only.
+    """Use other limits within a `with` block, in the current thread or task only.
 
     Args:
         chosen: The limits, e.g. `replace(limits(), points=100_000_000)`.
@@ -146,10 +146,10 @@ def use_limits(chosen: Limits) -> Iterator[None]:
 
 @lru_cache(maxsize=8)
 def parse_limits(text: str) -> Limits:
-    """Read limits as `BASRELIEF_LIMITS` states them.
+    """Parse limits in the format of `BASRELIEF_LIMITS`.
 
     Args:
-        text: `name=number` separated by commas; names left out keep their default.
+        text: `name=number` separated by commas; other limits keep their default.
 
     Returns:
         The limits.

@@ -1,8 +1,8 @@
-"""Worker processes that read what strangers send: with a deadline, a memory limit, and no process that outlives its parent.
+"""Worker processes for untrusted files, with a deadline and a memory limit, that end with their parent.
 
-`ProcessPoolExecutor` has none of these, and one worker that dies breaks it as a whole. pebble has deadlines, but neither memory limits nor
-workers that die with their parent, and its workers share one locked pipe, so that a killed worker can hold up the others; wrapping it would
-take as much code as the pool below. Here each worker has a pipe of its own and a thread of this process that waits for it.
+`ProcessPoolExecutor` has none of these, and one crashed worker breaks the pool. pebble has deadlines, but no memory limits and no workers
+that die with their parent, and its workers share one locked pipe, so that a killed worker can block the others; wrapping it would take as
+much code as this pool. Here each worker has its own pipe and its own thread in the parent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 _AHEAD = 32
-_START_SECONDS = 180.0  # for importing torch on a slow and busy machine; the deadline of a task begins afterwards
+_START_SECONDS = 180.0  # for importing torch on a slow, busy machine; a task's deadline starts afterwards
 _GRACE_SECONDS = 2.0
 _MEMORY_WORDS = (
     "out of memory",
@@ -49,7 +49,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an item has no result.
+    """The reason why an item has no result.
 
     Attributes:
         reason: A sentence for the user.
@@ -59,18 +59,18 @@ class Failure:
 
 
 class WorkerPool:
-    """Processes that call functions on items, one item each at a time; a context manager.
+    """A pool of worker processes, each handling one item at a time; a context manager.
 
     An item that takes longer than `Limits.reading_seconds`, needs more than `Limits.memory_bytes`, crashes its worker or raises becomes a
-    `Failure`; the other items go on in other workers or a fresh one. The limits in force where `map` or `run` is called hold in the worker,
-    too. Memory is limited where the system has `RLIMIT_AS` and `/proc` (Linux), elsewhere not.
+    `Failure`; other items continue in other workers or a new one. Workers use the limits of the caller of `map` or `run`. Memory is limited
+    only on systems with `RLIMIT_AS` and `/proc` (Linux).
 
-    Workers are started when they are first needed, with one thread for computations each. They are spawned, because a fork of a process
-    with torch may hang, so scripts need `if __name__ == "__main__":`. They ignore Ctrl-C and end with this process, however it ends.
+    Workers start on demand and compute with one thread each. They are spawned, because forking a process with torch may hang, so scripts
+    need `if __name__ == "__main__":`. They ignore Ctrl-C and end with this process, however it ends.
 
     Attributes:
-        jobs: Number of workers; with 0, items are worked on in this process, without deadline and memory limit.
-        prepare: Called once in each worker, e.g. to import what would otherwise be imported, and count, while the first item is read.
+        jobs: Number of workers; with 0, items are handled in this process, without deadline or memory limit.
+        prepare: Called once in each worker, e.g. to import modules before the deadline of the first item starts.
     """
 
     def __init__(self, jobs: int, *, prepare: Callable[[], object] | None = None) -> None:
@@ -78,7 +78,7 @@ class WorkerPool:
             raise ConfigError(f"jobs must be 0 or more, but got {jobs}. Use 0 to work in this process.")
         self.jobs, self.prepare = jobs, prepare
         self._threads = ThreadPoolExecutor(jobs, "basrelief-worker") if jobs else None
-        self._own = threading.local()  # the worker of each thread
+        self._own = threading.local()  # one worker per thread
         self._workers: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -90,12 +90,12 @@ class WorkerPool:
         self.close()
 
     def map(self, func: Callable[[S], T], items: Iterable[S], *, size: Callable[[S], int] | None = None) -> Iterator[T | Failure]:
-        """Call `func` on each item, yielding results in order, a few items ahead of the one that is asked for.
+        """Call `func` on each item, working a few items ahead; yield results in order.
 
         Args:
-            func: What to call; it and the items must be picklable where there are jobs.
+            func: The function; it and the items must be picklable if there are workers.
             items: Its arguments.
-            size: Gives the bytes that are read for an item, which lengthen its deadline.
+            size: Returns the bytes read for an item, which extend its deadline.
         """
         if self._threads is None:
             yield from (attempt(func, item) for item in items)
@@ -109,19 +109,19 @@ class WorkerPool:
             yield waiting.popleft().result()
 
     def run(self, func: Callable[[S], T], item: S, *, size: int = 0) -> T | Failure:
-        """Call `func` on one item and wait for the result; any number of threads may do so at once.
+        """Call `func` on one item and wait for the result; thread-safe.
 
         Args:
-            func: What to call; it and the item must be picklable where there are jobs.
+            func: The function; it and the item must be picklable if there are workers.
             item: Its argument.
-            size: Bytes that are read, which lengthen the deadline.
+            size: Bytes read for the item, which extend its deadline.
         """
         if self._threads is None:
             return attempt(func, item)
         return self._submit(self._threads, func, item, size).result()
 
     def close(self) -> None:
-        """Kill the workers; items that are still waited for become failures."""
+        """Kill the workers; pending items become failures."""
         with self._lock:
             self._closed = True
             for worker in self._workers:
@@ -135,8 +135,8 @@ class WorkerPool:
         return threads.submit(self._call, task, chosen.reading_seconds(size))
 
     def _call(self, task: bytes, seconds: float) -> T | Failure:
-        """Have this thread's worker do a task. Linux ends a worker with the thread that started it; this one lives as long as the pool."""
-        for _ in range(2):  # the first may have ended while it waited for a task
+        """Run a task in this thread's worker. Linux ends a worker with its starting thread; these threads live as long as the pool."""
+        for _ in range(2):  # the first worker may have ended while idle
             worker = self._ready_worker()
             if worker is None or worker.begin(task):
                 break
@@ -146,7 +146,7 @@ class WorkerPool:
         return cast("T | Failure", result)
 
     def _ready_worker(self) -> _Worker | None:
-        """Give this thread's worker, a new one where it ended; None when the pool was closed meanwhile."""
+        """Return this thread's worker, or a new one if it ended; None if the pool was closed meanwhile."""
         worker: _Worker | None = getattr(self._own, "worker", None)
         if worker is not None:
             if worker.receive(_START_SECONDS):
@@ -169,7 +169,7 @@ class WorkerPool:
 
 
 class _Worker:
-    """A process and the pipe to it. It says `ready`, gets a task, says `begun` and then the result, and so on."""
+    """A process and its pipe. It sends `ready`, receives a task, sends `begun` and then the result, and repeats."""
 
     def __init__(self, prepare: Callable[[], object] | None) -> None:
         self.ended = False
@@ -180,13 +180,13 @@ class _Worker:
         other.close()
 
     def begin(self, task: bytes) -> bool:
-        """Send a task, and tell whether it was begun, when what it needs was imported."""
-        with suppress(OSError):  # a broken pipe: the worker died, which `receive` tells
+        """Send a task; return whether it began, after its imports."""
+        with suppress(OSError):  # a broken pipe means that the worker died, which `receive` reports
             self.pipe.send_bytes(task)
         return bool(self.receive(_START_SECONDS))
 
     def result(self, seconds: float) -> object:
-        """Wait so many seconds for the result of the task that was begun; a worker that has none then is killed."""
+        """Wait for the result of the current task; kill the worker if it takes longer than `seconds`."""
         if reply := self.receive(seconds):
             return pickle.loads(reply)
         if self.process.is_alive() and not self.ended:
@@ -197,7 +197,7 @@ class _Worker:
         return Failure(f"the process that read it died: {self._death()}. Check the file with another program.")
 
     def receive(self, seconds: float) -> bytes:
-        """Wait for a message; empty if there is none in time, or the worker ended."""
+        """Wait for a message; return an empty one on timeout or if the worker ended."""
         try:
             return self.pipe.recv_bytes() if self.pipe.poll(seconds) else b""
         except (EOFError, OSError):
@@ -205,7 +205,7 @@ class _Worker:
             return b""
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -214,34 +214,34 @@ class _Worker:
         self.process.join(_GRACE_SECONDS)
         code = self.process.exitcode or 0
         if code == -signal.SIGKILL:
-            return "killed, perhaps because memory was short"
+            return "killed, perhaps for lack of memory"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _block_interrupts() -> None:
-    """Keep Ctrl-C from the processes that this thread starts, from their first moment: a blocked signal stays blocked in a child."""
+    """Block SIGINT in this thread, so that processes it starts never receive Ctrl-C."""
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 
-        resource_tracker.ensure_running()  # it is started with the first process otherwise, which takes the block away again
+        resource_tracker.ensure_running()  # otherwise it starts with the first process, which removes the block again
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 
 def _serve(pipe: Connection, prepare: Callable[[], object] | None) -> None:
-    """Do tasks until the pipe ends; runs in the worker."""
+    """Run tasks until the pipe closes; runs in the worker."""
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, if a task imports it
     if prepare is not None:
         prepare()
-    start, worn = 0, False
-    while not worn:
+    start, exhausted = 0, False
+    while not exhausted:
         pipe.send_bytes(b"ready")
         try:
             task = pipe.recv_bytes()
         except EOFError:
             return
-        loaded = attempt(pickle.loads, task)  # imports what the function needs
+        loaded = attempt(pickle.loads, task)  # imports the modules of the function
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(1)
         start = start or _virtual_bytes()
@@ -249,16 +249,16 @@ def _serve(pipe: Connection, prepare: Callable[[], object] | None) -> None:
         if isinstance(loaded, Failure):
             reply = pickle.dumps(loaded)
         else:
-            reply, worn = _reply(*loaded)
-            worn = worn or _virtual_bytes() > start + loaded[2].memory_bytes  # it kept too much
+            reply, exhausted = _reply(*loaded)
+            exhausted = exhausted or _virtual_bytes() > start + loaded[2].memory_bytes  # it kept too much memory
         pipe.send_bytes(reply)
 
 
 def _reply(func: Callable[[S], T], item: S, chosen: Limits) -> tuple[bytes, bool]:
-    """Do a task within its limits.
+    """Run a task within its limits.
 
     Returns:
-        The pickled result or failure, and whether memory ran out, which leaves imports half done and the like.
+        The pickled result or failure, and whether memory ran out, after which the process cannot be trusted (half-done imports).
     """
     _limit_memory(_virtual_bytes() + chosen.memory_bytes)
     try:
@@ -272,7 +272,7 @@ def _reply(func: Callable[[S], T], item: S, chosen: Limits) -> tuple[bytes, bool
 
 
 def _virtual_bytes() -> int:
-    """Return the address space of this process; 0 where the system does not tell."""
+    """Return the size of this process's address space; 0 if unknown."""
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
     except OSError:
@@ -281,7 +281,7 @@ def _virtual_bytes() -> int:
 
 
 def _limit_memory(size: int | None) -> None:
-    """Limit the address space of this process, or lift the limit; nothing happens where the system cannot."""
+    """Limit the address space of this process, or remove the limit; a no-op outside Linux."""
     if sys.platform == "linux":
         import resource
 
@@ -291,13 +291,13 @@ def _limit_memory(size: int | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """Have this worker end with the process that started it: by the kernel on Linux, even in C code, elsewhere by a thread."""
+    """Make this worker end with its parent: through the kernel on Linux, even inside C code, elsewhere through a thread."""
     parent = multiprocessing.parent_process()
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is not None and os.getppid() != parent.pid:  # it ended before we asked
+        if parent is not None and os.getppid() != parent.pid:  # the parent ended already
             os._exit(1)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
@@ -309,7 +309,7 @@ def _watch(parent: BaseProcess | None) -> None:
 
 
 def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield rows in lists of `size`, the last one shorter; no more are taken than are asked for."""
+    """Yield lists of `size` rows, the last one shorter; rows are consumed lazily."""
     remaining = iter(rows)
     while few := list(islice(remaining, size)):
         yield few
@@ -324,13 +324,13 @@ def attempt(func: Callable[[S], T], item: S) -> T | Failure:
 
 
 def _reason(error: Exception) -> str:
-    """Word an exception for the user; one that is not ours says where it arose."""
+    """Describe an exception for the user, with its location if it is not one of basrelief's."""
     if _out_of_memory(error):
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
         detail = " ".join(str(cause).split())[:200] or "out of memory"
-        return f"reading takes more memory than there is or than the limit memory_bytes allows: {detail}. Simplify or split the file."
+        return f"reading takes more memory than is available or than the limit memory_bytes allows: {detail}. Simplify or split the file."
     if isinstance(error, BasreliefError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -339,7 +339,7 @@ def _reason(error: Exception) -> str:
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether an exception or its cause says that memory ran out, in the words of NumPy, torch, Pillow, lxml or the system."""
+    """Return whether an exception or its cause means out of memory, in the words of NumPy, torch, Pillow, lxml or the system."""
     if error is None or isinstance(error, MemoryError):
         return error is not None
     ours = isinstance(error, BasreliefError)  # such a message may quote the file

@@ -1,4 +1,4 @@
-"""What rooms hand each other: frozen records that check themselves. No torch here, so that reading a file stays cheap."""
+"""Shapes, predictions and findings: frozen dataclasses that validate themselves. No torch, so that reading a file stays cheap."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a shape came from and how its up axis was found.
+    """The source of a shape and of its up axis.
 
     Attributes:
-        path: The file that was read, or a short name for a generated shape.
+        path: The file, or a short name for a generated shape.
         format: Format name, e.g. `glb`.
         up: Axis of the file that became world +Z: `x`, `y`, `z`, `-x`, `-y` or `-z`.
-        up_reason: Why that axis, in words for the user.
+        up_reason: Why that axis, for the user.
         notes: What was changed or left out while reading, one sentence each.
     """
 
@@ -44,10 +44,10 @@ class PointCloud:
     Attributes:
         points: (N, 3) float32, finite, N >= 1.
         colors: (N, 3) float32 in [0, 1] (sRGB), or None.
-        origin: Where it came from, or None.
+        origin: Its source, or None.
 
     Raises:
-        GeometryError: If a dimension is wrong, a value is not finite, or there is no point.
+        GeometryError: If a dimension is wrong, a value is not finite, or there are no points.
     """
 
     points: Float32[np.ndarray, "points 3"]
@@ -73,7 +73,7 @@ class Mesh:
         vertices: (V, 3) float32, finite, V >= 1.
         faces: (F, 3) int64 indices into `vertices`, F >= 1.
         colors: (V, 3) float32 in [0, 1] (sRGB) per vertex, or None.
-        origin: Where it came from, or None.
+        origin: Its source, or None.
 
     Raises:
         GeometryError: If a dimension is wrong, a value is not finite, an index is out of range, or there is no face.
@@ -101,13 +101,13 @@ Shape = PointCloud | Mesh
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answer for one shape: labels ranked, best first, with the evidence of each view.
+    """The answer for one shape: ranked labels, best first, with the scores of each view.
 
     Attributes:
         labels: C names, best first.
-        scores: (C,) float32, one for each label in that order; the scale is the pooling rule's own.
+        scores: (C,) float32, one for each label in that order; the scale depends on the pooling rule.
         view_scores: (V, C) float32 similarity of each view with each label, columns in the order of `labels`.
-        probabilities: (C,) float32 that sum to 1, where the method defines them; None elsewhere.
+        probabilities: (C,) float32 that sum to 1; None if the method does not define them.
         source: File or name of the shape.
         model: Name of the model that answered.
         declined: Why no answer is given, or empty: none of the labels fits well enough.
@@ -130,7 +130,7 @@ class Prediction:
 
     @property
     def view_labels(self) -> tuple[str, ...]:
-        """The best label of each view alone, V names."""
+        """The best label of each of the V views alone."""
         return tuple(self.labels[i] for i in self.view_scores.argmax(axis=1))
 
     def picture(self) -> Image.Image:
@@ -162,12 +162,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check of a data set, a model or a file found.
+    """The result of one check of a data set, a model or a file.
 
     Attributes:
-        check: What was looked at, a few words, e.g. `up axis`.
-        level: `ok`, `warning` (a figure may suffer) or `wrong` (the figure would not be the one asked for).
-        fact: What was found, and what was expected where that differs; one sentence.
+        check: What was checked, a few words, e.g. `up axis`.
+        level: `ok`, `warning` (results may be worse) or `wrong` (results would not mean what they claim).
+        fact: What was found, and what was expected if that differs; one sentence.
         remedy: What to do about it; empty when `ok`.
     """
 

@@ -25,7 +25,7 @@ STATED = {
     "gltf": ("y", "glTF is +Y up by its specification"),
     "dae": ("y", "<up_axis> of the file is Y_UP"),
     "3mf": ("z", "3MF is +Z up by its specification"),
-    "pcd": ("z", "PCD is +Z up by custom"),
+    "pcd": ("z", "PCD is +Z up by convention"),
     "las": ("z", "LAS is +Z up by its specification"),
     "laz": ("z", "LAS is +Z up by its specification"),
 }

@@ -26,7 +26,7 @@ def test_pcd_positions_and_packed_colors(encoding: str, put: Put) -> None:
     assert shape.colors is not None
     assert np.allclose(shape.colors, RGB / 255, atol=1e-6)
     assert shape.origin is not None
-    assert (shape.origin.up, shape.origin.up_reason) == ("z", "PCD is +Z up by custom")
+    assert (shape.origin.up, shape.origin.up_reason) == ("z", "PCD is +Z up by convention")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])

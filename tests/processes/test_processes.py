@@ -126,13 +126,13 @@ def test_what_takes_too_much_memory_fails_and_the_others_go_on(
         found = list(pool.map(call, [0, *bad, 0]))
     assert [found[0], found[-1]] == [0, 0]
     assert not any("path must be readable" in str(one) for one in found)  # the cause is told
-    assert all("reading takes more memory than there is or than the limit memory_bytes allows" in one.reason for one in found[1:-1])  # type: ignore[union-attr]
+    assert all("reading takes more memory than is available or than the limit memory_bytes allows" in one.reason for one in found[1:-1])  # type: ignore[union-attr]
 
 
 def test_a_worker_that_dies_costs_its_own_item_and_no_other() -> None:
     with WorkerPool(2) as pool:
         found = list(pool.map(deadly, range(40)))
-    told = {5: "SIGSEGV", 6: "exit code 7", 7: "killed, perhaps because memory was short"}
+    told = {5: "SIGSEGV", 6: "exit code 7", 7: "killed, perhaps for lack of memory"}
     for number, one in enumerate(found):
         if number in told:
             assert one == Failure(f"the process that read it died: {told[number]}. Check the file with another program.")

@@ -1,4 +1,4 @@
-"""Procedural 3D shapes of everyday things: for examples, tests and the training of `tiny`."""
+"""Procedural 3D shapes of everyday objects, for training `tiny`, examples and tests."""
 
 from basrelief.shapes.library import write_library
 from basrelief.shapes.procedural import CATEGORIES, make_shape

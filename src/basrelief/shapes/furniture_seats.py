@@ -1,4 +1,4 @@
-"""Generated things to sit and lie on. The front looks along -y."""
+"""Generated seats and beds. The front looks along -y."""
 
 from __future__ import annotations
 

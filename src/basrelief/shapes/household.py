@@ -1,4 +1,4 @@
-"""Generated things round the house. The front looks along -y."""
+"""Generated household objects. The front looks along -y."""
 
 from __future__ import annotations
 

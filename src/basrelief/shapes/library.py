@@ -1,4 +1,4 @@
-"""Generated shapes as a folder of files, one folder for each name."""
+"""Write generated shapes to a folder of class folders."""
 
 from __future__ import annotations
 

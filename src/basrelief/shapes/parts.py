@@ -1,4 +1,4 @@
-"""What several families of generated shapes share: random choices, colours, legs and plates."""
+"""Helpers shared by the shape generators: random choices, colours, legs and plates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.random import Generator
 from basrelief.shapes.primitives import Color, Solid, box, cylinder, extrude, tube
 
 Builder = Callable[[Generator], list[Solid]]
-"""Makes the solids of one shape from a random generator."""
+"""Builds the solids of one shape from a random generator."""
 
 T = TypeVar("T")
 _WOOD: tuple[Color, ...] = ((0.72, 0.53, 0.34), (0.45, 0.29, 0.17), (0.86, 0.74, 0.55), (0.9, 0.9, 0.88), (0.2, 0.18, 0.17))
@@ -26,22 +26,22 @@ _FABRIC: tuple[Color, ...] = (
 
 
 def pick(r: Generator, choices: Sequence[T]) -> T:
-    """One of the choices, all equally likely."""
+    """Return one of the choices, all equally likely."""
     return choices[int(r.integers(len(choices)))]
 
 
 def chance(r: Generator, share: float) -> bool:
-    """True with this probability."""
+    """Return True with the given probability."""
     return bool(r.random() < share)
 
 
 def wood(r: Generator) -> Color:
-    """A colour of wood or paint."""
+    """Return a colour of wood or paint."""
     return _shade(r, pick(r, _WOOD))
 
 
 def fabric(r: Generator) -> Color:
-    """A colour of cloth or plastic."""
+    """Return a colour of cloth or plastic."""
     return _shade(r, pick(r, _FABRIC))
 
 
@@ -51,7 +51,7 @@ def _shade(r: Generator, color: Color) -> Color:
 
 
 def plate(r: Generator, size: tuple[float, float], thick: float, z: float, *, color: Color) -> Solid:
-    """A seat or table top with its upper face at `z`: mostly a rectangle, else rounded, tapered or an ellipse."""
+    """Build a seat or table top with its upper face at `z`: mostly a rectangle, else rounded, tapered or an ellipse."""
     kind = pick(r, ["box", "box", "box", "rounded", "trapezoid", "ellipse"])
     x, y = size[0] / 2, size[1] / 2
     if kind == "box":
@@ -70,7 +70,7 @@ def plate(r: Generator, size: tuple[float, float], thick: float, z: float, *, co
 def legs(
     r: Generator, size: tuple[float, float], high: float, *, color: Color, splay: tuple[float, float] = (0, 9), rails: bool = True
 ) -> list[Solid]:
-    """Four (sometimes three) legs under a plate, square, round or tapered, straight or splayed, often with rails or stretchers."""
+    """Build four (sometimes three) legs under a plate, square, round or tapered, straight or splayed, often with rails or stretchers."""
     lean, thick = np.tan(np.radians(r.uniform(*splay))) * high, r.uniform(0.012, 0.03) * (1.6 if chance(r, 0.2) else 1)
     inset = r.uniform(0.0, 0.06)
     x, y = max(size[0] / 2 - thick - inset, 0.02), max(size[1] / 2 - thick - inset * 0.5, 0.02)

@@ -1,4 +1,4 @@
-"""Closed solids from plain numbers: every one is a skin over a row of rings. World frame, +Z up, metres."""
+"""Closed solids, each a skin over a sequence of rings. World frame, +Z up, metres."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Solid:
     color: Color = (0.7, 0.7, 0.7)
 
     def moved(self, offset: Vector) -> Solid:
-        """Shifted by (x, y, z)."""
+        """Return the solid shifted by (x, y, z)."""
         return Solid(self.vertices + np.asarray(offset), self.faces, self.color)
 
     def turned(self, axis: str, degrees: float, *, about: Vector = (0, 0, 0)) -> Solid:
-        """Turned counter-clockwise about an axis `x`, `y` or `z` through a point."""
+        """Return the solid rotated counter-clockwise about an axis `x`, `y` or `z` through a point."""
         first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         matrix = np.eye(3)
@@ -42,12 +42,12 @@ class Solid:
         return Solid((self.vertices - about) @ matrix.T + about, self.faces, self.color)
 
     def scaled(self, factor: Vector) -> Solid:
-        """Stretched along x, y and z about the origin; factors are positive."""
+        """Return the solid scaled along x, y and z about the origin; factors are positive."""
         return Solid(self.vertices * np.asarray(factor), self.faces, self.color)
 
 
 def join(solids: Sequence[Solid], *, name: str) -> Mesh:
-    """Put solids into one coloured mesh."""
+    """Join solids into one coloured mesh."""
     start = np.cumsum([0] + [len(s.vertices) for s in solids[:-1]])
     faces = np.concatenate([s.faces + i for s, i in zip(solids, start, strict=True)])
     colors = np.concatenate([np.tile(np.clip(s.color, 0, 1), (len(s.vertices), 1)) for s in solids])
@@ -55,7 +55,7 @@ def join(solids: Sequence[Solid], *, name: str) -> Mesh:
 
 
 def skin(rings: Float[Array, "rings corners 3"], *, color: Color = (0.7, 0.7, 0.7), closed: bool = False) -> Solid:
-    """Cover a row of rings with triangles, and both ends with fans; `closed` joins the last ring to the first instead."""
+    """Cover a sequence of rings with triangles, and both ends with fans; `closed` joins the last ring to the first instead."""
     count, corners, _ = rings.shape
     a = np.arange(count if closed else count - 1)[:, None] * corners + np.arange(corners)
     right = (np.arange(corners) + 1) % corners - np.arange(corners)
@@ -72,7 +72,7 @@ def skin(rings: Float[Array, "rings corners 3"], *, color: Color = (0.7, 0.7, 0.
 
 
 def box(size: Vector, at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.7), top: tuple[float, float] = (1, 1)) -> Solid:
-    """A box standing with the middle of its base `at`; `top` scales the upper face in x and y."""
+    """Build a box with the centre of its base `at`; `top` scales the upper face in x and y."""
     x, y = size[0] / 2, size[1] / 2
     base = np.array([[-x, -y, 0], [x, -y, 0], [x, y, 0], [-x, y, 0]])
     lid = base * (*top, 1) + (0, 0, size[2])
@@ -80,7 +80,7 @@ def box(size: Vector, at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.7),
 
 
 def lathe(profile: Sequence[tuple[float, float]], at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.7), sides: int = 24) -> Solid:
-    """Turn a profile of (radius, height) about the vertical; going up on the outside and down again inside makes a vessel."""
+    """Revolve a profile of (radius, height) about the vertical; up the outside and down the inside makes a vessel."""
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     radius, height = np.array(profile, dtype=float).T
     rings = np.stack([np.outer(radius, np.cos(angle)), np.outer(radius, np.sin(angle)), np.repeat(height[:, None], sides, axis=1)], axis=-1)
@@ -88,18 +88,18 @@ def lathe(profile: Sequence[tuple[float, float]], at: Vector = (0, 0, 0), *, col
 
 
 def cylinder(radius: float, height: float, at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.7), top: float | None = None) -> Solid:
-    """A cylinder standing on `at`; `top` is the upper radius where it differs."""
+    """Build a cylinder standing on `at`; `top` is the upper radius where it differs."""
     return lathe([(radius, 0), (radius if top is None else top, height)], at, color=color)
 
 
 def vessel(profile: Sequence[tuple[float, float]], thickness: float, *, color: Color = (0.7, 0.7, 0.7)) -> Solid:
-    """A hollow turned vessel from its outer profile, bottom to rim."""
+    """Build a hollow vessel of revolution from its outer profile, bottom to rim."""
     inner = [(max(r - thickness, 1e-4), max(h, profile[0][1] + thickness)) for r, h in reversed(profile)]
     return lathe([*profile, *inner], color=color)
 
 
 def ball(radius: Vector, at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.7), square: float = 1.0) -> Solid:
-    """An ellipsoid round `at`; `square` below 1 swells it towards a box with rounded edges (a superellipsoid)."""
+    """Build an ellipsoid around `at`; `square` below 1 swells it towards a box with rounded edges (a superellipsoid)."""
     around, up = np.linspace(-np.pi, np.pi, 20, endpoint=False), np.linspace(-np.pi / 2, np.pi / 2, 11)[1:-1]
     flat = _power(np.cos(up), square)[:, None]
     x, y = flat * _power(np.cos(around), square), flat * _power(np.sin(around), square)
@@ -115,7 +115,7 @@ def tube(
     sides: int = 8,
     flat: float = 1.0,
 ) -> Solid:
-    """A round bar along a path, its radius one number or one for each point; `flat` squeezes it in the path's own plane."""
+    """Build a round bar along a path with one radius or one per point; `flat` flattens it within the plane of the path."""
     points = np.asarray(path, dtype=float)
     along = np.gradient(points, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -130,14 +130,14 @@ def tube(
 
 
 def extrude(outline: Sequence[tuple[float, float]] | Array, depth: float, *, color: Color = (0.7, 0.7, 0.7)) -> Solid:
-    """Push an outline in the x-z plane along y by `depth`, centred on y = 0. The outline must be seen whole from its mean point."""
+    """Extrude an outline in the x-z plane along y by `depth`, centred on y = 0. The outline must be star-shaped about its mean."""
     flat = np.asarray(outline, dtype=float)
     ring = np.stack([flat[:, 0], np.zeros(len(flat)), flat[:, 1]], axis=1)
     return skin(np.stack([ring + (0, depth / 2, 0), ring - (0, depth / 2, 0)]), color=color)
 
 
 def curve(points: Sequence[Vector], count: int = 12) -> Float[Array, "count 3"]:
-    """A smooth path through control points (a Bezier curve of their number)."""
+    """Return a smooth path for control points (a Bezier curve)."""
     control = np.asarray(points, dtype=float)
     t = np.linspace(0, 1, count)[:, None, None]
     layer = np.broadcast_to(control, (count, *control.shape))
@@ -147,13 +147,13 @@ def curve(points: Sequence[Vector], count: int = 12) -> Float[Array, "count 3"]:
 
 
 def arc(radius: tuple[float, float], degrees: tuple[float, float], *, at: Vector = (0, 0, 0), count: int = 14) -> Float[Array, "count 3"]:
-    """Part of an ellipse in the x-z plane round `at`, from one angle to another, counter-clockwise from +x."""
+    """Return an arc of an ellipse in the x-z plane around `at`, from one angle to another, counter-clockwise from +x."""
     angle = np.radians(np.linspace(*degrees, count))
     return np.stack([radius[0] * np.cos(angle), np.zeros(count), radius[1] * np.sin(angle)], axis=1) + at
 
 
 def ring(radius: float, thickness: float, at: Vector = (0, 0, 0), *, color: Color = (0.7, 0.7, 0.7), sides: int = 24) -> Solid:
-    """A torus lying flat round `at`."""
+    """Build a horizontal torus around `at`."""
     around, small = np.linspace(0, 2 * np.pi, sides, endpoint=False), np.linspace(0, 2 * np.pi, 8, endpoint=False)
     distance = radius + thickness * np.cos(small)
     rings = np.stack(

@@ -1,4 +1,4 @@
-"""Everyday shapes made from numbers: the same category and seed give the same mesh, other seeds give other designs of it."""
+"""Generate everyday shapes: a category and a seed determine the mesh; other seeds give other designs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CATEGORIES: tuple[str, ...] = tuple(_BUILDERS)
 
 
 def make_shape(category: str, *, seed: int = 0) -> Mesh:
-    """Make one everyday shape.
+    """Generate one everyday shape.
 
     Args:
         category: One of `CATEGORIES`.

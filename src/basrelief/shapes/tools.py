@@ -1,4 +1,4 @@
-"""Generated tools, sports gear and instruments. Long ones lie along x or stand along z, as a maker might save them."""
+"""Generated tools, sports gear and instruments. Long ones lie along x or stand along z."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated vehicles. They drive along +x."""
+"""Generated vehicles. The front points along +x."""
 
 from __future__ import annotations
 

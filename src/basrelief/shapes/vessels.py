@@ -1,4 +1,4 @@
-"""Generated vessels: turned walls with handles, spouts and lids. A handle points along +x."""
+"""Generated vessels: walls of revolution with handles, spouts and lids. A handle points along +x."""
 
 from __future__ import annotations
 

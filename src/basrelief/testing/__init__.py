@@ -1,4 +1,4 @@
-"""Public fakes for tests: an encoder without weights, and a small CLIP that is trained on the spot."""
+"""Fakes for tests: an encoder without weights, and a small CLIP that is trained on the fly."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from basrelief.testing.fakes import FakeEncoder
     from basrelief.testing.teacher import teach_pictures
 
-_HOMES = {"FakeEncoder": "fakes", "teach_pictures": "teacher"}
+_MODULES = {"FakeEncoder": "fakes", "teach_pictures": "teacher"}
 
 __all__ = ["FakeEncoder", "teach_pictures"]
 
-__getattr__, __dir__ = lazy_exports(__name__, _HOMES, public=__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES, public=__all__)

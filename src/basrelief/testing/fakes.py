@@ -1,4 +1,4 @@
-"""An encoder without weights, for tests of whatever stands on the encoder seam."""
+"""An encoder without weights, for tests of code that uses the `Encoder` interface."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _SIDE = 8
 
 
 class FakeEncoder:
-    """An `Encoder` that knows nothing but always says the same.
+    """A deterministic `Encoder` without knowledge.
 
-    Text features are drawn from a hash of the prompt. Image features are a fixed random projection of the picture at 8 x 8 pixels, so
-    that equal pictures agree and like ones lie close. Nothing is loaded or trained.
+    Text features are random, seeded by a hash of the prompt. Image features are a fixed random projection of the image at 8 x 8 pixels, so
+    that equal images agree and similar ones are close. Nothing is loaded or trained.
 
     Attributes:
-        name: What reports call it.
+        name: Name in reports.
         embedding_dim: Length of the features.
-        image_size: Side of the pictures it says it reads; any size is taken.
-        mean: Per channel, taken off inside.
+        image_size: Nominal side of its images, pixels; any size is accepted.
+        mean: Per channel, subtracted inside.
         std: Per channel, divided by inside.
-        logit_scale: The multiplier of cosines.
+        logit_scale: Multiplier of cosines.
         fingerprint: Hash of all of these.
         device: Always the CPU.
         dtype: Always float32.
@@ -46,12 +46,12 @@ class FakeEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with every option."""
+        """Hash of all options."""
         options = (self._seed, self.embedding_dim, self.image_size, self.has_tuned_block, self.mean, self.std)
         return hashlib.sha256(repr(options).encode()).hexdigest()
 
     def with_preprocessing(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> FakeEncoder:
-        """The same fake behind another mean and std."""
+        """Return the same fake with another mean and std."""
         other = FakeEncoder(embedding_dim=self.embedding_dim, image_size=self.image_size, tuned=self.has_tuned_block, seed=self._seed)
         other.mean, other.std = mean, std
         return other
@@ -59,7 +59,7 @@ class FakeEncoder:
     def encode_images(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n dim"]:
-        """Features of depth images (one channel) or pictures (three), values in [0, 1]; `tuned` rows by the other projection.
+        """Return features of depth images (one channel) or colour images (three), values in [0, 1]; `tuned` rows use another projection.
 
         Raises:
             ConfigError: If the images have other dimensions, or rows are tuned and there is no tuned block.
@@ -73,7 +73,7 @@ class FakeEncoder:
     def encode_both(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"]
     ) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
-        """Frozen and tuned features of the same images.
+        """Return frozen and tuned features of the same images.
 
         Raises:
             ConfigError: If there is no tuned block.
@@ -83,13 +83,13 @@ class FakeEncoder:
         return small @ self._frozen, small @ self._tuned
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "p dim"]:
-        """Features of prompts: the same prompt always gets the same ones.
+        """Return features of prompts; equal prompts have equal features.
 
         Raises:
             ConfigError: If there is no prompt.
         """
         if not prompts:
-            raise ConfigError("prompts must hold at least one text, but got none. Give the filled templates.")
+            raise ConfigError("prompts is empty. Pass at least one filled template.")
         return torch.cat([self._draw(f"text {prompt}", 1) for prompt in prompts])
 
     def _draw(self, word: str, rows: int) -> Tensor:
@@ -108,4 +108,4 @@ class FakeEncoder:
 
     def _check_tuned(self) -> None:
         if not self.has_tuned_block:
-            raise ConfigError("tuned must name a branch that exists, but got a fake without one. Build it with FakeEncoder(tuned=True).")
+            raise ConfigError("This fake has no tuned block. Create it with FakeEncoder(tuned=True).")

@@ -1,4 +1,4 @@
-"""A small CLIP that names pictures, for trials of what is built on CLIP where its weights are not at hand."""
+"""Train a small CLIP-like image tower, to test code that needs CLIP weights without having them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def teach_pictures(
     steps: int = 300,
     seed: int = 0,
 ) -> ClipEncoder:
-    """Train a fresh image tower until it names pictures by the words of another encoder; it sees nothing else.
+    """Train a new image tower to classify images by the text features of another encoder.
 
     A vision transformer of four blocks for pictures of their own size, about 0.9 M numbers.
 

@@ -1,1 +1,1 @@
-"""Readers, one file format each; every file is taken for hostile."""
+"""Readers, one module per file format; every file is treated as hostile."""

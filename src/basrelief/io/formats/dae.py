@@ -20,22 +20,22 @@ from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
 _UP_AXIS = {"X_UP": "x", "Y_UP": "y", "Z_UP": "z"}
-_BLACK, _WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of an effect without diffuse colour, and of one whose texture is absent
+_BLACK, _WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # for an effect without diffuse colour, and one whose texture is missing
 
 
 def read_dae(source: Source) -> RawShape:
-    """Read COLLADA: the triangles and polygons of its scene, in place, three vertices for each triangle.
+    """Read COLLADA: the triangles and polygons of its scene with transforms applied, three vertices per triangle.
 
-    Skinned geometry is shown as it is bound, without its joints. Where the scene shows nothing, each geometry is taken once, where it lies.
+    Skinned geometry is read in its bind shape, without joints. If the scene shows nothing, each geometry is read once, untransformed.
 
     Args:
-        source: The file; textures are sought in its folder only.
+        source: The file; textures are read from its folder only.
 
     Returns:
         Vertices and faces; the up axis is that of `<up_axis>`, +Y when absent, as the specification says.
 
     Raises:
-        FileFormatError: If the XML or the scene would unfold to more than the limits, or there are only lines.
+        FileFormatError: If the XML or the expanded scene exceeds the limits, or there are only lines.
         GeometryError: If a face refers to a vertex that does not exist.
     """
     scene = _Scene(source.path, read_document(source.path, source.read(limits().xml_bytes)))
@@ -46,7 +46,7 @@ def read_dae(source: Source) -> RawShape:
 
 
 class _Scene:
-    """What the scene shows, counted before it is made."""
+    """The geometry that the scene shows, counted before it is built."""
 
     def __init__(self, path: Path, document: Document) -> None:
         self.path, self.document = path, document
@@ -68,11 +68,11 @@ class _Scene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not read."""
+        """Notes on what was not read."""
         return (*self._resolver.notes, *self._textures.notes)
 
     def placed(self) -> list[Placed]:
-        """Make each part once, and list it with the matrix of every place where it stands."""
+        """Build each part once, and list it with the matrix of each of its instances."""
         parts: dict[tuple[int, str], dict[str, Any]] = {}
         placed: list[Placed] = []
         for geometry, matrix, materials in self._shown():
@@ -86,7 +86,7 @@ class _Scene:
         return placed
 
     def _shown(self) -> Iterator[tuple[Geometry, np.ndarray, Mapping[str, str]]]:
-        """Go through the scene; give each geometry with its matrix and what its symbols of materials stand for."""
+        """Walk the scene; yield each geometry with its matrix and its binding of material symbols."""
         if self._alone:
             yield from (
                 (geometry, np.eye(4), {name: name for name in self.document.materials}) for geometry in self.document.geometries.values()
@@ -103,7 +103,7 @@ class _Scene:
             waiting.extend((child, matrix) for child in reversed(node.children))
 
     def _geometry(self, target: str) -> tuple[Geometry, np.ndarray]:
-        """Find a geometry, or the one that a controller deforms, and how it is bound."""
+        """Return a geometry, or the one that a controller deforms, and its bind shape matrix."""
         bound = np.eye(4)
         for _ in range(len(self.document.skins)):
             if target not in self.document.skins:
@@ -113,7 +113,7 @@ class _Scene:
         return self.document.geometries.get(target, Geometry()), bound
 
     def _part(self, geometry: Geometry, primitive: Primitive, material: str) -> dict[str, Any]:
-        """Unfold a primitive to three vertices for each triangle."""
+        """Expand a primitive to three vertices per triangle."""
         inputs = list(_inputs(geometry, primitive))
         corners = _corners(primitive)
         part: dict[str, Any] = {"faces": np.arange(len(corners)).reshape(-1, 3)}
@@ -142,7 +142,7 @@ class _Scene:
 
 
 def _inputs(geometry: Geometry, primitive: Primitive) -> Iterator[tuple[str, Array, int]]:
-    """Give semantic, source and offset of each input; those of `<vertices>` stand for their own."""
+    """Yield semantic, source and offset of each input, with those of `<vertices>` expanded."""
     for given in primitive.inputs:
         if given.semantic == "VERTEX":
             yield from ((inner.semantic, geometry.sources[inner.source], given.offset) for inner in geometry.vertices[given.source])
@@ -155,20 +155,20 @@ def _width(primitive: Primitive) -> int:
 
 
 def _faces(primitive: Primitive) -> int:
-    """Count the triangles of a primitive from its lists of indices alone."""
+    """Count the triangles of a primitive from its index lists alone."""
     counts = _counts(primitive)
     return int(counts.sum()) // 3 if primitive.kind == "triangles" else int(np.maximum(counts - 2, 0).sum())
 
 
 def _counts(primitive: Primitive) -> np.ndarray:
-    """Tell how many corners each polygon, strip or fan has; all of them for triangles."""
+    """Return the number of corners of each polygon, strip or fan; of all triangles together."""
     if primitive.kind == "polylist":
         return primitive.counts
     return np.array([len(numbers) // _width(primitive) for numbers in primitive.lists], dtype=np.int64)
 
 
 def _corners(primitive: Primitive) -> np.ndarray:
-    """Cut a primitive into triangles: the indices (3 F, inputs) of their corners."""
+    """Triangulate a primitive: return the indices (3 F, inputs) of the corners."""
     width, counts = _width(primitive), _counts(primitive)
     numbers = [list_[: len(list_) // width * width] for list_ in primitive.lists]
     corners = np.concatenate(numbers).reshape(-1, width)

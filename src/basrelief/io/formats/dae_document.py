@@ -1,4 +1,4 @@
-"""What a COLLADA document holds, collected in one walk through its XML."""
+"""The contents of a COLLADA document, collected in one pass over its XML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLACES = ("instance_geometry", "instance_controller", "instance_node", "instanc
 
 
 def _numbers(text: str, kind: type[np.int32] | type[np.float64]) -> np.ndarray:
-    """Read numbers that stand apart by blanks; some exporters write decimal commas."""
+    """Parse numbers separated by whitespace; some exporters write decimal commas."""
     numbers: np.ndarray = np.fromstring(text.replace(",", "."), dtype=kind, sep=" ") if text.strip() else np.zeros(0, dtype=kind)
     return numbers
 
@@ -29,7 +29,7 @@ def _move(numbers: np.ndarray) -> np.ndarray:
 
 
 def _rotate(numbers: np.ndarray) -> np.ndarray:
-    """Turn about an axis of any length by an angle in degrees."""
+    """Return the rotation about an axis of any length by an angle in degrees."""
     x, y, z = numbers[:3] / max(float(np.linalg.norm(numbers[:3])), 1e-12)
     angle = np.radians(numbers[3])
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -50,21 +50,21 @@ _TURNS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
 
 @dataclass
 class Array:
-    """A `<source>`: numbers and how they form rows."""
+    """A `<source>`: numbers and their row layout."""
 
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(0))
     stride: int = 1
     offset: int = 0
 
     def rows(self, width: int) -> np.ndarray:
-        """Give the first `width` numbers of each row."""
+        """Return the first `width` numbers of each row."""
         used = self.numbers[self.offset :]
         return used[: len(used) // self.stride * self.stride].reshape(-1, self.stride)[:, :width]
 
 
 @dataclass(frozen=True)
 class Input:
-    """Which source a list of indices, or `<vertices>`, refers to."""
+    """The source that an index list, or `<vertices>`, refers to."""
 
     semantic: str
     source: str
@@ -73,7 +73,7 @@ class Input:
 
 @dataclass
 class Primitive:
-    """Triangles or polygons of a geometry: inputs, and indices as the file has them, a list for each `<p>`."""
+    """Triangles or polygons of a geometry: inputs, and one index list for each `<p>`."""
 
     kind: str
     material: str
@@ -93,7 +93,7 @@ class Geometry:
 
 @dataclass
 class Use:
-    """A place where a node shows a geometry or a controller, and which material each symbol of it stands for."""
+    """An instance of a geometry or controller in a node, with the material of each of its symbols."""
 
     target: str
     materials: dict[str, str] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Use:
 
 @dataclass
 class Node:
-    """A node of a scene: its matrix, what it shows, and the nodes below it by name or number."""
+    """A node of a scene: its matrix, its instances, and its child nodes by name or number."""
 
     matrix: np.ndarray = field(default_factory=lambda: np.eye(4))
     uses: list[Use] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Node:
 
 @dataclass
 class Effect:
-    """How a material looks: a diffuse colour or the name of a texture, and what names of textures stand for."""
+    """A material: a diffuse colour or the name of a texture, and the parameters that texture names refer to."""
 
     color: tuple[float, ...] | None = None
     texture: str = ""
@@ -119,17 +119,17 @@ class Effect:
 
 @dataclass
 class Document:
-    """A COLLADA document; everything is found by its id.
+    """A COLLADA document; everything is keyed by its id.
 
     Attributes:
         geometries: Geometries.
-        skins: What a controller deforms, and its bind shape matrix.
-        nodes: Nodes by id, or by a number in brackets where they have none; scenes are nodes, too.
-        scenes: Nodes that are scenes: `<scene>` last, which says what is shown.
+        skins: The geometry that a controller deforms, and its bind shape matrix.
+        nodes: Nodes by id, or by a number in brackets if they have none; scenes are nodes, too.
+        scenes: Nodes that are scenes; `<scene>`, which selects the scene to show, is last.
         materials: The effect of each material.
         effects: Effects.
         images: File names of images.
-        up_axis: What `<up_axis>` says.
+        up_axis: Content of `<up_axis>`.
         lines: Whether a geometry has lines.
     """
 
@@ -152,11 +152,11 @@ def read_document(path: Path, data: bytes) -> Document:
         data: The XML.
 
     Returns:
-        What it holds.
+        Its contents.
 
     Raises:
-        FileFormatError: If the XML is refused.
-        ValueError: If what must be numbers is none.
+        FileFormatError: If the XML is rejected.
+        ValueError: If a number is malformed.
     """
     collector = _Collector()
     for event, element in walk_xml(path, data):
@@ -168,7 +168,7 @@ def read_document(path: Path, data: bytes) -> Document:
 
 
 class _Collector:
-    """Fills a document; remembers which elements are open."""
+    """Fills a document while tracking the open elements."""
 
     def __init__(self) -> None:
         self.document = Document()
@@ -198,7 +198,7 @@ class _Collector:
         tag = self.open.pop()
         above = self.open[-1] if self.open else ""
         if tag in (*_PRIMITIVES, "vertices"):
-            self.inputs = []  # inputs of lines, joints and animations are for nobody
+            self.inputs = []  # inputs of lines, joints and animations are not used
         if tag in ("node", "visual_scene", "scene"):
             self.nodes.pop()
         elif (above, tag) in _ENDS:

@@ -32,18 +32,18 @@ _ROOT = "scene"
 
 
 def read_gltf(source: Source) -> RawShape:
-    """Read .glb or .gltf: all triangle primitives, node transforms applied; points where there is no triangle.
+    """Read .glb or .gltf: all triangle primitives with node transforms applied, or points if there is no triangle.
 
-    Sparse accessors, quantised attributes, strips, fans and Draco are understood; skins, morph targets and animations are not applied.
+    Sparse accessors, quantised attributes, strips, fans and Draco are supported; skins, morph targets and animations are not applied.
 
     Args:
-        source: The file; buffers and textures are sought in its folder only.
+        source: The file; buffers and textures are read from its folder only.
 
     Returns:
         Vertices and faces, +Y up as the specification says.
 
     Raises:
-        FileFormatError: If it declares more than it holds or than the limits, nodes form a cycle, or a feature is not supported.
+        FileFormatError: If it declares more than it holds or than the limits allow, nodes form a cycle, or a feature is not supported.
         MissingExtraError: If the mesh is compressed with Draco and its decoder is not installed.
     """
     header, end = _read_header(source)
@@ -56,7 +56,7 @@ def read_gltf(source: Source) -> RawShape:
 
 
 def _read_header(source: Source) -> tuple[Header, int]:
-    """Give the header and where it ends."""
+    """Return the header and its end."""
     if source.format == "gltf":
         return parse_header(source.path, source.read(limits().text_bytes)), source.size
     start, end = json_span(source.path, source.head())
@@ -77,10 +77,10 @@ def _check_extensions(source: Source, header: Header) -> None:
 
 
 class _Scene:
-    """The default scene: which primitives stand where.
+    """The default scene: its primitives and their transforms.
 
     Attributes:
-        triangles: Whether it has any; points and lines are passed over beside them.
+        triangles: Whether it has triangles; if so, points and lines are ignored.
         textures: Its textures.
     """
 
@@ -91,14 +91,14 @@ class _Scene:
         scenes = data.header.get("scenes", [])
         self.roots: Sequence[int] = scenes[data.header.get("scene", 0)].get("nodes", []) if scenes else []
         shown = self._shown()
-        self.shows_all = not any(shown.values())  # the scene shows no mesh: each is taken once, where it lies
+        self.shows_all = not any(shown.values())  # the scene shows no mesh: each is read once, untransformed
         uses = {(mesh, i): n or 1 for mesh, n in shown.items() if n or self.shows_all for i in range(len(self.meshes[mesh]["primitives"]))}
         self.triangles = any(self._mode(key) in _SURFACES for key in uses)
         self.chosen = {key: n for key, n in uses.items() if self._mode(key) in (_SURFACES if self.triangles else _CLOUDS)}
         check_size(data.source.path, [(n, *self._size(self._item(key))) for key, n in self.chosen.items()])
 
     def placed(self) -> list[Placed]:
-        """Read the primitives, and list each with the matrix of every place where it stands."""
+        """Read the primitives, and list each with the matrix of each of its instances."""
         parts = {key: self._part(self._item(key)) for key in self.chosen}
         if self.shows_all:
             return [(part, np.eye(4)) for part in parts.values()]
@@ -110,7 +110,7 @@ class _Scene:
         ]
 
     def _shown(self) -> dict[int, int]:
-        """Count how often the scene shows each mesh."""
+        """Count the instances of each mesh in the scene."""
         children = {str(i): [str(child) for child in node.get("children", [])] for i, node in enumerate(self.nodes)}
         below = {child for of in children.values() for child in of}
         if not children.keys() >= below:
@@ -122,7 +122,7 @@ class _Scene:
         return shown
 
     def _walk(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Go through the nodes from the roots; give each mesh with its matrix."""
+        """Walk the nodes from the roots; yield each mesh with its matrix."""
         waiting = [(root, np.eye(4)) for root in reversed(self.roots)]
         while waiting:
             index, above = waiting.pop()
@@ -139,7 +139,7 @@ class _Scene:
         return int(self._item(key).get("mode", _TRIANGLES))
 
     def _size(self, item: Item) -> tuple[int, int]:
-        """Tell how many vertices and faces a primitive declares."""
+        """Return the numbers of vertices and faces that a primitive declares."""
         vertices = self.data.count(item["attributes"]["POSITION"])
         corners = self.data.count(item["indices"], most=3 * limits().faces) if "indices" in item else vertices
         mode = item.get("mode", _TRIANGLES)
@@ -154,7 +154,7 @@ class _Scene:
         if vertices.shape[1] != 3:
             raise FileFormatError(f"Vertices in {self.data.source.path.name} are not x, y, z. Export it again.")
         part: dict[str, Any] = {"vertices": vertices, "vertex_colors": arrays.get("COLOR_0")}
-        with suppress(LookupError, TypeError, AttributeError):  # a broken material is no reason to fail
+        with suppress(LookupError, TypeError, AttributeError):  # ignore a broken material
             part |= self._material(self.data.header["materials"][item["material"]])
         if uv is not None:
             part["uv"] = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1)
@@ -190,14 +190,7 @@ class _Scene:
 
 
 def node_matrix(node: Item) -> np.ndarray:
-    """Give the 4 x 4 matrix of a node: its own, or translation, rotation and scale.
-
-    Args:
-        node: A node of the header.
-
-    Returns:
-        What brings it into the frame of its parent.
-    """
+    """Return the 4 x 4 matrix from a node to its parent: its own, or translation, rotation and scale."""
     matrix = np.reshape(np.asarray(node.get("matrix", np.eye(4)), dtype=np.float64), (4, 4)).T
     if "translation" in node:
         moved = np.eye(4)
@@ -211,7 +204,7 @@ def node_matrix(node: Item) -> np.ndarray:
 
 
 def _rotation(quaternion: np.ndarray) -> np.ndarray:
-    """Give the 3 x 3 matrix of a quaternion x, y, z, w of any length; none turns nothing."""
+    """Return the 3 x 3 matrix of a quaternion x, y, z, w of any length; zero is the identity."""
     length = float(np.linalg.norm(quaternion))
     x, y, z, w = quaternion / length if length > 1e-9 else (0, 0, 0, 1)
     return np.array(

@@ -1,4 +1,4 @@
-"""The binary data of glTF: buffers and accessors, read only where they are used, and Draco."""
+"""The binary data of glTF: buffers, accessors and Draco, read on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126:
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _DATA = "data:"
 _MAX_STRIDE = 252  # bytes, of the specification
-_MAX_ZEROS = 4096  # values that are nowhere stored
+_MAX_ZEROS = 4096  # values without stored data
 _PIECE = 1 << 22  # characters of base64, a multiple of four
 _MAX_OPEN = 32  # buffers whose files are kept open
 
@@ -38,12 +38,12 @@ class GltfData:
     """
 
     def __init__(self, source: Source, header: Header, chunk: int) -> None:
-        """Read nothing yet.
+        """Create the reader; nothing is read yet.
 
         Args:
             source: The file.
             header: Its header.
-            chunk: Where the binary chunk of a .glb would be, the end of its JSON.
+            chunk: Position of the binary chunk of a .glb, the end of its JSON.
         """
         self.source, self.header, self.resolver = source, header, FolderResolver(source.path.parent)
         self._chunk = chunk
@@ -53,22 +53,22 @@ class GltfData:
         self._buffers: dict[int, tuple[BufferedIOBase, int, int]] = {}
 
     def close(self) -> None:
-        """Close the files of buffers."""
+        """Close the buffer files."""
         for file in self._files.values():
             file.close()
 
     def count(self, accessor: int, *, most: int | None = None) -> int:
-        """Tell how many elements an accessor declares.
+        """Return how many elements an accessor declares.
 
         Args:
             accessor: Its index.
-            most: The most elements that are read, `Limits.points` when None.
+            most: Largest number to accept, `Limits.points` when None.
 
         Returns:
             The number of elements.
 
         Raises:
-            FileFormatError: If it is larger, or negative.
+            FileFormatError: If it is larger or negative.
         """
         count = self.header["accessors"][accessor]["count"]
         check_count(self.source.path, count, limits().points if most is None else most, of="values in an accessor")
@@ -81,10 +81,10 @@ class GltfData:
             accessor: Its index.
 
         Returns:
-            (count, width) numbers as they are stored; normalised integers as float32 in [-1, 1].
+            (count, width) numbers as stored; normalised integers as float32 in [-1, 1].
 
         Raises:
-            FileFormatError: If it declares more than there is.
+            FileFormatError: If it declares more than the file holds.
         """
         if accessor not in self._arrays:
             self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor, most=_most_values()))
@@ -94,15 +94,15 @@ class GltfData:
         """Decode a compressed mesh.
 
         Args:
-            extension: What a primitive says of it.
-            vertices: How many vertices the accessors of the primitive declare.
-            faces: How many faces they declare.
+            extension: The Draco extension of a primitive.
+            vertices: Number of vertices that the primitive's accessors declare.
+            faces: Number of faces that they declare.
 
         Returns:
-            Attributes by their number in the compressed data; faces by `draco.FACES`.
+            Attributes by their id in the compressed data; faces under `draco.FACES`.
 
         Raises:
-            FileFormatError: If it is damaged or holds more than is declared.
+            FileFormatError: If it is damaged or holds more than declared.
         """
         view = extension["bufferView"]
         if view not in self._draco:
@@ -135,7 +135,7 @@ class GltfData:
         return array
 
     def _stored(self, view: int, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
-        """Read rows that lie one after another, or `byteStride` apart."""
+        """Read rows that are contiguous or `byteStride` apart."""
         item = self.header["bufferViews"][view]
         row = shape[1] * dtype.itemsize
         stride = item.get("byteStride", row)
@@ -151,7 +151,7 @@ class GltfData:
         return np.ndarray(shape, dtype, data, strides=(stride, dtype.itemsize)).copy()
 
     def _replaced(self, array: np.ndarray, sparse: Item) -> np.ndarray:
-        """Put other values in some places of an accessor."""
+        """Replace some elements of an accessor by its sparse values."""
         count, indices, values = sparse["count"], sparse["indices"], sparse["values"]
         check_count(self.source.path, count, len(array), of="replaced values")
         places = self._stored(indices["bufferView"], indices.get("byteOffset", 0), (count, 1), np.dtype(_TYPES[indices["componentType"]]))
@@ -175,7 +175,7 @@ class GltfData:
         return data
 
     def _open(self, buffer: int) -> tuple[BufferedIOBase, int, int]:
-        """Open a buffer where it lies: in the file itself, beside it, or in its header; the file, its first byte and its end."""
+        """Open a buffer in the file itself, beside it, or in its header; return the file, its first byte and its end."""
         uri = self.header["buffers"][buffer].get("uri")
         if uri is not None and uri.startswith(_DATA):
             data = _inline(uri)
@@ -194,10 +194,10 @@ class GltfData:
 
 
 def _most_values() -> int:
-    """Indices may be as many as the corners of all faces."""
+    """Return the largest accessor: positions, or the indices of all corners of faces."""
     return max(limits().points, 3 * limits().faces)
 
 
 def _inline(uri: str) -> bytes:
-    """Decode the data that a URI holds, piece after piece so that other threads get their turn."""
+    """Decode a data URI in pieces, so that other threads can run in between."""
     return b"".join(b64decode(uri[start : start + _PIECE]) for start in range(uri.index(",") + 1, len(uri), _PIECE))

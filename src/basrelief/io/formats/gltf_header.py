@@ -1,4 +1,4 @@
-"""The JSON header of glTF 2.0, taken out of .gltf and .glb."""
+"""The JSON header of glTF 2.0 in .gltf and .glb files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Header = Mapping[str, Any]
 
 
 def json_span(path: Path, prefix: bytes) -> tuple[int, int]:
-    """Find the JSON chunk of a .glb.
+    """Return the position of the JSON chunk of a .glb.
 
     Args:
         path: The file, for messages.
         prefix: At least its first 20 bytes.
 
     Returns:
-        Where the chunk starts and ends, as declared.
+        Declared start and end of the chunk.
 
     Raises:
         FileFormatError: If it is glTF 1.0, or does not begin with a JSON chunk.
@@ -48,8 +48,8 @@ def parse_header(path: Path, data: bytes) -> Header:
         The header; its entries may be of any type.
 
     Raises:
-        FileFormatError: If it is no JSON object, holds more than `Limits.json_values`, or is glTF 1.0.
-        ValueError: If it is no JSON.
+        FileFormatError: If it is not a JSON object, holds more than `Limits.json_values`, or is glTF 1.0.
+        ValueError: If it is not JSON.
     """
     check_count(path, len(data), limits().text_bytes, of="bytes of JSON")
     check_count(path, data.count(b",") + data.count(b"[") + data.count(b"{"), limits().json_values, of="values of JSON")

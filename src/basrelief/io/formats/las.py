@@ -13,12 +13,12 @@ from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _CHANNELS = ("red", "green", "blue")
-_PART_BYTES = 1 << 23  # of points that are decoded at a time
-_VLR_BYTES, _EVLR_BYTES, _CHUNK_BYTES = 54, 60, 16  # the least that one record header, extended header or LAZ chunk takes
+_PART_BYTES = 1 << 23  # bytes of points decoded at a time
+_VLR_BYTES, _EVLR_BYTES, _CHUNK_BYTES = 54, 60, 16  # smallest size of a record header, extended header and LAZ chunk
 
 
 def read_las(source: Source) -> RawShape:
-    """Read LAS or LAZ, all points, with colours where the point format has them.
+    """Read all points of LAS or LAZ, with colours if the point format has them.
 
     Args:
         source: The file.
@@ -39,14 +39,14 @@ def read_las(source: Source) -> RawShape:
         with laspy.open(source.path, read_evlrs=False) as reader:
             points, colors = _points(reader)
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of the Rust decoder; not an Exception
+        if type(error).__name__ != "PanicException":  # from the Rust decoder; not a subclass of Exception
             raise
         raise FileFormatError(f"A LAZ chunk of {source.path.name} is damaged. Download the file again.") from error
     return RawShape(points=points, colors=colors, up="z", up_reason="LAS is +Z up by its specification")
 
 
 def _points(reader: Any) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN401 - laspy is not typed
-    """Read positions and colours part by part; many writers store 8 bits in the 16 of a colour."""
+    """Read positions and colours in parts; many writers store 8-bit colours in the 16-bit fields."""
     header = reader.header
     names = set(header.point_format.dimension_names)
     points = np.empty((header.point_count, 3))
@@ -66,7 +66,7 @@ def _points(reader: Any) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN40
 
 
 def _check_header(source: Source) -> None:
-    """Check what the header declares against the file; laspy and its decoder believe it and would loop or run out of memory."""
+    """Check the header against the file size; laspy and its decoder trust it and would loop or run out of memory."""
     head = source.head(375).ljust(375, b"\0")
     modern = head[24:26] >= b"\x01\x04"
     start = _unsigned(head[96:100])
@@ -87,7 +87,7 @@ def _check_chunk_table(source: Source, start: int) -> None:
     with source.path.open("rb") as file:
         file.seek(start)
         table = int.from_bytes(file.read(8), "little", signed=True)
-        if table == -1:  # written by a stream: the position is at the end
+        if table == -1:  # written as a stream: the position is at the end of the file
             file.seek(source.size - 8)
             table = int.from_bytes(file.read(8), "little", signed=True)
         _check_fits(source, max(table, 0), 8)

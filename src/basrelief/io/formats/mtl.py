@@ -17,7 +17,7 @@ class Material:
 
     Attributes:
         color: Diffuse colour `Kd`, sRGB in [0, 1], or None.
-        texture: Name of the picture `map_Kd`, or nothing.
+        texture: Name of the image `map_Kd`, or empty.
     """
 
     color: tuple[float, float, float] | None = None
@@ -25,13 +25,13 @@ class Material:
 
 
 def library_names(data: bytes) -> Iterator[str]:
-    """Find the material libraries that an .obj file names, in order.
+    """Yield the material libraries that an .obj file names, in order.
 
     Args:
         data: The content of the file.
 
     Yields:
-        What stands behind each `mtllib`, at most `Limits.side_files` of them.
+        The name after each `mtllib`, at most `Limits.side_files` of them.
     """
     for at in islice(_occurrences(data), limits().side_files):
         if not data[data.rfind(b"\n", max(at - 80, 0), at) + 1 if at else 0 : at].strip():
@@ -40,7 +40,7 @@ def library_names(data: bytes) -> Iterator[str]:
 
 
 def parse_materials(data: bytes) -> dict[str, Material]:
-    """Read the materials of a library; lines that are broken are passed over.
+    """Parse the materials of a library, skipping malformed lines.
 
     Args:
         data: The content of the .mtl file.

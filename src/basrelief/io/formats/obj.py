@@ -19,21 +19,21 @@ from basrelief.io.source import RawShape, Source
 from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
-_CORNER_BYTES = 56  # memory that the corner of a triangle takes at most while it is read
+_CORNER_BYTES = 56  # peak memory per corner of a triangle while reading
 
 
 def read_obj(source: Source) -> RawShape:
-    """Read .obj with its materials, which are sought in its folder only. Polygons are cut into triangles.
+    """Read .obj with its materials, which are read from its folder only. Polygons are triangulated.
 
     Args:
         source: The file.
 
     Returns:
-        Vertices and faces in the axes of the file, one vertex for each use of a position with another material, place in the texture or
-        normal; points alone where there is no face.
+        Vertices and faces in the axes of the file, one vertex for each combination of position, material, texture coordinate and normal;
+        only points if there is no face.
 
     Raises:
-        FileFormatError: If a line is broken, or there are more vertices or faces than the limits.
+        FileFormatError: If a line is malformed, or there are more vertices or faces than the limits.
         GeometryError: If a face refers to a vertex that does not exist.
     """
     source.check_size(limits().text_bytes)
@@ -72,8 +72,8 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> RawShape
     own = _vertex_colors(vertices, colors)
     if own is not None:
         return RawShape(points=points, faces=face, colors=own[position])
-    painter = _Painter(source, elements, libraries)
-    return RawShape(points=points, faces=face, colors=painter.colors(points, places, place, material), notes=painter.notes)
+    colorizer = _MaterialColors(source, elements, libraries)
+    return RawShape(points=points, faces=face, colors=colorizer.colors(points, places, place, material), notes=colorizer.notes)
 
 
 def _joined(blocks: list[np.ndarray], width: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def _vertex_colors(vertices: np.ndarray, colors: np.ndarray) -> np.ndarray | Non
 
 
 def _forget_partial(corners: np.ndarray, material: np.ndarray, materials: int, places: int) -> None:
-    """Drop places and normals, in place, of each material whose corners do not all have one."""
+    """Clear, in place, texture coordinates and normals of each material that lacks them at some corner."""
     for column, top in ((1, places), (2, np.iinfo(np.int32).max)):
         bad = (corners[:, column] < 1) | (corners[:, column] > top)
         if bad.any():
@@ -96,7 +96,7 @@ def _forget_partial(corners: np.ndarray, material: np.ndarray, materials: int, p
 
 
 def _distinct(corners: np.ndarray, material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the corners that differ: the first of each, sorted by material, and for each corner which one it is."""
+    """Return the first of each distinct corner, sorted by material, and for each corner the index of its match."""
     others = [corners[:, i] for i in (1, 2) if corners[:, i].any() and not np.array_equal(corners[:, i], corners[:, 0])]
     first, index = _ranked(corners[:, 0])
     for column in (*others, *([material] if material.any() else [])):
@@ -105,7 +105,7 @@ def _distinct(corners: np.ndarray, material: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find where each key stands first, in the order of the keys, and for each key which one of these it is."""
+    """Return the first position of each distinct key, in key order, and for each key the index of its match."""
     order = np.argsort(keys, kind="stable").astype(np.int32)
     new = np.ones(len(keys), dtype=bool)
     sorted_keys = keys[order]
@@ -116,8 +116,8 @@ def _ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[new], index
 
 
-class _Painter:
-    """Finds colours of vertices by their materials."""
+class _MaterialColors:
+    """Computes vertex colours from materials."""
 
     def __init__(self, source: Source, elements: Elements, libraries: list[str]) -> None:
         self._names = list(elements.names)
@@ -129,20 +129,20 @@ class _Painter:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not read."""
+        """Notes on what was not read."""
         return (*self._resolver.notes, *self._textures.notes)
 
     def colors(self, points: np.ndarray, places: np.ndarray, place: np.ndarray, material: np.ndarray) -> np.ndarray | None:
-        """Colour vertices that are sorted by material.
+        """Return colours of vertices that are sorted by material.
 
         Args:
             points: (N, 3) positions.
-            places: Places in textures.
-            place: (N,) which place each vertex has, -1 where none.
-            material: (N,) which material.
+            places: Texture coordinates.
+            place: (N,) index of each vertex into `places`, -1 for none.
+            material: (N,) index of each vertex's material.
 
         Returns:
-            (N, 3) colours, or None where no material has any.
+            (N, 3) colours, or None if no material has any.
         """
         materials = [self._materials.get(name, Material()) for name in self._names]
         base = np.array([material.color or (np.nan,) * 3 for material in materials])

@@ -1,4 +1,4 @@
-"""The lines of Wavefront .obj as arrays: a block of text is cut into words, and all words of one kind are read at once."""
+"""Parse Wavefront .obj lines to arrays: split a block into words, then convert all words of a kind at once."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 from basrelief.errors import FileFormatError
 
 _COMMENT = re.compile(rb"(?<![^\s])#[^\n]*")
-_BLANK = 32  # this byte and those below stand between words
+_BLANK = 32  # this byte and lower ones separate words
 _USE = b"usemtl"
 
 
 @dataclass
 class Elements:
-    """What the lines of a file hold, block after block.
+    """The contents of the lines read so far, as one array per block.
 
     Attributes:
         vertices: (N, 3) positions.
-        colors: (N, 3) what stands behind positions; shorter than the positions where some have none.
-        places: (N, 2) places in textures.
-        normals: How many normals there are.
-        corners: (N, 3) for each corner of each face its position, place and normal, counted from 1; 0 where it has none.
-        sizes: (N,) corners of each face.
-        materials: (N,) for each face which name of `names` is its material.
-        names: Names of materials in the order of their first use; nothing for faces above the first.
+        colors: (N, 3) values after positions; shorter than `vertices` if some have none.
+        places: (N, 2) texture coordinates.
+        normals: Number of normals.
+        corners: (N, 3) for each corner of each face its position, texture coordinate and normal, counted from 1; 0 for none.
+        sizes: (N,) number of corners of each face.
+        materials: (N,) for each face the index of its material in `names`.
+        names: Material names in order of first use; empty for faces before the first `usemtl`.
     """
 
     vertices: list[np.ndarray] = field(default_factory=list)
@@ -38,14 +38,14 @@ class Elements:
     sizes: list[np.ndarray] = field(default_factory=list)
     materials: list[np.ndarray] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=lambda: {"": 0})
-    material: int = 0  # of the next face
+    material: int = 0  # material of the next face
 
     def add(self, block: bytes) -> None:
         """Read one block of whole lines.
 
         Raises:
             FileFormatError: If a line holds too few numbers, or a face counts back beyond the first element.
-            ValueError: If a word is no number.
+            ValueError: If a word is not a number.
         """
         if b"\\\n" in block:
             block = block.replace(b"\\\n", b" ")
@@ -81,7 +81,7 @@ class Elements:
         self.places.append(np.stack([numbers[first], second], axis=1))
 
     def _add_faces(self, words: _Words, counts: np.ndarray) -> None:
-        """Read faces; `counts` (lines, 3) tells how many elements of each kind there are up to each line."""
+        """Read faces; `counts` (lines, 3) holds the number of elements of each kind up to each line."""
         lines = words.kind(b"f")
         material = self._materials(words)
         sizes = words.sizes[lines]
@@ -97,7 +97,7 @@ class Elements:
         self.materials.append(material[lines])
 
     def _materials(self, words: _Words) -> np.ndarray:
-        """Tell the material of each line, and remember the last one."""
+        """Return the material of each line, and keep the last one."""
         changes = np.flatnonzero(words.kind(_USE))
         used = [self.material, *(self.names.setdefault(words.rest(line), len(self.names)) for line in changes.tolist())]
         self.material = used[-1]
@@ -105,14 +105,14 @@ class Elements:
 
 
 class _Words:
-    """The words of a block; lines without any are not counted.
+    """The words of a block; empty lines are not counted.
 
     Attributes:
         data: The bytes.
         start: (words,) where each word starts.
         end: (words,) where it ends.
-        first: (lines,) the first word of each line.
-        sizes: (lines,) words of each line behind the first.
+        first: (lines,) index of the first word of each line.
+        sizes: (lines,) number of words after the first.
     """
 
     def __init__(self, block: bytes) -> None:
@@ -126,13 +126,13 @@ class _Words:
 
     @cached_property
     def line(self) -> np.ndarray:
-        """(words,) the line of each word behind the first of a line, -1 for first words."""
+        """(words,) the line of each word, -1 for the first word of a line."""
         line = np.repeat(np.arange(len(self.sizes)), self.sizes + 1)
         line[self.first] = -1
         return line
 
     def kind(self, word: bytes) -> np.ndarray:
-        """Tell which lines begin with this word."""
+        """Return which lines begin with this word."""
         start = self.start[self.first]
         found: np.ndarray = self.end[self.first] - start == len(word)
         for i, letter in enumerate(word):
@@ -140,18 +140,18 @@ class _Words:
         return found
 
     def rest(self, line: int) -> str:
-        """Give what stands behind the first word of a line."""
+        """Return the text after the first word of a line."""
         word = self.first[line]
         end = self.end[word + self.sizes[line]]
         return " ".join(self.block[self.end[word] : end].decode(errors="replace").split())
 
     def numbers(self, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Read the numbers of some lines: all of them in a row, and how many each line has."""
+        """Parse the numbers of the selected lines; return all of them, and the count of each line."""
         sizes = self.sizes[lines]
         return _parsed(self._text(lines).tobytes(), int(sizes.sum()), np.float64), sizes
 
     def corners(self, lines: np.ndarray) -> np.ndarray:
-        """Read words such as 1/2/3 or 1//3 of some lines: (words, 3) integers, 0 where nothing stands."""
+        """Parse words such as 1/2/3 or 1//3 of the selected lines: (words, 3) integers, 0 where empty."""
         text = self._text(lines)
         blank, slash = text <= _BLANK, text == ord("/")
         word = np.cumsum(blank, dtype=np.int32) - blank  # of each byte
@@ -166,7 +166,7 @@ class _Words:
         return corners
 
     def _text(self, lines: np.ndarray) -> np.ndarray:
-        """Give the words of some lines but the first of each, every word with the blank behind it."""
+        """Return the words of the selected lines except the first of each, each with its separator."""
         chosen = np.flatnonzero(lines[self.line] & (self.line >= 0))
         steps = np.zeros(len(self.data) + 1, dtype=np.int8)
         steps[self.start[chosen]] += 1

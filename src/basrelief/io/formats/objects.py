@@ -1,4 +1,4 @@
-"""NumPy files that hold Python objects, as OpenShape publishes its clouds: pickles, read without running anything that is in them."""
+"""NumPy files of Python objects, as OpenShape publishes its clouds: pickles, parsed without executing anything in them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from basrelief.limits import limits
 def read_objects(path: Path) -> np.ndarray:
     """Read a `.npy` file whose elements are Python objects: dicts, lists, strings, numbers and arrays.
 
-    The last file stays in memory, so that reading its shapes one by one does not read it again.
+    The last file is cached, so that reading its shapes one by one reads it once.
 
     Args:
         path: At most 2 GB.
 
     Returns:
-        The array; without dimensions where the file holds one object, see `ndarray.item`.
+        The array; zero-dimensional if the file holds one object, see `ndarray.item`.
 
     Raises:
-        FileFormatError: If the file is absent, too large, broken, holds numbers only, or names anything but NumPy's own types.
+        FileFormatError: If the file is missing, too large, damaged, holds only numbers, or names anything but NumPy's own types.
     """
     with parser_errors(path, "npy"):
         state = path.stat()

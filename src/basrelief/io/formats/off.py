@@ -1,4 +1,4 @@
-"""OFF, the format of ModelNet: also with its counts glued to the keyword, colours and polygons."""
+"""OFF, the format of ModelNet, including counts on the keyword line, colours and polygons."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _KEYWORD = re.compile(rb"(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
-_HEAD = 1 << 16  # bytes in which comments, the keyword and the counts must stand
-_CHUNK = 1 << 17  # faces that are cut at a time
+_HEAD = 1 << 16  # bytes that must contain comments, keyword and counts
+_CHUNK = 1 << 17  # faces triangulated at a time
 
 
 def read_off(source: Source) -> RawShape:
-    """Read .off, one vertex or face a line; `COFF` has colours of vertices, else those behind the corners of faces are taken.
+    """Read .off, one vertex or face per line, with vertex colours (`COFF`) or else the colours after the corners of faces.
 
     Args:
         source: The file.
 
     Returns:
-        Vertices and faces in the axes of the file; points alone where there is no face.
+        Vertices and faces in the axes of the file; only points if there is no face.
 
     Raises:
-        FileFormatError: If the keyword is absent, or the counts are wrong or more than the file holds.
+        FileFormatError: If the keyword is missing, or the counts are invalid or larger than the file.
         GeometryError: If a face refers to a vertex that does not exist.
     """
     source.check_size(limits().text_bytes)
@@ -66,12 +66,12 @@ def read_off(source: Source) -> RawShape:
 
 
 def _odd(widths: np.ndarray) -> int:
-    """Give the number of columns that is wrong: fewer than three, or not that of the first line."""
+    """Return the invalid number of columns: fewer than three, or different from the first line."""
     return int(widths[0]) if widths[0] < 3 else int(widths[widths != widths[0]][0])
 
 
 def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], bytes]:
-    """Read up to the line with the counts, which may stand behind the keyword; leave `file` after it."""
+    """Read up to the line with the counts, which may follow the keyword, leaving `file` after it."""
     head = b""
     while file.tell() < _HEAD and (line := file.readline(_HEAD)):
         words = line.split(b"#")[0].removeprefix(b"\xef\xbb\xbf").strip()
@@ -89,7 +89,7 @@ def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], byt
 
 
 def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Cut faces into triangles, with what stands behind their corners when that is three or four numbers in each line."""
+    """Triangulate faces, with the colours after their corners if each line has three or four such numbers."""
     ends = np.cumsum(widths, dtype=np.int64)
     leading = numbers[ends - widths]
     if not ((leading >= 0) & (leading < widths)).all():

@@ -17,13 +17,13 @@ from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _MAX_HEADER = 1 << 16
-_PART = 1 << 20  # bytes of records that are read at a time
+_PART = 1 << 20  # bytes of records read at a time
 _WANTED = ("x", "y", "z", "rgb", "rgba")
 _MAX_EXPANSION = 132  # of LZF: 264 bytes from a reference of 2, rounded up by its literal
 
 
 def read_pcd(source: Source) -> RawShape:
-    """Read PCD 0.6 and 0.7. Organised frames keep only the rows that have a return; the rest are NaN and dropped later.
+    """Read PCD 0.6 and 0.7. Points of organised clouds without a return are NaN and dropped later.
 
     Args:
         source: The file.
@@ -58,7 +58,7 @@ def _read_body(source: Source, header: Header, file: io.BufferedReader) -> RawSh
     if missing:
         raise FileFormatError(f"{source.path.name} has no field {missing[0]!r}. Save it with the fields x, y and z.")
     points = np.stack([columns[name] for name in "xyz"], axis=1)
-    return RawShape(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by custom")
+    return RawShape(points=points, colors=_colors(columns), up="z", up_reason="PCD is +Z up by convention")
 
 
 Layout = list[tuple[str, np.dtype, int]]
@@ -66,7 +66,7 @@ Header = Mapping[str, list[str]]
 
 
 def _read_header(source: Source, file: io.BufferedReader) -> Header:
-    """Read up to the line with DATA; a keyword becomes the list of its words."""
+    """Read the header up to DATA as a list of words per keyword."""
     header: dict[str, list[str]] = {}
     while "DATA" not in header:
         line = file.readline(_MAX_HEADER)
@@ -79,7 +79,7 @@ def _read_header(source: Source, file: io.BufferedReader) -> Header:
 
 
 def _layout(header: Header) -> Layout:
-    """Name, type and count of each field; fields that repeat or pad keep a name of their own."""
+    """Return name, type and count of each field; repeated and padding fields get unique names."""
     names = header.get("FIELDS") or header["COLUMNS"]
     counts = [int(count) for count in header.get("COUNT", ["1"] * len(names))]
     kinds = {"F": "f", "I": "i", "U": "u"}
@@ -92,7 +92,7 @@ def _layout(header: Header) -> Layout:
 
 
 def _ascii(source: Source, file: io.BufferedReader, layout: Layout, count: int) -> dict[str, np.ndarray]:
-    """Columns from text. A packed colour stored as a float keeps its bits by going through float32."""
+    """Read columns from text. A packed colour stored as a float keeps its bits through float32."""
     source.check_size(limits().text_bytes)
     starts = np.cumsum([0, *(n for _, _, n in layout)])
     wanted = {name: (int(start), kind, array("d")) for (name, kind, _), start in zip(layout, starts[:-1], strict=True) if name in _WANTED}
@@ -111,7 +111,7 @@ def _ascii(source: Source, file: io.BufferedReader, layout: Layout, count: int) 
 
 
 def _binary(source: Source, file: io.BufferedReader, layout: Layout, count: int) -> dict[str, np.ndarray]:
-    """Columns from records, part by part."""
+    """Read columns from records, in parts."""
     record = np.dtype([(name, kind, (n,)) for name, kind, n in layout])
     _check_length(source, source.size - file.tell(), count * record.itemsize)
     columns = {name: np.empty(count, dtype=kind) for name, kind, _ in layout if name in _WANTED}
@@ -125,7 +125,7 @@ def _binary(source: Source, file: io.BufferedReader, layout: Layout, count: int)
 
 
 def _compressed(source: Source, file: io.BufferedReader, layout: Layout, count: int) -> dict[str, np.ndarray]:
-    """Columns one after another, all compressed together."""
+    """Read columns that are stored one after another and compressed together."""
     packed, unpacked = (int(n) for n in np.frombuffer(file.read(8), dtype="<u4"))
     _check_length(source, source.size - file.tell(), packed)
     expected = count * sum(kind.itemsize * n for _, kind, n in layout)
@@ -147,7 +147,7 @@ def _check_length(source: Source, found: int, declared: int) -> None:
 
 
 def _colors(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Unpack 0x00RRGGBB, stored as an integer or as the float of the same bits."""
+    """Unpack 0x00RRGGBB, stored as an integer or as a float with the same bits."""
     packed = columns.get("rgb", columns.get("rgba"))
     if packed is None or packed.dtype.itemsize != 4:
         return None

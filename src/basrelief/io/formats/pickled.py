@@ -1,9 +1,9 @@
-"""Read pickles of NumPy arrays without running them: a small machine that knows data and nothing else.
+"""Parse pickles of NumPy arrays without executing them.
 
-A pickle is a program. Python's own unpickler runs it: it imports what the file names, calls it, and hands state from the file to real
-objects, which is enough to corrupt memory even when only NumPy's own names are allowed. This one has no import and no call. A name stands
-for itself; "calling" one of the few that NumPy writes makes a record of ours, "state" for it is checked and kept there, and arrays
-are made from the records at the end, of plain types only and over bytes that the file holds.
+A pickle is a program. Python's unpickler runs it: it imports what the file names, calls it, and passes state from the file to real
+objects, which can corrupt memory even if only NumPy's own names are allowed. This parser neither imports nor calls anything. A name is
+only a placeholder; "calling" one of the few that NumPy writes creates an inert record, its "state" is checked and stored there, and arrays
+are built from the records at the end, only of plain types and over bytes that the file holds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LONG_TEXT = 1 << 20
 
 @dataclass(frozen=True)
 class _Name:
-    """One of the names in `_NAMES`; never the thing that it names."""
+    """A placeholder for one of the names in `_NAMES`."""
 
     name: str
 
@@ -66,14 +66,14 @@ class _Array:
 
 
 class Unpickler:
-    """Reads one pickle (protocols 2 to 4) as dicts, lists, tuples, texts, numbers and arrays.
+    """Parses one pickle (protocols 2 to 4) to dicts, lists, tuples, strings, numbers and arrays.
 
-    Time and memory are in proportion to the file: every value is counted, every length is compared with what is left of the file before it
-    is read, arrays share the bytes that they were read from, and whatever is made beyond that is charged to a budget.
+    Time and memory are proportional to the file: every value is counted, every length is compared with the rest of the file before it is
+    read, arrays share the bytes they were read from, and all other memory is charged to a budget.
     """
 
     def __init__(self, file: io.BufferedIOBase, name: str) -> None:
-        """Read from `file`, a whole file on disk or in memory; `name` is for messages."""
+        """Parse `file`, on disk or in memory; `name` is for messages."""
         self._file, self._name = file, name
         here = file.tell()
         self._left = file.seek(0, io.SEEK_END) - here
@@ -84,13 +84,13 @@ class Unpickler:
         self._memo: dict[int, Any] = {}
 
     def load(self) -> Any:  # noqa: ANN401 - any value may stand in a file
-        """Read the pickle.
+        """Parse the pickle.
 
         Returns:
-            The value, made of dicts, lists, tuples, texts, numbers and arrays.
+            The value, made of dicts, lists, tuples, strings, numbers and arrays.
 
         Raises:
-            FileFormatError: If it names or does anything else, ends early, or costs more than the limits.
+            FileFormatError: If it names or does anything else, ends early, or exceeds the limits.
         """
         steps, most = _STEPS, limits().pickled_values
         for _ in range(most):
@@ -129,7 +129,7 @@ class Unpickler:
 
     def _signed(self, width: int) -> int:
         if width > 8:
-            self._refuse("holds an integer that NumPy does not")  # long ones can also be made to share one hash
+            self._refuse("holds an integer that NumPy does not")  # long ones can also be crafted to collide
         return int.from_bytes(self._take(width), "little", signed=True)
 
     def _line(self) -> str:
@@ -142,7 +142,7 @@ class Unpickler:
     def _text(self, width: int, encoding: str) -> str:
         data = self._take(self._number(width))
         if len(data) > _LONG_TEXT and not data.isascii():
-            self._charge(3 * len(data))  # one character beyond the basic plane makes all of them four bytes wide
+            self._charge(3 * len(data))  # one character outside the basic plane makes all characters four bytes wide
         text = data.decode(encoding, "surrogatepass" if encoding == "utf-8" else "strict")
         self._charge(sys.getsizeof(text) - len(data))
         return text
@@ -194,14 +194,14 @@ class Unpickler:
 
     def _look_up(self, module: object, name: object) -> None:
         if type(module) is not str or type(name) is not str:
-            self._refuse("has a name that is no text")  # without showing it: a structure that doubles has an endless text
+            self._refuse("has a name that is no text")  # without printing it: a nested structure may have a huge repr
         found = _NAMES.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
             self._refuse(f"names {module[:80]}.{name[:80]}")
         self._stack.append(_Name(found))
 
     def _reduce(self) -> None:
-        """Make the record that a call of one of the names stands for."""
+        """Create the record for a call of one of the names."""
         name, arguments = self._popped(2)
         if type(name) is not _Name or type(arguments) is not tuple:
             self._refuse(f"calls a {type(name).__name__.strip('_').lower()}")
@@ -236,7 +236,7 @@ class Unpickler:
         return value
 
     def _build(self) -> None:
-        """Keep the state of an array or a dtype in its record."""
+        """Store the state of an array or a dtype in its record."""
         record, state = self._popped(2)
         match record, state:
             case _Type(), (3 | 4, str(order), None, None, None, *_) if order in ("<", ">", "|", "="):
@@ -249,11 +249,11 @@ class Unpickler:
         self._stack.append(record)
 
     def _values(self, shape: tuple[int, ...], kind: _Type, data: object) -> np.ndarray | list[Any]:
-        """Check that an array has as many values as its shape says, and give them."""
+        """Return the values of an array after checking their number against its shape."""
         values: np.ndarray | list[Any]
         if kind.is_object and type(data) is list:
             values = data
-            self._charge(16 * len(data))  # the same list may fill many arrays
+            self._charge(16 * len(data))  # one list may fill many arrays
         else:
             content = self._encoded(data) if type(data) is str else data
             if kind.is_object or type(content) is not bytes:
@@ -264,7 +264,7 @@ class Unpickler:
         return values
 
     def _result(self, value: Any, level: int, done: dict[int, Any]) -> Any:  # noqa: ANN401 - any value
-        """Make what the records stand for; each once, however often it is referred to."""
+        """Convert records to values, each once even if it is referenced many times."""
         if type(value) in (_Name, _Type):
             self._refuse(f"leaves a {type(value).__name__.strip('_').lower()} behind")
         if type(value) not in (list, tuple, dict, _Array):
@@ -296,9 +296,9 @@ class Unpickler:
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
-    """Check that texts of fixed length are texts; numbers may be anything."""
+    """Check that fixed-length strings are valid Unicode; numbers may be anything."""
     if array.dtype.kind == "U" and array.size and (array.view(array.dtype.str[0] + "u4") > 0x10FFFF).any():
-        raise ValueError("a text holds what is no character")
+        raise ValueError("a string holds an invalid character")
     return array
 
 

@@ -1,4 +1,4 @@
-"""PLY, binary or text: points, or polygons cut into triangles."""
+"""PLY, binary or text: points, or polygons, which are triangulated."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _TEXTURE_AXES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
 
 
 def read_ply(source: Source) -> RawShape:
-    """Read .ply, binary or text: a mesh, or points where it has no face. Polygons are cut into triangles.
+    """Read .ply, binary or text: a mesh, or points if there is no face. Polygons are triangulated.
 
     Args:
-        source: The file; a picture that a comment names as its texture is sought in its folder only.
+        source: The file; a texture named in a comment is read from its folder only.
 
     Returns:
         Vertices and faces in the axes of the file.
 
     Raises:
-        FileFormatError: If the header is wrong, or declares more than the file holds.
+        FileFormatError: If the header is invalid, or declares more than the file holds.
         GeometryError: If a face refers to a vertex that does not exist.
     """
     header = read_header(source.path, source.head(HEADER_BYTES))
@@ -49,7 +49,7 @@ def read_ply(source: Source) -> RawShape:
     if vertex.stack("x", "y", "z") is None:
         raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
     part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex.stack("red", "green", "blue")}
-    notes = [f"{body.left} after the last element were not read."] if body.left else []
+    notes = [f"{body.left} after the last element were ignored."] if body.left else []
     resolver, textures = FolderResolver(source.path.parent), Textures()
     if header.count("face"):
         polygons = _corners(source, face)
@@ -76,7 +76,7 @@ def _corners(source: Source, face: Table) -> Lists:
 
 
 def _texture_places(vertex: Table, face: Table, polygons: Lists) -> np.ndarray | None:
-    """Find where each vertex lies in the picture; on a seam, where the last face has it."""
+    """Return the texture coordinates of each vertex; on a seam, those of the last face."""
     uv = next((uv for uv in (vertex.stack(*axes) for axes in _TEXTURE_AXES) if uv is not None), None)
     wedges = face.lists.get("texcoord")
     if uv is None and wedges is not None and np.array_equal(wedges.counts, 2 * polygons.counts):

@@ -1,4 +1,4 @@
-"""The header of a PLY: which elements the file holds, and what each row of them is made of."""
+"""The header of a PLY file: its elements and their properties."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TYPES |= {f"{word}{8 * size}": f"{word[0]}{size}" for word in ("int", "uint") f
 _TYPES |= {"float16": "f2", "float32": "f4", "float64": "f8"}
 _COUNTERS = tuple(name for name, kind in _TYPES.items() if kind[0] != "f")
 HEADER_BYTES = 1 << 16
-"""The most bytes that a header may have."""
+"""Largest size of a header."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Property:
 
     Attributes:
         name: As in the header.
-        kind: Type of the value, or of each value of a list, byte order included.
-        counter: Type of the length in front of a list, unsigned; None for a single value.
+        kind: Type of the value, or of each value of a list, with byte order.
+        counter: Unsigned type of the length of a list; None for a single value.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Element:
     Attributes:
         name: As in the header, e.g. `vertex`.
         count: Rows, 0 or more.
-        properties: What each row holds, in order.
+        properties: Properties of each row, in order.
     """
 
     name: str
@@ -50,19 +50,19 @@ class Element:
 
     @property
     def least(self) -> int:
-        """Bytes that a row takes when its lists are empty."""
+        """Bytes of a row with empty lists."""
         return sum((item.kind if item.counter is None else item.counter).itemsize for item in self.properties)
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a PLY declares.
+    """The declarations of a PLY file.
 
     Attributes:
         encoding: One of `ENCODINGS`.
         elements: Elements by name, in order.
-        texture: Texture that a comment names, or nothing.
-        size: Bytes up to where the data begin.
+        texture: Image file named in a comment, or empty.
+        size: Bytes before the data.
     """
 
     encoding: str
@@ -71,22 +71,22 @@ class Header:
     size: int
 
     def count(self, name: str) -> int:
-        """Give the rows of an element, 0 where there is none of this name."""
+        """Return the number of rows of an element, 0 if there is none of this name."""
         return self.elements[name].count if name in self.elements else 0
 
 
 def read_header(path: Path, data: bytes) -> Header:
-    """Read the header of a PLY.
+    """Parse the header of a PLY file.
 
     Args:
         path: The file, for messages.
         data: Its content, or the first `HEADER_BYTES` of it.
 
     Returns:
-        What it declares; at least an element `vertex` with x, y and z.
+        The header, with at least an element `vertex` with x, y and z.
 
     Raises:
-        FileFormatError: If it does not end, or declares an unknown encoding or type, a name twice, or no positions.
+        FileFormatError: If it is incomplete, or declares an unknown encoding or type, a name twice, or no positions.
     """
     lines, size = _lines(path, data)
     encoding = next((line.split()[1] for line in lines if line.startswith("format ")), "")
@@ -112,7 +112,7 @@ def read_header(path: Path, data: bytes) -> Header:
 
 
 def _lines(path: Path, data: bytes) -> tuple[list[str], int]:
-    """Give the lines above end_header and the place after it."""
+    """Return the lines before end_header and the position after it."""
     lines: list[str] = []
     at = 0
     while lines[-1:] != ["end_header"]:
@@ -131,7 +131,7 @@ def _element(path: Path, words: list[str]) -> tuple[str, int]:
 
 
 def _property(path: Path, words: list[str], order: str) -> Property:
-    """Read `property float x` or `property list uchar int vertex_indices`; a length cannot be negative, so it is taken as unsigned."""
+    """Parse `property float x` or `property list uchar int vertex_indices`; list lengths are read as unsigned."""
     listed = words[1:2] == ["list"]
     if len(words) != (5 if listed else 3):
         raise FileFormatError(f"Header line {' '.join(words)[:80]!r} of {path.name} is not `property TYPE NAME`. Export it again.")

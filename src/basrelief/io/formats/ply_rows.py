@@ -1,4 +1,4 @@
-"""The body of a PLY: rows of equal or of varying length to columns."""
+"""The body of a PLY file: read rows of equal or varying length as columns."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from basrelief.io.polygons import Lists, list_positions
 from basrelief.limits import limits
 
 _NUMBER = np.dtype(np.float64)
-_COLUMNS = frozenset(("x", "y", "z", "red", "green", "blue", "s", "t", "u", "v", "texture_u", "texture_v"))  # single values that are kept
-_CHUNK = 1 << 17  # rows that are gathered at a time
+_COLUMNS = frozenset(("x", "y", "z", "red", "green", "blue", "s", "t", "u", "v", "texture_u", "texture_v"))  # single values to keep
+_CHUNK = 1 << 17  # rows gathered at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The rows of an element, by property: only what a shape is made of.
+    """The rows of an element by property, restricted to what a shape needs.
 
     Attributes:
         columns: Single values, (N,) each.
@@ -37,31 +37,31 @@ class Table:
     lists: Mapping[str, Lists] = field(default_factory=dict)
 
     def stack(self, *names: str) -> np.ndarray | None:
-        """Put columns side by side.
+        """Stack columns.
 
         Args:
-            names: K properties of single values.
+            names: K single-value properties.
 
         Returns:
-            (N, K), or None where one is absent.
+            (N, K), or None if one is missing.
         """
         return np.stack([self.columns[name] for name in names], axis=1) if set(names) <= set(self.columns) else None
 
 
 class Body:
-    """Reads the elements of a PLY one after another.
+    """Reads the elements of a PLY file one after another.
 
-    A text body is turned into one array of float64 first; from there on it is a binary body whose values all have that type.
+    A text body is first converted to one float64 array and then handled like a binary body with values of that type.
 
     Attributes:
         path: The file, for messages.
-        data: Binary content, or the numbers of a text as bytes.
-        at: Where the next element begins, bytes.
-        text: Whether it was text.
+        data: Binary content, or the numbers of a text body as bytes.
+        at: Start of the next element, bytes.
+        text: Whether the body is text.
     """
 
     def __init__(self, path: Path, header: Header, file: io.BufferedIOBase) -> None:
-        """Read what follows the header."""
+        """Read the body after the header."""
         self.path = path
         self.text = header.encoding == "ascii"
         file.seek(header.size)
@@ -70,20 +70,20 @@ class Body:
 
     @property
     def left(self) -> str:
-        """What has not been read yet, in words; nothing when all has been."""
+        """A description of the unread data; empty when all is read."""
         return self._amount(len(self.data) - self.at) if self.at < len(self.data) else ""
 
     def read(self, element: Element) -> Table:
-        """Read the next element; nothing is made before its size is compared with what is left.
+        """Read the next element, after comparing its size with the rest of the file.
 
         Args:
-            element: What the header declares.
+            element: Its declaration.
 
         Returns:
             Its rows.
 
         Raises:
-            FileFormatError: If the file ends before the element does, or its lists are too long in sum.
+            FileFormatError: If the file ends before the element, or its lists are too long in total.
         """
         if not element.count or not element.least:
             return Table()
@@ -120,7 +120,7 @@ class Body:
         return f"{size // 8:,} numbers" if self.text else f"{size:,} bytes"
 
     def _first_lengths(self, element: Element) -> dict[str, int]:
-        """Read the length of each list of the first row."""
+        """Return the length of each list in the first row."""
         at, lengths = self.at, {}
         for item in element.properties:
             if item.counter is not None:
@@ -138,7 +138,7 @@ class Body:
         return Table({item.name: rows[item.name] for item in element.properties if item.name in _COLUMNS and not item.counter}, lists)
 
     def _row_starts(self, element: Element) -> np.ndarray:
-        """Walk from row to row by the lengths of their lists."""
+        """Return the start of each row by walking the list lengths."""
         steps, skip = [], 0
         for item in element.properties:
             if item.counter is None:
@@ -159,7 +159,7 @@ class Body:
         return np.frombuffer(starts, dtype=np.int64)
 
     def _varying_rows(self, element: Element, starts: np.ndarray) -> Table:
-        """Gather each property from where it begins in each row, some rows at a time; `starts` holds (N,) byte positions."""
+        """Gather each property from rows that start at the byte positions `starts` (N,), some rows at a time."""
         columns = {item.name: bytearray() for item in element.properties if item.name in _COLUMNS and item.counter is None}
         values = {item.name: bytearray() for item in _lists(element)}
         lengths = {name: bytearray() for name in values}
@@ -187,12 +187,12 @@ class Body:
         )
 
     def _everywhere(self, kind: np.dtype) -> np.ndarray:
-        """See the value of this type that begins at every single byte."""
+        """Return a view of the values of this type that start at every byte."""
         return np.ndarray((len(self.data) - kind.itemsize + 1,), kind, buffer=self.data, strides=(1,))
 
 
 def _lists(element: Element) -> list[Property]:
-    """Name the lists that are kept: those of faces."""
+    """Return the lists to keep: those of faces."""
     return [item for item in element.properties if item.counter is not None and element.name == "face"]
 
 
@@ -201,7 +201,7 @@ def _as_number(item: Property) -> Property:
 
 
 def _length(data: memoryview, at: int, counter: np.dtype) -> int:
-    """Read the length of a list; what cannot be one becomes so long that no file holds it."""
+    """Read the length of a list; an invalid one becomes larger than any file."""
     raw = data[at : at + counter.itemsize]
     if counter != _NUMBER or len(raw) < _NUMBER.itemsize:
         return int.from_bytes(raw, "big" if counter.str[0] == ">" else "little")

@@ -1,4 +1,4 @@
-"""STL, binary or text: three vertices for each triangle."""
+"""STL, binary or text: three vertices per triangle."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])
-_HEADER = 84  # bytes: a text of 80, then the number of triangles
+_HEADER = 84  # bytes: 80 of text, then the number of triangles
 _VERTEX = re.compile(rb"^[ \t]*vertex[ \t]([^\n]*)", re.MULTILINE | re.IGNORECASE)
 
 
 def read_stl(source: Source) -> RawShape:
-    """Read .stl, binary or text; the solids of a text file become one.
+    """Read .stl, binary or text; the solids of a text file are joined.
 
     Args:
         source: The file.
 
     Returns:
-        Three vertices for each face, in the axes of the file.
+        Three vertices per face, in the axes of the file.
 
     Raises:
-        FileFormatError: If it is neither, or there are too many triangles or none.
+        FileFormatError: If it is neither, or has too many triangles or none.
     """
     head = source.head(_HEADER)
     count = int.from_bytes(head[80:84], "little")
@@ -42,7 +42,7 @@ def read_stl(source: Source) -> RawShape:
 
 
 def _text_vertices(source: Source) -> np.ndarray:
-    """Collect what stands behind each `vertex`, block by block, whatever solid it belongs to."""
+    """Collect the numbers after each `vertex`, block by block, across solids."""
     found: list[np.ndarray] = []
     for block in model_lines(source):
         lines = _VERTEX.findall(block)

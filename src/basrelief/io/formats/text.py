@@ -1,4 +1,4 @@
-"""Points as text: xyz, txt and pts, one point a line."""
+"""Points as text (xyz, txt, pts), one point per line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _SEPARATORS = bytes.maketrans(b",;", b"  ")
-_HEAD = 4096  # bytes in which names of columns or a count may stand
-_CHUNK = 1 << 18  # rows that are looked at together
+_HEAD = 4096  # bytes that may contain column names or a count
+_CHUNK = 1 << 18  # rows checked at a time
 
 
 def read_text(source: Source) -> RawShape:
-    """Read lines of numbers: x, y, z, then colour, normal or whatever else.
+    """Read lines of numbers: x, y, z, then colours, normals or anything else.
 
-    Numbers stand apart by spaces, tabs, commas or semicolons. Lines that begin with `#` or `//` are comments; one line of names or a
-    single count may stand on top. Columns 4 to 6 (in .pts with 7 columns, 5 to 7) are taken as colours when all of them look so.
+    Numbers are separated by spaces, tabs, commas or semicolons. `#` and `//` start comments; the first line may hold column names or a
+    count. Columns 4 to 6 (5 to 7 of a .pts with 7 columns) are read as colours if all of them look like colours.
 
     Args:
         source: The file.
@@ -59,10 +59,10 @@ def read_text(source: Source) -> RawShape:
 
 
 def guessed_colors(columns: np.ndarray) -> np.ndarray | None:
-    """Take three nameless columns for colours when they can be nothing else that is common.
+    """Return three unnamed columns as colours if they are unlikely to be anything else.
 
     Args:
-        columns: (N, up to 3) numbers, perhaps colours, perhaps normals.
+        columns: (N, up to 3) numbers, e.g. colours or normals.
 
     Returns:
         (N, 3) float32 in [0, 1] if all are whole numbers from 0 to 255 with one above 1, or all lie in [0, 1] and are not all of unit
@@ -70,15 +70,15 @@ def guessed_colors(columns: np.ndarray) -> np.ndarray | None:
     """
     if columns.shape[1] != 3 or not len(columns):
         return None
-    whole, unit, top = True, True, 0.0
+    integral, unit, top = True, True, 0.0
     for rows in _chunks(len(columns)):
         values = columns[rows].astype(np.float64)
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 255):
             return None
         top = max(top, float(values.max()))
-        whole = whole and bool((values == np.round(values)).all())
+        integral = integral and bool((values == np.round(values)).all())
         unit = unit and bool(np.allclose(np.linalg.norm(values, axis=1), 1, atol=1e-2))
-    if (top > 1 and not whole) or (top <= 1 and unit):
+    if (top > 1 and not integral) or (top <= 1 and unit):
         return None
     colors = np.empty(columns.shape, dtype=np.float32)
     for rows in _chunks(len(columns)):
@@ -91,7 +91,7 @@ def _chunks(count: int) -> Iterator[slice]:
 
 
 def _lines(source: Source, head: bytes) -> Iterator[bytes]:
-    """Give the lines with points, separated by spaces."""
+    """Yield blocks of lines with points, with numbers separated by spaces."""
     with source.path.open("rb") as file:
         skipped = _header_lines(head.removeprefix(b"\xef\xbb\xbf").translate(_SEPARATORS).replace(b"//", b"#"))
         for i, block in enumerate(line_blocks(source.path, file)):
@@ -101,7 +101,7 @@ def _lines(source: Source, head: bytes) -> Iterator[bytes]:
 
 
 def _header_lines(head: bytes) -> int:
-    """Count the lines on top that are not points: a count alone, or names of columns."""
+    """Return the number of header lines: a count, or column names."""
     for number, line in enumerate(head.splitlines()):
         words = line.split(b"#")[0].split()
         if not words:

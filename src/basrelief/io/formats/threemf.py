@@ -23,12 +23,12 @@ from basrelief.limits import limits
 _ROOT = "3d/3dmodel.model"
 _NO_COLOR = -1
 
-Use = tuple[str, np.ndarray]  # the key of an object, and where it is put
+Use = tuple[str, np.ndarray]  # the key of an object, and its transform
 
 
 @dataclass(slots=True)
 class _Object:
-    """An object: three numbers for each vertex and triangle, and for each triangle its place in the colours of the package."""
+    """An object: three numbers per vertex and triangle, and for each triangle the index of its colour."""
 
     vertices: array[float] = field(default_factory=lambda: array("d"))
     triangles: array[int] = field(default_factory=lambda: array("i"))
@@ -40,7 +40,7 @@ class _Object:
 
 @dataclass(slots=True)
 class _Package:
-    """What the models of an archive hold; a group of colours is a stretch of all colours, from its start on."""
+    """The contents of all models in an archive; a colour group is a range of the list of all colours."""
 
     objects: dict[str, _Object] = field(default_factory=dict)
     items: list[Use] = field(default_factory=list)
@@ -49,7 +49,7 @@ class _Package:
 
 
 def read_3mf(source: Source) -> RawShape:
-    """Read 3MF: the objects that its build lists, in place, with the colours of objects and triangles.
+    """Read 3MF: the objects of its build with transforms applied, and the colours of objects and triangles.
 
     Args:
         source: The file.
@@ -58,7 +58,7 @@ def read_3mf(source: Source) -> RawShape:
         Vertices and faces, +Z up as the specification says.
 
     Raises:
-        FileFormatError: If there is no model, or the archive, its XML or its components would unfold to more than the limits.
+        FileFormatError: If there is no model, or the archive, its XML or its components exceed the limits.
     """
     package = _Package()
     with open_archive(source.path) as archive:
@@ -78,7 +78,7 @@ def read_3mf(source: Source) -> RawShape:
 
 
 class _Model:
-    """Collects the objects, colours and build items of one model file; the build of the root file alone counts."""
+    """Collects the objects, colours and build items of one model file; only the root file's build counts."""
 
     def __init__(self, path: Path, name: str, package: _Package) -> None:
         self._path = path
@@ -89,7 +89,7 @@ class _Model:
         self._left = limits().instances  # objects, groups, components and items
 
     def take(self, tag: str, attribute: Mapping[str, str]) -> None:
-        """Take an element; vertices and triangles first, since there are so many."""
+        """Handle an element; vertices and triangles first, since they are the most frequent."""
         tag = tag.rpartition(":")[2]
         if tag == "vertex":
             self._object.vertices.extend((float(attribute["x"]), float(attribute["y"]), float(attribute["z"])))
@@ -119,11 +119,11 @@ class _Model:
             self._package.items.append(_use(self._name, attribute))
 
     def _paint(self, attribute: Mapping[str, str]) -> int:
-        """Find the colour of a triangle's first corner: its own, or that of its object."""
+        """Return the colour index of a triangle's first corner: its own, or that of its object."""
         return self._place(attribute.get("pid", self._object.group), attribute.get("p1", ""))
 
     def _place(self, group: str, index: str) -> int:
-        """Find a colour among all colours; one that is absent or broken is none."""
+        """Return the index of a colour among all colours, `_NO_COLOR` if it is missing or invalid."""
         places = self._package.groups.get(f"{self._name}#{group}", range(0))
         return places[int(index)] if index.isdecimal() and len(index) < 10 and int(index) < len(places) else _NO_COLOR
 
@@ -146,7 +146,7 @@ def _use(name: str, attribute: Mapping[str, str]) -> Use:
 
 
 def _placed(path: Path, package: _Package) -> list[Use]:
-    """List what the build puts where, through components; the size of it all is counted before."""
+    """List the objects that the build places, through components, after counting their total size."""
     uses = {key: [used for used, _ in thing.uses] for key, thing in package.objects.items()}
     count_instances(path, uses, [key for key, _ in package.items])
     placed = list(_unfolded(package))
@@ -156,7 +156,7 @@ def _placed(path: Path, package: _Package) -> list[Use]:
 
 
 def _unfolded(package: _Package) -> Iterator[Use]:
-    """Walk from the build through components to the objects that hold triangles."""
+    """Walk from the build through components to objects with triangles."""
     waiting = list(package.items)
     while waiting:
         key, matrix = waiting.pop()
