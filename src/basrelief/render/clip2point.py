@@ -1,4 +1,4 @@
-"""CLIP2Point's depth maps: every point is a small disc, the nearest one wins (Huang et al. 2023, arXiv:2210.01055)."""
+"""CLIP2Point's depth maps: every point is a small disc, the nearest disc wins (Huang et al. 2023, arXiv:2210.01055)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _INFINITY = 0x7F800000  # the bits of float32 infinity
 class DiscProjection(Projection):
     """Orthographic discs on the unit sphere, any rig of cameras.
 
-    Depth is 1 at the origin and smaller nearer the eye; points behind the eye (depth below 0) are skipped. A pixel is covered when its
-    centre is nearer than `radius` to a point's. Shapes stand upright in the turntable views and are not mirrored.
+    Depth is 1 at the origin and smaller nearer the eye; points behind the eye (depth below 0) are skipped. A disc covers a pixel if the
+    pixel's centre is closer than `radius` to the point. Shapes are upright in turntable views and not mirrored.
 
     Attributes:
         name: Key in `basrelief.render.PROJECTIONS`.
         rig: Name of a rig, or orthographic cameras.
         size: Side of the depth map and of the depth image, pixels.
-        radius: Radius of a disc; the picture is 2 wide.
-        rot: Whether `depth` takes clouds with +Z up and turns them as the original's `rot=True` does (ModelNet40); False takes clouds
-            with +Y up (ShapeNet). `frame` follows, so `render_depth` gives the same maps either way.
+        radius: Radius of a disc; the image is 2 wide.
+        rot: Whether `depth` takes clouds with +Z up and rotates them like the original's `rot=True` (ModelNet40); False takes clouds with
+            +Y up (ShapeNet). `frame` follows, so `render_depth` gives the same maps either way.
         background: Value of the background in the depth image.
         image_size: Side of the depth image, the same as `size`.
 
@@ -53,7 +53,7 @@ class DiscProjection(Projection):
         if self.size < 1:
             raise ConfigError(f"size must be at least 1 pixel, but got {self.size}. Use 224 for CLIP.")
         if not 0 < self.radius * self.size < self.size:
-            raise ConfigError(f"radius must lie between 0 and 1, but got {self.radius}. The picture is 2 wide; the paper's radius is 0.02.")
+            raise ConfigError(f"radius must lie between 0 and 1, but got {self.radius}. The image is 2 wide; the paper's radius is 0.02.")
         if 2 * _reach(self.radius, self.size) + 1 > self.size:
             raise ConfigError(f"radius must keep a disc inside {self.size} pixels, but got {self.radius}. Make it smaller.")
         object.__setattr__(self, "image_size", self.size)
@@ -66,14 +66,14 @@ class DiscProjection(Projection):
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """Identity with `rot`, else the turn from +Z up to CLIP2Point's +Y up."""
+        """Identity with `rot`, else the rotation from +Z up to CLIP2Point's +Y up."""
         return np.eye(3, dtype=np.float32) if self.rot else CLIP2POINT_TURN
 
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
-        """Depth maps in [0, inf), 1 at the origin, `inf` where nothing is seen.
+        """Return depth maps in [0, inf), 1 at the origin, `inf` for background.
 
         Args:
-            batch: Clouds in the method's frame (see `rot`), in the unit sphere; what lies outside the picture is cut off.
+            batch: Clouds in the method's frame (see `rot`), in the unit sphere; parts outside the image are cut off.
         """
         rotation = torch.as_tensor(self.cameras.rotation @ self.frame.T, device=batch.points.device)[..., None]
 
@@ -91,7 +91,7 @@ class DiscProjection(Projection):
         elevation: Float[Tensor, " clouds"],
         distance: Float[Tensor, "clouds 2"],
     ) -> Float[Tensor, "clouds 2 size size"]:
-        """Each cloud from a camera of its own at two distances: the pre-training views of the paper's sec. 3.2.
+        """Render each cloud from its own camera at two distances: the pre-training views of the paper's sec. 3.2.
 
         A farther camera shrinks the cloud by 1/distance and adds the distance to its depth.
 
@@ -116,7 +116,7 @@ class DiscProjection(Projection):
         return _draw(place, batch.cloud, batch.size, views=2, size=self.size, radius=self.radius)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
-        """Depth images in [0, 1]: the nearest point of a view is black, the background white; a view of nothing is white.
+        """Return depth images in [0, 1]: the nearest point of a view is black, the background white; an empty view is white.
 
         As in the original the farthest point is not 200/255 but (far - near) / far of it, and the nearest depth counts as 1 at most.
         """
@@ -128,7 +128,7 @@ class DiscProjection(Projection):
 
 
 def jitter_distance(distance: Float[Tensor, " clouds"], *, generator: torch.Generator) -> Float[Tensor, "clouds 2"]:
-    """Two distances for each cloud, each within a tenth of the given one: `d * (1 + (u - 0.5) / 5)` with u uniform in [0, 1).
+    """Draw two distances for each cloud, each within a tenth of the given one: `d * (1 + (u - 0.5) / 5)` with u uniform in [0, 1).
 
     Args:
         distance: (B,), 1 in the paper.
@@ -141,17 +141,17 @@ def jitter_distance(distance: Float[Tensor, " clouds"], *, generator: torch.Gene
 def draw_discs(
     xyz: Float[Tensor, "3 views points"], cloud: Int[Tensor, " points"], clouds: int, *, size: int, radius: float
 ) -> Float[Tensor, "clouds views size size"]:
-    """Depth of the nearest disc at each pixel, in orthographic cameras that see [-1, 1] x [-1, 1].
+    """Return the depth of the nearest disc at each pixel for orthographic cameras that see [-1, 1] x [-1, 1].
 
     Args:
         xyz: Camera frame (OpenCV) of each view; depth below 0 is not drawn.
-        cloud: Number of the cloud of each point.
+        cloud: Index of the cloud of each point.
         clouds: Number of clouds B.
         size: Side of the map, pixels.
-        radius: Radius of a disc; a pixel whose centre is that far away is not covered.
+        radius: Radius of a disc; a pixel centre at exactly that distance is not covered.
 
     Returns:
-        (B, V, size, size) float32, `inf` where nothing is seen.
+        (B, V, size, size) float32, `inf` for background.
     """
     return _draw(lambda part: xyz[:, :, part].contiguous(), cloud, clouds, views=xyz.shape[1], size=size, radius=radius)
 
@@ -159,13 +159,13 @@ def draw_discs(
 def _draw(
     place: Callable[[slice], Tensor], cloud: Int[Tensor, " points"], clouds: int, *, views: int, size: int, radius: float
 ) -> Float[Tensor, "clouds views size size"]:
-    """`draw_discs`, with points placed in the camera frames a part at a time."""
+    """Implement `draw_discs` with points projected to the camera frames in parts."""
     device = cloud.device
     reach = _reach(radius, size)
     step = torch.arange(-reach, reach + 1, device=device)[:, None]
     start = cloud * size**2
     limit = float(np.float32(radius) ** 2)
-    # Depths are compared as integers: for floats >= 0 the order of the bits is the order of the numbers, and integer minima are quicker.
+    # Depths are compared as integers: for floats >= 0 the bits have the same order as the numbers, and integer minima are faster.
     nearest = torch.full((views, clouds * size**2), _INFINITY, dtype=torch.int32, device=device)
     for part in point_chunks(len(cloud), views * len(step) ** 2, device):
         x, y, z = place(part)
@@ -180,13 +180,13 @@ def _draw(
 
 
 def _reach(radius: float, size: int) -> int:
-    return math.ceil(radius * size / 2 + 0.501) - 1  # a thousandth of a pixel more than half, for rounding
+    return math.ceil(radius * size / 2 + 0.501) - 1  # half a pixel plus a thousandth for rounding
 
 
 def _window(
     position: Float[Tensor, "views points"], step: Int[Tensor, "window 1"], size: int
 ) -> tuple[Int[Tensor, "views points"], Float[Tensor, "views window points"]]:
-    """Middle pixel of the window that holds a disc, pushed inside the picture, and the squared distances to the window's pixel centres."""
+    """Return the middle pixel of a disc's window, moved inside the image, and the squared distances to the window's pixel centres."""
     reach = len(step) // 2
     middle = ((position + 1) * (size / 2) - 0.5).round_().clamp_(reach, size - 1 - reach)
     centre = 1 - (2 * (size - middle[:, None] - step) - 1) / size

@@ -1,8 +1,8 @@
-"""The voxel part of OpenDlign's projection, exact but confined to the voxels that can be seen.
+"""The voxel filter of OpenDlign's projection, exact but restricted to voxels that can be seen.
 
-Densify, smooth and squeeze (see `basrelief.render.opendlign`) act on a grid of size x size x B voxels per image, a voxel of plane k
-holding a nearness in [k, k + 1) / B. Of each pixel only the best smoothed value is kept, so most of the grid is never smoothed, and
-none of it is stored outside the shape's box. Let V be the largest densified value of a pixel's column and t = floor(V B) its plane.
+Densify, smooth and squeeze (see `basrelief.render.opendlign`) act on a grid of size x size x B voxels per image; a voxel of plane k holds
+a nearness in [k, k + 1) / B. Only the best smoothed value of each pixel matters, so most of the grid is never smoothed, and nothing is
+stored outside the shape's bounding box. Let V be the largest densified value of a pixel's column and t = floor(V B) its plane.
 
 1. *Few planes can win.* The column's voxels at t - 3 .. t + 3 hold V and those above are empty. The maximum reaches 3 planes and the
    filter 2 more, so the window of plane k sees values from planes k - 5 .. k + 5 only, and their weighted mean is at most (k + 6) / B.
@@ -27,25 +27,25 @@ from torch import Tensor
 from basrelief.render.ops import point_chunks
 
 REACH = 3
-"""Voxels that the 7x7x7 maximum reaches to each side."""
+"""Radius of the 7x7x7 maximum, voxels."""
 RADIUS = 2
-"""Voxels that the 5x5x5 bilateral filter reaches to each side."""
-_TOP = 2 * REACH + 1  # planes that hold a column's largest value
+"""Radius of the 5x5x5 bilateral filter, voxels."""
+_TOP = 2 * REACH + 1  # planes that can hold a column's largest value
 _LOWER = 4  # planes below them that are bounded together
-_MARGIN = REACH + RADIUS  # empty voxels round the box
-_BELOW = _MARGIN + _LOWER  # empty planes under it
-_LEAST = -80.0  # least exponent of a range weight: exp of less is slow and changes nothing
-_FAR = 13.0  # range sigmas from which the exponent is below that
-_TRUSTED = 1e-20  # sums of weights under this one are rounding
-_SLACK = 1e-6  # of a nearness, on bounds that are compared with a computed mean
+_MARGIN = REACH + RADIUS  # empty voxels around the box
+_BELOW = _MARGIN + _LOWER  # empty planes below it
+_LEAST = -80.0  # smallest exponent of a range weight; smaller ones are slow and change nothing
+_FAR = 13.0  # range sigmas beyond which the exponent is smaller
+_TRUSTED = 1e-20  # smaller sums of weights are rounding errors
+_SLACK = 1e-6  # tolerance in nearness for comparing bounds with computed means
 
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """Quantised points of I images, each point in one voxel.
+    """Quantised points of I images, one voxel per point.
 
     Attributes:
-        image: (P,) int64, number of the image.
+        image: (P,) int64, index of the image.
         row: (P,) int64 in [0, size).
         column: (P,) int64 in [0, size).
         near: (P,) float32 nearness in (0, 1]; see `ContourFilter.plane`.
@@ -61,15 +61,15 @@ class Voxels:
 
 @dataclass(frozen=True)
 class ContourFilter:
-    """Densify by a 7x7x7 maximum, smooth by a 5x5x5 bilateral filter, squeeze by a maximum over depth.
+    """Densify with a 7x7x7 maximum, smooth with a 5x5x5 bilateral filter, squeeze with a maximum over depth.
 
     Attributes:
         size: Rows and columns of the grid.
         planes: Planes of the grid, B.
-        spatial_sigma: Standard deviation of the filter's weight over distance, voxels.
-        range_sigma: Standard deviation of its weight over differences of nearness.
-        count_empty: Whether empty voxels take part as zeros; an empty voxel itself stays empty either way.
-        buffers: Memory of the grid, see `_buffers`; the filter serves one call at a time.
+        spatial_sigma: Standard deviation of the filter over distance, voxels.
+        range_sigma: Standard deviation of the filter over differences of nearness.
+        count_empty: Whether empty voxels count as zeros; an empty voxel itself stays empty either way.
+        buffers: Reused memory, see `_buffers`; the filter is not thread-safe.
     """
 
     size: int
@@ -80,7 +80,7 @@ class ContourFilter:
     buffers: list[Tensor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def squeeze(self, voxels: Voxels) -> Float[Tensor, "images size size"]:
-        """Smoothed nearness of the nearest surface, (I, size, size) float32, 0 where nothing is seen."""
+        """Return the smoothed nearness of the nearest surface, (I, size, size) float32, 0 for background."""
         places = torch.stack([voxels.row, voxels.column, self.plane(voxels.near)])
         low, high = (
             places.new_empty(3, voxels.images).scatter_reduce_(1, voxels.image.expand(3, -1), places, how, include_self=False)
@@ -88,17 +88,17 @@ class ContourFilter:
         )
         box = (high - low + 1).amax(1).tolist()
         low = low - torch.tensor([[_MARGIN], [_MARGIN], [_BELOW]], device=low.device)
-        return self._look(self._densify(voxels, places, low, box), low)
+        return self._squeeze(self._densify(voxels, places, low, box), low)
 
     def plane(self, near: Float[Tensor, "*any"]) -> Int[Tensor, "*any"]:
-        """Plane of a nearness: floor(near B), at most B - 1."""
+        """Return the plane of a nearness: floor(near B), at most B - 1."""
         return (near * self.planes).long().clamp_(max=self.planes - 1)
 
     def _densify(self, voxels: Voxels, places: Tensor, low: Tensor, box: list[int]) -> Tensor:
-        """Maximum over 7x7x7 within each image's box: over planes by writing each point seven times, over rows and columns by doubling.
+        """Compute the 7x7x7 maximum within each image's box: write each point to seven planes, then double over rows and columns.
 
-        The doubling steps give the maximum of a voxel and the six after it, which moves the grid by 3 rows and columns: its corner ends
-        up at `low`. It is a view of the first buffer.
+        Doubling gives the maximum of a voxel and the next six, which shifts the grid by 3 rows and columns: its corner ends up at `low`.
+        The result is a view of the first buffer.
         """
         rows, columns = (side + 2 * (_MARGIN + REACH) for side in box[:2])
         shape = (voxels.images, rows, columns, box[2] + _BELOW + _MARGIN)
@@ -106,7 +106,7 @@ class ContourFilter:
         grid.fill_(0.0 if self.count_empty else -_FAR * self.range_sigma)
         across, down, _ = steps = torch.tensor([grid.stride(1), grid.stride(2), 1], device=low.device)
         corner = torch.arange(voxels.images, device=low.device) * grid.stride(0) + REACH * (across + down)
-        corner = corner - (steps[:, None] * low).sum(dim=0)  # CUDA has no product of integer matrices
+        corner = corner - (steps[:, None] * low).sum(dim=0)  # CUDA has no integer matrix product
         voxel = corner[voxels.image] + places[0] * across + places[1] * down + places[2]
         for plane in range(-REACH, REACH + 1):
             grid.view(-1).scatter_reduce_(0, voxel + plane, voxels.near, "amax")
@@ -117,13 +117,13 @@ class ContourFilter:
         return grid
 
     def _buffers(self, voxels: int, device: torch.device) -> list[Tensor]:
-        """Two buffers of at least so many voxels, kept from call to call: to get fresh memory costs more than what is done in it."""
+        """Return two buffers of at least `voxels` elements, reused between calls: allocating costs more than the computation."""
         if not self.buffers or self.buffers[0].numel() < voxels:
             self.buffers[:] = [torch.empty(voxels, device=device) for _ in range(2)]
         return self.buffers
 
-    def _look(self, grid: Tensor, low: Tensor) -> Tensor:
-        """Smooth and squeeze every pixel that holds something."""
+    def _squeeze(self, grid: Tensor, low: Tensor) -> Tensor:
+        """Smooth and squeeze every pixel that is not background."""
         top = grid.amax(3)
         image, row, column = torch.nonzero(top > 0, as_tuple=True)
         near = top[image, row, column]
@@ -136,13 +136,13 @@ class ContourFilter:
         return out
 
     def _best(self, grid: Tensor, start: Tensor, near: Tensor, plane: Tensor) -> Tensor:
-        """Largest smoothed value of each column.
+        """Return the largest smoothed value of each column.
 
         Args:
             grid: Densified values.
             start: (P,) position in the buffer of each column's first voxel.
             near: (P,) largest densified value of each column.
-            plane: (P,) its plane, counted from the box's first.
+            plane: (P,) its plane, relative to the first of the box.
         """
         first = plane - REACH - _LOWER
         values = self._smooth(grid, start + first, near, _LOWER + _TOP)
@@ -158,7 +158,7 @@ class ContourFilter:
         return best
 
     def _raise(self, grid: Tensor, best: Tensor, pixel: Tensor, first: Tensor, bounds: Tensor) -> None:
-        """Raise the best value of some pixels by the voxels from `first` upwards whose bounds exceed it."""
+        """Update the best values of some pixels by the voxels from `first` upwards whose bounds exceed them."""
         which, step = torch.nonzero(bounds > best[pixel, None] - _SLACK, as_tuple=True)
         voxel = first[which] + step
         own = self.buffers[0][voxel]
@@ -167,7 +167,7 @@ class ContourFilter:
         best.scatter_reduce_(0, pixel[which[held]], exact, "amax")
 
     def _smooth(self, grid: Tensor, voxel: Tensor, centre: Tensor, count: int) -> Tensor:
-        """Bilateral mean at `count` planes from each voxel upwards, range weights measured from `centre`; `inf` if all weights vanish."""
+        """Return the bilateral mean at `count` planes from each voxel upwards, with range weights about `centre`; `inf` if all vanish."""
         columns = self.buffers[0].unfold(0, count + 2 * RADIUS, 1)
         weights = grid.new_zeros(len(voxel), count + 2 * RADIUS)
         moments = torch.zeros_like(weights)
@@ -185,5 +185,5 @@ class ContourFilter:
 
     @property
     def _kernel(self) -> list[tuple[int, float]]:
-        """Steps along one axis and their weights; the product over three axes is the Gaussian of the distance."""
+        """Offsets along one axis with their weights; the product over three axes is the Gaussian of the distance."""
         return [(step, math.exp(-0.5 * (step / self.spatial_sigma) ** 2)) for step in range(-RADIUS, RADIUS + 1)]

@@ -36,30 +36,30 @@ class OpenDlignProjection(Projection):
 
     The pipeline of PointCLIP V2 with a finer grid and other filters. For each view by itself:
 
-    1. Quantise: centre the box of the points, divide by its longest side, and write each point's nearness into its voxel of a grid of
+    1. Quantise: centre the bounding box, divide by its longest side, and write each point's nearness into its voxel of a grid of
        size x size x planes; the nearest wins.
     2. Densify: each voxel takes the maximum of its 7x7x7 neighbourhood.
     3. Smooth: bilateral filter over 5x5x5, `I'_v = 1/W_v sum_j G_s1(|v - v_j|) G_s2(|I_v - I_j|) I_j`.
     4. Squeeze: the maximum x over depth. The paper says minimum: of the inverted grid, which is the same. The image is `1 - x / max(x)`.
     5. For image generation, `median=True`: a 7x7 median.
 
-    The grid keeps its size: points stay 3 pixels from its border and 3 empty planes are added at each end, so the maximum loses nothing.
-    Published are the steps, the windows and size 224; every other constant is an option. No original code exists to compare with.
+    Points stay 3 pixels from the border of the grid and 3 empty planes are added at each end, so the maximum loses nothing. The paper gives
+    the steps, the windows and size 224; every other constant is an option. The original code was not released.
 
     Attributes:
         name: Key in `basrelief.render.PROJECTIONS`.
         rig: `opendlign-30`, `opendlign-33`, another rig's name, or orthographic cameras. "10 views along the x-axis from 30 to 330 degrees
-            at intervals of 30" are 11 angles: the first keeps the interval (30 to 300), the second the range (every 33.3). A turn about
-            the vertical keeps shapes upright; the elevation is PointCLIP V2's pi/9, as seats and mattresses are hidden from the horizon.
+            at intervals of 30" are 11 angles: the first keeps the interval (30 to 300), the second the range (every 33.3). Views rotate
+            about the vertical, so shapes stay upright; the elevation is PointCLIP V2's pi/9, since seats are hidden from the horizon.
         size: Side of the map and the image, pixels.
-        planes: Planes of the grid, B. With 56 or 112 the maps of 2,048 and 10,000 points come closest to those of 300,000; with 8 or 28
-            the filter reaches across edges, with 224 it is too thin to close the steps on slopes.
-        ratio: Part of the picture's width that the longest side takes, as in PointCLIP V2.
-        bias: Nearness of the farthest possible point before division by 1 + bias, as in PointCLIP V2; keeps it apart from the background.
+        planes: Planes of the grid, B. With 56 or 112, maps of 2,048 and 10,000 points are closest to those of 300,000; with 8 or 28 the
+            filter crosses edges, with 224 it is too thin to smooth slopes.
+        ratio: Share of the image width that the longest side covers, as in PointCLIP V2.
+        bias: Nearness of the farthest possible point before division by 1 + bias, as in PointCLIP V2; separates it from the background.
         spatial_sigma: The filter's s1, voxels; 2 blurs corners at 10,000 points.
-        range_sigma: The filter's s2, nearness; from 0.05 to 0.1 the maps are alike, below that noise stays.
-        count_empty: Whether empty voxels take part in the filter as zeros, which pales the rims of far parts. They stay empty either way,
-            or every silhouette would grow by 2 pixels.
+        range_sigma: The filter's s2, nearness; maps are alike from 0.05 to 0.1, below that noise remains.
+        count_empty: Whether empty voxels count as zeros in the filter, which pales the rims of far parts. They stay empty either way, or
+            every silhouette would grow by 2 pixels.
         median: Whether `image` applies the 7x7 median.
         background: Value of the background in the depth image.
         image_size: Side of the depth image, the same as `size`.
@@ -102,9 +102,9 @@ class OpenDlignProjection(Projection):
         return np.eye(3, dtype=np.float32)
 
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
-        """Depth maps `1 - x / max(x)` in [0, 1), 0 at each view's nearest pixel, `inf` where nothing is seen.
+        """Return depth maps `1 - x / max(x)` in [0, 1), 0 at each view's nearest pixel, `inf` for background.
 
-        Equals the dense grid to 1e-5. A cloud of one repeated point is one square of 7 pixels with depth 0.
+        They equal those of the dense grid to 1e-5. A cloud of one repeated point is a square of 7 pixels with depth 0.
 
         Args:
             batch: Clouds in the world frame, any scale and position.
@@ -121,7 +121,7 @@ class OpenDlignProjection(Projection):
         return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
-        """Depth images in [0, 1]: near is dark, the background 1; with `median`, the median of each 7x7 window."""
+        """Return depth images in [0, 1]: near is dark, the background 1; with `median`, the median of each 7x7 window."""
         image = depth.clamp(max=self.background)
         if not self.median:
             return image
@@ -129,7 +129,7 @@ class OpenDlignProjection(Projection):
         return torch.stack([one.flatten(2).median(2).values for one in windows.flatten(0, 1)]).view_as(image)
 
     def _quantise(self, part: PointBatch, rotation: Tensor) -> Voxels:
-        """Step 1: the voxel of every point in every view; image number = view x clouds + cloud."""
+        """Step 1: compute the voxel of every point in every view; image index = view x clouds + cloud."""
         low, high = extents(part.points, rotation[..., None], part.cloud, part.size)
         side = (high - low).amax(0)
         side = side.masked_fill(side == 0, 1)
@@ -140,7 +140,7 @@ class OpenDlignProjection(Projection):
         return Voxels(image.flatten(), place[1].flatten(), place[0].flatten(), near.flatten(), len(rotation) * part.size)
 
     def _parts(self, ends: list[int], views: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-        """Cut clouds x views into parts of bounded memory, on CPU small enough for the processor's cache."""
+        """Split clouds x views into parts of bounded memory, on CPU small enough for the processor's cache."""
         images = max(1, 2 ** (23 if device.type == "cpu" else 28) // (self.size**2 * self.planes))
         largest = max(stop - start for start, stop in pairwise(ends))
         step = max(1, min(images, 2**22 // largest) // views)
@@ -153,14 +153,14 @@ class OpenDlignProjection(Projection):
 def control_image(
     image: Float[Tensor, "*any size size"], *, reading: str = "complement", floor: float = 0.1
 ) -> Float[Tensor, "*any size size"]:
-    """What a depth ControlNet is given: bright is near, the background 0.
+    """Return the input of a depth ControlNet: near is bright, the background 0.
 
-    The paper prints the inverse as a fraction, 1/D, without its scale.
+    The paper gives the inverse as 1/D, without its scale.
 
     Args:
         image: Depth images in [0, 1], near dark, background 1.
         reading: `complement`, 1 - D; or `reciprocal`, 1/D scaled so that D = 1 gives 0 and D <= `floor` gives 1.
-        floor: Smallest D that `reciprocal` tells apart, in (0, 1).
+        floor: Smallest D that `reciprocal` distinguishes, in (0, 1).
 
     Raises:
         ConfigError: If the reading is unknown or `floor` is out of range.

@@ -1,4 +1,4 @@
-"""PointCLIP's depth maps: one pixel for each point, in perspective (Zhang et al. 2022, arXiv:2112.02413)."""
+"""PointCLIP's depth maps: one pixel per point, in perspective (Zhang et al. 2022, arXiv:2112.02413)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _POLES = (0.0, -0.5, 0.5), (0.0, 0.5, 0.5)
 # Euler angles in units of pi, as the original lists them.
 POINTCLIP_VIEWS = {6: (*_TURNTABLE, *_POLES), 10: (*_TURNTABLE, *_CORNERS, *_POLES)}
 
-# A drawn picture's right, down and forward are the method's y, x and z: a mirror image.
-_DRAWN = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
+# Right, down and forward in the image are the method's y, x and z: a mirror image.
+_IMAGE_AXES = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class PointClipProjection(Projection):
     """Sparse maps: a pixel holds the harmonic mean of the depths that fall into it, not the nearest; farther is brighter.
 
-    As in the original, pictures are mirror images (the first pixel index, the row, is x and depth grows along z), corner views are tilted,
-    and the depth image is the depth itself: 0 is background and values exceed 1 (up to about 2.6). The original's clouds have +Y up.
+    As in the original, images are mirrored (the first pixel index, the row, is x and depth grows along z), corner views are tilted, and the
+    depth image is the depth itself: 0 is background and values exceed 1 (up to about 2.6). The original's clouds have +Y up.
 
     Attributes:
         name: Key in `basrelief.render.PROJECTIONS`.
@@ -64,19 +64,19 @@ class PointClipProjection(Projection):
 
     @property
     def cameras(self) -> Cameras:
-        """The V cameras, world frame; perspective with 45 degrees from the axis to the picture's edge, mirrored."""
-        return Cameras(_DRAWN @ euler(POINTCLIP_VIEWS[self.views]) @ self.frame, self.distance)
+        """The V cameras, world frame; perspective with 45 degrees from the axis to the image border, mirrored."""
+        return Cameras(_IMAGE_AXES @ euler(POINTCLIP_VIEWS[self.views]) @ self.frame, self.distance)
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """From +Z up to the original's +Y up."""
+        """Rotation from +Z up to the original's +Y up."""
         return rotation_to_z_up("y").T.astype(np.float32)
 
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
-        """Depth maps in scene units from the eye, `inf` where no point falls; points behind the eye are skipped.
+        """Return depth maps in scene units from the eye, `inf` for background; points behind the eye are skipped.
 
         Args:
-            batch: Clouds in the method's frame, in the unit sphere; what lies outside the picture is cut off.
+            batch: Clouds in the method's frame, in the unit sphere; parts outside the image are cut off.
         """
         device, size = batch.points.device, self.size
         rotation = torch.as_tensor(euler(POINTCLIP_VIEWS[self.views]), device=device)[..., None]
@@ -95,5 +95,5 @@ class PointClipProjection(Projection):
         return mean.view(self.views, batch.size, size, size).movedim(1, 0)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views image image"]:
-        """Depth images: depth with a background of 0, enlarged."""
+        """Return depth images: depth with a background of 0, resized."""
         return resize(depth.masked_fill(depth.isinf(), self.background), self.image_size)

@@ -17,30 +17,30 @@ from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.ops import extents, point_chunks, resize, rotate, running_maximum
 from basrelief.render.rigs import euler
 
-# Euler angles in units of pi, as the original lists them, then the tilt of the camera about the picture's horizontal.
+# Euler angles in units of pi, as the original lists them, then the tilt of the camera about the horizontal image axis.
 _SIDES = tuple((a, 0.0, 0.5) for a in (0.25, 0.75, 1.25, 1.75, 0.0, 0.5, 1.0, 1.5))
 _POLES = (0.0, -0.5, 0.5), (0.0, 0.5, 0.5)
 _TILT = tuple((0.0, tilt, 0.0) for tilt in (*(1 / 9,) * 8, *(1 / 15,) * 2))
 
-# A drawn picture's right and down are the method's y and x; large z is near.
-_DRAWN = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=np.float32)
+# Right and down in the image are the method's y and x; large z is near.
+_IMAGE_AXES = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class PointClipV2Projection(Projection):
-    """Closed, smooth maps: eight views from 20 degrees above, every 45 degrees, and two poles; nearer is darker.
+    """Dense, smooth maps: eight views from 20 degrees above, every 45 degrees, and two poles; nearer is darker.
 
     The method's steps, with the original's quirks: each view is centred on its bounding box and scaled by the largest of its three
     extents; a voxel's plane is the rounded-up depth, but the voxel keeps the depth itself (largest wins); maximum over 7x7; 3x3 Gaussian;
     maximum over planes; `1 - x / max(x)`. The original's clouds have +Y up. A cloud of one repeated point, where the original divides
-    0 by 0, is one dot in the middle.
+    0 by 0, is one dot in the centre.
 
     Attributes:
         name: Key in `basrelief.render.PROJECTIONS`.
         size: Side of the depth map, pixels; the grid is `window - 5` wider.
-        planes: Planes of the grid; the two outer ones stay empty but for rounding.
+        planes: Planes of the grid; the two outer ones stay empty except for rounding.
         window: Side of the maximum's window, pixels.
-        ratio: Part of the grid's width that the largest extent takes.
+        ratio: Share of the grid's width that the largest extent covers.
         bias: Depth added in front of the cloud, in units of its largest extent.
         sigma: Width of the Gaussian, pixels.
         image_size: Side of the depth image, pixels; bilinear, corners aligned.
@@ -74,15 +74,15 @@ class PointClipV2Projection(Projection):
     @property
     def cameras(self) -> Cameras:
         """The ten cameras, world frame, orthographic."""
-        return Cameras(_DRAWN @ view_rotations() @ self.frame)
+        return Cameras(_IMAGE_AXES @ view_rotations() @ self.frame)
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """From +Z up to the original's +Y up."""
+        """Rotation from +Z up to the original's +Y up."""
         return rotation_to_z_up("y").T.astype(np.float32)
 
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
-        """Depth maps in [0, 1), 0 at each view's nearest point, `inf` where no smoothed point reaches.
+        """Return depth maps in [0, 1), 0 at each view's nearest point, `inf` for background.
 
         Args:
             batch: Clouds in the method's frame, any scale.
@@ -102,15 +102,15 @@ class PointClipV2Projection(Projection):
         return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views image image"]:
-        """Depth images in [0, 1]: near is dark, the background white."""
+        """Return depth images in [0, 1]: near is dark, the background white."""
         return resize(depth.clamp(max=self.background), self.image_size)
 
     def grid(self, batch: PointBatch) -> tuple[Float[Tensor, "views clouds planes rows columns"], tuple[int, int, int]]:
-        """The voxels that can hold points, and empty ones around them as far as the later steps reach.
+        """Return the voxels that can hold points, with the margin of empty ones that the later steps need.
 
         Returns:
-            Nearness of each voxel, 0 where it is empty, else in [1, planes - 2]; and the voxel of the whole grid that is first here:
-            plane, row, column (the latter two may be negative).
+            Nearness of each voxel, 0 if empty, else in [1, planes - 2]; and the position of the first voxel in the whole grid: plane, row,
+            column (the latter two may be negative).
         """
         device = batch.points.device
         rotation = torch.as_tensor(view_rotations(), device=device)[..., None]
@@ -134,7 +134,7 @@ class PointClipV2Projection(Projection):
     def _voxels(
         self, xyz: Float[Tensor, "3 views points"], centre: Float[Tensor, "3 views points"], span: Float[Tensor, "views points"]
     ) -> tuple[Float[Tensor, "3 views points"], Float[Tensor, "views points"]]:
-        """Row, column and plane of each point's voxel, and the nearness to be kept there."""
+        """Return row, column and plane of each point's voxel, and the nearness to store there."""
         resolution = self.size + self.window - 5
         scaled = (xyz - centre).div_(span).mul_(2)
         near = scaled[2].add(1).div_(2).add_(self.bias).div_(1 + self.bias).mul_(self.planes - 2)
@@ -143,7 +143,7 @@ class PointClipV2Projection(Projection):
         return scaled, near.clamp_(1, self.planes - 2)
 
     def _densified(self, grid: Float[Tensor, "*before"], start: int, axis: int) -> Float[Tensor, "*after"]:
-        """Running maximum along an axis; `start` is the pixel its first element belongs to. Pixels outside the picture are emptied."""
+        """Compute the running maximum along an axis; `start` is the pixel of the first element. Pixels outside the image are cleared."""
         grid = running_maximum(grid, self.window, axis)
         before, after = max(0, -start), max(0, start + grid.shape[axis] - self.size)
         grid.narrow(axis, 0, before).zero_()
@@ -152,7 +152,7 @@ class PointClipV2Projection(Projection):
 
 
 def _smoothed(grid: Float[Tensor, "*before"], sigma: float, axis: int) -> Float[Tensor, "*after"]:
-    """Three-tap Gaussian along an axis, not scaled to sum to 1: the picture is divided by its maximum afterwards."""
+    """Apply a three-tap Gaussian along an axis, not normalised, since the image is divided by its maximum afterwards."""
     size = grid.shape[axis] - 2
     sides = grid.narrow(axis, 0, size) + grid.narrow(axis, 2, size)
     return sides.mul_(math.exp(-0.5 / sigma**2)).add_(grid.narrow(axis, 1, size))
@@ -160,6 +160,6 @@ def _smoothed(grid: Float[Tensor, "*before"], sigma: float, axis: int) -> Float[
 
 @cache
 def view_rotations() -> Float[np.ndarray, "views 3 3"]:
-    """From the method's frame to its ten views."""
+    """Return the rotations from the method's frame to its ten views."""
     turned: np.ndarray = euler(_TILT) @ euler((*_SIDES, *_POLES))
     return turned

@@ -16,12 +16,12 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.base import Cameras
 from basrelief.render.cameras import look_at_cameras
 
-# CLIP2Point draws in a frame with +Y up. Its `rot=True` brings +Z-up data there: p_drawn = CLIP2POINT_TURN @ p_world.
+# CLIP2Point renders in a frame with +Y up. Its `rot=True` converts +Z-up data: p_rendered = CLIP2POINT_TURN @ p_world.
 CLIP2POINT_TURN = np.array([[0, -1, 0], [0, 0, 1], [-1, 0, 0]], dtype=np.float32)
 
 
 def euler(angles: Sequence[tuple[float, float, float]]) -> Float[np.ndarray, "views 3 3"]:
-    """Rotations Rx Ry Rz of column vectors, in float32 from the angles on, as PointCLIP's code has them.
+    """Return rotations Rx Ry Rz of column vectors, in float32 throughout, like PointCLIP's code.
 
     Args:
         angles: V angles about x, y and z, in units of pi.
@@ -37,14 +37,14 @@ def euler(angles: Sequence[tuple[float, float, float]]) -> Float[np.ndarray, "vi
 
 
 def clip2point_look(azimuth: Float[Tensor, " views"], elevation: Float[Tensor, " views"]) -> Float[Tensor, "views 3 3"]:
-    """CLIP2Point's cameras, from its drawing frame (+Y up) to camera frames (OpenCV).
+    """Return CLIP2Point's cameras, from its rendering frame (+Y up) to camera frames (OpenCV).
 
-    The original leaves the choice of an "up" at elevations 90, 270 and -90 to the rounding of cos(pi/2) in float32 and to a tolerance of
-    its camera library; the same steps in the same precision are taken here, or those views would come out turned.
+    At elevations 90, 270 and -90 the original's "up" depends on the rounding of cos(pi/2) in float32 and on a tolerance of its camera
+    library; this function takes the same steps in the same precision, or those views would be rotated.
 
     Args:
         azimuth: (V,) degrees of the eye from +Z towards +X.
-        elevation: (V,) degrees of the eye above the horizon; beyond 90 the camera passes the pole, but up stays +Y.
+        elevation: (V,) degrees of the eye above the horizon; beyond 90 the camera passes the pole, and up stays +Y.
     """
     a, e = torch.deg2rad(azimuth.float()), torch.deg2rad(elevation.float())
     eye = torch.stack([e.cos() * a.sin(), e.sin(), e.cos() * a.cos()], dim=1)
@@ -65,7 +65,7 @@ CLIP2POINT10_ANGLES = (
     (0.0, 0.0, 0.0, 0.0, -45.0, 45.0, -45.0, 45.0, -90.0, 90.0),
     (0.0, 90.0, 180.0, 270.0, 225.0, 225.0, 315.0, 315.0, 0.0, 0.0),
 )
-"""Azimuths and elevations of CLIP2Point's ten views, in its own angles (`clip2point_look`) and the order of its pictures."""
+"""Azimuths and elevations of CLIP2Point's ten views, in its angles (`clip2point_look`) and its order."""
 _CLIP2POINT6 = (0.0, 90.0, 180.0, 270.0, 0.0, 180.0), (0.0, 0.0, 0.0, 0.0, 90.0, -90.0)
 _TURNTABLE10 = (*range(0, 360, 45), 0, 0), (*(20,) * 8, 90, -20)
 
@@ -80,7 +80,7 @@ RIGS: dict[str, Callable[[], Cameras]] = {
 
 @cache
 def get_rig(name: str) -> Cameras:
-    """Orthographic cameras of a named rig.
+    """Return the orthographic cameras of a named rig.
 
     Args:
         name: `turntable10` (eight views every 45 degrees at elevation 20, the top, the front at elevation -20), or `clip2point10` or

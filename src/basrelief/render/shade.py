@@ -1,4 +1,4 @@
-"""Shaded colour pictures of shapes: Phong's light on whatever each pixel sees."""
+"""Render shaded colour images of shapes with Phong lighting."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from basrelief.types import Mesh, PointCloud, Shape
 
 CLAY = (0.76, 0.74, 0.71)
 WHITE = (1.0, 1.0, 1.0)
-GAMMA = 2.2  # of sRGB, nearly
-FOLD_REACH = (0.015, 0.04)  # half lengths of the lines that look for folds, in picture sides
+GAMMA = 2.2  # approximates sRGB
+FOLD_REACH = (0.015, 0.04)  # half lengths of the sample lines for ambient occlusion, as shares of the image side
 
 
 @dataclass(frozen=True)
 class Lighting:
-    """Phong (1975): ambient, a headlight at the eye, one distant light, and its highlight. Sums are in linear light, 1 is full.
+    """Phong lighting (1975): ambient, a headlight at the eye, one distant light with highlight; linear light, 1 is full intensity.
 
     Attributes:
-        ambient: Light from everywhere.
-        headlight: Light from the eye.
-        directional: Light from `direction`.
+        ambient: Strength of the ambient light.
+        headlight: Strength of the light at the eye.
+        directional: Strength of the distant light.
         direction: Towards the distant light, any length.
-        follows_camera: Whether `direction` is in the camera frame (+X right, +Y down, +Z forward), the same in all views, or in the world.
+        follows_camera: Whether `direction` is in the camera frame (+X right, +Y down, +Z forward) or in the world frame.
         specular: Strength of the highlight.
         shininess: Exponent of the highlight.
-        occlusion: How much folds and places behind an edge are darkened, in [0, 1].
+        occlusion: How much concave places are darkened, in [0, 1].
 
     Raises:
         ConfigError: If a strength is negative or the direction has no length.
@@ -59,7 +59,7 @@ class Lighting:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be a number from 0 up, but got {getattr(self, name)}. Use 0 to switch it off.")
         if not 0 < math.hypot(*self.direction) < math.inf:
-            raise ConfigError(f"direction must point somewhere, but got {self.direction}. Set directional to 0 to switch the light off.")
+            raise ConfigError(f"direction must not be zero, but got {self.direction}. Set directional to 0 to switch the light off.")
 
 
 def shade(
@@ -71,15 +71,15 @@ def shade(
     supersample: int = 2,
     device: torch.device | str = "cpu",
 ) -> Float[Tensor, "views size size 3"]:
-    """Draw a shape in colour from every camera; a mesh with both sides lit, a point cloud as little balls.
+    """Render a shape in colour from every camera; meshes are two-sided, point clouds are drawn as small balls.
 
     Args:
-        shape: Mesh or point cloud, world frame, about unit size; without colours it is the colour of clay.
-        frame: The pictures: cameras, size and extent.
+        shape: Mesh or point cloud, world frame, about unit size; clay-coloured if it has no colours.
+        frame: Cameras, size and extent of the images.
         lighting: The lights; `Lighting()` when None.
-        background: Colour where nothing is seen, sRGB in [0, 1]; or a picture of it, `size * supersample` pixels a side.
-        supersample: Pixels computed along each side of a pixel, which smooths edges.
-        device: Where the work is done and the answer lives.
+        background: Background colour, sRGB in [0, 1], or an image of `size * supersample` pixels a side.
+        supersample: Samples per pixel along each side, for antialiasing.
+        device: Device to render on and of the result.
 
     Returns:
         sRGB in [0, 1], float32.
@@ -101,14 +101,14 @@ def shade(
 def render_thumbnail(
     shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, size: int = 512, supersample: int = 3
 ) -> Float[np.ndarray, "size size 3"]:
-    """Draw one handsome picture of a shape of any size and place, which fills the picture.
+    """Render one image of a shape of any size and position, scaled to fill the image.
 
     Args:
         shape: Mesh or point cloud, world frame.
         azimuth: Degrees of the eye from world +X towards +Y.
         elevation: Degrees of the eye above the horizon.
-        size: Side of the picture, pixels.
-        supersample: Pixels computed along each side of a pixel.
+        size: Side of the image, pixels.
+        supersample: Samples per pixel along each side.
 
     Returns:
         sRGB in [0, 1], float32, on white.
@@ -127,7 +127,7 @@ def render_thumbnail(
 
 
 def _mesh_surface(mesh: Mesh, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
-    """What is seen of a mesh, and of each pixel that sees something the unit normal towards the eye and the colour."""
+    """Rasterize a mesh; return the raster, and for each foreground pixel the unit normal towards the eye and the colour."""
     raster = rasterize_mesh(mesh, frame, device=device)
     vertices, faces = mesh_tensors(mesh, device)
     face = raster.item[raster.item >= 0]
@@ -141,7 +141,7 @@ def _mesh_surface(mesh: Mesh, frame: Frame, device: torch.device | str) -> tuple
 
 
 def _ball_surface(cloud: PointCloud, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
-    """The same for a point cloud drawn as balls."""
+    """Do the same for a point cloud drawn as balls."""
     raster = rasterize_points(cloud, frame, radius=ball_radius(len(cloud.points)), device=device)
     pixels = raster.seen
     point = raster.item[tuple(pixels.T)]
@@ -154,7 +154,7 @@ def _ball_surface(cloud: PointCloud, frame: Frame, device: torch.device | str) -
 
 
 def _light(raster: Raster, normal: Tensor, color: Tensor, frame: Frame, lighting: Lighting) -> Float[Tensor, "pixels 3"]:
-    """Light the seen pixels: sRGB in, sRGB out, linear in between."""
+    """Light the foreground pixels: sRGB in and out, linear in between."""
     pixels = raster.seen
     eye = -torch.nn.functional.normalize(frame.rays(pixels)[1], dim=1).float()
     light = torch.nn.functional.normalize(eye.new_tensor(lighting.direction), dim=0).expand_as(eye)
@@ -165,14 +165,14 @@ def _light(raster: Raster, normal: Tensor, color: Tensor, frame: Frame, lighting
     shine = dot(mirrored, eye)[:, None].clamp(min=0) ** lighting.shininess * (lambert > 0)
     facing = dot(normal, eye)[:, None].clamp(min=0)
     white = lighting.ambient + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
-    open_ = 1 - lighting.occlusion * _folds(raster.depth, frame)[raster.item >= 0][:, None]
+    open_ = 1 - lighting.occlusion * _concavity(raster.depth, frame)[raster.item >= 0][:, None]
     return (color**GAMMA * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)
 
 
-def _folds(depth: Float[Tensor, "views size size"], frame: Frame) -> Float[Tensor, "views size size"]:
-    """How deep each pixel lies between the two ends of short lines across it, in [0, 1]; 0 on planes, ridges and outlines.
+def _concavity(depth: Float[Tensor, "views size size"], frame: Frame) -> Float[Tensor, "views size size"]:
+    """Estimate how concave the surface is at each pixel, in [0, 1]; 0 on planes, ridges and outlines.
 
-    The mean over lines of e t exp(-t), where t is the depth below the line's middle over half its length: most in a right-angled fold.
+    The mean over short lines through the pixel of e t exp(-t), where t is the depth below the line's middle over half its length.
     """
     total = torch.zeros_like(depth)
     size, border = frame.size, math.ceil(max(FOLD_REACH) * frame.size) + 1

@@ -1,4 +1,4 @@
-"""Contact sheets: all views of a shape on one canvas, and the evidence for an answer."""
+"""Contact sheets: all views of a shape in one image, and the evidence for a prediction."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from basrelief.types import Prediction
 WIDTH = 1200
 MARGIN = 36
 GAP = 16
-LEFT = 312  # width of the picture of the shape
+LEFT = 312  # width of the image of the shape
 NARROWEST = 140  # width of a view
 ROW = 40  # height of a ranked label
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What stands under a view.
+    """The text and bar below a view.
 
     Attributes:
-        camera: Number and camera.
-        caption: What was read in it; empty for nothing.
-        score: Beside the caption.
-        share: Filled part of the bar in [0, 1]; None for no bar.
-        agrees: Whether it is drawn in the accent colour.
+        camera: Number and angles of the view.
+        caption: Its label; may be empty.
+        score: Text beside the caption.
+        share: Filled fraction of the bar in [0, 1]; None for no bar.
+        agrees: Whether to draw the bar in the accent colour.
     """
 
     camera: str
@@ -44,12 +44,12 @@ class Tile:
 
     @property
     def height(self) -> int:
-        """Room under the view, pixels."""
+        """Height below the view, pixels."""
         return 22 + 20 * bool(self.caption) + 10 * (self.share is not None)
 
 
 def camera_captions(cameras: Cameras) -> list[str]:
-    """Name each view by number, azimuth and elevation in whole degrees, e.g. `3  az 135 el 20`; from straight above `4  el 90`."""
+    """Describe each view by number, azimuth and elevation in degrees, e.g. `3  az 135 el 20`; from straight above `4  el 90`."""
     angles = zip(cameras.azimuth.round().astype(int), cameras.elevation.round().astype(int), strict=True)
     return [f"{i}  el {el}" if abs(el) == 90 else f"{i}  az {az} el {el}" for i, (az, el) in enumerate(angles)]
 
@@ -60,10 +60,10 @@ def contact_sheet(
     """Draw all views in a grid, each with its number and camera.
 
     Args:
-        views: A shape from V sides; its `image` is drawn, scaled to white where it exceeds 1.
-        title: Heading; empty for none.
-        captions: A line under each view, e.g. its best label.
-        shares: Filled part of a bar under each view, in [0, 1].
+        views: V views of a shape; their `image` is drawn, scaled down if it exceeds 1.
+        title: Heading; may be empty.
+        captions: A line below each view, e.g. its best label.
+        shares: Filled fraction of a bar below each view, in [0, 1].
 
     Returns:
         RGB, 1200 pixels wide.
@@ -92,17 +92,17 @@ def evidence_sheet(
     picture: Float[np.ndarray, "side side 3"] | None = None,
     top: int = 5,
 ) -> Image.Image:
-    """Draw an answer and what it rests on: the shape, the ranked labels, and every view with its own best label.
+    """Draw a prediction and its evidence: the shape, the ranked labels, and every view with its own best label.
 
-    A bar is a probability where the method defines one, else a score's place between the lowest and the highest of all labels; under
-    a view, of all labels in all views. Views that agree with the answer are blue.
+    A bar is a probability if the method defines one, else the position of a score between the lowest and the highest of all labels; below a
+    view, of all labels in all views. Views that agree with the prediction are blue.
 
     Args:
-        prediction: The answer for one shape.
-        images: The V depth images it was judged on; scaled to white where they exceed 1.
+        prediction: The prediction for one shape.
+        images: The V depth images it is based on; scaled down if they exceed 1.
         cameras: V cameras.
-        picture: Picture of the shape, sRGB in [0, 1], e.g. from `render_thumbnail`; None for none.
-        top: How many labels to rank.
+        picture: Image of the shape, sRGB in [0, 1], e.g. from `render_thumbnail`, or None.
+        top: Number of labels to show.
 
     Returns:
         RGB, 1200 pixels wide.
@@ -119,7 +119,7 @@ def evidence_sheet(
             f"prediction has scores of {len(prediction.view_scores)} views, but there are {len(cameras)} cameras. Pass its own."
         )
     if top < 1:
-        raise ConfigError(f"top must be at least 1, but got {top}. Give the number of labels to rank.")
+        raise ConfigError(f"top must be at least 1, but got {top}. Pass the number of labels to show.")
     head = MARGIN + 60
     grid = _Grid.of(_view_tiles(prediction, camera_captions(cameras)), (MARGIN + LEFT + 2 * GAP, head))
     ranks = head + (LEFT + GAP if picture is not None else 0)
@@ -145,7 +145,7 @@ class _Grid:
 
     @classmethod
     def of(cls, tiles: Sequence[Tile], at: tuple[int, int]) -> _Grid:
-        """Choose how many tiles stand in a row: as leaves the fewest places empty, rather more, and none under `NARROWEST`."""
+        """Choose the number of columns that leaves the fewest empty places, with tiles no narrower than `NARROWEST`."""
         width = WIDTH - MARGIN - at[0]
         fitting = [n for n in (5, 6, 4, 3) if (width - GAP * (n - 1)) // n >= NARROWEST]
         columns = min(fitting, key=lambda n: -len(tiles) % n)
@@ -160,7 +160,7 @@ class _Grid:
         return self.top + -(-len(self.tiles) // self.columns) * self.pitch - GAP
 
     def draw(self, canvas: Canvas, images: np.ndarray) -> None:
-        """Draw every tile; images that go beyond 1, as PointCLIP's bare depths do, are scaled together so that their greys show."""
+        """Draw every tile; images that exceed 1, such as PointCLIP's raw depths, are scaled together so that their greys are visible."""
         images = images / max(1.0, float(np.nanmax(images)))
         for i, (image, tile) in enumerate(zip(images, self.tiles, strict=True)):
             row, column = divmod(i, self.columns)
@@ -180,7 +180,7 @@ def _view_tiles(prediction: Prediction, names: Sequence[str]) -> list[Tile]:
 
 
 def _shares(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Place of each value between the lowest and the highest of others; full where all are equal."""
+    """Return the position of each value between the lowest and the highest of others; 1 if all are equal."""
     low, high = float(among.min()), float(among.max())
     return (values - low) / (high - low) if high > low else np.ones_like(values)
 
