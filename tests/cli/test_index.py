@@ -54,7 +54,7 @@ def test_bad_file_is_reported_and_exit_code_is_1(run: Run, made: Path, tmp_path:
     ended = run("index", folder, "--db", tmp_path / "lib.lance", "--jobs", 1)
     assert ended.code == 1
     assert "1 read" in ended.out
-    assert f"{folder / 'bad.glb'}: error: bad.glb does not begin with glTF" in ended.err
+    assert f"{folder / 'bad.glb'}: error: bad.glb does not start with a complete glTF header" in ended.err
     assert "1 shapes could not be used" in ended.err
 
 

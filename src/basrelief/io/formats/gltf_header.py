@@ -30,7 +30,7 @@ def json_span(path: Path, prefix: bytes) -> tuple[int, int]:
         FileFormatError: If it is glTF 1.0, or does not begin with a JSON chunk.
     """
     if prefix[:4] != b"glTF" or len(prefix) < _PREFIX:
-        raise FileFormatError(f"{path.name} does not begin with glTF. Check its file extension.")
+        raise FileFormatError(f"{path.name} does not start with a complete glTF header. Check its file extension, or export it again.")
     _check_version(path, str(int.from_bytes(prefix[4:8], "little")))
     if prefix[16:20] != b"JSON":
         raise FileFormatError(f"{path.name} does not begin with a JSON chunk. Export it again.")
