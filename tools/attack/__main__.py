@@ -32,16 +32,16 @@ KEPT = Path("attack-out")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is attacked with.
+    """The size of the attack.
 
     Attributes:
         corpora: Folders of files.
-        mutations: Broken copies of files.
-        pickles: Hostile pickled arrays.
-        kills: How often a run is killed.
-        seed: Of everything random.
-        children: Processes side by side.
-        short: Whether the slowest tries are left out.
+        mutations: Number of broken copies of files.
+        pickles: Number of hostile pickled arrays.
+        kills: Number of runs to kill.
+        seed: Seed of everything random.
+        children: Number of parallel processes.
+        short: Whether to skip the slowest tries.
     """
 
     corpora: tuple[Path, ...]
@@ -54,7 +54,7 @@ class Plan:
 
 
 def main() -> int:
-    """Run the attacks that were asked for."""
+    """Run the selected attacks."""
     plan, only = _arguments()
     attacks: dict[str, Callable[[Plan, Path], Iterator[Outcome]]] = {
         "corpora": _corpora,
@@ -108,13 +108,13 @@ def _amplifiers(plan: Plan, folder: Path) -> Iterator[Outcome]:
 
 
 def _read_twice(files: list[Path], children: int) -> Iterator[Outcome]:
-    """Read each file within the promise, and again the whole way of `basrelief index`, where the workers' limits hold."""
+    """Load each file within the promised limits, then index it in workers with their limits."""
     yield from read_all([Job(path) for path in files], children=children, report=_progress("files"))
     yield from read_in_workers(files, workers=children)
 
 
 def _mutations(plan: Plan, folder: Path) -> Iterator[Outcome]:
-    """Break small files, as many of each suffix; every fifth goes the whole way of `basrelief index`."""
+    """Break small files, equally many of each suffix; every fifth is indexed, not only loaded."""
     dice = random.Random(plan.seed)
     by_suffix: dict[str, list[Path]] = {}
     for path in [*write_seeds(folder / "seeds"), *_files(plan, folder)]:
@@ -135,7 +135,7 @@ def _pickles(plan: Plan, folder: Path) -> Iterator[Outcome]:
 
 
 def _files(plan: Plan, folder: Path) -> list[Path]:
-    """Every file of the corpora that `load` would try, or the generated ones where no corpus is given."""
+    """Return every file of the corpora with a known suffix, or generated files if no corpus is given."""
     from basrelief.io import FORMATS
 
     found = [path for corpus in plan.corpora for path in sorted(corpus.rglob("*"))]
@@ -151,7 +151,7 @@ def _progress(name: str) -> Callable[[int], None]:
 
 
 def _keep(row: Row, folder: Path) -> None:
-    """Name failures, and keep the content that caused them."""
+    """Print failures, and keep the content that caused them."""
     for number, bad in enumerate(row.failures):
         print(f"{row.name}: {bad.kind.upper()} {bad.name} ({bad.seconds:.1f} s, {bad.megabytes:.0f} MB): {bad.message}", file=sys.stderr)
         name, _, seed = bad.name.rpartition("~")

@@ -1,4 +1,4 @@
-"""Small files that stand for something enormous, one function for each trick."""
+"""Small files that expand to something enormous, one function per trick."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Read the files named on stdin one by one and say on stdout what each came to; runs in a process of its own.
+"""Read the files named on stdin one by one and report each outcome on stdout; runs in its own process.
 
-A line in is JSON: `path`, `seed` (null for the file as it is), `draw` (whether to go the whole way of `basrelief index`). A line out is
-JSON: `kind`, `message`, `megabytes`. Whoever started this process watches how long a line takes and whether the process lives.
+An input line is JSON: `path`, `seed` (null for the unchanged file), `draw` (whether to index the file instead of only loading it). An
+output line is JSON: `kind`, `message`, `megabytes`. The parent checks how long a line takes and whether the process survives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mutations import mutate
 
-_SLACK = 1 << 30  # above the promise, so that memory can be measured where the promise is broken
+_SLACK = 1 << 30  # above the promised limit, so that exceeding it can be measured
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def _judged(error: Exception) -> tuple[str, str]:
 
 
 def _peak_from_here() -> float:
-    """Start to count the peak of resident memory anew (Linux); gives what is resident now, bytes."""
+    """Reset the peak of resident memory (Linux); return the current resident memory, bytes."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _status("VmRSS")
 

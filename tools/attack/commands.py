@@ -1,4 +1,4 @@
-"""Run `basrelief` commands as a user would, each in a session of its own."""
+"""Run `basrelief` commands like a user, each in its own session."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(*arguments: str | os.PathLike[str]) -> subprocess.CompletedProcess[bytes
 
 
 def judge(name: str, done: subprocess.CompletedProcess[bytes], *, codes: Sequence[int] = (0, 1, 2), harm: str = "") -> Outcome:
-    """Say what a command came to.
+    """Return the outcome of a command.
 
     Args:
         name: Of the try.
@@ -68,7 +68,7 @@ def judge(name: str, done: subprocess.CompletedProcess[bytes], *, codes: Sequenc
 
 
 def alive(session: int) -> list[int]:
-    """List the processes of a session that still run.
+    """List the processes of a session that are still running.
 
     Args:
         session: Process that leads it.

@@ -41,7 +41,7 @@ _BAD_FILTERS = (
 
 
 def attack_folders(folder: Path, *, short: bool = False) -> Iterator[Outcome]:
-    """Index hostile folders and do what a user would do next.
+    """Index hostile folders and use the library like a user.
 
     Args:
         folder: Empty; for files and libraries.
@@ -64,7 +64,7 @@ def attack_folders(folder: Path, *, short: bool = False) -> Iterator[Outcome]:
 
 
 def _fill(home: Path, outside: Path) -> list[Path]:
-    """Make the folder; gives the files that must get into a library."""
+    """Create the folder; return the files that must be indexed."""
     home.mkdir()
     outside.mkdir()
     (outside / "secret.txt").write_text(_SECRET, encoding="utf-8")
@@ -116,7 +116,7 @@ def _index(home: Path, database: Path, good: list[Path]) -> Iterator[Outcome]:
 
 
 def _change(home: Path, database: Path) -> Iterator[Outcome]:
-    """A side file that changed makes the shape new."""
+    """Check that a changed side file makes the shape be read again."""
     shape = home / "side.obj"
     shape.write_text("mtllib side.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n", encoding="ascii")
     (home / "side.mtl").write_text("newmtl a\nKd 1 0 0\n", encoding="ascii")
@@ -129,7 +129,7 @@ def _change(home: Path, database: Path) -> Iterator[Outcome]:
 
 
 def _links(home: Path, outside: Path, database: Path) -> Iterator[Outcome]:
-    """Sidecars and whatever stands in their way."""
+    """Check sidecar files and obstacles at their paths."""
     target = outside / "target.txt"
     target.write_text(_SECRET, encoding="utf-8")
     for name in (".mug.ply.tags.json.part", "mug.ply.tags.json", ".mug.ply.tags.json", "plain.ply.tags.json"):
@@ -148,7 +148,7 @@ def _links(home: Path, outside: Path, database: Path) -> Iterator[Outcome]:
 
 
 def _outputs(home: Path, database: Path) -> Iterator[Outcome]:
-    """Outputs that cannot be written, by a full disk or a folder in the way."""
+    """Check outputs that cannot be written: a full disk, or a folder at their path."""
     blocked, mug = home / "folder.ply", home / "mug.ply"
     for target in ("/dev/full", str(blocked), "/proc/nothing/x.html", str(mug / "x.html")):
         yield _command(f"--html {target}", "search", "mug", "--db", str(database), "--html", target, codes=(2,))

@@ -1,4 +1,4 @@
-"""Signals: a run that is killed leaves no process and loses nothing; Ctrl-C ends it soon."""
+"""Signals: a killed run leaves no process and loses nothing; Ctrl-C ends it quickly."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def attack_by_signals(folder: Path, *, kills: int, seed: int) -> Iterator[Outcom
 
 
 def _hit(home: Path, database: Path, number: signal.Signals, moment: float, name: str) -> Outcome:
-    """Start an index run, send it a signal, and look for what is left."""
+    """Start an indexing run, send it a signal, and check what is left."""
     process = start(["index", home, "--db", database, "--jobs", "2"])
     try:
         process.wait(timeout=moment)

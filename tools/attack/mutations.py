@@ -1,4 +1,4 @@
-"""Broken copies of files: bytes and numbers changed, pieces cut, doubled and moved, also inside ZIP archives."""
+"""Broken copies of files: bytes and numbers changed, pieces cut, duplicated and moved, also inside ZIP archives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = 4096
 
 
 def mutate(path: Path, seed: int) -> bytes:
-    """Give a broken copy of a file.
+    """Return a broken copy of a file.
 
     Args:
         path: The file.
@@ -56,7 +56,7 @@ def _repacked(content: bytes, dice: random.Random) -> bytes:
 
 
 def _place(data: bytearray, dice: random.Random) -> int:
-    """Choose a place; headers are where sizes stand."""
+    """Choose a position, more often in the header, which holds sizes."""
     return dice.randrange(min(len(data), _HEAD) if dice.random() < 0.6 else len(data))
 
 
@@ -93,6 +93,6 @@ def _double(data: bytearray, dice: random.Random) -> None:
 
 
 def _swap(data: bytearray, dice: random.Random) -> None:
-    """Put a piece of the file over another."""
+    """Overwrite a piece of the file with another."""
     a, b, size = dice.randrange(len(data)), _place(data, dice), dice.randint(1, 64)
     data[b : b + size] = data[a : a + size]

@@ -1,4 +1,4 @@
-"""What an attack found: one outcome a try, one row of the table an attack."""
+"""Results of attacks: one outcome per try, one table row per attack."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 FAILURES = ("crash", "hang", "memory", "traceback", "harm")
-"""Columns that must be zero: the process died, took too long, took too much memory, raised something that is not an error of ours, or
-did harm (read, wrote, lost or showed what it must not)."""
+"""Columns that must be zero: the process died, took too long, took too much memory, raised something other than a basrelief
+error, or did harm (read, wrote, lost or showed what it must not)."""
 
 FINE = ("read", "refused")
-"""What may happen: the file was read, or refused with a clear error."""
+"""Acceptable outcomes: the file was read, or refused with a clear error."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one try came to.
+    """The outcome of one try.
 
     Attributes:
-        name: Of the file or request; names it again in a later run with the same seed.
+        name: Name of the file or request, the same in a later run with the same seed.
         kind: One of `FINE` or `FAILURES`.
         seconds: Wall time.
         megabytes: Peak memory above that of the process before.
@@ -38,8 +38,8 @@ class Row:
     """All tries of one attack.
 
     Attributes:
-        name: Of the attack.
-        outcomes: Of its tries.
+        name: Name of the attack.
+        outcomes: Outcomes of its tries.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Row:
 
     @property
     def failures(self) -> list[Outcome]:
-        """Tries that must not have come out so."""
+        """Unacceptable outcomes."""
         return [one for one in self.outcomes if one.kind not in FINE]
 
     def cells(self) -> list[str]:
-        """Give the row as text: name, tries, read, refused, the failures, slowest, largest."""
+        """Return the row as text: name, tries, read, refused, the failures, slowest, largest."""
         counts = Counter(one.kind for one in self.outcomes)
         slowest = max((one.seconds for one in self.outcomes), default=0.0)
         largest = max((one.megabytes for one in self.outcomes), default=0.0)
@@ -60,10 +60,10 @@ class Row:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Lay rows out as a table with a line of totals."""
+    """Format rows as a table with a line of totals."""
     shown = list(rows)
-    whole = Row("all", [one for row in shown for one in row.outcomes])
-    lines = [["attack", "tries", *FINE, *FAILURES, "slowest", "largest"], *(row.cells() for row in (*shown, whole))]
+    total = Row("all", [one for row in shown for one in row.outcomes])
+    lines = [["attack", "tries", *FINE, *FAILURES, "slowest", "largest"], *(row.cells() for row in (*shown, total))]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))

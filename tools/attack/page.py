@@ -1,4 +1,4 @@
-"""Requests that the page must refuse or survive, against a server of its own on this machine."""
+"""Requests that the page must refuse or survive, against a local server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def attack_page(folder: Path, *, short: bool = False) -> Iterator[Outcome]:
 
 @contextlib.contextmanager
 def _served(database: Path, *options: str) -> Iterator[Visitor]:
-    """Run `basrelief app` and stop it by Ctrl-C; it must end soon."""
+    """Run `basrelief app` and stop it with Ctrl-C; it must end quickly."""
     process = start(["app", "--db", database, *options])
     try:
         yield Visitor(_port(process))
@@ -79,7 +79,7 @@ def _served(database: Path, *options: str) -> Iterator[Visitor]:
 
 
 def _port(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the line that says where the page is."""
+    """Wait for the line with the address of the page."""
     deadline = time.monotonic() + 120
     if process.stderr is None:
         raise RuntimeError("the page has no output")
@@ -95,7 +95,7 @@ def _port(process: subprocess.Popen[bytes]) -> int:
 
 
 def _words(visitor: Visitor, secret: Path) -> Iterator[Outcome]:
-    """Paths typed where words belong."""
+    """Type paths where words are expected."""
     mug = json.loads(visitor.upload([("mug.ply", _ply())]).text)[0]
     file = {"path": mug, "orig_name": "mug.ply", "meta": {"_type": "gradio.FileData"}}
     for typed in (str(secret), f"@{secret}", f"file://{secret}", f"{secret}, mug", f"../{secret.name}", "/etc/passwd", "/dev/zero", "~"):
@@ -114,7 +114,7 @@ def _words(visitor: Visitor, secret: Path) -> Iterator[Outcome]:
 
 
 def _quiet(name: str, answer: Answer) -> Outcome:
-    """Whatever the answer, it shows nothing of a file of the server, and no traceback."""
+    """Check that an answer shows no content of server files and no traceback."""
     shown = [word for word in (_SECRET, "root:x:0", "PATH=") if word in answer.text]
     if shown:
         return Outcome(name, "harm", message=f"showed {shown[0]!r}")
@@ -124,7 +124,7 @@ def _quiet(name: str, answer: Answer) -> Outcome:
 
 
 def _strangers(visitor: Visitor) -> Iterator[Outcome]:
-    """Other hosts and other sites."""
+    """Send requests of other hosts and other sites."""
     for path in (
         "/",
         "/config",
@@ -163,7 +163,7 @@ def _denied(name: str, answer: Answer) -> Outcome:
 
 
 def _sizes(visitor: Visitor) -> Iterator[Outcome]:
-    """Bodies, lists and texts without end; a second visitor is answered all the while."""
+    """Send endless bodies, lists and texts, while a second visitor must be answered."""
     many = ", ".join(f"label {i}" for i in range(100_000))
     yield _still_awake(visitor, "a body of 150 MB", lambda: visitor.post("/gradio_api/queue/join", {"data": ["x" * 150_000_000]}))
     chunks = (b"x" * 65536 for _ in range(4000))
@@ -185,7 +185,7 @@ def _sizes(visitor: Visitor) -> Iterator[Outcome]:
 
 
 def _still_awake(visitor: Visitor, name: str, attack: Callable[[], Answer]) -> Outcome:
-    """Attack, then ask for the page as somebody else."""
+    """Attack, then request the page as another visitor."""
     begun = time.monotonic()
     answer = attack()
     took, begun = time.monotonic() - begun, time.monotonic()
@@ -199,7 +199,7 @@ def _still_awake(visitor: Visitor, name: str, attack: Callable[[], Answer]) -> O
 
 
 def _routes(visitor: Visitor, secret: Path) -> Iterator[Outcome]:
-    """The server's own routes for files and other addresses."""
+    """Request files and other addresses through the server's own routes."""
     for place in (str(secret), "/etc/passwd", f"../../..{secret}", f"..%2f..%2f..%2f{secret}", f"%2e%2e/{secret}", "http://evil.example/x"):
         for route in (
             "/gradio_api/file=",
@@ -215,7 +215,7 @@ def _routes(visitor: Visitor, secret: Path) -> Iterator[Outcome]:
 
 
 def _uploads(visitor: Visitor, folder: Path, *, short: bool) -> Iterator[Outcome]:
-    """Hostile files and names; while they are read, others are answered."""
+    """Upload hostile files and names, while others must be answered."""
     files = write_amplifiers(folder / "amplifiers")
     for path in files[:: 12 if short else 1]:
         if path.stat().st_size > limits().upload_bytes:
@@ -241,7 +241,7 @@ def _survived(visitor: Visitor, name: str, content: bytes) -> Outcome:
 
 
 def _passwords(visitor: Visitor) -> Iterator[Outcome]:
-    """A guesser is slowed; nothing is shown without a password."""
+    """Guess passwords: guessing is slowed, and nothing is shown without a password."""
     for path in ("/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=x"):
         answer = visitor.request("GET", path)
         yield Outcome(f"no password, {path}", "harm" if answer.status == 200 else "refused", message=answer.text[:100])

@@ -1,4 +1,4 @@
-"""Hostile pickled `.npy` files without end, for a process that is allowed to die: each should give arrays or basrelief's own error.
+"""Endless hostile pickled `.npy` files, read in a process that may die: each should give arrays or a basrelief error.
 
 Files begin as pickles that NumPy writes, or are put together from operations at random; then states of dtypes and arrays, operations,
 lengths and single bytes are exchanged.
@@ -54,7 +54,7 @@ _CODES = (
 
 
 def mutations(seed: int, count: int) -> Iterator[bytes]:
-    """Make hostile `.npy` files.
+    """Generate hostile `.npy` files.
 
     Args:
         seed: The same files for the same seed.
@@ -193,7 +193,7 @@ def _forged_states(rng: random.Random) -> bytes:
 
 
 def _spliced(rng: random.Random) -> bytes:
-    """Operations of one pickle put into another."""
+    """Insert operations of one pickle into another."""
     first, second = _cut(_valid(rng)), _cut(rng.choice([_valid, _forged_states])(rng))
     for _ in range(rng.randrange(1, 5)):
         at, start = rng.randrange(len(first) + 1), rng.randrange(len(second))
@@ -202,7 +202,7 @@ def _spliced(rng: random.Random) -> bytes:
 
 
 def _cut(data: bytes) -> list[bytes]:
-    """Cut a pickle into its operations; the rest of a broken one stays whole."""
+    """Split a pickle into its operations; the rest of a broken one stays in one piece."""
     places: list[int] = []
     try:
         places.extend(place for _, _, place in pickletools.genops(data) if place is not None)
@@ -213,7 +213,7 @@ def _cut(data: bytes) -> list[bytes]:
 
 
 def _operations(rng: random.Random) -> bytes:
-    """Operations at random, with arguments that fit more often than not."""
+    """Generate random operations, mostly with matching arguments."""
     codes = [op.code.encode("latin1") for op in pickletools.opcodes]
     out = io.BytesIO()
     out.write(b"\x80\x04")
@@ -252,7 +252,7 @@ def _operations(rng: random.Random) -> bytes:
 
 
 def _memo_tricks(rng: random.Random) -> bytes:
-    """Structures that refer to themselves, nest without end or double at each step."""
+    """Generate structures that refer to themselves, nest deeply or double at each step."""
     size = rng.randrange(1, 2000)
     match rng.randrange(5):
         case 0:
@@ -269,7 +269,7 @@ def _memo_tricks(rng: random.Random) -> bytes:
 
 
 def _lengths(rng: random.Random) -> bytes:
-    """Values whose length is a lie."""
+    """Generate values with a false length."""
     width, code = rng.choice(
         [(4, b"B"), (4, b"X"), (4, b"T"), (8, b"\x8e"), (8, b"\x8d"), (8, b"\x96"), (4, b"\x8b"), (1, b"\x8a"), (1, b"C")]
     )
@@ -278,7 +278,7 @@ def _lengths(rng: random.Random) -> bytes:
 
 
 def _scratched(rng: random.Random, data: bytes) -> bytes:
-    """Change, drop, double or move a few bytes."""
+    """Change, drop, duplicate or move a few bytes."""
     out = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 4, 16])):
         at = rng.randrange(len(out) + 1)

@@ -1,4 +1,4 @@
-"""Run readers in child processes that are watched: how long each file takes, how much memory, and whether the process survives it."""
+"""Run readers in monitored child processes: time and memory of each file, and whether the process survives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Job:
     Attributes:
         path: Of the file.
         seed: Of the mutation, None for the file as it is.
-        draw: Whether to go the whole way of `basrelief index` instead of `load` alone.
+        draw: Whether to index the file instead of only loading it.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The name in the report."""
+        """Name in the report."""
         return str(self.path) if self.seed is None else f"{self.path}~{self.seed}"
 
 
@@ -73,14 +73,14 @@ def read_all(jobs: Iterable[Job], *, children: int = 2, report: Callable[[int], 
 
 
 def read_in_workers(files: Sequence[Path], *, workers: int = 2) -> Iterator[Outcome]:
-    """Go the whole way of `basrelief index` in the worker processes that it uses: each file is done, or failed within its deadline.
+    """Index files in worker processes as `basrelief index` does: each file must be done or fail within its deadline.
 
     Args:
         files: The files.
-        workers: Processes side by side.
+        workers: Number of processes.
 
     Yields:
-        An outcome for each file; its seconds are those since the one before.
+        An outcome for each file; its seconds are the time since the previous one.
     """
     recipe = get_recipe("tiny")
     options = DepthOptions(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
@@ -109,7 +109,7 @@ def _work(waiting: queue.SimpleQueue[Job], outcomes: list[Outcome], report: Call
 
 
 class _Child:
-    """One process; a new one takes its place when it dies or hangs."""
+    """One process, replaced by a new one when it dies or hangs."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -156,7 +156,7 @@ class _Child:
         return self._process
 
     def _line(self, seconds: float) -> str:
-        """Read one line of the child, empty where it died."""
+        """Read one line of the child; empty if it died."""
         if self._process is None:
             return ""
         out = _stream(self._process.stdout)
@@ -166,7 +166,7 @@ class _Child:
 
 
 def _allowed(path: Path) -> float:
-    """Seconds that a file may take: the promise, more in proportion above 32 MB."""
+    """Return the seconds a file may take: the promised limit, more in proportion above 32 MB."""
     return limits().seconds * max(1.0, path.stat().st_size / _LARGE)
 
 

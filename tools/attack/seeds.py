@@ -1,4 +1,4 @@
-"""Small good files in every format, to be broken where no corpus is given."""
+"""Small valid files in every format, to be broken if no corpus is given."""
 
 from __future__ import annotations
 

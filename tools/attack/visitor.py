@@ -1,4 +1,4 @@
-"""A visitor of the page who speaks its protocol by hand: plain requests, uploads, and events through the queue."""
+"""A client of the page that speaks its protocol directly: plain requests, uploads, and events through the queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said.
+    """The response of the server.
 
     Attributes:
         status: HTTP status; 0 where the connection was closed.
@@ -51,7 +51,7 @@ class Visitor:
         return self.request("POST", path, json.dumps(record).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def upload(self, files: Sequence[tuple[str, bytes]], headers: Mapping[str, str] | None = None) -> Answer:
-        """Send files as a form; the answer lists where they lie."""
+        """Send files as a form; the response lists their paths on the server."""
         mark = secrets.token_hex(8)
         parts = [
             f'--{mark}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -71,15 +71,15 @@ class Visitor:
         return record
 
     def press(self, button: str, values: Sequence[Any], *, timeout: float = 60) -> Answer:
-        """Press a button by its element id with values for its inputs; gives the answer, or the whole stream of events, as text."""
+        """Press a button by its element id with values for its inputs; return the response, or the stream of events, as text."""
         config = self.config()
         number = next(c["id"] for c in config["components"] if c.get("props", {}).get("elem_id") == button)
         event = next(d for d in config["dependencies"] if [number, "click"] in [list(target) for target in d["targets"]])
         session = secrets.token_hex(6)
-        asked = {"data": list(values), "fn_index": event["id"], "session_hash": session, "trigger_id": number, "event_data": None}
+        request = {"data": list(values), "fn_index": event["id"], "session_hash": session, "trigger_id": number, "event_data": None}
         if not event["queue"]:
-            return self.post("/gradio_api/run/predict", asked)
-        joined = self.post("/gradio_api/queue/join", asked)
+            return self.post("/gradio_api/run/predict", request)
+        joined = self.post("/gradio_api/queue/join", request)
         if joined.status != 200:
             return joined
         return self.request("GET", f"/gradio_api/queue/data?session_hash={session}", timeout=timeout)
