@@ -26,7 +26,8 @@ from scipy.spatial.transform import Rotation
 
 import basrelief as br
 from basrelief.datasets import maker_split
-from basrelief.geometry import UP_AXES, axis_rotation, guess_up, rotation_to_z_up
+from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up
+from basrelief.geometry.transforms import axis_rotation
 from basrelief.models import Model, resolve_pose
 from basrelief.shapes import CATEGORIES
 from basrelief.train.data import ShapeSet, generated_shapes, read_shapes, split_by_maker

@@ -17,7 +17,7 @@ from basrelief.evaluate.corruptions import Corruption
 from basrelief.evaluate.few_shot import few_shot
 from basrelief.evaluate.result import accuracy_metric, mean_metric
 from basrelief.evaluate.retrieval import retrieval
-from basrelief.evaluate.robustness import robustness, spread
+from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.io import save
 from basrelief.models import Embedder
@@ -151,13 +151,6 @@ def test_robustness_names_what_is_lost(embedder: Embedder, benchmark: Benchmark)
     assert rows["noise 0"][4] == pytest.approx(0, abs=10)
     assert rows["dropped 99"][1] < rows["unchanged"][1]
     assert metrics["worst_top1"].value == pytest.approx(min(row[1] for row in list(rows.values())[1:]), abs=0.01)  # rows are rounded
-
-
-def test_views_are_spread_over_the_rig() -> None:
-    assert spread(10, 1) == [0]
-    assert spread(10, 2) == [0, 5]
-    assert spread(10, 4) == [0, 2, 5, 8]
-    assert spread(6, 6) == [0, 1, 2, 3, 4, 5]
 
 
 def test_calibration_is_fitted_on_one_half_and_measured_on_the_other(embedder: Embedder, benchmark: Benchmark) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError
-from basrelief.render.rigs import CLIP2POINT_TURN, RIGS, clip2point_look, get_rig
+from basrelief.render.rigs import CLIP2POINT_TURN, RIGS, clip2point_look, evenly_spaced_views, get_rig
 
 
 @pytest.mark.parametrize("name", sorted(RIGS))
@@ -56,3 +56,16 @@ def test_side_views_have_y_up() -> None:
 def test_unknown_rig() -> None:
     with pytest.raises(ConfigError, match=r"rig must be one of .*turntable10.* but got 'turntable'. Did you mean 'turntable10'"):
         get_rig("turntable")
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(10, list(range(10))), (5, [0, 2, 4, 6, 8]), (1, [0]), (3, [0, 3, 6]), (7, [0, 1, 2, 4, 5, 7, 8])]
+)
+def test_fewer_views_are_spread_over_the_rig(count: int, expected: list[int]) -> None:
+    assert evenly_spaced_views(count, 10) == expected
+
+
+@pytest.mark.parametrize("count", [0, 11])
+def test_a_rig_has_no_more_views(count: int) -> None:
+    with pytest.raises(ConfigError, match=f"views must lie between 1 and 10, but got {count}"):
+        evenly_spaced_views(count, 10)

@@ -93,3 +93,14 @@ def get_rig(name: str) -> Cameras:
     if name not in RIGS:
         raise ConfigError(unknown_choice("rig", name, RIGS))
     return RIGS[name]()
+
+
+def evenly_spaced_views(count: int, views: int) -> list[int]:
+    """Return the indices of `count` views spread evenly over a rig of `views`.
+
+    Raises:
+        ConfigError: If `count` is not between 1 and `views`.
+    """
+    if not 1 <= count <= views:
+        raise ConfigError(f"views must lie between 1 and {views}, but got {count}. Leave it out for all.")
+    return [i * views // count for i in range(count)]

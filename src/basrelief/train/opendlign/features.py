@@ -21,6 +21,7 @@ from torch import Tensor
 from basrelief.encoders import ClipConfig, ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.output import make_folder, output_errors, to_json, write_text
+from basrelief.render.rigs import evenly_spaced_views
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
