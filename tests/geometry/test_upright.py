@@ -94,7 +94,7 @@ def test_the_true_up_is_among_the_candidates_of_any_pose(seed: int) -> None:
 
 def test_candidates_are_few_and_apart() -> None:
     ball = np.random.default_rng(0).normal(size=(2000, 3))
-    found = up_candidates(ball / np.linalg.norm(ball, axis=1, keepdims=True), most=12)
+    found = up_candidates(ball / np.linalg.norm(ball, axis=1, keepdims=True), limit=12)
     assert len(found) <= 12
     between = found @ found.T - 2 * np.eye(len(found))
     assert np.degrees(np.arccos(between.max())) > 7.9

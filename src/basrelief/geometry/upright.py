@@ -82,12 +82,12 @@ def upright_cues(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " c
     )
 
 
-def up_candidates(points: Float[np.ndarray, "points 3"], *, most: int = 20) -> Float[np.ndarray, "candidates 3"]:
+def up_candidates(points: Float[np.ndarray, "points 3"], *, limit: int = 20) -> Float[np.ndarray, "candidates 3"]:
     """Return candidate up directions for a shape in any pose: normals of its convex hull's sides, and its principal axes.
 
     Args:
         points: Any scale and position.
-        most: Largest number of candidates; larger sides come first.
+        limit: Largest number of candidates; larger sides come first.
 
     Returns:
         (K, 3) unit vectors, at least 8 degrees apart.
@@ -103,8 +103,8 @@ def up_candidates(points: Float[np.ndarray, "points 3"], *, most: int = 20) -> F
         return principal
     corners = cloud[hull.simplices]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    sides = _merged(-hull.equations[:, :3], area)[: most - len(principal)]
-    return _apart(np.concatenate([sides, principal]))[:most]
+    sides = _merged(-hull.equations[:, :3], area)[: limit - len(principal)]
+    return _apart(np.concatenate([sides, principal]))[:limit]
 
 
 def _merged(directions: np.ndarray, area: np.ndarray) -> np.ndarray:
@@ -164,9 +164,9 @@ def _occupied(unit: np.ndarray) -> np.ndarray:
     return grid
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+def _overlap(first: np.ndarray, second: np.ndarray) -> float:
     """Return the intersection over union of two grids, each dilated by a cell so that sampling does not matter."""
     from scipy.ndimage import binary_dilation
 
-    a, b = binary_dilation(one), binary_dilation(other)
+    a, b = binary_dilation(first), binary_dilation(second)
     return float((a & b).sum() / max((a | b).sum(), 1))

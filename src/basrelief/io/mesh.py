@@ -21,7 +21,7 @@ Part = Mapping[str, Any]
 """A part as read: `vertices` (N, 3) and, where present, `faces` (F, 3), `vertex_colors` (N, 3 or more), `face_colors` (F, 3 or more),
 `texture` with coordinates `uv` (N, 2) of the vertices, and `color`, the base colour of the material, in [0, 1]."""
 
-Placed = tuple[Part, np.ndarray]  # a part and the 4 x 4 transform of one instance
+Instance = tuple[Part, np.ndarray]  # a part and the 4 x 4 transform of one instance
 
 
 def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
@@ -42,11 +42,11 @@ def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
     check_count(path, faces, limits().faces, of="faces")
 
 
-def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = False) -> RawShape:
+def join_parts(instances: Sequence[Instance], *, with_faces: bool, linear: bool = False) -> RawShape:
     """Transform parts and join them into one list of vertices and faces.
 
     Args:
-        placed: Each part with a 4 x 4 matrix; a part may occur several times.
+        instances: Each part with a 4 x 4 matrix; a part may occur several times.
         with_faces: Whether the parts have faces.
         linear: Whether material and vertex colours are linear light, as in glTF, and not sRGB.
 
@@ -56,9 +56,9 @@ def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = Fal
     Raises:
         GeometryError: If a face refers to a vertex that does not exist.
     """
-    groups = _grouped(placed)
-    points = np.empty((sum(len(part["vertices"]) for part, _ in placed), 3))
-    faces = np.empty((sum(len(part["faces"]) for part, _ in placed), 3), dtype=np.int64) if with_faces else None
+    groups = _grouped(instances)
+    points = np.empty((sum(len(part["vertices"]) for part, _ in instances), 3))
+    faces = np.empty((sum(len(part["faces"]) for part, _ in instances), 3), dtype=np.int64) if with_faces else None
     vertex = face = 0
     for part, matrices in groups:
         first, vertex = vertex, vertex + len(matrices) * len(part["vertices"])
@@ -69,12 +69,12 @@ def join_parts(placed: Sequence[Placed], *, with_faces: bool, linear: bool = Fal
     return RawShape(points=points, faces=faces, colors=_joined_colors(groups, len(points), linear=linear))
 
 
-def _grouped(placed: Sequence[Placed]) -> list[tuple[Part, np.ndarray]]:
+def _grouped(instances: Sequence[Instance]) -> list[tuple[Part, np.ndarray]]:
     """List each part once, with the matrices (instances, 4, 4) of all its instances."""
     matrices: dict[int, list[np.ndarray]] = {}
-    for part, matrix in placed:
+    for part, matrix in instances:
         matrices.setdefault(id(part), []).append(matrix)
-    parts = {id(part): part for part, _ in placed}
+    parts = {id(part): part for part, _ in instances}
     return [(parts[key], np.stack(places)) for key, places in matrices.items()]
 
 

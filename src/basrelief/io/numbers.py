@@ -44,7 +44,7 @@ def number_blocks(path: Path, blocks: Iterator[bytes]) -> Iterator[tuple[np.ndar
         except ValueError:
             values = np.empty(0)
         if len(values) != counts.sum():
-            raise FileFormatError(f"{path.name} contains {_odd_word(text)}; expected numbers. Check its lines.")
+            raise FileFormatError(f"{path.name} contains {_first_non_number(text)}; expected numbers. Check its lines.")
         yield values, counts
 
 
@@ -69,7 +69,7 @@ def all_numbers(path: Path, blocks: Iterator[bytes]) -> tuple[np.ndarray, np.nda
     return np.frombuffer(values, dtype=np.float64), np.frombuffer(counts, dtype=np.int32)
 
 
-def _odd_word(text: bytes) -> str:
+def _first_non_number(text: bytes) -> str:
     for word in text.split():
         try:
             float(word)

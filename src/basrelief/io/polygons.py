@@ -64,7 +64,7 @@ def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
     return triangles, polygon
 
 
-def thin_note(counts: np.ndarray) -> tuple[str, ...]:
+def degenerate_note(counts: np.ndarray) -> tuple[str, ...]:
     """Return a note on polygons with fewer than three corners, if there are any."""
     thin = int((counts < 3).sum())
     return (f"{thin:,} of {len(counts):,} faces have fewer than three corners and were dropped.",) if thin else ()

@@ -12,7 +12,7 @@ import numpy as np
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.formats.dae_document import Array, Document, Geometry, Node, Primitive, read_document
 from basrelief.io.graph import count_uses
-from basrelief.io.mesh import Placed, check_size, join_parts
+from basrelief.io.mesh import Instance, check_size, join_parts
 from basrelief.io.polygons import Lists, fan_triangles, list_positions
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
@@ -39,7 +39,7 @@ def read_dae(source: Source) -> RawShape:
         GeometryError: If a face refers to a vertex that does not exist.
     """
     scene = _Scene(source.path, read_document(source.path, source.read(limits().xml_bytes)))
-    raw = join_parts(scene.placed(), with_faces=True)
+    raw = join_parts(scene.instances(), with_faces=True)
     stated = scene.document.up_axis
     reason = f"<up_axis> of the file is {stated}" if stated in _UP_AXIS else "COLLADA is +Y up when it has no <up_axis>"
     return dataclasses.replace(raw, up=_UP_AXIS.get(stated, "y"), up_reason=reason, notes=scene.notes)
@@ -71,10 +71,10 @@ class _Scene:
         """Notes on what was not read."""
         return (*self._resolver.notes, *self._textures.notes)
 
-    def placed(self) -> list[Placed]:
+    def instances(self) -> list[Instance]:
         """Build each part once, and list it with the matrix of each of its instances."""
         parts: dict[tuple[int, str], dict[str, Any]] = {}
-        placed: list[Placed] = []
+        instances: list[Instance] = []
         for geometry, matrix, materials in self._shown():
             for primitive in geometry.primitives:
                 key = (id(primitive), materials.get(primitive.material, ""))
@@ -82,8 +82,8 @@ class _Scene:
                     continue
                 if key not in parts:
                     parts[key] = self._part(geometry, primitive, key[1])
-                placed.append((parts[key], matrix))
-        return placed
+                instances.append((parts[key], matrix))
+        return instances
 
     def _shown(self) -> Iterator[tuple[Geometry, np.ndarray, Mapping[str, str]]]:
         """Walk the scene; yield each geometry with its matrix and its binding of material symbols."""
@@ -119,11 +119,11 @@ class _Scene:
         part: dict[str, Any] = {"faces": np.arange(len(corners)).reshape(-1, 3)}
         for semantic, array, offset in inputs:
             if semantic == "POSITION" and "vertices" not in part:
-                part["vertices"] = _picked(array.rows(3), corners[:, offset])
+                part["vertices"] = _gather(array.rows(3), corners[:, offset])
             elif semantic == "COLOR" and "vertex_colors" not in part:
-                part["vertex_colors"] = _picked(array.rows(3), corners[:, offset])
+                part["vertex_colors"] = _gather(array.rows(3), corners[:, offset])
             elif semantic == "TEXCOORD" and "uv" not in part:
-                part["uv"] = _picked(array.rows(2), corners[:, offset])
+                part["uv"] = _gather(array.rows(2), corners[:, offset])
         if "vertices" not in part:
             raise FileFormatError(f"The geometry in {self.path.name} has no vertex positions. Export it again.")
         return part | self._material(material)
@@ -186,7 +186,7 @@ def _corners(primitive: Primitive) -> np.ndarray:
     return unfolded
 
 
-def _picked(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+def _gather(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
     if len(index) and (index.min() < 0 or index.max() >= len(rows)):
         raise GeometryError(
             f"Faces use vertices {index.min()} to {index.max()}, but there are only {len(rows)}. The file is probably truncated."

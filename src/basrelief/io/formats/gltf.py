@@ -15,7 +15,7 @@ from basrelief.io.draco import FACES
 from basrelief.io.formats.gltf_data import GltfData, Item
 from basrelief.io.formats.gltf_header import Header, json_span, parse_header
 from basrelief.io.graph import count_uses
-from basrelief.io.mesh import Placed, check_size, join_parts
+from basrelief.io.mesh import Instance, check_size, join_parts
 from basrelief.io.source import RawShape, Source
 from basrelief.io.textures import Texture, Textures
 from basrelief.limits import limits
@@ -50,7 +50,7 @@ def read_gltf(source: Source) -> RawShape:
     _check_extensions(source, header)
     with closing(GltfData(source, header, end)) as data:
         scene = _Scene(data)
-        raw = join_parts(scene.placed(), with_faces=scene.triangles, linear=True)
+        raw = join_parts(scene.instances(), with_faces=scene.triangles, linear=True)
         notes = (*data.resolver.notes, *scene.textures.notes)
     return dataclasses.replace(raw, up="y", up_reason="glTF is +Y up by its specification", notes=notes)
 
@@ -97,7 +97,7 @@ class _Scene:
         self.chosen = {key: n for key, n in uses.items() if self._mode(key) in (_SURFACES if self.triangles else _CLOUDS)}
         check_size(data.source.path, [(n, *self._size(self._item(key))) for key, n in self.chosen.items()])
 
-    def placed(self) -> list[Placed]:
+    def instances(self) -> list[Instance]:
         """Read the primitives, and list each with the matrix of each of its instances."""
         parts = {key: self._part(self._item(key)) for key in self.chosen}
         if self.shows_all:
@@ -141,7 +141,7 @@ class _Scene:
     def _size(self, item: Item) -> tuple[int, int]:
         """Return the numbers of vertices and faces that a primitive declares."""
         vertices = self.data.count(item["attributes"]["POSITION"])
-        corners = self.data.count(item["indices"], most=3 * limits().faces) if "indices" in item else vertices
+        corners = self.data.count(item["indices"], limit=3 * limits().faces) if "indices" in item else vertices
         mode = item.get("mode", _TRIANGLES)
         return vertices, corners // 3 if mode == _TRIANGLES else max(corners - 2, 0) if mode in _SURFACES else 0
 

@@ -57,12 +57,12 @@ class GltfData:
         for file in self._files.values():
             file.close()
 
-    def count(self, accessor: int, *, most: int | None = None) -> int:
+    def count(self, accessor: int, *, limit: int | None = None) -> int:
         """Return how many elements an accessor declares.
 
         Args:
             accessor: Its index.
-            most: Largest number to accept, `Limits.points` when None.
+            limit: Largest number to accept, `Limits.points` when None.
 
         Returns:
             The number of elements.
@@ -71,7 +71,7 @@ class GltfData:
             FileFormatError: If it is larger or negative.
         """
         count = self.header["accessors"][accessor]["count"]
-        check_count(self.source.path, count, limits().points if most is None else most, of="values in an accessor")
+        check_count(self.source.path, count, limits().points if limit is None else limit, of="values in an accessor")
         return int(count)
 
     def array(self, accessor: int) -> np.ndarray:
@@ -87,7 +87,7 @@ class GltfData:
             FileFormatError: If it declares more than the file holds.
         """
         if accessor not in self._arrays:
-            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor, most=_most_values()))
+            self._arrays[accessor] = self._read(self.header["accessors"][accessor], self.count(accessor, limit=_most_values()))
         return self._arrays[accessor]
 
     def draco(self, extension: Item, *, vertices: int, faces: int) -> Mapping[int, np.ndarray]:

@@ -64,7 +64,7 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> RawShape
             "The file is probably truncated."
         )
     places = _joined(elements.places, 2)
-    _forget_partial(corners, material, len(elements.names), len(places))
+    _clear_partial(corners, material, len(elements.names), len(places))
     chosen, index = _distinct(corners, material)
     check_size(source.path, [(1, len(chosen), faces)])
     position, place, material = corners[chosen, 0] - 1, corners[chosen, 1] - 1, material[chosen]
@@ -86,7 +86,7 @@ def _vertex_colors(vertices: np.ndarray, colors: np.ndarray) -> np.ndarray | Non
     return part_colors({"vertices": vertices, "vertex_colors": colors}, linear=False) if len(colors) == len(vertices) else None
 
 
-def _forget_partial(corners: np.ndarray, material: np.ndarray, materials: int, places: int) -> None:
+def _clear_partial(corners: np.ndarray, material: np.ndarray, materials: int, places: int) -> None:
     """Clear, in place, texture coordinates and normals of each material that lacks them at some corner."""
     for column, top in ((1, places), (2, np.iinfo(np.int32).max)):
         bad = (corners[:, column] < 1) | (corners[:, column] > top)
@@ -98,13 +98,13 @@ def _forget_partial(corners: np.ndarray, material: np.ndarray, materials: int, p
 def _distinct(corners: np.ndarray, material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first of each distinct corner, sorted by material, and for each corner the index of its match."""
     others = [corners[:, i] for i in (1, 2) if corners[:, i].any() and not np.array_equal(corners[:, i], corners[:, 0])]
-    first, index = _ranked(corners[:, 0])
+    first, index = _unique(corners[:, 0])
     for column in (*others, *([material] if material.any() else [])):
-        first, index = _ranked(column.astype(np.int64) * len(first) + index)
+        first, index = _unique(column.astype(np.int64) * len(first) + index)
     return first, index
 
 
-def _ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unique(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first position of each distinct key, in key order, and for each key the index of its match."""
     order = np.argsort(keys, kind="stable").astype(np.int32)
     new = np.ones(len(keys), dtype=bool)

@@ -15,7 +15,7 @@ from basrelief.io.checks import check_count
 from basrelief.io.lines import line_blocks
 from basrelief.io.mesh import join_parts
 from basrelief.io.numbers import all_numbers
-from basrelief.io.polygons import Lists, fan_triangles, list_positions, thin_note
+from basrelief.io.polygons import Lists, degenerate_note, fan_triangles, list_positions
 from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
@@ -53,7 +53,7 @@ def read_off(source: Source) -> RawShape:
     columns = int(widths[0])
     if columns < 3 or (widths[:vertices] != columns).any():
         raise FileFormatError(
-            f"A vertex line of {source.path.name} has {_odd(widths[:vertices])} columns; expected x, y, z. Check the file."
+            f"A vertex line of {source.path.name} has {_bad_width(widths[:vertices])} columns; expected x, y, z. Check the file."
         )
     rows = numbers[: vertices * columns].reshape(vertices, columns)
     first = 6 if keyword[2] else 3
@@ -65,7 +65,7 @@ def read_off(source: Source) -> RawShape:
     return dataclasses.replace(join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0), notes=notes)
 
 
-def _odd(widths: np.ndarray) -> int:
+def _bad_width(widths: np.ndarray) -> int:
     """Return the invalid number of columns: fewer than three, or different from the first line."""
     return int(widths[0]) if widths[0] < 3 else int(widths[widths != widths[0]][0])
 
@@ -112,4 +112,4 @@ def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple
             colors.frombytes(behind[of].tobytes())
     faces = np.frombuffer(triangles, dtype=np.int64).reshape(-1, 3)
     shades = np.frombuffer(colors, dtype=np.float32).reshape(-1, 3) if colored else None
-    return faces, shades, thin_note(counts)
+    return faces, shades, degenerate_note(counts)

@@ -12,7 +12,7 @@ from basrelief.io.checks import check_count
 from basrelief.io.formats.ply_header import HEADER_BYTES, read_header
 from basrelief.io.formats.ply_rows import Body, Table
 from basrelief.io.mesh import join_parts
-from basrelief.io.polygons import Lists, fan_triangles, thin_note
+from basrelief.io.polygons import Lists, degenerate_note, fan_triangles
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
 from basrelief.io.textures import Textures
@@ -57,7 +57,7 @@ def read_ply(source: Source) -> RawShape:
         part["faces"], of = fan_triangles(polygons)
         colors = face.stack("red", "green", "blue")
         part["face_colors"] = None if colors is None else colors[of]
-        notes += thin_note(polygons.counts)
+        notes += degenerate_note(polygons.counts)
         if header.texture:
             part["texture"] = textures.from_file(resolver, header.texture)
             part["uv"] = _texture_places(vertex, face, polygons)

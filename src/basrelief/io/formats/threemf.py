@@ -69,11 +69,11 @@ def read_3mf(source: Source) -> RawShape:
         for name in models:
             model = _Model(source.path, name.lower().strip("/"), package)
             each_element(source.path, read_member(archive, name), model.take)
-    placed = _placed(source.path, package)
-    parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in placed)}
+    instances = _instances(source.path, package)
+    parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in instances)}
     if not parts:
         raise FileFormatError(f"The build of {source.path.name} contains no triangles. Check the export settings.")
-    raw = join_parts([(parts[key], matrix) for key, matrix in placed], with_faces=True)
+    raw = join_parts([(parts[key], matrix) for key, matrix in instances], with_faces=True)
     return RawShape(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
 
 
@@ -145,17 +145,17 @@ def _use(name: str, attribute: Mapping[str, str]) -> Use:
     return f"{other.lower().strip('/')}#{attribute['objectid']}", matrix
 
 
-def _placed(path: Path, package: _Package) -> list[Use]:
+def _instances(path: Path, package: _Package) -> list[Use]:
     """List the objects that the build places, through components, after counting their total size."""
     uses = {key: [used for used, _ in thing.uses] for key, thing in package.objects.items()}
     count_instances(path, uses, [key for key, _ in package.items])
-    placed = list(_unfolded(package))
-    check_count(path, sum(len(package.objects[key].vertices) // 3 for key, _ in placed), limits().points, of="vertices")
-    check_count(path, sum(len(package.objects[key].triangles) // 3 for key, _ in placed), limits().faces, of="faces")
-    return placed
+    instances = list(_walk_components(package))
+    check_count(path, sum(len(package.objects[key].vertices) // 3 for key, _ in instances), limits().points, of="vertices")
+    check_count(path, sum(len(package.objects[key].triangles) // 3 for key, _ in instances), limits().faces, of="faces")
+    return instances
 
 
-def _unfolded(package: _Package) -> Iterator[Use]:
+def _walk_components(package: _Package) -> Iterator[Use]:
     """Walk from the build through components to objects with triangles."""
     waiting = list(package.items)
     while waiting:
