@@ -112,15 +112,6 @@ def test_a_unit_sphere_holds_the_cloud_about_its_mean(points: np.ndarray) -> Non
 
 
 @SMALL
-@given(CLOUDS)
-def test_a_unit_cube_is_filled_along_the_longest_side(points: np.ndarray) -> None:
-    normal = normalise_unit_cube(points)
-    extent = normal.max(axis=0) - normal.min(axis=0)
-    assert extent.max() == pytest.approx(2.0 * np.ptp(points, axis=0).any(), abs=1e-5), "2, or 0 where all points are one"
-    assert np.allclose(normal.max(axis=0), -normal.min(axis=0), atol=1e-5)
-
-
-@SMALL
 @given(CLOUDS, st.floats(0.1, 100), st.tuples(NUMBERS, NUMBERS, NUMBERS), st.sampled_from(["mean", "bbox"]))
 def test_moving_and_scaling_change_nothing(points: np.ndarray, scale: float, shift: tuple[float, float, float], centre: str) -> None:
     exact = points.astype(np.float64)

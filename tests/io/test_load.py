@@ -114,18 +114,18 @@ def test_a_file_whose_name_holds_a_hash(put: Put) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "found", "remedy"),
     [
-        ("a.stl", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "a PNG picture", "Fetch or export the shape again"),
-        ("a.stl", b"<!DOCTYPE html><html></html>", "a web page", "Fetch or export the shape again"),
-        ("a.glb", b"  <HTML><body>404</body></HTML>", "a web page", "Fetch or export the shape again"),
+        ("a.stl", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "a PNG image", "Download or export the shape again"),
+        ("a.stl", b"<!DOCTYPE html><html></html>", "a web page", "Download or export the shape again"),
+        ("a.glb", b"  <HTML><body>404</body></HTML>", "a web page", "Download or export the shape again"),
         ("a.ply", b"glTF\x02\0\0\0" + b"\0" * 100, "binary glTF", "Rename it to end in .glb"),
         ("a.gltf", b"glTF\x02\0\0\0" + b"\0" * 100, "binary glTF", "Rename it to end in .glb"),
         ("a.glb", b"ply\nformat ascii 1.0\n", "PLY", "Rename it to end in .ply"),
         ("a.obj", b"PK\x03\x04" + b"\0" * 100, "a ZIP archive", "Rename it to end in .3mf"),
         ("a.pcd", b"\x93NUMPY\x01\0", r"a NumPy array \(.npy\)", "Rename it to end in .npy"),
-        ("a.npy", b"\x80\x04\x95", "a Python pickle, which is never loaded", "Fetch or export the shape again"),
-        ("a.ply", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"a Git LFS pointer \(run `git lfs pull`\)", "Fetch"),
+        ("a.npy", b"\x80\x04\x95", "a Python pickle, which is never loaded", "Download or export the shape again"),
+        ("a.ply", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"a Git LFS pointer \(run `git lfs pull`\)", "Download"),
         ("a.off", b"<?xml version='1.0'?><COLLADA/>", "XML", "Rename it to end in .dae"),
-        ("a.npz", b"\x1f\x8b\x08", "gzip data", "Fetch or export the shape again"),
+        ("a.npz", b"\x1f\x8b\x08", "gzip data", "Download or export the shape again"),
     ],
 )
 def test_content_of_another_format_is_named(name: str, content: bytes, found: str, remedy: str, put: Put) -> None:

@@ -15,6 +15,7 @@ from basrelief.evaluate.result import Metric, Result, Table, accuracy_metric
 from basrelief.evaluate.zero_shot import UNREAD_RANK
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model, ViewFeatures
+from basrelief.render.rigs import evenly_spaced_views
 from basrelief.tasks import LabelEmbeddings
 
 _VIEWS = (1, 2, 4, 6, 8)

@@ -21,7 +21,7 @@ from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
 from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.render import Projection, sample_points, get_projection, render_batch
+from basrelief.render import Projection, get_projection, render_batch, sample_points
 from basrelief.tasks import LabelEmbeddings, LabelScores, Pooling, mix_embeddings, score_labels
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from basrelief.errors import ConfigError, MissingExtraError
-from basrelief.output import make_folder, output_errors, remove_parts
+from basrelief.output import make_folder, output_errors, remove_temporary_files
 from basrelief.train.checkpoint import check_matches, damaged_checkpoint, load_optimiser, read_checkpoint, write_checkpoint
 from basrelief.train.config import settings_record
 from basrelief.train.log import Log
