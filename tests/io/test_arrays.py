@@ -129,7 +129,8 @@ def test_each_row_of_a_batch(kind: str, put: Put) -> None:
 @pytest.mark.parametrize("row", ["", "#4", "#999999999"])
 def test_a_row_must_be_named_and_be_there(kind: str, row: str, put: Put) -> None:
     path = put(f"a.{kind}", batch(kind))
-    message = f"a.{kind} holds 4 shapes. Choose one with a.{kind}#0 to a.{kind}#3"
+    missing = f" and has no {row}" if row else ""
+    message = f"a.{kind} holds 4 shapes{missing}. Choose one with a.{kind}#0 to a.{kind}#3"
     with pytest.raises(FileFormatError, match=message):
         shapes.load(f"{path}{row}")
 
@@ -153,7 +154,7 @@ def test_a_row_of_a_file_without_rows_changes_nothing(put: Put) -> None:
 def test_a_batch_of_one_takes_row_nought_only(put: Put) -> None:
     path = put("a.npy", npy(BATCH[:1]))
     assert np.array_equal(loaded(path).points, loaded(f"{path}#0").points)
-    with pytest.raises(FileFormatError, match="a.npy holds 1 shapes and has no #1"):
+    with pytest.raises(FileFormatError, match="a.npy holds one shape and has no #1. Leave the number out"):
         shapes.load(f"{path}#1")
 
 

@@ -19,12 +19,12 @@ from basrelief.types import Mesh, PointCloud
 from .conftest import VERTICES, Put, gltf_text
 
 
-def test_the_room_shows_what_it_says() -> None:
-    assert sorted(shapes.__all__) == ["CLOUD_FORMATS", "FORMATS", "MESH_FORMATS", "find_shapes", "load", "save", "side_files"]
+def test_public_names() -> None:
+    assert shapes.__all__ == ["FORMATS", "find_shapes", "load", "save", "side_files", "split_row"]
     assert all(hasattr(shapes, name) for name in shapes.__all__)
 
 
-def test_importing_the_room_imports_no_parser() -> None:
+def test_importing_the_package_imports_no_parser() -> None:
     code = "import sys, basrelief.io; print([m for m in ('trimesh', 'torch', 'h5py', 'lxml', 'laspy', 'PIL', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -82,7 +82,7 @@ def test_a_pipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\0b.ply", "x" * 5000 + ".ply"])
 def test_a_name_that_no_file_can_have(name: str) -> None:
-    with pytest.raises(FileFormatError, match="not found"):
+    with pytest.raises(FileFormatError, match="not found|Cannot open"):
         shapes.load(name)
 
 

@@ -117,7 +117,7 @@ def test_npy_columns_of_color(put: Put) -> None:
         (np.zeros((3, 100)).T[:, :2], r"has shape \(100, 2\); expected \(N, 3\)"),
         (np.zeros(9), r"has shape \(9,\); expected \(N, 3\)"),
         (np.zeros((4, 3), dtype="S4"), "has dtype"),
-        (np.zeros((4, 3), dtype=complex), "where dtype '<c16' is not that of plain numbers or strings"),
+        (np.zeros((4, 3), dtype=complex), "is not valid: dtype '<c16' is not that of plain numbers or strings"),
         (np.zeros((2, 300)), "declares 300 columns; at most 256 are read"),
         (np.zeros((5, 4, 3)), "a.npy holds 5 shapes. Choose one with a.npy#0 to a.npy#4"),
     ],
@@ -195,7 +195,7 @@ def test_las_without_laspy_names_the_extra(put: Put, tmp_path: Path, monkeypatch
         shapes.load(path)
 
 
-@pytest.mark.parametrize(("at", "size", "message"), [(100, 4, "is truncated"), (107, 4, "at most 20,000,000 points")])
+@pytest.mark.parametrize(("at", "size", "message"), [(100, 4, "is truncated"), (107, 4, "points; at most 20,000,000 are read")])
 def test_las_headers_that_lie(at: int, size: int, message: str, put: Put, tmp_path: Path) -> None:
     data = bytearray(las_bytes("las", POINTS, tmp_path))
     data[at : at + size] = b"\xff" * size

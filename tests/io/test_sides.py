@@ -125,7 +125,7 @@ def test_links_that_stay_in_the_folder_are_followed(tmp_path: Path) -> None:
 def test_links_in_a_circle_are_absent(tmp_path: Path) -> None:
     (tmp_path / "a.bin").symlink_to("b.bin")
     (tmp_path / "b.bin").symlink_to("a.bin")
-    with pytest.raises(FileFormatError, match="'a.bin' is not beside it"):
+    with pytest.raises(FileFormatError, match="'a.bin', which is not beside it"):
         load_with(tmp_path, "a.bin")
 
 
@@ -134,7 +134,7 @@ def test_pipes_and_devices_are_absent(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.bin"))
         for uri in ("pipe.bin", "socket.bin"):
-            with pytest.raises(FileFormatError, match=f"'{uri}' is not beside it"):
+            with pytest.raises(FileFormatError, match=f"'{uri}', which is not beside it"):
                 load_with(tmp_path, uri)
             assert shapes.side_files(tmp_path / "a.gltf") == ()
 

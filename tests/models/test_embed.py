@@ -126,7 +126,7 @@ def test_a_changed_file_is_read_again_whatever_its_path(folder: str, name: str, 
     for scale in (1, 3):
         save(PointCloud(np.diag([1, scale, 1]).astype(np.float32)), file)
         benchmark = open_benchmark(tmp_path / folder, "folder")
-        features.append(Embedder(small(), cache).whole(benchmark).features)
+        features.append(Embedder(small(), cache).embed(benchmark).features)
     assert not np.array_equal(features[0], features[1])
 
 

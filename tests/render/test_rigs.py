@@ -67,5 +67,5 @@ def test_fewer_views_are_spread_over_the_rig(count: int, expected: list[int]) ->
 
 @pytest.mark.parametrize("count", [0, 11])
 def test_a_rig_has_no_more_views(count: int) -> None:
-    with pytest.raises(ConfigError, match=f"views must lie between 1 and 10, but got {count}"):
+    with pytest.raises(ConfigError, match=f"views is {count}; the rig has 10 views. Leave it out for all."):
         evenly_spaced_views(count, 10)

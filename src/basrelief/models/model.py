@@ -76,7 +76,9 @@ class Model:
     def rendering(self) -> str:
         """Key of the depth images: models with the same key draw the same images of a shape."""
         recipe = self.recipe
-        return json.dumps([recipe.projection, recipe.projection_options, recipe.points, recipe.strays], default=str, sort_keys=True)
+        return json.dumps(
+            [recipe.projection, recipe.projection_options, recipe.points, recipe.remove_outliers], default=str, sort_keys=True
+        )
 
     @property
     def views(self) -> int:

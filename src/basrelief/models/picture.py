@@ -36,10 +36,10 @@ def draw_evidence(
         seed: Seed of the surface sampling, for that.
         top: How many ranked labels to draw.
     """
-    from basrelief.render import evidence_sheet, portrait
+    from basrelief.render import evidence_sheet, render_thumbnail
 
     seen = model.depth_images([shape], seed=seed)[0] if images is None else images
-    return evidence_sheet(prediction, seen.cpu().numpy(), cameras=model.projection.cameras, picture=portrait(shape), top=top)
+    return evidence_sheet(prediction, seen.cpu().numpy(), cameras=model.projection.cameras, picture=render_thumbnail(shape), top=top)
 
 
 def evidence_picture(result: FileResult, model: Model | FewShotClassifier, *, top: int = 5) -> Image.Image:

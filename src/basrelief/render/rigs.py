@@ -102,5 +102,5 @@ def evenly_spaced_views(count: int, views: int) -> list[int]:
         ConfigError: If `count` is not between 1 and `views`.
     """
     if not 1 <= count <= views:
-        raise ConfigError(f"views must lie between 1 and {views}, but got {count}. Leave it out for all.")
+        raise ConfigError(f"views is {count}; the rig has {views} views. Leave it out for all.")
     return [i * views // count for i in range(count)]

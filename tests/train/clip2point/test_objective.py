@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief.render import PointBatch
+from basrelief.render.base import PointBatch
 from basrelief.train.clip2point.objective import invariance_loss, pair_losses
 from basrelief.train.clip2point.trainer import Pretrainer
 from support import parity_arrays

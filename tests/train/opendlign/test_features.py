@@ -13,7 +13,7 @@ import torch
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
-from basrelief.train.opendlign import OpenDlignSettings, evenly_spaced_views
+from basrelief.train.opendlign import OpenDlignSettings
 from basrelief.train.opendlign.features import FeatureStore, cache_bytes
 from basrelief.train.opendlign.settings import CACHES
 from support.small_models import small_encoder
@@ -150,19 +150,6 @@ def test_without_a_cache_nothing_is_written(made: Made, tmp_path: Path) -> None:
     assert made.read == []
     assert bare.row(0).tokens.shape[0] == 10
     assert not (tmp_path / "kept").exists()
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"), [(10, list(range(10))), (5, [0, 2, 4, 6, 8]), (1, [0]), (3, [0, 3, 6]), (7, [0, 1, 2, 4, 5, 7, 8])]
-)
-def test_fewer_views_are_spread_over_the_rig(count: int, expected: list[int]) -> None:
-    assert evenly_spaced_views(count, 10) == expected
-
-
-@pytest.mark.parametrize("count", [0, 11])
-def test_there_are_no_more_views_than_were_drawn(count: int) -> None:
-    with pytest.raises(ConfigError, match=f"views is {count}; the images have 10 views. Leave it out for all."):
-        evenly_spaced_views(count, 10)
 
 
 @pytest.mark.parametrize("cache", CACHES)

@@ -99,6 +99,8 @@ def choose_row(source: Source, count: int) -> int:
     row = 0 if source.row is None and count == 1 else source.row
     if row is None or row >= count:
         name = source.path.name
+        if count == 1:
+            raise FileFormatError(f"{name} holds one shape and has no #{row}. Leave the number out.")
         missing = "" if row is None else f" and has no #{row}"
         raise FileFormatError(f"{name} holds {count} shapes{missing}. Choose one with {name}#0 to {name}#{count - 1}.")
     return row

@@ -1,6 +1,6 @@
 """OpenDlign's alignment of a tuned block with depth-aligned images (Mao et al. 2024, arXiv:2404.16538)."""
 
-from basrelief.train.opendlign.features import evenly_spaced_views, trainable_parameters, training_cost
+from basrelief.train.opendlign.features import trainable_parameters, training_cost
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.opendlign.trainer import TUNED_FILE, TrainOptions, align, tuning_encoder, tuning_model
 
@@ -9,7 +9,6 @@ __all__ = [
     "OpenDlignSettings",
     "TrainOptions",
     "align",
-    "evenly_spaced_views",
     "trainable_parameters",
     "training_cost",
     "tuning_encoder",

@@ -172,17 +172,6 @@ class FeatureStore:
         return {"format": 1, "tower": tower, "keys": keys, "arrays": sizes}
 
 
-def evenly_spaced_views(count: int, of: int) -> list[int]:
-    """Return the indices of `count` views, evenly spaced over the `of` views of a rig.
-
-    Raises:
-        ConfigError: If there are not as many views.
-    """
-    if not 1 <= count <= of:
-        raise ConfigError(f"views is {count}; the images have {of} views. Leave it out for all.")
-    return [i * of // count for i in range(count)]
-
-
 def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> int:
     """Return the size of the cache.
 
