@@ -110,6 +110,6 @@ def test_a_frame_is_drawn_around_the_picture() -> None:
     assert np.asarray(page.image)[5, 5].tolist() == list(LINE)
 
 
-def test_ink_is_readable_on_paper() -> None:
+def test_text_is_readable_on_its_background() -> None:
     light, dark = (sum(c * w for c, w in zip(color, (0.2126, 0.7152, 0.0722), strict=True)) / 255 for color in (BACKGROUND, TEXT))
     assert (light**2.2 + 0.05) / (dark**2.2 + 0.05) > 7  # WCAG's contrast, its highest grade

@@ -1,4 +1,4 @@
-"""Shaded pictures: Phong's formula on known surfaces, colours, background, point clouds, portraits."""
+"""Shaded pictures: Phong's formula on known surfaces, colours, background, point clouds, thumbnails."""
 
 from __future__ import annotations
 
@@ -178,12 +178,12 @@ def test_balls_are_round_under_the_headlight() -> None:
     assert np.abs(picture.numpy() - expected)[np.hypot(x, y) < 0.6].max() < 0.01
 
 
-# portraits
+# thumbnails
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("kind", ["mesh", "cloud"])
-def test_portraits_fill_the_picture_whatever_the_size_and_place(scale: float, kind: str) -> None:
+def test_thumbnails_fill_the_picture_whatever_the_size_and_place(scale: float, kind: str) -> None:
     mesh = ball(3)
     vertices = ((mesh.vertices + np.float32([3, -7, 2])) * scale).astype(np.float32)
     picture = render_thumbnail(Mesh(vertices, mesh.faces) if kind == "mesh" else PointCloud(vertices), size=64)
@@ -195,25 +195,25 @@ def test_portraits_fill_the_picture_whatever_the_size_and_place(scale: float, ki
     assert not drawn[:, -1].any()
 
 
-def test_stray_vertices_of_no_face_do_not_shrink_the_portrait() -> None:
+def test_stray_vertices_of_no_face_do_not_shrink_the_thumbnail() -> None:
     mesh = ball(3)
     stray = Mesh(np.concatenate([mesh.vertices, np.float32([[90, 90, 90]])]), mesh.faces)
     assert np.array_equal(render_thumbnail(mesh, size=32), render_thumbnail(stray, size=32))
 
 
 @pytest.mark.parametrize("shape", [PointCloud(np.float32([[5, 5, 5]])), PointCloud(np.zeros((4, 3), np.float32))])
-def test_one_place_has_a_portrait(shape: PointCloud) -> None:
+def test_one_place_has_a_thumbnail(shape: PointCloud) -> None:
     picture = render_thumbnail(shape, size=24)
     assert np.isfinite(picture).all()
     assert picture.min() < 0.9
 
 
-def test_a_plane_seen_edge_on_has_a_portrait() -> None:
+def test_a_plane_seen_edge_on_has_a_thumbnail() -> None:
     assert np.isfinite(render_thumbnail(grid_plane(1), elevation=0.0, size=24)).all()
 
 
 @pytest.mark.parametrize("name", ["chair", "airplane", "cup"])
-def test_portraits_of_real_files_show_something(name: str) -> None:
+def test_thumbnails_of_real_files_show_something(name: str) -> None:
     import trimesh
 
     file = sorted(shared_path(f"assets/shapes/{name}").glob("*.ply"))[0]
