@@ -245,7 +245,7 @@ def test_obj_relative_indices_count_back_from_where_they_stand(put: Put) -> None
 
 
 def test_relative_indices_before_the_first_element_are_refused(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="refers to before the first element"):
+    with pytest.raises(FileFormatError, match="counts back beyond the first vertex"):
         shapes.load(put("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf -4 -2 -1\n"))
 
 
