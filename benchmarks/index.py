@@ -24,7 +24,7 @@ import torch
 from trimesh.remesh import subdivide
 
 import basrelief as br
-from basrelief.geometry import FORM_SIZE
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE
 from basrelief.index import IndexOptions, Query
 from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import SearchOptions, search

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.geometry import FORM_SIZE, shape_descriptor
+from basrelief.geometry import shape_descriptor
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE
 from basrelief.index.duplicates import DUPLICATE_TOLERANCE, group_duplicates
 from basrelief.io import load, save
 from basrelief.shapes import CATEGORIES, make_shape

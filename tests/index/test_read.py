@@ -13,9 +13,10 @@ from PIL import Image
 pytest.importorskip("lancedb")
 
 from basrelief.errors import BasreliefError, FileFormatError
-from basrelief.geometry import shape_descriptor, sample_surface
+from basrelief.geometry import sample_surface, shape_descriptor
 from basrelief.index.read import THUMBNAIL, DepthOptions, encode_webp, read_file
-from basrelief.io import CLOUD_FORMATS, MESH_FORMATS, load, save
+from basrelief.io import load, save
+from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.models import Model
 from basrelief.render import get_projection, render_batch
 from basrelief.shapes import make_shape
@@ -70,9 +71,9 @@ def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
 @pytest.mark.parametrize("strays", [False, True])
 def test_isolated_points_are_kept_or_removed(tmp_path: Path, strays: bool) -> None:
     points = sample_surface(MUG, 1000).points
-    clean, strayed = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
-    options = replace(_options(2000), strays=strays)
-    assert np.array_equal(read_file(clean, options).images, read_file(strayed, options).images) != strays
+    clean, scan = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
+    options = replace(_options(2000), remove_outliers=removed)
+    assert np.array_equal(read_file(clean, options).images, read_file(scan, options).images) == removed
 
 
 @pytest.mark.parametrize("rig", ["turntable10", "clip2point10"])

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("lancedb")
 
-from basrelief.geometry import FORM_SIZE
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE
 from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import SearchOptions, search
 from basrelief.index.table import Tables

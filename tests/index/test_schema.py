@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("lancedb")
 
-from basrelief.geometry import FORM_SIZE
+from basrelief.geometry.descriptor import DESCRIPTOR_SIZE
 from basrelief.index.schema import LibraryInfo, changes_schema, failures_schema, shapes_schema
 from basrelief.index.search import METADATA_COLUMNS
 

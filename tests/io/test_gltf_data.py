@@ -161,7 +161,10 @@ def test_indices_may_be_more_than_the_points_of_a_file(gltf: Gltf) -> None:
     indices = np.tile(np.arange(3, dtype="<u1"), 20)[:, None]
     with use_limits(replace(limits(), points=3, faces=20)):
         assert len(gltf([floats(np.eye(3)), indices], {"POSITION": 0}, primitive={"indices": 1}).faces) == 20
-    with use_limits(replace(limits(), points=3, faces=19)), pytest.raises(FileFormatError, match="values in an accessor; at most 57 are read"):
+    with (
+        use_limits(replace(limits(), points=3, faces=19)),
+        pytest.raises(FileFormatError, match="values in an accessor; at most 57 are read"),
+    ):
         gltf([floats(np.eye(3)), indices], {"POSITION": 0}, primitive={"indices": 1})
 
 

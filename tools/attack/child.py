@@ -30,7 +30,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     recipe = get_recipe("tiny")
-    options = DepthOptions(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
+    options = DepthOptions(
+        get_projection(recipe.projection, **recipe.projection_options), recipe.points, remove_outliers=recipe.remove_outliers
+    )
     space = int(_status("VmSize")) + limits().memory_bytes + _SLACK
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     with tempfile.TemporaryDirectory(prefix="basrelief-attack-") as folder:

@@ -83,7 +83,9 @@ def read_in_workers(files: Sequence[Path], *, workers: int = 2) -> Iterator[Outc
         An outcome for each file; its seconds are the time since the previous one.
     """
     recipe = get_recipe("tiny")
-    options = DepthOptions(get_projection(recipe.projection, **recipe.projection_options), recipe.points, strays=recipe.strays)
+    options = DepthOptions(
+        get_projection(recipe.projection, **recipe.projection_options), recipe.points, remove_outliers=recipe.remove_outliers
+    )
     before = time.monotonic()
     with WorkerPool(workers, prepare=import_readers) as pool:
         results = pool.map(functools.partial(read_file, options=options), files, size=lambda path: path.stat().st_size)

@@ -139,7 +139,7 @@ class _IndexRun:
             return
         model = self.model()
         recipe = model.recipe
-        options = DepthOptions(model.projection, recipe.points, self.options.up, self.options.seed, strays=recipe.strays)
+        options = DepthOptions(model.projection, recipe.points, self.options.up, self.options.seed, remove_outliers=recipe.remove_outliers)
         results = pool.map(functools.partial(_read_unchanged, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[FileEntry, str]] = []

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from basrelief.errors import GeometryError
 from basrelief.geometry import shape_descriptor
 from basrelief.io import load
-from basrelief.render import Projection, sample_points, render_thumbnail, render_batch
+from basrelief.render import Projection, render_batch, render_thumbnail, sample_points
 from basrelief.types import Mesh, Shape
 
 THUMBNAIL = 128
@@ -31,7 +31,7 @@ class DepthOptions:
         points: Number of points sampled from each shape; see `Recipe.points`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
-        strays: Whether isolated points of point clouds are kept; see `Recipe.strays`.
+        remove_outliers: Whether isolated points of point clouds are removed; see `Recipe.remove_outliers`.
     """
 
     projection: Projection
@@ -101,7 +101,7 @@ def read_file(path: Path, options: DepthOptions) -> ReadFile:
 
 def depth_images(shape: Shape, options: DepthOptions) -> Float32[np.ndarray, "views side side"]:
     """Render the depth images of one shape, world frame."""
-    points = draw_points(shape, options.points, seed=options.seed, strays=options.strays).points
+    points = sample_points(shape, options.points, seed=options.seed, remove_outliers=options.remove_outliers).points
     images: np.ndarray = render_batch([points], options.projection).numpy()[0]
     return images
 

@@ -91,7 +91,7 @@ def shapes_schema(info: LibraryInfo) -> pa.Schema:
         pa.field("tags", pa.list_(pa.string())),
         pa.field("vector", pa.list_(pa.float32(), info.dim)),
         pa.field("views", pa.list_(pa.float16(), info.views * info.dim)),
-        pa.field("form", pa.list_(pa.float32(), FORM_SIZE)),
+        pa.field("form", pa.list_(pa.float32(), DESCRIPTOR_SIZE)),
         pa.field("thumbnail", pa.binary()),
         pa.field("sheet", pa.binary()),
     ]

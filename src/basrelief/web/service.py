@@ -204,12 +204,12 @@ class LibraryService:
             FileFormatError: If the upload is rejected or cannot be read.
         """
         names, model = parse_typed_labels(labels), self.index.model
-        rendered = self._render(file, render_thumbnail=True)
+        rendered = self._render(file, thumbnail=True)
         self._cache_label_embeddings(names)
         views = self._embed_views(rendered)
         with self._image_lock:
             (prediction,) = model.classify_views(views, names)
-        picture = evidence_sheet(prediction, rendered.images, cameras=model.projection.cameras, picture=rendered.render_thumbnail)
+        picture = evidence_sheet(prediction, rendered.images, cameras=model.projection.cameras, picture=rendered.thumbnail)
         return prediction, self.files.generate(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=85, method=1))
 
     def add(self, folder: str, *, progress: Progress | None = None) -> Report:
@@ -246,10 +246,10 @@ class LibraryService:
         self._pool.close()
         self._folder.cleanup()
 
-    def _render(self, file: Path, *, render_thumbnail: bool = False) -> RenderedShape:
+    def _render(self, file: Path, *, thumbnail: bool = False) -> RenderedShape:
         model = self.index.model
-        options = DepthOptions(model.projection, model.recipe.points, strays=model.recipe.strays)
-        return self._run(render_shape, ShapeTask(check_upload(file, FORMATS), options, render_thumbnail), file)
+        options = DepthOptions(model.projection, model.recipe.points, remove_outliers=model.recipe.remove_outliers)
+        return self._run(render_shape, ShapeTask(check_upload(file, FORMATS), options, thumbnail), file)
 
     def _embed_views(self, rendered: RenderedShape) -> torch.Tensor:
         with self._image_lock:

@@ -13,15 +13,15 @@ from PIL import Image
 from basrelief.index import read_image
 from basrelief.index.read import DepthOptions, depth_images, import_readers
 from basrelief.io import load, save
-from basrelief.render import portrait
+from basrelief.render import render_thumbnail
 from basrelief.render.shade import CLAY
 from basrelief.types import Mesh, PointCloud, Shape
 
 _VIEWER_POINTS = 20_000
 _IMAGE_SIDE = 1024
 _NICENESS = 15
-_PORTRAIT_SIDE = 320
-"""As large as the evidence sheet shows it; the default portrait takes seven times as long."""
+_THUMBNAIL_SIDE = 320
+"""As large as the evidence sheet shows it; the default size takes seven times as long."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class ShapeTask:
     Attributes:
         path: Path of the file.
         options: How it becomes depth images.
-        portrait: Whether a shaded picture of it is wanted, too.
+        thumbnail: Whether to render a thumbnail, too.
     """
 
     path: Path
     options: DepthOptions
-    portrait: bool = False
+    thumbnail: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,11 @@ class RenderedShape:
 
     Attributes:
         images: Depth images.
-        portrait: Shaded picture, sRGB in [0, 1], or None.
+        thumbnail: Shaded picture, sRGB in [0, 1], or None.
     """
 
     images: Float32[np.ndarray, "views side side"]
-    portrait: Float32[np.ndarray, "height width 3"] | None
+    thumbnail: Float32[np.ndarray, "height width 3"] | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def render_shape(task: ShapeTask) -> RenderedShape:
     """
     shape = load(task.path)
     images = depth_images(shape, task.options)
-    return RenderedShape(images, portrait(shape, size=_PORTRAIT_SIDE, supersample=2) if task.portrait else None)
+    return RenderedShape(images, render_thumbnail(shape, size=_THUMBNAIL_SIDE, supersample=2) if task.thumbnail else None)
 
 
 def read_small_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:

@@ -115,7 +115,7 @@ class GltfData:
         check_count(self.source.path, item["byteLength"], limits().text_bytes, of="bytes of compressed data")
         return self._bytes(item["buffer"], item.get("byteOffset", 0), item["byteLength"])
 
-    def picture(self, image: Item) -> bytes:
+    def image_bytes(self, image: Item) -> bytes:
         """Read the bytes of an image."""
         if "bufferView" in image:
             return self.view(image["bufferView"])
