@@ -59,7 +59,7 @@ def test_the_guess_is_the_same_every_time_and_says_how_sure_it_is(tmp_path: Path
     assert one is not None
     assert other is not None
     assert one.up_reason == other.up_reason
-    assert int(one.up_reason.rpartition(", ")[2].split("%")[0]) > 50
+    assert int(one.up_reason.rpartition("(")[2].split("%")[0]) > 50
 
 
 def test_what_is_given_wins_over_every_guess(tmp_path: Path) -> None:
