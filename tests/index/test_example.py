@@ -20,7 +20,7 @@ def test_the_example_finds_the_mug(tmp_path: Path, capsys: pytest.CaptureFixture
     example = load_script("examples/find_in_folder.py")
     assert example.find(tmp_path / "shapes", "a mug")[0] == "mug.ply"
     printed = capsys.readouterr().out
-    assert printed.startswith(f"skipped {tmp_path / 'shapes' / 'bad.glb'}: path must begin with glTF")
+    assert printed.startswith(f"skipped {tmp_path / 'shapes' / 'bad.glb'}: bad.glb does not start with a complete glTF header")
     assert printed.count(" faces") == 3
 
 

@@ -68,8 +68,8 @@ def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
     assert np.array_equal(read_file(file, options).images, model.depth_images([load(file)], seed=5).numpy()[0])
 
 
-@pytest.mark.parametrize("strays", [False, True])
-def test_isolated_points_are_kept_or_removed(tmp_path: Path, strays: bool) -> None:
+@pytest.mark.parametrize("removed", [False, True])
+def test_isolated_points_are_kept_or_removed(tmp_path: Path, removed: bool) -> None:
     points = sample_surface(MUG, 1000).points
     clean, scan = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
     options = replace(_options(2000), remove_outliers=removed)

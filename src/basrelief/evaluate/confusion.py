@@ -39,7 +39,7 @@ def confusion_picture(confusion: Int64[np.ndarray, "labels labels"], labels: Seq
     shown = (
         f"{len(chosen)} of {int((confusion.sum(axis=1) > 0).sum())} classes; columns numbered like rows; the last column is any other class"
     )
-    page.text((_MARGIN, 48), shown, width=page.image.width - 2 * _MARGIN, size=11, color=QUIET)
+    page.text((_MARGIN, 48), shown, width=page.image.width - 2 * _MARGIN, size=11, color=MUTED)
     page.image.paste(
         Image.fromarray(_colors(share)).resize((table.shape[1] * _CELL, len(chosen) * _CELL), Image.Resampling.NEAREST), (left, _HEAD)
     )

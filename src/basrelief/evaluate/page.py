@@ -59,22 +59,22 @@ def card_picture(card: EvalCard) -> Image.Image:
     below = _matrix(card)
     page = Canvas(max(760, below.width if below else 0), height + (below.height if below else 0))
     page.text((24, 34), card.title, width=page.image.width - 48, size=19)
-    page.text((24, 56), f"protocol {card.protocol_hash}   {card.device}", width=page.image.width - 48, size=12, color=QUIET)
+    page.text((24, 56), f"protocol {card.protocol_hash}   {card.device}", width=page.image.width - 48, size=12, color=MUTED)
     for i, metric in enumerate(card.metrics):
         _draw_metric(page, 96 + 34 * i, metric, _published(card, metric))
     for i, line in enumerate(lines):
-        page.text((24, 100 + 34 * len(card.metrics) + 20 * i), line, width=page.image.width - 48, size=12, color=QUIET)
+        page.text((24, 100 + 34 * len(card.metrics) + 20 * i), line, width=page.image.width - 48, size=12, color=MUTED)
     if below:
         page.image.paste(below, (0, height))
     return page.image
 
 
-def _draw_metric(page: Page, base: int, metric: Metric, paper: str) -> None:
+def _draw_metric(page: Canvas, base: int, metric: Metric, paper: str) -> None:
     page.text((24, base), metric.title, width=250, size=14)
     page.bar((284, base - 11), metric.value / 100 if metric.unit == "%" else float("nan"), width=180, height=12, color=ACCENT)
-    page.text((476, base), _value(metric), width=70, size=15, color=INK, align="right")
-    page.text((556, base), f"{metric.low:.1f} to {metric.high:.1f}", width=90, size=12, color=QUIET)
-    page.text((650, base), paper, width=page.image.width - 660, size=12, color=QUIET)
+    page.text((476, base), _value(metric), width=70, size=15, color=TEXT, align="right")
+    page.text((556, base), f"{metric.low:.1f} to {metric.high:.1f}", width=90, size=12, color=MUTED)
+    page.text((650, base), paper, width=page.image.width - 660, size=12, color=MUTED)
 
 
 def _metrics(card: EvalCard) -> str:

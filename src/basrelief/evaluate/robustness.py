@@ -45,7 +45,8 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
     rows = [("unchanged", _accuracy(model, clean, labels, "clean"))]
     rows += [(change.name, _accuracy(model, embedder.embed(benchmark, change), labels, change.name)) for change in changes]
     views = clean.views.shape[1]
-    rows += [(f"{n} of {views} views", _accuracy(model, clean, labels, f"views {n}", spread(views, n))) for n in _VIEWS if n < views]
+    counts = [count for count in _VIEWS if count < views]
+    rows += [(f"{n} of {views} views", _accuracy(model, clean, labels, f"views {n}", evenly_spaced_views(n, views))) for n in counts]
     best = rows[0][1].value
     table = Table(
         "robustness",
@@ -59,11 +60,6 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
         tables=(table,),
         failures=tuple((failure.id, failure.error) for failure in clean.failures),
     )
-
-
-def spread(views: int, count: int) -> list[int]:
-    """Numbers of `count` views spread evenly over a rig of `views`."""
-    return [int(v) for v in np.linspace(0, views, count, endpoint=False).round()]
 
 
 def _accuracy(model: Model, found: ViewFeatures, labels: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Metric:

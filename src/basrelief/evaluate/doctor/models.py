@@ -82,9 +82,7 @@ def _prompts(recipe: Recipe, source: ModelSource, dataset: str, labels: Sequence
     except BasreliefError as error:
         yield Finding("prompts", "wrong", str(error), f"Prompts of another backbone cost 20 points; find those of {recipe.encoder}.")
         return
-    yield Finding(
-    path, which = split_dataset(source.prompts)
-    )
+    yield Finding(path, which=split_dataset(source.prompts))
     if listed.view_weights is not None:
         fact = "The list has view weights, which its authors searched on the test set."
         yield Finding("view weights", "warning", fact, "Report it with the number, or use equal weights.")
