@@ -84,6 +84,7 @@ def parse_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
         ConfigError: If it is none of these, or the names fail `check_labels`.
 
     Example:
+        >>> from basrelief.datasets import parse_labels
         >>> parse_labels("chair, table")
         ('chair', 'table')
         >>> len(parse_labels("modelnet40"))
