@@ -1,11 +1,11 @@
-"""The page under load: searchers and uploaders at once, in Gradio's own protocol, against a server that this script starts.
+"""Load test of the page: simultaneous searchers and uploaders, in Gradio's protocol, against a server that this script starts.
 
     python benchmarks/load.py
     python benchmarks/load.py --db library.lance --upload shape.glb --searchers 50 --uploaders 10 --seconds 60
 
-Every searcher asks for words and every uploader uploads a shape and has it named, one request after another without a pause. Prints the
-times from sending a call to its whole answer, and the memory of the server and its workers. Without a library, one of 300 generated shapes
-is made first.
+Searchers search for words; uploaders upload a shape and classify it. All send one request after another without a pause. Prints the times
+from sending a call to its complete answer, and the memory of the server and its workers. Without --db, a library of 300 generated shapes is
+created first.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ SERVED = "(press Ctrl-C to stop)"
 
 @dataclass
 class Tally:
-    """What came of the calls of one kind.
+    """Results of the calls of one kind.
 
     Attributes:
-        seconds: Of each call that was answered.
-        errors: What went wrong with the others.
+        seconds: Duration of each successful call.
+        errors: Messages of the failed ones.
     """
 
     seconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def line(self, name: str) -> str:
-        """Figures in one line."""
+        """Return the figures in one line."""
         times = np.array(self.seconds or [np.nan])
         p50, p95, most = np.percentile(times, [50, 95, 100])
         return f"{name:8} {len(self.seconds):6} answered  {len(self.errors):4} errors   p50 {p50:.2f} s  p95 {p95:.2f} s  max {most:.2f} s"
 
 
 def generated(home: Path) -> Path:
-    """A library of three shapes of each of 100 categories."""
+    """Create a library of three shapes of each of 100 categories."""
     for number, name in itertools.product(range(3), list(CATEGORIES)[:100]):
         save(make_shape(name, seed=UNSEEN + number), home / "files" / f"{name} {number}.glb")
     br.Index.open(home / "library.lance").add(home / "files", options=IndexOptions(2))
@@ -70,7 +70,7 @@ def generated(home: Path) -> Path:
 
 @contextmanager
 def served(db: Path, log: Path) -> Iterator[tuple[str, int]]:
-    """The address and the process of a page of a library, on this machine alone."""
+    """Serve the page of a library on this machine, yielding its URL and process id."""
     with log.open("w", encoding="utf-8") as messages:
         command = [sys.executable, "-m", "basrelief", "app", "--db", str(db)]
         server = subprocess.Popen(command, stderr=messages)
@@ -86,7 +86,7 @@ def served(db: Path, log: Path) -> Iterator[tuple[str, int]]:
 
 
 async def call(client: httpx.AsyncClient, session: str, number: int, data: list[Any]) -> list[Any]:
-    """Call a function of the page as a browser does, and wait for its answer.
+    """Call a queued function of the page as a browser does, and wait for its answer.
 
     Raises:
         RuntimeError: If the answer is an error.
@@ -105,7 +105,7 @@ async def call(client: httpx.AsyncClient, session: str, number: int, data: list[
 
 
 async def repeat(url: str, until: float, tally: Tally, work: Any) -> None:  # noqa: ANN401 - a coroutine function
-    """Do a thing again and again until a time, as one visitor."""
+    """Repeat a call until a time, as one visitor."""
     session = secrets.token_hex(6)
     async with httpx.AsyncClient(base_url=url, timeout=120) as client:
         while time.monotonic() < until:
@@ -118,7 +118,7 @@ async def repeat(url: str, until: float, tally: Tally, work: Any) -> None:  # no
 
 
 async def functions(url: str) -> dict[str, int]:
-    """The numbers of the page's functions, by the element that calls them."""
+    """Return the numbers of the page's functions, by the element that calls them."""
     async with httpx.AsyncClient(base_url=url) as client:
         config = (await client.get("/config")).json()
     names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
@@ -128,13 +128,13 @@ async def functions(url: str) -> dict[str, int]:
 
 
 def phrases(*, fresh: bool) -> Iterator[str]:
-    """Phrases to search for: 200 again and again, or fresh ones."""
+    """Yield phrases to search for: the same 200 repeatedly, or fresh ones."""
     for number in itertools.count():
         yield from (f"{kind} {word} {number}" if fresh else f"{kind} {word}" for kind in KINDS for word in WORDS)
 
 
 async def load(url: str, args: argparse.Namespace, pid: int) -> tuple[Tally, Tally, list[int]]:
-    """Run all visitors, and note the server's memory before, in the middle and after."""
+    """Run all visitors, and measure the server's memory before, halfway and after."""
     numbers, content, texts = await functions(url), args.upload.read_bytes(), phrases(fresh=args.fresh)
 
     async def search(client: httpx.AsyncClient, session: str) -> None:
@@ -168,7 +168,7 @@ async def load(url: str, args: argparse.Namespace, pid: int) -> tuple[Tally, Tal
 
 
 def resident(pid: int) -> int:
-    """Memory of a process and those it started, bytes; shared pages count in each."""
+    """Return the memory of a process and its children in bytes; shared pages count in each."""
     total, waiting = 0, [pid]
     while waiting:
         one = waiting.pop()
@@ -184,12 +184,12 @@ def resident(pid: int) -> int:
 def main() -> None:
     """Parse the command line, serve, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--db", type=Path, help="A library.")
-    parser.add_argument("--upload", type=Path, help="A shape that uploaders send.")
+    parser.add_argument("--db", type=Path, help="Library to serve.")
+    parser.add_argument("--upload", type=Path, help="Shape file that uploaders send.")
     parser.add_argument("--searchers", type=int, default=50)
     parser.add_argument("--uploaders", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--fresh", action="store_true", help="No phrase is asked twice.")
+    parser.add_argument("--fresh", action="store_true", help="Never search for a phrase twice.")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
