@@ -9,7 +9,7 @@ from pathlib import Path
 
 from basrelief.datasets.benchmark import Benchmark
 from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
-from basrelief.datasets.layouts import LAYOUTS, Found, Layout, Wanted
+from basrelief.datasets.layouts import LAYOUTS, Contents, Layout, Wanted
 from basrelief.datasets.layouts.base import plain, subfolders
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry import UP_AXES
@@ -96,7 +96,7 @@ def _layout(folder: Path, name: str | None) -> tuple[Layout, Path]:
     raise ConfigError(f"root must look like {name or 'a data set'}, but got {folder.name!r}, which does not. Looked for: {shown}.")
 
 
-def _findings(found: Found, card: DatasetCard | None, home: Path) -> Iterator[Finding]:
+def _findings(found: Contents, card: DatasetCard | None, home: Path) -> Iterator[Finding]:
     which = " ".join(filter(None, (found.variant, found.split)))
     yield Finding("split", "ok", f"{len(found.items):,} shapes of {len(found.labels)} classes, {which}.")
     yield Finding("up axis", "ok", f"{found.up or 'by format'}: {found.up_reason}.")
@@ -110,7 +110,7 @@ def _findings(found: Found, card: DatasetCard | None, home: Path) -> Iterator[Fi
     yield from _checksums(card, home)
 
 
-def _labels(found: Found, card: DatasetCard) -> Iterator[Finding]:
+def _labels(found: Contents, card: DatasetCard) -> Iterator[Finding]:
     expected = card.class_names
     if not expected:
         fact = f"{len(found.labels):,} classes, {card.classes:,} expected ({card.title})."
@@ -143,7 +143,7 @@ def _listed(how: str, labels: list[str]) -> str:
     return f"{', '.join(map(repr, labels[:_SHOWN]))}{more} {how} "
 
 
-def _counts(found: Found, card: DatasetCard) -> Iterator[Finding]:
+def _counts(found: Contents, card: DatasetCard) -> Iterator[Finding]:
     expected = card.count(found.variant.partition("@")[0], found.split)
     if expected is None:
         fact = f"{len(found.items):,} shapes; how many {found.variant or card.title} {found.split} should have is not known."

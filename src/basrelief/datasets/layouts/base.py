@@ -25,8 +25,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a reader found.
+class Contents:
+    """Contents of a data set folder, from the reader of its layout.
 
     Attributes:
         name: Name of a data card, or empty.
@@ -68,7 +68,7 @@ class Layout:
     name: str
     holds: tuple[str, ...]
     home: Callable[[Path], Path | None]
-    read: Callable[[Path, Wanted], Found]
+    read: Callable[[Path, Wanted], Contents]
     shown: str
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from basrelief.datasets.card import dataset_card
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, files, item, numbered, ordered, plain, subfolders, words
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, files, item, numbered, ordered, plain, subfolders, words
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.io import FORMATS
 
@@ -20,7 +20,7 @@ def _modelnet_home(root: Path) -> Path | None:
     return root if any(files(folder / split, ".off") for folder in subfolders(root) for split in ("train", "test")) else None
 
 
-def _read_modelnet(home: Path, wanted: Wanted) -> Found:
+def _read_modelnet(home: Path, wanted: Wanted) -> Contents:
     folders = [folder for folder in subfolders(home) if any((folder / split).is_dir() for split in _SPLITS)]
     name = wanted.name or _modelnet_name({plain(folder.name) for folder in folders})
     labels = ordered((folder.name for folder in folders), dataset_card(name).class_names if name else ())
@@ -28,7 +28,7 @@ def _read_modelnet(home: Path, wanted: Wanted) -> Found:
     items = (item(home, file, number[folder.name]) for folder in folders for file in files(folder / wanted.split, ".off"))
     variant = "aligned" if "align" in home.resolve().name.lower() else ""
     up, reason = ("z", "ModelNet's OFF files are +Z up") if name else (None, _ASSUMED)
-    return Found(name, wanted.split, labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), up, reason, variant)
+    return Contents(name, wanted.split, labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), up, reason, variant)
 
 
 def _modelnet_name(classes: set[str]) -> str:
@@ -45,7 +45,7 @@ def _omni_home(root: Path) -> Path | None:
     return root.parent if own else None
 
 
-def _read_omni(home: Path, wanted: Wanted) -> Found:
+def _read_omni(home: Path, wanted: Wanted) -> Contents:
     variant = wanted.variant or dataset_card("omniobject3d").default_variant
     if variant not in _COUNTS or not (home / variant).is_dir():
         raise ConfigError(unknown_choice("variant", variant, [count for count in _COUNTS if (home / count).is_dir()]))
@@ -54,7 +54,7 @@ def _read_omni(home: Path, wanted: Wanted) -> Found:
     number = numbered((folder.name for folder in folders), labels)
     items = (item(home, file, number[folder.name]) for folder in folders for file in files(folder, ".ply"))
     reason = "scans of OmniObject3D are +Z up (not verified: look at one)"
-    return Found("omniobject3d", "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), "z", reason, variant)
+    return Contents("omniobject3d", "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), "z", reason, variant)
 
 
 def _any_home(root: Path) -> Path | None:
@@ -63,7 +63,7 @@ def _any_home(root: Path) -> Path | None:
     return root if any(_shapes(folder) for folder in (*folders, *deeper)) else None
 
 
-def _read_any(home: Path, wanted: Wanted) -> Found:
+def _read_any(home: Path, wanted: Wanted) -> Contents:
     splits = [home / split for split in _SPLITS if _holds_classes(home / split)]
     if splits:  # SPLIT/CLASS/*
         classes = {folder.name for split in splits for folder in subfolders(split)}
@@ -81,13 +81,13 @@ def _holds_classes(split: Path) -> bool:
     return split.is_dir() and not _shapes(split) and any(_shapes(folder) for folder in subfolders(split))
 
 
-def _of_classes(home: Path, split: str, classes: Iterable[str], found: Iterable[tuple[str, list[Path]]]) -> Found:
+def _of_classes(home: Path, split: str, classes: Iterable[str], found: Iterable[tuple[str, list[Path]]]) -> Contents:
     shapes = {name: paths for name, paths in found if paths}
     classes = [name for name in classes if name in shapes or split != "all"]
     labels = tuple(sorted({words(name) for name in classes}))
     number = numbered(classes, labels)
     items = (item(home, path, number[name]) for name, paths in shapes.items() for path in paths)
-    return Found("", split, labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), None, _ASSUMED)
+    return Contents("", split, labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), None, _ASSUMED)
 
 
 def _shapes(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from basrelief.datasets.card import list_datasets
 from basrelief.datasets.labels import label_set, list_label_sets
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, files, item, numbered, ordered, words
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, files, item, numbered, ordered, words
 
 _END = "_dm.npy"
 
@@ -15,7 +15,7 @@ def _home(root: Path) -> Path | None:
     return next((home for home in (root, root / "depth_map") if any(path.name.endswith(_END) for path in files(home, ".npy"))), None)
 
 
-def _read(home: Path, wanted: Wanted) -> Found:
+def _read(home: Path, wanted: Wanted) -> Contents:
     paths = [path for path in files(home, ".npy") if path.name.endswith(_END)]
     classes = {path: path.name.removesuffix(_END).partition("+")[2] for path in paths}
     named = {name for name in classes.values() if name}
@@ -27,7 +27,7 @@ def _read(home: Path, wanted: Wanted) -> Found:
     notes = (f"{bare:,} depth maps have no class in their name and are left out.",) if bare else ()
     reason = "depth maps are drawn already; no axis can be changed"
     name = wanted.name if wanted.name in list_datasets() else ""
-    return Found(name, "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), None, reason, kind="depth_maps", notes=notes)
+    return Contents(name, "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), None, reason, kind="depth_maps", notes=notes)
 
 
 DEPTH_MAPS = Layout("opendlign-depth-maps", (), _home, _read, "ID+CLASS_dm.npy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, files, inside, item, numbered, read_lines, words
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, files, inside, item, numbered, read_lines, words
 from basrelief.datasets.layouts.rows import row_labels
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 
@@ -17,7 +17,7 @@ def _h5_home(root: Path) -> Path | None:
     )
 
 
-def _read_h5(home: Path, wanted: Wanted) -> Found:
+def _read_h5(home: Path, wanted: Wanted) -> Contents:
     if wanted.split not in ("train", "test"):
         raise ConfigError(unknown_choice("split", wanted.split, ("train", "test")))
     labels = tuple(words(line) for line in read_lines(home / "shape_names.txt"))
@@ -27,7 +27,7 @@ def _read_h5(home: Path, wanted: Wanted) -> Found:
         path for path in files(home, ".h5") if path.name.startswith(f"ply_data_{wanted.split}")
     ]
     items = [item(home, path, label, row) for path in paths for row, label in enumerate(row_labels(path, len(labels)))]
-    return Found("modelnet40", wanted.split, labels, tuple(items), "y", _UP_Y, by_number=True)
+    return Contents("modelnet40", wanted.split, labels, tuple(items), "y", _UP_Y, by_number=True)
 
 
 def _txt_home(root: Path) -> Path | None:
@@ -35,7 +35,7 @@ def _txt_home(root: Path) -> Path | None:
     return next((home for home in homes if home.is_dir() and list(home.glob("modelnet*_shape_names.txt"))), None)
 
 
-def _read_txt(home: Path, wanted: Wanted) -> Found:
+def _read_txt(home: Path, wanted: Wanted) -> Contents:
     name = wanted.name or ("modelnet40" if (home / "modelnet40_shape_names.txt").is_file() else "modelnet10")
     listed = home / f"{name}_{wanted.split}.txt"
     if not listed.is_file():
@@ -48,7 +48,7 @@ def _read_txt(home: Path, wanted: Wanted) -> Found:
         if folder[line] not in number:
             raise FileFormatError(f"list must name shapes CLASS_0001 of known classes, but got {line!r} in {listed.name}. Check the list.")
     items = [item(home, inside(home, f"{folder[line]}/{line}.txt"), number[folder[line]]) for line in lines]
-    return Found(name, wanted.split, labels, tuple(items), "y", _UP_Y)
+    return Contents(name, wanted.split, labels, tuple(items), "y", _UP_Y)
 
 
 HDF5 = Layout("modelnet-h5", ("modelnet40",), _h5_home, _read_h5, "shape_names.txt and ply_data_{train,test}*.h5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, files, item, read_json, subfolders, words
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, files, item, read_json, subfolders, words
 from basrelief.errors import FileFormatError
 
 _LIST = "lvis-annotations.json.gz"
@@ -15,7 +15,7 @@ def _home(root: Path) -> Path | None:
     return next((home for home in homes if (home / _LIST).is_file() and (home / "glbs").is_dir()), None)
 
 
-def _read(home: Path, _: Wanted) -> Found:
+def _read(home: Path, _: Wanted) -> Contents:
     record = read_json(home / _LIST)
     if not isinstance(record, dict) or not all(
         isinstance(uids, list) and all(isinstance(u, str) for u in uids) for uids in record.values()
@@ -27,7 +27,7 @@ def _read(home: Path, _: Wanted) -> Found:
     absent = sum(len(set(uids)) for uids in record.values()) - len(present)
     notes = (f"{absent:,} shapes of the list are not in glbs/.",) if absent else ()
     items = tuple(item(home, paths[uid], i) for i, uid in present)
-    return Found(
+    return Contents(
         "objaverse-lvis", "all", tuple(words(name) for name in names), items, None, "glTF is +Y up by its specification", notes=notes
     )
 

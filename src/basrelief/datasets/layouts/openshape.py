@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from basrelief.datasets.card import dataset_card
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, inside, item, numbered, ordered, read_json, words
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, inside, item, numbered, ordered, read_json, words
 from basrelief.datasets.layouts.rows import checked_labels
 from basrelief.errors import FileFormatError
 from basrelief.io.formats.objects import read_objects
@@ -29,7 +29,7 @@ def _find(root: Path, *names: str) -> Path | None:
     return next((home for home in homes if all((home / name).is_file() for name in names)), None)
 
 
-def _read_modelnet(home: Path, _: Wanted) -> Found:
+def _read_modelnet(home: Path, _: Wanted) -> Contents:
     names = [_text(entry, "category", home / "test_split.json") for entry in _entries(home / "test_split.json")]
     order = home / "cat_name_pt_feat.npy"
     known = [str(name) for name in _record(order)] if order.is_file() else dataset_card("modelnet40").class_names
@@ -40,10 +40,10 @@ def _read_modelnet(home: Path, _: Wanted) -> Found:
             f"list must name classes of cat_name_pt_feat.npy, but got {missing[0]!r} in test_split.json. They do not belong together."
         )
     items = tuple(item(home, home / "test_pc.npy", number[name], row) for row, name in enumerate(names))
-    return Found("modelnet40", "test", labels, items, "y", _UP_Y)
+    return Contents("modelnet40", "test", labels, items, "y", _UP_Y)
 
 
-def _read_scanobjectnn(home: Path, _: Wanted) -> Found:
+def _read_scanobjectnn(home: Path, _: Wanted) -> Contents:
     path, labels = home / "xyz_label.npy", dataset_card("scanobjectnn").class_names
     record = _record(path)
     if not all(isinstance(record.get(key), np.ndarray) and record[key].ndim for key in ("xyz", "label")):
@@ -51,10 +51,10 @@ def _read_scanobjectnn(home: Path, _: Wanted) -> Found:
     numbers = checked_labels(record["label"].reshape(-1), rows=len(record["xyz"]), classes=len(labels), path=path)
     items = tuple(item(home, path, label, row) for row, label in enumerate(numbers))
     note = "Training and test objects together: not the 581 of the test split that OpenDlign's figures are on."
-    return Found("scanobjectnn", "all", labels, items, "y", _UP_Y, "OBJ_ONLY", notes=(note,))
+    return Contents("scanobjectnn", "all", labels, items, "y", _UP_Y, "OBJ_ONLY", notes=(note,))
 
 
-def _read_objaverse(home: Path, _: Wanted) -> Found:
+def _read_objaverse(home: Path, _: Wanted) -> Contents:
     listed = home / "lvis.json"
     entries = [(_text(entry, "category", listed), _text(entry, "data_path", listed)) for entry in _entries(listed)]
     names = sorted({name for name, _ in entries})
@@ -62,7 +62,7 @@ def _read_objaverse(home: Path, _: Wanted) -> Found:
     items = tuple(item(home, path, label) for label, path in found if path.is_file())
     absent = len(found) - len(items)
     notes = (f"{absent:,} shapes of the list are not there.",) if absent else ()
-    return Found("objaverse-lvis", "all", tuple(words(name) for name in names), items, "y", _UP_Y, notes=notes)
+    return Contents("objaverse-lvis", "all", tuple(words(name) for name in names), items, "y", _UP_Y, notes=notes)
 
 
 def _record(path: Path) -> dict[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from basrelief.datasets.card import dataset_card
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, item
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, item
 from basrelief.datasets.layouts.rows import row_labels
 from basrelief.errors import ConfigError, unknown_choice
 
@@ -26,7 +26,7 @@ def _home(root: Path) -> Path | None:
     return next((home for home in homes if any((home / f"{name}{end}").is_dir() for name in _FOLDERS for end in ("", "_nobg"))), None)
 
 
-def _read(home: Path, wanted: Wanted) -> Found:
+def _read(home: Path, wanted: Wanted) -> Contents:
     card = dataset_card("scanobjectnn")
     variant, _, folder = (wanted.variant or card.default_variant).partition("@")
     folder = folder or "main_split"
@@ -46,7 +46,9 @@ def _read(home: Path, wanted: Wanted) -> Found:
     labels = card.class_names
     items = tuple(item(home, path, label, row) for row, label in enumerate(row_labels(path, len(labels))))
     name = variant if folder == "main_split" else f"{variant}@{folder}"
-    return Found("scanobjectnn", wanted.split, labels, items, "y", "ScanObjectNN's HDF5 files are +Y up (not verified: look at one)", name)
+    return Contents(
+        "scanobjectnn", wanted.split, labels, items, "y", "ScanObjectNN's HDF5 files are +Y up (not verified: look at one)", name
+    )
 
 
 SCANOBJECTNN = Layout(

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from basrelief.datasets.card import dataset_card
-from basrelief.datasets.layouts.base import Found, Layout, Wanted, files, inside, item, read_lines, subfolders
+from basrelief.datasets.layouts.base import Contents, Layout, Wanted, files, inside, item, read_lines, subfolders
 from basrelief.errors import ConfigError, FileFormatError
 
 _SYNSET = re.compile(r"0\d{7}")
@@ -32,12 +32,12 @@ def _core_home(root: Path) -> Path | None:
     return None
 
 
-def _read_core(home: Path, _: Wanted) -> Found:
+def _read_core(home: Path, _: Wanted) -> Contents:
     labels, names = dataset_card("shapenet55").class_names, synsets()
     folders = [folder for folder in subfolders(home) if folder.name in names]
     pairs = ((folder, mesh) for folder in folders for model in subfolders(folder) if (mesh := _mesh(model)))
     items = [item(home, mesh, labels.index(names[folder.name])) for folder, mesh in pairs]
-    return Found("shapenet55", "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), "y", "ShapeNetCore is +Y up", "")
+    return Contents("shapenet55", "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), "y", "ShapeNetCore is +Y up", "")
 
 
 def _mesh(model: Path) -> Path | None:
@@ -49,7 +49,7 @@ def _clouds_home(root: Path) -> Path | None:
     return root if files(root / "shapenet_pc", ".npy") else None
 
 
-def _read_clouds(home: Path, wanted: Wanted) -> Found:
+def _read_clouds(home: Path, wanted: Wanted) -> Contents:
     listed = next((home / name / f"{wanted.split}.txt" for name in _LISTS if (home / name / f"{wanted.split}.txt").is_file()), None)
     if listed is None:
         raise ConfigError(
@@ -62,7 +62,7 @@ def _read_clouds(home: Path, wanted: Wanted) -> Found:
         if synset not in names:
             raise FileFormatError(f"list must name clouds SYNSET-ID.npy, but got {line!r} in {listed.name}. Check the list.")
         items.append(item(home, inside(home, f"shapenet_pc/{line}"), labels.index(names[synset])))
-    return Found("shapenet55", wanted.split, labels, tuple(items), "y", "ShapeNetCore is +Y up")
+    return Contents("shapenet55", wanted.split, labels, tuple(items), "y", "ShapeNetCore is +Y up")
 
 
 CORE = Layout("shapenet-core", ("shapenet55",), _core_home, _read_core, "SYNSET/ID/models/model_normalized.obj")

@@ -91,11 +91,11 @@ def _axis(shapes: Sequence[Shape], benchmark: Benchmark, vote: Vote) -> Iterator
         yield Finding("upright", "ok", f"The form of none of {len(shapes)} sampled shapes tells which way is up.")
         return
     axis, count = Counter(pose.up for pose in sure).most_common(1)[0]
-    told = f"{count} of {len(sure)} sampled shapes with a clear up direction"
+    share = f"{count} of {len(sure)} sampled shapes with a clear up direction"
     if axis == "z" and count >= _MAJORITY * len(sure):
-        yield Finding("upright", "ok", f"{told} stand upright.")
+        yield Finding("upright", "ok", f"{share} stand upright.")
     elif count >= _MAJORITY * len(sure):
-        fact = f"{told} have world {axis} up, so {benchmark.up or 'the format default'} is not the up axis of the files."
+        fact = f"{share} have world {axis} up, so {benchmark.up or 'the format default'} is not the up axis of the files."
         yield Finding("upright", "wrong", fact, "A wrong axis costs tens of points. Look at a shape with basrelief render, then pass --up.")
     else:
         upright = sum(pose.up == "z" for pose in sure)
