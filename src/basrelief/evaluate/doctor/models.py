@@ -82,7 +82,9 @@ def _prompts(recipe: Recipe, source: ModelSource, dataset: str, labels: Sequence
     except BasreliefError as error:
         yield Finding("prompts", "wrong", str(error), f"Prompts of another backbone cost 20 points; find those of {recipe.encoder}.")
         return
-    yield Finding(path, which=split_dataset(source.prompts))
+    yield Finding(
+        "prompts", "ok", f"{len(listed.labels)} labels of {listed.dataset or path.name}, backbone {listed.backbone or 'not stated'}."
+    )
     if listed.view_weights is not None:
         fact = "The list has view weights, which its authors searched on the test set."
         yield Finding("view weights", "warning", fact, "Report it with the number, or use equal weights.")
