@@ -257,7 +257,7 @@ def test_running_out_of_memory_is_a_failure(library: Benchmark, tmp_path: Path, 
     monkeypatch.setattr(make, "draw_pair", short)
     failed = make_pairs(library, tmp_path / "out", style=QUICK)
     assert [name for name, _ in failed] == ["mug/0.glb", "mug/1.glb"]
-    assert all("takes more memory than there is" in reason for _, reason in failed)
+    assert all("takes more memory than is available" in reason for _, reason in failed)
 
 
 def test_a_truncated_line_does_not_damage_the_next(library: Benchmark, tmp_path: Path) -> None:
