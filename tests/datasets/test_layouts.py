@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.datasets import LAYOUTS, Benchmark, dataset_card, label_set, open_benchmark
+from basrelief.datasets import Benchmark, dataset_card, label_set, open_benchmark
+from basrelief.datasets.layouts import LAYOUTS
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.types import Mesh
 from support import dataset_miniatures

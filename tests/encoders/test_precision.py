@@ -74,7 +74,7 @@ def test_a_type_that_is_faster_but_wrong_is_not_used(config: ClipConfig, monkeyp
     assert found is encoder
     assert found.dtype == torch.float32
     assert found.dtype_reason.startswith("float32: bfloat16 keeps a cosine of ")
-    assert found.dtype_reason.endswith(" only, 0.999 is asked")
+    assert found.dtype_reason.endswith(" only, at least 0.999 is required")
 
 
 @pytest.mark.usefixtures("large")

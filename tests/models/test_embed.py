@@ -13,7 +13,8 @@ import torch
 from basrelief.datasets import Benchmark, Item, open_benchmark
 from basrelief.encoders import VectorCache
 from basrelief.io import save
-from basrelief.models import Embedder, Model, PointTransform, get_recipe
+from basrelief.models import Embedder, Model, get_recipe
+from basrelief.models.embed import PointTransform
 from basrelief.models.model import SHAPES_PER_PASS
 from basrelief.types import PointCloud
 from support.small_models import small_encoder

@@ -23,9 +23,8 @@ from basrelief.models import (
     get_recipe,
     load_few_shot,
     load_second_path,
-    view_features,
 )
-from basrelief.models.few_shot import head_paths
+from basrelief.models.few_shot import head_paths, view_features
 from basrelief.shapes import make_shape
 from basrelief.tasks import HEADS, FitOptions, RejectPolicy
 from basrelief.types import Mesh, PointCloud, Shape
@@ -229,7 +228,7 @@ def test_what_does_not_fit_is_explained(tiny: Model) -> None:
     with pytest.raises(ConfigError, match="Need at least one model and one shape, got 0 and 3"):
         view_features([], shapes)
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
-    with pytest.raises(ConfigError, match="labels must be 3 names for this head, but got 2"):
+    with pytest.raises(ConfigError, match="This head has 3 classes, but got 2 labels"):
         FewShotClassifier([tiny], classifier.head, labels=("a", "b"))
 
 

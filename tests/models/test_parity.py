@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from basrelief.encoders import ClipEncoder
 from basrelief.render import get_projection
 from basrelief.render.base import PointBatch
-from basrelief.tasks import Pooling, pool_views
+from basrelief.tasks import Pooling
+from basrelief.tasks.pooling import pool_views
 from support import parity_arrays
 from support.recorded_encoders import recorded_encoder
 

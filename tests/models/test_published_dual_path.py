@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError, WeightsError
-from basrelief.models import FewShotClassifier, Model, get_recipe, published_dual_path, view_features
+from basrelief.models import FewShotClassifier, Model, get_recipe, published_dual_path
+from basrelief.models.few_shot import view_features
 from basrelief.testing import FakeEncoder
 from basrelief.types import PointCloud
 from support import parity_arrays

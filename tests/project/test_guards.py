@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
-from basrelief.tasks import Pooling, pool_views
+from basrelief.tasks import Pooling
+from basrelief.tasks.pooling import pool_views
 from basrelief.types import PointCloud
 from support import type_checks
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.metrics import expected_calibration_error
-from basrelief.tasks import Calibration, calibrate, decline, fit_temperature
+from basrelief.tasks import Calibration, fit_temperature
+from basrelief.tasks.calibration import calibrate, decline
 from basrelief.types import Prediction
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError
-from basrelief.tasks import ViewProbe, sample_shots
+from basrelief.tasks import sample_shots
+from basrelief.tasks.few_shot import ViewProbe
 
 TRUTH = np.repeat([0, 2, 5], [4, 6, 5])
 

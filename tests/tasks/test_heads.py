@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError, OutputError, WeightsError
-from basrelief.tasks import HEADS, FitOptions, Head, ViewProbe, fit_head, head_scores, read_head
+from basrelief.tasks import HEADS, FitOptions, Head, fit_head, head_scores, read_head
+from basrelief.tasks.few_shot import ViewProbe
 
 CLASSES, VIEWS, DIM = 5, 4, 16
 QUICK = FitOptions(epochs=30, batch=16, rate=3e-3)

@@ -11,20 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.tasks import (
-    RULES,
-    Calibration,
-    LabelEmbeddings,
-    Pooling,
-    RejectPolicy,
-    calibrate,
-    decline,
-    fit_temperature,
-    pool_views,
-    probabilities,
-    sample_shots,
-    score_labels,
-)
+from basrelief.tasks import Calibration, LabelEmbeddings, Pooling, RejectPolicy, fit_temperature, sample_shots, score_labels
+from basrelief.tasks.calibration import calibrate, decline
+from basrelief.tasks.pooling import RULES, pool_views, probabilities
 from basrelief.types import Prediction
 
 seeds = st.integers(0, 10_000)

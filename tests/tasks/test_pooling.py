@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError
-from basrelief.tasks import RULES, Pooling, pool_views, probabilities
+from basrelief.tasks import Pooling
+from basrelief.tasks.pooling import RULES, pool_views, probabilities
 from support import parity_arrays
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError
-from basrelief.tasks import Pooling, pool_views, search_view_weights
+from basrelief.tasks import Pooling, search_view_weights
+from basrelief.tasks.pooling import pool_views
 
 
 def shapes(seed: int, *, views: int = 3, count: int = 30, labels: int = 4) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The command line: parse, call one public function, print. Heavy rooms are imported by the command that needs them."""
+"""The command line: parse, call one public function, print. Heavy packages are imported by the command that needs them."""
 
 from basrelief.cli.app import main
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, worded once."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one
 
 
 def check_points(points: int | None) -> None:
-    """Check a number of points that was asked for.
+    """Check the number of points of an option.
 
     Raises:
         ConfigError: If it is above `Limits.points`.

@@ -1,20 +1,16 @@
 """Data sets: label sets, prompt templates, published prompt lists, benchmarks as they lie on disk. No torch, no network."""
 
 from basrelief.datasets.benchmark import Benchmark, Item
-from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
+from basrelief.datasets.card import dataset_card, list_datasets
 from basrelief.datasets.labels import check_labels, label_set, list_label_sets, parse_labels, read_labels_file
-from basrelief.datasets.layouts import LAYOUTS
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList, read_prompt_list, split_dataset
-from basrelief.datasets.prompts import fill_template, list_templates, templates
-from basrelief.datasets.split import MakerSplit, maker_split
+from basrelief.datasets.prompts import fill_template, templates
+from basrelief.datasets.split import maker_split
 
 __all__ = [
-    "LAYOUTS",
     "Benchmark",
-    "DatasetCard",
     "Item",
-    "MakerSplit",
     "PromptList",
     "check_labels",
     "dataset_card",
@@ -22,7 +18,6 @@ __all__ = [
     "label_set",
     "list_datasets",
     "list_label_sets",
-    "list_templates",
     "maker_split",
     "open_benchmark",
     "parse_labels",

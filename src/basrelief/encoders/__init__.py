@@ -1,7 +1,7 @@
 """CLIP towers: depth images and words to features in one space.
 
 `load_encoder` gives published weights by name, `load_encoder_folder` basrelief's own, `random_encoder` none at all. Names are loaded
-when asked for, so that importing this room costs nothing.
+when they are first used, so that importing the package is cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The seam of every encoder: depth images and words in, features out."""
+"""The interface of every encoder: depth images and words in, features out."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ Channels = tuple[float, float, float]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Two towers that meet in one space. Features are float32 and not of unit length; whoever compares normalises."""
+    """An image and a text tower with one embedding space. Features are float32 and not normalised."""
 
     @property
     def name(self) -> str:
-        """What reports call it, e.g. `ViT-B-32/openai`."""
+        """Name for reports, e.g. `ViT-B-32/openai`."""
         ...
 
     @property
     def embedding_dim(self) -> int:
-        """Length of the features."""
+        """Dimension of the features."""
         ...
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures the tower reads, pixels."""
+        """Side of the input images in pixels."""
         ...
 
     @property
     def mean(self) -> Channels:
-        """Per channel, taken off the pictures inside."""
+        """Mean per channel, subtracted from the images by the encoder."""
         ...
 
     @property
     def std(self) -> Channels:
-        """Per channel, the pictures are divided by it inside."""
+        """Standard deviation per channel, divided out by the encoder."""
         ...
 
     @property
     def logit_scale(self) -> float:
-        """The multiplier of cosines, already exponentiated."""
+        """Multiplier of cosines, already exponentiated."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Changes when weights, tokenizer, preprocessing or dtype change."""
+        """Hash that changes with weights, tokenizer, preprocessing or dtype."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Compute device."""
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """In what it computes."""
+        """Compute dtype."""
         ...
 
     @property
@@ -71,25 +71,25 @@ class Encoder(Protocol):
 
     @property
     def has_tuned_block(self) -> bool:
-        """Whether `tuned` and `encode_both` can be asked for."""
+        """Whether there is a tuned branch, so that `tuned` and `encode_both` can be used."""
         ...
 
     def encode_images(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n dim"]:
-        """Features of depth images (one channel) or pictures (three), values in [0, 1]; `tuned` rows through the tuned branch."""
+        """Encode depth images (one channel) or colour images (three), values in [0, 1]; `tuned` rows go through the tuned branch."""
         ...
 
     def encode_both(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"]
     ) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
-        """Frozen and tuned features of the same images, one trunk pass."""
+        """Encode the same images through the frozen and the tuned branch, sharing the trunk."""
         ...
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "p dim"]:
-        """Features of prompts."""
+        """Encode prompts."""
         ...
 
     def with_preprocessing(self, mean: Channels, std: Channels) -> Encoder:
-        """The same towers behind another mean and std."""
+        """Return the same towers with another mean and std."""
         ...

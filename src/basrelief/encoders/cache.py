@@ -1,4 +1,4 @@
-"""Vectors kept on disk by what they were made from, so that the same words are read once on a machine, and a shape of a long run too."""
+"""An on-disk cache of vectors, keyed by what they were computed from: text features, and view features of long runs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ def cache_folder() -> Path:
 class VectorCache:
     """One sqlite file: hash of what made a vector (a fingerprint and a text) to float32 vector.
 
-    Several processes may use it at once. It never stands in the way: a file that is broken is renamed aside, and one that cannot be
-    read or written, is a link or belongs to another user, who might have planted it, is passed over. Its folder
-    is made for this user alone.
+    Several processes may use it at once. It never raises: a broken file is renamed, and a file that cannot be read or written, is a link
+    or belongs to another user, who might have planted it, is ignored. The folder is private to the user.
 
     Attributes:
         path: The file.
-        limit: Most vectors kept; the oldest go first.
+        limit: Maximum number of vectors; the oldest are dropped first.
     """
 
     def __init__(self, path: Path | str | None = None, *, limit: int = 200_000) -> None:
@@ -45,7 +44,7 @@ class VectorCache:
         self.limit = limit
 
     def get(self, fingerprint: str, texts: Sequence[str]) -> dict[str, Float32[np.ndarray, " dim"]]:
-        """The vectors that are known, by text: a prompt, or the name of a shape."""
+        """Return the cached vectors by text: a prompt, or the key of a shape."""
         keys = {_key(fingerprint, text): text for text in texts}
         found: dict[str, Float32[np.ndarray, " dim"]] = {}
         with self._open() as database:
@@ -57,7 +56,7 @@ class VectorCache:
         return found
 
     def put(self, fingerprint: str, vectors: Mapping[str, Float32[np.ndarray, " dim"]]) -> None:
-        """Keep vectors by text, and drop the oldest over the limit."""
+        """Store vectors by text and drop the oldest beyond the limit."""
         rows = [(_key(fingerprint, text), np.ascontiguousarray(v, dtype=np.float32).tobytes()) for text, v in vectors.items()]
         with self._open() as database:
             if database is not None:

@@ -1,4 +1,4 @@
-"""The encoder people use: CLIP towers with their tokenizer, preprocessing and text cache."""
+"""The CLIP encoder: both towers with tokenizer, preprocessing and text cache."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ClipEncoder:
     Attributes:
         towers: The torch module; differentiable, for training.
         tokenizer: Words to ids.
-        name: What reports call it.
-        mean: Per channel, taken off inside.
-        std: Per channel, divided by inside.
-        cache: Where text features are kept, or None.
-        batch_size: Most images in one pass, which bounds the memory.
-        dtype_reason: How the number type was chosen, for reports.
+        name: Name for reports.
+        mean: Mean per channel, subtracted by the encoder.
+        std: Standard deviation per channel, divided out by the encoder.
+        cache: Cache of text features, or None.
+        batch_size: Maximum number of images per forward pass, which bounds memory.
+        dtype_reason: How the compute dtype was chosen, for reports.
         vocabulary: Names the encoder was trained on; None for an open vocabulary, such as CLIP's.
 
     Raises:
@@ -78,27 +78,27 @@ class ClipEncoder:
 
     @property
     def embedding_dim(self) -> int:
-        """Length of the features."""
+        """Dimension of the features."""
         return self.config.embed_dim
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures the tower reads, pixels."""
+        """Side of the input images in pixels."""
         return self.config.vision.image_size
 
     @property
     def logit_scale(self) -> float:
-        """The multiplier of cosines, already exponentiated."""
+        """Multiplier of cosines, already exponentiated."""
         return float(self.towers.logit_scale.detach().float().exp())
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Compute device."""
         return self.towers.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """In what it computes."""
+        """Compute dtype."""
         return self.towers.dtype
 
     @property
@@ -108,7 +108,7 @@ class ClipEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 numbers of every tensor; read anew each time."""
+        """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 values of every tensor; not cached."""
         record: list[object] = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
         if not self.towers.tuned_residual:
             record.append("tuned blocks alone")
@@ -119,7 +119,7 @@ class ClipEncoder:
         return digest.hexdigest()
 
     def with_preprocessing(self, mean: Channels, std: Channels) -> ClipEncoder:
-        """The same towers behind another mean and std, e.g. ImageNet's for OpenDlign or none for PointCLIP."""
+        """Return the same towers with another mean and std, e.g. ImageNet's for OpenDlign or none for PointCLIP."""
         other = copy.copy(self)
         other.mean, other.std = mean, std
         return other
@@ -140,7 +140,7 @@ class ClipEncoder:
     def encode_images(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n dim"]:
-        """Features of depth images or pictures, float32, not of unit length, on the encoder's device.
+        """Encode depth or colour images: float32, not normalised, on the encoder's device.
 
         Args:
             images: Values in [0, 1], one channel (made three inside) or three. Another size is resized bilinearly with antialiasing.
@@ -164,7 +164,7 @@ class ClipEncoder:
     def encode_both(
         self, images: Float[Tensor, "n s s"] | Float[Tensor, "n 3 s s"]
     ) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
-        """Frozen and tuned features of the same images, float32, for one trunk pass; arguments as `encode_images`.
+        """Encode images through the frozen and the tuned branch, sharing the trunk; arguments as for `encode_images`.
 
         Raises:
             ConfigError: If the images are not square and finite, or there is no tuned block.
@@ -176,10 +176,10 @@ class ClipEncoder:
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "p dim"]:
-        """Features of prompts, float32, not of unit length, on the encoder's device; read from the cache where they are known.
+        """Encode prompts: float32, not normalised, on the encoder's device; from the cache if they are in it.
 
         Args:
-            prompts: At least one text. What lies beyond the tower's context length is cut off, as open_clip does.
+            prompts: At least one text. Text beyond the context length is cut off, as in open_clip.
 
         Raises:
             ConfigError: If there is no prompt or one is empty.

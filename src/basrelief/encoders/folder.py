@@ -31,7 +31,7 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
 
     Args:
         encoder: What to write; a tuned block is written too.
-        folder: Made if it is not there.
+        folder: Created if needed.
         dtype: Floating point type in the file; float16 halves the size and is read back as float32.
 
     Returns:

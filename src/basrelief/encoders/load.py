@@ -1,4 +1,4 @@
-"""From a name to an encoder that runs."""
+"""Load encoders by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_encoder(
         weights: A file or folder in any layout `convert` reads, OpenDlign's checkpoints included; the hub when left out.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `auto` (measured, see `choose_dtype`), `float32`, `bfloat16` or `float16`.
-        cache: Where text features are kept; None keeps none.
+        cache: Cache of text features, or None.
         activation: Read the weights with another activation than they were trained with (the notes of a record say why).
 
     Raises:
@@ -58,7 +58,7 @@ def load_encoder(
 def random_encoder(
     config: ClipConfig, *, seed: int = 0, tokenizer: Tokenizer | None = None, tuned: int = 0, name: str = "random"
 ) -> ClipEncoder:
-    """An encoder with random weights: for tests, and as the start of a training.
+    """Create an encoder with random weights, for tests and for training from scratch.
 
     Args:
         config: The architecture. Its `text.vocab_size` and `text.eot` must be the tokenizer's.
@@ -72,7 +72,7 @@ def random_encoder(
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """The device of that name; `auto` is CUDA where there is one, else the processor.
+    """Return the device of that name; `auto` is CUDA if available, else the CPU.
 
     Raises:
         ConfigError: If the name is unknown or there is no such device.
@@ -83,7 +83,7 @@ def choose_device(device: str = "auto") -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
         if chosen.type == "meta":
-            raise RuntimeError("it computes nothing")
+            raise RuntimeError("meta tensors hold no values")
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device must be auto, cpu or a CUDA device of this machine, but got {device!r}. Use --device cpu.") from error
     return chosen

@@ -1,4 +1,4 @@
-"""Which number type the towers compute in: chosen by measuring, never by hope."""
+"""The compute dtype of the towers, chosen by benchmarking."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
 
     Args:
         encoder: Loaded in float32, on the device it will run on.
-        requested: `auto`, `float32`, `bfloat16` or `float16`; the last three are obeyed unasked.
+        requested: `auto`, `float32`, `bfloat16` or `float16`; the others are applied without benchmarking.
 
     Raises:
         ConfigError: If the name is unknown.
@@ -56,7 +56,7 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
     other.towers.cast(torch.bfloat16)
     cosine = least_cosine(encoder, other)
     if not cosine >= LEAST_COSINE:
-        encoder.dtype_reason = f"float32: bfloat16 keeps a cosine of {cosine:.5f} only, {LEAST_COSINE} is asked"
+        encoder.dtype_reason = f"float32: bfloat16 keeps a cosine of {cosine:.5f} only, at least {LEAST_COSINE} is required"
         return encoder
     other.dtype_reason = f"bfloat16: {gain:.2f} times as fast in a block, cosine to float32 {cosine:.5f}"
     return other

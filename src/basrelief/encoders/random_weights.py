@@ -1,4 +1,4 @@
-"""Random weights, by name and on purpose: for tests and for training from nothing."""
+"""Random weights, for tests and for training from scratch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights basrelief knows by name, one JSON each, under the names open_clip gave them."""
+"""The CLIP weights that can be loaded by name, one JSON file each in `specs/`, named as in open_clip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from basrelief.errors import ConfigError, unknown_choice
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """One set of weights: what it is, where it lives, what it asks of pictures, what it allows.
+    """One set of weights: source, preprocessing, architecture and licence.
 
     Attributes:
         name: open_clip's, `architecture/weights`.
@@ -24,8 +24,8 @@ class EncoderSpec:
         licence: Of the weights, to be shown to the user.
         parameters: Numbers in both towers.
         bytes: Size of the download, or None where it is not known; about 4 per parameter.
-        mean: Per channel, of the pictures it was trained on.
-        std: Per channel, of the same.
+        mean: Preprocessing mean per channel.
+        std: Preprocessing standard deviation per channel.
         config: Architecture.
         notes: What a user must know, or empty.
     """
@@ -42,7 +42,7 @@ class EncoderSpec:
     notes: str = ""
 
     def with_activation(self, activation: Activation) -> EncoderSpec:
-        """The same weights read with another activation than they were trained with.
+        """Return the same weights with another activation than they were trained with.
 
         Raises:
             ConfigError: If the activation is unknown.
@@ -53,12 +53,12 @@ class EncoderSpec:
 
 
 def list_encoders() -> tuple[str, ...]:
-    """Names of the known weights, sorted."""
+    """List the names, sorted."""
     return tuple(_specs())
 
 
 def encoder_spec(name: str) -> EncoderSpec:
-    """The record of one set of weights.
+    """Look up a set of weights.
 
     Args:
         name: e.g. `ViT-B-32/openai`; open_clip's `-quickgelu` may be written where it holds.

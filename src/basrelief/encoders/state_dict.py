@@ -21,9 +21,9 @@ _WRAPPERS = ("model_state_dict", "state_dict", "model")
 
 
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
-    """Read the tensors of a weights file, told apart by its content, not its name.
+    """Read the tensors of a weights file, detected by its content, not its name.
 
-    A wrapping dictionary (`model_state_dict`, `state_dict`, `model`) and every `module.` of a name are taken off. Files are
+    A wrapping dictionary (`model_state_dict`, `state_dict`, `model`) and every `module.` of a name are removed. Files are
     mapped into memory where the format allows, so a tensor costs memory when it is used.
 
     Args:

@@ -1,4 +1,4 @@
-"""Both CLIP towers as one torch module, with OpenDlign's tuned twins of the last blocks.
+"""Both CLIP towers as one torch module, with OpenDlign's tuned copies of the last blocks.
 
 Parameter names are Hugging Face's (`vision_model`, `visual_projection`, `text_model`, `text_projection`, `logit_scale`),
 with `tuned_blocks` beside them; `convert.py` brings every other layout to these names. Everything here is differentiable.
@@ -24,11 +24,11 @@ from basrelief.errors import ConfigError
 class ClipTowers(nn.Module):
     """Image tower, text tower and the scale between them.
 
-    Built without usable numbers in it: take `towers_from_state` (or `random_encoder`) for a module that runs.
+    The constructor leaves parameters uninitialised: use `towers_from_state` or `random_encoder`.
 
     Attributes:
         config: The architecture.
-        tuned_blocks: OpenDlign's trainable twins of the last image blocks, one in the paper, or None.
+        tuned_blocks: OpenDlign's trainable copies of the last image blocks (one in the paper), or None.
         tuned_residual: Whether the tuned branch is the mean of frozen and tuned blocks, as in the paper, or the tuned ones alone.
     """
 
@@ -51,7 +51,7 @@ class ClipTowers(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """Device of the parameters."""
         return self.text_projection.weight.device
 
     def cast(self, dtype: torch.dtype) -> None:
@@ -61,7 +61,7 @@ class ClipTowers(nn.Module):
         self.logit_scale.data = scale
 
     def add_tuned_blocks(self, count: int = 1, *, residual: bool = True) -> None:
-        """Add twins of the last image blocks, copies of them, as OpenDlign does before training.
+        """Add copies of the last image blocks for tuning, as OpenDlign does before training.
 
         Args:
             count: How many; the paper's choice is 1.
@@ -84,7 +84,7 @@ class ClipTowers(nn.Module):
         return [parameter for block in self._tuned for parameter in block.get_submodule("self_attn").parameters()]
 
     def image_features(self, pixels: Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
-        """Features of normalised pictures, not of unit length.
+        """Encode normalised images; the features are not normalised.
 
         Args:
             pixels: Pictures at the tower's own size, mean and std already applied.
@@ -101,7 +101,7 @@ class ClipTowers(nn.Module):
         return self.finish(self.trunk(pixels), tuned=tuned)
 
     def trunk(self, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n tokens width"]:
-        """Tokens before the blocks that have tuned twins, or the last one: what the frozen and the tuned branch share.
+        """Return the tokens before the blocks that have tuned copies, or before the last one: the trunk both branches share.
 
         Raises:
             ConfigError: If the image tower is a ResNet.
@@ -111,7 +111,7 @@ class ClipTowers(nn.Module):
         return run_blocks(blocks, tokens)
 
     def finish(self, tokens: Float[Tensor, "n tokens width"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
-        """Features from the trunk's tokens, through the last blocks and, where asked, the tuned ones.
+        """Return features from the trunk's tokens, through the last blocks and, if requested, the tuned ones.
 
         The tuned branch is `0.5 last(x) + 0.5 tuned(x)` before the final norm, as OpenDlign's code has it (its paper writes a sum).
         """
@@ -122,7 +122,7 @@ class ClipTowers(nn.Module):
         return self.project(last)
 
     def both_features(self, pixels: Float[Tensor, "n 3 s s"]) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
-        """Frozen and tuned features of normalised pictures, for the price of one trunk and two ends.
+        """Encode normalised images through both branches, sharing the trunk.
 
         Raises:
             ConfigError: If there are no tuned blocks.

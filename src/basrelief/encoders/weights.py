@@ -1,4 +1,4 @@
-"""Where weights are: the user's path, the hub's local copy, or the hub itself; else an error that says what to fetch."""
+"""Find weights: the user's path, the hub's local cache, then the hub; else an error that says what to fetch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SAME_VOCABULARY = ("openai/clip-vit-base-patch32", "timm/vit_base_patch32_clip_
 
 
 def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
-    """The weights file of an encoder.
+    """Find the weights file of an encoder.
 
     Args:
         spec: Which weights.
@@ -33,7 +33,7 @@ def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
 
 
 def cached_weights(spec: EncoderSpec) -> Path | None:
-    """The hub's local copy of an encoder's weights, or None; never touches the network."""
+    """Return the hub's local copy of an encoder's weights, or None; never uses the network."""
     return _cached(spec.repository, spec.files)
 
 

@@ -1,8 +1,7 @@
 """Figures of merit on arrays, numpy only: accuracy, F1, ranking, calibration, and how sure each is."""
 
-from basrelief.metrics.calibration import Reliability, expected_calibration_error, reliability
+from basrelief.metrics.calibration import expected_calibration_error, reliability
 from basrelief.metrics.classification import (
-    ClassScores,
     class_scores,
     confusion_matrix,
     mean_class_accuracy,
@@ -13,9 +12,7 @@ from basrelief.metrics.intervals import Interval, bootstrap, wilson
 from basrelief.metrics.retrieval import RetrievalScores, retrieval_scores
 
 __all__ = [
-    "ClassScores",
     "Interval",
-    "Reliability",
     "RetrievalScores",
     "bootstrap",
     "class_scores",

@@ -1,4 +1,4 @@
-"""Whether confidence can be believed: of answers given with 80 %, are 80 % right?"""
+"""Calibration of confidence: are 80 % of the answers given with 80 % confidence right?"""
 
 from __future__ import annotations
 

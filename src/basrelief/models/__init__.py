@@ -1,34 +1,29 @@
 """Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
 
-from basrelief.models.cost import ModelCost, measured_model_cost, model_cost
-from basrelief.models.embed import Embedder, EmbedStats, Failure, PointTransform, Progress, ViewFeatures, embed_paths, load_second_path
-from basrelief.models.few_shot import FewShotClassifier, default_head, load_few_shot, published_dual_path, view_features
+from basrelief.models.cost import measured_model_cost, model_cost
+from basrelief.models.embed import Embedder, EmbedStats, Failure, Progress, ViewFeatures, embed_paths, load_second_path
+from basrelief.models.few_shot import FewShotClassifier, default_head, load_few_shot, published_dual_path
 from basrelief.models.files import FileResult, ReadOptions, classify_files
 from basrelief.models.inputs import ShapeLike
 from basrelief.models.model import Model
 from basrelief.models.picture import evidence_picture
 from basrelief.models.pose import POSE_SEARCHES, Pose, PoseSearch, resolve_pose
-from basrelief.models.prompting import Prompter
-from basrelief.models.recipe import Checkpoint, PaperNumber, Recipe, get_recipe, recipes
+from basrelief.models.recipe import PaperNumber, Recipe, get_recipe, recipes
 from basrelief.models.registry import ModelStatus, list_models, load_model, load_untuned, with_projection, with_tuned_views
 
 __all__ = [
     "POSE_SEARCHES",
-    "Checkpoint",
     "EmbedStats",
     "Embedder",
     "Failure",
     "FewShotClassifier",
     "FileResult",
     "Model",
-    "ModelCost",
     "ModelStatus",
     "PaperNumber",
-    "PointTransform",
     "Pose",
     "PoseSearch",
     "Progress",
-    "Prompter",
     "ReadOptions",
     "Recipe",
     "ShapeLike",
@@ -48,7 +43,6 @@ __all__ = [
     "published_dual_path",
     "recipes",
     "resolve_pose",
-    "view_features",
     "with_projection",
     "with_tuned_views",
 ]

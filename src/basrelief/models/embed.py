@@ -1,4 +1,4 @@
-"""View embeddings of a benchmark: read, drawn and encoded a few at a time, and kept on disk as they come, so that a run can be stopped."""
+"""View embeddings of a benchmark: read, rendered and encoded in small batches, and cached on disk, so that a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Progress = Callable[[int, int], None]
 
 @runtime_checkable
 class PointTransform(Protocol):
-    """What is done to the points of a shape before they are drawn, named for the cache."""
+    """A transform of the points of a shape before they are rendered, named for the cache."""
 
     @property
     def name(self) -> str:
-        """Changes with everything that decides the result."""
+        """A name that changes with everything that decides the result."""
 
     def __call__(self, points: Float32[np.ndarray, "points 3"], shape: str, seed: int) -> Float32[np.ndarray, "kept 3"]:
         """Change a cloud, seeded by the shape's name."""
@@ -79,7 +79,7 @@ class ViewFeatures:
 
 @dataclass
 class EmbedStats:
-    """What an embedder did itself, the cache apart.
+    """What an embedder computed, as opposed to what came from the cache.
 
     Attributes:
         shapes: Read, drawn and encoded.
@@ -98,7 +98,7 @@ class Embedder:
         model: What embeds.
         cache: Where embeddings are kept by shape, or None.
         seed: Of the surface samples and of the corruption.
-        progress: Told after each pass, or None.
+        progress: Called after each batch, or None.
         stats: Counts what is not taken from the cache.
     """
 

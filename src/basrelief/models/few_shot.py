@@ -1,4 +1,4 @@
-"""A model that was taught with labelled shapes: towers, a head on their view features, and the names it knows."""
+"""Few-shot classifiers: models, a head fitted on their view features, and its labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PATHS = "a head of one path takes one model, dual-path takes two: the depth tow
 
 
 class FewShotClassifier:
-    """Towers under their few-shot settings, and a head.
+    """Models under their few-shot settings, and a head.
 
     `dual-path` takes two models, CLIP2Point's and plain CLIP's; every other head takes one.
 
@@ -43,13 +43,13 @@ class FewShotClassifier:
     def __init__(self, models: Sequence[Model], head: Head, *, labels: Sequence[str]) -> None:
         self.models, self.head, self.labels = tuple(models), head, check_labels(labels)
         if len(self.labels) != head.classes:
-            raise ConfigError(f"labels must be {head.classes} names for this head, but got {len(self.labels)}. Give those it was taught.")
+            raise ConfigError(f"This head has {head.classes} classes, but got {len(self.labels)} labels. Give those it was fitted on.")
 
     @classmethod
     def fit(
         cls, models: Sequence[Model], shapes: Sequence[Shape], *, truth: Sequence[str], head: str = "probe", fit: FitOptions | None = None
     ) -> FewShotClassifier:
-        """Teach labelled shapes.
+        """Fit a head on labelled shapes.
 
         Args:
             models: From `load_model`, one for each path; they are used under their few-shot settings, `Model.for_few_shot`.
@@ -81,7 +81,7 @@ class FewShotClassifier:
         head: str = "probe",
         fit: FitOptions | None = None,
     ) -> FewShotClassifier:
-        """The same from features that are there already.
+        """Fit a head on features that are computed already.
 
         Args:
             models: Under their few-shot settings.
@@ -147,12 +147,12 @@ class FewShotClassifier:
         return [replace(prediction, model=self.name) for prediction in found]
 
     def save(self, path: Path | str) -> Path:
-        """Write the head with its labels and what it was fitted on; the towers stay where they are."""
+        """Save the head with its labels and what it was fitted on, without the models."""
         return self.head.save(path)
 
     @classmethod
     def load(cls, path: Path | str, models: Sequence[Model]) -> FewShotClassifier:
-        """Put a saved head on its towers again.
+        """Load a saved head onto its models.
 
         Args:
             path: What `save` wrote.

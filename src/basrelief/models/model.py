@@ -59,12 +59,12 @@ class Model:
         return self.recipe.name
 
     def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Model:
-        """The same towers under the recipe's settings for a data set, see `Recipe.for_dataset`; a published prompt list stays."""
+        """Return the model with the recipe's settings for a data set, see `Recipe.for_dataset`; a published prompt list stays."""
         recipe = self.recipe.for_dataset(dataset, points=points, templates=templates)
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
     def for_few_shot(self) -> Model:
-        """The same towers under the recipe's settings for labelled shapes, see `Recipe.for_few_shot`."""
+        """Return the model with the recipe's few-shot settings, see `Recipe.for_few_shot`."""
         recipe = self.recipe.for_few_shot()
         return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
 
@@ -86,7 +86,7 @@ class Model:
         return len(self.projection.cameras) * (2 if self.recipe.branches == "both" else 1)
 
     def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
-        """Draw the depth images the encoder is shown, before mean and standard deviation.
+        """Render the depth images for the encoder, before mean and standard deviation are applied.
 
         Args:
             shapes: World frame; meshes are sampled to `recipe.points` points, larger clouds thinned to that.
@@ -119,7 +119,7 @@ class Model:
         return F.normalize(self.view_features(images), dim=-1)
 
     def view_features(self, images: Float[Tensor, "shapes cameras side side"]) -> Float[Tensor, "shapes views dim"]:
-        """Features of depth images as the tower gives them, not of unit length, float32: what heads are fitted on.
+        """Encode depth images without normalising, float32: the features that heads are fitted on.
 
         With `recipe.branches` of `both`, all views through the frozen branch, then all through the tuned one.
         """
@@ -157,9 +157,9 @@ class Model:
         return self.prompter.embed(texts, self.encoder)
 
     def unknown_words(self, texts: Sequence[str]) -> dict[str, str]:
-        """Texts with words that the text tower has never met, each with the nearest name it knows; a large CLIP has read everything.
+        """Return texts with words outside the vocabulary, each with the nearest known name; empty for an open vocabulary.
 
-        Such a text still gets an embedding, but a guessed one: what lies nearest to it by the tower's own reading, or by its spelling.
+        Such a text still gets an embedding, but an unreliable one. The nearest name is found by embedding, or by spelling.
 
         Args:
             texts: Labels or phrases.
@@ -174,7 +174,7 @@ class Model:
         return {text: like[0] if like else near for text, like, near in zip(unknown, spelled, nearest, strict=True)}
 
     def encode_labels(self, labels: Sequence[str]) -> LabelEmbeddings:
-        """Labels as shapes are to be compared with them: embeddings, see `embed_text`, and what is taken off the cosines of some.
+        """Encode labels for comparison with shapes: their embeddings, see `embed_text`, and class penalties.
 
         Raises:
             ConfigError: If there is no label or one is empty.

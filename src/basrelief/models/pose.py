@@ -1,4 +1,4 @@
-"""Which way up: candidates are judged by their form and the upright network and, where these are not sure, by what a model recognises."""
+"""Upright poses: candidates are scored by geometric cues and the upright network and, if these are unsure, by what a model recognises."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PoseSearch = Literal["axes", "any"]
 POSE_SEARCHES: tuple[str, ...] = ("axes", "any")
 
 _CUES = 0.35  # weight of the form's cues beside the network's scores; chosen on training shapes
-_SURE = 0.9  # from here on the model is not asked
+_SURE = 0.9  # from here on the model has no vote
 _WORTH = 0.02  # candidates less likely than this are not shown to it
 _VOTERS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """How a shape is turned upright.
+    """The rotation that turns a shape upright.
 
     Attributes:
         rotation: R (3, 3): `points @ R.T` stands upright, world frame.
@@ -43,7 +43,7 @@ class Pose:
     reason: str
 
     def apply(self, shape: Shape) -> Shape:
-        """Turn a shape, and say so in its origin."""
+        """Rotate a shape and note it in its origin."""
         turned = rotate(shape, self.rotation)
         if turned.origin is None or np.allclose(self.rotation, np.eye(3)):
             return turned
@@ -55,7 +55,7 @@ class Pose:
 def resolve_pose(
     shapes: Sequence[Shape], *, model: Model | None = None, labels: Sequence[str] = (), search: PoseSearch = "axes", seed: int = 0
 ) -> list[Pose]:
-    """Find out how shapes stand upright.
+    """Find the upright pose of shapes.
 
     The upright network scores every candidate, and so do ground contact, balance and symmetry. Where the best is below a probability of 0.9
     and a model is given, those that are left are shown to it, and how sure it is of a name counts.

@@ -110,7 +110,7 @@ class Recipe:
     notes: str = ""
 
     def for_few_shot(self) -> Recipe:
-        """The recipe as its paper uses it with labelled shapes."""
+        """Return the recipe with its paper's settings for few-shot."""
         own = self.few_shot
         projection, templates = own.get("projection", self.projection), own.get("templates", self.templates)
         options = {} if "projection" in own else self.projection_options
@@ -118,7 +118,7 @@ class Recipe:
         return replace(ready, branches="both") if own.get("branches") == "both" and self.tuned_views else ready
 
     def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
-        """The recipe as the paper used it on a data set, or as told.
+        """Return the recipe with the paper's settings for a data set, or others.
 
         Args:
             dataset: Name of the data set; one without an entry in `datasets` changes nothing.
@@ -159,7 +159,7 @@ class Recipe:
             raise ConfigError(f"recipe must hold every required key in its form, but got: {error}. Look at one that ships.") from error
 
     def __post_init__(self) -> None:
-        """Check what does not need the other rooms."""
+        """Check the fields that need no other package."""
         for name, own in self.datasets.items():
             for key in own:
                 if key not in _PER_DATASET:
@@ -194,7 +194,7 @@ def _parts(record: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def recipes() -> Mapping[str, Recipe]:
-    """All recipes that ship with basrelief, by name."""
+    """Return all recipes that ship with basrelief, by name."""
     folder = resources.files("basrelief.models") / "recipes"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
     found = [Recipe.from_json(f.read_text(encoding="utf-8")) for f in files]

@@ -1,4 +1,4 @@
-"""From a name to a Model, and what is known of each before it is loaded."""
+"""Load models by name, and list what is known of each without loading it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load_model(
         name: One of `list_models()`, e.g. `tiny` (in the wheel), `opendlign-h14`, `clip2point`.
         weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
         checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign); or tuned blocks that `basrelief train
-            opendlign` wrote, for any recipe on the same CLIP, which is then drawn as the blocks were taught; without tuned views it sends
+            opendlign` wrote, for any recipe on the same CLIP, which is then rendered as in their training; without tuned views it sends
             the second half there.
         prompts: Your copy of a published prompt list (PointCLIP V2), as `FILE` or `FILE#dataset`; takes the place of the templates.
         device: `auto`, `cpu`, `cuda`, ...
@@ -103,7 +103,7 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """What is known of a model before it is loaded.
+    """Status of a model that is not loaded.
 
     Attributes:
         name: What users type.
@@ -131,7 +131,7 @@ class ModelStatus:
 
 
 def list_models() -> list[ModelStatus]:
-    """All models, what is on this machine and what must be fetched; touches no network."""
+    """List all models, what is on this machine and what must be fetched; never uses the network."""
     return [_status(recipe) for recipe in sorted(recipes().values(), key=lambda r: (r.encoder != EMBEDDED, r.name))]
 
 
@@ -167,13 +167,13 @@ def _where(checkpoint: Checkpoint) -> str:
 
 
 def embedded_folder() -> Path:
-    """Where the weights that ship with basrelief lie."""
+    """Return the folder of the weights that ship with basrelief."""
     return Path(str(resources.files("basrelief.models") / EMBEDDED))
 
 
 @dataclass(frozen=True)
 class _Placement:
-    """Where and in which number type an encoder computes, as `load_model` was told."""
+    """Where and in which number type an encoder computes, as given to `load_model`."""
 
     device: str
     dtype: str
@@ -219,7 +219,7 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, p
 
 
 def with_projection(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:
-    """The recipe under another projection.
+    """Return the recipe with another projection.
 
     Args:
         recipe: Any.
@@ -232,7 +232,7 @@ def with_projection(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:
 
 
 def with_tuned_views(recipe: Recipe) -> Recipe:
-    """The recipe with the second half of its views in the tuned branch, where it names none."""
+    """Return the recipe with the second half of its views in the tuned branch, if it names none."""
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
     return replace(recipe, tuned_views=recipe.tuned_views or tuple(range(views // 2, views)))
 

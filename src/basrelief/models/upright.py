@@ -1,6 +1,6 @@
 """A small network that tells whether a shape stands upright, from six depth pictures: four sides, top and bottom.
 
-It was taught with this project's own shapes (`basrelief.train.upright`); half a million parameters ship in the wheel.
+It was trained on this project's own shapes (`basrelief.train.upright`); half a million parameters ship in the wheel.
 `basrelief.models.pose` asks it which of several candidates for up is right.
 """
 
@@ -55,7 +55,7 @@ def face_images(clouds: Float[Tensor, "n points 3"]) -> Float[Tensor, "n 6 side 
 
 
 class UprightNet(nn.Module):
-    """One convolutional encoder for all pictures, told which kind it sees; sides are averaged, then joined with top and bottom."""
+    """One convolutional encoder for all six images, with an embedding of the kind; sides are pooled, then joined with top and bottom."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class UprightNet(nn.Module):
 
 @lru_cache(maxsize=1)
 def load_upright() -> UprightNet:
-    """Load the network that ships with basrelief, on the CPU, ready to be asked."""
+    """Load the network that ships with basrelief, on the CPU, in evaluation mode."""
     from safetensors.torch import load_file
 
     net = UprightNet()

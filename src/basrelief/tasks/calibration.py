@@ -1,8 +1,8 @@
-"""Confidence that can be believed, and the right to give no answer.
+"""Calibrated probabilities, and rejection of uncertain answers.
 
 A temperature T, fitted on labelled shapes that are in no reported figure, turns pooled scores into probabilities softmax(scores / T)
 (Guo et al. 2017, arXiv:1706.04599). It changes no ranking. An answer is declined when its probability or its lead is too small, or when
-a distractor, a label nobody asked for, fits better.
+a distractor, a label that competes but is no answer, fits better.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.output import to_json, write_text
 from basrelief.types import Prediction
 
-NONE_OF_THESE = "none of these"
 _MAX_FILE_BYTES = 100_000
 _COLDEST, _HOTTEST = -14.0, 8.0
 
@@ -85,7 +84,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class RejectPolicy:
-    """When an answer is believed.
+    """When to accept an answer.
 
     Attributes:
         calibration: Turns scores into probabilities; None keeps the pooling rule's own.

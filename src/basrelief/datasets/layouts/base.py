@@ -17,7 +17,7 @@ from basrelief.limits import limits
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for; empty means not said."""
+    """Data set, split and variant to read; empty means any."""
 
     name: str = ""
     split: str = "test"
