@@ -103,3 +103,7 @@ def test_shapes_and_models_have_short_reprs(tiny: Model) -> None:
     cloud = PointCloud(np.zeros((1, 3)), np.zeros((1, 3)), Origin("a.ply", "ply"))
     assert repr(cloud) == "PointCloud(1 point, coloured, from 'a.ply', z up)"
     assert repr(tiny) == "Model('tiny', 10 views by discs, encoder tiny on cpu)"
+
+
+def test_an_index_shows_its_address_and_model(tiny: Model) -> None:
+    assert repr(br.Index("library.lance", "tiny")) == repr(br.Index("library.lance", tiny)) == "Index('library.lance', model='tiny')"

@@ -1,4 +1,4 @@
-"""The `basrelief` command and how it ends: 0 all went well, 1 some file failed, 2 the command itself was wrong, 130 interrupted."""
+"""The `basrelief` command. Exit codes: 0 success, 1 a file failed, 2 the command was wrong, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def _version(wanted: bool) -> bool:
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)] = False,
-    traceback: Annotated[bool, typer.Option(_TRACEBACK, help="Show the whole traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)] = False,
+    traceback: Annotated[bool, typer.Option(_TRACEBACK, help="Show the traceback of an error.")] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Run the command line; errors of ours and of the system become one line on stderr and exit code 2.
+    """Run the command line; errors of basrelief and of the system become one line on stderr and exit code 2.
 
     Threads of torch spin for 10,000 rounds while they wait for each other, unless the user chose otherwise. libgomp's own 300,000 stall
-    every step once another program wants the core (docs/research/projections.md, Speed). What was imported is not collected at the end: the
-    process goes, which saves another second.
+    every step once another program wants the core (docs/research/projections.md, Speed). Imported objects are not garbage-collected at exit,
+    which saves another second.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     gc.set_threshold(_COLLECT_AFTER)
@@ -74,7 +74,7 @@ def main() -> None:
             raise
         typer.echo(f"basrelief: {error}", err=True)
         sys.exit(2)
-    except OSError as error:  # what no code of ours words better
+    except OSError as error:  # not handled closer to its cause
         if _TRACEBACK in sys.argv:
             raise
         typer.echo(f"basrelief: {error.strerror or error}: {error.filename or 'no file is named'}. --traceback shows where.", err=True)

@@ -1,4 +1,4 @@
-"""`basrelief models`: what can be loaded, what is on disk, what must be fetched."""
+"""`basrelief models`: list the models, their weights and their cost."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from basrelief.output import to_json
 
 
 def models(
-    cost: Annotated[bool, typer.Option("--cost", help="What naming one shape costs: numbers, multiply-adds, measured time.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Show parameters, multiply-adds and measured time per shape.")] = False,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
-    """List the models: weights on disk or not, size, licence, training data, the paper's numbers; or what each costs.
+    """List the models: weights on disk or not, size, licence, training data, the paper's numbers; or the cost of each.
 
-    Time is measured for models whose weights are on this machine; the others' counts come from their architecture.
+    Time is measured for models whose weights are on this machine; parameters and multiply-adds are counted for all.
     """
     if cost:
         _costs(device, as_json=as_json)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from basrelief.models import Progress
     from basrelief.train.records import CostEstimate
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads file names from stdin, one per line.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
 Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub.")]
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
@@ -46,12 +46,12 @@ def check_points(points: int | None) -> None:
 
 
 def cores(jobs: int) -> int:
-    """How many processes `--jobs` asks for."""
+    """Return the number of processes for `--jobs`."""
     return jobs or os.cpu_count() or 1
 
 
 def shape_cache() -> VectorCache:
-    """Where view features are kept from one command to the next."""
+    """Open the cache of view features that commands share."""
     from basrelief.encoders import VectorCache, cache_folder
 
     return VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
@@ -59,7 +59,7 @@ def shape_cache() -> VectorCache:
 
 @contextmanager
 def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing elsewhere or when `quiet`."""
+    """Show a progress bar on a terminal; nothing elsewhere or if `quiet`."""
     from rich import progress as rich
     from rich.console import Console
 
@@ -101,7 +101,7 @@ def cost_line(plan: CostEstimate, jobs: int, *, finishing: bool = False) -> str:
 
 
 def volume(size: int) -> str:
-    """Bytes in words."""
+    """Format a number of bytes."""
     return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
 
 
@@ -110,7 +110,7 @@ def _long(seconds: float) -> str:
 
 
 def end_with(failures: Sequence[tuple[str, str]], *, see_all: str = "") -> None:
-    """Name the shapes that failed, at most ten, and end with exit code 1 if there are some.
+    """Print the shapes that failed, at most ten, and exit with code 1 if there are any.
 
     Args:
         failures: Name and reason of each.
@@ -151,7 +151,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def picture_file(argument: str, path: Path) -> Path:
-    """Check that a picture can be written under a name, and make its folder.
+    """Check that an image can be written to a path, and create its folder.
 
     Raises:
         ConfigError: If the suffix is no picture's.
@@ -164,7 +164,7 @@ def picture_file(argument: str, path: Path) -> Path:
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Labels as a command is given them: a published set, a file that exists, or names separated by commas, tried in this order.
+    """Read labels from an option: a label set, a file that exists, or names separated by commas, tried in this order.
 
     Raises:
         ConfigError: If it is none of these, or the labels are wrong.
@@ -186,7 +186,7 @@ def _exists(path: Path) -> bool:
 
 
 def expand_files(names: Sequence[str]) -> list[Path]:
-    """Turn what the user typed into files: folders are walked, `-` reads names from stdin.
+    """Expand arguments into files: folders are searched, `-` reads names from stdin.
 
     Raises:
         FileFormatError: If nothing readable is found.

@@ -1,4 +1,4 @@
-"""`basrelief render`: draw a shape's depth maps as one labelled picture."""
+"""`basrelief render`: render a shape's depth maps into one labelled image."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from basrelief.output import write_picture
 
 def render(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A shape file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write: png, jpg or webp.")] = Path("sheet.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Image to write: png, jpg or webp.")] = Path("sheet.png"),
     projection: Annotated[str, typer.Option("--projection", "-p", help="Name of a depth projection.")] = "opendlign",
     points: Annotated[int | None, typer.Option(min=1, help="Points sampled from a mesh. Default: the projection's own number.")] = None,
     up: opt.Up = None,
     seed: opt.Seed = 0,
 ) -> None:
-    """Draw every view of a depth projection, labelled with its camera."""
+    """Render every view of a depth projection, labelled with its camera."""
     import basrelief as br
     from basrelief.render import contact_sheet
 

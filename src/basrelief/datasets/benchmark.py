@@ -1,4 +1,4 @@
-"""A benchmark: labelled shapes as they lie on disk, one split of one variant, with what is known about them."""
+"""A benchmark: the labelled shapes of one split of one variant of a data set, as stored on disk."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from basrelief.errors import ConfigError, unknown_choice
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What is known of a data set.
+    """Facts about a published data set.
 
     Attributes:
         name: What users type.

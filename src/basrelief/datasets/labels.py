@@ -46,7 +46,7 @@ def label_set(name: str) -> tuple[str, ...]:
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Check labels and strip the blanks around them.
+    """Check labels and strip surrounding whitespace.
 
     Args:
         labels: At least two different names.

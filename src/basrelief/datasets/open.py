@@ -1,4 +1,4 @@
-"""From a folder, as it was unpacked, to a benchmark: find out how it lies, read one split, compare it with its data card."""
+"""Open a data set folder as a benchmark: detect its layout, read one split, compare it with its data card."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_benchmark(
     up: str | None = None,
     strict: bool = True,
 ) -> Benchmark:
-    """Open a data set as it lies on disk; nothing is repacked.
+    """Open a data set as it was unpacked; files are not converted.
 
     Args:
         root: The folder that was unpacked.

@@ -41,6 +41,11 @@ class Index:
         self._tables: Tables | None = None
         self._checked_model: Model | None = None
 
+    def __repr__(self) -> str:
+        """Return address and model."""
+        name = self._model if isinstance(self._model, str) else self._model.name
+        return f"Index({self.uri!r}, model={name!r})"
+
     @classmethod
     def open(cls, uri: str | PathLike[str], *, model: str | Model | None = None, loader: Callable[[str], Model] = load_model) -> Index:
         """Open a library, or name one that the first `add` will create.

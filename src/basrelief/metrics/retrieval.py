@@ -12,7 +12,7 @@ _QUERIES_AT_ONCE = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """What each query found, for the queries that have something to find.
+    """Ranks of the relevant items, for the queries that have any.
 
     Attributes:
         first: (Q,) place of the first right item, 0 is best.

@@ -1,4 +1,4 @@
-"""Models: a recipe (data) plus loaded towers. The one place where rendering and encoding meet."""
+"""Models: a recipe (data) plus loaded encoders. The only place where rendering and encoding meet."""
 
 from basrelief.models.cost import measured_model_cost, model_cost
 from basrelief.models.embed import Embedder, EmbedStats, Failure, Progress, ViewFeatures, embed_paths, load_second_path

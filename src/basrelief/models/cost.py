@@ -1,4 +1,4 @@
-"""What a model costs: numbers in its image tower, multiply-adds for a shape, and, where its weights are here, measured time."""
+"""Cost of a model: parameters, multiply-adds per shape and, if its weights are on this machine, measured time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from basrelief.types import PointCloud
 
 @dataclass(frozen=True)
 class ModelCost:
-    """The cost of naming one shape.
+    """Cost of classifying one shape.
 
     Attributes:
         name: Of the recipe.
@@ -93,7 +93,7 @@ def measured_model_cost(model: Model, *, repeats: int = 5, seed: int = 0) -> Mod
 
 
 def _wait(tensor: torch.Tensor) -> None:
-    """Until the device is done."""
+    """Wait until the device is done."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
 

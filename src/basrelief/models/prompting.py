@@ -1,4 +1,4 @@
-"""From labels to text embeddings: templates or a published prompt list, averaged per label."""
+"""Label embeddings from templates or a published prompt list, averaged per label."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prompter:
         self._kept: dict[str, Float[Tensor, " dim"]] = {}
 
     def prompts(self, label: str) -> tuple[str, ...]:
-        """What the text tower is given for a label.
+        """Return the prompts of a label.
 
         Raises:
             ConfigError: If a prompt list is in use that does not know the label.

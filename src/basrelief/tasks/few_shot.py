@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sample_shots(truth: Int[np.ndarray, " shapes"], shots: int, *, seed: int = 0, allow_fewer: bool = False) -> Int[np.ndarray, " support"]:
-    """Draw the support: `shots` shapes of every class, without replacement.
+    """Sample the support: `shots` shapes of every class, without replacement.
 
     Args:
         truth: Class number of each shape.

@@ -13,7 +13,7 @@ from basrelief.errors import ConfigError
 
 
 def mix_embeddings(parts: Sequence[Float[Tensor, " dim"]], *, weights: Sequence[float] | None = None) -> Float[Tensor, " dim"]:
-    """The weighted sum of embeddings, at unit length; with equal weights, OpenDlign's average (arXiv:2404.16538, sec. 4.4).
+    """Return the weighted sum of embeddings, normalised; with equal weights, OpenDlign's average (arXiv:2404.16538, sec. 4.4).
 
     Args:
         parts: Each is brought to unit length first.
@@ -35,12 +35,12 @@ def mix_embeddings(parts: Sequence[Float[Tensor, " dim"]], *, weights: Sequence[
 def find_nearest(
     queries: Float[Tensor, "queries dim"], embeddings: Float[Tensor, "shapes dim"], *, top: int = 10
 ) -> tuple[Float[Tensor, "queries found"], Int[Tensor, "queries found"]]:
-    """Cosines and places of the nearest embeddings, nearest first.
+    """Return cosines and indices of the nearest embeddings, nearest first.
 
     Args:
         queries: Of any length.
         embeddings: Of any length.
-        top: How many; all where there are fewer.
+        top: How many; all if there are fewer.
 
     Raises:
         ConfigError: If `top` is below 1.

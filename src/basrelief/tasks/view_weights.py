@@ -1,4 +1,4 @@
-"""Which views to trust: PointCLIP's search for view weights, on validation shapes only."""
+"""PointCLIP's search for view weights, on validation shapes only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXHAUSTIVE = 4096
 
 @dataclass(frozen=True)
 class ViewWeights:
-    """What a search found.
+    """Result of a search for view weights.
 
     Attributes:
         weights: One for each view.
@@ -36,7 +36,7 @@ class ViewWeights:
 def search_view_weights(
     similarity: Float[Tensor, "shapes views labels"], truth: Int[Tensor, " shapes"], *, grid: Sequence[float] = GRID, rounds: int = 3
 ) -> ViewWeights:
-    """Find view weights that name most validation shapes rightly.
+    """Find the view weights with the highest accuracy on validation shapes.
 
     Every weighting of the grid is tried where there are at most 4,096; else one view is changed at a time, all its values at once, for some
     rounds over the views. The original searched on the test set (Zhang et al. 2022, arXiv:2112.02413, post-search), which is why its
