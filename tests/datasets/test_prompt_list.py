@@ -141,8 +141,8 @@ def test_a_file_of_another_form(tmp_path: Path, record: object, message: str) ->
         (searched(view_weights=[True]), r"view_weights must be numbers from 0 to 100, but got \[True\]"),
         (searched(view_weights=[]), r"view_weights must be numbers from 0 to 100, but got \[\]"),
         ({"cat": ["a"], "dog": []}, r"prompts must be non-empty texts, but got something else for 'dog'"),
-        ({"toy dog": ["a"], "toy_dog": ["b"]}, r"labels must differ from each other, but got 'toy dog' twice"),
-        ({"cat": ["a"]}, r"labels must hold at least 2 names, but got 1"),
+        ({"toy dog": ["a"], "toy_dog": ["b"]}, r"Label 'toy dog' occurs twice"),
+        ({"cat": ["a"]}, r"Need at least two labels, got 1"),
     ],
 )
 def test_content_that_cannot_be_used(tmp_path: Path, record: object, message: str) -> None:

@@ -181,12 +181,12 @@ def test_absent_weights_say_what_to_fetch_and_where_to_put_it(spec: EncoderSpec,
         r"\(licence: MIT\), put both in one folder and give it: --weights FOLDER\."
     )
     with pytest.raises(
-        WeightsNotFoundError, match=rf"weights must be there for small/own, but got none on this machine and none from the hub\. {tail}"
+        WeightsNotFoundError, match=rf"The weights of small/own were not found: none on this machine and none from the hub\. {tail}"
     ):
         load_encoder("small/own")
-    with pytest.raises(WeightsNotFoundError, match=rf"but got none in .*\. {tail}"):
+    with pytest.raises(WeightsNotFoundError, match=rf"The weights of small/own were not found: none in .*\. {tail}"):
         load_encoder("small/own", weights=tmp_path)
-    with pytest.raises(WeightsNotFoundError, match=rf"but got no file or folder .*nowhere\. {tail}"):
+    with pytest.raises(WeightsNotFoundError, match=rf": no file or folder .*nowhere\. {tail}"):
         load_encoder("small/own", weights=tmp_path / "nowhere")
 
 
@@ -198,7 +198,7 @@ def test_the_licence_is_in_the_message() -> None:
 def test_an_absent_tokenizer_says_what_to_fetch(spec: EncoderSpec, folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     message = (
-        r"tokenizer must be there for small/own, but got none beside open_clip_model\.safetensors and none from the hub\. "
+        r"No tokenizer for small/own beside open_clip_model\.safetensors or on the hub\. "
         r"Fetch tokenizer\.json from https://huggingface\.co/someone/small-clip and put it beside the weights; merges\.txt or bpe_simple_vocab"
     )
     with pytest.raises(WeightsNotFoundError, match=message):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.datasets import LAYOUTS, Benchmark, open_benchmark
+from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.datasets.layouts import LAYOUTS
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
 from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, diagnose, run_evaluation, write_evaluation

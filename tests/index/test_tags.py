@@ -52,7 +52,7 @@ def test_none_of_these_is_an_answer(index: Index) -> None:
 
 def test_filters_limit_proposals(index: Index) -> None:
     assert {Path(answer.path).name for answer in index.propose_tags(LABELS, where=["under:kitchen"])} == {"mug.stl", "bottle.glb"}
-    with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
+    with pytest.raises(ConfigError, match="Need at least two labels"):
         list(index.propose_tags(["chair"]))
 
 

@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_explained(tiny: Model) -> None:
     shapes, truth = some(0, 1)
     with pytest.raises(ConfigError, match="truth must hold a label for each of 3 shapes, but got 2"):
         FewShotClassifier.fit([tiny], shapes, truth=truth[:2])
-    with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
+    with pytest.raises(ConfigError, match="Need at least two labels"):
         FewShotClassifier.fit([tiny], shapes, truth=["a"] * 3)
     with pytest.raises(ConfigError, match="Need at least one model and one shape, got 0 and 3"):
         view_features([], shapes)

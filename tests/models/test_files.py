@@ -50,7 +50,7 @@ def test_only_bad_files(model: Model, tmp_path: Path) -> None:
 
 
 def test_wrong_labels_are_raised_at_once(model: Model, shape_files: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="labels must hold at least 2 names"):
+    with pytest.raises(ConfigError, match="Need at least two labels"):
         list(classify_files(model, shape_files, labels=["chair"]))
 
 

@@ -127,7 +127,7 @@ def flat_line() -> Mesh:
     [
         (lambda m: m.classify([], LABELS), ConfigError, "There is no shape to embed. Pass a path"),
         (lambda m: m.classify([7], LABELS), ConfigError, "Cannot use a int as a shape. Pass a path"),
-        (lambda m: m.classify([box()], ["chair"]), ConfigError, "labels must hold at least 2 names, but got 1"),
+        (lambda m: m.classify([box()], ["chair"]), ConfigError, "Need at least two labels, got 1"),
         (lambda m: m.classify([box()]), ConfigError, "clip2point-untuned has an open vocabulary, so it needs labels: a list such as"),
         (lambda m: m.classify([flat_line()], LABELS), GeometryError, "area"),
         (lambda m: m.embed_text([]), ConfigError, "texts must be a list of words, but got \\[\\]"),

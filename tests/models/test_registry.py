@@ -116,12 +116,12 @@ def test_failures_say_what_to_do(tmp_path: Path) -> None:
     plain = folder / "model.safetensors"
     cases = [
         (ConfigError, "model must be one of .* but got 'clip2pont'. Did you mean 'clip2point'", {"name": "clip2pont"}),
-        (ConfigError, "checkpoint must be left out for clip2point-untuned", {"name": "clip2point-untuned", "checkpoint": plain}),
-        (ConfigError, "weights must be left out for tiny, but got", {"name": "tiny", "weights": folder}),
-        (WeightsNotFoundError, "checkpoint must be given for clip2point, but got none. Take best_eval.pth", {"name": "clip2point"}),
-        (WeightsNotFoundError, "there is no 'nowhere.pth'", {"name": "clip2point", "checkpoint": "nowhere.pth"}),
+        (ConfigError, "clip2point-untuned takes no checkpoint", {"name": "clip2point-untuned", "checkpoint": plain}),
+        (ConfigError, "tiny comes with its weights, but got", {"name": "tiny", "weights": folder}),
+        (WeightsNotFoundError, "clip2point needs its checkpoint. Get best_eval.pth", {"name": "clip2point"}),
+        (WeightsNotFoundError, "Checkpoint 'nowhere.pth' not found", {"name": "clip2point", "checkpoint": "nowhere.pth"}),
         (WeightsError, "checkpoint must hold the tuned block for opendlign-b32", {"name": "opendlign-b32", "checkpoint": plain}),
-        (WeightsNotFoundError, "weights must be there for small/random", {"name": "clip2point-untuned", "weights": tmp_path}),
+        (WeightsNotFoundError, "The weights of small/random were not found", {"name": "clip2point-untuned", "weights": tmp_path}),
         (ConfigError, "device must be auto, cpu or a CUDA device", {"name": "clip2point-untuned", "weights": folder, "device": "abacus"}),
         (ConfigError, "dtype must be one of", {"name": "clip2point-untuned", "weights": folder, "dtype": "float8"}),
     ]

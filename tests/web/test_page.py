@@ -106,7 +106,7 @@ def test_visitor_can_search_view_classify_index_and_tag(url: str, home: Path) ->
     assert said["hits"][0].startswith("mug.ply")
     assert "mug.ply · ply · " in said["opened"]
     assert said["answer"].split()[:3] == ["Best", "labels", "mug"]
-    assert "labels must be two or more" in said["refused"]
+    assert "Need at least two labels" in said["refused"]
     assert said["report"].startswith("1 read, 0 moved or copied, 0 removed, 0 unchanged; 4 files in the library")
     assert said["tagged"] == "4 files. Nothing is written yet."
     assert said["written"].startswith("Changed the tags of ")

@@ -62,8 +62,8 @@ def main() -> None:
     """Run the command line; errors of basrelief and of the system become one line on stderr and exit code 2.
 
     Threads of torch spin for 10,000 rounds while they wait for each other, unless the user chose otherwise. libgomp's own 300,000 stall
-    every step once another program wants the core (docs/research/projections.md, Speed). Imported objects are not garbage-collected at exit,
-    which saves another second.
+    every step once another program wants the core (docs/research/projections.md, Speed). Imported objects are not
+    garbage-collected at exit, which saves another second.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     gc.set_threshold(_COLLECT_AFTER)

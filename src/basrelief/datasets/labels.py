@@ -55,20 +55,20 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
         ConfigError: If there are fewer than two, or one is empty, repeated, no string, or holds control characters.
     """
     if isinstance(labels, str):
-        raise ConfigError(f"labels must be a sequence of names, but got the string {labels!r}. Give a list, e.g. ['chair', 'table'].")
+        raise ConfigError(f"Labels are a list of names here, got the string {labels!r}. Pass a list, e.g. ['chair', 'table'].")
     for label in labels:
         if not isinstance(label, str):
-            raise ConfigError(f"labels must be strings, but got {type(label).__name__}. Convert each to str.")
+            raise ConfigError(f"Labels are strings, got {type(label).__name__}. Convert each to str.")
         if not label.strip():
-            raise ConfigError("labels must not be empty, but got an empty one. Remove it or a comma too many.")
+            raise ConfigError("One of the labels is empty. Remove it, or a comma too many.")
         if not label.isprintable():
-            raise ConfigError(f"labels must be printable text, but got {label!r}. Remove the control characters.")
+            raise ConfigError(f"Label {label!r} holds control characters. Remove them.")
     names = tuple(label.strip() for label in labels)
     if len(names) < 2:
-        raise ConfigError(f"labels must hold at least 2 names, but got {len(names)}. Add one that the shape could also be.")
+        raise ConfigError(f"Need at least two labels, got {len(names)}. Add one that the shape could also be.")
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ConfigError(f"labels must differ from each other, but got {twice!r} twice. Remove one.")
+        raise ConfigError(f"Label {twice!r} occurs twice. Remove one.")
     return names
 
 
@@ -99,8 +99,8 @@ def parse_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
     if len(names) > 1:
         return check_labels(names)
     near = unknown_choice("labels", name, list_label_sets()).partition("Did you mean")[1:]
-    hint = "".join(near) if near[0] else f"The sets are {', '.join(list_label_sets())}."
-    raise ConfigError(f"labels must be two or more names separated by commas, or a named set, but got {name!r}. {hint}")
+    hint = "".join(near) if near[0] else f"Separate them by commas, or name a label set: {', '.join(list_label_sets())}."
+    raise ConfigError(f"Need at least two labels, got {name!r}. {hint}")
 
 
 def read_labels_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -114,17 +114,17 @@ def read_labels_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 def _lines(path: Path) -> list[str]:
     if path.is_dir():
-        raise ConfigError(f"labels must name a file, but got the folder {str(path)!r}. Give a text file with one name per line.")
+        raise ConfigError(f"{str(path)!r} is a folder, not a labels file. Pass a text file with one name per line.")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise ConfigError(f"labels file must be at most {MAX_FILE_BYTES:,} bytes, but got more in {str(path)!r}. Split the list.")
+            raise ConfigError(f"Labels file {str(path)!r} is larger than {MAX_FILE_BYTES:,} bytes. Split the list.")
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"labels file must be UTF-8, but got byte {error.start} of {str(path)!r} that is not. Convert it.") from error
+        raise ConfigError(f"Labels file {str(path)!r} is not UTF-8, see byte {error.start}. Convert it.") from error
     except FileNotFoundError as error:
-        raise ConfigError(f"labels must name a file that exists, but got {str(path)!r}. Check the path.") from error
+        raise ConfigError(f"Labels file {str(path)!r} not found. Check the path.") from error
     except OSError as error:
-        raise ConfigError(f"labels file must be readable, but got {error.strerror} for {str(path)!r}. Check its permissions.") from error
+        raise ConfigError(f"Labels file {str(path)!r} cannot be read: {error.strerror}. Check its permissions.") from error
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]

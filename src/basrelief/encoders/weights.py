@@ -53,7 +53,7 @@ def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
         return Tokenizer.from_file(beside)
     found = next(filter(None, (_cached(repository, _TOKENIZER) for repository in (spec.repository, *_SAME_VOCABULARY))), None)
     message = (
-        f"tokenizer must be there for {spec.name}, but got none beside {weights.name} and none from the hub. Fetch tokenizer.json from "
+        f"No tokenizer for {spec.name} beside {weights.name} or on the hub. Fetch tokenizer.json from "
         f"https://huggingface.co/{spec.repository} and put it beside the weights; {' or '.join(TOKENIZER_FILES[1:])} will do as well."
     )
     return Tokenizer.from_file(found or _fetch(spec.repository, _TOKENIZER, message))
@@ -94,6 +94,6 @@ def _fetch(repository: str, names: Sequence[str], message: str) -> Path:
 
 def _missing(spec: EncoderSpec, fact: str) -> str:
     return (
-        f"weights must be there for {spec.name}, but got {fact}. Fetch {' or '.join(spec.files)} and tokenizer.json from "
+        f"The weights of {spec.name} were not found: {fact}. Fetch {' or '.join(spec.files)} and tokenizer.json from "
         f"https://huggingface.co/{spec.repository} (licence: {spec.licence}), put both in one folder and give it: --weights FOLDER."
     )

@@ -77,7 +77,7 @@ def resolve_pose(
     if search not in POSE_SEARCHES:
         raise ConfigError(unknown_choice("search", search, POSE_SEARCHES))
     if model is not None and len(labels) < 2:
-        raise ConfigError(f"labels must hold at least 2 names for the model's vote, but got {len(labels)}. Name some.")
+        raise ConfigError(f"The model's vote needs at least two labels, got {len(labels)}. Name some.")
     return [_resolve(shape, model, labels, search, seed) for shape in shapes]
 
 

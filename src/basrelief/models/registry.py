@@ -64,9 +64,9 @@ def load_model(
     recipe = get_recipe(name)
     tuned = checkpoint is not None and is_tuned_file(checkpoint)
     if checkpoint is not None and recipe.checkpoint is None and not tuned:
-        raise ConfigError(f"checkpoint must be left out for {name}, but got {str(checkpoint)!r}. Its recipe has no weights of its own.")
+        raise ConfigError(f"{name} takes no checkpoint, but got {str(checkpoint)!r}. Leave it out, or name the model it belongs to.")
     if weights is not None and recipe.encoder == EMBEDDED:
-        raise ConfigError(f"weights must be left out for {name}, but got {str(weights)!r}. Its weights are in the package.")
+        raise ConfigError(f"{name} comes with its weights, but got {str(weights)!r}. Leave weights out.")
     listed = None if prompts is None else _read_prompts(recipe, prompts)
     if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
@@ -97,7 +97,7 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
     """
     recipe = replace(get_recipe(name), checkpoint=None, tuned_views=())
     if weights is not None and recipe.encoder == EMBEDDED:
-        raise ConfigError(f"weights must be left out for {name}, but got {str(weights)!r}. Its weights are in the package.")
+        raise ConfigError(f"{name} comes with its weights, but got {str(weights)!r}. Leave weights out.")
     return Model(recipe, _load(recipe, weights, None, _Placement(device, dtype)))
 
 
@@ -188,9 +188,9 @@ def _load(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | N
     if own is None:
         return load_encoder(recipe.encoder, weights=weights, device=place.device, dtype=place.dtype, activation=recipe.activation)
     if checkpoint is None:
-        raise WeightsNotFoundError(f"checkpoint must be given for {recipe.name}, but got none. Take {_where(own)}.")
+        raise WeightsNotFoundError(f"{recipe.name} needs its checkpoint. Get {_where(own)}.")
     if not Path(checkpoint).is_file():
-        raise WeightsNotFoundError(f"checkpoint must be a file, but there is no {str(checkpoint)!r}. Take {_where(own)}.")
+        raise WeightsNotFoundError(f"Checkpoint {str(checkpoint)!r} not found. Get {_where(own)}.")
     if own.layout == "opendlign" and weights is None:
         return load_encoder(recipe.encoder, weights=checkpoint, device=place.device, dtype=place.dtype, activation=recipe.activation)
     encoder = load_encoder(recipe.encoder, weights=weights, device=place.device, dtype="float32", activation=recipe.activation)
