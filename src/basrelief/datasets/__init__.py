@@ -1,4 +1,4 @@
-"""Data sets: label sets, prompt templates, published prompt lists, benchmarks as they lie on disk. No torch, no network."""
+"""Data sets: label sets, prompt templates, published prompt lists, benchmarks as they were unpacked. No torch, no network."""
 
 from basrelief.datasets.benchmark import Benchmark, Item
 from basrelief.datasets.card import dataset_card, list_datasets

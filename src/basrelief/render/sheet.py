@@ -198,8 +198,8 @@ def _draw_tile(canvas: Canvas, at: tuple[int, int], side: int, tile: Tile) -> No
 def _draw_heading(canvas: Canvas, prediction: Prediction) -> None:
     taken = canvas.text((MARGIN, MARGIN + 28), prediction.label, width=640, size=34)
     rest = "   ".join(part for part in (PurePath(prediction.source).name, prediction.model) if part)
-    room = WIDTH - 2 * MARGIN - taken - 40
-    canvas.text((MARGIN + taken + 40, MARGIN + 28), rest, width=room, size=16, color=MUTED, align="right")
+    width = WIDTH - 2 * MARGIN - taken - 40
+    canvas.text((MARGIN + taken + 40, MARGIN + 28), rest, width=width, size=16, color=MUTED, align="right")
 
 
 def _draw_ranks(canvas: Canvas, top: int, prediction: Prediction, rows: int) -> None:
