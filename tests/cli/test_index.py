@@ -222,9 +222,3 @@ def test_unwritable_outputs_exit_with_2(run: Run, db: Path, tmp_path: Path) -> N
     ended = run("search", "x", "--db", db, f"--where={'-' * 3000}format:glb")
     assert ended.code == 2
     assert "the limit is 200. Shorten it" in ended.err
-
-
-def test_json_is_strict() -> None:
-    from basrelief.cli.options import json_line
-
-    assert json_line({"a": [float("inf"), 1.5, ("x", float("nan"))]}) == '{"a": [null, 1.5, ["x", null]]}'

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.index import Hit, Index
@@ -50,7 +51,7 @@ def index(
             report = library.add(folder, options=options, progress=progress)
         failures += report.failures
         if as_json:
-            typer.echo(opt.json_line({"folder": str(folder), **asdict(report)}))
+            typer.echo(to_json({"folder": str(folder), **asdict(report)}))
         else:
             counts = f"{report.read:,} read, {report.reused:,} moved or copied, {report.removed:,} removed, {report.unchanged:,} unchanged"
             typer.echo(f"{opt.printable(str(folder))}: {counts}; {len(library):,} files in {db}")
@@ -119,7 +120,7 @@ def dedupe(
     """List files with the same geometry in any format, position, rotation and scale. Nothing is deleted."""
     groups = open_index(db).duplicates(where=where or (), **({} if tolerance is None else {"tolerance": tolerance}))
     for group in groups:
-        typer.echo(opt.json_line(group) if as_json else "\n".join(map(opt.printable, group)) + "\n")
+        typer.echo(to_json(group) if as_json else "\n".join(map(opt.printable, group)) + "\n")
     if not as_json:
         redundant = sum(map(len, groups)) - len(groups)
         typer.echo(f"groups of duplicates: {len(groups):,}; redundant files: {redundant:,}" if groups else "no duplicates found")
@@ -153,6 +154,6 @@ def _print_hits(library: Index, hits: Sequence[Hit], *, page: Path | None, title
     for hit, name in zip(hits, names, strict=True):
         record = {**hit.metadata, "score": round(hit.score, 6), "view": hit.view, "name_match": hit.name_match}
         line = f"{hit.score:6.3f}  {name:<{width}}  {opt.printable(describe_file(hit.metadata))}"
-        typer.echo(opt.json_line(record) if as_json else line)
+        typer.echo(to_json(record) if as_json else line)
     if not hits and not as_json:
         typer.echo("nothing found")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -128,19 +126,6 @@ def end_with(failures: Sequence[tuple[str, str]], *, see_all: str = "") -> None:
 def printable(text: str) -> str:
     """Escape what a terminal would obey or cannot show, such as control characters of file names."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def json_line(record: object) -> str:
-    """Format a record as strict JSON; numbers that are not finite become null."""
-    return json.dumps(_finite(record), allow_nan=False)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 _NAMED = 10

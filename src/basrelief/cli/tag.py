@@ -11,6 +11,7 @@ import typer
 from basrelief.cli import options as opt
 from basrelief.cli.index import DATABASE, Database, Where, open_index
 from basrelief.errors import ConfigError
+from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.index import TagProposal
@@ -54,7 +55,7 @@ def tag(
             failures = library.add(folder, options=IndexOptions(opt.cores(jobs)), progress=progress).failures
     proposals = list(library.propose_tags(names, policy=policy, where=where or (), folder=folder))
     for proposal in proposals:
-        typer.echo(opt.json_line(asdict(proposal)) if as_json else _row(proposal))
+        typer.echo(to_json(asdict(proposal)) if as_json else _row(proposal))
     if out:
         save_proposals(out, proposals)
     if write or sidecars:
