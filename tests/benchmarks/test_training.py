@@ -135,7 +135,7 @@ def test_the_alignment_in_miniature_runs_and_prints_its_rows(
     """With one process: a started one would not know what this test changed."""
     assert set(opendlign.NAMES) <= set(CATEGORIES)
     monkeypatch.setattr(opendlign, "NAMES", ["chair", "mug"])
-    monkeypatch.setattr(opendlign, "Work", lambda _: None)
+    monkeypatch.setattr(opendlign, "Workers", lambda _: None)
     given = ["--seeds", "1", "--each", "16", "--steps", "2", "--epochs", "1", "--tables", "components,aggregation"]
     monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), *given])
     opendlign.main()
@@ -145,7 +145,7 @@ def test_the_alignment_in_miniature_runs_and_prints_its_rows(
     assert "% (tuned branch), " in out
     assert "one epoch: tokens " in out
     assert "(1.0x)" in out
-    assert "What each part is worth (Table 4)" in out
+    assert "Contribution of each component (Table 4)" in out
     assert "\nsplit, summed softmax | " in out
     assert (tmp_path / "opendlign.png").is_file()
 
