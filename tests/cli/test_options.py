@@ -63,6 +63,11 @@ def test_a_table_that_is_piped_is_cut_nowhere_and_brackets_stay(capsys: pytest.C
     assert printed[printed.index(lines[3]) + 1 :][:2] == ["", lines[4]]
 
 
+def test_a_table_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    options.print_table(("name",), [("a\x1b[2Jb\x07",)])
+    assert "a\\x1b[2Jb\\x07" in capsys.readouterr().out
+
+
 def test_zero_jobs_are_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 7)
     assert (options.cores(0), options.cores(3)) == (7, 3)

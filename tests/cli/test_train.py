@@ -121,10 +121,19 @@ def test_pairs_are_planned_rendered_and_trained_on(run: Run, meshes: Path, tmp_p
     assert [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()] == [1, 2]
 
 
+def test_the_test_split_chooses_no_weights_unless_asked(run: Run, meshes: Path, splits: Path, tmp_path: Path) -> None:
+    run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
+    ended = run("train", "clip2point", "--pairs", tmp_path / "pairs", "--model", "tiny", "--validation", splits, "-o", tmp_path / "run")
+    assert ended.code == 2
+    assert "root must hold shapes of the val split, but got none in 'data'" in ended.err
+    assert not (tmp_path / "run" / "depth_tower.safetensors").exists()
+
+
 @pytest.mark.slow
 def test_validation_accuracy_is_logged_every_epoch(run: Run, meshes: Path, splits: Path, tmp_path: Path) -> None:
     run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
-    given = ("--pairs", tmp_path / "pairs", "--model", "tiny", "--validation", splits, "-o", tmp_path / "run", "batch=6", "epochs=2")
+    validation = ("--validation", splits, "--validation-split", "test")
+    given = ("--pairs", tmp_path / "pairs", "--model", "tiny", *validation, "-o", tmp_path / "run", "batch=6", "epochs=2")
     assert run("train", "clip2point", *given).code == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     found = [line["accuracy"] for line in lines if line["stage"] == "validation"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.errors import WeightsError
+from support.hostile_pickles import MakesFolder
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(1, dtype=torch.int64)}
 
@@ -57,17 +57,9 @@ def test_a_torchscript_archive_is_refused_with_a_way_out(tmp_path: Path) -> None
         read_state_dict(pt)
 
 
-class Hostile:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.marker),)
-
-
 @pytest.mark.parametrize("by_torch", [True, False])
 def test_a_hostile_pickle_runs_nothing(tmp_path: Path, by_torch: bool) -> None:
-    content, path = {"a": Hostile(tmp_path / "owned")}, tmp_path / "w.pt"
+    content, path = {"a": MakesFolder(tmp_path / "owned")}, tmp_path / "w.pt"
     if by_torch:
         torch.save(content, path)
     else:

@@ -14,6 +14,7 @@ from basrelief.datasets import label_set
 from basrelief.datasets.layouts.shapenet import synsets
 from basrelief.io import save
 from basrelief.types import PointCloud
+from support.small_models import box
 
 Strings = Sequence[str]
 MODELNET40, OMNIOBJECT3D = label_set("modelnet40"), label_set("omniobject3d")
@@ -32,23 +33,13 @@ def tall(points: int = 64, *, up: str = "z", seed: int = 0) -> np.ndarray:
 def write_off(path: Path, *, seed: int = 0) -> None:
     """A triangle mesh of a tall box."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    x, y, z = 1.0, 1.0 + 0.1 * seed, 3.0
-    corners = [(a, b, c) for a in (0, x) for b in (0, y) for c in (0, z)]
-    faces = [
-        (0, 1, 3),
-        (0, 3, 2),
-        (4, 6, 7),
-        (4, 7, 5),
-        (0, 4, 5),
-        (0, 5, 1),
-        (2, 3, 7),
-        (2, 7, 6),
-        (0, 2, 6),
-        (0, 6, 4),
-        (1, 5, 7),
-        (1, 7, 3),
+    shape = box(size=(1.0, 1.0 + 0.1 * seed, 3.0))
+    lines = [
+        "OFF",
+        "8 12 0",
+        *(f"{x} {y} {z}" for x, y, z in shape.vertices.tolist()),
+        *(f"3 {a} {b} {c}" for a, b, c in shape.faces.tolist()),
     ]
-    lines = ["OFF", "8 12 0", *(f"{a} {b} {c}" for a, b, c in corners), *(f"3 {a} {b} {c}" for a, b, c in faces)]
     path.write_text("\n".join(lines) + "\n")
 
 

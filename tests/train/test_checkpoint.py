@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
 import signal
@@ -22,6 +21,7 @@ from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pr
 from basrelief.train.lock import lock_run
 from basrelief.train.log import Log
 from basrelief.train.pairs import PairSet
+from support.hostile_pickles import MakesFolder
 from support.small_models import small_encoder
 
 SETTINGS = Clip2PointSettings(batch=2, epochs=1, points=32, save_every=1, workers=1, optimiser=OptimiserSettings("adamw"))
@@ -79,17 +79,9 @@ def test_a_file_that_is_not_a_checkpoint_is_rejected(spoil: Callable[[Path], obj
         train(out)
 
 
-class Hostile:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.marker),)
-
-
 @pytest.mark.parametrize("by_torch", [True, False])
 def test_checkpoints_never_execute_code(by_torch: bool, out: Path) -> None:
-    content = torch.load(out / "checkpoint.pt", weights_only=True) | {"best": Hostile(out / "owned")}
+    content = torch.load(out / "checkpoint.pt", weights_only=True) | {"best": MakesFolder(out / "owned")}
     if by_torch:
         torch.save(content, out / "checkpoint.pt")
     else:

@@ -26,6 +26,10 @@ Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a fo
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
 Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
+Validation = Annotated[Path | None, typer.Option(help="Data set whose accuracy chooses the weights; report another one.")]
+ValidationSplit = Annotated[
+    str, typer.Option(help="Its split: val, or test where it has no val and no figure on it is reported, as for ShapeNet-55 in CLIP2Point.")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
@@ -81,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *,
     first, *others = columns
     table = Table(Column(first, no_wrap=True), *others, title=Text(title) if title else None, box=SIMPLE_HEAD)
     for row in rows:
-        table.add_section() if row is None else table.add_row(*map(Text, row))  # Text: a bracket in a name is no markup
+        table.add_section() if row is None else table.add_row(*(Text(printable(cell)) for cell in row))  # a bracket is no markup
     console = Console()
     if not console.is_terminal:
         console.width = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum

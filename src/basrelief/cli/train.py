@@ -115,7 +115,8 @@ def clip2point(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a setting, e.g. batch=64.")] = None,
     clouds: Annotated[Path | None, typer.Option(help="For the published renderings: the folder of ShapeNet55.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file of settings that differ from the published ones.")] = None,
-    validation: Annotated[Path | None, typer.Option(help="Data set whose accuracy chooses the weights; never the test set.")] = None,
+    validation: opt.Validation = None,
+    validation_split: opt.ValidationSplit = "val",
     model: opt.ModelName = "clip2point-untuned",
     weights: opt.Weights = None,
     device: opt.Device = "auto",
@@ -136,7 +137,7 @@ def clip2point(
     loaded = load_model(model, weights=weights, device=device, dtype="float32").for_few_shot()
     validate = None
     if validation is not None:
-        validate = zero_shot_accuracy(loaded, open_benchmark(validation, split="test"))
+        validate = zero_shot_accuracy(loaded, open_benchmark(validation, split=validation_split))
     pretrain(content, cast("ClipEncoder", loaded.encoder), out=out, settings=settings, validate=validate, echo=True)
     typer.echo(f"depth tower: {out / 'depth_tower.safetensors'}")
 

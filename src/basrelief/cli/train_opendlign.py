@@ -92,7 +92,8 @@ def opendlign(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; an interrupted run resumes from it.")],
     overrides: _Overrides = None,
     recipe: _Recipe = None,
-    validation: Annotated[Path | None, typer.Option(help="Data set whose accuracy chooses the weights; never the test set.")] = None,
+    validation: opt.Validation = None,
+    validation_split: opt.ValidationSplit = "val",
     model: Annotated[str, typer.Option("--model", "-m", help="Model to tune; `basrelief models` lists them.")] = "opendlign-h14",
     cache: Annotated[Path | None, typer.Option(help="Folder for cached features; runs with the same CLIP and images may share it.")] = None,
     export: Annotated[Path | None, typer.Option(help="Also write the whole model in the published layout.")] = None,
@@ -121,7 +122,9 @@ def opendlign(
         disk = opt.volume(cost.cache_bytes)
         typer.echo(f"{cost.parameters:,} trainable parameters, {cost.steps:,} steps of {settings.batch} shapes, {disk} of features on disk")
         return
-    validate = None if validation is None else zero_shot_accuracy(tuning_model(plain, aligned), open_benchmark(validation, split="test"))
+    validate = None
+    if validation is not None:
+        validate = zero_shot_accuracy(tuning_model(plain, aligned), open_benchmark(validation, split=validation_split))
     with opt.progress("features", quiet=False) as progress:
         options = TrainOptions(cache, {"recipe": model, "images": aligned.home.name}, progress, echo=True)
         tuned = align(aligned, encoder, out=out, settings=settings, validate=validate, options=options)

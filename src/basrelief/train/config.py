@@ -6,7 +6,7 @@ import dataclasses
 import math
 import reprlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,16 @@ def check_at_least(settings: object, low: int, *names: str) -> None:
     for name in names:
         if getattr(settings, name) < low:
             raise ConfigError(f"{name} is {getattr(settings, name)}; it must be at least {low}. Leave it out for the default.")
+
+
+def check_choice(settings: object, name: str, choices: Collection[str]) -> None:
+    """Check that a setting is one of the valid choices.
+
+    Raises:
+        ConfigError: If it is not; the message lists them.
+    """
+    if getattr(settings, name) not in choices:
+        raise ConfigError(unknown_choice(name, getattr(settings, name), tuple(choices)))
 
 
 def check_positive(settings: object, *names: str, zero: bool = False) -> None:

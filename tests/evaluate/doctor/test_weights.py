@@ -11,6 +11,7 @@ import torch
 from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, random_encoder, save_encoder
 from basrelief.evaluate.doctor import check_weights
 from basrelief.models import get_recipe
+from support.hostile_pickles import MakesFolder
 
 from .conftest import B16, B32, Put, levels, of, text, vit
 
@@ -115,18 +116,8 @@ def test_an_adapter_is_no_encoder_whatever_it_is_meant_for(recipe: str | None, w
     assert finding.remedy == "An adapter alone predicts at chance level."
 
 
-class Hostile:
-    """What runs a command when unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
-        import os
-
-        return os.mkdir, ("owned",)
-
-
-def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"visual.conv1.weight": Hostile()}))
+def test_a_pickle_is_never_run(tmp_path: Path) -> None:
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"visual.conv1.weight": MakesFolder(tmp_path / "owned")}))
     (finding,) = check_weights(tmp_path / "evil.pt")
     assert finding.level == "wrong"
     assert not (tmp_path / "owned").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.train.config import check_at_least, check_positive
+from basrelief.train.config import check_at_least, check_choice, check_positive
 from basrelief.train.run import PRECISIONS
 
 
@@ -73,5 +73,4 @@ class Clip2PointSettings:
         check_at_least(self, 1, "accumulate", "epochs", "points", "save_every", "validate_every", "workers")
         check_at_least(self, 2, "batch")  # a contrastive loss needs negatives
         check_positive(self, "temperature")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(unknown_choice("precision", self.precision, PRECISIONS))
+        check_choice(self, "precision", PRECISIONS)

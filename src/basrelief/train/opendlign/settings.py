@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from basrelief.errors import ConfigError, unknown_choice
-from basrelief.train.config import check_at_least, check_positive
+from basrelief.train.config import check_at_least, check_choice, check_positive
 from basrelief.train.run import PRECISIONS
 
 CACHES = ("tokens", "pictures", "none")
@@ -59,5 +58,4 @@ class OpenDlignSettings:
         check_positive(self, "rate")
         check_positive(self, "decay", "distance", zero=True)
         for name, choices in (("cache", CACHES), ("cache_type", ("float16", "float32")), ("precision", tuple(PRECISIONS))):
-            if getattr(self, name) not in choices:
-                raise ConfigError(unknown_choice(name, getattr(self, name), choices))
+            check_choice(self, name, choices)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from basrelief.errors import ConfigError, unknown_choice
+from basrelief.errors import ConfigError
 from basrelief.train.augment import Augmentation
-from basrelief.train.config import check_at_least, check_positive
+from basrelief.train.config import check_at_least, check_choice, check_positive
 from basrelief.train.opendlign.settings import OpenDlignSettings
-from basrelief.train.run import PRECISIONS
+
+_PRECISIONS = ("float32", "bfloat16")
+"""Not float16: two optimisers step and clip by themselves, without unscaling the gradients."""
 
 
 def _augmentation() -> Augmentation:
@@ -60,7 +62,7 @@ class TinySettings:
         images_per_class: Generated shapes of each category that get pictures; all files do.
         text_steps: Steps of the text tower's training.
         unseen_classes: Number of classes, of at least four files each, to leave out of the training and report separately.
-        precision: `float32`, `bfloat16` or `float16`: compute dtype of the image tower. The latter two pay off on GPUs.
+        precision: `float32` or `bfloat16`: compute dtype of the image tower. The latter pays off on GPUs.
         save_every: Steps between checkpoints.
         validate_every: Epochs between validations on the held-out packs; they do not choose the weights.
         seed: Seed of the whole training.
@@ -117,5 +119,4 @@ class TinySettings:
         if min(self.smoothing, self.semantic_smoothing) < 0 or self.smoothing + self.semantic_smoothing >= 1:
             got = f"{self.smoothing} and {self.semantic_smoothing}"
             raise ConfigError(f"smoothing and semantic_smoothing are {got}; their sum must lie in [0, 1). Leave them out for the defaults.")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(unknown_choice("precision", self.precision, PRECISIONS))
+        check_choice(self, "precision", _PRECISIONS)

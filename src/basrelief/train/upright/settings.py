@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from basrelief.errors import ConfigError, unknown_choice
+from basrelief.errors import ConfigError
 from basrelief.train.augment import Augmentation
-from basrelief.train.config import check_at_least, check_positive
+from basrelief.train.config import check_at_least, check_choice, check_positive
 from basrelief.train.run import PRECISIONS
 
 
@@ -54,5 +54,4 @@ class UprightSettings:
         for name in ("file_fraction", "smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1). Leave it out for the default.")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(unknown_choice("precision", self.precision, PRECISIONS))
+        check_choice(self, "precision", PRECISIONS)
