@@ -50,7 +50,7 @@ def few_shot(
     options: FewShotOptions | None = None,
     second: Embedder | None = None,
 ) -> Result:
-    """FitOptions a head on view features of K shapes per class and measure top-1 on the queries.
+    """Fit a head to view features of K shapes per class and measure top-1 on the queries.
 
     Args:
         embedder: Embeds with the model.
@@ -93,11 +93,11 @@ def _draws(pool: ViewFeatures, query: ViewFeatures | None, options: FewShotOptio
     for seed in range(options.seed, options.seed + options.draws):
         chosen = sample_shots(truth, options.counts[0], seed=seed)
         rest = np.setdiff1d(np.arange(len(truth)), chosen)
-        asked, right = (features[rest], truth[rest]) if query is None else (torch.from_numpy(query.features), query.truth)
+        queries, labels = (features[rest], truth[rest]) if query is None else (torch.from_numpy(query.features), query.truth)
         labelled = torch.from_numpy(truth[chosen])
         head = fit_head(options.head, features[chosen], truth=labelled, texts=texts, fit=FitOptions(seed=seed), logit_scale=logit_scale)
         among = np.unique(truth)  # classes without enough shapes are not predicted
-        found.append((among[head_scores(head, asked)[:, among].argmax(dim=1).numpy()] == right).mean())
+        found.append((among[head_scores(head, queries)[:, among].argmax(dim=1).numpy()] == labels).mean())
     return np.array(found)
 
 

@@ -28,7 +28,7 @@ class FitOptions:
         smoothing: Share of the target spread over the other classes.
         scale: Multiplier of the cosines in the loss; None takes the encoder's where the method does, else 1.
         penalty: Inverse strength C of the probe's L2 penalty.
-        strength: Alpha of the cache: what the support counts beside the words.
+        strength: Alpha of the cache: what the support counts beside the class names.
         sharpness: Beta of the cache: how near a shape of the support must be.
         seed: Of the start and of every draw.
     """

@@ -14,11 +14,11 @@ from basrelief.tasks.heads.base import FitOptions
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
-    """Class names as a head sees them.
+class TextClassifier:
+    """Zero-shot classifier that a head starts from: the embedded class names and how sharply they are compared.
 
     Attributes:
-        texts: (C, D) unit-length embeddings.
+        texts: (C, D) unit-length embedding of each class name.
         logit_scale: The encoder's multiplier of cosines.
     """
 
@@ -31,25 +31,25 @@ def fit_adapter(
     views: Float[Tensor, "shapes views dim"],
     truth: Int[Tensor, " shapes"],
     *,
-    words: Words,
+    zero_shot: TextClassifier,
     fit: FitOptions,
 ) -> dict[str, Tensor]:
-    """Train an adapter with AdamW under a cosine schedule, by cross entropy on the cosines with the words.
+    """Train an adapter with AdamW under a cosine schedule, by cross entropy on the cosines with the class names.
 
     Args:
         adapter: Gives D numbers of each shape, or V times D of all its views; trained in place.
         views: Features as the tower gives them.
         truth: Class number of each shape.
-        words: The class names.
+        zero_shot: Embedded class names and logit scale.
         fit: How long and how fast, with the method's `scale` and `smoothing` filled in.
 
     Returns:
-        Its tensors, the words as it compares them (`texts`) and the multiplier (`scale`).
+        Its tensors, the class names as it compares them (`texts`) and the multiplier (`scale`).
     """
     device = views.device
     adapter = adapter.to(device).train()
-    repeats = _width(adapter, views) // words.texts.shape[1]
-    texts = F.normalize(words.texts.to(device).repeat(1, repeats), dim=-1)
+    repeats = _width(adapter, views) // zero_shot.texts.shape[1]
+    texts = F.normalize(zero_shot.texts.to(device).repeat(1, repeats), dim=-1)
     scale = fit.scale or 1.0
     optimiser = torch.optim.AdamW(adapter.parameters(), lr=fit.rate, weight_decay=fit.decay, fused=True)
     batch = min(fit.batch, len(views))

@@ -17,12 +17,12 @@ from basrelief.encoders.state_dict import check_finite
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.tasks.heads.adapters import DualPathAdapter, InterViewAdapter, SimplifiedAdapter
 from basrelief.tasks.heads.base import FORMAT, FitOptions, Head
-from basrelief.tasks.heads.gradient import Words, fit_adapter
+from basrelief.tasks.heads.gradient import TextClassifier, fit_adapter
 from basrelief.tasks.heads.probe import cache_scores, fit_cache, fit_probe, probe_scores
 
 _MAX_VIEWS, _MAX_DIM = 256, 4096
 Views = Float[Tensor, "shapes views dim"]
-_Fitted = Callable[[Views, Int[Tensor, " shapes"], Words, FitOptions], dict[str, Tensor]]
+_Fitted = Callable[[Views, Int[Tensor, " shapes"], TextClassifier, FitOptions], dict[str, Tensor]]
 _Scores = Callable[[Head, Views], Float[Tensor, "shapes classes"]]
 
 
@@ -34,7 +34,7 @@ class HeadKind:
         name: Key in `HEADS`.
         title: One line for people.
         paths: Towers whose views it takes, one after another along the views: 1, or 2 for the dual path.
-        fitted: Learns its tensors from views, truth and words.
+        fitted: Learns its tensors from views, truth and the zero-shot classifier.
         scores: What it makes of views.
         source: The paper it follows; empty for ours.
     """
@@ -76,8 +76,8 @@ def fit_head(
         raise ConfigError(f"views must hold shapes with {found.paths} path(s) of views, but got {tuple(views.shape)}. Embed both towers.")
     if truth.min() < 0 or truth.max() >= len(texts):
         raise ConfigError(f"truth must number one of {len(texts)} classes, but got {truth.min()} to {truth.max()}. Check the labels.")
-    words = Words(texts.float(), logit_scale)
-    tensors = found.fitted(views.float(), truth, words, fit)
+    zero_shot = TextClassifier(texts.float(), logit_scale)
+    tensors = found.fitted(views.float(), truth, zero_shot, fit)
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
     return Head(kind, tensors, views.shape[1], views.shape[2], len(texts), fit)
 
@@ -143,20 +143,20 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_scale: bool = False) -> tuple[_Fitted, _Scores]:
-    """Fit and scores of an adapter compared with the words."""
+    """Fit and scores of an adapter compared with the class names."""
 
     def build(views: int, dim: int, fit: FitOptions) -> nn.Module:
         return kind(views, dim) if fit.dropout is None else kind(views, dim, dropout=fit.dropout)
 
-    def fitted(views: Tensor, truth: Tensor, words: Words, fit: FitOptions) -> dict[str, Tensor]:
+    def fitted(views: Tensor, truth: Tensor, zero_shot: TextClassifier, fit: FitOptions) -> dict[str, Tensor]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(fit.seed)
             adapter = build(views.shape[1], views.shape[2], fit)
-        scale = words.logit_scale if learned_scale else 1.0
+        scale = zero_shot.logit_scale if learned_scale else 1.0
         resolved = replace(
             fit, scale=scale if fit.scale is None else fit.scale, smoothing=smoothing if fit.smoothing is None else fit.smoothing
         )
-        return fit_adapter(adapter, views, truth, words=words, fit=resolved)
+        return fit_adapter(adapter, views, truth, zero_shot=zero_shot, fit=resolved)
 
     def scores(head: Head, views: Tensor) -> Tensor:
         with torch.device("meta"):  # what a file says of its sizes takes no memory
@@ -173,7 +173,7 @@ HEADS: Mapping[str, HeadKind] = {
     kind.name: kind
     for kind in (
         HeadKind("probe", "logistic regression on every view", 1, fit_probe, probe_scores, "OpenDlign, arXiv:2404.16538, sec. 4.2"),
-        HeadKind("cache", "words and a cache of the support", 1, fit_cache, cache_scores, "Tip-Adapter, arXiv:2207.09519"),
+        HeadKind("cache", "class names and a cache of the support", 1, fit_cache, cache_scores, "Tip-Adapter, arXiv:2207.09519"),
         HeadKind("simplified", "CLIP2Point's adapter of one path", 1, *_adapter(SimplifiedAdapter), "arXiv:2210.01055"),
         HeadKind(
             "inter-view", "PointCLIP's adapter", 1, *_adapter(InterViewAdapter, smoothing=0.2, learned_scale=True), "arXiv:2112.02413"

@@ -1,4 +1,4 @@
-"""Heads without gradients: logistic regression on every view, and a cache of the support beside the words."""
+"""Heads without gradients: logistic regression on every view, and a cache of the support beside the class names."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from torch.nn import functional as F
 
 from basrelief.tasks.few_shot import ViewProbe
 from basrelief.tasks.heads.base import FitOptions, Head
-from basrelief.tasks.heads.gradient import Words
+from basrelief.tasks.heads.gradient import TextClassifier
 
 
-def fit_probe(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: FitOptions) -> dict[str, Tensor]:
+def fit_probe(
+    views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], zero_shot: TextClassifier, fit: FitOptions
+) -> dict[str, Tensor]:
     """Fit `ViewProbe` on views of unit length; classes without a shape never win."""
     probe = ViewProbe(penalty=fit.penalty).fit(F.normalize(views, dim=-1).cpu().numpy(), truth.cpu().numpy())
     weight, bias = probe.linear()
     seen = torch.from_numpy(probe.classes_)
-    full = torch.zeros(len(words.texts), weight.shape[1])
+    full = torch.zeros(len(zero_shot.texts), weight.shape[1])
     full[seen] = torch.from_numpy(weight).float()
-    offset = torch.full((len(words.texts),), -1e4)
+    offset = torch.full((len(zero_shot.texts),), -1e4)
     offset[seen] = torch.from_numpy(bias).float()
     return {"weight": full, "bias": offset}
 
@@ -29,15 +31,17 @@ def probe_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[
     return (F.normalize(views, dim=-1) @ head.tensors["weight"].T + head.tensors["bias"]).sum(dim=1)
 
 
-def fit_cache(views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], words: Words, fit: FitOptions) -> dict[str, Tensor]:
+def fit_cache(
+    views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], zero_shot: TextClassifier, fit: FitOptions
+) -> dict[str, Tensor]:
     """Keep the support as it is: nothing is learned (Zhang et al. 2022, arXiv:2207.09519, sec. 3.1)."""
     keys = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
-    values = F.one_hot(truth, len(words.texts)).float()
-    return {"keys": keys, "values": values, "texts": words.texts, "scale": torch.tensor(words.logit_scale)}
+    values = F.one_hot(truth, len(zero_shot.texts)).float()
+    return {"keys": keys, "values": values, "texts": zero_shot.texts, "scale": torch.tensor(zero_shot.logit_scale)}
 
 
 def cache_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
-    """The words' logits plus `strength` times the support's: `exp(-sharpness (1 - cosine))` of each shape counts for its class."""
+    """The class names' logits plus `strength` times the support's: `exp(-sharpness (1 - cosine))` of each shape counts for its class."""
     query = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     near = torch.exp(-head.fit.sharpness * (1 - query @ head.tensors["keys"].T))
     return head.tensors["scale"] * query @ head.tensors["texts"].T + head.fit.strength * near @ head.tensors["values"]
