@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import trimesh
 
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
 from basrelief.render.reference import mesh as reference
 from basrelief.render.shade import shade
@@ -45,10 +45,10 @@ def best_ms(run: Callable[[], object], device: str, *, runs: int = 7) -> float:
     return min(times) * 1e3
 
 
-def reference_ms(mesh: Mesh, frame: Frame) -> float:
+def reference_ms(mesh: Mesh, viewport: Viewport) -> float:
     """Time of the reference on the first faces, scaled to all."""
     part = Mesh(mesh.vertices, mesh.faces[:: max(1, len(mesh.faces) // REFERENCE_FACES)])
-    return best_ms(lambda: reference.rasterize_mesh(part, frame), "cpu", runs=1) * len(mesh.faces) / len(part.faces)
+    return best_ms(lambda: reference.rasterize_mesh(part, viewport), "cpu", runs=1) * len(mesh.faces) / len(part.faces)
 
 
 def main() -> None:
@@ -59,14 +59,14 @@ def main() -> None:
     parser.add_argument("--no-reference", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    frame = Frame(look_at_cameras(np.arange(10) * 36.0, 20.0), 224)
+    viewport = Viewport(look_at_cameras(np.arange(10) * 36.0, 20.0), 224)
     print(f"torch {torch.__version__}, {options.device}, {options.threads} threads; 10 views of 224 x 224 pixels, best of 7")
     print(f"{'faces':>8} {'depth ms':>9} {'shaded ms':>10} {'slow ms':>12} {'slow/depth':>11}")
     for faces in FACES:
         mesh = bumpy_ball(faces)
-        depth = best_ms(lambda mesh=mesh: rasterize_mesh(mesh, frame, device=options.device), options.device)
-        shaded = best_ms(lambda mesh=mesh: shade(mesh, frame, device=options.device), options.device, runs=3)
-        slow = float("nan") if options.no_reference else reference_ms(mesh, frame)
+        depth = best_ms(lambda mesh=mesh: rasterize_mesh(mesh, viewport, device=options.device), options.device)
+        shaded = best_ms(lambda mesh=mesh: shade(mesh, viewport, device=options.device), options.device, runs=3)
+        slow = float("nan") if options.no_reference else reference_ms(mesh, viewport)
         print(f"{len(mesh.faces):>8} {depth:>9.1f} {shaded:>10.1f} {slow:>12.0f} {slow / depth:>10.0f}x")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import trimesh
 
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.zbuffer import Raster
 from basrelief.types import Mesh
 
@@ -47,15 +47,15 @@ def soup(faces: int, *, seed: int, reach: float = 1.0, side: float = 0.5) -> Mes
     return Mesh(corners.reshape(-1, 3).astype(np.float32), np.arange(3 * faces).reshape(-1, 3))
 
 
-def frame(size: int = 48, *, distance: float | None = None, extent: float | None = None, views: int = 3) -> Frame:
+def viewport(size: int = 48, *, distance: float | None = None, extent: float | None = None, views: int = 3) -> Viewport:
     """Views all around, some from above and below."""
     elevation = np.linspace(-60, 75, views) if views > 1 else [20.0]
-    return Frame(look_at_cameras(np.linspace(0, 300, views), list(elevation), distance=distance), size, extent)
+    return Viewport(look_at_cameras(np.linspace(0, 300, views), list(elevation), distance=distance), size, extent)
 
 
-def from_above(size: int, *, distance: float | None = None, extent: float | None = None) -> Frame:
+def from_above(size: int, *, distance: float | None = None, extent: float | None = None) -> Viewport:
     """One view straight down; the picture's right is world +Y and its bottom world +X."""
-    return Frame(look_at_cameras([0.0], 90.0, distance=distance), size, extent)
+    return Viewport(look_at_cameras([0.0], 90.0, distance=distance), size, extent)
 
 
 def centres(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 
 ANGLES = st.tuples(st.floats(-720, 720), st.floats(-90, 90))
 
@@ -85,16 +85,16 @@ def test_wrong_angles_are_refused(azimuths: list[float], elevations: float | lis
 )
 def test_wrong_frames_are_refused(size: int, extent: float | None, distance: float | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Frame(look_at_cameras([0.0], distance=distance), size, extent)
+        Viewport(look_at_cameras([0.0], distance=distance), size, extent)
 
 
 def test_an_eye_inside_the_unit_sphere_is_fine_with_an_extent() -> None:
-    assert Frame(look_at_cameras([0.0], distance=0.5), 8, 0.5).scale == 8
+    assert Viewport(look_at_cameras([0.0], distance=0.5), 8, 0.5).scale == 8
 
 
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_the_origin_lands_in_the_middle(distance: float | None) -> None:
-    view = Frame(look_at_cameras([0.0, 70.0, 200.0], [0.0, 30.0, -80.0], distance=distance), 9)
+    view = Viewport(look_at_cameras([0.0, 70.0, 200.0], [0.0, 30.0, -80.0], distance=distance), 9)
     x, y, w, depth = view.project(torch.zeros(1, 3, dtype=torch.float64))[:, :, 0]
     assert torch.equal(x / w, torch.full((3,), 4.0, dtype=torch.float64))
     assert torch.equal(y / w, torch.full((3,), 4.0, dtype=torch.float64))
@@ -104,21 +104,21 @@ def test_the_origin_lands_in_the_middle(distance: float | None) -> None:
 @pytest.mark.parametrize("extent", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_extent_is_half_the_width_in_the_plane_of_the_origin(distance: float | None, extent: float) -> None:
-    view = Frame(look_at_cameras([0.0], distance=distance), 10, extent)
+    view = Viewport(look_at_cameras([0.0], distance=distance), 10, extent)
     x, _, w, _ = view.project(torch.tensor([[0.0, -extent, 0.0], [0.0, extent, 0.0]], dtype=torch.float64))[:, 0]
     assert (x / w).tolist() == pytest.approx([-0.5, 9.5])  # the outer borders of the first and the last pixel
 
 
 @pytest.mark.parametrize("distance", [1.1, 2.0, 20.0])
 def test_by_default_tangents_of_the_unit_sphere_are_the_border(distance: float) -> None:
-    view = Frame(look_at_cameras([0.0], distance=distance), 100)
+    view = Viewport(look_at_cameras([0.0], distance=distance), 100)
     half_angle = math.asin(1 / distance)
     assert view.size / 2 / view.scale / distance == pytest.approx(math.tan(half_angle))
 
 
 @pytest.mark.parametrize("distance", [None, 1.7])
 def test_rays_are_projection_backwards(distance: float | None) -> None:
-    view = Frame(look_at_cameras([10.0, 150.0, -60.0], [5.0, -40.0, 80.0], distance=distance), 16)
+    view = Viewport(look_at_cameras([10.0, 150.0, -60.0], [5.0, -40.0, 80.0], distance=distance), 16)
     generator = torch.Generator().manual_seed(0)
     pixels = torch.stack([torch.randint(high, (50,), generator=generator) for high in (3, 16, 16)], 1)
     depth = torch.rand(50, 1, generator=generator, dtype=torch.float64) + 0.5
@@ -130,19 +130,19 @@ def test_rays_are_projection_backwards(distance: float | None) -> None:
 
 
 def test_perspective_shrinks_with_distance() -> None:
-    view = Frame(look_at_cameras([0.0], distance=2.0), 101, 1.0)
+    view = Viewport(look_at_cameras([0.0], distance=2.0), 101, 1.0)
     near, far = view.project(torch.tensor([[1.0, 0.5, 0.0], [-2.0, 0.5, 0.0]], dtype=torch.float64))[0, 0] / torch.tensor([0.5, 2.0])
     assert (near - 50) == pytest.approx((far - 50) * 4)
 
 
 def test_equal_points_project_equally_wherever_they_stand() -> None:
-    view = Frame(look_at_cameras([33.0, 71.0], 12.0, distance=2.0), 50)
+    view = Viewport(look_at_cameras([33.0, 71.0], 12.0, distance=2.0), 50)
     point = torch.tensor([0.123456789, -0.987654321, 0.55555], dtype=torch.float64)
     seen = view.project(point.expand(1001, 3))
     assert torch.equal(seen, seen[:, :, :1].expand_as(seen))
 
 
 def test_some_views_alone_are_those_views() -> None:
-    view = Frame(look_at_cameras(np.arange(5) * 70.0, 12.0), 50)
+    view = Viewport(look_at_cameras(np.arange(5) * 70.0, 12.0), 50)
     points = torch.rand(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     assert torch.equal(view.project(points, slice(1, 3)), view.project(points)[:, 1:3])

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basrelief.render import mesh as fast_module
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
 from basrelief.render.reference import mesh as reference
 from basrelief.types import Mesh
-from render.mesh_samples import as_mesh, assert_alike, ball, band, box, centres, frame, from_above, grid_plane, soup
+from render.mesh_samples import as_mesh, assert_alike, ball, band, box, centres, from_above, grid_plane, soup, viewport
 
 # closed forms
 
 
 def test_orthographic_sphere_has_the_depth_of_a_sphere() -> None:
-    raster = rasterize_mesh(ball(5), frame(64))
+    raster = rasterize_mesh(ball(5), viewport(64))
     x, y = centres(64)
     expected = -np.sqrt(np.maximum(0.64 - x**2 - y**2, 0))
     inside = x**2 + y**2 < 0.6
@@ -31,14 +31,14 @@ def test_orthographic_sphere_has_the_depth_of_a_sphere() -> None:
 
 
 def test_orthographic_sphere_covers_its_area() -> None:
-    raster = rasterize_mesh(ball(5), frame(128, views=6))
+    raster = rasterize_mesh(ball(5), viewport(128, views=6))
     share = (raster.item >= 0).float().mean((1, 2))
     torch.testing.assert_close(share, torch.full((6,), math.pi * 0.64 / 4), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("distance", [1.5, 2.0, 10.0])
 def test_perspective_sphere_has_the_depth_of_a_sphere(distance: float) -> None:
-    view = frame(64, distance=distance, extent=1.0)
+    view = viewport(64, distance=distance, extent=1.0)
     raster = rasterize_mesh(ball(5), view)
     x, y = centres(64)
     slope = (x**2 + y**2) / distance**2  # the ray is t (x / d, y / d, 1)
@@ -51,7 +51,7 @@ def test_perspective_sphere_has_the_depth_of_a_sphere(distance: float) -> None:
 
 @pytest.mark.parametrize("distance", [1.2, 2.0, 30.0, None])
 def test_by_default_the_unit_sphere_touches_the_border(distance: float | None) -> None:
-    seen = rasterize_mesh(ball(5, radius=1.0), frame(128, distance=distance, views=1)).item[0] >= 0
+    seen = rasterize_mesh(ball(5, radius=1.0), viewport(128, distance=distance, views=1)).item[0] >= 0
     rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
     assert (int(rows.min()), int(columns.min())) <= (1, 1)
     assert (int(rows.max()), int(columns.max())) >= (126, 126)
@@ -77,7 +77,7 @@ def test_perspective_box_from_above_has_one_depth_too() -> None:
 
 def test_picture_is_right_way_up_and_not_mirrored() -> None:
     corner = [[0.0, 0.5, 0.5], [0.0, 0.6, 0.5], [0.0, 0.5, 0.6]]  # seen from +X: +Y is right, +Z is up
-    raster = rasterize_mesh(Mesh(np.array(corner, np.float32), np.array([[0, 1, 2]])), Frame(look_at_cameras([0.0]), 40))
+    raster = rasterize_mesh(Mesh(np.array(corner, np.float32), np.array([[0, 1, 2]])), Viewport(look_at_cameras([0.0]), 40))
     row, column = (raster.item[0] >= 0).nonzero().float().mean(0)
     assert row < 15
     assert column > 25
@@ -89,7 +89,7 @@ def test_the_nearer_of_two_faces_wins_from_either_side() -> None:
         np.concatenate([square.vertices + np.float32([0, 0, 0.5]), square.vertices - np.float32([0, 0, 0.5])]),
         np.concatenate([square.faces, square.faces + 4]),
     )
-    raster = rasterize_mesh(both, Frame(look_at_cameras([0.0, 0.0], [90.0, -90.0]), 16))
+    raster = rasterize_mesh(both, Viewport(look_at_cameras([0.0, 0.0], [90.0, -90.0]), 16))
     assert set(raster.item[0].unique().tolist()) == {0, 1}
     assert set(raster.item[1].unique().tolist()) == {2, 3}
     assert torch.equal(raster.depth, torch.full((2, 16, 16), -0.5))
@@ -147,12 +147,12 @@ def test_pixels_on_edges_belong_to_one_triangle_each_even_with_vertices_on_centr
 def test_unwelded_meshes_are_watertight_too() -> None:
     plane = grid_plane(20, jitter=0.4)
     apart = Mesh(plane.vertices[plane.faces].reshape(-1, 3), np.arange(plane.faces.size).reshape(-1, 3))
-    for view in (from_above(50, extent=0.99), Frame(look_at_cameras([33.0], 61.0, distance=4.0), 50, 0.3)):
+    for view in (from_above(50, extent=0.99), Viewport(look_at_cameras([33.0], 61.0, distance=4.0), 50, 0.3)):
         assert (rasterize_mesh(apart, view).item >= 0).all()
 
 
 def test_a_closed_ball_lets_no_far_side_through() -> None:
-    raster = rasterize_mesh(ball(4), frame(100, views=5))
+    raster = rasterize_mesh(ball(4), viewport(100, views=5))
     assert (raster.depth[raster.item >= 0] < 0.05).all()
 
 
@@ -162,7 +162,7 @@ def test_a_closed_ball_lets_no_far_side_through() -> None:
 @pytest.mark.parametrize("distance", [None, 1.5, 3.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_agrees_with_the_reference_on_triangle_soups(seed: int, distance: float | None) -> None:
-    shape, view = soup(40, seed=seed), frame(40, distance=distance, views=4)
+    shape, view = soup(40, seed=seed), viewport(40, distance=distance, views=4)
     assert_alike(rasterize_mesh(shape, view), reference.rasterize_mesh(shape, view), edge=0.002)
 
 
@@ -171,7 +171,7 @@ def test_agrees_with_the_reference_on_triangle_soups(seed: int, distance: float 
 def test_agrees_with_the_reference_inside_the_shape(seed: int, distance: float) -> None:
     """The eye is among the triangles: some are behind it, some on both sides."""
     shape = soup(60, seed=seed, side=1.5)
-    view = frame(40, distance=distance, extent=distance, views=4)
+    view = viewport(40, distance=distance, extent=distance, views=4)
     fast, slow = rasterize_mesh(shape, view), reference.rasterize_mesh(shape, view)
     assert (fast.item >= 0).float().mean() > 0.9
     assert_alike(fast, slow, edge=0.002)
@@ -179,11 +179,11 @@ def test_agrees_with_the_reference_inside_the_shape(seed: int, distance: float) 
 
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_agrees_with_the_reference_on_small_triangles(distance: float | None) -> None:
-    shape, view = ball(2), frame(24, distance=distance, views=2)
+    shape, view = ball(2), viewport(24, distance=distance, views=2)
     assert_alike(rasterize_mesh(shape, view), reference.rasterize_mesh(shape, view), edge=0.002)
 
 
-def outside_depth(shape: Mesh, view: Frame) -> np.ndarray:
+def outside_depth(shape: Mesh, view: Viewport) -> np.ndarray:
     """Depth by trimesh: lines against the planes of faces, then barycentric coordinates."""
     pixels = torch.ones(len(view.cameras), view.size, view.size).nonzero()
     origin, direction = (ray.numpy() for ray in view.rays(pixels))
@@ -203,7 +203,7 @@ def outside_depth(shape: Mesh, view: Frame) -> np.ndarray:
 @pytest.mark.parametrize("distance", [None, 2.5])
 def test_agrees_with_the_outside_ray_caster(distance: float | None) -> None:
     shape = as_mesh(trimesh.creation.annulus(r_min=0.3, r_max=0.8, height=0.5, sections=12))
-    view = frame(36, distance=distance, views=3)
+    view = viewport(36, distance=distance, views=3)
     raster, expected = rasterize_mesh(shape, view), torch.tensor(outside_depth(shape, view), dtype=torch.float32)
     inner = ~band(raster)
     torch.testing.assert_close(raster.depth[inner], expected[inner], atol=1e-4, rtol=1e-5)
@@ -230,7 +230,7 @@ def test_edges_are_unbiased() -> None:
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), distance=st.sampled_from([None, 2.0]))
 def test_order_of_faces_and_their_winding_do_not_matter(seed: int, distance: float | None) -> None:
-    shape, view = soup(30, seed=seed), frame(24, distance=distance)
+    shape, view = soup(30, seed=seed), viewport(24, distance=distance)
     order = np.random.default_rng(seed).permutation(30)
     turned = Mesh(shape.vertices, shape.faces[order][:, [2, 0, 1]][:, ::-1])
     first, second = rasterize_mesh(shape, view), rasterize_mesh(turned, view)
@@ -242,23 +242,23 @@ def test_order_of_faces_and_their_winding_do_not_matter(seed: int, distance: flo
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_more_faces_never_push_the_surface_back(seed: int) -> None:
-    shape, view = soup(30, seed=seed), frame(24)
+    shape, view = soup(30, seed=seed), viewport(24)
     part = rasterize_mesh(Mesh(shape.vertices, shape.faces[:15]), view)
     assert (rasterize_mesh(shape, view).depth <= part.depth).all()
 
 
 def test_all_views_at_once_are_each_view_alone() -> None:
-    shape, view = soup(50, seed=2), frame(32, distance=2.0, views=5)
+    shape, view = soup(50, seed=2), viewport(32, distance=2.0, views=5)
     together = rasterize_mesh(shape, view)
     for i in range(5):
-        alone = rasterize_mesh(shape, Frame(type(view.cameras)(view.cameras.rotation[i : i + 1], 2.0), 32))
+        alone = rasterize_mesh(shape, Viewport(type(view.cameras)(view.cameras.rotation[i : i + 1], 2.0), 32))
         assert torch.equal(alone.depth[0], together.depth[i])
         assert torch.equal(alone.item[0], together.item[i])
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100])
 def test_work_in_small_pieces_gives_the_same_picture(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape, view = soup(25, seed=3), frame(20, distance=1.5, views=3)
+    shape, view = soup(25, seed=3), viewport(20, distance=1.5, views=3)
     whole = rasterize_mesh(shape, view)
     monkeypatch.setattr(fast_module, "CHUNK", chunk)
     pieces = fast_module.pieces
@@ -278,7 +278,7 @@ def test_of_equally_near_faces_the_first_is_seen() -> None:
 
 
 def test_nothing_is_seen_of_faces_outside_behind_or_without_area() -> None:
-    view = frame(16, distance=2.0)
+    view = viewport(16, distance=2.0)
     outside = Mesh(np.float32([[50, 50, 0], [51, 50, 0], [50, 51, 0]]), np.array([[0, 1, 2]]))
     point = Mesh(np.float32([[0.1, 0.1, 0.1]] * 3), np.array([[0, 1, 2]]))
     line = Mesh(np.float32([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5]]), np.array([[0, 1, 2], [0, 0, 1]]))
@@ -292,7 +292,7 @@ def test_nothing_is_seen_of_faces_outside_behind_or_without_area() -> None:
 def test_a_face_through_the_eye_and_far_beyond_is_drawn() -> None:
     """A floor that reaches behind the eye is seen below the horizon, however long."""
     floor = Mesh(np.float32([[-1e4, -1e4, -0.5], [1e4, -1e4, -0.5], [0, 2e4, -0.5]]), np.array([[0, 1, 2]]))
-    view = Frame(look_at_cameras([0.0], distance=2.0), 33, 2.0)
+    view = Viewport(look_at_cameras([0.0], distance=2.0), 33, 2.0)
     raster = rasterize_mesh(floor, view)
     seen = raster.item[0] >= 0
     assert seen[17:].all()
@@ -305,19 +305,19 @@ def test_a_face_through_the_eye_and_far_beyond_is_drawn() -> None:
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_extreme_coordinates_give_a_picture_without_nan(scale: float, distance: float | None) -> None:
     shape = soup(20, seed=1)
-    raster = rasterize_mesh(Mesh(shape.vertices * np.float32(scale), shape.faces), frame(16, distance=distance))
+    raster = rasterize_mesh(Mesh(shape.vertices * np.float32(scale), shape.faces), viewport(16, distance=distance))
     assert not raster.depth.isnan().any()
     assert torch.equal(raster.depth.isfinite(), raster.item >= 0)
 
 
 def test_one_pixel_is_a_picture() -> None:
-    raster = rasterize_mesh(ball(1), frame(1, views=2))
+    raster = rasterize_mesh(ball(1), viewport(1, views=2))
     assert raster.depth.shape == (2, 1, 1)
     assert (raster.item >= 0).all()
 
 
 def test_depth_and_item_agree_on_what_is_seen() -> None:
-    raster = rasterize_mesh(soup(30, seed=8), frame(32, distance=1.5))
+    raster = rasterize_mesh(soup(30, seed=8), viewport(32, distance=1.5))
     assert raster.depth.dtype == torch.float32
     assert raster.item.dtype == torch.int64
     assert torch.equal(raster.depth.isinf(), raster.item == -1)
@@ -330,7 +330,7 @@ def test_depth_and_item_agree_on_what_is_seen() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_cuda_gives_the_picture_of_the_cpu(distance: float | None) -> None:
-    shape, view = soup(200, seed=6), frame(64, distance=distance, views=6)
+    shape, view = soup(200, seed=6), viewport(64, distance=distance, views=6)
     cpu, cuda = rasterize_mesh(shape, view), rasterize_mesh(shape, view, device="cuda")
     assert cuda.depth.is_cuda
     assert (cpu.item == cuda.item.cpu()).float().mean() > 0.9999

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.shade import CLAY, GAMMA, Lighting, render_thumbnail, shade
 from basrelief.types import Mesh, PointCloud
-from render.mesh_samples import ball, box, centres, frame, from_above, grid_plane, soup
+from render.mesh_samples import ball, box, centres, from_above, grid_plane, soup, viewport
 from support import shared_path
 
 DARK = Lighting(ambient=0, headlight=0, directional=0, specular=0, occlusion=0)
@@ -57,7 +57,7 @@ def test_vertex_colours_blend_linearly_across_a_face() -> None:
 
 @pytest.mark.parametrize("background", [(1.0, 1.0, 1.0), (0.1, 0.2, 0.3)])
 def test_background_fills_what_sees_nothing(background: tuple[float, float, float]) -> None:
-    picture = shade(ball(2, radius=0.3), frame(24), background=background)
+    picture = shade(ball(2, radius=0.3), viewport(24), background=background)
     assert picture.shape == (3, 24, 24, 3)
     torch.testing.assert_close(picture[:, 0, 0], torch.tensor(background).expand(3, 3))
     assert not torch.allclose(picture[:, 12, 12], torch.tensor(background).expand(3, 3), atol=0.02)
@@ -66,7 +66,7 @@ def test_background_fills_what_sees_nothing(background: tuple[float, float, floa
 @pytest.mark.parametrize("shape", [soup(40, seed=0), PointCloud(soup(40, seed=0).vertices)], ids=["mesh", "cloud"])
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_pictures_lie_between_black_and_white(shape: Mesh | PointCloud, distance: float | None) -> None:
-    picture = shade(shape, frame(24, distance=distance), lighting=Lighting(ambient=2, specular=3))
+    picture = shade(shape, viewport(24, distance=distance), lighting=Lighting(ambient=2, specular=3))
     assert picture.dtype == torch.float32
     assert picture.min() >= 0
     assert picture.max() <= 1
@@ -81,13 +81,13 @@ def test_no_light_is_black() -> None:
 
 @pytest.mark.parametrize("tilt", [0.0, 0.5, 1.0])
 def test_headlight_falls_off_with_the_cosine(tilt: float) -> None:
-    view = Frame(look_at_cameras([0.0], 90 - math.degrees(tilt)), 8, 0.1)
+    view = Viewport(look_at_cameras([0.0], 90 - math.degrees(tilt)), 8, 0.1)
     picture = shade(painted(grid_plane(2), (1, 1, 1)), view, lighting=only(headlight=0.8))
     torch.testing.assert_close(linear(picture), torch.full((1, 8, 8, 3), 0.8 * math.cos(tilt)), atol=1e-4, rtol=0)
 
 
 def test_a_light_in_the_world_stays_there_and_one_at_the_camera_turns_with_it() -> None:
-    mesh, turns = painted(ball(4), (1, 1, 1)), Frame(look_at_cameras([0.0, 180.0]), 32)
+    mesh, turns = painted(ball(4), (1, 1, 1)), Viewport(look_at_cameras([0.0, 180.0]), 32)
     for follows, direction in ((False, (1.0, 0.0, 0.0)), (True, (0.0, 0.0, -1.0))):
         light = only(directional=1.0, direction=direction, follows_camera=follows)
         first, second = shade(mesh, turns, lighting=light)[:, 16, 16, 0]
@@ -97,7 +97,7 @@ def test_a_light_in_the_world_stays_there_and_one_at_the_camera_turns_with_it() 
 
 def test_directional_light_on_a_ball_is_lambert() -> None:
     light = only(directional=1.0, direction=(-3.0, -4.0, -12.0))
-    picture = linear(shade(painted(ball(5), (1, 1, 1)), frame(48), lighting=light, supersample=1))[..., 0]
+    picture = linear(shade(painted(ball(5), (1, 1, 1)), viewport(48), lighting=light, supersample=1))[..., 0]
     x, y = centres(48)
     z = -np.sqrt(np.maximum(0.64 - x**2 - y**2, 0))
     expected = np.maximum((x * -3 + y * -4 + z * -12) / 13 / 0.8, 0)
@@ -108,7 +108,7 @@ def test_directional_light_on_a_ball_is_lambert() -> None:
 def test_highlight_is_phongs() -> None:
     """The mirrored light meets the eye where the normal is half-way between both."""
     light = only(specular=1.0, shininess=40.0, direction=(-1.0, 0.0, -1.0))
-    picture = shade(painted(ball(5), (0, 0, 0)), Frame(look_at_cameras([0.0]), 65), lighting=light, supersample=1, background=BLACK)[
+    picture = shade(painted(ball(5), (0, 0, 0)), Viewport(look_at_cameras([0.0]), 65), lighting=light, supersample=1, background=BLACK)[
         0, :, :, 0
     ]
     row, column = divmod(int(picture.argmax()), 65)
@@ -118,14 +118,14 @@ def test_highlight_is_phongs() -> None:
 
 
 def test_shininess_narrows_the_highlight() -> None:
-    mesh, view = painted(ball(4), (0, 0, 0)), frame(48)
+    mesh, view = painted(ball(4), (0, 0, 0)), viewport(48)
     wide, narrow = (shade(mesh, view, lighting=only(specular=1.0, shininess=n), background=BLACK).mean() for n in (5.0, 80.0))
     assert wide > 2 * narrow
 
 
 @pytest.mark.parametrize("distance", [None, 2.0])
 def test_both_sides_are_lit_alike(distance: float | None) -> None:
-    mesh, view = painted(ball(3), (0.5, 0.6, 0.7)), frame(32, distance=distance)
+    mesh, view = painted(ball(3), (0.5, 0.6, 0.7)), viewport(32, distance=distance)
     turned = Mesh(mesh.vertices, mesh.faces[:, ::-1], mesh.colors)
     torch.testing.assert_close(shade(mesh, view), shade(turned, view), atol=1e-4, rtol=0)
 
@@ -135,8 +135,8 @@ def test_folds_are_darker_and_planes_ridges_and_outlines_are_not() -> None:
     floor = np.float32([[0, -2, 0], [0, 2, 0], [4, 2, 0], [4, -2, 0], [0, -2, 4], [0, 2, 4]])
     mesh = painted(Mesh(floor, np.array([[0, 1, 2], [0, 2, 3], [0, 1, 5], [0, 5, 4]])), (1, 1, 1))
     light = only(ambient=0.5, occlusion=0.8)
-    fold = linear(shade(mesh, Frame(look_at_cameras([0.0], 45.0), 64), lighting=light))[0, :, :, 0]
-    ridge = linear(shade(mesh, Frame(look_at_cameras([180.0], -45.0), 64), lighting=light))[0, :, :, 0]
+    fold = linear(shade(mesh, Viewport(look_at_cameras([0.0], 45.0), 64), lighting=light))[0, :, :, 0]
+    ridge = linear(shade(mesh, Viewport(look_at_cameras([180.0], -45.0), 64), lighting=light))[0, :, :, 0]
     assert fold[31:33].mean() < 0.35
     assert fold[:20].mean() == pytest.approx(0.5, abs=0.01)
     assert ridge.min() == pytest.approx(0.5, abs=1e-3)
@@ -148,7 +148,7 @@ def test_folds_are_darker_and_planes_ridges_and_outlines_are_not() -> None:
 
 
 def test_supersampling_averages_the_edge_and_keeps_the_inside() -> None:
-    mesh, view = painted(ball(4), (0, 0, 0)), frame(32, views=1)
+    mesh, view = painted(ball(4), (0, 0, 0)), viewport(32, views=1)
     hard, soft = (shade(mesh, view, lighting=EVEN, supersample=n)[0, :, :, 0] for n in (1, 4))
     assert set(hard.unique().tolist()) == {0.0, 1.0}
     assert len(soft.unique()) > 5
@@ -171,7 +171,7 @@ def test_a_cloud_is_drawn_in_its_colours() -> None:
 
 def test_balls_are_round_under_the_headlight() -> None:
     point = PointCloud(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))
-    view = Frame(look_at_cameras([0.0]), 33, 0.08)
+    view = Viewport(look_at_cameras([0.0]), 33, 0.08)
     picture = linear(shade(point, view, lighting=only(headlight=1.0), supersample=1, background=(0, 0, 0)))[0, :, :, 0]
     x, y = centres(33)
     expected = np.sqrt(np.maximum(1 - (x**2 + y**2) * (0.08 / 0.06) ** 2, 0))
@@ -248,7 +248,7 @@ def test_light_must_come_from_somewhere(direction: tuple[float, float, float]) -
 @pytest.mark.gpu
 @pytest.mark.parametrize("shape", [soup(40, seed=0), PointCloud(soup(40, seed=0).vertices)], ids=["mesh", "cloud"])
 def test_cuda_gives_the_picture_of_the_cpu(shape: Mesh | PointCloud) -> None:
-    cpu, cuda = shade(shape, frame(32)), shade(shape, frame(32), device="cuda")
+    cpu, cuda = shade(shape, viewport(32)), shade(shape, viewport(32), device="cuda")
     assert cuda.is_cuda
     assert ((cpu - cuda.cpu()).abs() > 1e-3).float().mean() < 1e-3
 
@@ -256,8 +256,8 @@ def test_cuda_gives_the_picture_of_the_cpu(shape: Mesh | PointCloud) -> None:
 def test_a_background_may_be_a_picture() -> None:
     """It shows where nothing is seen, pixel by pixel, and nowhere else."""
     ground = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0))
-    whole = shade(soup(6, seed=1), frame(32), background=ground, supersample=2)
-    black, white = (shade(soup(6, seed=1), frame(32), background=colour, supersample=2) for colour in (BLACK, (1.0, 1.0, 1.0)))
+    whole = shade(soup(6, seed=1), viewport(32), background=ground, supersample=2)
+    black, white = (shade(soup(6, seed=1), viewport(32), background=colour, supersample=2) for colour in (BLACK, (1.0, 1.0, 1.0)))
     bare = (white - black).amin(dim=-1) == 1
     small = torch.nn.functional.avg_pool2d(ground.permute(2, 0, 1)[None], 2)[0].permute(1, 2, 0)
     assert 0.05 < float(bare.float().mean()) < 1

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError
 from basrelief.render import spheres
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
 from basrelief.render.reference import spheres as reference
 from basrelief.render.spheres import ball_radius, rasterize_points
 from basrelief.types import PointCloud
-from render.mesh_samples import ball, centres, frame, from_above
+from render.mesh_samples import ball, centres, from_above, viewport
 
 
 def cloud(count: int, *, seed: int = 0) -> PointCloud:
@@ -25,7 +25,7 @@ def cloud(count: int, *, seed: int = 0) -> PointCloud:
 
 
 def test_one_ball_is_a_ball() -> None:
-    raster = rasterize_points(PointCloud(np.zeros((1, 3), np.float32)), frame(64), radius=0.5)
+    raster = rasterize_points(PointCloud(np.zeros((1, 3), np.float32)), viewport(64), radius=0.5)
     x, y = centres(64)
     inside = x**2 + y**2 < 0.25
     assert np.array_equal(raster.item.numpy() == 0, np.broadcast_to(inside, (3, 64, 64)))
@@ -36,7 +36,7 @@ def test_one_ball_is_a_ball() -> None:
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), radius=st.floats(0.05, 0.4))
 def test_agrees_with_the_reference(seed: int, radius: float) -> None:
-    points, view = cloud(40, seed=seed), frame(32)
+    points, view = cloud(40, seed=seed), viewport(32)
     raster = rasterize_points(points, view, radius=radius)
     expected = torch.tensor(reference.depth(points, view, radius), dtype=torch.float32)
     differ = (raster.depth - expected).nan_to_num(0.0).abs() > 2e-3  # inf - inf is nan: both see nothing
@@ -44,7 +44,7 @@ def test_agrees_with_the_reference(seed: int, radius: float) -> None:
 
 
 def test_balls_all_over_a_surface_are_that_surface_a_little_out() -> None:
-    view = frame(48)
+    view = viewport(48)
     points = rasterize_points(PointCloud(ball(5).vertices), view, radius=0.03)
     mesh = rasterize_mesh(ball(5, radius=0.83), view)
     x, y = centres(48)
@@ -58,7 +58,7 @@ def test_balls_all_over_a_surface_are_that_surface_a_little_out() -> None:
 def test_the_smallest_point_is_never_lost_between_pixels(size: int, distance: float | None) -> None:
     points = cloud(60, seed=3)
     for point in points.points:
-        raster = rasterize_points(PointCloud(point[None]), frame(size, distance=distance), radius=1e-9)
+        raster = rasterize_points(PointCloud(point[None]), viewport(size, distance=distance), radius=1e-9)
         assert (raster.item >= 0).flatten(1).any(1).all()
 
 
@@ -82,7 +82,7 @@ def test_points_outside_the_picture_are_not_drawn_and_those_on_its_border_in_par
 
 
 def test_all_views_at_once_and_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    points, view = cloud(80), frame(24, distance=2.0, views=4)
+    points, view = cloud(80), viewport(24, distance=2.0, views=4)
     whole = rasterize_points(points, view, radius=0.1)
     pieces = spheres.pieces
     monkeypatch.setattr(spheres, "CHUNK", 50)
@@ -95,7 +95,7 @@ def test_all_views_at_once_and_in_pieces_are_the_same(monkeypatch: pytest.Monkey
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_order_of_points_does_not_matter(seed: int) -> None:
-    points, view = cloud(50, seed=seed), frame(24)
+    points, view = cloud(50, seed=seed), viewport(24)
     order = np.random.default_rng(seed).permutation(50)
     first = rasterize_points(points, view, radius=0.1)
     second = rasterize_points(PointCloud(points.points[order]), view, radius=0.1)
@@ -105,7 +105,7 @@ def test_order_of_points_does_not_matter(seed: int) -> None:
 @pytest.mark.parametrize("radius", [0.0, -1.0, math.nan])
 def test_a_radius_must_be_positive(radius: float) -> None:
     with pytest.raises(ConfigError, match="radius must be positive, but got"):
-        rasterize_points(cloud(3), Frame(look_at_cameras([0.0]), 8), radius=radius)
+        rasterize_points(cloud(3), Viewport(look_at_cameras([0.0]), 8), radius=radius)
 
 
 @pytest.mark.parametrize("count", [1, 100, 1024, 10_000, 10**7])
@@ -115,6 +115,6 @@ def test_more_points_have_smaller_balls_within_bounds(count: int) -> None:
 
 @pytest.mark.gpu
 def test_cuda_gives_the_picture_of_the_cpu() -> None:
-    points, view = cloud(300), frame(48, views=4)
+    points, view = cloud(300), viewport(48, views=4)
     cpu, cuda = rasterize_points(points, view, radius=0.1), rasterize_points(points, view, radius=0.1, device="cuda")
     assert (cpu.item == cuda.item.cpu()).float().mean() > 0.999

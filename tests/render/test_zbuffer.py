@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.zbuffer import ZBuffer, expand, pieces
 
 
 def buffer(*, distance: float | None = None) -> ZBuffer:
-    return ZBuffer(Frame(look_at_cameras([0.0], distance=distance), 2), "cpu")
+    return ZBuffer(Viewport(look_at_cameras([0.0], distance=distance), 2), "cpu")
 
 
 def add(target: ZBuffer, *fragments: tuple[int, float, int]) -> ZBuffer:
@@ -76,6 +76,6 @@ def test_expand_repeats_and_numbers_within() -> None:
 
 @pytest.mark.gpu
 def test_the_nearest_wins_on_cuda() -> None:
-    target = ZBuffer(Frame(look_at_cameras([0.0]), 2), "cuda")
+    target = ZBuffer(Viewport(look_at_cameras([0.0]), 2), "cuda")
     target.add(torch.tensor([0, 0, 3]).cuda(), torch.tensor([0.5, -0.25, 1.0]).cuda(), torch.tensor([1, 2, 3]).cuda())
     assert target.resolve().item.flatten().tolist() == [2, -1, -1, 3]

@@ -48,7 +48,7 @@ def look_at_cameras(azimuths: Angles, elevations: Angles | float = 0.0, *, dista
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class Viewport:
     """Square images of all cameras, and the mapping from world points to pixels.
 
     The centre of the pixel in row i and column j is at (x, y) = (j, i).

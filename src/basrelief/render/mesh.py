@@ -16,7 +16,7 @@ from torch import Tensor
 
 from basrelief.errors import GeometryError
 from basrelief.limits import limits
-from basrelief.render.cameras import Frame
+from basrelief.render.cameras import Viewport
 from basrelief.render.ops import dot
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import Mesh
@@ -24,12 +24,12 @@ from basrelief.types import Mesh
 SUBPIXELS = 4096
 
 
-def rasterize_mesh(mesh: Mesh, frame: Frame, *, device: torch.device | str = "cpu") -> Raster:
+def rasterize_mesh(mesh: Mesh, viewport: Viewport, *, device: torch.device | str = "cpu") -> Raster:
     """Find the nearest face at every pixel of every view; faces are two-sided.
 
     Args:
         mesh: F faces, world frame, scene units.
-        frame: Cameras, size and extent of the images.
+        viewport: Cameras, size and extent of the images.
         device: Device to render on and of the result.
 
     Raises:
@@ -37,15 +37,15 @@ def rasterize_mesh(mesh: Mesh, frame: Frame, *, device: torch.device | str = "cp
     """
     vertices, faces = mesh_tensors(mesh, device)
     numbers = torch.arange(len(faces), device=device)
-    buffer = ZBuffer(frame, device)
-    left = limits().overdraw * len(frame.cameras) * frame.size**2
+    buffer = ZBuffer(viewport, device)
+    left = limits().overdraw * len(viewport.cameras) * viewport.size**2
     step = max(1, CHUNK // max(len(vertices), len(faces)))
-    for first in range(0, len(frame.cameras), step):
-        screen = _Screen.of(vertices, frame, slice(first, first + step))
+    for first in range(0, len(viewport.cameras), step):
+        screen = _Screen.of(vertices, viewport, slice(first, first + step))
         for part in torch.split(numbers, CHUNK):
             triangles = screen.triangles(faces[part], part, first)
             for piece in pieces(triangles.rows):
-                left -= _draw_rows(triangles, piece, buffer, frame.size)
+                left -= _draw_rows(triangles, piece, buffer, viewport.size)
                 if left < 0:
                     raise GeometryError(
                         f"More than {limits().overdraw:,} of the {len(faces):,} faces lie behind each other at a pixel, on average. "
@@ -59,12 +59,12 @@ def mesh_tensors(mesh: Mesh, device: torch.device | str) -> tuple[Float[Tensor, 
     return torch.tensor(mesh.vertices, dtype=torch.float64, device=device), torch.tensor(mesh.faces, device=device)
 
 
-def barycentric(mesh: Mesh, frame: Frame, raster: Raster) -> Float32[Tensor, "pixels 3"]:
+def barycentric(mesh: Mesh, viewport: Viewport, raster: Raster) -> Float32[Tensor, "pixels 3"]:
     """Return barycentric coordinates of the point that each pixel sees.
 
     Args:
         mesh: The rasterized mesh.
-        frame: The images it was rasterized to.
+        viewport: The images it was rasterized to.
         raster: The result of `rasterize_mesh`.
 
     Returns:
@@ -73,7 +73,7 @@ def barycentric(mesh: Mesh, frame: Frame, raster: Raster) -> Float32[Tensor, "pi
     vertices, faces = mesh_tensors(mesh, raster.item.device)
     weights = [torch.empty(0, 3, device=raster.item.device)]
     for pixels in torch.split(raster.seen, CHUNK):
-        origin, direction = frame.rays(pixels)
+        origin, direction = viewport.rays(pixels)
         a, b, c = (vertices[faces[raster.item[tuple(pixels.T)]]] - origin[:, None]).unbind(1)
         volume = torch.stack([dot(direction, torch.linalg.cross(*pair)) for pair in ((b, c), (c, a), (a, b))])
         inside = (volume / (volume[0] + volume[1] + volume[2])).clamp(0, 1)
@@ -123,13 +123,13 @@ class _Screen:
     size: int
 
     @classmethod
-    def of(cls, vertices: Float[Tensor, "vertices 3"], frame: Frame, views: slice) -> _Screen:
-        *xyw, depth = frame.project(vertices, views)
+    def of(cls, vertices: Float[Tensor, "vertices 3"], viewport: Viewport, views: slice) -> _Screen:
+        *xyw, depth = viewport.project(vertices, views)
         exact = torch.stack(xyw)
-        front = depth > frame.near
+        front = depth > viewport.near
         inverse = torch.where(front, 1 / exact[2], 1.0)
         divided = torch.round(exact * (inverse * SUBPIXELS)) / SUBPIXELS
-        return cls(exact, torch.where(front, divided, exact), inverse, depth, front, frame.size)
+        return cls(exact, torch.where(front, divided, exact), inverse, depth, front, viewport.size)
 
     def triangles(self, faces: Int64[Tensor, "faces 3"], number: Int64[Tensor, " faces"], first: int) -> _Triangles:
         """Return every face in every view, except those that cover no pixel centre.

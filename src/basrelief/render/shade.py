@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.errors import ConfigError
-from basrelief.render.cameras import Frame, look_at_cameras
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
 from basrelief.render.normals import corner_normals, face_normals
 from basrelief.render.ops import blend, dot
@@ -64,7 +64,7 @@ class Lighting:
 
 def shade(
     shape: Shape,
-    frame: Frame,
+    viewport: Viewport,
     *,
     lighting: Lighting | None = None,
     background: tuple[float, float, float] | Float[Tensor, "fine fine 3"] = WHITE,
@@ -75,7 +75,7 @@ def shade(
 
     Args:
         shape: Mesh or point cloud, world frame, about unit size; clay-coloured if it has no colours.
-        frame: Cameras, size and extent of the images.
+        viewport: Cameras, size and extent of the images.
         lighting: The lights; `Lighting()` when None.
         background: Background colour, sRGB in [0, 1], or an image of `size * supersample` pixels a side.
         supersample: Samples per pixel along each side, for antialiasing.
@@ -90,7 +90,7 @@ def shade(
     if supersample < 1:
         raise ConfigError(f"supersample must be at least 1, but got {supersample}. Use 1 for hard edges.")
     lighting = lighting or Lighting()
-    fine = Frame(frame.cameras, frame.size * supersample, frame.extent)
+    fine = Viewport(viewport.cameras, viewport.size * supersample, viewport.extent)
     surface = _mesh_surface(shape, fine, device) if isinstance(shape, Mesh) else _ball_surface(shape, fine, device)
     raster, normal, albedo = surface
     color = torch.as_tensor(background, dtype=albedo.dtype, device=albedo.device).expand(*raster.item.shape, 3).clone()
@@ -121,31 +121,31 @@ def render_thumbnail(
     reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, np.finfo(np.float32).tiny)
     placed = ((seen - (low + high) / 2) / reach @ cameras.rotation[0]).astype(np.float32)
     field, edge = ("vertices", 0.0) if isinstance(shape, Mesh) else ("points", ball_radius(len(seen)))
-    frame = Frame(cameras, size, 1.06 + edge)
-    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), frame, supersample=supersample).numpy()[0]
+    viewport = Viewport(cameras, size, 1.06 + edge)
+    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), viewport, supersample=supersample).numpy()[0]
     return picture
 
 
-def _mesh_surface(mesh: Mesh, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
+def _mesh_surface(mesh: Mesh, viewport: Viewport, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
     """Rasterize a mesh; return the raster, and for each foreground pixel the unit normal towards the eye and the colour."""
-    raster = rasterize_mesh(mesh, frame, device=device)
+    raster = rasterize_mesh(mesh, viewport, device=device)
     vertices, faces = mesh_tensors(mesh, device)
     face = raster.item[raster.item >= 0]
-    weight = barycentric(mesh, frame, raster)
+    weight = barycentric(mesh, viewport, raster)
     normal = blend(corner_normals(vertices, faces).float()[face], weight)
-    facing = dot(face_normals(vertices, faces)[face], frame.rays(raster.seen)[1])
+    facing = dot(face_normals(vertices, faces)[face], viewport.rays(raster.seen)[1])
     normal = torch.where(facing > 0, -1.0, 1.0)[:, None] * torch.nn.functional.normalize(normal, dim=1)
     if mesh.colors is None:
         return raster, normal, normal.new_tensor(CLAY).expand(len(face), 3)
     return raster, normal, blend(torch.tensor(mesh.colors, device=device)[faces[face]], weight)
 
 
-def _ball_surface(cloud: PointCloud, frame: Frame, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
+def _ball_surface(cloud: PointCloud, viewport: Viewport, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
     """Do the same for a point cloud drawn as balls."""
-    raster = rasterize_points(cloud, frame, radius=ball_radius(len(cloud.points)), device=device)
+    raster = rasterize_points(cloud, viewport, radius=ball_radius(len(cloud.points)), device=device)
     pixels = raster.seen
     point = raster.item[tuple(pixels.T)]
-    origin, direction = frame.rays(pixels)
+    origin, direction = viewport.rays(pixels)
     hit = origin + direction * raster.depth[tuple(pixels.T)][:, None]
     normal = torch.nn.functional.normalize(hit - torch.tensor(cloud.points, dtype=torch.float64, device=device)[point], dim=1).float()
     if cloud.colors is None:
@@ -153,34 +153,34 @@ def _ball_surface(cloud: PointCloud, frame: Frame, device: torch.device | str) -
     return raster, normal, torch.tensor(cloud.colors, device=device)[point]
 
 
-def _light(raster: Raster, normal: Tensor, color: Tensor, frame: Frame, lighting: Lighting) -> Float[Tensor, "pixels 3"]:
+def _light(raster: Raster, normal: Tensor, color: Tensor, viewport: Viewport, lighting: Lighting) -> Float[Tensor, "pixels 3"]:
     """Light the foreground pixels: sRGB in and out, linear in between."""
     pixels = raster.seen
-    eye = -torch.nn.functional.normalize(frame.rays(pixels)[1], dim=1).float()
+    eye = -torch.nn.functional.normalize(viewport.rays(pixels)[1], dim=1).float()
     light = torch.nn.functional.normalize(eye.new_tensor(lighting.direction), dim=0).expand_as(eye)
     if lighting.follows_camera:
-        light = torch.einsum("pji,pj->pi", torch.tensor(frame.cameras.rotation, device=eye.device)[pixels[:, 0]].float(), light)
+        light = torch.einsum("pji,pj->pi", torch.tensor(viewport.cameras.rotation, device=eye.device)[pixels[:, 0]].float(), light)
     lambert = dot(normal, light)[:, None]
     mirrored = 2 * lambert * normal - light
     shine = dot(mirrored, eye)[:, None].clamp(min=0) ** lighting.shininess * (lambert > 0)
     facing = dot(normal, eye)[:, None].clamp(min=0)
     white = lighting.ambient + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
-    open_ = 1 - lighting.occlusion * _concavity(raster.depth, frame)[raster.item >= 0][:, None]
+    open_ = 1 - lighting.occlusion * _concavity(raster.depth, viewport)[raster.item >= 0][:, None]
     return (color**GAMMA * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)
 
 
-def _concavity(depth: Float[Tensor, "views size size"], frame: Frame) -> Float[Tensor, "views size size"]:
+def _concavity(depth: Float[Tensor, "views size size"], viewport: Viewport) -> Float[Tensor, "views size size"]:
     """Estimate how concave the surface is at each pixel, in [0, 1]; 0 on planes, ridges and outlines.
 
     The mean over short lines through the pixel of e t exp(-t), where t is the depth below the line's middle over half its length.
     """
     total = torch.zeros_like(depth)
-    size, border = frame.size, math.ceil(max(FOLD_REACH) * frame.size) + 1
+    size, border = viewport.size, math.ceil(max(FOLD_REACH) * viewport.size) + 1
     padded = torch.nn.functional.pad(torch.where(depth.isfinite(), depth, torch.nan), (border,) * 4, value=torch.nan)
     lines = [(max(1.0, share * size), math.radians(angle)) for share in FOLD_REACH for angle in range(0, 180, 30)]
     for reach, angle in lines:
         y, x = round(reach * math.sin(angle)), round(reach * math.cos(angle))
         ends = (padded[:, border + s * y :, border + s * x :][:, :size, :size] for s in (-1, 1))
-        t = (depth - sum(ends) / 2).mul_(frame.scale / reach).nan_to_num_(0, 0, 0).clamp_(0)
+        t = (depth - sum(ends) / 2).mul_(viewport.scale / reach).nan_to_num_(0, 0, 0).clamp_(0)
         total += t * torch.exp(1 - t)
     return total / len(lines)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from basrelief.errors import ConfigError
-from basrelief.render.cameras import Frame
+from basrelief.render.cameras import Viewport
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import PointCloud
 
@@ -21,14 +21,14 @@ def ball_radius(count: int) -> float:
     return min(max(1.7 / math.sqrt(count), 0.004), 0.06)
 
 
-def rasterize_points(cloud: PointCloud, frame: Frame, *, radius: float, device: torch.device | str = "cpu") -> Raster:
+def rasterize_points(cloud: PointCloud, viewport: Viewport, *, radius: float, device: torch.device | str = "cpu") -> Raster:
     """Find the nearest ball in every pixel of every view; the depth is that of the ball's surface.
 
     The outline of a ball is drawn as a circle, even in perspective.
 
     Args:
         cloud: N points, world frame, scene units.
-        frame: Cameras, size and extent of the images.
+        viewport: Cameras, size and extent of the images.
         radius: Radius of every ball, scene units.
         device: Device to render on and of the result.
 
@@ -38,14 +38,14 @@ def rasterize_points(cloud: PointCloud, frame: Frame, *, radius: float, device: 
     if not radius > 0:
         raise ConfigError(f"radius must be positive, but got {radius}. Pass the radius of each ball in scene units.")
     points = torch.tensor(cloud.points, dtype=torch.float64, device=device)
-    buffer = ZBuffer(frame, device)
+    buffer = ZBuffer(viewport, device)
     step = max(1, CHUNK // len(points))
-    for first in range(0, len(frame.cameras), step):
-        x, y, w, depth = frame.project(points, slice(first, first + step)).flatten(1)
+    for first in range(0, len(viewport.cameras), step):
+        x, y, w, depth = viewport.project(points, slice(first, first + step)).flatten(1)
         number = first * len(points) + torch.arange(len(depth), device=device)
-        reach = (radius * frame.scale / w).clamp(min=SMALLEST)
-        front = depth > frame.near
-        _draw(torch.stack([x / w, y / w, reach, depth])[:, front], number[front], buffer, (frame.size, len(points), radius))
+        reach = (radius * viewport.scale / w).clamp(min=SMALLEST)
+        front = depth > viewport.near
+        _draw(torch.stack([x / w, y / w, reach, depth])[:, front], number[front], buffer, (viewport.size, len(points), radius))
     return buffer.resolve()
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from basrelief.render.cameras import Frame
+from basrelief.render.cameras import Viewport
 
 CHUNK = 1 << 17  # triangles, rows or pixels processed at a time, about 100 bytes each
 _NOTHING = torch.iinfo(torch.int64).max
@@ -38,17 +38,17 @@ class Raster:
 class ZBuffer:
     """Keeps the nearest fragment of each pixel: depth in the high half of an int64, the item's index in the low half."""
 
-    def __init__(self, frame: Frame, device: torch.device | str) -> None:
-        self._shape = (len(frame.cameras), frame.size, frame.size)
-        self._near = frame.near
-        self._keys = torch.full((len(frame.cameras) * frame.size**2,), _NOTHING, dtype=torch.int64, device=device)
+    def __init__(self, viewport: Viewport, device: torch.device | str) -> None:
+        self._shape = (len(viewport.cameras), viewport.size, viewport.size)
+        self._near = viewport.near
+        self._keys = torch.full((len(viewport.cameras) * viewport.size**2,), _NOTHING, dtype=torch.int64, device=device)
 
     def add(self, pixel: Int64[Tensor, " n"], depth: Float32[Tensor, " n"], item: Int64[Tensor, " n"]) -> None:
         """Add fragments.
 
         Args:
             pixel: Flat index into (V, S, S).
-            depth: Finite; fragments nearer than the frame's `near` are dropped.
+            depth: Finite; fragments nearer than the viewport's `near` are dropped.
             item: Index of the face or point, below 2^32.
         """
         bits = depth.view(torch.int32)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from basrelief.render.cameras import Frame
+from basrelief.render.cameras import Viewport
 from basrelief.render.zbuffer import Raster
 from basrelief.types import Mesh
 
 
-def rasterize_mesh(mesh: Mesh, frame: Frame) -> Raster:
+def rasterize_mesh(mesh: Mesh, viewport: Viewport) -> Raster:
     """Find the nearest face in every pixel of every view, like `basrelief.render.mesh.rasterize_mesh`.
 
     Corners are not rounded and borders belong to a face, so pixels whose centre lies within 1/4096 pixel of an edge may differ.
 
     Args:
         mesh: F faces, world frame, scene units.
-        frame: The pictures: cameras, size and extent.
+        viewport: The pictures: cameras, size and extent.
     """
-    views, size = len(frame.cameras), frame.size
+    views, size = len(viewport.cameras), viewport.size
     pixels = torch.ones(views, size, size).nonzero()
-    origin, direction = (ray.numpy() for ray in frame.rays(pixels))
+    origin, direction = (ray.numpy() for ray in viewport.rays(pixels))
     depth = np.full(len(pixels), np.inf)
     item = np.full(len(pixels), -1)
     for number, face in enumerate(mesh.faces):
         hit = _hit(origin, direction, mesh.vertices[face].astype(np.float64))
-        nearer = (hit >= frame.near) & (hit < depth)
+        nearer = (hit >= viewport.near) & (hit < depth)
         depth[nearer] = hit[nearer]
         item[nearer] = number
     shape = (views, size, size)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from basrelief.geometry import subsample
 from basrelief.render.base import Cameras
-from basrelief.render.cameras import Frame
+from basrelief.render.cameras import Viewport
 from basrelief.render.opendlign import OpenDlignProjection
 from basrelief.render.shade import Lighting, shade
 from basrelief.types import Mesh, PointCloud, Shape
@@ -50,13 +50,13 @@ def _shade_view(
     low, high = seen.min(axis=0), seen.max(axis=0)
     side = float((high - low).max()) or 1.0
     middle = (low + high) / 2 @ rotation
-    frame = Frame(Cameras(rotation[None]), projection.size, 0.5 / projection.ratio)
+    viewport = Viewport(Cameras(rotation[None]), projection.size, 0.5 / projection.ratio)
     place = "vertices" if isinstance(shape, Mesh) else "points"
     points = ((getattr(shape, place) - middle) / side).astype(np.float32)
     colours = _material(points, shape.colors, random)
     lit = dataclasses.replace(shape, **{place: points, "colors": colours})
     ground = _background(projection.size * _SUPERSAMPLE, random)
-    return shade(lit, frame, lighting=_lighting(random), background=ground, supersample=_SUPERSAMPLE)[0]
+    return shade(lit, viewport, lighting=_lighting(random), background=ground, supersample=_SUPERSAMPLE)[0]
 
 
 def _material(

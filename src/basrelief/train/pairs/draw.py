@@ -19,7 +19,7 @@ from basrelief.geometry import normalise_unit_sphere, subsample
 from basrelief.limits import limits
 from basrelief.render import sample_points
 from basrelief.render.base import Cameras
-from basrelief.render.cameras import Frame
+from basrelief.render.cameras import Viewport
 from basrelief.render.rigs import get_rig
 from basrelief.render.shade import Lighting, shade
 from basrelief.train.records.store import MAX_SIDE, png_bytes
@@ -93,8 +93,8 @@ def draw_pair(shape: Shape, name: str, *, style: PairSettings) -> DrawnPair:
     cloud = sample_points(shape, style.points, seed=seed & 0x7FFFFFFF)
     scaled, points = _normalise(shape, cloud)
     cameras = Cameras(get_rig(RIG).rotation, style.distance)
-    frame = Frame(cameras, style.size, style.distance * math.tan(_FIELD / 2))
-    pictures = shade(scaled, frame, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=style.device)
+    viewport = Viewport(cameras, style.size, style.distance * math.tan(_FIELD / 2))
+    pictures = shade(scaled, viewport, lighting=_light(seed, random=style.random_light), supersample=style.supersample, device=style.device)
     bytes_ = (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
     return DrawnPair(tuple(png_bytes(picture) for picture in bytes_), points.astype(np.float16))
 
