@@ -97,7 +97,7 @@ def main() -> None:
             validate = zero_shot_accuracy(model, held)
             curve = [100 * validate(model.encoder)]  # type: ignore[arg-type]
             how = OptimiserSettings("adamw", 3e-4, restart_epochs=given.epochs)
-            settings = Clip2PointSettings(batch=32, epochs=given.epochs, seed=seed, workers=2, save_every=10_000, optimiser=how)
+            settings = Clip2PointSettings(batch_size=32, epochs=given.epochs, seed=seed, workers=2, save_every=10_000, optimiser=how)
             noted = partial(keep, curve, validate)
             pretrain(pairs, model.encoder, out=home / f"run{seed}", settings=settings, validate=noted)  # type: ignore[arg-type]
             seen, seconds = on_pictures(model, unseen), time.perf_counter() - start

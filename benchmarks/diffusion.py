@@ -23,8 +23,8 @@ from basrelief.train.depth_aligned import DiffusionSettings
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter
 
 WAYS = {
-    "ddim": DiffusionSettings(precision="float32", batch=2),
-    "lcm": DiffusionSettings(precision="float32", batch=2, scheduler="lcm", steps=4, guidance=1.0),
+    "ddim": DiffusionSettings(precision="float32", batch_size=2),
+    "lcm": DiffusionSettings(precision="float32", batch_size=2, scheduler="lcm", steps=4, guidance=1.0),
 }
 
 

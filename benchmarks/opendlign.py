@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=16, help="shapes of each name that are taught")
     parser.add_argument("--steps", type=int, default=300, help="steps of the teacher")
     parser.add_argument("--epochs", type=int, default=40, help="epochs of the alignment, a multiple of 5")
-    parser.add_argument("--rate", type=float, default=3e-3, help="peak rate; the paper's 3e-4 is for ten times as many steps")
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate; the paper's 3e-4 is for ten times as many steps")
     parser.add_argument("--tables", default="", help="ablations to print for the last seed, e.g. components,aggregation,views")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +117,7 @@ def main() -> None:
             encoder: ClipEncoder = model.encoder  # type: ignore[assignment]
             every = tuple(range(10))
             curve = [100 * accuracy(model, held, ())(encoder)]
-            how = {"batch": 32, "epochs": given.epochs, "rate": given.rate, "seed": seed, "workers": 2, "save_every": 10_000}
+            how = {"batch_size": 32, "epochs": given.epochs, "lr": given.lr, "seed": seed, "workers": 2, "save_every": 10_000}
             settings = OpenDlignSettings(**how, validate_every=min(5, given.epochs))
             validate = partial(keep, curve, accuracy(model, held, every))
             aligned = align(images, encoder, out=home / f"run{seed}", settings=settings, validate=validate)

@@ -87,7 +87,7 @@ class Dgcnn(nn.Module):
         return found
 
 
-def taught(shapes: ShapeSet, settings: TinySettings, *, steps: int, batch: int, points: int) -> Dgcnn:
+def taught(shapes: ShapeSet, settings: TinySettings, *, steps: int, batch_size: int, points: int) -> Dgcnn:
     """A network trained on the shapes, changed as `tiny`'s are."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(settings.seed)
@@ -98,7 +98,7 @@ def taught(shapes: ShapeSet, settings: TinySettings, *, steps: int, batch: int, 
     draw, generator = torch.Generator().manual_seed(settings.seed), torch.Generator(device).manual_seed(settings.seed)
     start, right, loss_sum = time.time(), 0.0, 0.0
     for step in range(1, steps + 1):
-        rows = torch.multinomial(weights, batch, replacement=True, generator=draw)
+        rows = torch.multinomial(weights, batch_size, replacement=True, generator=draw)
         chosen = torch.randperm(shapes.points.shape[1], generator=draw)[:points]
         clouds = augment(shapes.points[rows][:, chosen].float().to(device), settings.augmentation_at(step / steps), generator=generator)
         logits, label = net(whole(clouds)), shapes.label[rows].to(device)
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of a run of `basrelief train tiny`")
     parser.add_argument("--realistic", type=Path, help="npz of realistic clouds: points, label, alt")
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--points", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
@@ -138,9 +138,9 @@ def main() -> None:
     settings, shapes = TinySettings(), load_shapes(given.run / "shapes.pt")
     keep, held, _ = split(shapes, maker_split().validation, settings=settings)
     shown, names, start = shapes.select(keep), shapes.names, time.time()
-    net = taught(shown, settings, steps=given.steps, batch=given.batch, points=given.points)
+    net = taught(shown, settings, steps=given.steps, batch_size=given.batch_size, points=given.points)
     size, spent = sum(p.numel() for p in net.parameters()) / 1e6, (time.time() - start) / 60
-    print(f"DGCNN, {size:.1f} M parameters, {given.steps} steps of {given.batch} clouds of {given.points} points, {spent:.0f} min")
+    print(f"DGCNN, {size:.1f} M parameters, {given.steps} steps of {given.batch_size} clouds of {given.points} points, {spent:.0f} min")
     name = lambda clouds, asked: net.named(clouds, names, asked)  # noqa: E731
     figures = score(name, *labelled(held), names)
     line(f"validation packs, {len(names)} names", figures)

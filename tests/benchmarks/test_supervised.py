@@ -79,7 +79,7 @@ def test_labels_without_training_shapes_come_last(bench: ModuleType) -> None:
 @pytest.mark.slow
 def test_it_learns_two_classes(bench: ModuleType, shapes: ShapeSet) -> None:
     settings = TinySettings(augmentation=STILL, smoothing=0.0)
-    net = bench.taught(shapes, settings, steps=100, batch=8, points=64)
+    net = bench.taught(shapes, settings, steps=100, batch_size=8, points=64)
     named = net.named(list(shapes.points.float().numpy()), shapes.names, shapes.names)
     assert np.mean([labels[0] == shapes.names[i] for labels, i in zip(named, shapes.label.tolist(), strict=True)]) > 0.8
 
@@ -92,7 +92,7 @@ def test_a_run_is_read_and_its_validation_packs_are_asked(
     monkeypatch.setattr(bench, "CATEGORIES", ("chair", "mug"))
     monkeypatch.setattr(bench, "corrupted", lambda: {"nothing": lambda cloud, r: cloud})
     monkeypatch.setattr(
-        sys, "argv", ["supervised.py", "--run", str(tmp_path), "--steps", "2", "--batch", "4", "--points", "64", "--threads", "1"]
+        sys, "argv", ["supervised.py", "--run", str(tmp_path), "--steps", "2", "--batch-size", "4", "--points", "64", "--threads", "1"]
     )
     bench.main()
     lines = capsys.readouterr().out.splitlines()

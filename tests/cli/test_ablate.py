@@ -15,7 +15,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def given(images: Path, meshes: Path, tmp_path: Path) -> tuple[object, ...]:
-    return ("batch=2", "epochs=1", "--images", images, "--root", meshes, "-m", "tiny", "-o", tmp_path / "out")
+    return ("batch_size=2", "epochs=1", "--images", images, "--root", meshes, "-m", "tiny", "-o", tmp_path / "out")
 
 
 def test_a_table_is_printed_and_written(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:

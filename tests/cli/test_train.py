@@ -114,7 +114,7 @@ def test_pairs_are_planned_rendered_and_trained_on(run: Run, meshes: Path, tmp_p
     assert not (tmp_path / "pairs").exists()
     drawn = run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
     assert (drawn.code, drawn.out) == (0, f"6 pairs in {tmp_path / 'pairs'}\n")
-    given = ("--pairs", tmp_path / "pairs", "--model", "tiny", "-o", tmp_path / "run", "batch=3", "epochs=1", "points=64", "workers=1")
+    given = ("--pairs", tmp_path / "pairs", "--model", "tiny", "-o", tmp_path / "run", "batch_size=3", "epochs=1", "points=64", "workers=1")
     trained = run("train", "clip2point", *given)
     assert trained.code == 0
     assert (tmp_path / "run" / "depth_tower.safetensors").is_file()
@@ -133,7 +133,7 @@ def test_the_test_split_chooses_no_weights_unless_asked(run: Run, meshes: Path, 
 def test_validation_accuracy_is_logged_every_epoch(run: Run, meshes: Path, splits: Path, tmp_path: Path) -> None:
     run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
     validation = ("--validation", splits, "--validation-split", "test")
-    given = ("--pairs", tmp_path / "pairs", "--model", "tiny", *validation, "-o", tmp_path / "run", "batch=6", "epochs=2")
+    given = ("--pairs", tmp_path / "pairs", "--model", "tiny", *validation, "-o", tmp_path / "run", "batch_size=6", "epochs=2")
     assert run("train", "clip2point", *given).code == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     found = [line["accuracy"] for line in lines if line["stage"] == "validation"]
@@ -155,14 +155,14 @@ def test_bad_meshes_are_listed(run: Run, meshes: Path, tmp_path: Path) -> None:
         (("adapter", "--root", "DATA", "--head", "prob"), "Did you mean 'probe'"),
         (("adapter", "--root", "DATA", "--head", "dual-path"), "model must name a second path for head 'dual-path', but got 'tiny'"),
         (("adapter", "--root", "nowhere"), "root must be a folder"),
-        (("adapter", "--root", "DATA", "--rate", "-1"), "rate must be positive"),
+        (("adapter", "--root", "DATA", "--lr", "-1"), "lr must be positive"),
         (
             ("pairs", "--root", "DATA", "--size", "2", "-o", "x"),
             "size, points and supersample are 2, 8192 and 2; they must be at least 8, 1 and 1",
         ),
         (("pairs", "--root", "DATA", "--layout", "zip", "-o", "x"), "layout must be one of shards, folders"),
         (("clip2point", "--pairs", "DATA", "-o", "x"), "has no pairs (records.json)"),
-        (("clip2point", "--pairs", "DATA", "-o", "x", "batc=3"), "Did you mean 'batch'"),
+        (("clip2point", "--pairs", "DATA", "-o", "x", "batch=3"), "Did you mean 'batch_size'"),
         (("adaptor",), "No such command"),
     ],
 )

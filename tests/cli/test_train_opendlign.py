@@ -109,10 +109,10 @@ def test_the_filter_checks_its_options_first(option: str, value: object, run: Ru
 
 
 def test_images_train_a_block_that_classify_uses(run: Run, images: Path, meshes: Path, tmp_path: Path) -> None:
-    plan = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "--dry-run")
+    plan = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch_size=2", "--dry-run")
     assert plan.out.startswith("66,048 trainable parameters, 20 steps of 2 shapes, ")
     assert not (tmp_path / "run").exists()
-    given = ("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch=2", "epochs=2", "workers=1")
+    given = ("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "batch_size=2", "epochs=2", "workers=1")
     ended = run(*given, "--validation", meshes, "--export", tmp_path / "all.pth")
     assert ended.code == 0
     assert ended.out.splitlines() == [
@@ -131,8 +131,8 @@ def test_images_train_a_block_that_classify_uses(run: Run, images: Path, meshes:
 
 @pytest.mark.slow
 def test_runs_can_share_cached_features(run: Run, images: Path, tmp_path: Path) -> None:
-    for name, rate in (("a", "rate=1e-3"), ("b", "rate=1e-4")):
-        given = ("-m", "tiny", "-o", tmp_path / name, "batch=2", "epochs=1", rate, "--cache", tmp_path / "shared")
+    for name, rate in (("a", "lr=1e-3"), ("b", "lr=1e-4")):
+        given = ("-m", "tiny", "-o", tmp_path / name, "batch_size=2", "epochs=1", rate, "--cache", tmp_path / "shared")
         assert run("train", "opendlign", images, *given).code == 0
         assert not (tmp_path / name / "features").exists()
     assert (tmp_path / "shared" / "tokens.npy").is_file()
@@ -141,10 +141,10 @@ def test_runs_can_share_cached_features(run: Run, images: Path, tmp_path: Path) 
 def test_invalid_trainings_are_reported(run: Run, images: Path, tmp_path: Path) -> None:
     many = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run")
     assert many.code == 2
-    assert "batch is 128, but there are only 4 shapes with images. Lower batch." in many.err
+    assert "batch_size is 128, but there are only 4 shapes with images. Lower batch_size." in many.err
     wrong = run("train", "opendlign", images, "-m", "tiny", "-o", tmp_path / "run", "bach=3")
     assert wrong.code == 2
-    assert "batch" in wrong.err
+    assert "batch_size" in wrong.err
     resnet = run("train", "opendlign", tmp_path, "-m", "tiny", "-o", tmp_path / "run")
     assert resnet.code == 2
     assert "has no depth-aligned images (records.json or depth_map)" in resnet.err

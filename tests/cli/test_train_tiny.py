@@ -21,7 +21,7 @@ from .conftest import Ended
 
 Run = Callable[..., Ended]
 SMALL = (
-    "batch=2",
+    "batch_size=2",
     "with_images=2",
     "epochs=1",
     "epoch_steps=3",
@@ -31,7 +31,7 @@ SMALL = (
     "others_per_class=1",
     "images_per_class=1",
 )
-BLOCK = ("block.batch=2", "block.epochs=1")
+BLOCK = ("block.batch_size=2", "block.epochs=1")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_model_curves_and_confusion_are_written(run: Run, sources: tuple[Path, P
     assert ended.code == 0, ended.err
     record = json.loads((tmp_path / "out" / "result.json").read_text())
     assert record["figures"]["held_out"] == 2
-    assert record["settings"]["batch"] == 2
+    assert record["settings"]["batch_size"] == 2
     assert record["settings"]["block"]["epochs"] == 1
     assert record["model"] == load_encoder_folder(tmp_path / "out").fingerprint
     assert ended.out.splitlines()[-1] == f"tiny {record['model'][:12]}: {tmp_path / 'out'}"
@@ -103,7 +103,7 @@ def test_missing_text_embeddings_are_reported(run: Run, sources: tuple[Path, Pat
     ("wrong", "told"),
     [
         ("epoch=1", "epoch"),
-        ("rate=0", "rate is 0.0; it must be finite and positive"),
+        ("lr=0", "lr is 0.0; it must be finite and positive"),
         ("semantic_smoothing=2", "their sum must lie in [0, 1)"),
     ],
 )
@@ -126,12 +126,23 @@ def test_curve_points_are_means(tmp_path: Path) -> None:
 
 def test_the_upright_network_is_trained_and_resumed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("basrelief.train.upright.data.CATEGORIES", ("chair", "mug"))
-    arguments = ("train", "upright", "-o", tmp_path / "out", "epochs=1", "epoch_steps=2", "batch=2", "per_category=1", "--device", "cpu")
+    arguments = (
+        "train",
+        "upright",
+        "-o",
+        tmp_path / "out",
+        "epochs=1",
+        "epoch_steps=2",
+        "batch_size=2",
+        "per_category=1",
+        "--device",
+        "cpu",
+    )
     for _ in range(2):
         ended = run(*arguments)
         assert ended.code == 0, ended.err
         assert ended.out.splitlines()[-1] == f"upright network: {tmp_path / 'out' / 'upright.safetensors'}"
     assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 2
-    other = run(*arguments, "rate=0.1")
+    other = run(*arguments, "lr=0.1")
     assert other.code == 2
     assert "Folder 'out' holds a run with other settings or data. Name another folder with --out." in other.err

@@ -31,7 +31,7 @@ from basrelief.types import Mesh, PointCloud, Shape
 from support.small_models import small_encoder
 
 NAMES = ("chair", "mug", "airplane")
-QUICK = FitOptions(epochs=10, rate=3e-3)
+QUICK = FitOptions(epochs=10, lr=3e-3)
 
 
 def cloud(name: str, seed: int) -> PointCloud:

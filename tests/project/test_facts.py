@@ -144,8 +144,8 @@ def test_the_alignment_page_has_the_settings_of_the_code() -> None:
     painted, kept = drawn.diffusion, Thresholds()
     assert f"{painted.steps} DDIM steps, guidance {painted.guidance:g}, strength {painted.strength:g}" in text
     assert f"{painted.size} pixels, kept at {drawn.size}" in text
-    assert f"one-cycle rate to {how.rate:.0e}".replace("e-0", "e-") in text
-    assert f"{how.epochs} epochs, batch {how.batch}" in text
+    assert f"one-cycle rate to {how.lr:.0e}".replace("e-0", "e-") in text
+    assert f"{how.epochs} epochs, batch {how.batch_size}" in text
     assert f"label agreement below {kept.label} or contour agreement below {kept.contour}" in text
     assert f"diffusion.reading={painted.reading}" in text
 

@@ -94,7 +94,7 @@ def test_views_are_normalised_over_shapes_and_views_together() -> None:
 def test_scores_are_cosines_with_the_words_as_the_head_compares_them(kind: str) -> None:
     views = torch.randn(8, VIEWS, DIM)
     words = torch.nn.functional.normalize(torch.randn(2, DIM), dim=-1)
-    head = fit_head(kind, views, truth=torch.arange(8) % 2, texts=words, fit=FitOptions(epochs=1, batch=4), logit_scale=30.0)
+    head = fit_head(kind, views, truth=torch.arange(8) % 2, texts=words, fit=FitOptions(epochs=1, batch_size=4), logit_scale=30.0)
     scores = head_scores(head, views)
     scale = 30.0 if kind == "inter-view" else 1.0
     assert float(head.tensors["scale"]) == scale
@@ -110,13 +110,13 @@ def test_scores_are_cosines_with_the_words_as_the_head_compares_them(kind: str) 
 def test_smoothing_and_scale_of_the_method_can_be_overruled() -> None:
     views, truth = torch.randn(8, VIEWS, DIM), torch.arange(8) % 2
     words = torch.nn.functional.normalize(torch.randn(2, DIM), dim=-1)
-    plain = fit_head("simplified", views, truth=truth, texts=words, fit=FitOptions(epochs=3, batch=4))
-    other = fit_head("simplified", views, truth=truth, texts=words, fit=FitOptions(epochs=3, batch=4, scale=50.0, smoothing=0.1))
+    plain = fit_head("simplified", views, truth=truth, texts=words, fit=FitOptions(epochs=3, batch_size=4))
+    other = fit_head("simplified", views, truth=truth, texts=words, fit=FitOptions(epochs=3, batch_size=4, scale=50.0, smoothing=0.1))
     assert float(other.tensors["scale"]) == 50.0
     assert not torch.equal(plain.tensors["join.weight"], other.tensors["join.weight"])
 
 
 def test_fewer_shapes_than_a_batch_are_one_batch() -> None:
     views, words = torch.randn(3, VIEWS, DIM), torch.nn.functional.normalize(torch.randn(3, DIM), dim=-1)
-    head = fit_head("simplified", views, truth=torch.arange(3), texts=words, fit=FitOptions(epochs=2, batch=500))
+    head = fit_head("simplified", views, truth=torch.arange(3), texts=words, fit=FitOptions(epochs=2, batch_size=500))
     assert torch.isfinite(head_scores(head, views)).all()

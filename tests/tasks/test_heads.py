@@ -15,7 +15,7 @@ from basrelief.tasks import HEADS, FitOptions, Head, fit_head, head_scores, read
 from basrelief.tasks.few_shot import ViewProbe
 
 CLASSES, VIEWS, DIM = 5, 4, 16
-QUICK = FitOptions(epochs=30, batch=16, rate=3e-3)
+QUICK = FitOptions(epochs=30, batch_size=16, lr=3e-3)
 SLOW_KINDS = ("simplified", "inter-view", "dual-path")
 
 
@@ -156,8 +156,8 @@ def test_what_does_not_fit_is_explained() -> None:
     ("settings", "message"),
     [
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"batch": 0}, "batch must be at least 1"),
-        ({"rate": 0.0}, "rate must be positive"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"lr": 0.0}, "lr must be positive"),
         ({"penalty": float("inf")}, "penalty must be positive and finite"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
         ({"smoothing": -0.1}, r"smoothing must lie in \[0, 1\)"),

@@ -24,7 +24,7 @@ from basrelief.train.pairs import PairSet
 from support.hostile_pickles import MakesFolder
 from support.small_models import small_encoder
 
-SETTINGS = Clip2PointSettings(batch=2, epochs=1, points=32, save_every=1, workers=1, optimiser=OptimiserSettings("adamw"))
+SETTINGS = Clip2PointSettings(batch_size=2, epochs=1, points=32, save_every=1, workers=1, optimiser=OptimiserSettings("adamw"))
 
 
 class Pairs(PairSet):

@@ -15,16 +15,16 @@ from basrelief.train.config import read_settings, settings_record
 def test_defaults_are_the_papers() -> None:
     found = read_settings(Clip2PointSettings)
     assert found == Clip2PointSettings()
-    assert (found.batch, found.epochs, found.points, found.temperature) == (256, 100, 1024, 0.07)
-    assert (found.optimiser.name, found.optimiser.rate, found.optimiser.decay) == ("lamb", 0.006, 1e-4)
-    assert (found.optimiser.restart_epochs, found.optimiser.least_rate) == (2, 1e-5)
+    assert (found.batch_size, found.epochs, found.points, found.temperature) == (256, 100, 1024, 0.07)
+    assert (found.optimiser.name, found.optimiser.lr, found.optimiser.weight_decay) == ("lamb", 0.006, 1e-4)
+    assert (found.optimiser.restart_epochs, found.optimiser.min_lr) == (2, 1e-5)
 
 
 def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text("batch: 64\nepochs: 5\noptimiser:\n  rate: 1e-3\n  name: adamw\n")
-    found = read_settings(Clip2PointSettings, tmp_path / "r.yaml", ["epochs=7", "optimiser.decay=0.5", "precision=bfloat16"])
-    assert (found.batch, found.epochs, found.precision) == (64, 7, "bfloat16")
-    assert (found.optimiser.rate, found.optimiser.name, found.optimiser.decay) == (0.001, "adamw", 0.5)
+    (tmp_path / "r.yaml").write_text("batch_size: 64\nepochs: 5\noptimiser:\n  lr: 1e-3\n  name: adamw\n")
+    found = read_settings(Clip2PointSettings, tmp_path / "r.yaml", ["epochs=7", "optimiser.weight_decay=0.5", "precision=bfloat16"])
+    assert (found.batch_size, found.epochs, found.precision) == (64, 7, "bfloat16")
+    assert (found.optimiser.lr, found.optimiser.name, found.optimiser.weight_decay) == (0.001, "adamw", 0.5)
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
@@ -33,9 +33,9 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_settings_are_restored_from_their_record() -> None:
-    made = read_settings(Clip2PointSettings, None, ["optimiser.rate=0.5", "seed=3"])
+    made = read_settings(Clip2PointSettings, None, ["optimiser.lr=0.5", "seed=3"])
     record = settings_record(made)
-    assert record["optimiser"]["rate"] == 0.5
+    assert record["optimiser"]["lr"] == 0.5
     flat = [f"{name}={value}" for name, value in record.items() if name != "optimiser"]
     flat += [f"optimiser.{name}={value}" for name, value in record["optimiser"].items()]
     assert read_settings(Clip2PointSettings, None, flat) == made
@@ -44,20 +44,20 @@ def test_settings_are_restored_from_their_record() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("batc=64", "setting must be one of .*, but got 'batc'. Did you mean 'batch'?"),
-        ("optimiser.rat=1", "but got 'optimiser.rat'. Did you mean 'optimiser.rate'?"),
-        ("batch", "'batch' is not of the form NAME=VALUE. Write, for example, batch=64."),
-        ("batch=many", "batch must be of type int, got 'many'"),
-        ("batch=true", "batch must be of type int, got True"),
-        ("batch=1.5", "batch must be of type int, got 1.5"),
+        ("batch=64", "setting must be one of .*, but got 'batch'. Did you mean 'batch_size'?"),
+        ("optimiser.weight_deca=1", "but got 'optimiser.weight_deca'. Did you mean 'optimiser.weight_decay'?"),
+        ("batch_size", "'batch_size' is not of the form NAME=VALUE. Write, for example, batch_size=64."),
+        ("batch_size=many", "batch_size must be of type int, got 'many'"),
+        ("batch_size=true", "batch_size must be of type int, got True"),
+        ("batch_size=1.5", "batch_size must be of type int, got 1.5"),
         ("optimiser=lamb", "optimiser is a group of settings, got 'lamb'. Write optimiser.NAME=VALUE."),
-        ("batch.size=3", "batch must be of type int"),
+        ("batch_size.size=3", "batch_size must be of type int"),
         ("optimiser.name=sgd", "optimiser.name must be one of lamb, adamw"),
         ("precision=half", "precision must be one of float32, bfloat16, float16"),
-        ("batch=1", "batch is 1; it must be at least 2. Leave it out for the default."),
+        ("batch_size=1", "batch_size is 1; it must be at least 2. Leave it out for the default."),
         ("epochs=0", "epochs is 0; it must be at least 1. Leave it out for the default."),
         ("temperature=0", "temperature is 0.0; it must be finite and positive. Leave it out for the default."),
-        ("optimiser.rate=-1", "rate is -1.0; it must be finite and positive"),
+        ("optimiser.lr=-1", "lr is -1.0; it must be finite and positive"),
     ],
 )
 def test_wrong_values_are_named(override: str, message: str) -> None:
@@ -65,7 +65,7 @@ def test_wrong_values_are_named(override: str, message: str) -> None:
         read_settings(Clip2PointSettings, None, [override])
 
 
-@pytest.mark.parametrize("content", [b"batch: [", b"- 1\n", b"text", b"\xff\xfe", b"!!python/object/apply:os.mkdir [owned]"])
+@pytest.mark.parametrize("content", [b"batch_size: [", b"- 1\n", b"text", b"\xff\xfe", b"!!python/object/apply:os.mkdir [owned]"])
 def test_files_that_are_not_yaml_mappings_are_rejected(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.yaml").write_bytes(content)
@@ -105,17 +105,17 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("text", "said"),
     [
         (LAUGHS, r"aliases \(\*name\) are not allowed"),
-        ("batch: &x 3\nepochs: *x\n", r"aliases \(\*name\) are not allowed"),
+        ("batch_size: &x 3\nepochs: *x\n", r"aliases \(\*name\) are not allowed"),
         ("[" * 50_000, "is not valid YAML"),
-        ("batch: " + "9" * 10_000, "is not valid YAML|many digits"),
-        ("batch: 2020-99-99", "is not valid YAML|type int"),
-        ("batch: !!python/object/apply:os.system [ls]", "is not valid YAML"),
+        ("batch_size: " + "9" * 10_000, "is not valid YAML|many digits"),
+        ("batch_size: 2020-99-99", "is not valid YAML|type int"),
+        ("batch_size: !!python/object/apply:os.system [ls]", "is not valid YAML"),
         ("x" * 200_000, "it is larger than 100,000 bytes"),
-        ("batch: " + "0x" + "f" * 5000, "must be a number of at most 1,000,000,000, got a number of many digits"),
+        ("batch_size: " + "0x" + "f" * 5000, "must be a number of at most 1,000,000,000, got a number of many digits"),
         ("epochs: 1000000000000", "epochs must be a number of at most"),
         ("temperature: .nan", "temperature must be a number of at most .*, got nan"),
         ("temperature: .inf", "temperature must be a number of at most"),
-        ("batch: [1, 2, [3, [4, [5, [6, [7, [8]]]]]]]", "batch must be of type int"),
+        ("batch_size: [1, 2, [3, [4, [5, [6, [7, [8]]]]]]]", "batch_size must be of type int"),
         ("\x00", "is not valid YAML"),
     ],
 )
@@ -128,9 +128,9 @@ def test_hostile_files_are_rejected_quickly(text: str, said: str, tmp_path: Path
 
 def test_overrides_have_the_same_limits() -> None:
     with pytest.raises(FileFormatError, match=r"aliases \(\*name\) are not allowed"):
-        read_settings(Clip2PointSettings, None, ["batch=[&a 1, *a]"])
-    with pytest.raises(ConfigError, match="batch must be a number of at most"):
-        read_settings(Clip2PointSettings, None, ["batch=99999999999"])
+        read_settings(Clip2PointSettings, None, ["batch_size=[&a 1, *a]"])
+    with pytest.raises(ConfigError, match="batch_size must be a number of at most"):
+        read_settings(Clip2PointSettings, None, ["batch_size=99999999999"])
 
 
 def test_a_device_is_rejected() -> None:

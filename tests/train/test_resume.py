@@ -77,24 +77,26 @@ def stem_encoder() -> ClipEncoder:
 
 def clip2point(out: Path, validate: Validate | None, accumulate: int) -> None:
     how = Clip2PointSettings(
-        batch=2,
+        batch_size=2,
         epochs=4,
         accumulate=accumulate,
         points=64,
         workers=1,
         save_every=SAVE_EVERY,
-        optimiser=OptimiserSettings("adamw", rate=1e-3),
+        optimiser=OptimiserSettings("adamw", lr=1e-3),
     )
     pretrain(Pairs(), stem_encoder(), out=out, settings=how, validate=validate)
 
 
 def lamb(out: Path, validate: Validate | None, accumulate: int) -> None:
-    how = Clip2PointSettings(batch=2, epochs=4, accumulate=accumulate, points=64, workers=1, save_every=SAVE_EVERY, precision="bfloat16")
+    how = Clip2PointSettings(
+        batch_size=2, epochs=4, accumulate=accumulate, points=64, workers=1, save_every=SAVE_EVERY, precision="bfloat16"
+    )
     pretrain(Pairs(), stem_encoder(), out=out, settings=how, validate=validate)
 
 
 def opendlign(out: Path, validate: Validate | None, accumulate: int, cache: str = "none") -> None:
-    how = OpenDlignSettings(batch=2, epochs=4, accumulate=accumulate, views=3, rate=1e-2, cache=cache, workers=1, save_every=SAVE_EVERY)
+    how = OpenDlignSettings(batch_size=2, epochs=4, accumulate=accumulate, views=3, lr=1e-2, cache=cache, workers=1, save_every=SAVE_EVERY)
     align(Aligned(out), stem_encoder(), out=out, settings=how, validate=validate, options=TrainOptions(cpu=True))
 
 
@@ -113,7 +115,7 @@ def tiny(shapes: ShapeSet) -> Training:
         from basrelief.train.tiny.towers import new_encoder
 
         encoder = new_encoder(Tokenizer.train(["a chair", "a table", "a mug", "a car"], vocab_size=560), seed=0)
-        how = TinySettings(batch=2, with_images=2, epochs=4, epoch_steps=2, warm_up=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        how = TinySettings(batch_size=2, with_images=2, epochs=4, epoch_steps=2, warm_up=2, accumulate=accumulate, save_every=SAVE_EVERY)
         how = replace(how, validate_every=1)
         targets, texts = label_targets(encoder, shapes, [], settings=how)
         context = RunContext(make_accelerator("float32", cpu=True), out)
@@ -128,7 +130,7 @@ def tiny(shapes: ShapeSet) -> Training:
 @pytest.fixture(scope="module")
 def upright(shapes: ShapeSet) -> Training:
     def train(out: Path, validate: Validate | None, accumulate: int) -> None:
-        how = UprightSettings(batch=2, epochs=4, epoch_steps=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        how = UprightSettings(batch_size=2, epochs=4, epoch_steps=2, accumulate=accumulate, save_every=SAVE_EVERY)
         fit_upright(
             shapes,
             None if validate is None else shapes,
@@ -147,7 +149,7 @@ def text() -> Training:
         from basrelief.train.tiny.towers import new_encoder
 
         encoder = new_encoder(Tokenizer.train(["a chair", "a table", "a mug", "a car"], vocab_size=560), seed=0)
-        how = TextSettings(batch=4, epochs=4, epoch_steps=2, accumulate=accumulate, save_every=SAVE_EVERY)
+        how = TextSettings(batch_size=4, epochs=4, epoch_steps=2, accumulate=accumulate, save_every=SAVE_EVERY)
         run = TextRun(encoder, known, settings=how, context=RunContext(make_accelerator("float32", cpu=True), out))
         run.restore()
         with StopSignal() as stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +18,14 @@ from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
 from basrelief.train.clip2point import Clip2PointSettings
 from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.run import RunSettings, TrainingRun, check_batch, derive_seed, make_accelerator
+from basrelief.train.run import RunSettings, TrainingRun, check_batch_size, derive_seed, make_accelerator
 from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
 
 def rows(step: int, *, batch: int = 4, of: int = 11, seed: int = 0, process: tuple[int, int] = (0, 1)) -> list[int]:
     run = SimpleNamespace(
-        settings=SimpleNamespace(batch=batch, seed=seed),
+        settings=SimpleNamespace(batch_size=batch, seed=seed),
         steps_per_epoch=of // batch,
         total_rows=of,
         accelerator=SimpleNamespace(process_index=process[0], num_processes=process[1]),
@@ -51,14 +52,24 @@ def test_processes_share_a_batch(of: int) -> None:
     assert {len(part) for part in parts} == {4 // of}
 
 
-@pytest.mark.parametrize(("batch", "count", "processes"), [(8, 7, 1), (6, 100, 4), (2, 100, 2), (1, 100, 1)])
-def test_every_process_needs_two_rows_of_a_batch(batch: int, count: int, processes: int) -> None:
-    with pytest.raises(
-        ConfigError,
-        match=rf"batch is {batch}(, but there are only {count} shapes\. Lower batch|; {processes} process\(es\) need a multiple of {processes} and at least 2 each)",
-    ):
-        check_batch(batch, count, processes=processes, what="shapes")
-    check_batch(4, 4, processes=2, what="shapes")
+@pytest.mark.parametrize(
+    ("batch_size", "count", "processes", "message"),
+    [
+        (8, 7, 1, "batch_size is 8, but there are only 7 shapes. Lower batch_size."),
+        (
+            6,
+            100,
+            4,
+            "batch_size is 6; it must be a multiple of the number of processes, 4, with at least 2 rows for each. Change batch_size.",
+        ),
+        (2, 100, 2, "batch_size is 2; it must be a multiple of the number of processes, 2, with at least 2 rows"),
+        (1, 100, 1, "batch_size is 1; it must be a multiple of the number of processes, 1, with at least 2 rows"),
+    ],
+)
+def test_every_process_needs_two_rows_of_a_batch(batch_size: int, count: int, processes: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_batch_size(batch_size, count, processes=processes, what="shapes")
+    check_batch_size(4, 4, processes=2, what="shapes")
 
 
 def test_settings_satisfy_the_protocol() -> None:

@@ -57,7 +57,7 @@ def plain(images: AlignedSet) -> Model:
 @pytest.fixture(scope="module")
 def tuned(plain: Model, images: AlignedSet, tmp_path_factory: pytest.TempPathFactory) -> Model:
     assert isinstance(plain.encoder, ClipEncoder)
-    settings = OpenDlignSettings(batch=16, epochs=40, rate=3e-3, workers=1, save_every=10**6)
+    settings = OpenDlignSettings(batch_size=16, epochs=40, lr=3e-3, workers=1, save_every=10**6)
     out = tmp_path_factory.mktemp("run")
     align(images, plain.encoder, out=out, settings=settings)
     fresh = copy.copy(plain.encoder)

@@ -23,7 +23,7 @@ from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
 NAMES = ("airplane", "mug", "table")
-SETTINGS = Clip2PointSettings(batch=4, epochs=2, points=128, workers=1, save_every=50, optimiser=OptimiserSettings("adamw", rate=1e-3))
+SETTINGS = Clip2PointSettings(batch_size=4, epochs=2, points=128, workers=1, save_every=50, optimiser=OptimiserSettings("adamw", lr=1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_head_on_the_trained_and_the_plain_tower(home: Path, tmp_path: Path) -
     trained = pretrain(open_pairs(home / "pairs"), encoder, out=tmp_path / "run", settings=SETTINGS)
     paths = [Embedder(model(tower)) for tower in (trained, encoder)]
     benchmark = open_benchmark(home / "meshes", "folder")
-    taught = train_adapter(paths, benchmark, head="dual-path", fit=FitOptions(epochs=30, rate=3e-3))
+    taught = train_adapter(paths, benchmark, head="dual-path", fit=FitOptions(epochs=30, lr=3e-3))
     file = taught.classifier.save(tmp_path / "dpa.safetensors")
     again = FewShotClassifier.load(file, [path.model for path in paths])
     shapes = [benchmark.load(item) for item in benchmark.items]

@@ -25,7 +25,7 @@ _Out = Annotated[Path, typer.Option("--out", "-o", help="File to write the head 
 _Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS. Default: the paper's.")]
 _Partial = Annotated[bool, typer.Option("--partial", help="Accept counts or labels that differ from the data card.")]
 _Epochs = Annotated[int, typer.Option(min=1, help="Epochs of adapters.")]
-_Rate = Annotated[float, typer.Option(help="Learning rate of adapters.")]
+_LearningRate = Annotated[float, typer.Option(help="Learning rate of adapters.")]
 
 
 @app.command("adapter")
@@ -39,7 +39,7 @@ def adapter(
     variant: _Variant = None,
     partial: _Partial = False,
     epochs: _Epochs = 100,
-    rate: _Rate = 1e-3,
+    lr: _LearningRate = 1e-3,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     up: opt.Up = None,
@@ -64,9 +64,7 @@ def adapter(
     second = load_second_path(model, kind, load=load, cache=cache, seed=seed)
     with opt.progress("view features", quiet=as_json) as progress:
         paths = [Embedder(loaded, cache, seed, progress), *([second] if second else [])]
-        result = train_adapter(
-            paths, support, query=query, head=kind, shots=shots or None, fit=FitOptions(epochs=epochs, rate=rate, seed=seed)
-        )
+        result = train_adapter(paths, support, query=query, head=kind, shots=shots or None, fit=FitOptions(epochs=epochs, lr=lr, seed=seed))
     result.classifier.save(out)
     typer.echo(_record(result, out) if as_json else _summary(result, out))
     opt.end_with(result.failures)
@@ -112,7 +110,7 @@ def pairs(
 def clip2point(
     pairs: Annotated[Path, typer.Option(help="Folder from basrelief train pairs, or the published renderings.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; an interrupted run resumes from it.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a setting, e.g. batch=64.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a setting, e.g. batch_size=64.")] = None,
     clouds: Annotated[Path | None, typer.Option(help="For the published renderings: the folder of ShapeNet55.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file of settings that differ from the published ones.")] = None,
     validation: opt.Validation = None,

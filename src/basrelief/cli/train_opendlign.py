@@ -119,8 +119,8 @@ def opendlign(
     encoder = tuning_encoder(plain)
     if dry_run:
         cost = training_cost(encoder.config, aligned, settings=settings)
-        disk = opt.volume(cost.cache_bytes)
-        typer.echo(f"{cost.parameters:,} trainable parameters, {cost.steps:,} steps of {settings.batch} shapes, {disk} of features on disk")
+        steps, disk = f"{cost.steps:,} steps of {settings.batch_size} shapes", opt.volume(cost.cache_bytes)
+        typer.echo(f"{cost.parameters:,} trainable parameters, {steps}, {disk} of features on disk")
         return
     validate = None
     if validation is not None:

@@ -34,7 +34,7 @@ def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[s
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
-            raise ConfigError(f"{override!r} is not of the form NAME=VALUE. Write, for example, batch=64.")
+            raise ConfigError(f"{override!r} is not of the form NAME=VALUE. Write, for example, batch_size=64.")
         _put(record, name.strip().split("."), _yaml(value, override))
     return _replace(kind(), record, "")
 
@@ -98,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
     if record is None:
         return {}
     if not isinstance(record, dict):
-        raise FileFormatError(f"{path.name!r} holds a {type(record).__name__}; expected names and values, such as batch: 64.")
+        raise FileFormatError(f"{path.name!r} holds a {type(record).__name__}; expected names and values, such as batch_size: 64.")
     return record
 
 

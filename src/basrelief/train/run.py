@@ -34,7 +34,7 @@ _CHECKPOINT, _TENSORBOARD = "checkpoint.pt", "tensorboard"
 class RunSettings(Protocol):
     """Settings that every training has."""
 
-    batch: int
+    batch_size: int
     accumulate: int
     epochs: int
     precision: str
@@ -84,7 +84,7 @@ class TrainingRun(ABC, Generic[T]):
         self.log = Log(self.out / "log.jsonl", echo=context.echo) if self.accelerator.is_main_process else None
         self._tensorboard: Any = None
         self.step, self.best = 0, -1.0
-        self.steps_per_epoch = rows // settings.batch
+        self.steps_per_epoch = rows // settings.batch_size
 
     def prefetch(self, step: int) -> list[Future[T]]:
         """Start reading this process's part of a batch in the background; the default reads nothing ahead."""
@@ -116,7 +116,7 @@ class TrainingRun(ABC, Generic[T]):
         """Return this process's rows of a step's batch; every epoch shuffles all rows, by seed and epoch."""
         epoch, inside = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.settings.seed, epoch]).permutation(self.total_rows)
-        rows = order[inside * self.settings.batch : (inside + 1) * self.settings.batch]
+        rows = order[inside * self.settings.batch_size : (inside + 1) * self.settings.batch_size]
         own: list[int] = rows[self.accelerator.process_index :: self.accelerator.num_processes].tolist()
         return own
 
@@ -224,7 +224,7 @@ class TrainingRun(ABC, Generic[T]):
         if self.log is None:
             return
         numbers = {name: value.item() if isinstance(value, Tensor) else value for name, value in values.items()}
-        self.log.write(stage=stage, step=self.step, rate=self.optimiser.param_groups[0]["lr"], **numbers)
+        self.log.write(stage=stage, step=self.step, lr=self.optimiser.param_groups[0]["lr"], **numbers)
         with output_errors(self.out / _TENSORBOARD):
             self._tensorboard = self._tensorboard or _open_tensorboard(self.out / _TENSORBOARD, step=self.step)
             for name, number in numbers.items() if self._tensorboard else ():
@@ -279,16 +279,17 @@ def make_accelerator(precision: str, *, accumulate: int = 1, cpu: bool = False) 
     return Accelerator(mixed_precision=PRECISIONS[precision], gradient_accumulation_steps=accumulate, cpu=cpu)
 
 
-def check_batch(batch: int, rows: int, *, processes: int, what: str) -> None:
+def check_batch_size(batch_size: int, rows: int, *, processes: int, what: str) -> None:
     """Check that there are enough rows for a batch, and that every process gets at least two.
 
     Raises:
         ConfigError: If not.
     """
-    if rows < batch:
-        raise ConfigError(f"batch is {batch}, but there are only {rows} {what}. Lower batch.")
-    if batch % processes or batch // processes < 2:
-        raise ConfigError(f"batch is {batch}; {processes} process(es) need a multiple of {processes} and at least 2 each. Change batch.")
+    if rows < batch_size:
+        raise ConfigError(f"batch_size is {batch_size}, but there are only {rows} {what}. Lower batch_size.")
+    if batch_size % processes or batch_size // processes < 2:
+        rule = f"a multiple of the number of processes, {processes}, with at least 2 rows for each"
+        raise ConfigError(f"batch_size is {batch_size}; it must be {rule}. Change batch_size.")
 
 
 def _open_tensorboard(folder: Path, *, step: int) -> Any:  # noqa: ANN401 - optional

@@ -48,7 +48,7 @@ def plain() -> Model:
 @pytest.fixture(scope="module")
 def study(plain: Model, images: tuple[AlignedSet, ...], library: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> AblationStudy:
     out = tmp_path_factory.mktemp("runs")
-    settings = OpenDlignSettings(batch=3, epochs=2, rate=0.05, workers=1, save_every=1000)
+    settings = OpenDlignSettings(batch_size=3, epochs=2, lr=0.05, workers=1, save_every=1000)
     return AblationStudy(plain, images, (library,), out, settings, VectorCache(out / "views.sqlite"))
 
 

@@ -12,31 +12,33 @@ from basrelief.errors import ConfigError
 from basrelief.train.clip2point.lamb import Lamb
 
 
-def slow_lamb(p: list[float], gradients: list[list[float]], *, rate: float, decay: float) -> list[float]:
+def slow_lamb(p: list[float], gradients: list[list[float]], *, lr: float, weight_decay: float) -> list[float]:
     """One tensor over several steps, in plain numbers."""
     mean, square = [0.0] * len(p), [0.0] * len(p)
     for g in gradients:
         mean = [0.9 * m + 0.1 * x for m, x in zip(mean, g, strict=True)]
         square = [0.999 * v + 0.001 * x * x for v, x in zip(square, g, strict=True)]
-        update = [m / (math.sqrt(v) + 1e-6) + decay * x for m, v, x in zip(mean, square, p, strict=True)]
+        update = [m / (math.sqrt(v) + 1e-6) + weight_decay * x for m, v, x in zip(mean, square, p, strict=True)]
         length = min(math.sqrt(sum(x * x for x in p)), 10.0)
         long = math.sqrt(sum(x * x for x in update))
         trust = length / long if length > 0 and long > 0 else 1.0
-        p = [x - rate * trust * u for x, u in zip(p, update, strict=True)]
+        p = [x - lr * trust * u for x, u in zip(p, update, strict=True)]
     return p
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 30.0])
-@pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_steps_follow_the_formula(scale: float, decay: float) -> None:
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_steps_follow_the_formula(scale: float, weight_decay: float) -> None:
     start = scale * torch.randn(7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     gradients = torch.randn(4, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     p = nn.Parameter(start.clone())
-    optimiser = Lamb([p], lr=0.01, weight_decay=decay)
+    optimiser = Lamb([p], lr=0.01, weight_decay=weight_decay)
     for gradient in gradients:
         p.grad = gradient.clone()
         optimiser.step()
-    torch.testing.assert_close(p.detach(), torch.tensor(slow_lamb(start.tolist(), gradients.tolist(), rate=0.01, decay=decay)).double())
+    torch.testing.assert_close(
+        p.detach(), torch.tensor(slow_lamb(start.tolist(), gradients.tolist(), lr=0.01, weight_decay=weight_decay)).double()
+    )
 
 
 def test_the_step_length_depends_on_the_weights_alone() -> None:

@@ -60,12 +60,12 @@ def test_seeds_of_steps_and_processes_differ(seed: int, step: int, rank: int) ->
 
 @given(st.integers(1, 50), st.integers(1, 5), st.integers(0, 2000))
 def test_the_rate_is_a_cosine_with_restarts(per_epoch: int, restart: int, step: int) -> None:
-    how = OptimiserSettings(rate=0.006, restart_epochs=restart, least_rate=1e-5)
+    how = OptimiserSettings(lr=0.006, restart_epochs=restart, min_lr=1e-5)
     group: dict[str, float] = {}
     run = SimpleNamespace(
         settings=Clip2PointSettings(optimiser=how), steps_per_epoch=per_epoch, step=step, optimiser=SimpleNamespace(param_groups=[group])
     )
-    _PretrainRun._set_rate(run)  # type: ignore[arg-type]
+    _PretrainRun._set_lr(run)  # type: ignore[arg-type]
     inside = step % (restart * per_epoch) / (restart * per_epoch)
     assert group["lr"] == pytest.approx(1e-5 + (0.006 - 1e-5) * (1 + math.cos(math.pi * inside)) / 2)
     assert 1e-5 <= group["lr"] <= 0.006
@@ -79,7 +79,7 @@ def test_it_is_torchs_own_schedule() -> None:
     run = SimpleNamespace(settings=Clip2PointSettings(), steps_per_epoch=7, step=0, optimiser=SimpleNamespace(param_groups=[group]))
     for step in range(40):
         run.step = step
-        _PretrainRun._set_rate(run)  # type: ignore[arg-type]
+        _PretrainRun._set_lr(run)  # type: ignore[arg-type]
         assert group["lr"] == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6)
         optimiser.step()
         schedule.step()
@@ -105,9 +105,9 @@ def test_equal_maps_and_pictures_leave_only_the_contrast() -> None:
     ("settings", "message"),
     [
         ({"restart_epochs": 0}, "restart_epochs is 0; it must be at least 1"),
-        ({"decay": -1.0}, "decay is -1.0; it must be finite and not negative"),
-        ({"least_rate": 1.0, "rate": 0.5}, "least_rate is 1.0; it must be at most rate, 0.5. Lower it."),
-        ({"rate": float("nan")}, "rate is nan; it must be finite and positive"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be finite and not negative"),
+        ({"min_lr": 1.0, "lr": 0.5}, "min_lr is 1.0; it must be at most lr, 0.5. Lower it."),
+        ({"lr": float("nan")}, "lr is nan; it must be finite and positive"),
         ({"name": "sgd"}, "optimiser.name must be one of lamb, adamw"),
     ],
 )

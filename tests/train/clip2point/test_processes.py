@@ -41,7 +41,7 @@ class Made(PairSet):
 
 
 out = Path(sys.argv[1])
-settings = Clip2PointSettings(batch=4, epochs=int(os.environ.get("EPOCHS", "2")), points=64, workers=1, save_every=2, optimiser=OptimiserSettings("adamw", rate=1e-3))
+settings = Clip2PointSettings(batch_size=4, epochs=int(os.environ.get("EPOCHS", "2")), points=64, workers=1, save_every=2, optimiser=OptimiserSettings("adamw", lr=1e-3))
 trained = pretrain(Made(), small_encoder(), out=out, settings=settings)
 rank = int(os.environ.get("RANK", 0))
 state = {n: t for n, t in trained.towers.state_dict().items()}

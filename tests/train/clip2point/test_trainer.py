@@ -22,7 +22,7 @@ from basrelief.types import Mesh
 from support.small_models import small_encoder
 
 SETTINGS = Clip2PointSettings(
-    batch=4, epochs=3, points=128, save_every=2, workers=2, optimiser=OptimiserSettings("adamw", rate=1e-3, least_rate=0.0)
+    batch_size=4, epochs=3, points=128, save_every=2, workers=2, optimiser=OptimiserSettings("adamw", lr=1e-3, min_lr=0.0)
 )
 
 
@@ -78,7 +78,7 @@ def test_a_run_writes_its_files_and_does_not_change_the_encoder(pairs: Made, tmp
 
 def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
     settings = Clip2PointSettings(
-        batch=8, epochs=30, points=128, workers=2, save_every=1000, optimiser=OptimiserSettings("adamw", rate=2e-3)
+        batch_size=8, epochs=30, points=128, workers=2, save_every=1000, optimiser=OptimiserSettings("adamw", lr=2e-3)
     )
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=settings)
     found = curve(tmp_path / "run")
@@ -87,7 +87,7 @@ def test_the_loss_falls(pairs: Made, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimiser", ["lamb", "adamw"])
 def test_training_is_seeded(optimiser: str, pairs: Made, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, epochs=1, optimiser=OptimiserSettings(optimiser, rate=1e-3))
+    settings = replace(SETTINGS, epochs=1, optimiser=OptimiserSettings(optimiser, lr=1e-3))
     one = pretrain(pairs, small_encoder(), out=tmp_path / "a", settings=settings)
     other = pretrain(pairs, small_encoder(), out=tmp_path / "b", settings=settings)
     for name, tensor in one.towers.state_dict().items():
@@ -147,10 +147,10 @@ def test_the_best_validation_is_kept(pairs: Made, tmp_path: Path) -> None:
 
 def test_the_learning_rate_falls_and_restarts(pairs: Made, tmp_path: Path) -> None:
     settings = Clip2PointSettings(
-        batch=4, epochs=5, points=64, workers=1, optimiser=OptimiserSettings(rate=0.01, restart_epochs=2, least_rate=0.001)
+        batch_size=4, epochs=5, points=64, workers=1, optimiser=OptimiserSettings(lr=0.01, restart_epochs=2, min_lr=0.001)
     )
     pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=settings)
-    rates = [json.loads(line)["rate"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     each = len(pairs) // 4
     period = rates[: 2 * each]
     assert period[0] == 0.01
@@ -167,15 +167,15 @@ def test_saved_towers_fit_where_clip2points_own_fit(pairs: Made, tmp_path: Path)
 
 @pytest.mark.parametrize("batch", [11, 100])
 def test_a_batch_that_does_not_fit_is_explained(batch: int, pairs: Made, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"batch is {batch}, but there are only 10 pairs\. Lower batch"):
-        pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch=batch))
+    with pytest.raises(ConfigError, match=rf"batch_size is {batch}, but there are only 10 pairs\. Lower batch_size"):
+        pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch_size=batch))
 
 
 def test_every_shape_is_used_once_per_epoch(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[int] = []
     real = Made.points
     monkeypatch.setattr(Made, "points", lambda self, row: (met.append(row), real(self, row))[1])
-    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch=5, epochs=1))
+    pretrain(pairs, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, batch_size=5, epochs=1))
     assert sorted(met) == list(range(10))
 
 
@@ -196,7 +196,7 @@ def test_two_distances_give_two_maps_of_one_view(pairs: Made) -> None:
 
 def test_gradients_can_be_accumulated(pairs: Made, tmp_path: Path) -> None:
     still = small_encoder()
-    settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=OptimiserSettings("adamw", rate=1e-3, decay=0.0))
+    settings = replace(SETTINGS, epochs=1, accumulate=100, optimiser=OptimiserSettings("adamw", lr=1e-3, weight_decay=0.0))
     found = pretrain(pairs, still, out=tmp_path / "run", settings=settings)
     assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())
 

@@ -37,7 +37,7 @@ def how(tmp_path_factory: pytest.TempPathFactory) -> DiffusionSettings:
         warnings.simplefilter("ignore")
         base, control = write_diffusion(tmp_path_factory.mktemp("diffusion"))
     return DiffusionSettings(
-        base=str(base), control=str(control), size=32, steps=2, batch=4, precision="float32", prompt="A {label}.", negative="bad"
+        base=str(base), control=str(control), size=32, steps=2, batch_size=4, precision="float32", prompt="A {label}.", negative="bad"
     )
 
 
@@ -179,13 +179,13 @@ def test_generated_images_are_read_back(how: DiffusionSettings, painter: Control
     assert len({picture.tobytes() for picture in pictures}) == 10, "each view has a seed of its own"
     manifest = json.loads((tmp_path / "out" / "records.json").read_text())
     assert manifest["style"]["diffusion"]["steps"] == 2
-    assert "batch" not in manifest["style"]["diffusion"], "it does not decide a picture"
+    assert "batch_size" not in manifest["style"]["diffusion"], "it does not decide a picture"
 
 
 def test_the_painters_batch_does_not_change_the_result(how: DiffusionSettings, library: Benchmark, tmp_path: Path) -> None:
     """A batch of 40 holds four shapes, one of 4 less than one; a run may go on with another."""
     for batch in (4, 40):
-        settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch=batch))
+        settings = AlignedSettings(size=24, points=800, diffusion=replace(how, batch_size=batch))
         maker = AlignedMaker(settings, load_painter(settings.diffusion))
         assert maker.batch_size == (4 if batch == 40 else 1)
         make_records(library, tmp_path / str(batch), maker=maker)

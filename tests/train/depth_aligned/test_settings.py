@@ -36,7 +36,7 @@ def test_a_file_overrides_what_it_names(tmp_path: Path) -> None:
         ({"scheduler": "euler"}, "diffusion.scheduler must be one of ddim, lcm, but got 'euler'"),
         ({"precision": "int8"}, "diffusion.precision must be one of float16, bfloat16, float32, but got 'int8'"),
         ({"steps": 0}, "steps is 0; it must be at least 1"),
-        ({"batch": 0}, "batch is 0; it must be at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"size": 100}, "diffusion.size is 100; it must be a multiple of 8, at most 2,048"),
         ({"size": 0}, "diffusion.size is 0; it must be a multiple of 8"),
         ({"guidance": -1.0}, "guidance is -1.0; it must be finite and not negative"),

@@ -10,7 +10,7 @@ import pytest
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign import OpenDlignSettings
 
-SETTINGS = OpenDlignSettings(batch=4, epochs=3, save_every=2, workers=2, rate=1e-3, cache_type="float32")
+SETTINGS = OpenDlignSettings(batch_size=4, epochs=3, save_every=2, workers=2, lr=1e-3, cache_type="float32")
 
 
 class Made(AlignedSet):

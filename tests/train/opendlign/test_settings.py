@@ -13,14 +13,14 @@ from basrelief.train.opendlign import OpenDlignSettings
 
 def test_the_defaults_are_the_published_ones() -> None:
     how = OpenDlignSettings()
-    assert (how.batch, how.epochs, how.rate, how.decay, how.views, how.blocks, how.residual) == (128, 10, 3e-4, 0.1, 10, 1, True)
+    assert (how.batch_size, how.epochs, how.lr, how.weight_decay, how.views, how.blocks, how.residual) == (128, 10, 3e-4, 0.1, 10, 1, True)
     assert how.distance == 1.0
 
 
 def test_a_file_overrides_what_it_names(tmp_path: Path) -> None:
-    (tmp_path / "h14.yaml").write_text("batch: 60\nresidual: false\n")
-    how = read_settings(OpenDlignSettings, tmp_path / "h14.yaml", ["rate=1e-3"])
-    assert (how.batch, how.residual, how.rate, how.epochs) == (60, False, 1e-3, 10)
+    (tmp_path / "h14.yaml").write_text("batch_size: 60\nresidual: false\n")
+    how = read_settings(OpenDlignSettings, tmp_path / "h14.yaml", ["lr=1e-3"])
+    assert (how.batch_size, how.residual, how.lr, how.epochs) == (60, False, 1e-3, 10)
 
 
 @pytest.mark.parametrize("name", ["accumulate", "epochs", "views", "blocks", "save_every", "validate_every", "workers"])
@@ -32,10 +32,10 @@ def test_counts_are_positive(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch": 1}, "batch is 1; it must be at least 2"),
-        ({"rate": 0.0}, "rate is 0.0; it must be finite and positive"),
-        ({"rate": float("inf")}, "rate is inf; it must be finite and positive"),
-        ({"decay": -1.0}, "decay is -1.0; it must be finite and not negative"),
+        ({"batch_size": 1}, "batch_size is 1; it must be at least 2"),
+        ({"lr": 0.0}, "lr is 0.0; it must be finite and positive"),
+        ({"lr": float("inf")}, "lr is inf; it must be finite and positive"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be finite and not negative"),
         ({"distance": -1.0}, "distance is -1.0; it must be finite and not negative"),
         ({"distance": float("nan")}, "distance is nan; it must be finite and not negative"),
         ({"cache": "all"}, "cache must be one of tokens, pictures, none, but got 'all'"),

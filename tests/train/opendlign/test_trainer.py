@@ -63,7 +63,7 @@ def test_two_steps_of_the_run_are_the_originals(act: str, cache: str, tmp_path: 
     encoder = recorded_opendlign(arrays, act, Tokenizer.from_file(parity_path("bpe_simple_vocab_16e6.txt.gz")))
     kept = encoder.towers.tuned_blocks
     assert kept is not None
-    settings = OpenDlignSettings(batch=4, epochs=70, views=3, cache=cache, cache_type="float32", workers=1, save_every=10**6)
+    settings = OpenDlignSettings(batch_size=4, epochs=70, views=3, cache=cache, cache_type="float32", workers=1, save_every=10**6)
     model = Aligner(encoder)
     assert model.towers.tuned_blocks is not None
     model.towers.tuned_blocks.load_state_dict(kept.state_dict())  # what the original's two steps began from
@@ -127,7 +127,7 @@ def test_a_run_writes_its_files(made: Made, tmp_path: Path) -> None:
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, batch=16, epochs=60, rate=5e-3, save_every=10**6)
+    settings = replace(SETTINGS, batch_size=16, epochs=60, lr=5e-3, save_every=10**6)
     align(Made(tmp_path, shapes=16), small_encoder(), out=tmp_path / "run", settings=settings)
     found = curve(tmp_path / "run")
     assert np.mean(found[-5:]) < np.mean(found[:5]) - 0.1
@@ -201,7 +201,7 @@ def test_a_finished_run_is_not_repeated(made: Made, tmp_path: Path) -> None:
 def test_a_run_with_other_settings_is_rejected(made: Made, tmp_path: Path) -> None:
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     with pytest.raises(ConfigError, match="Folder 'run' holds a run with other settings or data. Name another folder with --out."):
-        align(made, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, rate=2e-3))
+        align(made, small_encoder(), out=tmp_path / "run", settings=replace(SETTINGS, lr=2e-3))
 
 
 def test_validation_chooses_the_block(made: Made, tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_shapes_without_a_kept_view_are_not_drawn(made: Made, tmp_path: Path) ->
     made.dropped = {row: list(range(10)) for row in range(5)}
     align(made, small_encoder(), out=tmp_path / "run", settings=SETTINGS)
     assert len(curve(tmp_path / "run")) == 3, "four shapes are left, one batch an epoch"
-    with pytest.raises(ConfigError, match=r"batch is 5, but there are only 4 shapes with images\. Lower batch\."):
-        align(made, small_encoder(), out=tmp_path / "more", settings=replace(SETTINGS, batch=5))
+    with pytest.raises(ConfigError, match=r"batch_size is 5, but there are only 4 shapes with images\. Lower batch_size\."):
+        align(made, small_encoder(), out=tmp_path / "more", settings=replace(SETTINGS, batch_size=5))
 
 
 @pytest.mark.parametrize(("blocks", "residual"), [(1, False), (2, True), (2, False)])
@@ -268,7 +268,7 @@ def test_gradients_of_several_steps_accumulate(made: Made, tmp_path: Path) -> No
     """Weights move every second step; a run that is stopped between saves at a step where nothing waits."""
     settings = replace(SETTINGS, accumulate=2, epochs=4)
     whole = align(made, small_encoder(), out=tmp_path / "run", settings=settings)
-    rates = [json.loads(line)["rate"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert len(rates) == 8
     assert rates[1] == rates[2], "the schedule goes with the weights"
     assert rates[2] != rates[3] == rates[4]

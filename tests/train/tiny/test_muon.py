@@ -41,7 +41,7 @@ def test_update_directions_are_kept() -> None:
 def test_a_kernel_is_updated_as_a_matrix() -> None:
     flat = nn.Parameter(torch.randn(6, 12, generator=torch.Generator().manual_seed(0)))
     kernel = nn.Parameter(flat.detach().view(6, 3, 2, 2).clone())
-    optimiser = Muon([flat, kernel], lr=0.1, decay=0.1)
+    optimiser = Muon([flat, kernel], lr=0.1, weight_decay=0.1)
     for seed in range(3):
         _gradients([flat], seed)
         assert flat.grad is not None
@@ -56,7 +56,7 @@ def test_zero_matrices_stay_zero() -> None:
 
 def test_steps_are_those_of_torch() -> None:
     ours, known = _matrices(), _matrices()
-    first = Muon(ours, lr=0.02, decay=0.1)
+    first = Muon(ours, lr=0.02, weight_decay=0.1)
     second = torch.optim.Muon(known, lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
     for seed in range(4):
         _gradients(ours, seed)
@@ -73,7 +73,7 @@ def test_a_matrix_without_gradient_is_unchanged() -> None:
     matrices = _matrices()
     _gradients(matrices, 0)
     matrices[0].grad = None
-    Muon(matrices, lr=0.1, decay=0.5).step()
+    Muon(matrices, lr=0.1, weight_decay=0.5).step()
     assert torch.equal(matrices[0], _matrices()[0])
     assert not torch.equal(matrices[3], _matrices()[3])
 
@@ -81,7 +81,7 @@ def test_a_matrix_without_gradient_is_unchanged() -> None:
 def test_weight_decay_applies_without_gradient() -> None:
     (matrix,) = matrices = [nn.Parameter(torch.ones(4, 4))]
     matrix.grad = torch.zeros(4, 4)
-    Muon(matrices, lr=0.1, decay=0.5).step()
+    Muon(matrices, lr=0.1, weight_decay=0.5).step()
     assert torch.allclose(matrix, torch.full((4, 4), 0.95))
 
 

@@ -16,7 +16,7 @@ from basrelief.train.tiny import TinySettings
 @pytest.mark.parametrize(
     ("name", "low"),
     [
-        ("batch", 1),
+        ("batch_size", 1),
         ("with_images", 1),
         ("accumulate", 0),
         ("epochs", 0),
@@ -37,14 +37,14 @@ def test_counts_have_a_minimum(name: str, low: int) -> None:
         TinySettings(**{name: low})
 
 
-@pytest.mark.parametrize("name", ["decay", "pair_weight", "sampling_power", "seen_class_penalty"])
+@pytest.mark.parametrize("name", ["weight_decay", "pair_weight", "sampling_power", "seen_class_penalty"])
 def test_weights_are_not_negative(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is -0\.1; it must be finite and not negative\. Leave it out for the default"):
         TinySettings(**{name: -0.1})
     assert getattr(TinySettings(**{name: 0.0}), name) == 0
 
 
-@pytest.mark.parametrize("name", ["rate", "file_weight"])
+@pytest.mark.parametrize("name", ["lr", "file_weight"])
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_rates_are_positive(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is {value}; it must be finite and positive\. Leave it out for the default"):
@@ -67,9 +67,9 @@ def test_augmentation_ramp_is_a_share_of_the_steps(ramp: float) -> None:
 
 
 def test_at_most_the_whole_batch_has_images() -> None:
-    with pytest.raises(ConfigError, match=r"with_images is 9; it must be at most batch, 8\. Set with_images=N"):
-        TinySettings(batch=8, with_images=9)
-    assert TinySettings(batch=8, with_images=8).with_images == 8
+    with pytest.raises(ConfigError, match=r"with_images is 9; it must be at most batch_size, 8\. Set with_images=N"):
+        TinySettings(batch_size=8, with_images=9)
+    assert TinySettings(batch_size=8, with_images=8).with_images == 8
 
 
 def test_precisions_are_named() -> None:
@@ -93,9 +93,9 @@ def test_clouds_are_augmented() -> None:
 def test_a_file_and_overrides_change_settings(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("epochs: 3\nblock:\n  epochs: 2\naugmentation:\n  topple: 0.5\n", encoding="utf-8")
-    found = read_settings(TinySettings, recipe, ["batch=16", "with_images=4", "block.batch=8"])
-    assert (found.epochs, found.batch, found.with_images) == (3, 16, 4)
-    assert (found.block.epochs, found.block.batch) == (2, 8)
+    found = read_settings(TinySettings, recipe, ["batch_size=16", "with_images=4", "block.batch_size=8"])
+    assert (found.epochs, found.batch_size, found.with_images) == (3, 16, 4)
+    assert (found.block.epochs, found.block.batch_size) == (2, 8)
     assert found.augmentation.topple == 0.5
     assert found.augmentation.mirror == TinySettings().augmentation.mirror
 
@@ -104,7 +104,7 @@ def test_settings_are_recorded_completely() -> None:
     record = settings_record(TinySettings(seed=7))
     assert record["seed"] == 7
     assert record["augmentation"]["stretch"] == TinySettings().augmentation.stretch
-    assert record["block"]["batch"] == TinySettings().block.batch
+    assert record["block"]["batch_size"] == TinySettings().block.batch_size
     assert set(record) == {field.name for field in fields(TinySettings)}
 
 

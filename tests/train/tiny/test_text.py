@@ -137,7 +137,7 @@ def test_training_depends_on_the_seed_alone(clip_text: Path, tmp_path: Path) -> 
     assert not torch.equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("name", ["batch", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every", "rate"])
+@pytest.mark.parametrize("name", ["batch_size", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every", "lr"])
 def test_settings_are_positive(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is 0; it must be .*\. Leave it out for the default"):
         TextSettings(**{name: 0})  # type: ignore[arg-type]

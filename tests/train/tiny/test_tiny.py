@@ -23,9 +23,9 @@ from basrelief.train.tiny.library import choose_unseen_classes, draw_library, lo
 from basrelief.types import Mesh
 from support import REPOSITORY
 
-BLOCK = OpenDlignSettings(batch=2, epochs=1)
+BLOCK = OpenDlignSettings(batch_size=2, epochs=1)
 SMALL = TinySettings(
-    batch=2,
+    batch_size=2,
     with_images=2,
     epochs=1,
     epoch_steps=2,
@@ -85,7 +85,7 @@ def test_the_whole_run_writes_a_model_and_resumes(sources: Sources, tmp_path: Pa
     assert (tmp_path / "vision" / "log.jsonl").read_text().splitlines() == log
     assert again.encoder.fingerprint == found.encoder.fingerprint
     with pytest.raises(ConfigError, match="holds a run with other settings or data"):
-        train_tiny(sources, out=tmp_path, settings=replace(SMALL, rate=1e-4), resources=Resources(cpu=True))
+        train_tiny(sources, out=tmp_path, settings=replace(SMALL, lr=1e-4), resources=Resources(cpu=True))
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_a_run_initialised_from_a_model_keeps_its_vocabulary(sources: Sources, t
     start = train_tiny(sources, out=tmp_path / "first", settings=SMALL, resources=Resources(cpu=True)).encoder
     save_encoder(start, tmp_path / "start")
     write_vocabulary(tmp_path / "start", Vocabulary(("mug", "sledge"), ("airship",)), source="a test")
-    still = replace(SMALL, rate=1e-9, warm_up=0)
+    still = replace(SMALL, lr=1e-9, warm_up=0)
     going = replace(sources, init_from=tmp_path / "start")
     found = train_tiny(going, out=tmp_path / "second", settings=still, resources=Resources(cpu=True)).encoder
     assert torch.equal(found.encode_text(["a chair"]), start.encode_text(["a chair"]))
@@ -217,9 +217,9 @@ def test_pictures_belong_to_their_rows(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"batch": 1},
-        {"with_images": 5, "batch": 4},
-        {"rate": 0.0},
+        {"batch_size": 1},
+        {"with_images": 5, "batch_size": 4},
+        {"lr": 0.0},
         {"semantic_smoothing": 0.97},
         {"precision": "int8"},
         {"unseen_classes": -1},

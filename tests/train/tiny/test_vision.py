@@ -16,7 +16,7 @@ from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Batch, Pictures, VisionModel, VisionRun, label_targets, optimisers
 
-SMALL = TinySettings(batch=4, with_images=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
+SMALL = TinySettings(batch_size=4, with_images=2, epochs=1, epoch_steps=8, warm_up=2, patches=20, text_steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_step_moves_the_image_tower_only(encoder: ClipEncoder, shapes: ShapeSe
 def test_steps_overfit_a_batch(
     encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, batch=8, smoothing=0.0, epoch_steps=40))
+    run = _run(encoder, shapes, pictures, tmp_path, replace(SMALL, batch_size=8, smoothing=0.0, epoch_steps=40))
     seen = run.batch()
     monkeypatch.setattr(run, "batch", lambda: seen)
     losses = []
@@ -108,9 +108,9 @@ def test_the_rate_warms_up_and_falls_with_the_steps(
 ) -> None:
     run = _run(encoder, shapes, pictures, tmp_path)
     run.step = step
-    run._set_rate()
+    run._set_lr()
     rates = [group["lr"] for optimiser in (run.muon, run.optimiser) for group in optimiser.param_groups]
-    assert rates == pytest.approx([SMALL.rate * share] * len(rates))
+    assert rates == pytest.approx([SMALL.lr * share] * len(rates))
 
 
 def test_a_resumed_run_takes_the_same_step(encoder: ClipEncoder, shapes: ShapeSet, pictures: Pictures, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_fixed_fraction_of_a_batch_comes_from_files() -> None:
 @pytest.mark.slow
 def test_a_few_steps_reduce_the_loss(shapes: ShapeSet, tmp_path: Path) -> None:
     chairs = ShapeSet(shapes.points[:4], shapes.label[:4], shapes.names, shapes.group[:4])
-    settings = UprightSettings(epochs=1, epoch_steps=15, batch=3, rate=3e-3, augmentation=Augmentation(0, 0, 0, 0, 0, 0, 0, 0))
+    settings = UprightSettings(epochs=1, epoch_steps=15, batch_size=3, lr=3e-3, augmentation=Augmentation(0, 0, 0, 0, 0, 0, 0, 0))
     net = fit(chairs, tmp_path, settings)
     clouds = chairs.points.float() - chairs.points.float().mean(dim=1, keepdim=True)
     clouds = clouds / clouds.norm(dim=2).amax(dim=1)[:, None, None]
@@ -76,7 +76,7 @@ def test_a_few_steps_reduce_the_loss(shapes: ShapeSet, tmp_path: Path) -> None:
 
 
 def test_training_depends_on_the_seed_alone(shapes: ShapeSet, tmp_path: Path) -> None:
-    settings, found = UprightSettings(epochs=1, epoch_steps=2, batch=2), []
+    settings, found = UprightSettings(epochs=1, epoch_steps=2, batch_size=2), []
     for name in ("one", "other"):
         torch.rand(5)
         state = torch.get_rng_state()
@@ -86,7 +86,7 @@ def test_training_depends_on_the_seed_alone(shapes: ShapeSet, tmp_path: Path) ->
 
 
 def test_validation_is_logged_and_chooses_nothing(shapes: ShapeSet, tmp_path: Path) -> None:
-    settings = UprightSettings(epochs=2, epoch_steps=1, batch=2)
+    settings = UprightSettings(epochs=2, epoch_steps=1, batch_size=2)
     with_validation, without = fit(shapes, tmp_path / "a", settings, shapes), fit(shapes, tmp_path / "b", settings)
     records = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
     accuracies = [record["accuracy"] for record in records if record["stage"] == "validation"]
@@ -107,7 +107,7 @@ def test_weights_are_saved_in_half_precision(tmp_path: Path) -> None:
 def test_a_folder_of_files_is_sampled_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "CATEGORIES", ("chair", "mug"))
     monkeypatch.setattr(data, "split_by_maker", lambda shapes: (shapes, shapes, shapes))
-    settings, resources = UprightSettings(epochs=1, epoch_steps=2, batch=2, per_category=1), Resources(cpu=True)
+    settings, resources = UprightSettings(epochs=1, epoch_steps=2, batch_size=2, per_category=1), Resources(cpu=True)
     first = train_upright(folder, out=tmp_path / "out", settings=settings, resources=resources)
     assert (tmp_path / "out" / UPRIGHT_FILE).stat().st_size > 100_000
     assert '"validation"' in (tmp_path / "out" / "log.jsonl").read_text()
@@ -126,9 +126,9 @@ def test_a_folder_without_its_table_is_rejected(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch": 0}, "batch is 0; it must be at least 1"),
-        ({"rate": 0.0}, "rate is 0.0; it must be finite and positive"),
-        ({"decay": -1.0}, "decay is -1.0; it must be finite and not negative"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"lr": 0.0}, "lr is 0.0; it must be finite and positive"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be finite and not negative"),
         ({"smoothing": 1.0}, r"smoothing is 1.0; it must lie in \[0, 1\)"),
         ({"file_fraction": -0.1}, r"file_fraction is -0.1; it must lie in \[0, 1\)"),
         ({"precision": "half"}, "precision must be one of float32, bfloat16, float16, but got 'half'"),

@@ -21,9 +21,9 @@ class FitOptions:
 
     Attributes:
         epochs: Passes over the support, for the adapters.
-        batch: Shapes of a step.
-        rate: Peak learning rate of AdamW; it falls along a cosine.
-        decay: Weight decay.
+        batch_size: Shapes of a step.
+        lr: Peak learning rate of AdamW; it falls along a cosine.
+        weight_decay: Weight decay.
         dropout: Share of values dropped, in [0, 1).
         smoothing: Share of the target spread over the other classes.
         scale: Multiplier of the cosines in the loss; None takes the encoder's where the method does, else 1.
@@ -34,9 +34,9 @@ class FitOptions:
     """
 
     epochs: int = 100
-    batch: int = 32
-    rate: float = 1e-3
-    decay: float = 1e-4
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
     dropout: float | None = None
     smoothing: float | None = None
     scale: float | None = None
@@ -47,10 +47,10 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         """Check every number."""
-        for name in ("epochs", "batch"):
+        for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}. CLIP2Point uses 100 epochs of 32 shapes.")
-        for name in ("rate", "penalty", "sharpness"):
+        for name in ("lr", "penalty", "sharpness"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be positive and finite, but got {getattr(self, name)}. Leave it out for the default.")
         for name in ("dropout", "smoothing"):

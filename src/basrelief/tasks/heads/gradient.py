@@ -51,8 +51,8 @@ def fit_adapter(
     repeats = _width(adapter, views) // zero_shot.texts.shape[1]
     texts = F.normalize(zero_shot.texts.to(device).repeat(1, repeats), dim=-1)
     scale = fit.scale or 1.0
-    optimiser = torch.optim.AdamW(adapter.parameters(), lr=fit.rate, weight_decay=fit.decay, fused=True)
-    batch = min(fit.batch, len(views))
+    optimiser = torch.optim.AdamW(adapter.parameters(), lr=fit.lr, weight_decay=fit.weight_decay, fused=True)
+    batch = min(fit.batch_size, len(views))
     steps = fit.epochs * max(1, len(views) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     draw = torch.Generator().manual_seed(fit.seed)

@@ -14,7 +14,7 @@ from basrelief.errors import ConfigError
 class Lamb(torch.optim.Optimizer):
     """LAMB as in CLIP2Point's code: no bias correction, and weight norms are clamped to 10.
 
-    For a tensor p with gradient g: `m` and `v` are the running means of g and g squared, `u = m / (sqrt(v) + eps) + decay p`, and
+    For a tensor p with gradient g: `m` and `v` are the running means of g and g squared, `u = m / (sqrt(v) + eps) + weight_decay p`, and
     the update is `p -= lr * min(|p|, 10) / |u| * u`; the factor is 1 where a norm is 0.
     """
 

@@ -15,27 +15,27 @@ class OptimiserSettings:
 
     Attributes:
         name: `lamb` or `adamw`.
-        rate: Peak learning rate.
-        decay: Weight decay.
+        lr: Peak learning rate.
+        weight_decay: Weight decay.
         restart_epochs: Epochs between warm restarts of the cosine schedule.
-        least_rate: Final learning rate of the cosine.
+        min_lr: Final learning rate of the cosine.
     """
 
     name: str = "lamb"
-    rate: float = 0.006
-    decay: float = 1e-4
+    lr: float = 0.006
+    weight_decay: float = 1e-4
     restart_epochs: int = 2
-    least_rate: float = 1e-5
+    min_lr: float = 1e-5
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         if self.name not in ("lamb", "adamw"):
             raise ConfigError(unknown_choice("optimiser.name", self.name, ("lamb", "adamw")))
-        check_positive(self, "rate")
-        check_positive(self, "decay", "least_rate", zero=True)
+        check_positive(self, "lr")
+        check_positive(self, "weight_decay", "min_lr", zero=True)
         check_at_least(self, 1, "restart_epochs")
-        if self.least_rate > self.rate:
-            raise ConfigError(f"least_rate is {self.least_rate}; it must be at most rate, {self.rate}. Lower it.")
+        if self.min_lr > self.lr:
+            raise ConfigError(f"min_lr is {self.min_lr}; it must be at most lr, {self.lr}. Lower it.")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Clip2PointSettings:
     """Settings of the pre-training of a depth tower.
 
     Attributes:
-        batch: Shapes per step over all processes; each process contrasts its own shapes.
+        batch_size: Shapes per step over all processes; each process contrasts its own shapes.
         accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs.
         points: Points sampled from each shape.
@@ -56,7 +56,7 @@ class Clip2PointSettings:
         optimiser: Optimiser and schedule.
     """
 
-    batch: int = 256
+    batch_size: int = 256
     accumulate: int = 1
     epochs: int = 100
     points: int = 1024
@@ -71,6 +71,6 @@ class Clip2PointSettings:
     def __post_init__(self) -> None:
         """Check the numbers."""
         check_at_least(self, 1, "accumulate", "epochs", "points", "save_every", "validate_every", "workers")
-        check_at_least(self, 2, "batch")  # a contrastive loss needs negatives
+        check_at_least(self, 2, "batch_size")  # a contrastive loss needs negatives
         check_positive(self, "temperature")
         check_choice(self, "precision", PRECISIONS)

@@ -26,7 +26,7 @@ from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import Clip2PointSettings
 from basrelief.train.lock import lock_run
 from basrelief.train.pairs.read import VIEWS, PairSet
-from basrelief.train.run import RunContext, TrainingRun, check_batch, derive_seed, make_accelerator
+from basrelief.train.run import RunContext, TrainingRun, check_batch_size, derive_seed, make_accelerator
 from basrelief.train.stopping import StopSignal
 from basrelief.train.validation import Validate
 
@@ -112,7 +112,7 @@ def pretrain(
     """
     settings = settings or Clip2PointSettings()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate)
-    check_batch(settings.batch, len(pairs), processes=accelerator.num_processes, what="pairs")
+    check_batch_size(settings.batch_size, len(pairs), processes=accelerator.num_processes, what="pairs")
     with lock_run(out, writes=accelerator.is_main_process), StopSignal() as stop, ThreadPoolExecutor(settings.workers) as readers:
         model, context = Pretrainer(encoder, temperature=settings.temperature), RunContext(accelerator, out, echo)
         run = _PretrainRun(pairs, model, settings=settings, context=context, readers=readers)
@@ -159,7 +159,7 @@ class _PretrainRun(TrainingRun[_Content]):
         with torch.no_grad():
             depth = self.model.draw(list(clouds), torch.tensor(views), generator=generator)
             picture = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
-        self._set_rate()
+        self._set_lr()
         with self.accelerator.accumulate(self.prepared):
             losses: PairLosses = self.prepared(depth, picture)
             self.accelerator.backward(losses.total)
@@ -193,13 +193,13 @@ class _PretrainRun(TrainingRun[_Content]):
         view = int(random.integers(VIEWS))
         return normalise_unit_sphere(cloud), self.pairs.picture(row, view), view
 
-    def _set_rate(self) -> None:
+    def _set_lr(self) -> None:
         """Set the learning rate: cosine with warm restarts every `restart_epochs` (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
         how = self.settings.optimiser
         period = how.restart_epochs * self.steps_per_epoch
         share = (1 + math.cos(math.pi * (self.step % period) / period)) / 2
         for group in self.optimiser.param_groups:
-            group["lr"] = how.least_rate + (how.rate - how.least_rate) * share
+            group["lr"] = how.min_lr + (how.lr - how.min_lr) * share
 
 
 def save_tower(encoder: ClipEncoder, path: Path) -> None:
@@ -219,4 +219,4 @@ def _radius(size: int) -> float:
 def _optimiser(parameters: list[nn.Parameter], settings: Clip2PointSettings) -> torch.optim.Optimizer:
     how = settings.optimiser
     kind = Lamb if how.name == "lamb" else torch.optim.AdamW
-    return kind(parameters, lr=how.rate, weight_decay=how.decay)
+    return kind(parameters, lr=how.lr, weight_decay=how.weight_decay)

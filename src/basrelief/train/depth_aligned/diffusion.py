@@ -44,7 +44,7 @@ class ControlNetPainter:
         """
         maps = torch.from_numpy(control).float()[:, None] / 255
         maps = F.interpolate(maps, (self.settings.size,) * 2, mode="bilinear", align_corners=False, antialias=True).expand(-1, 3, -1, -1)
-        count = self.settings.batch
+        count = self.settings.batch_size
         starts = range(0, len(maps), count)
         painted = [self._batch(maps[i : i + count], labels[i : i + count], seeds[i : i + count]) for i in starts]
         pictures = F.interpolate(torch.cat(painted), (size, size), mode="bilinear", align_corners=False, antialias=True)

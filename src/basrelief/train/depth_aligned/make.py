@@ -58,13 +58,13 @@ class AlignedMaker:
     @property
     def batch_size(self) -> int:
         """Shapes per batch of the painter."""
-        return 1 if self.painter is None else max(1, self.settings.diffusion.batch // 10)
+        return 1 if self.painter is None else max(1, self.settings.diffusion.batch_size // 10)
 
     def manifest(self) -> dict[str, Any]:
         """Return the settings that affect the images; the batch size and, for `shaded`, the diffusion settings do not."""
         record = asdict(self.settings)
         diffusion = record.pop("diffusion")
-        diffusion.pop("batch")
+        diffusion.pop("batch_size")
         return {"style": record | ({} if self.painter is None else {"diffusion": diffusion})}
 
     @property

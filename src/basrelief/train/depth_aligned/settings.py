@@ -29,7 +29,7 @@ class DiffusionSettings:
         size: Side of the generated image in pixels, a multiple of 8.
         prompt: Prompt; `{label}` is replaced with the shape's label.
         negative: Negative prompt.
-        batch: Images per batch.
+        batch_size: Images per batch.
         precision: Compute dtype.
         reading: How depth is encoded for the ControlNet, see `control_image`: `complement` or `reciprocal`.
     """
@@ -49,7 +49,7 @@ class DiffusionSettings:
         "low-resolution, very blurry, unrealistic, worst quality, deep depth of field, large depth of field, distorted, cropped, unusual, "
         "warped, incomplete."
     )
-    batch: int = 20
+    batch_size: int = 20
     precision: str = "float16"
     reading: str = "complement"
 
@@ -59,7 +59,7 @@ class DiffusionSettings:
             raise ConfigError(unknown_choice("diffusion.scheduler", self.scheduler, SCHEDULERS))
         if self.precision not in PRECISIONS:
             raise ConfigError(unknown_choice("diffusion.precision", self.precision, PRECISIONS))
-        check_at_least(self, 1, "steps", "batch")
+        check_at_least(self, 1, "steps", "batch_size")
         check_positive(self, "guidance", "strength", zero=True)
         if not 8 <= self.size <= MAX_SIDE or self.size % 8:
             raise ConfigError(f"diffusion.size is {self.size}; it must be a multiple of 8, at most {MAX_SIDE:,}. Leave it out for 256.")

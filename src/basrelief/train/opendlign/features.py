@@ -209,7 +209,7 @@ def training_cost(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlig
         aligned: Depth-aligned images.
         settings: Settings of the run.
     """
-    steps = len(aligned) // settings.batch * settings.epochs
+    steps = len(aligned) // settings.batch_size * settings.epochs
     return TrainingCost(trainable_parameters(config, blocks=settings.blocks), steps, cache_bytes(config, aligned, settings=settings))
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PEAK_RATE = 3e-4
+PEAK_LR = 3e-4
 """Peak of the one-cycle schedule; the rate of 3e-5 in the published code has no effect."""
 
 
@@ -63,7 +63,7 @@ def alignment_losses(
 
 
 def alignment_optimiser(
-    parameters: Iterable[nn.Parameter], *, steps: int, rate: float = PEAK_RATE, decay: float = 0.1
+    parameters: Iterable[nn.Parameter], *, steps: int, lr: float = PEAK_LR, weight_decay: float = 0.1
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
     """Return AdamW and its one-cycle schedule of learning rate and beta1.
 
@@ -72,8 +72,8 @@ def alignment_optimiser(
     Args:
         parameters: Attention of the tuned block, see `ClipTowers.tuned_parameters`.
         steps: Steps of the whole training; 10 epochs in the paper.
-        rate: Peak learning rate.
-        decay: Weight decay.
+        lr: Peak learning rate.
+        weight_decay: Weight decay.
     """
-    optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=decay)
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    optimiser = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=weight_decay)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)

@@ -15,11 +15,11 @@ class OpenDlignSettings:
     """Settings of the alignment of a tuned block.
 
     Attributes:
-        batch: Shapes per step over all processes; the paper uses 128, and 60 for ViT-H-14.
+        batch_size: Shapes per step over all processes; the paper uses 128, and 60 for ViT-H-14.
         accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs.
-        rate: Peak of the one-cycle learning rate.
-        decay: Weight decay of AdamW.
+        lr: Peak of the one-cycle learning rate.
+        weight_decay: Weight decay of AdamW.
         views: Number of views to use, evenly spaced over the rig.
         blocks: Number of last blocks to tune.
         residual: Whether the tuned branch is the mean of frozen and tuned blocks, or the tuned blocks alone.
@@ -34,11 +34,11 @@ class OpenDlignSettings:
         seed: Seed of the batches.
     """
 
-    batch: int = 128
+    batch_size: int = 128
     accumulate: int = 1
     epochs: int = 10
-    rate: float = 3e-4
-    decay: float = 0.1
+    lr: float = 3e-4
+    weight_decay: float = 0.1
     views: int = 10
     blocks: int = 1
     residual: bool = True
@@ -54,8 +54,8 @@ class OpenDlignSettings:
     def __post_init__(self) -> None:
         """Check the values."""
         check_at_least(self, 1, "accumulate", "epochs", "views", "blocks", "save_every", "validate_every", "workers")
-        check_at_least(self, 2, "batch")  # a contrastive loss needs negatives
-        check_positive(self, "rate")
-        check_positive(self, "decay", "distance", zero=True)
+        check_at_least(self, 2, "batch_size")  # a contrastive loss needs negatives
+        check_positive(self, "lr")
+        check_positive(self, "weight_decay", "distance", zero=True)
         for name, choices in (("cache", CACHES), ("cache_type", ("float16", "float32")), ("precision", tuple(PRECISIONS))):
             check_choice(self, name, choices)

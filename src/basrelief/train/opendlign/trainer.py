@@ -26,7 +26,7 @@ from basrelief.train.opendlign.features import FeatureStore, Row
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.records import Progress
-from basrelief.train.run import RunContext, TrainingRun, check_batch, make_accelerator
+from basrelief.train.run import RunContext, TrainingRun, check_batch_size, make_accelerator
 from basrelief.train.stopping import StopSignal
 from basrelief.train.validation import Validate
 
@@ -127,7 +127,7 @@ def align(
     settings, options = settings or OpenDlignSettings(), options or TrainOptions()
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=options.cpu)
     usable = sum(bool(aligned.kept(row).any()) for row in range(len(aligned)))
-    check_batch(settings.batch, usable, processes=accelerator.num_processes, what="shapes with images")
+    check_batch_size(settings.batch_size, usable, processes=accelerator.num_processes, what="shapes with images")
     model = Aligner(encoder, blocks=settings.blocks, residual=settings.residual, distance=settings.distance).to(accelerator.device).eval()
     with lock_run(out, writes=accelerator.is_main_process):
         with accelerator.main_process_first():
@@ -181,7 +181,7 @@ class _AlignRun(TrainingRun[Row]):
         self.model, self.network = model, model.towers
         steps = max(1, self.total_steps // settings.accumulate)
         parameters = model.towers.tuned_parameters()
-        self.optimiser, self.schedule = alignment_optimiser(parameters, steps=steps, rate=settings.rate, decay=settings.decay)
+        self.optimiser, self.schedule = alignment_optimiser(parameters, steps=steps, lr=settings.lr, weight_decay=settings.weight_decay)
         self.prepared: Any
         self.stepper: Any
         self.prepared, self.stepper = self.accelerator.prepare(model, self.optimiser)

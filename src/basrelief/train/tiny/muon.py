@@ -23,12 +23,12 @@ class Muon(torch.optim.Optimizer):
     Args:
         matrices: 2D weights, or convolution kernels, which are flattened to (outputs, rest).
         lr: Learning rate, of AdamW's magnitude.
-        decay: Weight decay.
+        weight_decay: Weight decay.
         momentum: Momentum.
     """
 
-    def __init__(self, matrices: Iterable[nn.Parameter], *, lr: float, decay: float = 0.0, momentum: float = 0.95) -> None:
-        super().__init__(list(matrices), {"lr": lr, "decay": decay, "momentum": momentum})
+    def __init__(self, matrices: Iterable[nn.Parameter], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
+        super().__init__(list(matrices), {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
             past.lerp_(grad, 1 - group["momentum"])
             ahead.append(grad.lerp(past, group["momentum"]).flatten(1))
         for (weight, _), change in zip(pairs, orthogonal(torch.stack(ahead)), strict=True):
-            weight.mul_(1 - group["lr"] * group["decay"]).sub_(change.view_as(weight), alpha=group["lr"] * scale)
+            weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change.view_as(weight), alpha=group["lr"] * scale)
 
 
 def orthogonal(matrices: Float[Tensor, "count rows columns"]) -> Float[Tensor, "count rows columns"]:

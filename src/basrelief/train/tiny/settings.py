@@ -33,7 +33,7 @@ def _augmentation() -> Augmentation:
 
 def _block_settings() -> OpenDlignSettings:
     """Return the settings of the last block's alignment; a data set this small needs more epochs."""
-    return OpenDlignSettings(batch=64, epochs=10)
+    return OpenDlignSettings(batch_size=64, epochs=10)
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class TinySettings:
     """Settings of `tiny`'s training.
 
     Attributes:
-        batch: Shapes per step over all processes, two depth views each.
+        batch_size: Shapes per step over all processes, two depth views each.
         with_images: Number of them that come with a picture and its contour-aware depth map.
         accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs of `epoch_steps` steps.
         epoch_steps: Steps per epoch; shapes are sampled by class, so an epoch is not one pass over the data.
-        rate: Peak learning rate, after a linear warm-up; it then decays linearly to zero.
+        lr: Peak learning rate, after a linear warm-up; it then decays linearly to zero.
         warm_up: Warm-up steps.
-        decay: Weight decay.
+        weight_decay: Weight decay.
         augmentation_ramp: Share of the steps over which augmentation grows from none to full strength.
         patches: Patches of each image that the tower reads, background patches last; the last tenth of the steps reads all.
         pair_weight: Weight of CLIP2Point's loss (picture and depth, two depth views) beside the loss against labels.
@@ -71,14 +71,14 @@ class TinySettings:
         block: Settings of that alignment.
     """
 
-    batch: int = 32
+    batch_size: int = 32
     with_images: int = 4
     accumulate: int = 1
     epochs: int = 80
     epoch_steps: int = 100
-    rate: float = 2e-3
+    lr: float = 2e-3
     warm_up: int = 200
-    decay: float = 0.05
+    weight_decay: float = 0.05
     augmentation_ramp: float = 0.5
     patches: int = 20
     pair_weight: float = 0.1
@@ -109,11 +109,11 @@ class TinySettings:
         check_at_least(self, 0, "warm_up", "images_per_class", "unseen_classes")
         check_at_least(self, 1, "accumulate", "epochs", "epoch_steps", "patches", "text_steps", "save_every", "validate_every")
         check_at_least(self, 1, "furniture_per_class", "others_per_class")
-        check_at_least(self, 2, "batch", "with_images")
-        check_positive(self, "rate", "file_weight")
-        check_positive(self, "decay", "pair_weight", "sampling_power", "seen_class_penalty", zero=True)
-        if self.with_images > self.batch:
-            raise ConfigError(f"with_images is {self.with_images}; it must be at most batch, {self.batch}. Set with_images=N.")
+        check_at_least(self, 2, "batch_size", "with_images")
+        check_positive(self, "lr", "file_weight")
+        check_positive(self, "weight_decay", "pair_weight", "sampling_power", "seen_class_penalty", zero=True)
+        if self.with_images > self.batch_size:
+            raise ConfigError(f"with_images is {self.with_images}; it must be at most batch_size, {self.batch_size}. Set with_images=N.")
         if not 0 <= self.augmentation_ramp <= 1:
             raise ConfigError(f"augmentation_ramp is {self.augmentation_ramp}; it must lie in [0, 1]. Leave it out for the default.")
         if min(self.smoothing, self.semantic_smoothing) < 0 or self.smoothing + self.semantic_smoothing >= 1:

@@ -98,24 +98,24 @@ class TextSettings:
     """Settings of the text tower's training.
 
     Attributes:
-        batch: Prompts per step.
+        batch_size: Prompts per step.
         accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs of `epoch_steps` steps.
         epoch_steps: Steps per epoch; names are sampled with replacement.
-        rate: Peak of the one-cycle learning rate.
-        decay: Weight decay.
+        lr: Peak of the one-cycle learning rate.
+        weight_decay: Weight decay.
         precision: Compute dtype.
         save_every: Steps between checkpoints.
         validate_every: Epochs between validations.
         seed: Seed of the batches.
     """
 
-    batch: int = 128
+    batch_size: int = 128
     accumulate: int = 1
     epochs: int = 1
     epoch_steps: int = 1500
-    rate: float = 2e-3
-    decay: float = 0.01
+    lr: float = 2e-3
+    weight_decay: float = 0.01
     precision: str = "float32"
     save_every: int = 200
     validate_every: int = 1
@@ -123,9 +123,9 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_at_least(self, 1, "batch", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every")
-        check_positive(self, "rate")
-        check_positive(self, "decay", zero=True)
+        check_at_least(self, 1, "batch_size", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every")
+        check_positive(self, "lr")
+        check_positive(self, "weight_decay", zero=True)
 
 
 class TextLosses(NamedTuple):
@@ -145,19 +145,19 @@ class TextRun(TrainingRun[None]):
     def __init__(
         self, encoder: ClipEncoder, recorded: Mapping[str, Float[np.ndarray, " dim"]], *, settings: TextSettings, context: RunContext
     ) -> None:
-        super().__init__(settings, context, rows=settings.batch * settings.epoch_steps)
+        super().__init__(settings, context, rows=settings.batch_size * settings.epoch_steps)
         self.encoder, self.network, self.names = encoder, encoder.towers, list(recorded)
         self.target = torch.from_numpy(np.stack([recorded[name] for name in self.names])).to(encoder.device)
         self.parts = {"text": encoder.towers.text_model, "projection": encoder.towers.text_projection}
         self.parameters = [p.requires_grad_() for part in self.parts.values() for p in part.parameters()]
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=settings.rate, weight_decay=settings.decay, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
         steps = -(-self.total_steps // settings.accumulate)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, settings.rate, total_steps=steps, pct_start=0.05)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, settings.lr, total_steps=steps, pct_start=0.05)
 
     def train_step(self, content: list[None]) -> TextLosses:
         """Take one step on random names in random wordings."""
         draw = random.Random(derive_seed(self.settings.seed, self.step))
-        rows = draw.choices(range(len(self.names)), k=self.settings.batch)
+        rows = draw.choices(range(len(self.names)), k=self.settings.batch_size)
         features = text_features(self.encoder, [draw.choice(TEMPLATES).format(self.names[row]) for row in rows])
         output, label = F.normalize(features, dim=-1), torch.tensor(rows, device=self.target.device)
         cosine = (output * self.target[label]).sum(dim=1).mean()

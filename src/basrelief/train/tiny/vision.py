@@ -147,7 +147,7 @@ class VisionRun(TrainingRun[Batch]):
     export_best = False
 
     def __init__(self, model: VisionModel, shapes: ShapeSet, pictures: Pictures, *, settings: TinySettings, context: RunContext) -> None:
-        super().__init__(settings, context, rows=settings.batch * settings.epoch_steps)
+        super().__init__(settings, context, rows=settings.batch_size * settings.epoch_steps)
         device = self.accelerator.device
         self.model, self.network, self.shapes = model.to(device), model.towers, shapes
         self.points, self.label = shapes.points.to(device), shapes.label.to(device)
@@ -168,7 +168,7 @@ class VisionRun(TrainingRun[Batch]):
 
     def train_step(self, content: list[Batch]) -> TinyLosses:
         """Take one step on fresh views."""
-        self._set_rate()
+        self._set_lr()
         self.model.full = self.step >= _MASKED * self.total_steps
         losses: TinyLosses = self.prepared(self.batch())
         self.accelerator.backward(losses.total / self.settings.accumulate)
@@ -186,7 +186,7 @@ class VisionRun(TrainingRun[Batch]):
         seed = derive_seed(settings.seed, self.step, self.accelerator.process_index)
         draw, generator = Generator().manual_seed(seed), Generator(device).manual_seed(seed)
         share = self.accelerator.num_processes
-        count, with_images = settings.batch // share, settings.with_images // share
+        count, with_images = settings.batch_size // share, settings.with_images // share
         shown = torch.multinomial(self.weights[self.pictures.row], with_images, replacement=True, generator=draw)
         view = torch.randint(self.pictures.depth.shape[1], (with_images,), generator=draw)
         drawn = torch.multinomial(self.weights, count, replacement=True, generator=draw)
@@ -214,12 +214,12 @@ class VisionRun(TrainingRun[Batch]):
         """Write the encoder."""
         save_encoder(copy.copy(self.model.encoder), self.out)
 
-    def _set_rate(self) -> None:
+    def _set_lr(self) -> None:
         """Set the learning rate: linear warm-up, then linear decay to zero."""
         warm = min(1.0, (self.step + 1) / max(1, self.settings.warm_up))
         for optimiser in (self.muon, self.optimiser):
             for group in optimiser.param_groups:
-                group["lr"] = self.settings.rate * warm * (1 - self.step / self.total_steps)
+                group["lr"] = self.settings.lr * warm * (1 - self.step / self.total_steps)
 
 
 def optimisers(model: VisionModel, settings: TinySettings) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
@@ -235,6 +235,6 @@ def optimisers(model: VisionModel, settings: TinySettings) -> tuple[torch.optim.
     known = {id(p) for p in matrices}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     return (
-        Muon(matrices, lr=settings.rate, decay=settings.decay),
-        torch.optim.AdamW(others, lr=settings.rate, weight_decay=settings.decay, betas=(0.9, 0.98)),
+        Muon(matrices, lr=settings.lr, weight_decay=settings.weight_decay),
+        torch.optim.AdamW(others, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98)),
     )

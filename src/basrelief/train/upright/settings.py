@@ -15,12 +15,12 @@ class UprightSettings:
     """Settings of the upright network's training.
 
     Attributes:
-        batch: Shapes per step over all processes.
+        batch_size: Shapes per step over all processes.
         accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs of `epoch_steps` steps.
         epoch_steps: Steps per epoch; shapes are sampled with replacement.
-        rate: Peak of AdamW's one-cycle learning rate.
-        decay: Weight decay.
+        lr: Peak of AdamW's one-cycle learning rate.
+        weight_decay: Weight decay.
         per_category: Generated shapes of each category.
         file_fraction: Fraction of a batch that comes from files, if there are any.
         smoothing: Label smoothing.
@@ -31,12 +31,12 @@ class UprightSettings:
         augmentation: Augmentation of the point clouds.
     """
 
-    batch: int = 64
+    batch_size: int = 64
     accumulate: int = 1
     epochs: int = 12
     epoch_steps: int = 1000
-    rate: float = 2e-3
-    decay: float = 0.05
+    lr: float = 2e-3
+    weight_decay: float = 0.05
     per_category: int = 300
     file_fraction: float = 0.45
     smoothing: float = 0.03
@@ -48,9 +48,9 @@ class UprightSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_at_least(self, 1, "batch", "accumulate", "epochs", "epoch_steps", "per_category", "save_every", "validate_every")
-        check_positive(self, "rate")
-        check_positive(self, "decay", zero=True)
+        check_at_least(self, 1, "batch_size", "accumulate", "epochs", "epoch_steps", "per_category", "save_every", "validate_every")
+        check_positive(self, "lr")
+        check_positive(self, "weight_decay", zero=True)
         for name in ("file_fraction", "smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1). Leave it out for the default.")

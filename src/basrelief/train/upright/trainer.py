@@ -106,15 +106,15 @@ class _UprightRun(TrainingRun[None]):
     export_best = False
 
     def __init__(self, shapes: ShapeSet, *, settings: UprightSettings, context: RunContext) -> None:
-        super().__init__(settings, context, rows=settings.batch * settings.epoch_steps)
+        super().__init__(settings, context, rows=settings.batch_size * settings.epoch_steps)
         device = self.accelerator.device
         with _seeded(settings.seed, device):
             self.net = UprightNet().to(device)
         self.network = self.net
         self.points, self.weights = shapes.points.to(device), sampling_weights(shapes, settings.file_fraction).to(device)
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         steps = max(1, self.total_steps // settings.accumulate)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, settings.rate, total_steps=steps, pct_start=0.1)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, settings.lr, total_steps=steps, pct_start=0.1)
         self.prepared: Any
         self.stepper: Any
         self.prepared, self.stepper = self.accelerator.prepare(self.net, self.optimiser)
@@ -168,7 +168,7 @@ class _UprightRun(TrainingRun[None]):
     @torch.no_grad()
     def _images(self, generator: Generator) -> Float[Tensor, "batch 10 6 side side"]:
         """Sample this process's shapes and render their candidates."""
-        count = max(1, self.settings.batch // self.accelerator.num_processes)
+        count = max(1, self.settings.batch_size // self.accelerator.num_processes)
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         return _candidate_images(self.points[chosen], self.settings, generator)
 
