@@ -9,7 +9,11 @@ import pytest
 
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
 from basrelief.train.clip2point import Clip2PointSettings
-from basrelief.train.config import read_settings, settings_record
+from basrelief.train.config import TrainingSettings, read_settings, settings_record
+from basrelief.train.opendlign import OpenDlignSettings
+from basrelief.train.tiny import TinySettings
+from basrelief.train.tiny.text import TextSettings
+from basrelief.train.upright import UprightSettings
 
 
 def test_defaults_are_the_papers() -> None:
@@ -18,6 +22,13 @@ def test_defaults_are_the_papers() -> None:
     assert (found.batch_size, found.epochs, found.points, found.temperature) == (256, 100, 1024, 0.07)
     assert (found.optimiser.name, found.optimiser.lr, found.optimiser.weight_decay) == ("lamb", 0.006, 1e-4)
     assert (found.optimiser.restart_epochs, found.optimiser.min_lr) == (2, 1e-5)
+
+
+@pytest.mark.parametrize("kind", [Clip2PointSettings, OpenDlignSettings, TinySettings, TextSettings, UprightSettings])
+def test_every_setting_is_documented(kind: type[TrainingSettings]) -> None:
+    text = f"{kind.__doc__} {TrainingSettings.__doc__}"
+    for field in dataclasses.fields(kind):
+        assert f"        {field.name}: " in text
 
 
 def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:

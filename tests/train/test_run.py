@@ -16,9 +16,7 @@ from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.models import Model, get_recipe, with_tuned_views
 from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
-from basrelief.train.clip2point import Clip2PointSettings
-from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.run import RunSettings, TrainingRun, check_batch_size, derive_seed, make_accelerator
+from basrelief.train.run import TrainingRun, check_batch_size, derive_seed, make_accelerator
 from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
@@ -70,11 +68,6 @@ def test_every_process_needs_two_rows_of_a_batch(batch_size: int, count: int, pr
     with pytest.raises(ConfigError, match=re.escape(message)):
         check_batch_size(batch_size, count, processes=processes, what="shapes")
     check_batch_size(4, 4, processes=2, what="shapes")
-
-
-def test_settings_satisfy_the_protocol() -> None:
-    assert isinstance(Clip2PointSettings(), RunSettings)
-    assert isinstance(OpenDlignSettings(), RunSettings)
 
 
 def test_seeds_differ_in_every_part() -> None:

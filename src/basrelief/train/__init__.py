@@ -12,6 +12,7 @@ from basrelief.lazy import lazy_exports
 if TYPE_CHECKING:
     from basrelief.train.adapter import AdapterResult, train_adapter
     from basrelief.train.clip2point import Clip2PointSettings, pretrain
+    from basrelief.train.config import TrainingSettings
     from basrelief.train.opendlign import OpenDlignSettings, align
     from basrelief.train.tiny import TinySettings, train_tiny
     from basrelief.train.upright import UprightSettings, train_upright
@@ -21,6 +22,7 @@ _HOMES = {
     "Clip2PointSettings": "clip2point",
     "OpenDlignSettings": "opendlign",
     "TinySettings": "tiny",
+    "TrainingSettings": "config",
     "UprightSettings": "upright",
     "align": "opendlign",
     "pretrain": "clip2point",
@@ -34,6 +36,7 @@ __all__ = [
     "Clip2PointSettings",
     "OpenDlignSettings",
     "TinySettings",
+    "TrainingSettings",
     "UprightSettings",
     "align",
     "pretrain",

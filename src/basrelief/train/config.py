@@ -1,4 +1,4 @@
-"""Settings of training runs: a frozen dataclass, overridden by a YAML file and then by `name=value` arguments."""
+"""Settings of training runs: frozen dataclasses, overridden by a YAML file and then by `name=value` arguments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,46 @@ import math
 import reprlib
 import typing
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from basrelief.errors import ConfigError, FileFormatError, MissingExtraError, unknown_choice
 from basrelief.limits import limits
 
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+"""Names of compute dtypes, and accelerate's names for them."""
 T = TypeVar("T")
 _MAX_VALUE = 1_000_000_000
 """Largest number in a settings file."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of every training; each method adds its own and may change the defaults.
+
+    Attributes:
+        batch_size: Shapes per step over all processes.
+        accumulate: Steps whose gradients are accumulated.
+        epochs: Number of epochs.
+        precision: `float32`, `bfloat16` or `float16`: compute dtype of the trained network.
+        save_every: Steps between checkpoints.
+        validate_every: Epochs between validations.
+        seed: Seed of the whole training.
+    """
+
+    batch_size: int = 64
+    accumulate: int = 1
+    epochs: int = 10
+    precision: str = "float32"
+    save_every: int = 200
+    validate_every: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values; a subclass checks its own first."""
+        check_at_least(self, 1, "batch_size", "accumulate", "epochs", "save_every", "validate_every")
+        check_choice(self, "precision", PRECISIONS)
 
 
 def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[str] = ()) -> T:

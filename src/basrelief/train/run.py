@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from basrelief.errors import ConfigError, MissingExtraError
 from basrelief.output import make_folder, output_errors, remove_temporary_files
 from basrelief.train.checkpoint import check_matches, damaged_checkpoint, load_optimiser, read_checkpoint, write_checkpoint
-from basrelief.train.config import settings_record
+from basrelief.train.config import PRECISIONS, TrainingSettings, settings_record
 from basrelief.train.log import Log
 from basrelief.train.stopping import StopSignal
 from basrelief.train.validation import evaluation_mode
@@ -24,23 +24,8 @@ from basrelief.train.validation import evaluation_mode
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-"""Names of compute dtypes, and accelerate's names for them."""
 T = TypeVar("T")
 _CHECKPOINT, _TENSORBOARD = "checkpoint.pt", "tensorboard"
-
-
-@runtime_checkable
-class RunSettings(Protocol):
-    """Settings that every training has."""
-
-    batch_size: int
-    accumulate: int
-    epochs: int
-    precision: str
-    save_every: int
-    validate_every: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -75,10 +60,11 @@ class TrainingRun(ABC, Generic[T]):
 
     network: nn.Module
     optimiser: torch.optim.Optimizer
+    settings: TrainingSettings
     export_best = True
     """Whether to export the weights of the best validation; otherwise the last ones, and validation is only logged."""
 
-    def __init__(self, settings: Any, context: RunContext, *, rows: int) -> None:  # noqa: ANN401 - RunSettings
+    def __init__(self, settings: TrainingSettings, context: RunContext, *, rows: int) -> None:
         make_folder(context.out)
         self.settings, self.accelerator, self.out, self.total_rows = settings, context.accelerator, context.out, rows
         self.log = Log(self.out / "log.jsonl", echo=context.echo) if self.accelerator.is_main_process else None
@@ -109,8 +95,7 @@ class TrainingRun(ABC, Generic[T]):
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
-        total: int = self.steps_per_epoch * self.settings.epochs
-        return total
+        return self.steps_per_epoch * self.settings.epochs
 
     def batch_indices(self, step: int) -> list[int]:
         """Return this process's rows of a step's batch; every epoch shuffles all rows, by seed and epoch."""
@@ -263,7 +248,7 @@ def make_accelerator(precision: str, *, accumulate: int = 1, cpu: bool = False) 
     """Return an `accelerate.Accelerator` for one run.
 
     Args:
-        precision: Key of `PRECISIONS`.
+        precision: `float32`, `bfloat16` or `float16`.
         accumulate: Steps whose gradients are accumulated.
         cpu: Whether to ignore a GPU.
 

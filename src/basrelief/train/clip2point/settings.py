@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.train.config import check_at_least, check_choice, check_positive
-from basrelief.train.run import PRECISIONS
+from basrelief.train.config import TrainingSettings, check_at_least, check_positive
 
 
 @dataclass(frozen=True)
@@ -39,38 +38,27 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True)
-class Clip2PointSettings:
-    """Settings of the pre-training of a depth tower.
+class Clip2PointSettings(TrainingSettings):
+    """Settings of the pre-training of a depth tower, beside those of every training.
 
     Attributes:
         batch_size: Shapes per step over all processes; each process contrasts its own shapes.
-        accumulate: Steps whose gradients are accumulated.
-        epochs: Number of epochs.
         points: Points sampled from each shape.
         temperature: Temperature of both contrastive losses.
-        precision: `float32`, `bfloat16` or `float16`: compute dtype of the towers.
-        save_every: Steps between checkpoints.
-        validate_every: Epochs between validations.
         workers: Reader threads.
-        seed: Seed of the whole training.
         optimiser: Optimiser and schedule.
     """
 
     batch_size: int = 256
-    accumulate: int = 1
     epochs: int = 100
     points: int = 1024
     temperature: float = 0.07
-    precision: str = "float32"
-    save_every: int = 200
-    validate_every: int = 1
     workers: int = 4
-    seed: int = 0
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_at_least(self, 1, "accumulate", "epochs", "points", "save_every", "validate_every", "workers")
+        """Check the values."""
         check_at_least(self, 2, "batch_size")  # a contrastive loss needs negatives
+        check_at_least(self, 1, "points", "workers")
         check_positive(self, "temperature")
-        check_choice(self, "precision", PRECISIONS)
+        super().__post_init__()

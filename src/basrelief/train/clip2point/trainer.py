@@ -138,6 +138,8 @@ class _Logged(NamedTuple):
 class _PretrainRun(TrainingRun[_Content]):
     """The pre-training as a run."""
 
+    settings: Clip2PointSettings
+
     def __init__(
         self, pairs: PairSet, model: Pretrainer, *, settings: Clip2PointSettings, context: RunContext, readers: ThreadPoolExecutor
     ) -> None:

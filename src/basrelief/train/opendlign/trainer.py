@@ -166,6 +166,8 @@ def tuning_encoder(model: Model) -> ClipEncoder:
 class _AlignRun(TrainingRun[Row]):
     """The alignment as a run."""
 
+    settings: OpenDlignSettings
+
     def __init__(
         self,
         store: FeatureStore,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from basrelief.errors import ConfigError
 from basrelief.train.augment import Augmentation
-from basrelief.train.config import check_at_least, check_choice, check_positive
+from basrelief.train.config import TrainingSettings, check_at_least, check_choice, check_positive
 from basrelief.train.opendlign.settings import OpenDlignSettings
 
 _PRECISIONS = ("float32", "bfloat16")
@@ -37,13 +37,12 @@ def _block_settings() -> OpenDlignSettings:
 
 
 @dataclass(frozen=True)
-class TinySettings:
-    """Settings of `tiny`'s training.
+class TinySettings(TrainingSettings):
+    """Settings of `tiny`'s training, beside those of every training.
 
     Attributes:
         batch_size: Shapes per step over all processes, two depth views each.
         with_images: Number of them that come with a picture and its contour-aware depth map.
-        accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs of `epoch_steps` steps.
         epoch_steps: Steps per epoch; shapes are sampled by class, so an epoch is not one pass over the data.
         lr: Peak learning rate, after a linear warm-up; it then decays linearly to zero.
@@ -63,9 +62,7 @@ class TinySettings:
         text_steps: Steps of the text tower's training.
         unseen_classes: Number of classes, of at least four files each, to leave out of the training and report separately.
         precision: `float32` or `bfloat16`: compute dtype of the image tower. The latter pays off on GPUs.
-        save_every: Steps between checkpoints.
         validate_every: Epochs between validations on the held-out packs; they do not choose the weights.
-        seed: Seed of the whole training.
         augmentation: Augmentation of the point clouds.
         tune_block: Whether to align a tuned copy of the last block with the pictures at the end, as OpenDlign does.
         block: Settings of that alignment.
@@ -73,7 +70,6 @@ class TinySettings:
 
     batch_size: int = 32
     with_images: int = 4
-    accumulate: int = 1
     epochs: int = 80
     epoch_steps: int = 100
     lr: float = 2e-3
@@ -92,10 +88,7 @@ class TinySettings:
     images_per_class: int = 3
     text_steps: int = 1500
     unseen_classes: int = 0
-    precision: str = "float32"
-    save_every: int = 200
     validate_every: int = 10
-    seed: int = 0
     augmentation: Augmentation = field(default_factory=_augmentation)
     tune_block: bool = True
     block: OpenDlignSettings = field(default_factory=_block_settings)
@@ -107,8 +100,7 @@ class TinySettings:
     def __post_init__(self) -> None:
         """Check the values."""
         check_at_least(self, 0, "warm_up", "images_per_class", "unseen_classes")
-        check_at_least(self, 1, "accumulate", "epochs", "epoch_steps", "patches", "text_steps", "save_every", "validate_every")
-        check_at_least(self, 1, "furniture_per_class", "others_per_class")
+        check_at_least(self, 1, "epoch_steps", "patches", "text_steps", "furniture_per_class", "others_per_class")
         check_at_least(self, 2, "batch_size", "with_images")
         check_positive(self, "lr", "file_weight")
         check_positive(self, "weight_decay", "pair_weight", "sampling_power", "seen_class_penalty", zero=True)
@@ -120,3 +112,4 @@ class TinySettings:
             got = f"{self.smoothing} and {self.semantic_smoothing}"
             raise ConfigError(f"smoothing and semantic_smoothing are {got}; their sum must lie in [0, 1). Leave them out for the defaults.")
         check_choice(self, "precision", _PRECISIONS)
+        super().__post_init__()

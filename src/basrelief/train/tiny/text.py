@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import FileFormatError
-from basrelief.train.config import check_at_least, check_positive
+from basrelief.train.config import TrainingSettings, check_at_least, check_positive
 from basrelief.train.run import RunContext, TrainingRun, derive_seed
 
 FILES = ("coco80.npz", "o365_365.npz", "oid500.npz", "lvis1203.npz")
@@ -94,38 +94,29 @@ def spellings(name: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class TextSettings:
+class TextSettings(TrainingSettings):
     """Settings of the text tower's training.
 
     Attributes:
         batch_size: Prompts per step.
-        accumulate: Steps whose gradients are accumulated.
         epochs: Number of epochs of `epoch_steps` steps.
         epoch_steps: Steps per epoch; names are sampled with replacement.
         lr: Peak of the one-cycle learning rate.
         weight_decay: Weight decay.
-        precision: Compute dtype.
-        save_every: Steps between checkpoints.
-        validate_every: Epochs between validations.
-        seed: Seed of the batches.
     """
 
     batch_size: int = 128
-    accumulate: int = 1
     epochs: int = 1
     epoch_steps: int = 1500
     lr: float = 2e-3
     weight_decay: float = 0.01
-    precision: str = "float32"
-    save_every: int = 200
-    validate_every: int = 1
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_at_least(self, 1, "batch_size", "accumulate", "epochs", "epoch_steps", "save_every", "validate_every")
+        check_at_least(self, 1, "epoch_steps")
         check_positive(self, "lr")
         check_positive(self, "weight_decay", zero=True)
+        super().__post_init__()
 
 
 class TextLosses(NamedTuple):
@@ -141,6 +132,8 @@ class TextRun(TrainingRun[None]):
 
     The loss is `CE(60 cos) + 20 (1 - cos)`: it pulls each prompt to its name's recorded embedding and away from those of all other names.
     """
+
+    settings: TextSettings
 
     def __init__(
         self, encoder: ClipEncoder, recorded: Mapping[str, Float[np.ndarray, " dim"]], *, settings: TextSettings, context: RunContext

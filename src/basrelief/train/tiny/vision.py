@@ -144,6 +144,7 @@ def label_targets(
 class VisionRun(TrainingRun[Batch]):
     """The image tower's training as a run."""
 
+    settings: TinySettings
     export_best = False
 
     def __init__(self, model: VisionModel, shapes: ShapeSet, pictures: Pictures, *, settings: TinySettings, context: RunContext) -> None:

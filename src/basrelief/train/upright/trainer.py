@@ -103,6 +103,7 @@ class _Losses(NamedTuple):
 class _UprightRun(TrainingRun[None]):
     """The training as a run."""
 
+    settings: UprightSettings
     export_best = False
 
     def __init__(self, shapes: ShapeSet, *, settings: UprightSettings, context: RunContext) -> None:
