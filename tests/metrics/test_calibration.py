@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from basrelief.errors import ConfigError
-from basrelief.metrics import expected_calibration_error, reliability
+from basrelief.metrics import reliability
 
 
 def test_closed_form_of_two_bins() -> None:
     confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.6])
     right = np.array([True, True, True, False, False, False])
-    assert expected_calibration_error(confidence, right, bins=10) == pytest.approx((4 * 0.15 + 2 * 0.6) / 6)
+    assert reliability(confidence, right, bins=10).expected_calibration_error == pytest.approx((4 * 0.15 + 2 * 0.6) / 6)
 
 
 def test_honest_confidence_has_a_small_error() -> None:
     random = np.random.default_rng(0)
     confidence = random.random(20000)
-    assert expected_calibration_error(confidence, random.random(20000) < confidence) < 0.02
+    assert reliability(confidence, random.random(20000) < confidence).expected_calibration_error < 0.02
 
 
 def test_boasting_is_measured() -> None:
-    assert expected_calibration_error(np.ones(100), np.arange(100) < 30) == pytest.approx(0.7)
+    assert reliability(np.ones(100), np.arange(100) < 30).expected_calibration_error == pytest.approx(0.7)
 
 
 def test_bins_are_closed_above_and_hold_both_ends() -> None:
@@ -33,7 +33,7 @@ def test_bins_are_closed_above_and_hold_both_ends() -> None:
 
 
 def test_no_shape_is_no_number() -> None:
-    assert np.isnan(expected_calibration_error(np.empty(0), np.empty(0, dtype=bool)))
+    assert np.isnan(reliability(np.empty(0), np.empty(0, dtype=bool)).expected_calibration_error)
 
 
 def test_scores_are_not_taken_for_probabilities() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.metrics import expected_calibration_error
+from basrelief.metrics import reliability
 from basrelief.tasks import Calibration, fit_temperature
 from basrelief.tasks.calibration import calibrate, decline
 from basrelief.types import Prediction
@@ -46,8 +46,8 @@ def test_a_fitted_temperature_lowers_the_calibration_error_on_other_shapes() -> 
     scores, truth = drawn(4.0)
     fitted = Calibration(fit_temperature(scores[:2000], truth[:2000]))
     right = scores[2000:].argmax(axis=1) == truth[2000:]
-    before = expected_calibration_error(Calibration(1.0).probabilities(scores[2000:]).max(axis=1), right)
-    after = expected_calibration_error(fitted.probabilities(scores[2000:]).max(axis=1), right)
+    before = reliability(Calibration(1.0).probabilities(scores[2000:]).max(axis=1), right).expected_calibration_error
+    after = reliability(fitted.probabilities(scores[2000:]).max(axis=1), right).expected_calibration_error
     assert after < 0.05 < before
 
 

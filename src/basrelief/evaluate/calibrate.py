@@ -10,7 +10,7 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
 from basrelief.evaluate.result import Metric, Result, Table, bootstrap_metric, percent
 from basrelief.evaluate.zero_shot import Scores, score_benchmark
-from basrelief.metrics import bootstrap, expected_calibration_error, reliability
+from basrelief.metrics import reliability
 from basrelief.models import Embedder
 from basrelief.tasks import Calibration, fit_temperature
 
@@ -63,9 +63,9 @@ def _error(name: str, title: str, probabilities: np.ndarray, truth: np.ndarray) 
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == truth
 
     def error(rows: np.ndarray) -> float:
-        return expected_calibration_error(confidence[rows], right[rows])
+        return reliability(confidence[rows], right[rows]).expected_calibration_error
 
-    return bootstrap_metric(name, title, error(np.arange(len(truth))), interval=bootstrap(error, len(truth)), count=len(truth))
+    return bootstrap_metric(name, title, error, count=len(truth))
 
 
 def _kept(probabilities: np.ndarray, truth: np.ndarray) -> Table:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from basrelief.metrics import Interval, bootstrap, wilson
+from basrelief.metrics import bootstrap, wilson
 
 Cell = str | int | float | None
 
@@ -76,9 +77,10 @@ def accuracy_metric(name: str, title: str, hits: Bool[np.ndarray, " shapes"]) ->
     return Metric(name, title, percent(hits.mean()) if len(hits) else float("nan"), percent(low), percent(high), len(hits))
 
 
-def bootstrap_metric(name: str, title: str, value: float, *, interval: Interval, count: int) -> Metric:
-    """Return a metric in [0, 1] with its bootstrap interval."""
-    return Metric(name, title, percent(value), percent(interval.low), percent(interval.high), count)
+def bootstrap_metric(name: str, title: str, statistic: Callable[[np.ndarray], float], *, count: int) -> Metric:
+    """Return a statistic in [0, 1] of `count` rows, given as row numbers, with its bootstrap interval."""
+    low, high = bootstrap(statistic, count)
+    return Metric(name, title, percent(statistic(np.arange(count))), percent(low), percent(high), count)
 
 
 def mean_metric(name: str, title: str, values: np.ndarray, *, unit: str = "%") -> Metric:

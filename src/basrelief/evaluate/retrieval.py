@@ -10,7 +10,7 @@ import numpy as np
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.result import Cell, Metric, Result, Table, mean_metric
-from basrelief.metrics import RetrievalScores, retrieval_scores
+from basrelief.metrics import RetrievalScores
 from basrelief.models import Embedder, Model, ViewFeatures
 from basrelief.render import render_thumbnail
 
@@ -72,7 +72,7 @@ def _score(queries: Queries, found: ViewFeatures, pooling: str) -> RetrievalScor
     for v in range(views.shape[1]):  # a view at a time: Q x N, not Q x N x V
         scores = np.maximum(scores, vectors @ views[:, v].T)
     left_out = None if own is None else own[:, None] == np.arange(len(views))
-    return retrieval_scores(scores, classes[:, None] == found.truth, left_out=left_out)
+    return RetrievalScores.compute(scores, classes[:, None] == found.truth, left_out=left_out)
 
 
 def _words(model: Model, benchmark: Benchmark, found: ViewFeatures) -> Queries:

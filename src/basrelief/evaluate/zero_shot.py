@@ -11,14 +11,7 @@ from jaxtyping import Float32, Int64
 
 from basrelief.datasets import Benchmark
 from basrelief.evaluate.result import Cell, Metric, Result, Table, accuracy_metric, bootstrap_metric, percent
-from basrelief.metrics import (
-    bootstrap,
-    class_scores,
-    confusion_matrix,
-    expected_calibration_error,
-    mean_class_accuracy,
-    truth_ranks,
-)
+from basrelief.metrics import class_scores, confusion_matrix, reliability, truth_ranks
 from basrelief.models import Embedder, Failure, Model
 
 UNREAD_RANK = 1 << 30
@@ -127,15 +120,11 @@ def _class_metrics(found: Scores, answer: Int64[np.ndarray, " shapes"], labels: 
     def matrix(rows: np.ndarray) -> np.ndarray:
         return confusion_matrix(found.truth[rows], answer[rows], labels=labels)
 
-    everything, count = np.arange(len(answer)), len(answer)
     statistics: dict[tuple[str, str], Callable[[np.ndarray], float]] = {
-        ("class_mean", "mean of the classes' top-1"): lambda rows: mean_class_accuracy(matrix(rows)),
+        ("class_mean", "mean of the classes' top-1"): lambda rows: class_scores(matrix(rows)).mean_accuracy,
         ("macro_f1", "macro F1"): lambda rows: class_scores(matrix(rows)).macro_f1,
     }
-    return tuple(
-        bootstrap_metric(name, title, statistic(everything), interval=bootstrap(statistic, count), count=count)
-        for (name, title), statistic in statistics.items()
-    )
+    return tuple(bootstrap_metric(name, title, statistic, count=len(answer)) for (name, title), statistic in statistics.items())
 
 
 def _calibration(found: Scores) -> tuple[Metric, ...]:
@@ -144,10 +133,9 @@ def _calibration(found: Scores) -> tuple[Metric, ...]:
     confidence, right = found.probabilities.max(axis=1).astype(np.float64), found.probabilities.argmax(axis=1) == found.truth
 
     def error(rows: np.ndarray) -> float:
-        return expected_calibration_error(confidence[rows], right[rows])
+        return reliability(confidence[rows], right[rows]).expected_calibration_error
 
-    value = error(np.arange(len(right)))
-    return (bootstrap_metric("ece", "expected calibration error", value, interval=bootstrap(error, len(right)), count=len(right)),)
+    return (bootstrap_metric("ece", "expected calibration error", error, count=len(right)),)
 
 
 def _answers(found: Scores, labels: tuple[str, ...]) -> tuple[tuple[Cell, ...], ...]:

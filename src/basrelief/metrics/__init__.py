@@ -1,27 +1,8 @@
 """Figures of merit on arrays, numpy only: accuracy, F1, ranking, calibration, and how sure each is."""
 
-from basrelief.metrics.calibration import expected_calibration_error, reliability
-from basrelief.metrics.classification import (
-    class_scores,
-    confusion_matrix,
-    mean_class_accuracy,
-    top_k_accuracy,
-    truth_ranks,
-)
-from basrelief.metrics.intervals import Interval, bootstrap, wilson
-from basrelief.metrics.retrieval import RetrievalScores, retrieval_scores
+from basrelief.metrics.calibration import reliability
+from basrelief.metrics.classification import class_scores, confusion_matrix, truth_ranks
+from basrelief.metrics.intervals import bootstrap, wilson
+from basrelief.metrics.retrieval import RetrievalScores
 
-__all__ = [
-    "Interval",
-    "RetrievalScores",
-    "bootstrap",
-    "class_scores",
-    "confusion_matrix",
-    "expected_calibration_error",
-    "mean_class_accuracy",
-    "reliability",
-    "retrieval_scores",
-    "top_k_accuracy",
-    "truth_ranks",
-    "wilson",
-]
+__all__ = ["RetrievalScores", "bootstrap", "class_scores", "confusion_matrix", "reliability", "truth_ranks", "wilson"]

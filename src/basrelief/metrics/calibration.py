@@ -24,6 +24,15 @@ class Reliability:
     confidence: Float[np.ndarray, " bins"]
     accuracy: Float[np.ndarray, " bins"]
 
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean gap between confidence and accuracy, weighted by answers (Guo et al. 2017, arXiv:1706.04599, eq. 3); NaN without answers."""
+        filled = self.count > 0
+        if not filled.any():
+            return float("nan")
+        gap = np.abs(self.accuracy - self.confidence)[filled]
+        return float((gap * self.count[filled]).sum() / self.count.sum())
+
 
 def reliability(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray, " shapes"], *, bins: int = 15) -> Reliability:
     """Group answers by their confidence.
@@ -31,7 +40,7 @@ def reliability(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray
     Args:
         confidence: Probability of the answer, in [0, 1].
         right: Whether it was right.
-        bins: How many groups.
+        bins: Number of groups of equal width; the paper of the calibration error uses 15.
 
     Raises:
         ConfigError: If a confidence lies outside [0, 1].
@@ -44,21 +53,3 @@ def reliability(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray
         mean = np.bincount(number, weights=confidence, minlength=bins) / count
         accuracy = np.bincount(number, weights=right.astype(float), minlength=bins) / count
     return Reliability(count, mean, accuracy)
-
-
-def expected_calibration_error(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray, " shapes"], *, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over the bins, weighted by their answers (Guo et al. 2017, arXiv:1706.04599, eq. 3).
-
-    Args:
-        confidence: Probability of the answer, in [0, 1].
-        right: Whether it was right.
-        bins: How many groups of equal width; the paper uses 15.
-
-    Returns:
-        A number in [0, 1]; NaN for no shape.
-    """
-    if len(confidence) == 0:
-        return float("nan")
-    found = reliability(confidence, right, bins=bins)
-    gap = np.abs(found.accuracy - found.confidence)[found.count > 0]
-    return float((gap * found.count[found.count > 0]).sum() / found.count.sum())

@@ -31,11 +31,6 @@ def truth_ranks(scores: Float[np.ndarray, "shapes labels"], truth: Int[np.ndarra
     return ranks
 
 
-def top_k_accuracy(ranks: Int[np.ndarray, " shapes"], k: int) -> float:
-    """Share of shapes whose right label is among the first `k`, in [0, 1]; NaN for no shape."""
-    return float(np.mean(ranks < k)) if len(ranks) else float("nan")
-
-
 def confusion_matrix(
     truth: Int[np.ndarray, " shapes"], answer: Int[np.ndarray, " shapes"], *, labels: int
 ) -> Int[np.ndarray, "labels labels"]:
@@ -67,6 +62,11 @@ class ClassScores:
     f1: Float[np.ndarray, " labels"]
 
     @property
+    def mean_accuracy(self) -> float:
+        """Mean top-1 accuracy over the labels that have shapes."""
+        return _mean(self.recall[self.support > 0])
+
+    @property
     def macro_f1(self) -> float:
         """Mean F1 over the labels that have shapes."""
         return _mean(self.f1[self.support > 0])
@@ -78,12 +78,6 @@ def class_scores(confusion: Int[np.ndarray, "labels labels"]) -> ClassScores:
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall, f1 = hits / answered, hits / support, 2 * hits / (support + answered)
     return ClassScores(support, precision, recall, f1)
-
-
-def mean_class_accuracy(confusion: Int[np.ndarray, "labels labels"]) -> float:
-    """Mean over the labels that have shapes of their own top-1 accuracy, in [0, 1]."""
-    scores = class_scores(confusion)
-    return _mean(scores.recall[scores.support > 0])
 
 
 def _mean(values: Float[np.ndarray, " n"]) -> float:

@@ -24,6 +24,33 @@ class RetrievalScores:
     average_precision: np.ndarray
     skipped: int
 
+    @classmethod
+    def compute(
+        cls,
+        scores: Float[np.ndarray, "queries items"],
+        relevant: Bool[np.ndarray, "queries items"],
+        *,
+        left_out: Bool[np.ndarray, "queries items"] | None = None,
+    ) -> RetrievalScores:
+        """Rank the items for each query, best first, and find the right ones.
+
+        Args:
+            scores: Larger is nearer; negative cosines are as good as any.
+            relevant: Which items are right.
+            left_out: Items that a query may not find, such as itself; None for none.
+
+        Returns:
+            Ranks of each query. Among equal scores the wrong items come first, so that a constant score earns nothing.
+        """
+        step = max(1, _QUERIES_AT_ONCE // max(1, scores.shape[1]))
+        parts = [
+            _ranked(scores[i : i + step], relevant[i : i + step], None if left_out is None else left_out[i : i + step])
+            for i in range(0, len(scores), step)
+        ]
+        first = np.concatenate([part[0] for part in parts]) if parts else np.empty(0, dtype=int)
+        precision = np.concatenate([part[1] for part in parts]) if parts else np.empty(0)
+        return cls(first, precision, len(scores) - len(first))
+
     def recall_at(self, k: int) -> float:
         """Share of queries with a right item among the first `k` (R@k of the retrieval papers), in [0, 1]."""
         return _mean(self.first < k)
@@ -42,32 +69,6 @@ class RetrievalScores:
     def mean_reciprocal_rank(self) -> float:
         """Mean of 1 / place of the first right item, counted from 1."""
         return _mean(1 / (self.first + 1.0))
-
-
-def retrieval_scores(
-    scores: Float[np.ndarray, "queries items"],
-    relevant: Bool[np.ndarray, "queries items"],
-    *,
-    left_out: Bool[np.ndarray, "queries items"] | None = None,
-) -> RetrievalScores:
-    """Rank the items for each query, best first, and find the right ones.
-
-    Args:
-        scores: Larger is nearer; negative cosines are as good as any.
-        relevant: Which items are right.
-        left_out: Items that a query may not find, such as itself; None for none.
-
-    Returns:
-        Figures of each query. Equal scores count against us: wrong items stand before right ones, so that a constant score earns nothing.
-    """
-    step = max(1, _QUERIES_AT_ONCE // max(1, scores.shape[1]))
-    parts = [
-        _ranked(scores[i : i + step], relevant[i : i + step], None if left_out is None else left_out[i : i + step])
-        for i in range(0, len(scores), step)
-    ]
-    first = np.concatenate([part[0] for part in parts]) if parts else np.empty(0, dtype=int)
-    precision = np.concatenate([part[1] for part in parts]) if parts else np.empty(0)
-    return RetrievalScores(first, precision, len(scores) - len(first))
 
 
 def _ranked(scores: np.ndarray, relevant: np.ndarray, left_out: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
