@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+Progress = Callable[[int, int], None]
+"""Called with the number of shapes done and the number of all."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """The source of a shape and of its up axis.

@@ -11,7 +11,8 @@ import pytest
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
-from basrelief.evaluate import EvalCard, run_evaluation
+from basrelief.evaluate import EvalCard
+from basrelief.evaluate.run import run_evaluation
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.models import Embedder, Model

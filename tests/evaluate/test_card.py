@@ -13,19 +13,11 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, FileFormatError, OutputError
-from basrelief.evaluate import (
-    EvalCard,
-    EvalOptions,
-    FewShotOptions,
-    card_folder,
-    find_cards,
-    published_table,
-    run_evaluation,
-    write_evaluation,
-)
+from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, find_cards, published_table, write_evaluation
 from basrelief.evaluate.confusion import MAX_CLASSES, confusion_picture
 from basrelief.evaluate.page import card_page, card_picture
 from basrelief.evaluate.protocol import Protocol, describe_protocol, paper_differences, published_numbers
+from basrelief.evaluate.run import card_folder, run_evaluation
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.models.embed import _name
 from basrelief.testing import FakeEncoder
@@ -78,8 +70,8 @@ def test_the_card_says_how_the_figure_was_made(card: EvalCard) -> None:
 
 
 def test_answers_are_a_table_of_shapes(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    write_evaluation(run_evaluation(warm_embedder, benchmark), tmp_path)
-    with (tmp_path / "answers.csv").open(newline="") as file:
+    folder = write_evaluation(run_evaluation(warm_embedder, benchmark), tmp_path)
+    with (folder / "answers.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["shape", "label", "answers, best first", "probability of the first"]
     assert [row[0] for row in rows[1:]] == [item.id for item in benchmark.items]
@@ -227,7 +219,7 @@ def test_a_wrong_cell_is_dark_and_a_right_one_blue() -> None:
 
 def test_cards_are_found_and_bad_ones_named(warm_embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
     evaluation = run_evaluation(warm_embedder, benchmark)
-    write_evaluation(evaluation, tmp_path / card_folder(evaluation.card))
+    write_evaluation(evaluation, tmp_path)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "card.json").write_text("{")
     cards, errors = find_cards(tmp_path)

@@ -12,8 +12,9 @@ from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
-from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, diagnose, run_evaluation, write_evaluation
-from basrelief.evaluate.doctor import check_benchmark
+from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, diagnose, write_evaluation
+from basrelief.evaluate.doctor.data import check_benchmark
+from basrelief.evaluate.run import run_evaluation
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
 from support import dataset_miniatures
@@ -119,7 +120,7 @@ def test_depth_maps_of_another_number_of_views_are_failures(fake: Model, tmp_pat
     np.save(benchmark.items[0].path, np.zeros((6, 8, 8), dtype=np.float32))
     found = Embedder(fake).embed(benchmark)
     assert len(found.failures) == 1
-    assert f"item must hold 10 views for {fake.name}, but got 6" in found.failures[0].error
+    assert f"item must hold 10 views for {fake.name}, but got 6" in next(iter(found.failures.values()))
 
 
 def test_depth_maps_cannot_be_spoilt(fake: Model, tmp_path: Path) -> None:

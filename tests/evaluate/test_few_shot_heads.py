@@ -9,9 +9,9 @@ import pytest
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError
-from basrelief.evaluate import EvalOptions, FewShotOptions, run_evaluation
+from basrelief.evaluate import EvalOptions, FewShotOptions
 from basrelief.evaluate.few_shot import few_shot
-from basrelief.evaluate.run import FewShotSource
+from basrelief.evaluate.run import FewShotSource, run_evaluation
 from basrelief.models import Embedder, Model
 from basrelief.tasks import HEADS
 from basrelief.testing import FakeEncoder

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, Table, run_evaluation
+from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions
 from basrelief.evaluate.page import card_page
+from basrelief.evaluate.result import Table
+from basrelief.evaluate.run import run_evaluation
 from basrelief.models import Embedder
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}

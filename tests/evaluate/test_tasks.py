@@ -11,11 +11,11 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import ConfigError
-from basrelief.evaluate import FewShotOptions, Metric
+from basrelief.evaluate import FewShotOptions
 from basrelief.evaluate.calibrate import calibration
 from basrelief.evaluate.corruptions import Corruption
 from basrelief.evaluate.few_shot import few_shot
-from basrelief.evaluate.result import accuracy_metric, mean_metric
+from basrelief.evaluate.result import Metric, accuracy_metric, mean_metric
 from basrelief.evaluate.retrieval import retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark
-from basrelief.evaluate import Metric
+from basrelief.evaluate.result import Metric
 from basrelief.evaluate.retrieval import retrieval
 from basrelief.evaluate.zero_shot import score_benchmark, zero_shot
 from basrelief.models import Embedder

@@ -9,7 +9,7 @@ import pytest
 import basrelief as br
 from basrelief.encoders import encoder_spec
 from basrelief.errors import ConfigError
-from basrelief.models import get_recipe, measured_model_cost, model_cost, recipes
+from basrelief.models import get_recipe, model_cost, recipes
 
 
 def saved(name: str) -> int:
@@ -53,7 +53,7 @@ def test_every_recipe_can_be_counted(name: str) -> None:
 
 
 def test_time_is_measured_where_the_weights_are() -> None:
-    found = measured_model_cost(br.load_model("tiny", device="cpu", dtype="float32"), repeats=2)
+    found = model_cost(br.load_model("tiny", device="cpu", dtype="float32"), repeats=2)
     assert found.draw_ms is not None
     assert found.encode_ms is not None
     assert 0 < found.draw_ms < 10_000

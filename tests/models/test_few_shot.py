@@ -19,7 +19,6 @@ from basrelief.models import (
     Model,
     ReadOptions,
     classify_files,
-    default_head,
     get_recipe,
     load_few_shot,
     load_second_path,
@@ -117,7 +116,7 @@ def test_recipes_change_for_shots_as_their_papers_do(name: str, projection: str,
 
 @pytest.mark.parametrize(("name", "expected"), [("clip2point", "dual-path"), ("pointclip", "inter-view"), ("tiny", "probe")])
 def test_the_head_of_a_paper_is_the_default(name: str, expected: str) -> None:
-    assert default_head(name) == expected
+    assert get_recipe(name).default_head == expected
 
 
 def test_a_head_names_the_recipes_of_its_paths() -> None:

@@ -12,7 +12,7 @@ from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.limits import limits, use_limits
-from basrelief.models import Model, ReadOptions, classify_files, evidence_picture, get_recipe
+from basrelief.models import Model, ReadOptions, classify_files, get_recipe
 from basrelief.models import model as model_room
 from basrelief.tasks import Calibration, RejectPolicy
 
@@ -46,7 +46,7 @@ def test_only_bad_files(model: Model, tmp_path: Path) -> None:
     (answer,) = classify_files(model, [tmp_path / "no.glb"], labels=LABELS)
     assert answer.error
     with pytest.raises(ConfigError, match=r"no\.glb could not be classified, so there is nothing to draw: "):
-        evidence_picture(answer, model)
+        answer.picture(model)
 
 
 def test_wrong_labels_are_raised_at_once(model: Model, shape_files: list[Path]) -> None:
@@ -69,7 +69,7 @@ def test_memory_stays_bounded(model: Model, shape_files: list[Path]) -> None:
 
 def test_the_picture_shows_the_answer(model: Model, shape_files: list[Path]) -> None:
     answer = next(classify_files(model, shape_files, labels=LABELS))
-    picture = evidence_picture(answer, model, top=2)
+    picture = answer.picture(model, top=2)
     pixels = np.asarray(picture)
     assert picture.width >= 1000
     assert pixels.std() > 10

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError, WeightsError
-from basrelief.models import FewShotClassifier, Model, get_recipe, published_dual_path
+from basrelief.models import FewShotClassifier, Model, get_recipe
 from basrelief.models.few_shot import view_features
 from basrelief.testing import FakeEncoder
 from basrelief.types import PointCloud
@@ -44,7 +44,7 @@ def labels(count: int) -> list[str]:
 
 def test_answers_are_the_originals(checkpoint: tuple[dict[str, np.ndarray], Path, Model]) -> None:
     arrays, path, clip = checkpoint
-    found = published_dual_path(path, clip, labels=labels(40))
+    found = FewShotClassifier.load_published(path, clip, labels=labels(40))
     texts = F.normalize(torch.from_numpy(arrays["text_features"]), dim=-1)
     found = FewShotClassifier(found.models, replace(found.head, tensors={**found.head.tensors, "texts": texts}), labels=found.labels)
     features = view_features(found.models, [PointCloud(points.astype(np.float32)) for points in arrays["points"]])
@@ -63,7 +63,7 @@ def test_answers_are_the_originals(checkpoint: tuple[dict[str, np.ndarray], Path
 def test_the_towers_are_those_of_the_file(checkpoint: tuple[dict[str, np.ndarray], Path, Model]) -> None:
     _, path, clip = checkpoint
     before = clip.encoder.fingerprint
-    found = published_dual_path(path, clip, labels=labels(3))
+    found = FewShotClassifier.load_published(path, clip, labels=labels(3))
     assert clip.encoder.fingerprint == before
     assert found.models[1].encoder.fingerprint == before, "the image path is plain CLIP"
     assert found.models[0].encoder.fingerprint != before
@@ -73,7 +73,7 @@ def test_the_towers_are_those_of_the_file(checkpoint: tuple[dict[str, np.ndarray
 
 def test_it_is_kept_like_any_other(checkpoint: tuple[dict[str, np.ndarray], Path, Model], tmp_path: Path) -> None:
     _, path, clip = checkpoint
-    found = published_dual_path(path, clip, labels=labels(3))
+    found = FewShotClassifier.load_published(path, clip, labels=labels(3))
     read = FewShotClassifier.load(found.save(tmp_path / "h.safetensors"), found.models)
     views = torch.randn(2, 12, 32)
     np.testing.assert_array_equal(read.predict_features(views)[0].scores, found.predict_features(views)[0].scores)
@@ -85,7 +85,7 @@ def test_a_file_without_a_part_is_refused(absent: str, tmp_path: Path) -> None:
     state.pop(absent)
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises((WeightsError, KeyError, RuntimeError)):
-        found = published_dual_path(tmp_path / "w.pth", clip, labels=labels(3))
+        found = FewShotClassifier.load_published(tmp_path / "w.pth", clip, labels=labels(3))
         found.predict_features(torch.randn(1, 12, 32))
 
 
@@ -93,7 +93,7 @@ def test_other_files_and_models_are_refused(tmp_path: Path) -> None:
     torch.save({"point_model.conv1.weight": torch.zeros(2)}, tmp_path / "w.pth")
     fake = Model(get_recipe("clip2point-untuned"), FakeEncoder())
     with pytest.raises(WeightsError, match="checkpoint must hold CLIP2Point's dual-path adapter, but got w.pth"):
-        published_dual_path(tmp_path / "w.pth", fake, labels=labels(2))
+        FewShotClassifier.load_published(tmp_path / "w.pth", fake, labels=labels(2))
     torch.save({"adapter1.fusion_ratio": torch.zeros(2)}, tmp_path / "w.pth")
     with pytest.raises(ConfigError, match="clip must be a model with CLIP's towers, but got FakeEncoder"):
-        published_dual_path(tmp_path / "w.pth", fake, labels=labels(2))
+        FewShotClassifier.load_published(tmp_path / "w.pth", fake, labels=labels(2))

@@ -13,7 +13,7 @@ import basrelief as br
 from basrelief.datasets import open_benchmark
 from basrelief.encoders import ClipEncoder, VectorCache, save_tuned
 from basrelief.errors import ConfigError, WeightsError
-from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe, load_model, load_untuned, with_projection, with_tuned_views
+from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe, load_model, load_untuned
 from basrelief.shapes import make_shape, write_library
 from support.small_models import ball, small_encoder
 
@@ -56,8 +56,8 @@ def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
 
 def test_defaults_of_a_projection_are_not_spelled_out() -> None:
     recipe = get_recipe("opendlign-h14")
-    assert with_projection(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-30"}) == recipe
-    other = with_projection(recipe, {"name": "opendlign", "size": 224, "rig": "opendlign-33"})
+    assert recipe.with_projection({"name": "opendlign", "size": 224, "rig": "opendlign-30"}) == recipe
+    other = recipe.with_projection({"name": "opendlign", "size": 224, "rig": "opendlign-33"})
     assert other.projection_options == {"rig": "opendlign-33"}
 
 
@@ -105,15 +105,15 @@ def test_plain_clip_of_a_recipe_has_no_weights_of_its_method(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["opendlign-untuned", "tiny", "clip2point-untuned"])
 def test_the_second_half_of_the_views_is_tuned(name: str) -> None:
-    recipe = with_tuned_views(replace(get_recipe(name), tuned_views=()))
+    recipe = replace(get_recipe(name), tuned_views=()).with_tuned_views()
     views = len(Model(recipe, small_encoder()).projection.cameras)
     assert recipe.tuned_views == tuple(range(views // 2, views))
 
 
 def test_views_that_a_recipe_names_stay() -> None:
-    assert with_tuned_views(get_recipe("opendlign-h14")).tuned_views == (5, 6, 7, 8, 9)
+    assert get_recipe("opendlign-h14").with_tuned_views().tuned_views == (5, 6, 7, 8, 9)
     own = replace(get_recipe("opendlign-h14"), tuned_views=(0,))
-    assert with_tuned_views(own).tuned_views == (0,)
+    assert own.with_tuned_views().tuned_views == (0,)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 import basrelief as br
 from basrelief.datasets import open_benchmark
-from basrelief.evaluate import run_evaluation
+from basrelief.evaluate.run import run_evaluation
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.shapes import CATEGORIES, write_library
 from support import REPOSITORY

@@ -9,7 +9,7 @@ import pytest
 
 from basrelief.datasets import dataset_card, list_datasets
 from basrelief.datasets.layouts import LAYOUTS
-from basrelief.evaluate import TASKS
+from basrelief.evaluate.run import TASKS
 from basrelief.geometry.upright import CUES
 from basrelief.models import get_recipe, recipes
 from support import REPOSITORY

@@ -13,7 +13,7 @@ import pytest
 
 from basrelief.datasets import open_benchmark
 from basrelief.errors import ConfigError, MissingExtraError
-from basrelief.models import Model, get_recipe, with_tuned_views
+from basrelief.models import Model, get_recipe
 from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
 from basrelief.train.run import TrainingRun, check_batch_size, derive_seed, make_accelerator
@@ -94,7 +94,7 @@ def test_validation_accuracy_agrees_with_classify(rule: str, tuned: bool, tmp_pa
     library = open_benchmark(write_library(tmp_path / "shapes", ("chair", "mug", "lamp"), each=2), "folder")
     recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": 32}, points=400, templates="name", pooling=Pooling(rule))
     encoder = small_encoder(tuned=True, seed=4)
-    model = Model(with_tuned_views(recipe) if tuned else recipe, encoder)
+    model = Model(recipe.with_tuned_views() if tuned else recipe, encoder)
     found = model.classify([library.load(item) for item in library.items], library.labels)
     expected = np.mean([p.label == library.labels[item.label] for p, item in zip(found, library.items, strict=True)])
     assert zero_shot_accuracy(model, library)(encoder) == pytest.approx(float(expected))

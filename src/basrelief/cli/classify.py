@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.errors import ConfigError, unknown_choice
+from basrelief.errors import ConfigError
 from basrelief.output import to_json, write_picture
 
 if TYPE_CHECKING:
-    from basrelief.models import FewShotClassifier, FileResult, Model, PoseSearch
+    from basrelief.models import FewShotClassifier, FileResult, Model
 
 
 def classify(
@@ -53,7 +53,7 @@ def classify(
         opt.picture_file("picture", picture)
     if labels is not None and adapter is not None:
         raise ConfigError("An adapter brings its own labels. Leave out --labels, or --adapter.")
-    options = ReadOptions(up, _pose_search(pose), seed, jobs=1)
+    options = ReadOptions(up, cast("Any", pose), seed, jobs=1)
     policy = RejectPolicy(
         None if calibration is None else Calibration.read(calibration),
         min_confidence,
@@ -117,14 +117,12 @@ class _Printer:
 
     def show(self, number: int, result: FileResult) -> None:
         """Print one result; `number` tells pictures of equal names apart."""
-        from basrelief.models import evidence_picture
-
         self.failed += result.error is not None
         text = to_json(_record(result, self.classifier, self.top) | self.notes) if self.as_json else self._row(result)
         typer.echo(text, err=bool(result.error) and not self.as_json)
         if self.picture and result.prediction:
             path = _numbered(self.picture, number, result.path) if len(self.paths) > 1 else self.picture
-            write_picture(path, evidence_picture(result, self.classifier, top=self.top))
+            write_picture(path, result.picture(self.classifier, top=self.top))
 
     def _row(self, result: FileResult) -> str:
         """One row: the file, then labels with their probabilities or scores, in columns."""
@@ -135,14 +133,6 @@ class _Printer:
         cells = [f"{label:<{self.label_width}} {value:6.3f}" for label, value in zip(p.labels[: self.top], values, strict=False)]
         verdict = [f"none of these: {p.declined};"] if p.declined else []
         return "   ".join([f"{result.path!s:<{self.file_width}}", *verdict, *cells])
-
-
-def _pose_search(pose: str) -> PoseSearch | None:
-    from basrelief.models import POSE_SEARCHES
-
-    if pose not in ("file", *POSE_SEARCHES):
-        raise ConfigError(unknown_choice("pose", pose, ("file", *POSE_SEARCHES)))
-    return None if pose == "file" else cast("PoseSearch", pose)
 
 
 def _progress(results: Iterable[FileResult], total: int, *, quiet: bool) -> Iterator[FileResult]:

@@ -79,7 +79,7 @@ def evaluate(
         return
     if model is None or dataset is None or root is None:
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
-    from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, card_folder, write_evaluation
+    from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, write_evaluation
     from basrelief.evaluate import evaluate as run
 
     opt.check_points(points)
@@ -98,7 +98,7 @@ def evaluate(
     )
     with opt.progress("evaluate", quiet=as_json) as progress:
         evaluation = run(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
-    card, folder = evaluation.card, write_evaluation(evaluation, out / card_folder(evaluation.card))
+    card, folder = evaluation.card, write_evaluation(evaluation, out)
     typer.echo(to_json(dataclasses.asdict(card)) if as_json else _summary(card, folder))
     if card.failures:
         typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} shapes could not be used", err=True)

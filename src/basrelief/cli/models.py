@@ -42,12 +42,12 @@ def models(
 
 
 def _costs(device: str, *, as_json: bool) -> None:
-    from basrelief.models import list_models, load_model, measured_model_cost, model_cost
+    from basrelief.models import list_models, load_model, model_cost
 
     found = []
     for status in list_models():
         if status.ready:
-            found.append(measured_model_cost(load_model(status.name, device=device, dtype="float32")))
+            found.append(model_cost(load_model(status.name, device=device, dtype="float32")))
         else:
             found.append(model_cost(status.name))
     if as_json:

@@ -17,8 +17,8 @@ from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
-    from basrelief.models import Progress
     from basrelief.train.records import CostEstimate
+    from basrelief.types import Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]

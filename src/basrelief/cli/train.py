@@ -52,13 +52,13 @@ def adapter(
 
     A folder without splits is used for training alone. Exit code 1 when a shape could not be used.
     """
-    from basrelief.models import Embedder, default_head, load_model, load_second_path
+    from basrelief.models import Embedder, get_recipe, load_model, load_second_path
     from basrelief.tasks import FitOptions
     from basrelief.train.adapter import open_splits, train_adapter
 
     load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
     loaded, cache = load(model, checkpoint=checkpoint).for_few_shot(), opt.shape_cache()
-    kind = head or default_head(model)
+    kind = head or get_recipe(model).default_head
     which = variant or loaded.recipe.datasets.get(dataset, {}).get("variant")
     support, query = open_splits(root, None if dataset == "auto" else dataset, variant=which, up=up, strict=not partial)
     second = load_second_path(model, kind, load=load, cache=cache, seed=seed)

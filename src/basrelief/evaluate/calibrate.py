@@ -54,7 +54,7 @@ def _result(found: Scores, rest: np.ndarray, fit: Calibration) -> Result:
     metrics = [_error("ece", "expected calibration error, calibrated", after, truth)]
     if found.probabilities is not None:
         metrics.append(_error("ece_before", "expected calibration error, uncalibrated", found.probabilities[rest], truth))
-    failures = tuple((failure.id, failure.error) for failure in found.failures)
+    failures = tuple(found.failures.items())
     note = f"Fitted on {fit.shapes} shapes, measured on {len(truth)} others; temperature {fit.temperature:g}."
     return Result(tuple(metrics), (_kept(after, truth), _bins(after, truth)), failures=failures, notes=(note,))
 

@@ -15,7 +15,7 @@ from basrelief.datasets import Benchmark
 from basrelief.errors import FileFormatError
 from basrelief.evaluate.protocol import Protocol, paper_differences, published_numbers
 from basrelief.evaluate.result import Metric, Result, Table
-from basrelief.models import EmbedStats, Model, PaperNumber
+from basrelief.models import Embedder, Model, PaperNumber
 from basrelief.output import to_json
 from basrelief.types import Finding
 
@@ -158,16 +158,16 @@ def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Be
     )
 
 
-def measured_cost(seconds: float, stats: EmbedStats, model: Model) -> RunCost:
+def measured_cost(embedder: Embedder, *, seconds: float) -> RunCost:
     """Return the cost of a run that has just ended.
 
     Args:
+        embedder: Embedder of the run; its statistics count the shapes of this run only.
         seconds: Wall time of the whole run.
-        stats: Shapes embedded in it, and the time they took.
-        model: The model, for its device.
     """
+    stats = embedder.stats
     speed = round(stats.shapes / max(stats.seconds, 1e-9), 2) if stats.shapes else None
-    return RunCost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), stats.shapes)
+    return RunCost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(embedder.model), stats.shapes)
 
 
 def _peak_megabytes(model: Model) -> float | None:

@@ -78,11 +78,11 @@ def few_shot(
     queries = None if support is None else query
     texts, scale = embedder.model.embed_text(benchmark.labels).cpu(), embedder.model.encoder.logit_scale
     runs = {count: _draws(pool, queries, replace(options, counts=(count,)), texts=texts, logit_scale=scale) for count in options.counts}
-    failures = (*query.failures, *(pool.failures if support is not None else ()))
+    failures = (*query.failures.items(), *(pool.failures.items() if support is not None else ()))
     return Result(
         metrics=tuple(_metric(count, values) for count, values in runs.items()),
         tables=(_table(runs),),
-        failures=tuple((failure.id, failure.error) for failure in failures),
+        failures=failures,
         notes=(f"{len(classes)} of {len(benchmark.labels)} classes have enough shapes; {len(query.items)} shapes are queries or support.",),
     )
 

@@ -61,7 +61,7 @@ def retrieval(
     columns = ("query", "views", "queries", "R@1 %", "R@5 %", "R@10 %", "mAP %", "median rank", "MRR %")
     notes = ["Pictures are shaded renderings of the shapes themselves."] if "image" in directions and pictures is None else []
     notes += [f"{direction} to shape: no query has another shape of its class." for direction in unasked]
-    failures = tuple((failure.id, failure.error) for failure in found.failures)
+    failures = tuple(found.failures.items())
     return Result(tuple(metrics), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=tuple(notes))
 
 

@@ -58,7 +58,7 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
     return Result(
         metrics=(rows[0][1], mean, replace(worst, name="worst_top1", title=f"worst: {worst.title}")),
         tables=(table,),
-        failures=tuple((failure.id, failure.error) for failure in clean.failures),
+        failures=tuple(clean.failures.items()),
     )
 
 

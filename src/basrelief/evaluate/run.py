@@ -25,9 +25,10 @@ from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.evaluate.zero_shot import zero_shot
-from basrelief.models import Embedder, EmbedStats, Progress, load_second_path
+from basrelief.models import Embedder, load_second_path
 from basrelief.output import write_picture, write_text
 from basrelief.tasks import Calibration
+from basrelief.types import Progress
 
 _ANSWERS = ("shape", "label", "answers, best first", "probability of the first")
 
@@ -144,29 +145,30 @@ def run_evaluation(
         ConfigError: If the options do not fit the benchmark, e.g. more shots than shapes.
     """
     options, extra = options or EvalOptions(), few_shot_source or FewShotSource()
-    embedder = dataclasses.replace(embedder, stats=EmbedStats())
+    embedder = dataclasses.replace(embedder)  # counts from zero
     start = time.perf_counter()
     fitted, result = TASKS[options.task](embedder, benchmark, options, extra)
-    cost = measured_cost(time.perf_counter() - start, embedder.stats, embedder.model)
+    cost = measured_cost(embedder, seconds=time.perf_counter() - start)
     settings = _task_settings(options, extra)
     protocol = describe_protocol(embedder.model, benchmark, task=options.task, options=settings, seed=embedder.seed)
     card = make_card(result, protocol, model=embedder.model, benchmark=benchmark, command=options.command, cost=cost)
     return Evaluation(card, result, fitted)
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
+def write_evaluation(evaluation: Evaluation, out: Path) -> Path:
     """Write `card.json`, `card.html` and `card.png`; also `answers.csv` and `calibration.json` if the task has them.
 
     Args:
         evaluation: From `evaluate` or `run_evaluation`.
-        folder: Created if absent; files of an earlier run in it are replaced.
+        out: Folder for all evaluations; this one gets a folder of its own in it, which replaces an earlier run under the same protocol.
 
     Returns:
-        The folder.
+        The folder of this evaluation.
 
     Raises:
         OutputError: If it cannot be written.
     """
+    folder = out / card_folder(evaluation.card)
     write_text(folder / "card.json", evaluation.card.to_json())
     write_text(folder / "card.html", card_page(evaluation.card))
     write_picture(folder / "card.png", card_picture(evaluation.card))

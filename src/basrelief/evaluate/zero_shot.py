@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 from basrelief.datasets import Benchmark
 from basrelief.evaluate.result import Cell, Metric, Result, Table, accuracy_metric, bootstrap_metric, percent
 from basrelief.metrics import class_scores, confusion_matrix, reliability, truth_ranks
-from basrelief.models import Embedder, Failure, Model
+from basrelief.models import Embedder, Model
 
 UNREAD_RANK = 1 << 30
 """Rank given to the true label of a shape that could not be read, so that it counts as wrong."""
@@ -29,14 +29,14 @@ class Scores:
         truth: (N,) index of the true label.
         scores: (N, C) pooled scores; larger is better.
         probabilities: (N, C) probabilities, or None if the pooling rule defines none.
-        failures: Shapes without scores.
+        failures: Error of each shape without scores, by its id.
     """
 
     ids: tuple[str, ...]
     truth: Int64[np.ndarray, " shapes"]
     scores: Float32[np.ndarray, "shapes labels"]
     probabilities: Float32[np.ndarray, "shapes labels"] | None
-    failures: tuple[Failure, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
@@ -48,10 +48,10 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
     """
     embedded = embedder.model.encode_labels(benchmark.labels)
     ids: list[str] = []
-    failures: list[Failure] = []
+    failures: dict[str, str] = {}
     truth, scores, chances = [], [], []
     for part in embedder.embed_chunks(benchmark):
-        failures += part.failures
+        failures |= part.failures
         if part.items:
             ids += [item.id for item in part.items]
             truth.append(part.truth)
@@ -64,7 +64,7 @@ def score_benchmark(embedder: Embedder, benchmark: Benchmark) -> Scores:
         np.concatenate(truth) if truth else np.empty(0, dtype=np.int64),
         np.concatenate(scores) if scores else np.empty(wide, dtype=np.float32),
         None if any(c is None for c in chances) or not chances else np.concatenate([c for c in chances if c is not None]),
-        tuple(failures),
+        failures,
     )
 
 
@@ -89,7 +89,7 @@ def zero_shot(embedder: Embedder, benchmark: Benchmark) -> Result:
         tables=(per_class(confusion, labels),),
         confusion=confusion,
         answers=_answers(found, labels),
-        failures=tuple((failure.id, failure.error) for failure in found.failures),
+        failures=tuple(found.failures.items()),
         notes=_unknown(embedder.model, labels),
     )
 

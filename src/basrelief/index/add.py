@@ -17,9 +17,10 @@ from basrelief.errors import FileFormatError
 from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text
 from basrelief.index.read import DepthOptions, ReadFile, import_readers, read_file
 from basrelief.index.table import Tables
-from basrelief.models import Model, Progress
+from basrelief.models import Model
 from basrelief.models.model import SHAPES_PER_PASS
 from basrelief.processes import Failure, WorkerPool, batches
+from basrelief.types import Progress
 
 _ROWS_PER_WRITE = 64
 _FILES_PER_BATCH = 256

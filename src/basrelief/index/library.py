@@ -21,8 +21,9 @@ from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import Hit, SearchOptions, search
 from basrelief.index.table import Tables, vectors_of
 from basrelief.index.tags import TagProposal, propose_tags, undo_tags, write_tags
-from basrelief.models import Model, Progress, load_model
+from basrelief.models import Model, load_model
 from basrelief.tasks import RejectPolicy
+from basrelief.types import Progress
 
 _EVERYDAY_NAMES = "omniobject3d"
 """Label set whose mean text embedding is subtracted from phrases; 15 to 1,203 other names do as well (docs/use/library.md)."""

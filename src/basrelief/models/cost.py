@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,15 +43,24 @@ class ModelCost:
     encode_ms: float | None = None
 
 
-def model_cost(name: str) -> ModelCost:
-    """Count the cost of a recipe from its architecture; no weights are needed.
+def model_cost(model: str | Model, *, repeats: int = 5, seed: int = 0) -> ModelCost:
+    """Count the cost of a recipe from its architecture, for which no weights are needed; measure the time of a loaded model.
 
     Args:
-        name: Of the recipe.
+        model: Name of a recipe, or a model on the device that is to be measured.
+        repeats: Number of point clouds to time; the result is their median.
+        seed: Seed of the cloud.
 
     Raises:
-        ConfigError: If there is none of that name.
+        ConfigError: If there is no recipe of that name.
     """
+    if isinstance(model, str):
+        return _count(model)
+    draw_ms, encode_ms = _times(model, repeats, seed)
+    return replace(_count(model.recipe.name), draw_ms=draw_ms, encode_ms=encode_ms)
+
+
+def _count(name: str) -> ModelCost:
     recipe = get_recipe(name)
     config = _config(recipe.encoder)
     projection = get_projection(recipe.projection, **recipe.projection_options)
@@ -68,15 +77,8 @@ def model_cost(name: str) -> ModelCost:
     return ModelCost(name, counted, everything - counted, views, each * views, recipe.points)
 
 
-def measured_model_cost(model: Model, *, repeats: int = 5, seed: int = 0) -> ModelCost:
-    """Count a loaded model's cost and measure its time: the median over repeats of one cloud at a time.
-
-    Args:
-        model: On the device that is to be measured.
-        repeats: How often.
-        seed: Of the cloud.
-    """
-    counted = model_cost(model.recipe.name)
+def _times(model: Model, repeats: int, seed: int) -> tuple[float, float]:
+    """Median milliseconds of rendering and of encoding one cloud."""
     points = np.random.default_rng(seed).normal(size=(model.recipe.points, 3)).astype(np.float32)
     shape = PointCloud(points)
     draw, encode = [], []
@@ -88,8 +90,7 @@ def measured_model_cost(model: Model, *, repeats: int = 5, seed: int = 0) -> Mod
         _wait(model.view_features(images))
         draw.append(middle - start)
         encode.append(time.perf_counter() - middle)
-    milliseconds = [1000 * float(np.median(times[1:])) for times in (draw, encode)]  # the first warms up
-    return ModelCost(**{**counted.__dict__, "draw_ms": milliseconds[0], "encode_ms": milliseconds[1]})
+    return 1000 * float(np.median(draw[1:])), 1000 * float(np.median(encode[1:]))  # the first warms up
 
 
 def _wait(tensor: torch.Tensor) -> None:

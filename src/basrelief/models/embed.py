@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -23,11 +23,8 @@ from basrelief.io import split_row
 from basrelief.models.few_shot import head_paths
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import sample_points
-from basrelief.types import PointCloud
+from basrelief.types import PointCloud, Progress
 from basrelief.version import __version__
-
-Progress = Callable[[int, int], None]
-"""Called with the number of shapes done and the number of all."""
 
 
 @runtime_checkable
@@ -42,15 +39,6 @@ class PointTransform(Protocol):
         """Change a cloud, seeded by the shape's name."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A shape that could not be read or drawn, and why."""
-
-    id: str
-    label: int
-    error: str
-
-
 @dataclass(frozen=True, eq=False)
 class ViewFeatures:
     """Embedded shapes in the order of the benchmark, those that failed apart.
@@ -58,12 +46,12 @@ class ViewFeatures:
     Attributes:
         items: N shapes.
         features: (N, V, D) float32, as the tower gives them.
-        failures: Shapes that are not among them.
+        failures: Error of each shape that could not be read or rendered, by its id.
     """
 
     items: tuple[Item, ...]
     features: Float32[np.ndarray, "shapes views dim"]
-    failures: tuple[Failure, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def views(self) -> Float32[np.ndarray, "shapes views dim"]:
@@ -106,7 +94,7 @@ class Embedder:
     cache: VectorCache | None = None
     seed: int = 0
     progress: Progress | None = None
-    stats: EmbedStats = field(default_factory=EmbedStats)
+    stats: EmbedStats = field(default_factory=EmbedStats, init=False)
 
     def embed_chunks(self, benchmark: Benchmark, transform: PointTransform | None = None) -> Iterator[ViewFeatures]:
         """Embed a few shapes at a time; memory does not grow with the benchmark.
@@ -129,7 +117,7 @@ class Embedder:
         return ViewFeatures(
             tuple(item for part in parts for item in part.items),
             np.concatenate([part.features for part in parts]),
-            tuple(failure for part in parts for failure in part.failures),
+            {name: error for part in parts for name, error in part.failures.items()},
         )
 
     def _part(self, benchmark: Benchmark, items: tuple[Item, ...], transform: PointTransform | None) -> ViewFeatures:
@@ -148,20 +136,20 @@ class Embedder:
         """Embed shapes and keep them by name."""
         drawn: list[Tensor] = []
         good: list[int] = []
-        failures = []
+        failures = {}
         for place, item in enumerate(items):
             try:
                 drawn.append(self._draw(benchmark, item, transform))
                 good.append(place)
             except (FileFormatError, GeometryError, MissingExtraError) as error:
-                failures.append(Failure(item.id, item.label, str(error)))
+                failures[item.id] = str(error)
         if not drawn:
             nothing = np.empty((0, self.model.views, self.model.encoder.embedding_dim), dtype=np.float32)
-            return ViewFeatures((), nothing, tuple(failures))
+            return ViewFeatures((), nothing, failures)
         found = self.model.view_features(torch.stack(drawn)).float().cpu().numpy()
         if self.cache:
             self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})
-        return ViewFeatures(tuple(items[place] for place in good), found, tuple(failures))
+        return ViewFeatures(tuple(items[place] for place in good), found, failures)
 
     def _draw(self, benchmark: Benchmark, item: Item, transform: PointTransform | None) -> Tensor:
         if benchmark.kind == "depth_maps" and transform is None:

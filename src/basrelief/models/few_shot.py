@@ -98,6 +98,31 @@ class FewShotClassifier:
         notes = {"labels": list(labels), "paths": [_path(model) for model in models], "shapes": len(features)}
         return cls(models, replace(made, notes=notes), labels=labels)
 
+    @classmethod
+    def load_published(cls, path: Path | str, clip: Model, *, labels: Sequence[str]) -> FewShotClassifier:
+        """Read CLIP2Point's published few-shot checkpoint (`best_test.pth`): two towers and their adapters.
+
+        Args:
+            path: The file; strictly read, every tensor of both towers and adapters must be there and fit.
+            clip: Plain CLIP of the file's architecture, e.g. `load_model("clip2point-untuned")`: its text tower and preprocessing.
+            labels: The class names it was trained with, in any order; ModelNet40's for the published file.
+
+        Raises:
+            WeightsError: If the file is not such a checkpoint, or its towers do not fit.
+        """
+        state = read_state_dict(path)
+        if not any(name.startswith("adapter1.") for name in state):
+            raise WeightsError(f"checkpoint must hold CLIP2Point's dual-path adapter, but got {Path(path).name}, which has none.")
+        ready = clip.for_few_shot()
+        models = tuple(Model(ready.recipe, _tower(ready, state, part), prompter=ready.prompter) for part in ("pre_model", "ori_model"))
+        adapters = {ours: published_adapter(state, theirs) for ours, theirs in (("depth", "adapter1"), ("image", "adapter2"))}
+        tensors = {f"{ours}.{name}": tensor.float() for ours, own in adapters.items() for name, tensor in own.items()}
+        views, dim = 2 * len(tensors["depth.ratio"]), len(tensors["depth.out.bias"])
+        texts = models[0].embed_text(labels).cpu()
+        notes = {"labels": list(labels), "paths": [_path(model) for model in models]}
+        head = Head("dual-path", {**tensors, "texts": texts, "scale": torch.tensor(1.0)}, views, dim, len(labels), notes=notes)
+        return cls(models, head, labels=labels)
+
     @property
     def name(self) -> str:
         """Names of the models and kind of the head."""
@@ -255,11 +280,6 @@ def load_few_shot(
     return FewShotClassifier.load(path, models)
 
 
-def default_head(name: str) -> str:
-    """The head of a recipe's paper; the probe for recipes that name none."""
-    return get_recipe(name).few_shot.get("head", "probe")
-
-
 def head_paths(name: str, head: str) -> tuple[str, ...]:
     """Names of the recipes whose towers a head takes, one for each path.
 
@@ -296,31 +316,6 @@ def _path(model: Model) -> dict[str, Any]:
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     key = next(key for key in ours if ours[key] != theirs.get(key))
     return f"{key} {ours[key]} where it was fitted on {theirs.get(key)}"
-
-
-def published_dual_path(path: Path | str, clip: Model, *, labels: Sequence[str]) -> FewShotClassifier:
-    """Read CLIP2Point's published few-shot checkpoint (`best_test.pth`): two towers and their adapters.
-
-    Args:
-        path: The file; strictly read, every tensor of both towers and adapters must be there and fit.
-        clip: Plain CLIP of the file's architecture, e.g. `load_model("clip2point-untuned")`: its text tower and preprocessing.
-        labels: The class names it was trained with, in any order; ModelNet40's for the published file.
-
-    Raises:
-        WeightsError: If the file is not such a checkpoint, or its towers do not fit.
-    """
-    state = read_state_dict(path)
-    if not any(name.startswith("adapter1.") for name in state):
-        raise WeightsError(f"checkpoint must hold CLIP2Point's dual-path adapter, but got {Path(path).name}, which has none.")
-    ready = clip.for_few_shot()
-    models = tuple(Model(ready.recipe, _tower(ready, state, part), prompter=ready.prompter) for part in ("pre_model", "ori_model"))
-    adapters = {ours: published_adapter(state, theirs) for ours, theirs in (("depth", "adapter1"), ("image", "adapter2"))}
-    tensors = {f"{ours}.{name}": tensor.float() for ours, own in adapters.items() for name, tensor in own.items()}
-    views, dim = 2 * len(tensors["depth.ratio"]), len(tensors["depth.out.bias"])
-    texts = models[0].embed_text(labels).cpu()
-    notes = {"labels": list(labels), "paths": [_path(model) for model in models]}
-    head = Head("dual-path", {**tensors, "texts": texts, "scale": torch.tensor(1.0)}, views, dim, len(labels), notes=notes)
-    return FewShotClassifier(models, head, labels=labels)
 
 
 def _tower(clip: Model, state: Mapping[str, Tensor], part: str) -> ClipEncoder:

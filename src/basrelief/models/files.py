@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,10 +19,14 @@ from basrelief.io import load
 from basrelief.io.load import AUTO
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
-from basrelief.models.pose import Pose, PoseSearch, resolve_pose
+from basrelief.models.picture import draw_evidence
+from basrelief.models.pose import POSE_SEARCHES, Pose, PoseSearch, resolve_pose
 from basrelief.processes import Failure, WorkerPool, batches
 from basrelief.tasks import RejectPolicy
 from basrelief.types import Prediction, Shape
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,20 @@ class FileResult:
     images: Float[Tensor, "views side side"] | None = None
     pose: Pose | None = None
 
+    def picture(self, model: Model | FewShotClassifier, *, top: int = 5) -> Image.Image:
+        """Draw what the model saw of the file and what it concluded.
+
+        Args:
+            model: The model that made the prediction.
+            top: How many ranked labels to draw.
+
+        Raises:
+            ConfigError: If the file failed, so that there is nothing to draw.
+        """
+        if self.prediction is None or self.shape is None or self.images is None:
+            raise ConfigError(f"{self.path} could not be classified, so there is nothing to draw: {self.error}")
+        return draw_evidence(model, self.shape, self.prediction, images=self.images, top=top)
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -51,23 +70,25 @@ class ReadOptions:
 
     Attributes:
         up: Up axis of every file, `auto`, or None for each format's own rule; see `basrelief.load`.
-        pose: None keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
+        pose: `file` keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
         seed: Seed of the surface sampling.
         jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
 
     Raises:
-        ConfigError: If `up` is no axis.
+        ConfigError: If `up` is no axis, or `pose` is unknown.
     """
 
     up: str | None = None
-    pose: PoseSearch | None = None
+    pose: Literal["file"] | PoseSearch = "file"
     seed: int = 0
     jobs: int = 0
 
     def __post_init__(self) -> None:
-        """Check the axis once, not for every file."""
+        """Check the options once, not for every file."""
         if self.up not in (None, *UP_AXES, AUTO):
             raise ConfigError(unknown_choice("up", self.up, (*UP_AXES, AUTO)))
+        if self.pose not in ("file", *POSE_SEARCHES):
+            raise ConfigError(unknown_choice("pose", self.pose, ("file", *POSE_SEARCHES)))
 
 
 def classify_files(
@@ -147,7 +168,7 @@ def _rendered(
         return FileResult(path, error=shape.reason)
     try:
         pose = None
-        if options.pose is not None:
+        if options.pose != "file":
             pose = resolve_pose([shape], model=_zero_shot(model), labels=labels, search=options.pose, seed=options.seed)[0]
             shape = pose.apply(shape)
         return FileResult(path, shape=shape, images=model.depth_images([shape], seed=options.seed)[0], pose=pose)

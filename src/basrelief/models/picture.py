@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basrelief.errors import ConfigError
-
 if TYPE_CHECKING:
     from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
 
     from basrelief.models.few_shot import FewShotClassifier
-    from basrelief.models.files import FileResult
     from basrelief.models.model import Model
     from basrelief.types import Prediction, Shape
 
@@ -40,19 +37,3 @@ def draw_evidence(
 
     seen = model.depth_images([shape], seed=seed)[0] if images is None else images
     return evidence_sheet(prediction, seen.cpu().numpy(), cameras=model.projection.cameras, picture=render_thumbnail(shape), top=top)
-
-
-def evidence_picture(result: FileResult, model: Model | FewShotClassifier, *, top: int = 5) -> Image.Image:
-    """Draw what a model saw of a file and what it concluded.
-
-    Args:
-        result: From `classify_files`, without an error.
-        model: The model that made the prediction.
-        top: How many ranked labels to draw.
-
-    Raises:
-        ConfigError: If the file failed, so that there is nothing to draw.
-    """
-    if result.prediction is None or result.shape is None or result.images is None:
-        raise ConfigError(f"{result.path} could not be classified, so there is nothing to draw: {result.error}")
-    return draw_evidence(model, result.shape, result.prediction, images=result.images, top=top)

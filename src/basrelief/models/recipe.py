@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from basrelief.encoders.config import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.render import get_projection
 from basrelief.tasks import Pooling
 
 NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]] | None] = {
@@ -116,6 +117,27 @@ class Recipe:
         options = {} if "projection" in own else self.projection_options
         ready = replace(self, projection=projection, projection_options=options, templates=templates)
         return replace(ready, branches="both") if own.get("branches") == "both" and self.tuned_views else ready
+
+    @property
+    def default_head(self) -> str:
+        """The few-shot head of the paper, a key of `basrelief.tasks.HEADS`; `probe` if it names none."""
+        return self.few_shot.get("head", "probe")
+
+    def with_projection(self, projection: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with another projection.
+
+        Args:
+            projection: `name`, and options; those that are the projection's defaults are left out.
+        """
+        options = dict(projection)
+        plain = get_projection(options.pop("name"))
+        own = {option: value for option, value in options.items() if getattr(plain, option, None) != value}
+        return replace(self, projection=plain.name, projection_options=own)
+
+    def with_tuned_views(self) -> Recipe:
+        """Return the recipe with the second half of its views in the tuned branch, if it names none."""
+        views = len(get_projection(self.projection, **self.projection_options).cameras)
+        return replace(self, tuned_views=self.tuned_views or tuple(range(views // 2, views)))
 
     def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Recipe:
         """Return the recipe with the paper's settings for a data set, or others.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from basrelief.datasets import PromptList, read_prompt_list, split_dataset
 from basrelief.encoders import (
@@ -24,7 +22,6 @@ from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from basrelief.models.model import Model
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Checkpoint, PaperNumber, Recipe, get_recipe, recipes
-from basrelief.render import get_projection
 
 EMBEDDED = "tiny"
 """The encoder whose weights ship in the wheel."""
@@ -211,30 +208,11 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, p
         raise WeightsError(f"checkpoint must be trained with mean and deviation of {recipe.name}, but got {got}. Name its own model.")
     try:
         drawn = record["notes"].get("projection")
-        recipe = with_tuned_views(with_projection(recipe, drawn) if drawn else recipe)
+        recipe = (recipe.with_projection(drawn) if drawn else recipe).with_tuned_views()
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = str(error) or type(error).__name__
         raise WeightsError(f"checkpoint must say how its maps were drawn, but got: {got} Train again.") from error
     return choose_dtype(encoder, place.dtype), recipe
-
-
-def with_projection(recipe: Recipe, projection: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with another projection.
-
-    Args:
-        recipe: Any.
-        projection: `name`, and options; those that are the projection's defaults are left out.
-    """
-    options = dict(projection)
-    plain = get_projection(options.pop("name"))
-    own = {option: value for option, value in options.items() if getattr(plain, option, None) != value}
-    return replace(recipe, projection=plain.name, projection_options=own)
-
-
-def with_tuned_views(recipe: Recipe) -> Recipe:
-    """Return the recipe with the second half of its views in the tuned branch, if it names none."""
-    views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
-    return replace(recipe, tuned_views=recipe.tuned_views or tuple(range(views // 2, views)))
 
 
 def _read_prompts(recipe: Recipe, prompts: Path | str) -> PromptList:

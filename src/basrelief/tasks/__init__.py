@@ -2,7 +2,8 @@
 
 from basrelief.tasks.calibration import Calibration, RejectPolicy, fit_temperature
 from basrelief.tasks.few_shot import sample_shots
-from basrelief.tasks.heads import HEADS, FitOptions, Head, fit_head, head_scores, read_head
+from basrelief.tasks.heads.base import FitOptions, Head
+from basrelief.tasks.heads.kinds import HEADS, fit_head, head_scores, read_head
 from basrelief.tasks.pooling import Pooling
 from basrelief.tasks.query import find_nearest, mix_embeddings
 from basrelief.tasks.scoring import LabelEmbeddings, LabelScores, score_labels

@@ -87,12 +87,12 @@ def train_adapter(
     models = [path.model for path in paths]
     truth = first.truth[chosen].tolist()
     classifier = FewShotClassifier.fit_features(models, features[chosen], truth=truth, labels=support.labels, head=head, fit=fit)
-    failures = [(failure.id, failure.error) for failure in first.failures]
+    failures = list(first.failures.items())
     right = None
     if query is not None:
         embedded = embed_paths(paths, query)
         found = classifier.predict_features(torch.from_numpy(embedded.features)) if len(embedded.items) else []
         hits = [prediction.label == query.labels[item.label] for prediction, item in zip(found, embedded.items, strict=True)]
         right = np.array(hits + [False] * len(embedded.failures), dtype=bool)
-        failures += [(failure.id, failure.error) for failure in embedded.failures]
+        failures += embedded.failures.items()
     return AdapterResult(classifier, len(chosen), right, tuple(failures))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from basrelief.train.records import Progress
+from basrelief.types import Progress
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,10 @@ from basrelief.index.read import DepthOptions
 from basrelief.io import FORMATS
 from basrelief.limits import limits
 from basrelief.markup import visible
-from basrelief.models import Progress
 from basrelief.processes import Failure, WorkerPool
 from basrelief.render import evidence_sheet
 from basrelief.tasks import RejectPolicy
-from basrelief.types import Prediction
+from basrelief.types import Prediction, Progress
 from basrelief.web.uploads import FileStore
 from basrelief.web.workers import (
     RenderedShape,

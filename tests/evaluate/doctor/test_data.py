@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.evaluate.doctor import check_benchmark
-from basrelief.evaluate.doctor.data import _sample
+from basrelief.evaluate.doctor.data import _sample, check_benchmark
 from basrelief.io import save
 from basrelief.models import Pose, get_recipe
 from basrelief.types import PointCloud, Shape

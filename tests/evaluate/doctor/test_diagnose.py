@@ -9,7 +9,7 @@ import pytest
 
 from basrelief.errors import ConfigError
 from basrelief.evaluate import DataSource, ModelSource
-from basrelief.evaluate.doctor import diagnose
+from basrelief.evaluate.doctor.diagnose import diagnose
 from support import dataset_miniatures
 
 from .conftest import Put, levels, lying, of, vit

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.evaluate.doctor import check_file
+from basrelief.evaluate.doctor.files import check_file
 from basrelief.io import save
 from basrelief.models import get_recipe
 from basrelief.types import PointCloud

@@ -18,7 +18,11 @@ from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError, FileFormatError, WeightsError
 from basrelief.evaluate import DataSource, ModelSource
-from basrelief.evaluate.doctor import check_benchmark, check_file, check_model, check_weights, diagnose
+from basrelief.evaluate.doctor.data import check_benchmark
+from basrelief.evaluate.doctor.diagnose import diagnose
+from basrelief.evaluate.doctor.files import check_file
+from basrelief.evaluate.doctor.models import check_model
+from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.geometry import rotate, rotation_to_z_up
 from basrelief.io import load, save
 from basrelief.models import get_recipe, resolve_pose

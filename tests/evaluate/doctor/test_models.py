@@ -11,7 +11,7 @@ import pytest
 from basrelief.datasets import label_set
 from basrelief.errors import ConfigError
 from basrelief.evaluate import ModelSource
-from basrelief.evaluate.doctor import check_model
+from basrelief.evaluate.doctor.models import check_model
 from basrelief.models import list_models
 from support.small_models import MODELS
 

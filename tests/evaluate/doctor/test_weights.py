@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, random_encoder, save_encoder
-from basrelief.evaluate.doctor import check_weights
+from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.models import get_recipe
 from support.hostile_pickles import MakesFolder
 

@@ -12,7 +12,7 @@ import torch
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache, load_tuned
 from basrelief.errors import ConfigError
-from basrelief.evaluate import Table
+from basrelief.evaluate.result import Table
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import write_library
 from basrelief.tasks import LabelEmbeddings, Pooling

@@ -1,7 +1,7 @@
 """How data sets lie on disk: one reader for each layout, tried from the most particular to the most general."""
 
 from basrelief.datasets.layouts import class_folders, depth_maps, modelnet, objaverse, openshape, scanobjectnn, shapenet
-from basrelief.datasets.layouts.base import Contents, Layout, Wanted
+from basrelief.datasets.layouts.base import Layout
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -22,4 +22,4 @@ LAYOUTS: dict[str, Layout] = {
     )
 }
 
-__all__ = ["LAYOUTS", "Contents", "Layout", "Wanted"]
+__all__ = ["LAYOUTS"]

@@ -19,11 +19,12 @@ from basrelief.encoders import ClipEncoder, VectorCache, load_tuned
 from basrelief.errors import ConfigError
 from basrelief.evaluate.result import Cell, percent
 from basrelief.metrics import truth_ranks
-from basrelief.models import Embedder, Model, Progress, with_tuned_views
+from basrelief.models import Embedder, Model
 from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, TrainOptions, align, tuning_encoder
+from basrelief.types import Progress
 
 MEAN, SUM = Pooling("mean", scale=1.0), Pooling("softmax-sum")
 
@@ -117,7 +118,7 @@ class AblationStudy:
         encoder = self.model.encoder
         if variant.run is not None:
             load_tuned(self._tuned_encoder, variant.run / TUNED_FILE)
-            encoder, recipe = self._tuned_encoder, replace(with_tuned_views(recipe), branches="both")
+            encoder, recipe = self._tuned_encoder, replace(recipe.with_tuned_views(), branches="both")
         model = Model(recipe, encoder)
         found = Embedder(model, self.cache, 0, self.progress).embed(benchmark)
         if not len(found.items):

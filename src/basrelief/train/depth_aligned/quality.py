@@ -24,7 +24,7 @@ from basrelief.models import Model
 from basrelief.output import append_text, to_json, write_text
 from basrelief.render.canvas import ACCENT, MUTED, Canvas
 from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, Thresholds, read_quality
-from basrelief.train.records import Progress
+from basrelief.types import Progress
 
 _STEP = 0.08  # of a depth image: a change that is a contour
 _DIGITS = 4

@@ -24,7 +24,7 @@ from basrelief.output import make_folder, output_errors, to_json, write_text
 from basrelief.render.rigs import evenly_spaced_views
 from basrelief.train.depth_aligned import AlignedSet
 from basrelief.train.opendlign.settings import OpenDlignSettings
-from basrelief.train.records import Progress
+from basrelief.types import Progress
 
 _AT_ONCE = 4  # shapes per pass of the trunk
 _FLUSH = 64  # shapes between flushes

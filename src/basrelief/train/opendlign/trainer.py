@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from basrelief.encoders import ClipEncoder, load_tuned, save_tuned
 from basrelief.errors import ConfigError
-from basrelief.models import Model, with_projection, with_tuned_views
+from basrelief.models import Model
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
 from basrelief.train.depth_aligned import AlignedSet
@@ -25,10 +25,10 @@ from basrelief.train.lock import lock_run
 from basrelief.train.opendlign.features import FeatureStore, Row
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser
 from basrelief.train.opendlign.settings import OpenDlignSettings
-from basrelief.train.records import Progress
 from basrelief.train.run import RunContext, TrainingRun, check_batch_size, make_accelerator
 from basrelief.train.stopping import StopSignal
 from basrelief.train.validation import Validate
+from basrelief.types import Progress
 
 TUNED_FILE = "tuned_block.safetensors"
 """File name of the trained block in the folder of a run."""
@@ -147,7 +147,7 @@ def align(
 
 def tuning_model(model: Model, aligned: AlignedSet) -> Model:
     """Return the model as it is used after tuning: with the images' projection, tuned views and the recipe's preprocessing."""
-    recipe = with_tuned_views(with_projection(model.recipe, {"name": "opendlign", **aligned.projection}))
+    recipe = model.recipe.with_projection({"name": "opendlign", **aligned.projection}).with_tuned_views()
     return Model(recipe, tuning_encoder(model), prompter=model.prompter)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from basrelief.datasets import Benchmark
 from basrelief.train.pairs.draw import RIG, DrawnPair, PairSettings, draw_pair
-from basrelief.train.records import Progress, Record, Workers, make_records
-from basrelief.types import Shape
+from basrelief.train.records import Record, Workers, make_records
+from basrelief.types import Progress, Shape
 
 FORMAT = "basrelief pairs 1"
 

@@ -21,12 +21,11 @@ from basrelief.output import append_text, to_json
 from basrelief.processes import Failure, WorkerPool, attempt, batches
 from basrelief.train.lock import hold_lock
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
-from basrelief.types import Shape
+from basrelief.types import Progress, Shape
 
 FAILED = "failed.jsonl"
 SHAPES_PER_SHARD = 100
 T = TypeVar("T")
-Progress = Callable[[int, int], None]
 
 
 @runtime_checkable

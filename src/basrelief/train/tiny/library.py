@@ -19,10 +19,11 @@ from basrelief.shapes.furniture_seats import SEATS
 from basrelief.shapes.furniture_tables import TABLES
 from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, list_shapes, made_by, merge, read_shapes
 from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
-from basrelief.train.records import Progress, Workers, make_records
+from basrelief.train.records import Workers, make_records
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures
+from basrelief.types import Progress
 
 _LEAST_FILES = 4  # of a class that may be unseen
 

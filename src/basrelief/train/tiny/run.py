@@ -14,7 +14,7 @@ from basrelief.datasets import maker_split
 from basrelief.encoders import ClipEncoder, Tokenizer, load_encoder_folder, save_encoder
 from basrelief.encoders.vocabulary import Vocabulary, write_vocabulary
 from basrelief.errors import ConfigError
-from basrelief.models import Model, get_recipe, with_projection, with_tuned_views
+from basrelief.models import Model, get_recipe
 from basrelief.output import make_folder, write_text
 from basrelief.render import get_projection
 from basrelief.train.data import ShapeSet, load_shapes, save_shapes
@@ -230,11 +230,11 @@ def _block_figures(
     encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, resources: Resources
 ) -> dict[str, float]:
     """Align the last block, and classify the held-out shapes by contour-aware depth maps without and with it."""
-    recipe = with_projection(get_recipe("tiny"), {"name": "opendlign", **aligned.projection})
+    recipe = get_recipe("tiny").with_projection({"name": "opendlign", **aligned.projection})
     figures = {"contour_aware_top1": _top1(Model(recipe, encoder), held)}
     tuned = align(aligned, encoder, out=out, settings=settings.block, options=TrainOptions(echo=resources.echo, cpu=resources.cpu))
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
-    figures["block_split_top1"] = _top1(Model(with_tuned_views(recipe), tuned), held)
+    figures["block_split_top1"] = _top1(Model(recipe.with_tuned_views(), tuned), held)
     figures["block_tuned_top1"] = _top1(Model(replace(recipe, tuned_views=tuple(range(views))), tuned), held)
     return figures
 
