@@ -21,7 +21,6 @@ from basrelief.models import (
     classify_files,
     get_recipe,
     load_few_shot,
-    load_second_path,
 )
 from basrelief.models.few_shot import head_paths, view_features
 from basrelief.shapes import make_shape
@@ -229,27 +228,3 @@ def test_what_does_not_fit_is_explained(tiny: Model) -> None:
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
     with pytest.raises(ConfigError, match="This head has 3 classes, but got 2 labels"):
         FewShotClassifier([tiny], classifier.head, labels=("a", "b"))
-
-
-def test_a_second_path_is_loaded_under_its_few_shot_settings() -> None:
-    asked: list[str] = []
-
-    def load(name: str) -> Model:
-        asked.append(name)
-        return Model(get_recipe(name), small_encoder())
-
-    found = load_second_path("clip2point", "dual-path", load=load, seed=3)
-    assert found is not None
-    assert asked == ["clip2point-untuned"]
-    assert found.model.recipe.projection == "clip2point"
-    assert found.seed == 3
-
-
-@pytest.mark.parametrize("head", ["probe", "cache", "simplified", "inter-view"])
-def test_heads_of_one_path_load_nothing(head: str) -> None:
-    assert load_second_path("clip2point", head, load=lambda _: pytest.fail("loaded")) is None
-
-
-def test_a_model_without_a_second_path_is_explained() -> None:
-    with pytest.raises(ConfigError, match="model must name a second path for head 'dual-path', but got 'tiny', which has one"):
-        load_second_path("tiny", "dual-path", load=lambda _: pytest.fail("loaded"))

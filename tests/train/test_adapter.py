@@ -18,7 +18,7 @@ from basrelief.models import Embedder, Model
 from basrelief.shapes import make_shape
 from basrelief.tasks import HEADS, FitOptions
 from basrelief.testing import FakeEncoder
-from basrelief.train import train_adapter
+from basrelief.train.adapter import fit_adapter
 from basrelief.types import Mesh
 
 NAMES = ("chair", "mug", "table")
@@ -61,7 +61,7 @@ def query(root: Path) -> Benchmark:
 
 @pytest.mark.parametrize("head", sorted(set(HEADS) - {"dual-path"}))
 def test_a_head_is_fitted_and_measured(head: str, path: Embedder, support: Benchmark, query: Benchmark) -> None:
-    found = train_adapter([path], support, query=query, head=head, fit=QUICK)
+    found = fit_adapter([path], support, query=query, head=head, fit=QUICK)
     assert found.support == 9
     assert found.right is not None
     assert len(found.right) == 6
@@ -74,16 +74,16 @@ def test_a_head_is_fitted_and_measured(head: str, path: Embedder, support: Bench
 def test_shots_are_per_class_and_small_classes_give_all_they_have(
     shots: int | None, taught: int, path: Embedder, support: Benchmark
 ) -> None:
-    assert train_adapter([path], support, head="cache", shots=shots).support == taught
+    assert fit_adapter([path], support, head="cache", shots=shots).support == taught
 
 
 def test_without_a_query_there_is_no_accuracy(path: Embedder, support: Benchmark) -> None:
-    assert train_adapter([path], support, head="cache").right is None
+    assert fit_adapter([path], support, head="cache").right is None
 
 
 def test_the_seed_draws_the_shots(path: Embedder, support: Benchmark) -> None:
     keys = [
-        train_adapter([path], support, head="cache", shots=1, fit=FitOptions(seed=seed)).classifier.head.tensors["keys"]
+        fit_adapter([path], support, head="cache", shots=1, fit=FitOptions(seed=seed)).classifier.head.tensors["keys"]
         for seed in (0, 0, 1, 2)
     ]
     assert np.array_equal(keys[0].numpy(), keys[1].numpy())
@@ -93,7 +93,7 @@ def test_the_seed_draws_the_shots(path: Embedder, support: Benchmark) -> None:
 def test_an_unreadable_query_shape_counts_as_wrong(path: Embedder, support: Benchmark, query: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "junk.ply").write_bytes(b"junk")
     spoilt = replace(query, items=(replace(query.items[0], path=str(tmp_path / "junk.ply")), *query.items[1:]))
-    found = train_adapter([path], support, query=spoilt, head="cache")
+    found = fit_adapter([path], support, query=spoilt, head="cache")
     assert found.right is not None
     assert len(found.right) == 6
     assert not found.right[-1]
@@ -103,13 +103,13 @@ def test_an_unreadable_query_shape_counts_as_wrong(path: Embedder, support: Benc
 def test_an_unreadable_support_shape_is_left_out(path: Embedder, support: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "junk.ply").write_bytes(b"junk")
     spoilt = replace(support, items=(replace(support.items[0], path=str(tmp_path / "junk.ply")), *support.items[1:]))
-    found = train_adapter([path], spoilt, head="cache")
+    found = fit_adapter([path], spoilt, head="cache")
     assert found.support == 8
     assert len(found.failures) == 1
 
 
 def test_answers_are_those_of_the_classifier(path: Embedder, support: Benchmark, query: Benchmark) -> None:
-    found = train_adapter([path], support, query=query, head="probe")
+    found = fit_adapter([path], support, query=query, head="probe")
     named = [answer.label for answer in found.classifier.predict([query.load(item) for item in query.items])]
     expected = [label == query.labels[item.label] for label, item in zip(named, query.items, strict=True)]
     assert found.right is not None
@@ -118,7 +118,7 @@ def test_answers_are_those_of_the_classifier(path: Embedder, support: Benchmark,
 
 def test_two_paths_are_joined(path: Embedder, support: Benchmark, query: Benchmark) -> None:
     other = Embedder(Model(path.model.recipe, FakeEncoder(embedding_dim=512)))
-    found = train_adapter([path, other], support, query=query, head="dual-path", fit=QUICK)
+    found = fit_adapter([path, other], support, query=query, head="dual-path", fit=QUICK)
     assert found.classifier.head.views == 20
     assert [model.encoder.name for model in found.classifier.models] == ["tiny", "fake-0"]
 
@@ -126,7 +126,7 @@ def test_two_paths_are_joined(path: Embedder, support: Benchmark, query: Benchma
 def test_mismatched_inputs_are_reported(path: Embedder, support: Benchmark, query: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = replace(query, labels=query.labels[::-1])
     with pytest.raises(ConfigError, match="Support and query have different labels. Open both splits from the same data set."):
-        train_adapter([path], support, query=swapped)
+        fit_adapter([path], support, query=swapped)
     other = Embedder(Model(path.model.recipe, FakeEncoder(embedding_dim=512)))
     real = Embedder.embed
 
@@ -136,11 +136,11 @@ def test_mismatched_inputs_are_reported(path: Embedder, support: Benchmark, quer
 
     monkeypatch.setattr(Embedder, "embed", fewer)
     with pytest.raises(ConfigError, match="paths must read the same shapes, but got others"):
-        train_adapter([path, other], support, head="dual-path")
+        fit_adapter([path, other], support, head="dual-path")
 
 
 def test_the_same_features_serve_every_head(path: Embedder, support: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
-    train_adapter([path], support, head="cache")
+    fit_adapter([path], support, head="cache")
     monkeypatch.setattr(Model, "view_features", lambda *_, **__: pytest.fail("embedded again"))
     for head in ("probe", "simplified", "inter-view"):
-        train_adapter([path], support, head=head, fit=FitOptions(epochs=1))
+        fit_adapter([path], support, head=head, fit=FitOptions(epochs=1))

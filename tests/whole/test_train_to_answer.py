@@ -16,7 +16,7 @@ from basrelief.io import save
 from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe
 from basrelief.shapes import make_shape
 from basrelief.tasks import FitOptions
-from basrelief.train import train_adapter
+from basrelief.train.adapter import fit_adapter
 from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
 from basrelief.train.pairs import PairSettings, make_pairs, open_pairs
 from basrelief.train.validation import zero_shot_accuracy
@@ -81,7 +81,7 @@ def test_a_head_on_the_trained_and_the_plain_tower(home: Path, tmp_path: Path) -
     trained = pretrain(open_pairs(home / "pairs"), encoder, out=tmp_path / "run", settings=SETTINGS)
     paths = [Embedder(model(tower)) for tower in (trained, encoder)]
     benchmark = open_benchmark(home / "meshes", "folder")
-    taught = train_adapter(paths, benchmark, head="dual-path", fit=FitOptions(epochs=30, lr=3e-3))
+    taught = fit_adapter(paths, benchmark, head="dual-path", fit=FitOptions(epochs=30, lr=3e-3))
     file = taught.classifier.save(tmp_path / "dpa.safetensors")
     again = FewShotClassifier.load(file, [path.model for path in paths])
     shapes = [benchmark.load(item) for item in benchmark.items]

@@ -84,8 +84,7 @@ def evaluate(
 
     opt.check_points(points)
     source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
-    name = "" if dataset == "auto" else dataset
-    data = DataSource(root, name, variant=variant, split=split, up=up, limit=limit, strict=not partial)
+    data = DataSource(root, opt.dataset_name(dataset), variant=variant, split=split, up=up, limit=limit, strict=not partial)
     options = EvalOptions(
         task,
         points=points,

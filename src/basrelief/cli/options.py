@@ -47,6 +47,11 @@ def check_points(points: int | None) -> None:
         raise ConfigError(f"points must be at most {limits().points:,}, but got {points:,}. Ask for fewer, or raise BASRELIEF_LIMITS.")
 
 
+def dataset_name(name: str) -> str:
+    """Return the name for `DataSource`, which is empty for `auto`."""
+    return "" if name == "auto" else name
+
+
 def cores(jobs: int) -> int:
     """Return the number of processes for `--jobs`."""
     return jobs or os.cpu_count() or 1

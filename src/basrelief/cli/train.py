@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +11,6 @@ from basrelief.cli import options as opt
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
-    from basrelief.encoders import ClipEncoder
     from basrelief.train import AdapterResult
 
 app = typer.Typer(name="train", help="Train few-shot heads, depth towers, and the networks that ship with basrelief.", no_args_is_help=True)
@@ -52,19 +50,16 @@ def adapter(
 
     A folder without splits is used for training alone. Exit code 1 when a shape could not be used.
     """
-    from basrelief.models import Embedder, get_recipe, load_model, load_second_path
+    from basrelief.evaluate import DataSource, ModelSource
     from basrelief.tasks import FitOptions
-    from basrelief.train.adapter import open_splits, train_adapter
+    from basrelief.train import train_adapter
 
-    load = functools.partial(load_model, weights=weights, device=device, dtype=dtype)
-    loaded, cache = load(model, checkpoint=checkpoint).for_few_shot(), opt.shape_cache()
-    kind = head or get_recipe(model).default_head
-    which = variant or loaded.recipe.datasets.get(dataset, {}).get("variant")
-    support, query = open_splits(root, None if dataset == "auto" else dataset, variant=which, up=up, strict=not partial)
-    second = load_second_path(model, kind, load=load, cache=cache, seed=seed)
+    source = ModelSource(model, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
+    data = DataSource(root, opt.dataset_name(dataset), variant=variant, up=up, strict=not partial)
+    fit = FitOptions(epochs=epochs, lr=lr, seed=seed)
     with opt.progress("view features", quiet=as_json) as progress:
-        paths = [Embedder(loaded, cache, seed, progress), *([second] if second else [])]
-        result = train_adapter(paths, support, query=query, head=kind, shots=shots or None, fit=FitOptions(epochs=epochs, lr=lr, seed=seed))
+        cache = opt.shape_cache()
+        result = train_adapter(source, data, head=head, shots=shots or None, fit=fit, cache=cache, progress=progress)
     result.classifier.save(out)
     typer.echo(_record(result, out) if as_json else _summary(result, out))
     opt.end_with(result.failures)
@@ -88,13 +83,12 @@ def pairs(
 
     Exit code 1 when a shape could not be drawn; failed.jsonl lists them.
     """
-    from basrelief.datasets import open_benchmark
     from basrelief.encoders.load import choose_device
+    from basrelief.evaluate import DataSource
     from basrelief.train.pairs import PairMaker, PairSettings, make_pairs
     from basrelief.train.records import estimate_cost
 
-    library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
-    library = library if limit is None else library.limited(limit)
+    library = DataSource(root, opt.dataset_name(dataset), split="train", up=up, limit=limit, strict=False).open()
     where = str(choose_device(device))
     style, processes = PairSettings(size=size, device=where, seed=seed), 0 if where != "cpu" else opt.cores(jobs)
     if dry_run:
@@ -123,20 +117,14 @@ def clip2point(
 
     Use the result with: basrelief classify --model clip2point --checkpoint OUT/depth_tower.safetensors.
     """
-    from basrelief.datasets import open_benchmark
-    from basrelief.models import load_model
-    from basrelief.train.clip2point import Clip2PointSettings, pretrain
+    from basrelief.evaluate import DataSource, ModelSource
+    from basrelief.train import Clip2PointSettings, train_clip2point
     from basrelief.train.config import read_settings
-    from basrelief.train.pairs import open_pairs
-    from basrelief.train.validation import zero_shot_accuracy
 
     settings = read_settings(Clip2PointSettings, recipe, overrides or [])
-    content = open_pairs(pairs, clouds=clouds)
-    loaded = load_model(model, weights=weights, device=device, dtype="float32").for_few_shot()
-    validate = None
-    if validation is not None:
-        validate = zero_shot_accuracy(loaded, open_benchmark(validation, split=validation_split))
-    pretrain(content, cast("ClipEncoder", loaded.encoder), out=out, settings=settings, validate=validate, echo=True)
+    source = ModelSource(model, weights=weights, device=device)
+    data = None if validation is None else DataSource(validation, split=validation_split)
+    train_clip2point(pairs, clouds=clouds, out=out, model=source, settings=settings, validation=data, echo=True)
     typer.echo(f"depth tower: {out / 'depth_tower.safetensors'}")
 
 

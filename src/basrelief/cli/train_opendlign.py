@@ -34,15 +34,14 @@ def depth_aligned(
 
     Exit code 1 when a shape could not be drawn; failed.jsonl lists them.
     """
-    from basrelief.datasets import open_benchmark
     from basrelief.errors import WeightsNotFoundError
+    from basrelief.evaluate import DataSource
     from basrelief.train.config import read_settings
     from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, local_device, make_painter, published_hours
     from basrelief.train.records import Workers, estimate_cost, make_records
 
     settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
-    library = open_benchmark(root, None if dataset == "auto" else dataset, split="train", up=up, strict=False)
-    library = library if limit is None else library.limited(limit)
+    library = DataSource(root, opt.dataset_name(dataset), split="train", up=up, limit=limit, strict=False).open()
     workers = Workers.from_environment(opt.cores(jobs), part=part)
     try:
         painter = make_painter(settings, device=local_device(device, workers))
@@ -105,29 +104,21 @@ def opendlign(
 
     Use the result with: basrelief classify --model MODEL --checkpoint OUT/tuned_block.safetensors.
     """
-    from basrelief.datasets import open_benchmark
-    from basrelief.encoders import export_published
-    from basrelief.models import load_untuned
+    from basrelief.evaluate import DataSource, ModelSource
     from basrelief.train.config import read_settings
-    from basrelief.train.depth_aligned import open_aligned
-    from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align, training_cost, tuning_encoder, tuning_model
-    from basrelief.train.records import Workers
-    from basrelief.train.validation import zero_shot_accuracy
+    from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, TrainOptions, train_opendlign, training_cost
 
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
-    aligned, plain = open_aligned(images), load_untuned(model, weights=weights, device=device)
-    encoder = tuning_encoder(plain)
+    source = ModelSource(model, weights=weights, device=device)
     if dry_run:
-        cost = training_cost(encoder.config, aligned, settings=settings)
+        cost = training_cost(images, source, settings=settings)
         steps, disk = f"{cost.steps:,} steps of {settings.batch_size} shapes", opt.volume(cost.cache_bytes)
         typer.echo(f"{cost.parameters:,} trainable parameters, {steps}, {disk} of features on disk")
         return
-    validate = None
-    if validation is not None:
-        validate = zero_shot_accuracy(tuning_model(plain, aligned), open_benchmark(validation, split=validation_split))
+    data = None if validation is None else DataSource(validation, split=validation_split)
     with opt.progress("features", quiet=False) as progress:
-        options = TrainOptions(cache, {"recipe": model, "images": aligned.home.name}, progress, echo=True)
-        tuned = align(aligned, encoder, out=out, settings=settings, validate=validate, options=options)
-    typer.echo(f"tuned block: {out / 'tuned_block.safetensors'}")
-    if export is not None and Workers.from_environment(0).rank == 0:
-        typer.echo(f"published layout: {export_published(tuned, export)}")
+        options = TrainOptions(cache, progress=progress, echo=True, export=export)
+        train_opendlign(images, out=out, model=source, settings=settings, validation=data, options=options)
+    typer.echo(f"tuned block: {out / TUNED_FILE}")
+    if export is not None:
+        typer.echo(f"published layout: {export}")

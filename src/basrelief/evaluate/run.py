@@ -25,7 +25,7 @@ from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.evaluate.zero_shot import zero_shot
-from basrelief.models import Embedder, load_second_path
+from basrelief.models import Embedder
 from basrelief.output import write_picture, write_text
 from basrelief.tasks import Calibration
 from basrelief.types import Progress
@@ -120,8 +120,7 @@ def evaluate(
     loaded, extra = model.load(), FewShotSource()
     if options.task == "few-shot":
         loaded, head = loaded.for_few_shot(), options.few_shot.head
-        load = lambda name: dataclasses.replace(model, name=name, checkpoint=None, prompts=None).load()  # noqa: E731
-        extra = FewShotSource(data.open_support(benchmark), load_second_path(model.name, head, load=load, cache=cache, seed=options.seed))
+        extra = FewShotSource(data.open_support(benchmark), model.load_second_path(head, cache=cache, seed=options.seed))
     ready = loaded.for_dataset(benchmark.name, points=options.points, templates=options.templates)
     return run_evaluation(Embedder(ready, cache, options.seed, progress), benchmark, options=options, few_shot_source=extra)
 

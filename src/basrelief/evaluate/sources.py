@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.models import Model, get_recipe, load_model
+from basrelief.encoders import VectorCache
+from basrelief.models import Embedder, Model, get_recipe, load_model, load_untuned
+from basrelief.models.few_shot import head_paths
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,26 @@ class ModelSource:
         return load_model(
             self.name, weights=self.weights, checkpoint=self.checkpoint, prompts=self.prompts, device=self.device, dtype=self.dtype
         )
+
+    def load_untuned(self) -> Model:
+        """Load the model as it is before its method's training, see `basrelief.models.load_untuned`."""
+        return load_untuned(self.name, weights=self.weights, device=self.device, dtype=self.dtype)
+
+    def load_second_path(self, head: str, *, cache: VectorCache | None = None, seed: int = 0) -> Embedder | None:
+        """Load the second path of a few-shot head with its few-shot settings; None for heads with one path.
+
+        Args:
+            head: Key of `basrelief.tasks.HEADS`.
+            cache: Cache of its features, or None.
+            seed: Seed of its surface samples.
+
+        Raises:
+            ConfigError: If a name is unknown, or the model has no second path.
+        """
+        others = head_paths(self.name, head)[1:]
+        if not others:
+            return None
+        return Embedder(replace(self, name=others[0], checkpoint=None, prompts=None).load().for_few_shot(), cache, seed)
 
 
 @dataclass(frozen=True)

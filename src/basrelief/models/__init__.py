@@ -1,7 +1,7 @@
 """Models: a recipe (data) plus loaded encoders. The only place where rendering and encoding meet."""
 
 from basrelief.models.cost import model_cost
-from basrelief.models.embed import Embedder, ViewFeatures, embed_paths, load_second_path
+from basrelief.models.embed import Embedder, ViewFeatures, embed_paths
 from basrelief.models.few_shot import FewShotClassifier, load_few_shot
 from basrelief.models.files import FileResult, ReadOptions, classify_files
 from basrelief.models.model import Model
@@ -26,7 +26,6 @@ __all__ = [
     "list_models",
     "load_few_shot",
     "load_model",
-    "load_second_path",
     "load_untuned",
     "model_cost",
     "recipes",

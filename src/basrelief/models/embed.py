@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -20,7 +20,6 @@ from basrelief.datasets import Benchmark, Item
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import split_row
-from basrelief.models.few_shot import head_paths
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.render import sample_points
 from basrelief.types import PointCloud, Progress
@@ -185,28 +184,6 @@ class Embedder:
         )
         text = json.dumps(["features", __version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def load_second_path(
-    name: str, head: str, *, load: Callable[[str], Model], cache: VectorCache | None = None, seed: int = 0
-) -> Embedder | None:
-    """Load the second path of a few-shot head, under its few-shot settings.
-
-    Args:
-        name: Model of the first path.
-        head: Key of `basrelief.tasks.HEADS`.
-        load: Loads a model by name.
-        cache: Where its features are kept, or None.
-        seed: Seed of its surface samples.
-
-    Returns:
-        Its embedder, or None for heads with one path.
-
-    Raises:
-        ConfigError: If a name is unknown, or the model has no second path.
-    """
-    others = head_paths(name, head)[1:]
-    return Embedder(load(others[0]).for_few_shot(), cache, seed) if others else None
 
 
 def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> ViewFeatures:

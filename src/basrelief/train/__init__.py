@@ -11,9 +11,9 @@ from basrelief.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from basrelief.train.adapter import AdapterResult, train_adapter
-    from basrelief.train.clip2point import Clip2PointSettings, pretrain
+    from basrelief.train.clip2point import Clip2PointSettings, train_clip2point
     from basrelief.train.config import TrainingSettings
-    from basrelief.train.opendlign import OpenDlignSettings, align
+    from basrelief.train.opendlign import OpenDlignSettings, train_opendlign
     from basrelief.train.tiny import TinySettings, train_tiny
     from basrelief.train.upright import UprightSettings, train_upright
 
@@ -24,9 +24,9 @@ _HOMES = {
     "TinySettings": "tiny",
     "TrainingSettings": "config",
     "UprightSettings": "upright",
-    "align": "opendlign",
-    "pretrain": "clip2point",
     "train_adapter": "adapter",
+    "train_clip2point": "clip2point",
+    "train_opendlign": "opendlign",
     "train_tiny": "tiny",
     "train_upright": "upright",
 }
@@ -38,9 +38,9 @@ __all__ = [
     "TinySettings",
     "TrainingSettings",
     "UprightSettings",
-    "align",
-    "pretrain",
     "train_adapter",
+    "train_clip2point",
+    "train_opendlign",
     "train_tiny",
     "train_upright",
 ]

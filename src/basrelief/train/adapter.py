@@ -7,16 +7,18 @@ papers take seconds of gradient steps on features in memory (`basrelief.tasks.he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.datasets import Benchmark
+from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
-from basrelief.models import Embedder, FewShotClassifier, embed_paths
+from basrelief.evaluate import DataSource, ModelSource
+from basrelief.models import Embedder, FewShotClassifier, embed_paths, get_recipe
 from basrelief.tasks import FitOptions, sample_shots
+from basrelief.types import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,25 +38,41 @@ class AdapterResult:
     failures: tuple[tuple[str, str], ...]
 
 
-def open_splits(
-    root: Path, dataset: str | None = None, *, variant: str | None = None, up: str | None = None, strict: bool = True
-) -> tuple[Benchmark, Benchmark | None]:
-    """Open the training and the test split of a data set; the latter is None where the files have no splits.
+def train_adapter(
+    model: ModelSource,
+    data: DataSource,
+    *,
+    head: str | None = None,
+    shots: int | None = None,
+    fit: FitOptions | None = None,
+    cache: VectorCache | None = None,
+    progress: Progress | None = None,
+) -> AdapterResult:
+    """Fit a head to the training split of a data set and measure it on the test split, if the files have splits.
 
     Args:
-        root: Folder of the data set.
-        dataset: Its name; detected when None.
-        variant: Name of a variant, such as PB_T50_RS.
-        up: Up axis of the files, see `basrelief.load`.
-        strict: Whether counts and labels must match the data card.
+        model: Model whose features the head classifies.
+        data: Data set; both splits are opened, whatever its `split` is.
+        head: Key of `basrelief.tasks.HEADS`; that of the model's paper when None.
+        shots: See `fit_adapter`.
+        fit: See `fit_adapter`; its seed is that of the surface samples, too.
+        cache: Cache of view features, or None.
+        progress: Called while shapes are embedded.
+
+    Raises:
+        ConfigError: If a name or option is wrong, or the data set does not match its card.
+        WeightsNotFoundError: If weights are missing and cannot be fetched.
     """
-    support = open_benchmark(root, dataset, split="train", variant=variant, up=up, strict=strict)
-    if support.split == "all":
-        return support, None
-    return support, open_benchmark(root, dataset, split="test", variant=variant, up=up, strict=strict)
+    fit, kind = fit or FitOptions(), head or get_recipe(model.name).default_head
+    loaded = model.load().for_few_shot()
+    support = replace(data, split="train").open(model.name)
+    query = None if support.split == "all" else replace(data, split="test").open(model.name)
+    second = model.load_second_path(kind, cache=cache, seed=fit.seed)
+    paths = [Embedder(loaded, cache, fit.seed, progress), *([second] if second else [])]
+    return fit_adapter(paths, support, query=query, head=kind, shots=shots, fit=fit)
 
 
-def train_adapter(
+def fit_adapter(
     paths: Sequence[Embedder],
     support: Benchmark,
     *,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from basrelief.encoders import ClipEncoder
+from basrelief.evaluate import DataSource, ModelSource
 from basrelief.geometry import normalise_unit_sphere
 from basrelief.output import replace_file
 from basrelief.render.base import PointBatch
@@ -25,10 +26,10 @@ from basrelief.train.clip2point.lamb import Lamb
 from basrelief.train.clip2point.objective import PairLosses, pair_losses
 from basrelief.train.clip2point.settings import Clip2PointSettings
 from basrelief.train.lock import lock_run
-from basrelief.train.pairs.read import VIEWS, PairSet
+from basrelief.train.pairs.read import VIEWS, PairSet, open_pairs
 from basrelief.train.run import RunContext, TrainingRun, check_batch_size, derive_seed, make_accelerator
 from basrelief.train.stopping import StopSignal
-from basrelief.train.validation import Validate
+from basrelief.train.validation import Validate, zero_shot_accuracy
 
 AZIMUTH, ELEVATION = CLIP2POINT10_ANGLES
 
@@ -76,6 +77,33 @@ class Pretrainer(nn.Module):
         azimuth, elevation = torch.tensor(AZIMUTH)[views], torch.tensor(ELEVATION)[views]
         distance = jitter_distance(torch.ones(len(clouds)), generator=generator).to(device)
         return self.projection.image(self.projection.pair(batch, azimuth, elevation, distance))
+
+
+def train_clip2point(
+    pairs: Path,
+    *,
+    out: Path,
+    clouds: Path | None = None,
+    model: ModelSource | None = None,
+    settings: Clip2PointSettings | None = None,
+    validation: DataSource | None = None,
+    echo: bool = False,
+) -> ClipEncoder:
+    """Pre-train a model's depth tower on a folder of image-depth pairs; see `pretrain` for the files it writes and its errors.
+
+    Args:
+        pairs: Folder from `basrelief train pairs`, or the published renderings.
+        out: Folder of the run; an interrupted run resumes from it.
+        clouds: For the published renderings: the folder of ShapeNet55.
+        model: CLIP to start from; `clip2point-untuned` when None.
+        settings: Those of the published code when None.
+        validation: Data set whose zero-shot accuracy chooses the tower; report another one. None keeps the last tower.
+        echo: Whether to write the log to stderr, too.
+    """
+    content = open_pairs(pairs, clouds=clouds)
+    loaded = (model or ModelSource("clip2point-untuned")).load().for_few_shot()
+    validate = None if validation is None else zero_shot_accuracy(loaded, validation.open())
+    return pretrain(content, cast("ClipEncoder", loaded.encoder), out=out, settings=settings, validate=validate, echo=echo)
 
 
 def pretrain(

@@ -201,7 +201,7 @@ class TrainingCost(NamedTuple):
     cache_bytes: int
 
 
-def training_cost(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> TrainingCost:
+def alignment_cost(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> TrainingCost:
     """Return the cost of an alignment.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from basrelief.encoders import ClipEncoder, load_tuned, save_tuned
+from basrelief.encoders import ClipEncoder, export_published, load_tuned, save_tuned
 from basrelief.errors import ConfigError
+from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import Model
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
-from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.depth_aligned import AlignedSet, open_aligned
 from basrelief.train.lock import lock_run
-from basrelief.train.opendlign.features import FeatureStore, Row
+from basrelief.train.opendlign.features import FeatureStore, Row, TrainingCost, alignment_cost
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.run import RunContext, TrainingRun, check_batch_size, make_accelerator
 from basrelief.train.stopping import StopSignal
-from basrelief.train.validation import Validate
+from basrelief.train.validation import Validate, zero_shot_accuracy
 from basrelief.types import Progress
 
 TUNED_FILE = "tuned_block.safetensors"
 """File name of the trained block in the folder of a run."""
+DEFAULT_MODEL = ModelSource("opendlign-h14")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class TrainOptions:
         progress: Called while features are computed.
         echo: Whether to write the log to stderr, too.
         cpu: Whether to ignore a GPU.
+        export: File for the whole model in the published layout, or None.
     """
 
     cache: Path | None = None
@@ -51,6 +54,7 @@ class TrainOptions:
     progress: Progress | None = None
     echo: bool = False
     cpu: bool = False
+    export: Path | None = None
 
 
 class Aligner(nn.Module):
@@ -89,6 +93,38 @@ class Aligner(nn.Module):
         own = self.towers.tuned_token(tokens.flatten(0, 1).to(self.towers.dtype), frozen.flatten(0, 1).to(self.towers.dtype))
         depth = self.towers.project(own).float().view(*tokens.shape[:2], -1)
         return alignment_losses(depth, pictures, logit_scale=self.towers.logit_scale.exp(), kept=kept, weight=self.distance)
+
+
+def train_opendlign(
+    images: Path,
+    *,
+    out: Path,
+    model: ModelSource | None = None,
+    settings: OpenDlignSettings | None = None,
+    validation: DataSource | None = None,
+    options: TrainOptions | None = None,
+) -> ClipEncoder:
+    """Align a model's last block with a folder of depth-aligned images; see `align` for the files it writes and its errors.
+
+    Args:
+        images: Folder from `basrelief train depth-aligned`, or in the published layout.
+        out: Folder of the run; an interrupted run resumes from it.
+        model: Model to tune; `opendlign-h14` when None.
+        settings: Those of the published code when None.
+        validation: Data set whose zero-shot accuracy chooses the block; report another one. None keeps the last block.
+        options: Cache, metadata, export and logging; names of model and images are added to the metadata.
+    """
+    aligned, plain, options = open_aligned(images), (model or DEFAULT_MODEL).load_untuned(), options or TrainOptions()
+    encoder = tuning_encoder(plain)
+    validate = None if validation is None else zero_shot_accuracy(tuning_model(plain, aligned), validation.open())
+    options = replace(options, notes={"recipe": plain.name, "images": aligned.home.name, **options.notes})
+    return align(aligned, encoder, out=out, settings=settings, validate=validate, options=options)
+
+
+def training_cost(images: Path, model: ModelSource | None = None, *, settings: OpenDlignSettings | None = None) -> TrainingCost:
+    """Return the cost of `train_opendlign` with the same arguments."""
+    aligned, plain = open_aligned(images), (model or DEFAULT_MODEL).load_untuned()
+    return alignment_cost(tuning_encoder(plain).config, aligned, settings=settings or OpenDlignSettings())
 
 
 def align(
@@ -142,6 +178,8 @@ def align(
     accelerator.wait_for_everyone()  # one process writes, all read
     if (out / TUNED_FILE).is_file():
         load_tuned(model.encoder, out / TUNED_FILE)
+    if options.export is not None and accelerator.is_main_process:
+        export_published(model.encoder, options.export)
     return model.encoder
 
 
