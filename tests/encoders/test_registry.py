@@ -6,6 +6,7 @@ import pytest
 
 from basrelief.encoders import encoder_spec, list_encoders
 from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
+from basrelief.encoders.preprocessing import ImageFit
 from basrelief.encoders.towers import empty_towers
 from basrelief.errors import ConfigError
 
@@ -34,7 +35,9 @@ def test_a_record_holds_together(name: str) -> None:
     assert spec.name == name
     assert spec.parameters == sum(p.numel() for p in empty_towers(spec.config).parameters())
     assert (spec.mean, spec.std) == (CLIP_MEAN, CLIP_STD)
-    assert spec.files == ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    assert spec.files[:2] == ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    assert spec.files[2:] == (() if spec.repository.startswith("timm/") else ("model.safetensors", "pytorch_model.bin"))
+    assert spec.image_fit == ImageFit("squash" if name == "ViT-H-14/dfn5b" else "shortest", "bicubic")
     assert spec.config.vision.image_size == 224
     assert (spec.config.text.context_length, spec.config.text.eot) == (77, 49407)
     assert spec.repository.count("/") == 1

@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from basrelief.encoders.preprocessing import Channels, ImageFit
     from basrelief.encoders.vocabulary import Vocabulary
-
-Channels = tuple[float, float, float]
 
 
 @runtime_checkable
@@ -42,6 +41,11 @@ class Encoder(Protocol):
     @property
     def std(self) -> Channels:
         """Standard deviation per channel, divided out by the encoder."""
+        ...
+
+    @property
+    def image_fit(self) -> ImageFit:
+        """How a picture of any size becomes a square; see `basrelief.encoders.preprocessing`."""
         ...
 
     @property

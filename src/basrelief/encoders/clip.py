@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.fingerprint import sampled_bytes
+from basrelief.encoders.preprocessing import Channels, ImageFit
 from basrelief.encoders.state_dict import read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer, clean
 from basrelief.encoders.towers import ClipTowers, tuned_count
@@ -40,6 +40,7 @@ class ClipEncoder:
         name: Name for reports.
         mean: Mean per channel, subtracted by the encoder.
         std: Standard deviation per channel, divided out by the encoder.
+        image_fit: How a picture of any size becomes the square that it takes.
         cache: Cache of text features, or None.
         batch_size: Maximum number of images per forward pass, which bounds memory.
         dtype_reason: How the compute dtype was chosen, for reports.
@@ -57,6 +58,7 @@ class ClipEncoder:
         name: str = "clip",
         mean: Channels = CLIP_MEAN,
         std: Channels = CLIP_STD,
+        image_fit: ImageFit = ImageFit(),  # noqa: B008 - frozen
         cache: VectorCache | None = None,
     ) -> None:
         text = towers.config.text
@@ -66,7 +68,7 @@ class ClipEncoder:
                 f"but got {tokenizer.vocab_size} with {tokenizer.eot}. Take the tokenizer that came with the weights."
             )
         self.towers, self.tokenizer, self.name = towers, tokenizer, name
-        self.mean, self.std, self.cache = mean, std, cache
+        self.mean, self.std, self.image_fit, self.cache = mean, std, image_fit, cache
         self.batch_size = 32
         self.dtype_reason = "as loaded"
         self.vocabulary: Vocabulary | None = None

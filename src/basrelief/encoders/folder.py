@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from basrelief.encoders.base import Channels
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import convert
+from basrelief.encoders.preprocessing import Channels, ImageFit
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.encoders.tokenizer import Tokenizer
 from basrelief.encoders.towers import towers_from_state
@@ -39,6 +40,8 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
     """
     folder = Path(folder)
     record = {"format": 1, "name": encoder.name, "config": encoder.config.to_json(), "mean": encoder.mean, "std": encoder.std}
+    if encoder.image_fit != ImageFit():
+        record["image_fit"] = asdict(encoder.image_fit)
     if not encoder.towers.tuned_residual:
         record["tuned_residual"] = False
     state = encoder.towers.state_dict()
@@ -68,13 +71,14 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
         name, mean, std = str(record["name"]), _channels(record["mean"]), _channels(record["std"])
         if 0 in std:
             raise ValueError("std holds 0")
+        fit = ImageFit(**record.get("image_fit", {}))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {str(error)[:300]!r}. Write it with save_encoder()."
         ) from error
     towers = towers_from_state(config, convert(read_state_dict(path), config))
     towers.tuned_residual = bool(record.get("tuned_residual", True))
-    encoder = ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, cache=cache)
+    encoder = ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, image_fit=fit, cache=cache)
     encoder.vocabulary = read_vocabulary(folder)
     return encoder
 

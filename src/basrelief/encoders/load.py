@@ -12,6 +12,7 @@ from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import Activation, ClipConfig
 from basrelief.encoders.convert import convert
 from basrelief.encoders.precision import choose_dtype
+from basrelief.encoders.preprocessing import read_preprocessing
 from basrelief.encoders.random_weights import random_towers
 from basrelief.encoders.registry import encoder_spec
 from basrelief.encoders.state_dict import read_state_dict
@@ -51,7 +52,9 @@ def load_encoder(
     path = find_weights(spec, weights)
     towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config))
     kept = VectorCache() if isinstance(cache, str) else cache
-    encoder = ClipEncoder(towers.to(place), find_tokenizer(spec, path), name=spec.name, mean=spec.mean, std=spec.std, cache=kept)
+    found = read_preprocessing(path.parent, spec.preprocessing, side=spec.config.vision.image_size)
+    tokenizer = find_tokenizer(spec, path)
+    encoder = ClipEncoder(towers.to(place), tokenizer, name=spec.name, mean=found.mean, std=found.std, image_fit=found.fit, cache=kept)
     return choose_dtype(encoder, dtype)
 
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from basrelief.encoders.config import ACTIVATIONS, Activation, ClipConfig
+from basrelief.encoders.preprocessing import ImageFit, Preprocessing
 from basrelief.errors import ConfigError, unknown_choice
 
 
@@ -26,6 +27,7 @@ class EncoderSpec:
         bytes: Size of the download, or None where it is not known; about 4 per parameter.
         mean: Preprocessing mean per channel.
         std: Preprocessing standard deviation per channel.
+        image_fit: How a picture becomes the tower's square.
         config: Architecture.
         notes: What a user must know, or empty.
     """
@@ -39,7 +41,13 @@ class EncoderSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     config: ClipConfig
+    image_fit: ImageFit = ImageFit()  # noqa: RUF009 - frozen
     notes: str = ""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Mean, standard deviation and resizing, where no file beside the weights states them."""
+        return Preprocessing(self.mean, self.std, self.image_fit)
 
     def with_activation(self, activation: Activation) -> EncoderSpec:
         """Return the same weights with another activation than they were trained with.
@@ -90,4 +98,5 @@ def _json_files(folder: Traversable) -> Iterator[Traversable]:
 def _spec(entry: Traversable) -> EncoderSpec:
     record = json.loads(entry.read_text(encoding="utf-8"))
     lists = {key: tuple(record[key]) for key in ("files", "mean", "std")}
-    return EncoderSpec(**{**record, **lists, "config": ClipConfig.from_json(record["config"])})
+    parts = {"image_fit": ImageFit(**record["image_fit"]), "config": ClipConfig.from_json(record["config"])}
+    return EncoderSpec(**{**record, **lists, **parts})

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.datasets import list_label_sets, parse_labels
+from basrelief.encoders.photos import fit_image
 from basrelief.errors import ConfigError
 from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
 from basrelief.models.picture import draw_evidence
@@ -200,7 +201,8 @@ class Model:
         """
         if not images:
             raise ConfigError("images must hold at least one picture, but got none. Give Pillow images or (H, W, 3) arrays.")
-        pixels = torch.stack([_pixels(image, self.encoder.image_size) for image in images])
+        side, fit = self.encoder.image_size, self.encoder.image_fit
+        pixels = torch.stack([fit_image(_as_picture(image), side, fit) for image in images])
         return F.normalize(self._photo_encoder.encode_images(pixels), dim=-1)
 
     def embed_query(
@@ -306,15 +308,12 @@ def _source(shape: Shape) -> str:
     return shape.origin.path if shape.origin else ""
 
 
-def _pixels(image: Image.Image | np.ndarray, side: int) -> Float[Tensor, "3 side side"]:
-    from PIL import Image, ImageOps
+def _as_picture(image: Image.Image | np.ndarray) -> Image.Image:
+    from PIL import Image as Pillow
 
-    if not isinstance(image, Image.Image):
-        array = image
-        if array.ndim != 3 or array.shape[2] != 3:
-            raise ConfigError(f"images must be Pillow images or arrays of shape (H, W, 3), but got {array.shape}. Convert them to RGB.")
-        if array.dtype != np.uint8:
-            array = (np.clip(array, 0.0, 1.0) * 255).round().astype(np.uint8)
-        image = Image.fromarray(array)
-    fitted = ImageOps.fit(image.convert("RGB"), (side, side), method=Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 255
+    if not isinstance(image, np.ndarray):
+        return image
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ConfigError(f"images must be Pillow images or arrays of shape (H, W, 3), but got {image.shape}. Convert them to RGB.")
+    pixels = image if image.dtype == np.uint8 else (np.clip(image, 0.0, 1.0) * 255).round().astype(np.uint8)
+    return Pillow.fromarray(pixels)

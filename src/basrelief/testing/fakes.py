@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from basrelief.encoders.preprocessing import ImageFit
 from basrelief.errors import ConfigError
 
 _SIDE = 8
@@ -27,6 +28,7 @@ class FakeEncoder:
         image_size: Nominal side of its images, pixels; any size is accepted.
         mean: Per channel, subtracted inside.
         std: Per channel, divided by inside.
+        image_fit: Shortest side and centre crop, bicubic.
         logit_scale: Multiplier of cosines.
         fingerprint: Hash of all of these.
         device: Always the CPU.
@@ -41,6 +43,7 @@ class FakeEncoder:
         self.mean, self.std, self.logit_scale = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 100.0
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.vocabulary = None
+        self.image_fit = ImageFit()
         self._seed = seed
         self._frozen, self._tuned = (self._draw(word, 3 * _SIDE * _SIDE) for word in ("frozen", "tuned"))
 
