@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from basrelief.encoders import (
@@ -25,8 +26,10 @@ from basrelief.encoders import (
     save_encoder,
 )
 from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
+from basrelief.encoders.preprocessing import ImageFit
 from basrelief.encoders.weights import cached_weights, find_tokenizer, find_weights
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
+from support.hub_server import HubRepository, LocalHub, local_hub
 
 Layout = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 REPOSITORY = "someone/small-clip"
@@ -136,57 +139,78 @@ def test_a_tokenizer_that_is_not_beside_comes_from_the_hubs_copy(spec: EncoderSp
     assert find_tokenizer(spec, folder / "open_clip_model.safetensors").vocab_size == 514
 
 
-class Hub:
-    """Answers as the hub does for a repository that holds some files."""
-
-    def __init__(self, folder: Path, holds: tuple[str, ...], missing: Exception) -> None:
-        self.folder, self.holds, self.missing = folder, holds, missing
-        self.asked: list[str] = []
-
-    def __call__(self, repository: str, name: str) -> str:
-        self.asked.append(f"{repository}/{name}")
-        if name not in self.holds:
-            raise self.missing
-        return str(self.folder / name)
-
-
-def no_entry() -> Exception:
-    from huggingface_hub.errors import RemoteEntryNotFoundError
-
-    error: Exception = RemoteEntryNotFoundError.__new__(RemoteEntryNotFoundError)
-    return error
+@pytest.fixture
+def hub(spec: EncoderSpec, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalHub]:
+    """A hub with the weights of `small/own` as a pickle, and their tokenizer."""
+    torch.save(load_file(folder / "open_clip_model.safetensors"), folder / "weights.bin")
+    files = {
+        "open_clip_pytorch_model.bin": (folder / "weights.bin").read_bytes(),
+        "tokenizer.json": (folder / "tokenizer.json").read_bytes(),
+    }
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with local_hub(someone__small_clip=HubRepository(files)) as running:
+        running.repositories[REPOSITORY] = running.repositories.pop("someone/small_clip")
+        running.use(monkeypatch, tmp_path / "hub")
+        yield running
 
 
-def test_a_download_takes_the_best_file_there_is(spec: EncoderSpec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(folder, ("open_clip_pytorch_model.bin", "tokenizer.json"), no_entry())
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", hub)
-    assert find_weights(spec) == folder / "open_clip_pytorch_model.bin"
-    assert find_tokenizer(spec, folder / "elsewhere" / "w.bin").vocab_size == 514
-    assert hub.asked == [f"{REPOSITORY}/{name}" for name in (*spec.files, "tokenizer.json")]
+def test_the_first_use_downloads_open_weights(hub: LocalHub, encoder: ClipEncoder, images: Tensor) -> None:
+    assert same_features(load_encoder("small/own", dtype="float32", cache=None), encoder, images)
+    fetched = len(hub.requests)
+    assert same_features(load_encoder("small/own", dtype="float32", cache=None), encoder, images)
+    assert len(hub.requests) == fetched
 
 
-def test_a_hub_that_does_not_answer_is_asked_once(spec: EncoderSpec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for trouble in (TimeoutError("slow"), RuntimeError("odd"), ValueError("bad name")):
-        hub = Hub(folder, (), trouble)
-        monkeypatch.setattr("huggingface_hub.hf_hub_download", hub)
-        with pytest.raises(WeightsNotFoundError, match="none from the hub") as caught:
-            find_weights(spec)
-        assert caught.value.__cause__ is trouble
-        assert len(hub.asked) == 1
+@pytest.mark.parametrize("card", [{"license": "cc-by-nc-4.0"}, {}])
+def test_the_first_use_downloads_nothing_whose_licence_must_be_accepted(hub: LocalHub, card: dict[str, str]) -> None:
+    hub.repositories[REPOSITORY].card = card
+    stated = card.get("license", "none stated")
+    message = (
+        rf"^The weights of small/own are not on this machine \(someone/small-clip, \d\.\d MB, licence: {stated} on the hub; MIT by its authors\)\. "
+        r"Run: basrelief models fetch small/own$"
+    )
+    with pytest.raises(WeightsNotFoundError, match=message):
+        load_encoder("small/own")
+    assert hub.downloads() == []
+
+
+def test_preprocessing_comes_with_the_weights(hub: LocalHub) -> None:
+    config = {"preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3, "resize_mode": "squash", "interpolation": "bilinear"}}
+    hub.repositories[REPOSITORY].files["open_clip_config.json"] = json.dumps(config).encode()
+    found = load_encoder("small/own", dtype="float32", cache=None)
+    assert (found.mean, found.std, found.image_fit) == ((0.5,) * 3, (0.25,) * 3, ImageFit("squash", "bilinear"))
+
+
+def test_the_vocabulary_is_fetched_once_for_weights_without_one(hub: LocalHub, spec: EncoderSpec, folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    words = hub.repositories[REPOSITORY].files["tokenizer.json"]
+    hub.repositories["openai/clip-vit-base-patch32"] = HubRepository({"tokenizer.json": words}, card={})
+    for _ in range(2):
+        assert find_tokenizer(spec, folder / "open_clip_model.safetensors").vocab_size == 514
+    assert len(hub.downloads("tokenizer.json")) == 1
+
+
+def test_a_hub_that_does_not_answer_is_no_riddle(hub: LocalHub) -> None:
+    hub.close()
+    with pytest.raises(
+        WeightsNotFoundError, match=r"^The weights of small/own are not on this machine\. http://.* did not deliver someone/small-clip: "
+    ):
+        load_encoder("small/own")
+
+
+TAIL = (
+    r"Run: basrelief models fetch small/own, or put open_clip_model\.safetensors or open_clip_pytorch_model\.bin and tokenizer\.json from "
+    r"https://huggingface\.co/someone/small-clip \(licence: MIT\) into a folder and give it: --weights FOLDER\.$"
+)
 
 
 def test_absent_weights_say_what_to_fetch_and_where_to_put_it(spec: EncoderSpec, tmp_path: Path) -> None:
-    tail = (
-        r"Fetch open_clip_model\.safetensors or open_clip_pytorch_model\.bin and tokenizer\.json from https://huggingface\.co/someone/small-clip "
-        r"\(licence: MIT\), put both in one folder and give it: --weights FOLDER\."
-    )
-    with pytest.raises(
-        WeightsNotFoundError, match=rf"The weights of small/own were not found: none on this machine and none from the hub\. {tail}"
-    ):
+    cannot = r"someone/small-clip cannot be fetched while HF_HUB_OFFLINE is set\."
+    with pytest.raises(WeightsNotFoundError, match=rf"^The weights of small/own are not on this machine\. {cannot} {TAIL}"):
         load_encoder("small/own")
-    with pytest.raises(WeightsNotFoundError, match=rf"The weights of small/own were not found: none in .*\. {tail}"):
+    with pytest.raises(WeightsNotFoundError, match=rf" has no weights: no file ends in .*\. {TAIL}"):
         load_encoder("small/own", weights=tmp_path)
-    with pytest.raises(WeightsNotFoundError, match=rf": no file or folder .*nowhere\. {tail}"):
+    with pytest.raises(WeightsNotFoundError, match=rf"^Folder or file '.*nowhere' not found\. {TAIL}"):
         load_encoder("small/own", weights=tmp_path / "nowhere")
 
 
@@ -198,8 +222,8 @@ def test_the_licence_is_in_the_message() -> None:
 def test_an_absent_tokenizer_says_what_to_fetch(spec: EncoderSpec, folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     message = (
-        r"No tokenizer for small/own beside open_clip_model\.safetensors or on the hub\. "
-        r"Fetch tokenizer\.json from https://huggingface\.co/someone/small-clip and put it beside the weights; merges\.txt or bpe_simple_vocab"
+        r"^CLIP's vocabulary is not on this machine, which small/own needs to read words\. Run: basrelief models fetch small/own, "
+        r"or put tokenizer\.json, merges\.txt or bpe_simple_vocab_16e6\.txt\.gz beside open_clip_model\.safetensors\.$"
     )
     with pytest.raises(WeightsNotFoundError, match=message):
         load_encoder("small/own", weights=folder)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from basrelief.encoders.clip import ClipEncoder
     from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
+    from basrelief.encoders.hub.selection import cached_weights
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
     from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.registry import EncoderSpec, encoder_spec, list_encoders
     from basrelief.encoders.tokenizer import Tokenizer
     from basrelief.encoders.tuned import export_published, is_tuned_file, load_tuned, save_tuned
-    from basrelief.encoders.weights import cached_weights
 
 _HOMES = {
     "Encoder": "base",
@@ -41,7 +41,7 @@ _HOMES = {
     "is_tuned_file": "tuned",
     "load_tuned": "tuned",
     "save_tuned": "tuned",
-    "cached_weights": "weights",
+    "cached_weights": "hub.selection",
     "choose_dtype": "precision",
     "EncoderSpec": "registry",
     "encoder_spec": "registry",

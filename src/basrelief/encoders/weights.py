@@ -1,18 +1,18 @@
-"""Find weights: the user's path, the hub's local cache, then the hub; else an error that says what to fetch."""
+"""Find weights and vocabularies: the user's path, the hub's local copy, then the hub; else an error that says what to fetch and how."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from basrelief.encoders.folder import WEIGHTS_FILE
+from basrelief.encoders.hub.choose import WEIGHTS_ORDER, choose_weights
+from basrelief.encoders.hub.selection import Selection, cached_vocabulary, cached_weights, select_encoder, select_vocabulary
 from basrelief.encoders.registry import EncoderSpec
 from basrelief.encoders.tokenizer import TOKENIZER_FILES, Tokenizer, tokenizer_file
 from basrelief.errors import WeightsNotFoundError
 
-_OTHER_FILES = ("model.safetensors", "pytorch_model.bin", WEIGHTS_FILE)
-_TOKENIZER = ("tokenizer.json",)
-_SAME_VOCABULARY = ("openai/clip-vit-base-patch32", "timm/vit_base_patch32_clip_224.openai")
+FETCH = "basrelief models fetch"
+"""The command that fetches weights."""
 
 
 def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
@@ -20,25 +20,20 @@ def find_weights(spec: EncoderSpec, weights: Path | str | None = None) -> Path:
 
     Args:
         spec: Which weights.
-        weights: A file, or a folder that holds one of the known names; the hub when left out. `HF_HUB_OFFLINE` and the other
-            variables of huggingface_hub are obeyed, and no network is touched when the hub's copy is on this machine.
+        weights: A file, or a folder that holds weights; the hub's local copy when left out, then the hub, if the licence allows any
+            use. The variables of huggingface_hub (`HF_HUB_OFFLINE`, `HF_ENDPOINT`, ...) are respected, and no network is touched when the
+            hub's copy is on this machine.
 
     Raises:
-        WeightsNotFoundError: If there is none; the message names the file, its origin, its licence and where to put it.
+        WeightsNotFoundError: If there is none; the message names the repository, its licence and the command that fetches it.
     """
     if weights is not None:
         return _local(spec, Path(weights))
-    message = _missing(spec, "none on this machine and none from the hub")
-    return cached_weights(spec) or _fetch(spec.repository, spec.files, message)
-
-
-def cached_weights(spec: EncoderSpec) -> Path | None:
-    """Return the hub's local copy of an encoder's weights, or None; never uses the network."""
-    return _cached(spec.repository, spec.files)
+    return cached_weights(spec) or _first_use(spec)
 
 
 def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
-    """The tokenizer beside the weights, else the hub's.
+    """Find the tokenizer: beside the weights, else the hub's local copy, else the hub.
 
     Args:
         spec: Which weights.
@@ -48,52 +43,54 @@ def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
         WeightsNotFoundError: If there is none.
         WeightsError: If its file is broken.
     """
-    beside = tokenizer_file(weights.parent)
-    if beside is not None:
-        return Tokenizer.from_file(beside)
-    found = next(filter(None, (_cached(repository, _TOKENIZER) for repository in (spec.repository, *_SAME_VOCABULARY))), None)
-    message = (
-        f"No tokenizer for {spec.name} beside {weights.name} or on the hub. Fetch tokenizer.json from "
-        f"https://huggingface.co/{spec.repository} and put it beside the weights; {' or '.join(TOKENIZER_FILES[1:])} will do as well."
-    )
-    return Tokenizer.from_file(found or _fetch(spec.repository, _TOKENIZER, message))
+    found = tokenizer_file(weights.parent) or cached_vocabulary(spec)
+    if found is not None:
+        return Tokenizer.from_file(found)
+    try:
+        (selection,) = select_vocabulary(spec)
+        found = selection.fetch()[0]
+    except WeightsNotFoundError as error:
+        raise WeightsNotFoundError(
+            f"CLIP's vocabulary is not on this machine, which {spec.name} needs to read words. Run: {FETCH} {spec.name}, "
+            f"or put {', '.join(TOKENIZER_FILES[:-1])} or {TOKENIZER_FILES[-1]} beside {weights.name}."
+        ) from error
+    return Tokenizer.from_file(found)
 
 
 def _local(spec: EncoderSpec, path: Path) -> Path:
     if path.is_file():
         return path
-    found = next((p for p in (path / name for name in (*spec.files, *_OTHER_FILES)) if p.is_file()), None)
-    if found is None:
-        raise WeightsNotFoundError(_missing(spec, f"none in {path}" if path.is_dir() else f"no file or folder {path}"))
-    return found
+    if not path.is_dir():
+        raise WeightsNotFoundError(f"Folder or file {str(path)!r} not found. {_remedy(spec)}")
+    names = [entry.name for entry in path.iterdir() if entry.is_file()]
+    try:
+        return path / choose_weights(names, origin=str(path), preferred=(*spec.files, *WEIGHTS_ORDER, WEIGHTS_FILE))
+    except WeightsNotFoundError as error:
+        raise WeightsNotFoundError(f"{error} {_remedy(spec)}") from error
 
 
-def _cached(repository: str, names: Sequence[str]) -> Path | None:
-    """The first of these files that huggingface_hub keeps on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = (try_to_load_from_cache(repository, name) for name in names)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
-
-
-def _fetch(repository: str, names: Sequence[str], message: str) -> Path:
-    """Download the first of these files that the repository has."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    cause: Exception | None = None
-    for name in names:
-        try:
-            return Path(hf_hub_download(repository, name))
-        except Exception as error:  # the hub's client raises the errors of whichever HTTP library it has
-            cause = error
-            if isinstance(error, LocalEntryNotFoundError) or not isinstance(error, EntryNotFoundError):
-                break  # the hub does not answer: asking for the next name would only take longer
-    raise WeightsNotFoundError(message) from cause
+def _first_use(spec: EncoderSpec) -> Path:
+    """Download weights that anyone may use for anything; consent to other licences is the business of the command."""
+    try:
+        selections = select_encoder(spec)
+    except WeightsNotFoundError as error:
+        raise WeightsNotFoundError(f"The weights of {spec.name} are not on this machine. {error} {_remedy(spec)}") from error
+    if any(selection.restricted for selection in selections):
+        what = describe(selections[0])
+        raise WeightsNotFoundError(f"The weights of {spec.name} are not on this machine ({what}). Run: {FETCH} {spec.name}")
+    paths = [selection.fetch() for selection in selections]
+    return paths[0][0]
 
 
-def _missing(spec: EncoderSpec, fact: str) -> str:
+def describe(selection: Selection) -> str:
+    """Describe a download in a few words: repository, size, licence."""
+    size = selection.size
+    shown = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    return f"{selection.repository.name}, {shown}, licence: {selection.licences}"
+
+
+def _remedy(spec: EncoderSpec) -> str:
     return (
-        f"The weights of {spec.name} were not found: {fact}. Fetch {' or '.join(spec.files)} and tokenizer.json from "
-        f"https://huggingface.co/{spec.repository} (licence: {spec.licence}), put both in one folder and give it: --weights FOLDER."
+        f"Run: {FETCH} {spec.name}, or put {' or '.join(spec.files[:2])} and tokenizer.json from "
+        f"https://huggingface.co/{spec.repository} (licence: {spec.licence}) into a folder and give it: --weights FOLDER."
     )
