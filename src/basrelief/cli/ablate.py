@@ -32,8 +32,8 @@ def ablate(
     as_json: opt.Json = False,
 ) -> None:
     """Train variants of OpenDlign on depth-aligned images, evaluate them on each data set, and print the table."""
-    from basrelief.datasets import open_benchmark
     from basrelief.errors import ConfigError
+    from basrelief.evaluate import DataSource
     from basrelief.models import load_untuned
     from basrelief.train.ablation import AblationStudy, ablation_table
     from basrelief.train.config import read_settings
@@ -43,12 +43,12 @@ def ablate(
     if not images or not root:
         raise ConfigError("ablate needs --images and --root. Make images with basrelief train depth-aligned.")
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
-    benchmarks = [open_benchmark(folder, split="test", up=up, strict=False) for folder in root]
+    benchmarks = tuple(DataSource(folder, up=up, limit=limit, strict=False).open() for folder in root)
     with opt.progress(table, quiet=as_json) as progress:
         study = AblationStudy(
             load_untuned(model, weights=weights, device=device),
             tuple(open_aligned(folder) for folder in images),
-            tuple(data if limit is None else data.limited(limit) for data in benchmarks),
+            benchmarks,
             out,
             settings,
             opt.shape_cache(),

@@ -37,23 +37,22 @@ def depth_aligned(
     from basrelief.errors import WeightsNotFoundError
     from basrelief.evaluate import DataSource
     from basrelief.train.config import read_settings
-    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, local_device, make_painter, published_hours
+    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, published_hours
     from basrelief.train.records import Workers, estimate_cost, make_records
 
     settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
     library = DataSource(root, opt.dataset_name(dataset), split="train", up=up, limit=limit, strict=False).open()
     workers = Workers.from_environment(opt.cores(jobs), part=part)
     try:
-        painter = make_painter(settings, device=local_device(device, workers))
+        maker = AlignedMaker.load(settings, device=device, workers=workers)
     except WeightsNotFoundError:
         if dry_run:
             images = 10 * len(library)
             cost = f"at the paper's speed {published_hours(images):,.1f} GPU-hours (RTX 6000)"
             typer.echo(f"{len(library):,} shapes, {images:,} images; not measured here, {cost}")
         raise
-    maker = AlignedMaker(settings, painter)
     if dry_run:
-        typer.echo(opt.cost_line(estimate_cost(library, maker, sample=4), workers.jobs, finishing=painter is not None))
+        typer.echo(opt.cost_line(estimate_cost(library, maker, sample=4), workers.jobs, finishing=maker.painter is not None))
         return
     with opt.progress("depth-aligned images", quiet=False) as progress:
         failed = make_records(library, out, maker=maker, layout=layout, workers=workers, progress=progress)

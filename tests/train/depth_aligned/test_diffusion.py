@@ -14,7 +14,7 @@ import torch
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, MissingExtraError, WeightsNotFoundError
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, DiffusionSettings, make_painter, open_aligned
+from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, DiffusionSettings, open_aligned
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter, load_painter
 from basrelief.train.depth_aligned.make import Painter
 from basrelief.train.records import make_records
@@ -196,7 +196,7 @@ def test_the_painters_batch_does_not_change_the_result(how: DiffusionSettings, l
 
 
 def test_a_controlnet_source_needs_a_painter(how: DiffusionSettings) -> None:
-    with pytest.raises(ConfigError, match="Source 'controlnet' needs a painter. Load one with make_painter."):
+    with pytest.raises(ConfigError, match=r"Source 'controlnet' needs a painter\. Use AlignedMaker\.load\(settings\)\."):
         AlignedMaker(AlignedSettings(diffusion=how))
-    assert make_painter(AlignedSettings(source="shaded")) is None
-    assert isinstance(make_painter(AlignedSettings(diffusion=how)), Painter)
+    assert AlignedMaker.load(AlignedSettings(source="shaded")).painter is None
+    assert isinstance(AlignedMaker.load(AlignedSettings(diffusion=how)).painter, Painter)

@@ -53,7 +53,27 @@ class AlignedMaker:
     def __post_init__(self) -> None:
         """Check that there is a painter if one is needed."""
         if self.settings.source != "shaded" and self.painter is None:
-            raise ConfigError(f"Source {self.settings.source!r} needs a painter. Load one with make_painter.")
+            raise ConfigError(f"Source {self.settings.source!r} needs a painter. Use AlignedMaker.load(settings).")
+
+    @classmethod
+    def load(cls, settings: AlignedSettings, *, device: str = "auto", workers: Workers | None = None) -> AlignedMaker:
+        """Return a maker with the painter of its source, if it needs one.
+
+        Args:
+            settings: Settings.
+            device: Device to paint on; with `auto` under torchrun, each process has its own GPU (`LOCAL_RANK`).
+            workers: Processes that share the library; only this one when None.
+
+        Raises:
+            WeightsNotFoundError: If weights of the ControlNet are missing and cannot be fetched.
+        """
+        local = os.environ.get("LOCAL_RANK") if device == "auto" and workers and workers.world_size > 1 else None
+        chosen = choose_device(f"cuda:{local}" if local and torch.cuda.is_available() else device)
+        if settings.source == "shaded":
+            return cls(settings)
+        from basrelief.train.depth_aligned.diffusion import load_painter
+
+        return cls(settings, load_painter(settings.diffusion, device=chosen))
 
     @property
     def batch_size(self) -> int:
@@ -88,18 +108,3 @@ class AlignedMaker:
         labels = [label for label, one in drawn for _ in one.depth]
         seeds = [one.seed + view for _, one in drawn for view in range(len(one.depth))]
         return np.split(self.painter.paint(control, labels, seeds=seeds, size=self.settings.size), len(drawn))
-
-
-def local_device(device: str, workers: Workers) -> torch.device:
-    """Return the device to paint on: with `auto` under torchrun, each process has its own GPU (`LOCAL_RANK`)."""
-    local = os.environ.get("LOCAL_RANK") if device == "auto" else None
-    return choose_device(f"cuda:{local}" if local and workers.world_size > 1 and torch.cuda.is_available() else device)
-
-
-def make_painter(settings: AlignedSettings, *, device: torch.device | str = "cpu") -> Painter | None:
-    """Load the painter of a source, or None if it needs none; see `load_painter`."""
-    if settings.source == "shaded":
-        return None
-    from basrelief.train.depth_aligned.diffusion import load_painter
-
-    return load_painter(settings.diffusion, device=device)
