@@ -43,8 +43,25 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     Raises:
         FileFormatError: If its members are too large, compressed so tightly that it is a bomb, or not compressed with deflate.
     """
-    with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
+    with open_directory(path) as archive:
         check_archive(path, archive)
+        yield archive
+
+
+@contextmanager
+def open_directory(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a ZIP archive without checking its members: only its directory is read, and only if that is small.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The archive.
+
+    Raises:
+        FileFormatError: If the directory is too large.
+    """
+    with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
         yield archive
 
 

@@ -55,9 +55,14 @@ def plain_dtype(text: str) -> np.dtype[Any]:
     Raises:
         ValueError: If it is any other type.
     """
-    if not _PLAIN.fullmatch(text):
+    if not is_plain(text):
         raise ValueError(f"dtype {text[:40]!r} is not that of plain numbers or strings")
     return np.dtype(text)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a code is one of those that `plain_dtype` allows."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def checked_shape(value: object) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count, parser_errors
 from basrelief.io.formats.npy_array import read_header
-from basrelief.io.formats.pickled import Unpickler
+from basrelief.io.formats.pickled import ArrayUnpickler
 from basrelief.limits import limits
 
 
@@ -39,7 +39,7 @@ def _read(path: Path, _size: int, _time: int) -> np.ndarray:
     with path.open("rb") as file:
         if read_header(path, file).dtype is not None:
             raise FileFormatError(f"{path.name} holds an array of numbers, not Python objects. Read it with basrelief.load.")
-        array = Unpickler(file, path.name).load()
+        array = ArrayUnpickler(file, path.name).load()
     if not isinstance(array, np.ndarray):
         raise FileFormatError(f"{path.name} holds a {type(array).__name__}; expected an array. Download the file again.")
     return array
