@@ -132,7 +132,7 @@ class ClipEncoder:
         Raises:
             WeightsError: If the file is broken or its image tower does not fit.
         """
-        state = convert_visual(read_state_dict(path), self.config)
+        state = convert_visual(read_state_dict(path), self.config, source=Path(path).name)
         if tuned := tuned_count(state):
             self.towers.add_tuned_blocks(tuned)
         self.towers.load_state_dict(state, strict=False)

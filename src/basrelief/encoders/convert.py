@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from basrelief.encoders.architecture import check_tower
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.state_dict import check_finite
 from basrelief.encoders.towers import empty_towers, tuned_count
@@ -72,12 +73,13 @@ def layout_of(names: Iterable[str]) -> str:
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
-def convert(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
+def convert(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "The file") -> dict[str, Tensor]:
     """Rename the tensors of both towers, and of tuned blocks if there are some, to the names of `ClipTowers`.
 
     Args:
         state: Tensors by name, in any known layout but CLIP2Point's.
         config: The architecture they are meant for.
+        source: Name of the file, for messages.
 
     Returns:
         Every parameter and buffer, floating point ones as float32.
@@ -91,22 +93,25 @@ def convert(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor
             "weights must hold both towers, but got CLIP2Point's image tower alone. "
             "Load plain CLIP first, then give this file to load_visual()."
         )
+    check_tower(state, config.vision, source=source)
     return _fit(_rename(state, layout, config), config, layout, visual_only=False)
 
 
-def convert_visual(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
+def convert_visual(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "The file") -> dict[str, Tensor]:
     """Rename the tensors of an image tower, from any layout or from CLIP2Point's pre-training checkpoint; the rest is left out.
 
     Args:
         state: Tensors by name.
         config: The architecture they are meant for.
+        source: Name of the file, for messages.
 
     Raises:
         WeightsError: If a name of the image tower is unknown or missing, or a size differs.
     """
     layout = layout_of(state)
+    check_tower(state, config.vision, source=source)
     if layout == "clip2point":
-        state = {name.replace("point_model.", "visual."): t for name, t in state.items() if name.startswith("point_model.")}
+        state = {f"visual.{name.removeprefix('point_model.')}": t for name, t in state.items() if name.startswith("point_model.")}
     named = {name: t for name, t in _rename(state, layout, config).items() if name.startswith((*_VISUAL_PARTS, "?visual", "?vision"))}
     return _fit(named, config, layout, visual_only=True)
 
@@ -129,7 +134,7 @@ def _rename_one(name: str, tensor: Tensor, *, resnet: bool) -> dict[str, Tensor]
     if name in _TEXT:
         return {_TEXT[name]: _turned(tensor) if name == "text_projection" else tensor}
     if resnet and name.startswith("visual."):
-        return {name.replace("visual.", "vision_model.", 1): tensor}
+        return {f"vision_model.{name.removeprefix('visual.')}": tensor}
     if name in _VISION:
         return {_VISION[name]: _turned(tensor) if name == "visual.proj" else tensor}
     if tuned := _TUNED.fullmatch(name):

@@ -76,7 +76,7 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
         raise WeightsError(
             f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {str(error)[:300]!r}. Write it with save_encoder()."
         ) from error
-    towers = towers_from_state(config, convert(read_state_dict(path), config))
+    towers = towers_from_state(config, convert(read_state_dict(path), config, source=path.name))
     towers.tuned_residual = bool(record.get("tuned_residual", True))
     encoder = ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, image_fit=fit, cache=cache)
     encoder.vocabulary = read_vocabulary(folder)

@@ -50,7 +50,7 @@ def load_encoder(
     spec = spec if activation is None else spec.with_activation(activation)
     place = choose_device(device)
     path = find_weights(spec, weights)
-    towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config))
+    towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config, source=path.name))
     kept = VectorCache() if isinstance(cache, str) else cache
     found = read_preprocessing(path.parent, spec.preprocessing, side=spec.config.vision.image_size)
     tokenizer = find_tokenizer(spec, path)

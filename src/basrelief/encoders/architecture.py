@@ -1,0 +1,95 @@
+"""The image tower of weights in any layout, and of a configuration, in the few numbers that tell architectures apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from basrelief.encoders.config import VisionConfig
+from basrelief.encoders.registry import encoder_spec, list_encoders
+from basrelief.errors import WeightsError
+
+_FIRST = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "vision_model.conv1.weight")
+_STAGES = ("visual.layer", "vision_model.layer")
+_BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.")
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """An architecture of image towers.
+
+    Attributes:
+        width: Channels.
+        patch: Side of a patch in pixels; 0 for a ResNet.
+        blocks: Number of blocks.
+    """
+
+    width: int
+    patch: int
+    blocks: int
+
+    def __str__(self) -> str:
+        """Describe it, e.g. `a ViT of width 768, patch 32, 12 blocks`."""
+        if self.patch == 0:
+            return f"a ResNet of width {self.width}, {self.blocks} blocks"
+        return f"a ViT of width {self.width}, patch {self.patch}, {self.blocks} blocks"
+
+    @property
+    def known_as(self) -> str:
+        """Names of known encoders with it, e.g. `ViT-B-32`; empty if there are none."""
+        names = sorted({name.split("/")[0] for name in list_encoders() if tower_in(encoder_spec(name).config.vision) == self})
+        return " and ".join(names)
+
+
+def tower_in(vision: VisionConfig) -> ImageTower:
+    """Return the image tower of a configuration."""
+    layers = vision.layers if isinstance(vision.layers, int) else sum(vision.layers)
+    return ImageTower(vision.width, vision.patch_size or 0, layers)
+
+
+def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
+    """Return the image tower that weights in any layout hold, or None.
+
+    Args:
+        state: Tensors by name.
+    """
+    names = {_visual(name): tensor for name, tensor in state.items()}
+    conv = next((names[name] for name in _FIRST if name in names), None)
+    if conv is None or conv.ndim != 4:
+        return None
+    stages = {tuple(name.split(".")[1:3]) for name in names if name.startswith(_STAGES)}
+    if stages:
+        return ImageTower(int(conv.shape[0]) * 2, 0, len(stages))
+    numbers = {name[len(mark) :].split(".")[0] for name in names for mark in _BLOCKS if name.startswith(mark)}
+    stem = sum(".embeddings.stem." in name and tensor.ndim == 4 for name, tensor in names.items())
+    return ImageTower(int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers))
+
+
+def check_tower(state: Mapping[str, Tensor], vision: VisionConfig, *, source: str) -> None:
+    """Check that weights hold an image tower of the size that is needed.
+
+    Args:
+        state: Tensors by name, in any layout; weights without a known image tower pass.
+        vision: The image tower that is needed.
+        source: Name of the file.
+
+    Raises:
+        WeightsError: If they hold another one; the message names both.
+    """
+    found, wanted = tower_of(state), tower_in(vision)
+    if found is not None and found != wanted:
+        raise WeightsError(
+            f"{source} is {_named(found)}; this model needs {_named(wanted)}. "
+            "Choose the model with this backbone, or download the weights of that one."
+        )
+
+
+def _visual(name: str) -> str:
+    name = name.removeprefix("clip_model.")
+    return f"visual.{name.removeprefix('point_model.')}" if name.startswith("point_model.") else name
+
+
+def _named(tower: ImageTower) -> str:
+    return f"{tower} ({tower.known_as or 'an architecture unknown to basrelief'})"
