@@ -123,7 +123,7 @@ def test_tensors_that_repeat_few_numbers_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tensor", [torch.zeros(2, 2).to_sparse(), torch.empty(2, device="meta")])
 def test_other_kinds_of_tensors_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     torch.save({"w": tensor}, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="is no plain tensor|must be a file of tensors alone"):
+    with pytest.raises(WeightsError, match="w in w.pt is no plain tensor"):
         read_state_dict(tmp_path / "w.pt")
 
 
@@ -135,12 +135,12 @@ def test_weights_of_another_type_are_refused(kind: torch.dtype) -> None:
         convert(state, encoder.config)
 
 
-def test_a_tar_of_old_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_tar_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "w.pt", "w") as tar:
         for name in ("sys_info", "pickle", "tensors", "storages"):
             (tmp_path / name).write_bytes(b"\x80\x02K\x01.")
             tar.add(tmp_path / name, name)
-    with pytest.raises(WeightsError, match="must be a file of tensors alone"):
+    with pytest.raises(WeightsError, match="w.pt is a pickle that uses the operation"):
         read_state_dict(tmp_path / "w.pt")
 
 

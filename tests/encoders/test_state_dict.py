@@ -36,16 +36,27 @@ def test_pickles_of_tensors(tmp_path: Path, name: str, zipped: bool) -> None:
     assert equal(read_state_dict(str(tmp_path / name)))
 
 
-@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict", "model"])
+@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict", "model", "module", "state_dict_ema", "ema"])
 def test_wrappers_and_module_prefixes_come_off(tmp_path: Path, wrapper: str) -> None:
     inner = {f"module.{n}": t for n, t in STATE.items()}
     torch.save({"epoch": 3, wrapper: inner, "optimizer": {"lr": 0.1}}, tmp_path / "w.pt")
     assert equal(read_state_dict(tmp_path / "w.pt"))
 
 
-def test_every_module_of_a_name_comes_off(tmp_path: Path) -> None:
-    torch.save({"module.point_model.module.proj": torch.zeros(1)}, tmp_path / "w.pt")
-    assert list(read_state_dict(tmp_path / "w.pt")) == ["point_model.proj"]
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["module.point_model.module.proj", "module.module"], ["point_model.module.proj", "module"]),
+        (["module.module.a", "module.module.b"], ["a", "b"]),
+        (["module._orig_mod.a"], ["a"]),
+        (["module.a", "head.b"], ["module.a", "head.b"]),
+        (["a.module.b"], ["a.module.b"]),
+        (["module."], ["module."]),
+    ],
+)
+def test_prefixes_come_off_where_every_name_has_them(tmp_path: Path, names: list[str], found: list[str]) -> None:
+    torch.save({name: torch.zeros(1) for name in names}, tmp_path / "w.pt")
+    assert list(read_state_dict(tmp_path / "w.pt")) == found
 
 
 def test_a_torchscript_archive_is_refused_with_a_way_out(tmp_path: Path) -> None:
@@ -64,7 +75,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path, by_torch: bool) -> None:
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(WeightsError, match=r"weights must be a file of tensors alone, but got w\.pt: .* Take a safetensors file\."):
+    with pytest.raises(WeightsError, match=r"a in w\.pt is no plain tensor but posix\.mkdir, which is not read|its signature is wrong"):
         read_state_dict(path)
     assert not (tmp_path / "owned").exists()
 
@@ -83,7 +94,9 @@ def test_anything_but_tensors_by_name_is_refused(tmp_path: Path, content: object
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x02garbage", b"just text, quite long", b"\x00" * 7 + b"\x00{}"])
 def test_broken_files_say_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"weights must be"):
+    with pytest.raises(
+        WeightsError, match=r"w\.pt is (truncated or damaged|not a weights file|a pickle that)|cannot be read|weights must be"
+    ):
         read_state_dict(tmp_path / "w.pt")
 
 
@@ -98,7 +111,9 @@ def test_truncated_files_say_so(tmp_path: Path, kind: str, keep: float) -> None:
         torch.save(state, path)
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * keep)])
-    with pytest.raises(WeightsError, match=r"weights must be a (whole safetensors file|file of tensors alone), but got w: "):
+    with pytest.raises(
+        WeightsError, match=r"weights must be a whole safetensors file, but got w: |w cannot be read as a checkpoint \(BadZipFile"
+    ):
         read_state_dict(path)
 
 

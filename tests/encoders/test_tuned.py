@@ -99,7 +99,7 @@ def test_a_file_of_something_else_is_no_tuned_file(encoder: ClipEncoder, tmp_pat
     assert not is_tuned_file(tmp_path / "encoder.safetensors")
     with pytest.raises(WeightsError, match="checkpoint must hold tuned blocks with their record, but got encoder.safetensors"):
         load_tuned(encoder, tmp_path / "encoder.safetensors")
-    with pytest.raises(WeightsError, match="weights must be"):
+    with pytest.raises(WeightsError, match="junk is not a weights file"):
         load_tuned(encoder, tmp_path / "junk")
 
 

@@ -1,36 +1,59 @@
-"""Weights files to named tensors: safetensors first, a pickle only through `torch.load(weights_only=True)`.
-
-A pickle is as safe as torch makes it: 2.6 closed a hole that ran code (CVE-2025-32434), 2.10 one that wrote to memory (CVE-2026-24747).
-Older versions are not supported. Legacy tar files and TorchScript archives are refused.
-"""
+"""Weights files to named tensors: safetensors, and the files of any version of `torch.save`, in which nothing is ever executed."""
 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from basrelief.errors import WeightsError
+from basrelief.encoders.checkpoint import Checkpoint, StoredTensor, open_checkpoint
+from basrelief.errors import FileFormatError, WeightsError
+from basrelief.io.checks import parser_errors
 
-_WRAPPERS = ("model_state_dict", "state_dict", "model")
+_WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
+_AVERAGES = ("state_dict_ema", "model_ema_state_dict", "model_ema", "ema_state_dict", "ema")
+_PREFIXES = ("module.", "_orig_mod.")
+_DEEPEST = 3
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """The tensors of a weights file.
+
+    Attributes:
+        tensors: By name, without the prefixes of data-parallel and compiled modules.
+        place: Where they stood in the file, e.g. `model_state_dict`; empty if they are all that the file holds.
+        unused: Other state dicts beside them, e.g. running averages of the same weights.
+        dropped: What else was in the file and was not read: where it stood, and its name.
+    """
+
+    tensors: dict[str, Tensor]
+    place: str = ""
+    unused: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
+    """Read the tensors of a weights file; see `open_state_dict`."""
+    return open_state_dict(path).tensors
+
+
+def open_state_dict(path: Path | str) -> StateDict:
     """Read the tensors of a weights file, detected by its content, not its name.
 
-    A wrapping dictionary (`model_state_dict`, `state_dict`, `model`) and every `module.` of a name are removed. Files are
-    mapped into memory where the format allows, so a tensor costs memory when it is used.
+    The state dict is looked for under the names that training scripts use: `model_state_dict`, `state_dict`, `model`, `module` (DeepSpeed),
+    in this order, then running averages (`state_dict_ema`, `ema` and others). `module.` and `_orig_mod.` are removed from the beginning of
+    the names if all have it. Files are mapped into memory where the format allows, so a tensor costs memory when it is used.
 
     Args:
-        path: A safetensors file or a PyTorch pickle of tensors.
+        path: A safetensors file or one of `torch.save`.
 
     Raises:
-        WeightsError: If the file is missing, broken, a TorchScript archive, or holds anything but tensors.
+        WeightsError: If the file is missing, broken, a TorchScript archive, or holds no state dict.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -40,8 +63,13 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
             head = file.read(9)
     except OSError as error:
         raise WeightsError(f"weights must be a readable file, but got {path}: {error.strerror}. Check the path.") from error
-    content = _read_safetensors(path) if head[8:9] == b"{" else _read_pickle(path)
-    return _only_tensors(path, content)
+    if head[8:9] == b"{":
+        return StateDict(_without_prefixes(_checked(path, _read_safetensors(path))))
+    try:
+        with parser_errors(path, "a checkpoint"):
+            return _choose(path, open_checkpoint(path))
+    except FileFormatError as error:
+        raise WeightsError(str(error)) from error
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -59,7 +87,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         raise WeightsError(f"weights must be a safetensors file, but got {Path(path).name}: {error}. Fetch it again.") from error
 
 
-def _read_safetensors(path: Path) -> object:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -69,40 +97,55 @@ def _read_safetensors(path: Path) -> object:
         raise WeightsError(f"weights must be a whole safetensors file, but got {path.name}: {error}. Fetch it again.") from error
 
 
-def _read_pickle(path: Path) -> object:
-    try:
-        zipped = zipfile.is_zipfile(path)
-        script = zipped and _is_torchscript(path)
-        content: object = None if script else torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a hostile file may raise anything
-        cause = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise WeightsError(f"weights must be a file of tensors alone, but got {path.name}: {cause} Take a safetensors file.") from error
-    if script:
+def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
+    """Find the state dict in a checkpoint, and read its tensors."""
+    if "" in checkpoint.dropped:
         raise WeightsError(
-            f"weights must hold tensors by name, but got the TorchScript archive {path.name}. Take open_clip_model.safetensors of the "
-            "encoder's hub repository, or save torch.jit.load(file).state_dict() with safetensors."
+            f"weights must hold tensors by name, but got {path.name}, a pickled {checkpoint.dropped['']}, which is not read. "
+            "Save model.state_dict() instead of the model."
         )
-    return content
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _only_tensors(path: Path, content: object) -> dict[str, Tensor]:
-    mapping: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
-    for wrapper in _WRAPPERS:
-        if isinstance(mapping.get(wrapper), Mapping):
-            mapping = mapping[wrapper]
-            break
-    if not mapping or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in mapping.items()):
-        got = f"{type(content).__name__} with {', '.join(str(k) for k in list(mapping)[:5]) or 'no names'}"
+    found, place, unused = _locate(checkpoint.content)
+    inside = {
+        name.removeprefix(f"{place}."): what for name, what in checkpoint.dropped.items() if not place or name.startswith(f"{place}.")
+    }
+    stored = found if isinstance(found, Mapping) else {}
+    if inside and all(isinstance(tensor, StoredTensor) for tensor in stored.values()):
+        name, what = next(iter(inside.items()))
+        raise WeightsError(f"{name[:80]} in {path.name} is no plain tensor but {what}, which is not read. Save the state dict alone.")
+    if not stored or not all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in stored.items()):
+        got = f"{type(checkpoint.content).__name__} with {', '.join(str(name)[:40] for name in list(stored)[:5]) or 'no names'}"
         raise WeightsError(f"weights must hold tensors by name, but got {path.name}, a {got}. Save the state dict alone.")
-    for name, tensor in mapping.items():
+    tensors = _checked(path, {name: checkpoint.tensor(tensor) for name, tensor in stored.items()})
+    return StateDict(_without_prefixes(tensors), place, unused, checkpoint.dropped)
+
+
+def _locate(content: object) -> tuple[object, str, tuple[str, ...]]:
+    """Return what looks like a state dict, where it stood, and other state dicts beside it."""
+    places: list[str] = []
+    unused: tuple[str, ...] = ()
+    for _ in range(_DEEPEST):
+        inner = [name for name in (*_WRAPPERS, *_AVERAGES) if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
+        if not inner or not isinstance(content, Mapping):
+            break
+        content, unused = content[inner[0]], (*unused, *inner[1:])
+        places.append(inner[0])
+    return content, ".".join(places), unused
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove prefixes that every name has, never anything inside a name."""
+    while (prefix := next((one for one in _PREFIXES if all(name.startswith(one) and name != one for name in tensors)), None)) and tensors:
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not tensors:
+        raise WeightsError(f"weights must hold tensors by name, but got {path.name}, a dict with no names. Save the state dict alone.")
+    for name, tensor in tensors.items():
         if not _is_plain(tensor):
-            raise WeightsError(f"{str(name)[:80]} in {path.name} is no plain tensor that holds its own numbers. Save the state dict alone.")
-    return {name.replace("module.", ""): tensor for name, tensor in mapping.items()}
+            raise WeightsError(f"{name[:80]} in {path.name} is no plain tensor that holds its own numbers. Save the state dict alone.")
+    return tensors
 
 
 def _is_plain(tensor: Tensor) -> bool:

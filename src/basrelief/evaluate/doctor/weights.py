@@ -8,9 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from basrelief.encoders import EncoderSpec, encoder_spec, is_tuned_file, list_encoders
+from basrelief.encoders import encoder_spec, is_tuned_file
+from basrelief.encoders.architecture import ImageTower, tower_in, tower_of
 from basrelief.encoders.convert import layout_of
-from basrelief.encoders.state_dict import read_state_dict
+from basrelief.encoders.state_dict import StateDict, open_state_dict
 from basrelief.encoders.tuned import read_tuned_record
 from basrelief.errors import WeightsError
 from basrelief.models import Recipe
@@ -22,6 +23,7 @@ _POINT_ENCODERS = {
     "ppat.": "an OpenShape or TAMM point encoder, PointBERT form (xyz + rgb)",
     "point_adapter": "a TAMM point encoder with its adapters",
 }
+_SHOWN = 8
 _OPENSHAPE_AXES = "OpenShape's B/32 and L/14 files want +Y up, its bigG file +Z up"
 
 
@@ -36,9 +38,10 @@ def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
         What the file is, and whether it fits the model.
     """
     try:
-        state = read_state_dict(path)
+        weights = open_state_dict(path)
     except WeightsError as error:
         return [Finding("weights file", "wrong", str(error), "Download the file again; basrelief models says from where.")]
+    state = weights.tensors
     foreign = _point_encoder(state)
     identity = f"{path.name}, {path.stat().st_size / 1e6:,.0f} MB, SHA-256 {_digest(path)}, {len(state)} tensors"
     if foreign is not None:
@@ -51,9 +54,22 @@ def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
         layout = layout_of(state)
     except WeightsError as error:
         return [Finding("weights file", "wrong", f"{identity}: {error}", "An adapter alone predicts at chance level.")]
-    shape = _architecture(state)
-    findings = [Finding("weights file", "ok", f"{identity}: layout {layout}, {shape or 'no image tower'}.")]
-    return [*findings, *_fit(state, layout, recipe)] if recipe is not None else [*findings, *_known(state)]
+    shape = tower_of(state)
+    findings = [Finding("weights file", "ok", f"{identity}: layout {layout}, {shape or 'no image tower'}."), *_left_out(weights)]
+    if recipe is not None:
+        return [*findings, *_fit(state, layout, recipe)]
+    return findings if shape is None else [*findings, Finding("backbone", "ok", f"{_known(shape)}.")]
+
+
+def _left_out(weights: StateDict) -> Iterator[Finding]:
+    """What else a checkpoint holds, which is never needed."""
+    if weights.unused:
+        others = ", ".join(weights.unused)
+        yield Finding("other weights", "ok", f"The weights are {weights.place}; the file also holds {others}, which is not used.")
+    if weights.dropped:
+        shown = [f"{place} ({what})" for place, what in list(weights.dropped.items())[:_SHOWN]]
+        more = f" and {len(weights.dropped) - _SHOWN} more" if len(weights.dropped) > _SHOWN else ""
+        yield Finding("left out", "ok", f"Not read, since nothing in a file is executed: {', '.join(shown)}{more}.")
 
 
 def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
@@ -74,14 +90,14 @@ def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
 
 def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[Finding]:
     spec = encoder_spec(recipe.encoder)
-    found, wanted = _signature(state), _expected(spec)
+    found, wanted = tower_of(state), tower_in(spec.config.vision)
     if found is None:
         yield Finding("backbone", "wrong", f"The file has no image tower; {recipe.name} needs {recipe.encoder}.", "Use another file.")
     elif found != wanted:
-        fact = f"{recipe.name} is {_words(wanted)} ({recipe.encoder}); the file is {_words(found)}{_names(found)}."
+        fact = f"{recipe.name} is {wanted} ({recipe.encoder}); the file is {_known(found)}."
         yield Finding("backbone", "wrong", fact, "Choose the model with this backbone, or download the weights of that one.")
     else:
-        yield Finding("backbone", "ok", f"{_words(found)}, as {recipe.encoder}.")
+        yield Finding("backbone", "ok", f"{found}, as {recipe.encoder}.")
     tuned = any("depth_control_visual" in name or name.startswith("tuned_blocks.") for name in state)
     if recipe.tuned_views and not tuned:
         remedy = f"Use {recipe.checkpoint.file if recipe.checkpoint else 'its checkpoint'}, or the model opendlign-untuned."
@@ -93,10 +109,8 @@ def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[F
         yield Finding("checkpoint", "wrong", fact, "Pass this file as --weights, and best_eval.pth as --checkpoint.")
 
 
-def _known(state: Mapping[str, Tensor]) -> Iterator[Finding]:
-    signature = _signature(state)
-    if signature is not None:
-        yield Finding("backbone", "ok", f"{_words(signature)}{_names(signature)}.")
+def _known(tower: ImageTower) -> str:
+    return f"{tower}, as {tower.known_as}" if tower.known_as else f"{tower}, an architecture unknown to basrelief"
 
 
 def _point_encoder(state: Mapping[str, Tensor]) -> str | None:
@@ -110,43 +124,6 @@ def _point_encoder(state: Mapping[str, Tensor]) -> str | None:
             return f"{what} of {channels} channels, {'xyz alone' if channels == 3 else 'xyz + rgb: a cloud without colour needs 0.4 grey'}"
         return f"{what}; {_OPENSHAPE_AXES}" if "OpenShape" in what else what
     return None
-
-
-def _architecture(state: Mapping[str, Tensor]) -> str:
-    signature = _signature(state)
-    return "" if signature is None else _words(signature)
-
-
-def _signature(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
-    """Width, patch size (0 for a ResNet) and number of blocks of the image tower, in any layout."""
-    names = {name.removeprefix("clip_model.").replace("point_model.", "visual."): tensor for name, tensor in state.items()}
-    conv = names.get("visual.conv1.weight", names.get("vision_model.embeddings.patch_embedding.weight"))
-    if conv is None or conv.ndim != 4:
-        return None
-    if any(name.startswith(("visual.layer1.", "vision_model.layer1.")) for name in names):
-        blocks = {tuple(name.split(".")[1:3]) for name in names if name.split(".")[1].startswith("layer")}
-        return int(conv.shape[0]) * 2, 0, len(blocks)
-    marks = ("visual.transformer.resblocks.", "vision_model.encoder.layers.")
-    numbers = {name[len(mark) :].split(".")[0] for name in names for mark in marks if name.startswith(mark)}
-    stem = sum(".embeddings.stem." in name and tensor.ndim == 4 for name, tensor in names.items())
-    return int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers)
-
-
-def _expected(spec: EncoderSpec) -> tuple[int, int, int]:
-    vision = spec.config.vision
-    layers = vision.layers if isinstance(vision.layers, int) else sum(vision.layers)
-    return vision.width, vision.patch_size or 0, layers
-
-
-def _names(signature: tuple[int, int, int]) -> str:
-    """Known weights with that architecture."""
-    known = sorted({name.split("/")[0] for name in list_encoders() if _expected(encoder_spec(name)) == signature})
-    return f", as {' and '.join(known)}" if known else ", an architecture unknown to basrelief"
-
-
-def _words(signature: tuple[int, int, int]) -> str:
-    width, patch, blocks = signature
-    return f"a ResNet of width {width}, {blocks} blocks" if patch == 0 else f"a ViT of width {width}, patch {patch}, {blocks} blocks"
 
 
 def _digest(path: Path) -> str:
