@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from basrelief.cli import options
-from basrelief.datasets import label_set
+from basrelief.datasets.labels import label_set
 from basrelief.errors import ConfigError
 
 

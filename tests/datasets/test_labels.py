@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.datasets import check_labels, label_set, list_label_sets, parse_labels, read_labels_file
-from basrelief.datasets.labels import MAX_FILE_BYTES
+from basrelief.datasets import list_label_sets, parse_labels, read_labels_file
+from basrelief.datasets.labels import MAX_FILE_BYTES, check_labels, label_set
 from basrelief.errors import ConfigError
 from support import parity_json, same_texts
 

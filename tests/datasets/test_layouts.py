@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.datasets import Benchmark, dataset_card, label_set, open_benchmark
+from basrelief.datasets import Benchmark, dataset_card, open_benchmark
+from basrelief.datasets.labels import label_set
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.types import Mesh

@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from basrelief.datasets import Benchmark, label_set, list_datasets, open_benchmark
+from basrelief.datasets import Benchmark, open_benchmark
+from basrelief.datasets.card import list_datasets
+from basrelief.datasets.labels import label_set
 from basrelief.datasets.layouts import base
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.limits import limits, use_limits

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from basrelief.datasets import PromptList, label_set, prompt_list, read_prompt_list, split_dataset
+from basrelief.datasets import PromptList, prompt_list
+from basrelief.datasets.labels import label_set
+from basrelief.datasets.prompt_list import split_dataset
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
 from support import parity_json, parity_path
 
@@ -27,7 +29,7 @@ def searched(**changes: Any) -> dict[str, Any]:
 
 
 def test_searched_prompts(tmp_path: Path) -> None:
-    found = read_prompt_list(write(tmp_path, searched()))
+    found = PromptList.read(write(tmp_path, searched()))
     assert found == PromptList(
         labels=("cat", "toy dog"),
         prompts=(("a map of a cat",), ("a map of a toy dog",)),
@@ -55,11 +57,11 @@ def test_a_data_set_is_split_from_the_name(prompts: str, file: str, dataset: str
 def test_view_weights_may_be_absent(tmp_path: Path) -> None:
     record = searched()
     del record["best"]["pets"]["vit_b16"]["view_weights"]
-    assert read_prompt_list(write(tmp_path, record)).view_weights is None
+    assert PromptList.read(write(tmp_path, record)).view_weights is None
 
 
 def test_generated_sentences(tmp_path: Path) -> None:
-    found = read_prompt_list(write(tmp_path, {"cat": ["one", "two", "two"], "toy_dog": ["three"]}))
+    found = PromptList.read(write(tmp_path, {"cat": ["one", "two", "two"], "toy_dog": ["three"]}))
     assert found == PromptList(labels=("cat", "toy dog"), prompts=(("one", "two", "two"), ("three",)))
 
 
@@ -72,9 +74,9 @@ def test_the_published_searched_prompts(dataset: str, size: int, backbone: str, 
     path = parity_path("prompts_pointclipv2_best.json")
     if key is None:
         with pytest.raises(ConfigError, match="backbone must be one of rn50, rn101, vit_b16, vit_b32, but got 'ViT-B/16'"):
-            read_prompt_list(path, dataset=dataset, backbone=backbone)
+            PromptList.read(path, dataset=dataset, backbone=backbone)
         return
-    found = read_prompt_list(path, dataset=dataset, backbone=backbone)
+    found = PromptList.read(path, dataset=dataset, backbone=backbone)
     recorded = parity_json(path.name)["best"][dataset.lower()][key]
     assert found.labels == label_set(dataset.lower())
     assert len(found.prompts) == size
@@ -84,7 +86,7 @@ def test_the_published_searched_prompts(dataset: str, size: int, backbone: str, 
 
 
 def test_the_published_sentences() -> None:
-    found = read_prompt_list(parity_path("prompts_pointclipv2_gpt_scanobjectnn.json"))
+    found = PromptList.read(parity_path("prompts_pointclipv2_gpt_scanobjectnn.json"))
     assert found.labels == label_set("scanobjectnn")
     assert {len(prompts) for prompts in found.prompts} == {1200}
 
@@ -95,13 +97,13 @@ def test_the_choice_must_be_named_when_there_are_several(tmp_path: Path) -> None
     record["best"]["pets"]["rn50"] = {}
     path = write(tmp_path, record)
     with pytest.raises(ConfigError, match=r"dataset must be named for this prompt list, but got None\. It holds pets, cars\."):
-        read_prompt_list(path)
+        PromptList.read(path)
     with pytest.raises(ConfigError, match=r"dataset must be one of pets, cars, but got 'pet'\. Did you mean 'pets'\?"):
-        read_prompt_list(path, dataset="pet")
+        PromptList.read(path, dataset="pet")
     with pytest.raises(ConfigError, match=r"backbone must be named for this prompt list, but got None\. It holds vit_b16, rn50\."):
-        read_prompt_list(path, dataset="pets")
+        PromptList.read(path, dataset="pets")
     with pytest.raises(ConfigError, match=r"backbone must be named for this prompt list, but got None\. It holds nothing\."):
-        read_prompt_list(path, dataset="cars")
+        PromptList.read(path, dataset="cars")
 
 
 def test_a_label_that_is_not_in_the_list() -> None:
@@ -112,7 +114,7 @@ def test_a_label_that_is_not_in_the_list() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ([], r"prompt list must be a JSON object, but got list\. See read_prompt_list"),
+        ([], r"prompt list must be a JSON object, but got list\. See PromptList.read"),
         ({"cat": ["a"], "dog": "b"}, r"the prompts of 'dog' must be a JSON list, but got str\. See"),
         ({"cat": ["a"], "dog": [1]}, r"the prompts of 'dog' must be a JSON list of strings, but got other values in it\. See"),
         ({"best": {}}, r"class_order must be a JSON object, but got nothing\. See"),
@@ -126,7 +128,7 @@ def test_a_label_that_is_not_in_the_list() -> None:
 )
 def test_a_file_of_another_form(tmp_path: Path, record: object, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
-        read_prompt_list(write(tmp_path, record))
+        PromptList.read(write(tmp_path, record))
 
 
 @pytest.mark.parametrize(
@@ -147,21 +149,21 @@ def test_a_file_of_another_form(tmp_path: Path, record: object, message: str) ->
 )
 def test_content_that_cannot_be_used(tmp_path: Path, record: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_prompt_list(write(tmp_path, record))
+        PromptList.read(write(tmp_path, record))
 
 
 def test_a_file_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(
         FileFormatError, match=r"prompt list must be a readable file, but got No such file or directory: '.*'\. Check the path"
     ):
-        read_prompt_list(tmp_path / "nowhere.json")
+        PromptList.read(tmp_path / "nowhere.json")
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, searched())
     monkeypatch.setattr(prompt_list, "MAX_FILE_BYTES", 20)
     with pytest.raises(FileFormatError, match=r"prompt list must be at most 20 bytes, but got more in '.*prompts.json'\. Split it"):
-        read_prompt_list(path)
+        PromptList.read(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"cat": ["\xff"]}', b"[" * 200_000, b"1" * 5000])
@@ -169,7 +171,7 @@ def test_a_file_that_is_not_json(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "prompts.json"
     path.write_bytes(data)
     with pytest.raises(FileFormatError, match=r"prompt list must be JSON in UTF-8, but got '.*prompts.json': .*\. Save it again"):
-        read_prompt_list(path)
+        PromptList.read(path)
 
 
 JSON = st.recursive(
@@ -185,7 +187,7 @@ JSON = st.recursive(
 @given(record=JSON)
 def test_any_json_is_read_or_refused_by_our_errors(tmp_path: Path, record: object) -> None:
     try:
-        found = read_prompt_list(write(tmp_path, record))
+        found = PromptList.read(write(tmp_path, record))
     except BasreliefError:
         return
     assert len(found.labels) == len(found.prompts) >= 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from basrelief.datasets import dataset_card, list_datasets
+from basrelief.datasets import dataset_card
+from basrelief.datasets.card import list_datasets
 from basrelief.datasets.layouts import LAYOUTS
 from basrelief.evaluate.run import TASKS
 from basrelief.geometry.upright import CUES

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from basrelief.datasets import label_set
+from basrelief.datasets.labels import label_set
 from basrelief.datasets.layouts.shapenet import synsets
 from basrelief.io import save
 from basrelief.types import PointCloud

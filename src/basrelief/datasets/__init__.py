@@ -1,10 +1,10 @@
 """Data sets: label sets, prompt templates, published prompt lists, benchmarks as they were unpacked. No torch, no network."""
 
 from basrelief.datasets.benchmark import Benchmark, Item
-from basrelief.datasets.card import dataset_card, list_datasets
-from basrelief.datasets.labels import check_labels, label_set, list_label_sets, parse_labels, read_labels_file
+from basrelief.datasets.card import dataset_card
+from basrelief.datasets.labels import list_label_sets, parse_labels, read_labels_file
 from basrelief.datasets.open import open_benchmark
-from basrelief.datasets.prompt_list import PromptList, read_prompt_list, split_dataset
+from basrelief.datasets.prompt_list import PromptList
 from basrelief.datasets.prompts import fill_template, templates
 from basrelief.datasets.split import maker_split
 
@@ -12,17 +12,12 @@ __all__ = [
     "Benchmark",
     "Item",
     "PromptList",
-    "check_labels",
     "dataset_card",
     "fill_template",
-    "label_set",
-    "list_datasets",
     "list_label_sets",
     "maker_split",
     "open_benchmark",
     "parse_labels",
     "read_labels_file",
-    "read_prompt_list",
-    "split_dataset",
     "templates",
 ]

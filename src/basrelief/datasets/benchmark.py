@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
 from basrelief.datasets.labels import check_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.io import load, split_row
@@ -81,6 +82,11 @@ class Benchmark:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def card(self) -> DatasetCard | None:
+        """The published data set's card, or None for a folder of the user's own."""
+        return dataset_card(self.name) if self.name in list_datasets() else None
 
     def load(self, item: Item) -> Shape:
         """Read one shape in the world frame, see `basrelief.load`.

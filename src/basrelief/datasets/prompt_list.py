@@ -50,6 +50,42 @@ class PromptList:
         if self.view_weights is not None and not (self.view_weights and all(map(_is_weight, self.view_weights))):
             raise ConfigError(f"view_weights must be numbers from 0 to 100, but got {list(self.view_weights)}. Check the file.")
 
+    @classmethod
+    def read(cls, path: str | Path, *, dataset: str | None = None, backbone: str | None = None) -> PromptList:
+        """Read a published prompt list of PointCLIP V2 (Zhu et al. 2023, arXiv:2211.11682).
+
+        Two forms of JSON are read, at most 32 MB:
+
+        - generated sentences, `{label: [sentence, ...], ...}`; the order of the labels is the class order;
+        - searched prompts, `{"class_order": {dataset: [label, ...]}, "best": {dataset: {backbone: {"prompts": [...],
+          "view_weights": [...]}}}}` with one prompt for each label.
+
+        Args:
+            path: The user's copy, as `FILE` or `FILE#DATASET`.
+            dataset: Which data set, when the file holds several and the path names none; case and punctuation do not matter.
+            backbone: Which CLIP backbone, likewise; `ViT-B-16/openai` finds `vit_b16`.
+
+        Raises:
+            FileFormatError: If the file is absent, too large, or not JSON of one of these forms.
+            ConfigError: If the choice is unknown or missing, or the content fails the checks of `PromptList`.
+        """
+        file, named = split_dataset(path)
+        record = _object(_read_json(file), "prompt list")
+        if "best" not in record:
+            return cls(tuple(map(_words, record)), tuple(_texts(record[label], f"the prompts of {label!r}") for label in record))
+        orders = _object(record.get("class_order"), "class_order")
+        data_key, by_backbone = _choose("dataset", dataset or named, _object(record["best"], "best"))
+        backbone_key, entry = _choose("backbone", backbone, _object(by_backbone, data_key))
+        _object(entry, backbone_key)
+        weights = entry.get("view_weights")
+        return cls(
+            labels=tuple(map(_words, _texts(orders.get(data_key), f"class_order of {data_key}"))),
+            prompts=tuple((prompt,) for prompt in _texts(entry.get("prompts"), "prompts")),
+            view_weights=None if weights is None else tuple(_list(weights, "view_weights")),
+            dataset=data_key,
+            backbone=backbone_key,
+        )
+
     def of(self, label: str) -> tuple[str, ...]:
         """Look up the prompts of a label; underscores and spaces are the same.
 
@@ -60,41 +96,6 @@ class PromptList:
         if name not in self.labels:
             raise ConfigError(unknown_choice("label", label, self.labels))
         return self.prompts[self.labels.index(name)]
-
-
-def read_prompt_list(path: str | Path, *, dataset: str | None = None, backbone: str | None = None) -> PromptList:
-    """Read a published prompt list of PointCLIP V2 (Zhu et al. 2023, arXiv:2211.11682).
-
-    Two forms of JSON are read, at most 32 MB:
-
-    - generated sentences, `{label: [sentence, ...], ...}`; the order of the labels is the class order;
-    - searched prompts, `{"class_order": {dataset: [label, ...]}, "best": {dataset: {backbone: {"prompts": [...],
-      "view_weights": [...]}}}}` with one prompt for each label.
-
-    Args:
-        path: The user's copy.
-        dataset: Which data set, when the file holds several; case and punctuation do not matter.
-        backbone: Which CLIP backbone, likewise; `ViT-B-16/openai` finds `vit_b16`.
-
-    Raises:
-        FileFormatError: If the file is absent, too large, or not JSON of one of these forms.
-        ConfigError: If the choice is unknown or missing, or the content fails the checks of `PromptList`.
-    """
-    record = _object(_read_json(Path(path)), "prompt list")
-    if "best" not in record:
-        return PromptList(tuple(map(_words, record)), tuple(_texts(record[label], f"the prompts of {label!r}") for label in record))
-    orders = _object(record.get("class_order"), "class_order")
-    data_key, by_backbone = _choose("dataset", dataset, _object(record["best"], "best"))
-    backbone_key, entry = _choose("backbone", backbone, _object(by_backbone, data_key))
-    _object(entry, backbone_key)
-    weights = entry.get("view_weights")
-    return PromptList(
-        labels=tuple(map(_words, _texts(orders.get(data_key), f"class_order of {data_key}"))),
-        prompts=tuple((prompt,) for prompt in _texts(entry.get("prompts"), "prompts")),
-        view_weights=None if weights is None else tuple(_list(weights, "view_weights")),
-        dataset=data_key,
-        backbone=backbone_key,
-    )
 
 
 def split_dataset(prompts: str | Path) -> tuple[Path, str | None]:
@@ -150,20 +151,20 @@ def _is_weight(value: object) -> bool:
 
 def _object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise FileFormatError(f"{name} must be a JSON object, but got {_kind(value)}. See read_prompt_list for the two forms.")
+        raise FileFormatError(f"{name} must be a JSON object, but got {_kind(value)}. See PromptList.read for the two forms.")
     return value
 
 
 def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise FileFormatError(f"{name} must be a JSON list, but got {_kind(value)}. See read_prompt_list for the two forms.")
+        raise FileFormatError(f"{name} must be a JSON list, but got {_kind(value)}. See PromptList.read for the two forms.")
     return value
 
 
 def _texts(value: object, name: str) -> tuple[str, ...]:
     texts = _list(value, name)
     if not all(isinstance(text, str) for text in texts):
-        raise FileFormatError(f"{name} must be a JSON list of strings, but got other values in it. See read_prompt_list for the two forms.")
+        raise FileFormatError(f"{name} must be a JSON list of strings, but got other values in it. See PromptList.read for the two forms.")
     return tuple(texts)
 
 

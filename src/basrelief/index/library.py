@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from basrelief.datasets import label_set
+from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError
 from basrelief.index.add import IndexOptions, Report, add_folder
 from basrelief.index.duplicates import DUPLICATE_TOLERANCE, group_duplicates
@@ -210,5 +210,5 @@ class Index:
 
 def library_info(model: Model) -> LibraryInfo:
     """Return what a new library records of its model."""
-    text_mean = model.embed_text(label_set(_EVERYDAY_NAMES)).mean(dim=0).cpu()
+    text_mean = model.embed_text(parse_labels(_EVERYDAY_NAMES)).mean(dim=0).cpu()
     return LibraryInfo(model.name, model.encoder.fingerprint, model.views, model.encoder.embedding_dim, tuple(text_mean.tolist()))

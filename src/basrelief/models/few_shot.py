@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief.datasets import check_labels
+from basrelief.datasets import parse_labels
 from basrelief.encoders import ClipEncoder
 from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.state_dict import read_state_dict
@@ -41,7 +41,7 @@ class FewShotClassifier:
     """
 
     def __init__(self, models: Sequence[Model], head: Head, *, labels: Sequence[str]) -> None:
-        self.models, self.head, self.labels = tuple(models), head, check_labels(labels)
+        self.models, self.head, self.labels = tuple(models), head, parse_labels(labels)
         if len(self.labels) != head.classes:
             raise ConfigError(f"This head has {head.classes} classes, but got {len(self.labels)} labels. Give those it was fitted on.")
 
@@ -63,7 +63,7 @@ class FewShotClassifier:
         """
         if len(truth) != len(shapes):
             raise ConfigError(f"truth must hold a label for each of {len(shapes)} shapes, but got {len(truth)}. Give one per shape.")
-        labels = check_labels(tuple(dict.fromkeys(truth)))
+        labels = parse_labels(tuple(dict.fromkeys(truth)))
         ready = tuple(model.for_few_shot() for model in models)
         number = {label: i for i, label in enumerate(labels)}
         return cls.fit_features(

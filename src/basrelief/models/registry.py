@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from basrelief.datasets import PromptList, read_prompt_list, split_dataset
+from basrelief.datasets import PromptList
 from basrelief.encoders import (
     Encoder,
     cached_weights,
@@ -64,7 +64,7 @@ def load_model(
         raise ConfigError(f"{name} takes no checkpoint, but got {str(checkpoint)!r}. Leave it out, or name the model it belongs to.")
     if weights is not None and recipe.encoder == EMBEDDED:
         raise ConfigError(f"{name} comes with its weights, but got {str(weights)!r}. Leave weights out.")
-    listed = None if prompts is None else _read_prompts(recipe, prompts)
+    listed = None if prompts is None else PromptList.read(prompts, backbone=recipe.encoder)
     if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
     place = _Placement(device, dtype)
@@ -213,8 +213,3 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, p
         got = str(error) or type(error).__name__
         raise WeightsError(f"checkpoint must say how its maps were drawn, but got: {got} Train again.") from error
     return choose_dtype(encoder, place.dtype), recipe
-
-
-def _read_prompts(recipe: Recipe, prompts: Path | str) -> PromptList:
-    path, dataset = split_dataset(prompts)
-    return read_prompt_list(path, dataset=dataset, backbone=recipe.encoder)

@@ -259,7 +259,7 @@ def test_trimesh_1938_a_gltf_turned_by_its_scene(tmp_path: Path) -> None:
 
 
 def test_a_class_order_of_another_copy_makes_every_label_wrong(tmp_path: Path) -> None:
-    from basrelief.datasets import label_set
+    from basrelief.datasets.labels import label_set
 
     names = list(label_set("modelnet40"))[::-1]
     root = dataset_miniatures.modelnet_h5(tmp_path, names=names)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from basrelief.datasets import label_set
+from basrelief.datasets.labels import label_set
 from basrelief.errors import ConfigError
 from basrelief.evaluate import ModelSource
 from basrelief.evaluate.doctor.models import check_model

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from basrelief.datasets import Benchmark, Item, dataset_card, list_datasets
+from basrelief.datasets import Benchmark, Item
 from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.files import Vote
 from basrelief.models import Pose, Recipe, resolve_pose
@@ -49,7 +49,7 @@ def check_benchmark(
 def _split(benchmark: Benchmark) -> Iterator[Finding]:
     if benchmark.split == "train":
         yield Finding("split", "warning", "This is the training split; papers report the test split.", "Leave out --split.")
-    card = dataset_card(benchmark.name) if benchmark.name in list_datasets() else None
+    card = benchmark.card
     if card and card.variant_notes:
         others = ", ".join(variant for variant in card.counts if variant != benchmark.variant)
         fact = f"The variant is {benchmark.variant or card.default_variant}; others are {others}."
@@ -111,7 +111,7 @@ def _points(shapes: Sequence[Shape], recipe: Recipe | None, benchmark: Benchmark
     if recipe is None:
         yield Finding("points", "ok", fact)
         return
-    wanted = recipe.for_dataset(benchmark.name).points if benchmark.name in list_datasets() else recipe.points
+    wanted = recipe.for_dataset(benchmark.name).points if benchmark.card else recipe.points
     if min(counts) < wanted:
         remedy = "Use a copy with more points; with fewer, accuracy is not comparable to the paper's."
         yield Finding("points", "warning", f"{fact} {recipe.name} samples {wanted:,} in its paper.", remedy)

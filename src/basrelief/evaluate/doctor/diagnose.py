@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from basrelief.datasets import list_datasets
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.doctor.data import check_benchmark
 from basrelief.evaluate.doctor.files import check_file
@@ -42,7 +41,7 @@ def diagnose(
     path, _ = split_row(target)
     if path.is_dir():
         benchmark = replace(data, root=path, strict=False).open(model.name)
-        dataset = benchmark.name if benchmark.name in list_datasets() else ""
+        dataset = benchmark.name if benchmark.card else ""
         about_model = check_model(model, dataset=dataset, labels=benchmark.labels) if recipe else []
         return [*check_benchmark(benchmark, recipe=recipe, sample=sample, seed=seed), *about_model]
     if path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from basrelief.datasets import dataset_card, read_prompt_list, split_dataset
+from basrelief.datasets import PromptList, dataset_card
 from basrelief.datasets.layouts.base import plain
 from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.weights import check_weights
@@ -76,15 +76,13 @@ def _prompts(recipe: Recipe, source: ModelSource, dataset: str, labels: Sequence
             fact = f"The numbers of {recipe.name} need its published prompts; without --prompts one template is used."
             yield Finding("prompts", "warning", fact, f"Pass your copy: --prompts {recipe.published_prompts}.")
         return
-    path, which = split_dataset(source.prompts)
     try:
-        listed = read_prompt_list(path, dataset=which, backbone=recipe.encoder)
+        listed = PromptList.read(source.prompts, backbone=recipe.encoder)
     except BasreliefError as error:
         yield Finding("prompts", "wrong", str(error), f"Prompts of another backbone cost 20 points; find those of {recipe.encoder}.")
         return
-    yield Finding(
-        "prompts", "ok", f"{len(listed.labels)} labels of {listed.dataset or path.name}, backbone {listed.backbone or 'not stated'}."
-    )
+    which = listed.dataset or Path(source.prompts).name
+    yield Finding("prompts", "ok", f"{len(listed.labels)} labels of {which}, backbone {listed.backbone or 'not stated'}.")
     if listed.view_weights is not None:
         fact = "The list has view weights, which its authors searched on the test set."
         yield Finding("view weights", "warning", fact, "Report it with the number, or use equal weights.")
