@@ -18,7 +18,7 @@ import torch
 
 import basrelief as br
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.encoders import VectorCache, cache_folder
+from basrelief.encoders import VectorCache
 from basrelief.models import Embedder, Model
 from basrelief.render.chart import line_chart
 from basrelief.tasks import HEADS, FitOptions, fit_head, head_scores, sample_shots
@@ -33,7 +33,7 @@ def features(root: Path, least: int) -> tuple[np.ndarray, np.ndarray, tuple[str,
     benchmark = open_benchmark(root, "folder")
     model = br.load_model("tiny", dtype="float32")
     second = Model(model.recipe, new_encoder(model.encoder.tokenizer, seed=1))
-    cache = VectorCache(cache_folder() / "shapes.sqlite")
+    cache = VectorCache.shared("shapes")
     large = [i for i, count in enumerate(benchmark.counts().values()) if count >= least]
     chosen = part(benchmark, large)
     first, other = Embedder(model, cache).embed(chosen), Embedder(second, cache).embed(chosen)

@@ -143,7 +143,7 @@ def test_several_processes_write_at_once(cache: VectorCache) -> None:
 def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
-    assert VectorCache().path == tmp_path / "own" / "text.sqlite"
+    assert VectorCache.shared("text").path == tmp_path / "own" / "text.sqlite"
     monkeypatch.delenv("BASRELIEF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "basrelief"

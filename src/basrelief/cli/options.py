@@ -59,9 +59,9 @@ def cores(jobs: int) -> int:
 
 def shape_cache() -> VectorCache:
     """Open the cache of view features that commands share."""
-    from basrelief.encoders import VectorCache, cache_folder
+    from basrelief.encoders import VectorCache
 
-    return VectorCache(cache_folder() / "shapes.sqlite", limit=_KEPT)
+    return VectorCache.shared("shapes", limit=_KEPT)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def tag(
     as_json: opt.Json = False,
 ) -> None:
     """Label every file with your own words. Nothing is written unless you ask for it."""
-    from basrelief.index import IndexOptions, check_proposals_file, save_proposals
+    from basrelief.index import IndexOptions, ProposalFile
     from basrelief.tasks import RejectPolicy
 
     library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
@@ -45,8 +45,7 @@ def tag(
         return
     if labels is None:
         raise ConfigError("There are no labels. Give some, e.g. --labels chair,table, or revert the last tags with --undo.")
-    if out:
-        check_proposals_file(out)
+    file = None if out is None else ProposalFile(out)
     names = opt.read_labels(labels)
     policy = RejectPolicy(None, min_confidence, min_margin, () if distractors is None else opt.read_labels(distractors))
     failures: list[tuple[str, str]] = []
@@ -56,8 +55,8 @@ def tag(
     proposals = list(library.propose_tags(names, policy=policy, where=where or (), folder=folder))
     for proposal in proposals:
         typer.echo(to_json(asdict(proposal)) if as_json else _row(proposal))
-    if out:
-        save_proposals(out, proposals)
+    if file is not None:
+        file.save(proposals)
     if write or sidecars:
         tags = {proposal.path: [proposal.label] if proposal.label else [] for proposal in proposals}
         changed = library.tag(tags, sidecars=sidecars)

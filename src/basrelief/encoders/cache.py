@@ -39,9 +39,14 @@ class VectorCache:
         limit: Maximum number of vectors; the oldest are dropped first.
     """
 
-    def __init__(self, path: Path | str | None = None, *, limit: int = 200_000) -> None:
-        self.path = Path(path) if path is not None else cache_folder() / "text.sqlite"
+    def __init__(self, path: Path | str, *, limit: int = 200_000) -> None:
+        self.path = Path(path)
         self.limit = limit
+
+    @classmethod
+    def shared(cls, name: str, *, limit: int = 200_000) -> VectorCache:
+        """Return the cache of that name in the user's cache folder, or in `BASRELIEF_CACHE`."""
+        return cls(cache_folder() / f"{name}.sqlite", limit=limit)
 
     def get(self, fingerprint: str, texts: Sequence[str]) -> dict[str, Float32[np.ndarray, " dim"]]:
         """Return the cached vectors by text: a prompt, or the key of a shape."""

@@ -51,7 +51,7 @@ def load_encoder(
     place = choose_device(device)
     path = find_weights(spec, weights)
     towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config, source=path.name))
-    kept = VectorCache() if isinstance(cache, str) else cache
+    kept = VectorCache.shared("text") if isinstance(cache, str) else cache
     found = read_preprocessing(path.parent, spec.preprocessing, side=spec.config.vision.image_size)
     tokenizer = find_tokenizer(spec, path)
     encoder = ClipEncoder(towers.to(place), tokenizer, name=spec.name, mean=found.mean, std=found.std, image_fit=found.fit, cache=kept)

@@ -11,7 +11,7 @@ from typing import Any
 
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.evaluate.card import EvalCard
-from basrelief.models import ModelStatus, Recipe, get_recipe, list_models
+from basrelief.models import Recipe, get_recipe, list_models
 
 TABLES: Mapping[str, str] = {"1": "opendlign-1"}
 _TOPS = ("top1", "top3", "top5")
@@ -64,9 +64,9 @@ def published_table(name: str, cards: Iterable[EvalCard] = (), *, datasets: Sequ
         if dataset not in record["datasets"]:
             raise ConfigError(unknown_choice("dataset", dataset, record["datasets"]))
     best = _best(cards)
-    status = {model.name: model for model in list_models()}
+    ready = {model.name: model.ready for model in list_models()}
     return [
-        _row(row, dataset, best.get((row.get("recipe", ""), dataset)), status, source=record["source"])
+        _row(row, dataset, best.get((row.get("recipe", ""), dataset)), ready, source=record["source"])
         for dataset in record["datasets"]
         if not datasets or dataset in datasets
         for row in record["rows"]
@@ -97,11 +97,11 @@ def _best(cards: Iterable[EvalCard]) -> dict[tuple[str, str], EvalCard]:
     return found
 
 
-def _row(row: Mapping[str, Any], dataset: str, card: EvalCard | None, status: Mapping[str, ModelStatus], *, source: str) -> TableRow:
+def _row(row: Mapping[str, Any], dataset: str, card: EvalCard | None, ready: Mapping[str, bool], *, source: str) -> TableRow:
     recipe = row.get("recipe", "")
     paper = _published(get_recipe(recipe), dataset, source) if recipe else _three(row["numbers"].get(dataset, ()))
     ours = (None, None, None) if card is None else _three([f.value for top in _TOPS for f in card.metrics if f.name == top])
-    why = _why(card, recipe, dataset, status) if any(paper) else "the paper has no number"
+    why = _why(card, recipe, dataset, ready) if any(paper) else "the paper has no number"
     return TableRow(row["training"], row["method"], recipe, dataset, paper, ours, why)
 
 
@@ -110,12 +110,12 @@ def _published(recipe: Recipe, dataset: str, source: str) -> Numbers:
     return _three([numbers.get(top) for top in _TOPS])
 
 
-def _why(card: EvalCard | None, recipe: str, dataset: str, status: Mapping[str, ModelStatus]) -> str:
+def _why(card: EvalCard | None, recipe: str, dataset: str, ready: Mapping[str, bool]) -> str:
     if card is not None:
         return "; ".join(card.differences)
     if not recipe:
         return "no recipe yet"
-    if not status[recipe].ready:
+    if not ready[recipe]:
         return "weights not on this machine: basrelief models"
     return f"not run: evaluate {recipe} {dataset} --root DIR"
 

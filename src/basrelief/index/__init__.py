@@ -5,18 +5,17 @@ from basrelief.index.gallery import describe_file, save_gallery
 from basrelief.index.library import Index
 from basrelief.index.query import Query, read_image
 from basrelief.index.search import Hit
-from basrelief.index.tags import TagProposal, check_proposals_file, save_proposals
+from basrelief.index.tags import ProposalFile, TagProposal
 
 __all__ = [
     "Hit",
     "Index",
     "IndexOptions",
+    "ProposalFile",
     "Query",
     "Report",
     "TagProposal",
-    "check_proposals_file",
     "describe_file",
     "read_image",
     "save_gallery",
-    "save_proposals",
 ]

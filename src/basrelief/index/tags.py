@@ -92,28 +92,34 @@ def propose_tags(
             )
 
 
-def check_proposals_file(path: Path) -> None:
-    """Check that proposals can be saved under a name.
+@dataclass(frozen=True)
+class ProposalFile:
+    """A file for tag proposals: a table (`.csv`) or JSON lines (`.json`, `.jsonl`).
+
+    Attributes:
+        path: The file.
 
     Raises:
-        ConfigError: If its suffix is not `.csv`, `.json` or `.jsonl`.
+        ConfigError: If its suffix is another one.
     """
-    if path.suffix.lower() not in _TABLE_SUFFIXES:
-        raise ConfigError(f"Cannot tell the format of {str(path)!r}. Name a file that ends in .csv, .json or .jsonl.")
 
+    path: Path
 
-def save_proposals(path: Path, proposals: Iterable[TagProposal]) -> None:
-    """Save proposals as a table (`.csv`) or as JSON lines (`.json`, `.jsonl`).
+    def __post_init__(self) -> None:
+        """Check the suffix."""
+        if self.path.suffix.lower() not in _TABLE_SUFFIXES:
+            raise ConfigError(f"Cannot tell the format of {str(self.path)!r}. Name a file that ends in .csv, .json or .jsonl.")
 
-    Raises:
-        ConfigError: If the suffix is another one.
-        OutputError: If the file cannot be written.
-    """
-    check_proposals_file(path)
-    if path.suffix.lower() == ".csv":
-        write_text(path, _csv(proposals))
-    else:
-        write_text(path, "".join(f"{to_json(asdict(proposal))}\n" for proposal in proposals))
+    def save(self, proposals: Iterable[TagProposal]) -> None:
+        """Write proposals; a file of that name is replaced.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        if self.path.suffix.lower() == ".csv":
+            write_text(self.path, _csv(proposals))
+        else:
+            write_text(self.path, "".join(f"{to_json(asdict(proposal))}\n" for proposal in proposals))
 
 
 def write_tags(tables: Tables, tags: Mapping[str, Sequence[str]], *, sidecars: bool = False) -> int:

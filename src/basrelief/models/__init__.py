@@ -7,14 +7,13 @@ from basrelief.models.files import FileResult, ReadOptions, classify_files
 from basrelief.models.model import Model
 from basrelief.models.pose import Pose, resolve_pose
 from basrelief.models.recipe import PaperNumber, Recipe, get_recipe, recipes
-from basrelief.models.registry import ModelStatus, list_models, load_model, load_untuned
+from basrelief.models.registry import list_models, load_model, load_untuned
 
 __all__ = [
     "Embedder",
     "FewShotClassifier",
     "FileResult",
     "Model",
-    "ModelStatus",
     "PaperNumber",
     "Pose",
     "ReadOptions",
