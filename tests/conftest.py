@@ -38,7 +38,7 @@ def _watch_sockets(event: str, args: tuple[object, ...]) -> None:
         host = host.decode(errors="replace")
     if isinstance(host, str) and not host.startswith((*_LOOPBACK, "/", "\0")):
         _watching.append(f"{event} {host}")
-        raise OSError(f"tests must stay offline, but got {event} to {host!r}. Mark the test with @pytest.mark.network.")
+        raise OSError(f"A test called {event} on {host!r}. Mark the test with @pytest.mark.network.")
 
 
 sys.addaudithook(_watch_sockets)

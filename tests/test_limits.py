@@ -33,12 +33,12 @@ def test_a_block_changes_its_own_thread_only() -> None:
     ("text", "message"),
     [
         ("point=3", "Did you mean 'points'?"),
-        ("points=many", "must give points a number, but got 'many'"),
-        ("points=1.5", "must give points a number"),
-        ("points", "must give points a number, but got ''"),
-        ("points=0", "limit points must be above 0"),
-        ("seconds=nan", "limit seconds must be above 0 and finite, but got nan"),
-        ("seconds=inf", "limit seconds must be above 0 and finite"),
+        ("points=many", "sets points to 'many'; expected a number"),
+        ("points=1.5", "sets points to '1.5'; expected a number"),
+        ("points", "sets points to ''; expected a number"),
+        ("points=0", "limit points is 0; it must be finite and positive"),
+        ("seconds=nan", "limit seconds is nan; it must be finite and positive"),
+        ("seconds=inf", "limit seconds is inf; it must be finite and positive"),
     ],
 )
 def test_wrong_limits_are_named(text: str, message: str) -> None:

@@ -58,18 +58,19 @@ class WeightsNotFoundError(EncoderError):
     """Weights are not on this machine; the message says where they come from."""
 
 
-def unknown_choice(argument: str, value: object, choices: Iterable[str]) -> str:
+def unknown_choice(argument: str, value: object, choices: Iterable[str], *, where: str = "") -> str:
     """Return the message for a value that is not among the valid ones, with the nearest match.
 
     Args:
         argument: Name of the argument, e.g. `projection`.
         value: The invalid value.
         choices: Valid values, in the order to show them.
+        where: Where the value stands, e.g. ` in a.ply`.
 
     Returns:
-        `<argument> must be one of a, b, c, but got 'x'. Did you mean 'b'?`
+        `Unknown <argument> 'x'; expected one of a, b, c. Did you mean 'b'?`
     """
     names = list(choices)
     near = difflib.get_close_matches(str(value), names, n=1)
-    message = f"{argument} must be one of {', '.join(names)}, but got {str(value)!r}."
+    message = f"Unknown {argument} {str(value)!r}{where}; expected one of {', '.join(names)}."
     return f"{message} Did you mean {near[0]!r}?" if near else message

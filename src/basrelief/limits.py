@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
+from basrelief.checks import check_positive
 from basrelief.errors import ConfigError, unknown_choice
 
 _LARGE_FILE = 32 << 20
@@ -107,8 +108,7 @@ class Limits:
         """Check that every limit is above zero."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if not 0 < value < float("inf"):
-                raise ConfigError(f"limit {field.name} must be above 0 and finite, but got {value}. Set a positive number.")
+            check_positive(f"limit {field.name}", value, "Set a positive number.")
 
     def reading_seconds(self, size: int) -> float:
         """Return the time that reading a file of `size` bytes may take: `seconds`, above 32 MB in proportion."""
@@ -166,5 +166,5 @@ def parse_limits(text: str) -> Limits:
         try:
             values[name] = kinds[name](value.replace("_", ""))
         except ValueError as error:
-            raise ConfigError(f"{VARIABLE} must give {name} a number, but got {value!r}. Write e.g. {name}=100.") from error
+            raise ConfigError(f"{VARIABLE} sets {name} to {value!r}; expected a number. Write e.g. {name}=100.") from error
     return replace(Limits(), **values)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from basrelief.checks import check_at_least
 from basrelief.errors import BasreliefError, ConfigError
 from basrelief.limits import VARIABLE, Limits, limits, use_limits
 
@@ -74,8 +75,7 @@ class WorkerPool:
     """
 
     def __init__(self, jobs: int, *, prepare: Callable[[], object] | None = None) -> None:
-        if jobs < 0:
-            raise ConfigError(f"jobs must be 0 or more, but got {jobs}. Use 0 to work in this process.")
+        check_at_least("jobs", jobs, 0, "Use 0 to work in this process.")
         self.jobs, self.prepare = jobs, prepare
         self._threads = ThreadPoolExecutor(jobs, "basrelief-worker") if jobs else None
         self._own = threading.local()  # one worker per thread

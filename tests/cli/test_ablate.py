@@ -42,7 +42,7 @@ def test_the_limit_is_respected(run: Run, given: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("colours",), "table must be one of components, views, projections, prompts, blocks, aggregation, images, but got 'colours'"),
+        (("colours",), "Unknown table 'colours'; expected one of components, views, projections, prompts, blocks, aggregation, images"),
         (("images",), "The images table compares two or more folders of images, got 1."),
     ],
 )

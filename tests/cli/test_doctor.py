@@ -69,9 +69,9 @@ def test_files_given_to_a_model_are_looked_at(run: Run, tmp_path: Path) -> None:
     [
         (("tinny",), "Did you mean 'tiny'"),
         (("FILE", "--model", "tinny"), "Did you mean 'tiny'"),
-        (("FOLDER", "--dataset", "modelnet4"), "dataset must be one of"),
-        (("FOLDER", "--split", "tests"), "split must be one of"),
-        (("FOLDER", "--up", "w"), "up must be one of"),
+        (("FOLDER", "--dataset", "modelnet4"), "Unknown dataset 'modelnet4'; expected one of"),
+        (("FOLDER", "--split", "tests"), "Unknown split 'tests'; expected one of"),
+        (("FOLDER", "--up", "w"), "Unknown up axis 'w'; expected one of"),
         (("FILE", "--sample", "0"), "sample"),
     ],
 )

@@ -108,7 +108,7 @@ def test_no_hits_are_reported(run: Run, db: Path) -> None:
     [
         (["search"], "nothing to search for. Give words, an image or a shape"),
         (["search", "x", "-w", "fases<3"], "Did you mean 'faces'"),
-        (["search", "x", "--pooling", "best"], "pooling must be one of mean, max"),
+        (["search", "x", "--pooling", "best"], "Unknown pooling 'best'; expected one of mean, max"),
         (["search", "--image", "nowhere.png"], "Image 'nowhere.png' not found"),
         (["similar", "nowhere.glb"], "nowhere.glb"),
         (["tag"], "There are no labels. Give some, e.g. --labels chair,table, or revert the last tags with --undo"),

@@ -125,7 +125,7 @@ def test_the_test_split_chooses_no_weights_unless_asked(run: Run, meshes: Path, 
     run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)
     ended = run("train", "clip2point", "--pairs", tmp_path / "pairs", "--model", "tiny", "--validation", splits, "-o", tmp_path / "run")
     assert ended.code == 2
-    assert "root must hold shapes of the val split, but got none in 'data'" in ended.err
+    assert "'data' has no shapes of the val split" in ended.err
     assert not (tmp_path / "run" / "depth_tower.safetensors").exists()
 
 
@@ -153,14 +153,14 @@ def test_bad_meshes_are_listed(run: Run, meshes: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("adapter", "--root", "DATA", "--head", "prob"), "Did you mean 'probe'"),
-        (("adapter", "--root", "DATA", "--head", "dual-path"), "model must name a second path for head 'dual-path', but got 'tiny'"),
-        (("adapter", "--root", "nowhere"), "root must be a folder"),
-        (("adapter", "--root", "DATA", "--lr", "-1"), "lr must be positive"),
+        (("adapter", "--root", "DATA", "--head", "dual-path"), "Head 'dual-path' needs two image towers, but 'tiny' has one"),
+        (("adapter", "--root", "nowhere"), "'nowhere' is not a folder"),
+        (("adapter", "--root", "DATA", "--lr", "-1"), "lr is -1.0; it must be finite and positive"),
         (
             ("pairs", "--root", "DATA", "--size", "2", "-o", "x"),
             "size, points and supersample are 2, 8192 and 2; they must be at least 8, 1 and 1",
         ),
-        (("pairs", "--root", "DATA", "--layout", "zip", "-o", "x"), "layout must be one of shards, folders"),
+        (("pairs", "--root", "DATA", "--layout", "zip", "-o", "x"), "Unknown layout 'zip'; expected one of shards, folders"),
         (("clip2point", "--pairs", "DATA", "-o", "x"), "has no pairs (records.json)"),
         (("clip2point", "--pairs", "DATA", "-o", "x", "batch=3"), "Did you mean 'batch_size'"),
         (("adaptor",), "No such command"),
@@ -184,7 +184,7 @@ def test_classify_takes_labels_or_an_adapter(run: Run, splits: Path, tmp_path: P
     (tmp_path / "h.safetensors").write_bytes(b"junk")
     ended = run("classify", file, "--adapter", tmp_path / "h.safetensors")
     assert ended.code == 2
-    assert "head must be a file written by basrelief train adapter" in ended.err
+    assert "is not a head written by basrelief train adapter" in ended.err
 
 
 def test_a_data_set_that_differs_from_its_card_needs_partial(run: Run, tmp_path: Path) -> None:

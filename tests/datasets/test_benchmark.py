@@ -20,13 +20,13 @@ def test_labels_are_checked() -> None:
 
 
 def test_there_are_items() -> None:
-    with pytest.raises(ConfigError, match="root must hold shapes of the test split, but got none in 'b'. Check the path."):
+    with pytest.raises(ConfigError, match="'b' has no shapes of the test split. Check the path."):
         made(("chair", "lamp"))
 
 
 @pytest.mark.parametrize("label", [-1, 2])
 def test_items_have_one_of_the_labels(label: int) -> None:
-    with pytest.raises(ConfigError, match=f"label must number one of 2 classes, but got {label} for 'a'. Check the list."):
+    with pytest.raises(ConfigError, match=f"'a' has label {label}; expected 0 to 1. Check the list of classes."):
         made(("chair", "lamp"), Item("a", label, "a"))
 
 

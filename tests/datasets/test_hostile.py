@@ -20,7 +20,7 @@ from support import dataset_miniatures
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "a\0b"])
 def test_names_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="list must name files inside the data set, but got"):
+    with pytest.raises(FileFormatError, match="The list names .*, which is outside the data set"):
         inside(tmp_path / "home", name)
 
 
@@ -28,7 +28,7 @@ def test_names_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
 def test_a_split_of_modelnet_names_files_inside(name: str, tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_txt(tmp_path)
     (root / "modelnet40_test.txt").write_text(name)
-    with pytest.raises(FileFormatError, match="list must name"):
+    with pytest.raises(FileFormatError, match="names .*(expected a known class|outside the data set)"):
         open_benchmark(root, strict=False)
 
 
@@ -38,7 +38,7 @@ def test_a_list_that_links_elsewhere_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "list.txt").symlink_to(tmp_path / "secret")
-    with pytest.raises(FileFormatError, match=r"list\.txt.* link out of it") as refused:
+    with pytest.raises(FileFormatError, match=r"'list\.txt' is not a regular file inside the data set") as refused:
         read_lines(home / "list.txt")
     assert "password" not in str(refused.value)
     (home / "own.txt").write_text("chair")
@@ -50,13 +50,13 @@ def test_a_list_that_links_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_is_no_list(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "modelnet40_shape_names.txt")
     (tmp_path / "modelnet40_test.txt").write_text("chair_0001")
-    with pytest.raises(FileFormatError, match="list must be a file of the data set"):
+    with pytest.raises(FileFormatError, match="is not a regular file inside the data set"):
         open_benchmark(tmp_path, "modelnet40", strict=False)
 
 
 def test_a_deep_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[" * 100_000)
-    with pytest.raises(FileFormatError, match="list must be JSON"):
+    with pytest.raises(FileFormatError, match="is not JSON in UTF-8"):
         read_json(tmp_path / "list.json")
 
 
@@ -64,9 +64,9 @@ def test_a_folder_in_a_folder_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "turn").mkdir()
     (tmp_path / "turn" / "again").symlink_to(tmp_path / "turn")
     assert subfolders(tmp_path / "turn") == []
-    with pytest.raises(ConfigError, match="root must look like a data set"):
+    with pytest.raises(ConfigError, match="does not look like a data set"):
         open_benchmark(tmp_path)
-    with _nested_folders(tmp_path / "deep") as deep, pytest.raises(ConfigError, match="root must look like a data set"):
+    with _nested_folders(tmp_path / "deep") as deep, pytest.raises(ConfigError, match="does not look like a data set"):
         open_benchmark(deep)
 
 
@@ -96,7 +96,7 @@ def _nested_folders(top: Path, depth: int = 1100) -> Iterator[Path]:
 def test_objects_of_another_form_are_refused(content: object, tmp_path: Path) -> None:
     root = dataset_miniatures.openshape_scanobjectnn(tmp_path)
     np.save(root / "scanobjectnn/xyz_label.npy", np.array(content, dtype=object), allow_pickle=True)
-    with pytest.raises(FileFormatError, match="path must hold|must be|has no array"):
+    with pytest.raises(FileFormatError, match="does not hold a dictionary|lacks the arrays|labels|has no array"):
         open_benchmark(root, strict=False)
 
 
@@ -105,7 +105,7 @@ def test_names_of_another_form_are_refused(tmp_path: Path) -> None:
     path = next(root.rglob("cat_name_pt_feat.npy"))
     for content in (7, [1, 2], "chair"):
         np.save(path, np.array(content, dtype=object), allow_pickle=True)
-        with pytest.raises(FileFormatError, match="path must hold one dictionary"):
+        with pytest.raises(FileFormatError, match="does not hold a dictionary"):
             open_benchmark(root, strict=False)
 
 
@@ -128,7 +128,7 @@ def test_labels_of_an_hdf5_file_are_its_own_numbers(kind: str, tmp_path: Path) -
             file["label"] = [b"a"] * 17
         else:
             file.create_dataset("label", (17,), "S1000000", chunks=(1,), compression="gzip")
-    with pytest.raises(FileFormatError, match="path must hold"):
+    with pytest.raises(FileFormatError, match="expected `data` and `label`|not whole numbers"):
         open_benchmark(root, strict=False)
 
 
@@ -147,5 +147,5 @@ def test_listed_clouds_are_looked_for_inside_only(tmp_path: Path) -> None:
     listed = next(root.rglob("lvis.json"))
     names = {"chair": "/etc/passwd", "mug": "../../etc/passwd"}
     listed.write_text(json.dumps([{"category": name, "data_path": path} for name, path in names.items()]))
-    with pytest.raises(ConfigError, match="root must hold shapes of the all split, but got none"):
+    with pytest.raises(ConfigError, match="has no shapes of the all split"):
         open_benchmark(root, strict=False)

@@ -66,7 +66,7 @@ def test_lvis_agrees_with_the_names_by_category_id() -> None:
 
 def test_unknown_set_names_the_nearest() -> None:
     with pytest.raises(
-        ConfigError, match=r"label set must be one of lvis, modelnet10, .*, but got 'modelnet41'\. Did you mean 'modelnet40'\?"
+        ConfigError, match=r"Unknown label set 'modelnet41'; expected one of lvis, modelnet10, .*\. Did you mean 'modelnet40'\?"
     ):
         label_set("modelnet41")
 

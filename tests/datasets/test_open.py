@@ -36,9 +36,7 @@ def test_a_whole_data_set_has_nothing_wrong(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_wrong_count_is_an_error_that_says_what_was_expected(tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_off(tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"dataset must be what its card says, but got: 40 shapes, 2,468 expected in ModelNet40 test\. Unpack"
-    ):
+    with pytest.raises(ConfigError, match=r"The data set does not match its card: 40 shapes, 2,468 expected in ModelNet40 test\. Unpack"):
         open_benchmark(root)
     assert finding(open_benchmark(root, strict=False), "count") == ("wrong", "40 shapes, 2,468 expected in ModelNet40 test.")
 
@@ -105,8 +103,8 @@ def miniatures_card(checksums: dict[str, str]) -> object:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "modelnet4"}, "dataset must be one of .*modelnet40.*, but got 'modelnet4'. Did you mean 'modelnet40'?"),
-        ({"split": "tst"}, "split must be one of train, val, test, but got 'tst'. Did you mean 'test'?"),
+        ({"name": "modelnet4"}, "Unknown dataset 'modelnet4'; expected one of .*modelnet40.*. Did you mean 'modelnet40'?"),
+        ({"split": "tst"}, "Unknown split 'tst'; expected one of train, val, test. Did you mean 'test'?"),
     ],
 )
 def test_wrong_names_are_explained(options: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -115,25 +113,25 @@ def test_wrong_names_are_explained(options: dict[str, str], message: str, tmp_pa
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="root must be a folder, but got .*absent.*, which is none"):
+    with pytest.raises(ConfigError, match=".*absent.* is not a folder"):
         open_benchmark(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("name", [None, *list_datasets()])
 def test_a_folder_that_looks_like_nothing_says_what_was_looked_for(name: str | None, tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("hello")
-    with pytest.raises(ConfigError, match=r"root must look like .*, but got .*, which does not\. Looked for: "):
+    with pytest.raises(ConfigError, match=r"does not look like .*\. Looked for: "):
         open_benchmark(tmp_path, name)
 
 
 def test_a_set_of_another_name_is_not_taken_for_it(tmp_path: Path) -> None:
     root = dataset_miniatures.scanobjectnn(tmp_path)
-    with pytest.raises(ConfigError, match=r"root must look like modelnet40, .*Looked for: .*shape_names\.txt"):
+    with pytest.raises(ConfigError, match=r"does not look like modelnet40. .*Looked for: .*shape_names\.txt"):
         open_benchmark(root, "modelnet40")
 
 
 def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="root must hold shapes of the val split, but got none"):
+    with pytest.raises(ConfigError, match="has no shapes of the val split"):
         open_benchmark(dataset_miniatures.modelnet_off(tmp_path), split="val", strict=False)
 
 
@@ -143,7 +141,7 @@ def test_a_limit_meets_every_class(tmp_path: Path) -> None:
     assert len(found.limited(50)) == 50
     assert found.limited(50).fingerprint() != found.fingerprint()
     assert found.limited(10_000) == found
-    with pytest.raises(ConfigError, match="limit must be at least 1, but got 0"):
+    with pytest.raises(ConfigError, match="limit is 0; it must be at least 1"):
         found.limited(0)
 
 
@@ -178,21 +176,21 @@ def test_links_that_lead_out_are_not_followed(tmp_path: Path) -> None:
 def test_lists_cannot_name_files_outside(line: str, tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_txt(tmp_path)
     (root / "modelnet40_test.txt").write_text(line + "\n")
-    with pytest.raises(FileFormatError, match="list must name"):
+    with pytest.raises(FileFormatError, match="modelnet40_test.txt names .*; expected a known class"):
         open_benchmark(root, strict=False)
 
 
 def test_shapenet_lists_cannot_name_files_outside(tmp_path: Path) -> None:
     root = dataset_miniatures.shapenet55(tmp_path / "set")
     (root / "ShapeNet-55" / "test.txt").write_text("02691156-/../../../secret.npy\n")
-    with pytest.raises(FileFormatError, match="list must name files inside the data set, but got"):
+    with pytest.raises(FileFormatError, match="The list names .*, which is outside the data set"):
         open_benchmark(root, strict=False)
 
 
 def test_a_line_of_another_form_is_an_error(tmp_path: Path) -> None:
     root = dataset_miniatures.shapenet55(tmp_path)
     (root / "ShapeNet-55" / "test.txt").write_text("99999999-a.npy\n")
-    with pytest.raises(FileFormatError, match="list must name clouds SYNSET-ID.npy, but got '99999999-a.npy' in test.txt"):
+    with pytest.raises(FileFormatError, match="test.txt names '99999999-a.npy'; expected SYNSET-ID.npy"):
         open_benchmark(root, strict=False)
 
 
@@ -202,7 +200,7 @@ def test_labels_out_of_range_are_another_data_set(label: list[list[float]], tmp_
     with h5py.File(root / "ply_data_test0.h5", "w") as file:
         file["data"] = np.zeros((1, 8, 3), dtype=np.float32)
         file["label"] = np.array(label)
-    with pytest.raises(FileFormatError, match="path must hold (labels from 0 to 39|whole numbers as labels), but got"):
+    with pytest.raises(FileFormatError, match="has labels (from .*; expected 0 to 39|that are not whole numbers)"):
         open_benchmark(root, strict=False)
 
 
@@ -210,7 +208,7 @@ def test_an_hdf5_file_without_labels_is_an_error(tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_h5(tmp_path, rows=1)
     with h5py.File(root / "ply_data_test0.h5", "w") as file:
         file["data"] = np.zeros((1, 8, 3), dtype=np.float32)
-    with pytest.raises(FileFormatError, match=r"path must hold `data` and `label`, but got \['data'\] in ply_data_test0.h5"):
+    with pytest.raises(FileFormatError, match=r"ply_data_test0.h5 has \['data'\]; expected `data` and `label`"):
         open_benchmark(root, strict=False)
 
 
@@ -219,7 +217,7 @@ def test_fewer_labels_than_shapes_is_an_error(tmp_path: Path) -> None:
     with h5py.File(root / "h5_files/main_split_nobg/test_objectdataset.h5", "w") as file:
         file["data"] = np.zeros((3, 8, 3), dtype=np.float32)
         file["label"] = np.zeros(2, dtype=np.int64)
-    with pytest.raises(FileFormatError, match="path must hold a label for each of 3 shapes, but got 2"):
+    with pytest.raises(FileFormatError, match="has 2 labels for 3 shapes"):
         open_benchmark(root, strict=False)
 
 
@@ -234,7 +232,7 @@ def test_a_list_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -
     root = dataset_miniatures.objaverse(tmp_path)
     with gzip.open(root / "lvis-annotations.json.gz", "wb") as file:
         file.write(b" " * 100_000)
-    with use_limits(replace(limits(), list_bytes=1000)), pytest.raises(FileFormatError, match="list must be at most 1,000 bytes"):
+    with use_limits(replace(limits(), list_bytes=1000)), pytest.raises(FileFormatError, match="is larger than 1,000 bytes"):
         open_benchmark(root, strict=False)
 
 
@@ -244,7 +242,9 @@ def test_a_list_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -
 def test_a_broken_annotation_list_is_an_error(content: bytes, tmp_path: Path) -> None:
     root = dataset_miniatures.objaverse(tmp_path)
     (root / "lvis-annotations.json.gz").write_bytes(content)
-    with pytest.raises(FileFormatError, match="list must be"):
+    with pytest.raises(
+        FileFormatError, match="lvis-annotations.json.gz.* is not (JSON|a JSON object of lists)|Cannot read .*lvis-annotations"
+    ):
         open_benchmark(root, strict=False)
 
 
@@ -252,14 +252,16 @@ def test_a_broken_annotation_list_is_an_error(content: bytes, tmp_path: Path) ->
 def test_a_broken_split_list_is_an_error(content: str, tmp_path: Path) -> None:
     root = dataset_miniatures.openshape_modelnet(tmp_path)
     (root / "meta_data/modelnet40/test_split.json").write_text(content)
-    with pytest.raises(FileFormatError, match="list must"):
+    with pytest.raises(
+        FileFormatError, match="test_split.json (holds a dict|has an entry without a text 'category')|'test_split.json' is not JSON"
+    ):
         open_benchmark(root, strict=False)
 
 
 def test_a_split_list_of_another_features_file_is_an_error(tmp_path: Path) -> None:
     root = dataset_miniatures.openshape_modelnet(tmp_path, order=True)
     (root / "meta_data/modelnet40/test_split.json").write_text(json.dumps([{"category": "dragon"}]))
-    with pytest.raises(FileFormatError, match=r"list must name classes of cat_name_pt_feat.npy, but got 'dragon' in test_split.json"):
+    with pytest.raises(FileFormatError, match=r"test_split.json names class 'dragon', which cat_name_pt_feat.npy lacks"):
         open_benchmark(root, strict=False)
 
 
@@ -282,32 +284,30 @@ def test_a_hostile_pickle_is_not_run(tmp_path: Path) -> None:
 def test_an_object_of_another_form_is_an_error(tmp_path: Path) -> None:
     root = dataset_miniatures.openshape_scanobjectnn(tmp_path)
     np.save(root / "scanobjectnn/xyz_label.npy", np.array({"xyz": 3}, dtype=object), allow_pickle=True)
-    with pytest.raises(FileFormatError, match="path must hold `xyz` and `label`, but got another form"):
+    with pytest.raises(FileFormatError, match="xyz_label.npy lacks the arrays `xyz` and `label`"):
         open_benchmark(root, strict=False)
 
 
 def test_lists_are_bounded_and_utf8(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(FileFormatError, match="list must be UTF-8, but got byte 0 of 'list.txt' that is not"):
+    with pytest.raises(FileFormatError, match="'list.txt' is not UTF-8 \\(byte 0\\)"):
         base.read_lines(path)
     with (
         use_limits(replace(limits(), list_bytes=1)),
-        pytest.raises(FileFormatError, match="list must be at most 1 bytes, but got more in 'list.txt'"),
+        pytest.raises(FileFormatError, match="'list.txt' is larger than 1 bytes"),
     ):
         base.read_lines(path)
-    with pytest.raises(FileFormatError, match="list must be a readable file, but got No such file or directory for 'absent.txt'"):
+    with pytest.raises(FileFormatError, match="Cannot read 'absent.txt': No such file or directory"):
         base.read_lines(tmp_path / "absent.txt")
 
 
 def test_a_list_of_unknown_classes_is_an_error(tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_txt(tmp_path)
     (root / "modelnet40_test.txt").write_text("gizmo_0001\n")
-    with pytest.raises(
-        FileFormatError, match="list must name shapes CLASS_0001 of known classes, but got 'gizmo_0001' in modelnet40_test.txt"
-    ):
+    with pytest.raises(FileFormatError, match="modelnet40_test.txt names 'gizmo_0001'; expected a known class"):
         open_benchmark(root, strict=False)
-    with pytest.raises(ConfigError, match="split must have its list, but got no modelnet40_val.txt"):
+    with pytest.raises(ConfigError, match="has no modelnet40_val.txt"):
         open_benchmark(root, split="val", strict=False)
 
 
@@ -319,5 +319,5 @@ def test_an_axis_that_is_given_is_that_of_every_shape(tmp_path: Path) -> None:
     origin = found.load(found.items[0]).origin
     assert origin is not None
     assert origin.up == "y"
-    with pytest.raises(ConfigError, match="up must be one of auto, x, y, z, .*, but got 'up'"):
+    with pytest.raises(ConfigError, match="Unknown up axis 'up'; expected one of auto, x, y, z, .*"):
         open_benchmark(root, up="up")

@@ -73,7 +73,7 @@ def test_generated_sentences(tmp_path: Path) -> None:
 def test_the_published_searched_prompts(dataset: str, size: int, backbone: str, key: str | None) -> None:
     path = parity_path("prompts_pointclipv2_best.json")
     if key is None:
-        with pytest.raises(ConfigError, match="backbone must be one of rn50, rn101, vit_b16, vit_b32, but got 'ViT-B/16'"):
+        with pytest.raises(ConfigError, match="Unknown backbone 'ViT-B/16'; expected one of rn50, rn101, vit_b16, vit_b32"):
             PromptList.read(path, dataset=dataset, backbone=backbone)
         return
     found = PromptList.read(path, dataset=dataset, backbone=backbone)
@@ -96,34 +96,34 @@ def test_the_choice_must_be_named_when_there_are_several(tmp_path: Path) -> None
     record["best"]["cars"] = {}
     record["best"]["pets"]["rn50"] = {}
     path = write(tmp_path, record)
-    with pytest.raises(ConfigError, match=r"dataset must be named for this prompt list, but got None\. It holds pets, cars\."):
+    with pytest.raises(ConfigError, match=r"This prompt list needs a dataset\. It holds pets, cars\."):
         PromptList.read(path)
-    with pytest.raises(ConfigError, match=r"dataset must be one of pets, cars, but got 'pet'\. Did you mean 'pets'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown dataset 'pet'; expected one of pets, cars\. Did you mean 'pets'\?"):
         PromptList.read(path, dataset="pet")
-    with pytest.raises(ConfigError, match=r"backbone must be named for this prompt list, but got None\. It holds vit_b16, rn50\."):
+    with pytest.raises(ConfigError, match=r"This prompt list needs a backbone\. It holds vit_b16, rn50\."):
         PromptList.read(path, dataset="pets")
-    with pytest.raises(ConfigError, match=r"backbone must be named for this prompt list, but got None\. It holds nothing\."):
+    with pytest.raises(ConfigError, match=r"This prompt list needs a backbone\. It holds none\."):
         PromptList.read(path, dataset="cars")
 
 
 def test_a_label_that_is_not_in_the_list() -> None:
-    with pytest.raises(ConfigError, match=r"label must be one of cat, dog, but got 'cot'\. Did you mean 'cat'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown label 'cot'; expected one of cat, dog\. Did you mean 'cat'\?"):
         PromptList(("cat", "dog"), (("a cat",), ("a dog",))).of("cot")
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ([], r"prompt list must be a JSON object, but got list\. See PromptList.read"),
-        ({"cat": ["a"], "dog": "b"}, r"the prompts of 'dog' must be a JSON list, but got str\. See"),
-        ({"cat": ["a"], "dog": [1]}, r"the prompts of 'dog' must be a JSON list of strings, but got other values in it\. See"),
-        ({"best": {}}, r"class_order must be a JSON object, but got nothing\. See"),
-        ({"best": 1, "class_order": {}}, r"best must be a JSON object, but got int\. See"),
-        ({"best": {"pets": 1}, "class_order": {}}, r"pets must be a JSON object, but got int\. See"),
-        ({"best": {"pets": {"rn50": []}}, "class_order": {}}, r"rn50 must be a JSON object, but got list\. See"),
-        ({"best": {"pets": {"rn50": {}}}, "class_order": {}}, r"class_order of pets must be a JSON list, but got nothing\. See"),
-        (searched(prompts=None), r"prompts must be a JSON list, but got nothing\. See"),
-        (searched(view_weights=1), r"view_weights must be a JSON list, but got int\. See"),
+        ([], r"prompt list is list; expected a JSON object\. See PromptList.read"),
+        ({"cat": ["a"], "dog": "b"}, r"the prompts of 'dog' is str; expected a JSON list\. See"),
+        ({"cat": ["a"], "dog": [1]}, r"the prompts of 'dog' has entries that are not strings\. See"),
+        ({"best": {}}, r"class_order is missing; expected a JSON object\. See"),
+        ({"best": 1, "class_order": {}}, r"best is int; expected a JSON object\. See"),
+        ({"best": {"pets": 1}, "class_order": {}}, r"pets is int; expected a JSON object\. See"),
+        ({"best": {"pets": {"rn50": []}}, "class_order": {}}, r"rn50 is list; expected a JSON object\. See"),
+        ({"best": {"pets": {"rn50": {}}}, "class_order": {}}, r"class_order of pets is missing; expected a JSON list\. See"),
+        (searched(prompts=None), r"prompts is missing; expected a JSON list\. See"),
+        (searched(view_weights=1), r"view_weights is int; expected a JSON list\. See"),
     ],
 )
 def test_a_file_of_another_form(tmp_path: Path, record: object, message: str) -> None:
@@ -134,15 +134,15 @@ def test_a_file_of_another_form(tmp_path: Path, record: object, message: str) ->
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (searched(prompts=["one"]), r"prompts must have one entry for each label, but got 1 for 2 labels\. Check the class order"),
-        (searched(prompts=["one", " "]), r"prompts must be non-empty texts, but got something else for 'toy dog'\. Check its entry"),
-        (searched(view_weights=[1, -1]), r"view_weights must be numbers from 0 to 100, but got \[1, -1\]\. Check the file"),
-        (searched(view_weights=[float("nan")]), r"view_weights must be numbers from 0 to 100, but got \[nan\]"),
-        (searched(view_weights=["1"]), r"view_weights must be numbers from 0 to 100, but got \['1'\]"),
-        (searched(view_weights=[10**400]), r"view_weights must be numbers from 0 to 100, but got \[10"),
-        (searched(view_weights=[True]), r"view_weights must be numbers from 0 to 100, but got \[True\]"),
-        (searched(view_weights=[]), r"view_weights must be numbers from 0 to 100, but got \[\]"),
-        ({"cat": ["a"], "dog": []}, r"prompts must be non-empty texts, but got something else for 'dog'"),
+        (searched(prompts=["one"]), r"prompts has 1 entries for 2 labels\. Check the class order"),
+        (searched(prompts=["one", " "]), r"The prompts of 'toy dog' are not a list of non-empty texts\. Check its entry"),
+        (searched(view_weights=[1, -1]), r"view_weights is \[1, -1\]; expected numbers from 0 to 100\. Check the file"),
+        (searched(view_weights=[float("nan")]), r"view_weights is \[nan\]; expected numbers from 0 to 100"),
+        (searched(view_weights=["1"]), r"view_weights is \['1'\]; expected numbers from 0 to 100"),
+        (searched(view_weights=[10**400]), r"view_weights is \[10"),
+        (searched(view_weights=[True]), r"view_weights is \[True\]; expected numbers from 0 to 100"),
+        (searched(view_weights=[]), r"view_weights is \[\]; expected numbers from 0 to 100"),
+        ({"cat": ["a"], "dog": []}, r"The prompts of 'dog' are not a list of non-empty texts"),
         ({"toy dog": ["a"], "toy_dog": ["b"]}, r"Label 'toy dog' occurs twice"),
         ({"cat": ["a"]}, r"Need at least two labels, got 1"),
     ],
@@ -153,16 +153,14 @@ def test_content_that_cannot_be_used(tmp_path: Path, record: object, message: st
 
 
 def test_a_file_that_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileFormatError, match=r"prompt list must be a readable file, but got No such file or directory: '.*'\. Check the path"
-    ):
+    with pytest.raises(FileFormatError, match=r"Cannot read the prompt list '.*': No such file or directory\. Check the path"):
         PromptList.read(tmp_path / "nowhere.json")
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, searched())
     monkeypatch.setattr(prompt_list, "MAX_FILE_BYTES", 20)
-    with pytest.raises(FileFormatError, match=r"prompt list must be at most 20 bytes, but got more in '.*prompts.json'\. Split it"):
+    with pytest.raises(FileFormatError, match=r"The prompt list '.*prompts.json' is larger than 20 bytes\. Split it"):
         PromptList.read(path)
 
 
@@ -170,7 +168,7 @@ def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_file_that_is_not_json(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "prompts.json"
     path.write_bytes(data)
-    with pytest.raises(FileFormatError, match=r"prompt list must be JSON in UTF-8, but got '.*prompts.json': .*\. Save it again"):
+    with pytest.raises(FileFormatError, match=r"The prompt list '.*prompts.json' is not JSON in UTF-8: .*\. Save it again"):
         PromptList.read(path)
 
 

@@ -97,7 +97,7 @@ def test_template_names_are_sorted() -> None:
 
 def test_unknown_template_set() -> None:
     with pytest.raises(
-        ConfigError, match=r"templates must be one of clip, clip2point, .*, but got 'openalign'\. Did you mean 'opendlign'\?"
+        ConfigError, match=r"Unknown template set 'openalign'; expected one of clip, clip2point, .*\. Did you mean 'opendlign'\?"
     ):
         templates("openalign")
 
@@ -112,5 +112,5 @@ def test_fill_takes_any_label_literally(label: str) -> None:
 
 
 def test_a_template_without_a_place() -> None:
-    with pytest.raises(ConfigError, match=r"template must hold \{\} where the label goes, but got 'a chair'\. Add \{\}"):
+    with pytest.raises(ConfigError, match=r"Template 'a chair' has no \{\}\. Put \{\} where the label goes\."):
         fill_template("a chair", "chair")

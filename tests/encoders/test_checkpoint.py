@@ -176,9 +176,7 @@ def test_what_is_no_plain_value_is_left_out_and_listed(tmp_path: Path) -> None:
 
 def test_a_pickled_model_says_how_to_save_it(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pt")
-    message = (
-        r"got w\.pt, a pickled torch\.nn\.modules\.linear\.Linear, which is not read\. Save model\.state_dict\(\) instead of the model"
-    )
+    message = r"w\.pt holds a pickled torch\.nn\.modules\.linear\.Linear, which is not read; expected tensors by name\. Save model\.state_dict\(\) instead of the model"
     with pytest.raises(WeightsError, match=message):
         read_state_dict(tmp_path / "w.pt")
 

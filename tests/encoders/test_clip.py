@@ -93,16 +93,16 @@ def test_another_size_is_resized_bilinearly_with_antialiasing(encoder: ClipEncod
     [
         (
             torch.zeros(2, 32, 31),
-            r"images must be floats of dimensions \(n, s, s\) or \(n, 3, s, s\), but got torch\.float32 \(2, 32, 31\)\. Crop",
+            r"images has torch\.float32 \(2, 32, 31\); expected floats \(n, s, s\) or \(n, 3, s, s\)\. Crop",
         ),
-        (torch.zeros(2, 1, 32, 32), r"but got torch\.float32 \(2, 1, 32, 32\)"),
-        (torch.zeros(32, 32), r"but got torch\.float32 \(32, 32\)"),
+        (torch.zeros(2, 1, 32, 32), r"images has torch\.float32 \(2, 1, 32, 32\)"),
+        (torch.zeros(32, 32), r"images has torch\.float32 \(32, 32\)"),
         (
             torch.zeros(2, 32, 32, dtype=torch.uint8),
-            r"but got torch\.uint8 \(2, 32, 32\)\. Crop them to a square; divide 8-bit values by 255\.",
+            r"images has torch\.uint8 \(2, 32, 32\); .* Crop them to a square; divide 8-bit values by 255\.",
         ),
-        (torch.full((1, 32, 32), torch.inf), r"images must be finite, but got NaN or infinity\. Make a depth image of the depth map first"),
-        (torch.full((1, 32, 32), torch.nan), r"images must be finite"),
+        (torch.full((1, 32, 32), torch.inf), r"images contains NaN or infinity\. Make depth images of depth maps first"),
+        (torch.full((1, 32, 32), torch.nan), r"images contains NaN or infinity"),
     ],
 )
 def test_wrong_images_say_why(tuned_encoder: ClipEncoder, images: Any, message: str) -> None:
@@ -114,7 +114,7 @@ def test_wrong_images_say_why(tuned_encoder: ClipEncoder, images: Any, message: 
 @pytest.mark.parametrize("tuned", [torch.ones(4, dtype=torch.bool), torch.ones(5), torch.ones(5, 1, dtype=torch.bool)])
 def test_a_wrong_mask_says_why(tuned_encoder: ClipEncoder, images: Tensor, tuned: Any) -> None:
     with pytest.raises(
-        ConfigError, match=r"tuned must be one bool for each of 5 images, but got torch\..*\. Build it with torch\.arange\(n\) >= 5\."
+        ConfigError, match=r"tuned has torch\..*; expected torch\.bool \(5,\), one for each image\. Build it with torch\.arange\(n\) >= 5\."
     ):
         tuned_encoder.encode_images(images, tuned=tuned)
 
@@ -146,7 +146,7 @@ def test_a_prompt_beyond_the_context_is_cut(encoder: ClipEncoder) -> None:
 
 @pytest.mark.parametrize("prompts", [[], [""], ["a chair", "  "], ["&nbsp;"], "a chair", ["", "x" * 200]])
 def test_prompts_without_words_say_why(encoder: ClipEncoder, prompts: Any) -> None:
-    with pytest.raises(ConfigError, match=r"prompts must be a list of texts with words in them, but got .{2,80}\. Remove empty labels\."):
+    with pytest.raises(ConfigError, match=r"prompts is .{2,80}; expected a list of texts with words\. Remove empty labels\."):
         encoder.encode_text(prompts)
 
 
@@ -210,11 +210,11 @@ def test_the_fingerprint_follows_training(encoder: ClipEncoder) -> None:
 
 
 def test_a_tokenizer_that_does_not_belong_is_refused(encoder: ClipEncoder, config: ClipConfig) -> None:
-    message = r"tokenizer must have the tower's 514 ids with end of text 513, but got 5\d\d with 5\d\d\. Take the tokenizer that came with the weights\."
+    message = r"The tokenizer has 5\d\d ids with end of text 5\d\d; expected at most 514 with 513\. Use the tokenizer that came with the weights\."
     with pytest.raises(WeightsError, match=message):
         ClipEncoder(encoder.towers, Tokenizer.train(["a chair"], vocab_size=520))
     narrow = replace(config, text=replace(config.text, vocab_size=600, eot=3))
-    with pytest.raises(WeightsError, match="end of text 3"):
+    with pytest.raises(WeightsError, match="at most 600 with 3"):
         random_encoder(narrow)
 
 
@@ -237,7 +237,7 @@ def test_a_resnet_encodes_images_of_any_size(resnet_encoder: ClipEncoder) -> Non
     features = resnet_encoder.encode_images(torch.rand(2, 96, 96, generator=torch.Generator().manual_seed(0)))
     assert features.shape == (2, 24)
     assert not resnet_encoder.has_tuned_block
-    with pytest.raises(ConfigError, match="got a ResNet"):
+    with pytest.raises(ConfigError, match="A ResNet has no tuned blocks"):
         resnet_encoder.encode_both(torch.zeros(1, 64, 64))
 
 

@@ -50,15 +50,15 @@ def config(part: str, **changes: Any) -> dict[str, Any]:
         (config("vision", stem=[2**20, 2**20]), "numbers, the limit is"),
         (config("vision", stem=[1] * 10**5), "100000 convolutions. Take at most 8"),
         (config("", embed_dim=10**9), "numbers, the limit is"),
-        (config("", embed_dim=10**400), "embed_dim must be a whole number above zero, but got one above 2147483647"),
-        (config("", embed_dim=True), "embed_dim must be a whole number above zero, but got True"),
-        (config("vision", layers="ab"), "layers must"),
-        (config("vision", layers=1e400), "config must hold the fields"),
-        (config("vision", mlp_width="x"), "mlp_width must be a whole number"),
-        (config("text", vocab_size="x", eot=1), "vocab_size must be a whole number|config must hold"),
-        (config("text", vocab_size=-1, eot=1), "vocab_size must be a whole number|eot must be"),
-        (config("vision", heads=10**6), "heads must divide"),
-        (config("", activation=[1]), "activation must be one of"),
+        (config("", embed_dim=10**400), "embed_dim is above 2147483647; expected a whole number"),
+        (config("", embed_dim=True), "embed_dim is True; expected a whole number"),
+        (config("vision", layers="ab"), "layers is "),
+        (config("vision", layers=1e400), "Cannot read the configuration"),
+        (config("vision", mlp_width="x"), "mlp_width is .*; expected a whole number"),
+        (config("text", vocab_size="x", eot=1), "vocab_size is .*; expected a whole number|Cannot read the configuration"),
+        (config("text", vocab_size=-1, eot=1), "vocab_size is .*; expected a whole number|eot is "),
+        (config("vision", heads=10**6), "heads is 1000000, which does not divide"),
+        (config("", activation=[1]), "Unknown activation '.*'; expected one of"),
     ],
 )
 def test_absurd_architectures_are_refused_at_once(record: dict[str, Any], said: str) -> None:
@@ -92,7 +92,7 @@ def test_a_folder_of_a_stranger_is_checked(tmp_path: Path) -> None:
     heads += [json.dumps(good | {"std": [0, 1, 1]})]
     for head in heads:
         save_file(tensors, tmp_path / WEIGHTS_FILE, metadata={"basrelief": head})
-        with pytest.raises(WeightsError, match="must carry basrelief's configuration in its head, but got"):
+        with pytest.raises(WeightsError, match="has no valid configuration in its header"):
             load_encoder_folder(tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_other_kinds_of_tensors_are_refused(tensor: torch.Tensor, tmp_path: Path
 def test_weights_of_another_type_are_refused(kind: torch.dtype) -> None:
     encoder = small_encoder()
     state = dict(encoder.towers.state_dict()) | {"logit_scale": torch.ones((), dtype=kind)}
-    with pytest.raises(WeightsError, match="logit_scale must hold numbers like torch.float32, but got"):
+    with pytest.raises(WeightsError, match="logit_scale has dtype .*; expected a type like torch.float32"):
         convert(state, encoder.config)
 
 
@@ -148,9 +148,9 @@ def test_a_damaged_tar_is_refused(tmp_path: Path) -> None:
 def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(WeightsError, match="must be a readable file, but got"):
+        with pytest.raises(WeightsError, match="Cannot read the weights|is not a regular file"):
             read_state_dict(path)
-        with pytest.raises(WeightsError, match="must be a file, but got"):
+        with pytest.raises(WeightsError, match="is not a file"):
             Tokenizer.from_file(path)
 
 
@@ -171,7 +171,7 @@ def test_a_vocabulary_with_an_id_beyond_the_table_is_refused(tmp_path: Path) -> 
     record = json.loads(encoder.tokenizer.save(tmp_path).read_text())
     record["model"]["vocab"]["a</w>"] = 1_000_000
     (tmp_path / "tokenizer.json").write_text(json.dumps(record))
-    with pytest.raises(WeightsError, match="tokenizer must have the tower's 514 ids"):
+    with pytest.raises(WeightsError, match="expected at most 514 with"):
         ClipEncoder(encoder.towers, Tokenizer.from_folder(tmp_path))
 
 
@@ -180,7 +180,7 @@ def test_a_vocabulary_with_an_id_beyond_the_table_is_refused(tmp_path: Path) -> 
 )
 def test_lists_of_words_are_checked(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(WeightsError, match=f"{FILE} must hold names"):
+    with pytest.raises(WeightsError, match=f"{FILE} is damaged"):
         read_vocabulary(tmp_path)
 
 

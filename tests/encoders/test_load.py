@@ -16,7 +16,6 @@ from torch import Tensor
 from basrelief.encoders import (
     ClipConfig,
     ClipEncoder,
-    EncoderSpec,
     VectorCache,
     choose_device,
     encoder_spec,
@@ -27,6 +26,7 @@ from basrelief.encoders import (
 )
 from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
 from basrelief.encoders.preprocessing import ImageFit
+from basrelief.encoders.registry import EncoderSpec
 from basrelief.encoders.weights import cached_weights, find_tokenizer, find_weights
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from support.hub_server import HubRepository, LocalHub, local_hub
@@ -250,18 +250,20 @@ def test_the_cache_is_the_users_unless_told_otherwise(spec: EncoderSpec, folder:
 
 
 def test_wrong_choices_say_why(spec: EncoderSpec, folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"encoder must be one of .*, but got 'small/onw'\. Did you mean 'small/own'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown encoder 'small/onw'; expected one of .*\. Did you mean 'small/own'\?"):
         load_encoder("small/onw")
-    with pytest.raises(ConfigError, match="dtype must be one of"):
+    with pytest.raises(ConfigError, match="Unknown dtype '.*'; expected one of"):
         load_encoder("small/own", weights=folder, dtype="int8")
-    with pytest.raises(ConfigError, match=r"device must be auto, cpu or a CUDA device of this machine, but got 'gpu'\. Use --device cpu\."):
+    with pytest.raises(
+        ConfigError, match=r"Device 'gpu' is not available; expected auto, cpu or a CUDA device of this machine\. Use --device cpu\."
+    ):
         load_encoder("small/own", weights=folder, device="gpu")
 
 
 def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ConfigError, match="device must be auto, cpu or a CUDA device"):
+    with pytest.raises(ConfigError, match="expected auto, cpu or a CUDA device"):
         choose_device("cuda:99")
 
 

@@ -37,7 +37,7 @@ def test_a_requested_type_is_obeyed(encoder: ClipEncoder, images: Tensor, name: 
 
 
 def test_an_unknown_type_is_refused(encoder: ClipEncoder) -> None:
-    message = r"dtype must be one of auto, float32, bfloat16, float16, but got 'bf16'\. Did you mean '\w+16'\?"
+    message = r"Unknown dtype 'bf16'; expected one of auto, float32, bfloat16, float16\. Did you mean '\w+16'\?"
     with pytest.raises(ConfigError, match=message):
         choose_dtype(encoder, "bf16")
 

@@ -62,13 +62,13 @@ def test_the_heads_of_the_large_ones() -> None:
 def test_open_clips_other_spelling() -> None:
     assert encoder_spec("ViT-H-14-quickgelu/dfn5b") == encoder_spec("ViT-H-14/dfn5b")
     assert encoder_spec("RN50-quickgelu/openai") == encoder_spec("RN50/openai")
-    with pytest.raises(ConfigError, match=r"encoder must be one of .*, but got 'ViT-B-32-quickgelu/datacomp_xl_s13b_b90k'"):
+    with pytest.raises(ConfigError, match=r"Unknown encoder 'ViT-B-32-quickgelu/datacomp_xl_s13b_b90k'; expected one of .*"):
         encoder_spec("ViT-B-32-quickgelu/datacomp_xl_s13b_b90k")
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(
-        ConfigError, match=r"encoder must be one of RN101/openai, .*, but got 'ViT-B-32/openia'\. Did you mean 'ViT-B-32/openai'\?"
+        ConfigError, match=r"Unknown encoder 'ViT-B-32/openia'; expected one of RN101/openai, .*\. Did you mean 'ViT-B-32/openai'\?"
     ):
         encoder_spec("ViT-B-32/openia")
 
@@ -79,5 +79,5 @@ def test_the_trap_of_dfn2b_is_told_and_can_be_repeated() -> None:
     other = spec.with_activation("gelu")
     assert (spec.config.activation, other.config.activation) == ("quick_gelu", "gelu")
     assert other.config.vision == spec.config.vision
-    with pytest.raises(ConfigError, match="activation must be one of gelu, quick_gelu, but got 'relu'"):
+    with pytest.raises(ConfigError, match="Unknown activation 'relu'; expected one of gelu, quick_gelu"):
         spec.with_activation("relu")  # type: ignore[arg-type]

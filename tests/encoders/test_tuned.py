@@ -76,7 +76,7 @@ def test_blocks_replace_those_that_were_there(encoder: ClipEncoder, tmp_path: Pa
 
 def test_other_weights_are_refused(encoder: ClipEncoder, tmp_path: Path) -> None:
     path = save_tuned(moved(encoder), tmp_path / "tuned.safetensors", notes={})
-    with pytest.raises(WeightsError, match=r"checkpoint must go on the CLIP it was trained on, but got tuned.safetensors of .*, not these"):
+    with pytest.raises(WeightsError, match=r"tuned.safetensors was trained on other weights \(.*\) than the loaded"):
         load_tuned(random_encoder(encoder.config, seed=2), path)
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_something_else_is_no_tuned_file(encoder: ClipEncoder, tmp_pat
     assert not is_tuned_file(tmp_path / "junk")
     assert not is_tuned_file(tmp_path / "nowhere")
     assert not is_tuned_file(tmp_path / "encoder.safetensors")
-    with pytest.raises(WeightsError, match="checkpoint must hold tuned blocks with their record, but got encoder.safetensors"):
+    with pytest.raises(WeightsError, match="encoder.safetensors has no valid record of tuned blocks"):
         load_tuned(encoder, tmp_path / "encoder.safetensors")
     with pytest.raises(WeightsError, match="junk is not a weights file"):
         load_tuned(encoder, tmp_path / "junk")
@@ -112,7 +112,7 @@ def test_a_record_without_a_part_is_refused(encoder: ClipEncoder, damage: str, t
     del record[damage]
     broken = tmp_path / "broken.safetensors"
     save_file(read_state_dict(path), str(broken), metadata={"format": "basrelief tuned blocks 1", "tuned": json.dumps(record)})
-    with pytest.raises(WeightsError, match="checkpoint must hold tuned blocks with their record"):
+    with pytest.raises(WeightsError, match="has no valid record of tuned blocks"):
         load_tuned(random_encoder(encoder.config, seed=1), broken)
 
 
@@ -129,7 +129,7 @@ def test_blocks_that_do_not_fit_are_refused(encoder: ClipEncoder, change: str, t
     else:
         state["tuned_blocks.0.layer_norm1.weight"] = torch.zeros(3)
     save_file(state, str(tmp_path / "broken.safetensors"), metadata=head)
-    with pytest.raises(WeightsError, match="checkpoint must fit the encoder, but got broken.safetensors"):
+    with pytest.raises(WeightsError, match="broken.safetensors does not fit the encoder"):
         load_tuned(random_encoder(encoder.config, seed=1), tmp_path / "broken.safetensors")
 
 
@@ -139,16 +139,16 @@ def test_more_blocks_than_the_tower_has_are_refused(encoder: ClipEncoder, tmp_pa
     path = save_tuned(moved(encoder), tmp_path / "tuned.safetensors", notes={})
     state = {f"tuned_blocks.{n}.x": torch.zeros(1) for n in range(9)}
     save_file(state, str(tmp_path / "many.safetensors"), metadata=read_metadata(path))
-    with pytest.raises(WeightsError, match="checkpoint must hold 1 to 3 tuned blocks, but got 9 in many.safetensors"):
+    with pytest.raises(WeightsError, match="many.safetensors has 9 tuned blocks; expected 1 to 3"):
         load_tuned(random_encoder(encoder.config, seed=1), tmp_path / "many.safetensors")
 
 
 def test_there_must_be_something_to_save(encoder: ClipEncoder, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="encoder must have tuned blocks, but got none"):
+    with pytest.raises(WeightsError, match="The encoder has no tuned blocks to save"):
         save_tuned(encoder, tmp_path / "tuned.safetensors", notes={})
-    with pytest.raises(WeightsError, match="encoder must have tuned blocks joined to the frozen ones, but got none"):
+    with pytest.raises(WeightsError, match="The encoder has no tuned blocks. The published layout"):
         export_published(encoder, tmp_path / "all.pth")
-    with pytest.raises(WeightsError, match="but got some that stand alone"):
+    with pytest.raises(WeightsError, match="The encoder has tuned blocks that replace the frozen ones"):
         export_published(moved(encoder, residual=False), tmp_path / "all.pth")
     assert list(tmp_path.iterdir()) == []
 

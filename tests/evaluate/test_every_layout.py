@@ -120,7 +120,7 @@ def test_depth_maps_of_another_number_of_views_are_failures(fake: Model, tmp_pat
     np.save(benchmark.items[0].path, np.zeros((6, 8, 8), dtype=np.float32))
     found = Embedder(fake).embed(benchmark)
     assert len(found.failures) == 1
-    assert f"item must hold 10 views for {fake.name}, but got 6" in next(iter(found.failures.values()))
+    assert f"has 6 views; {fake.name} needs 10" in next(iter(found.failures.values()))
 
 
 def test_depth_maps_cannot_be_spoilt(fake: Model, tmp_path: Path) -> None:

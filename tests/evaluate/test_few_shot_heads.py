@@ -63,12 +63,12 @@ def test_paths_must_read_the_same_shapes(embedder: Embedder, benchmark: Benchmar
         return found
 
     monkeypatch.setattr(Embedder, "embed", fewer)
-    with pytest.raises(ConfigError, match="paths must read the same shapes, but got others"):
+    with pytest.raises(ConfigError, match="The models did not embed the same shapes"):
         few_shot(embedder, benchmark, options=FewShotOptions((1,), 1, head="dual-path"), second=other)
 
 
 def test_an_unknown_head_is_explained() -> None:
-    with pytest.raises(ConfigError, match="head must be one of probe, .*, but got 'prob'. Did you mean 'probe'?"):
+    with pytest.raises(ConfigError, match="Unknown head 'prob'; expected one of probe, .*. Did you mean 'probe'?"):
         FewShotOptions(head="prob")
 
 

@@ -35,5 +35,5 @@ def test_heads_of_one_path_load_nothing(head: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_model_without_a_second_path_is_explained() -> None:
-    with pytest.raises(ConfigError, match="model must name a second path for head 'dual-path', but got 'tiny', which has one"):
+    with pytest.raises(ConfigError, match="Head 'dual-path' needs two image towers, but 'tiny' has one"):
         ModelSource("tiny").load_second_path("dual-path")

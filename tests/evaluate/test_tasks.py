@@ -135,7 +135,7 @@ def test_retrieval_by_pictures_of_ones_own(embedder: Embedder, benchmark: Benchm
 
 
 def test_retrieval_refuses_what_it_does_not_know(embedder: Embedder, benchmark: Benchmark, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="directions must be one of text, image, shape, but got 'texts'. Did you mean 'text'?"):
+    with pytest.raises(ConfigError, match="Unknown direction 'texts'; expected one of text, image, shape. Did you mean 'text'?"):
         retrieval(embedder, benchmark, directions=("texts",))
     with pytest.raises(ConfigError, match="has no picture in a folder named like a label. Sort the pictures"):
         retrieval(embedder, benchmark, directions=("image",), pictures=tmp_path)

@@ -99,7 +99,7 @@ def test_counts_below_one_are_refused(count: int) -> None:
         lambda: subsample(PointCloud(points=np.eye(3)), count),
         lambda: farthest_points(np.eye(3), count),
     ):
-        with pytest.raises(GeometryError, match=f"count must be at least 1, but got {count}"):
+        with pytest.raises(GeometryError, match=f"count is {count}; it must be at least 1"):
             call()
 
 
@@ -162,7 +162,7 @@ def test_farthest_points_at_any_scale(scale: float, dtype: type) -> None:
 
 @pytest.mark.parametrize("start", [-1, 3])
 def test_a_start_out_of_range(start: int) -> None:
-    with pytest.raises(GeometryError, match=f"start must be an index of the 3 points, but got {start}"):
+    with pytest.raises(GeometryError, match=f"start is {start}; expected an index of the 3 points"):
         farthest_points(np.eye(3), 2, start=start)
 
 

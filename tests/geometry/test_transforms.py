@@ -42,7 +42,7 @@ def test_y_up_maps_x_y_z_to_x_minus_z_y() -> None:
 
 @pytest.mark.parametrize("up", ["w", "Z", "", "--x"])
 def test_an_unknown_up_axis(up: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"up must be one of x, y, z, -x, -y, -z, but got '{up}'.")):
+    with pytest.raises(ConfigError, match=re.escape(f"Unknown up axis '{up}'; expected one of x, y, z, -x, -y, -z.")):
         rotation_to_z_up(up)
 
 
@@ -62,7 +62,7 @@ def test_angles_about_an_axis_add(axis: str, first: float, second: float) -> Non
 
 
 def test_an_unknown_axis() -> None:
-    with pytest.raises(ConfigError, match="axis must be one of x, y, z, but got 'up'"):
+    with pytest.raises(ConfigError, match="Unknown axis 'up'; expected one of x, y, z"):
         axis_rotation("up", 1.0)
 
 
@@ -126,7 +126,7 @@ def test_the_centre_is_a_choice() -> None:
     points = np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0], [4, 0, 0]], dtype=np.float64)
     assert normalise_unit_sphere(points)[:, 0].tolist() == pytest.approx([-1 / 3] * 3 + [1])
     assert normalise_unit_sphere(points, centre="bbox")[:, 0].tolist() == [-1, -1, -1, 1]
-    with pytest.raises(ConfigError, match="centre must be one of mean, bbox, but got 'median'. Did you mean 'mean'"):
+    with pytest.raises(ConfigError, match="Unknown centre 'median'; expected one of mean, bbox. Did you mean 'mean'"):
         normalise_unit_sphere(points, centre="median")  # type: ignore[arg-type]
 
 

@@ -194,6 +194,6 @@ def test_pcd_headers_that_cannot_be(field: str, encoding: str, put: Put) -> None
 
 def test_a_format_that_is_a_book(put: Put) -> None:
     path = put("a.ply", b"ply\nformat " + b"x" * 60_000 + b" 1.0\nend_header\n")
-    with pytest.raises(FileFormatError, match="format of a.ply must be one of") as caught:
+    with pytest.raises(FileFormatError, match="Unknown format '.*' in a.ply; expected one of") as caught:
         shapes.load(path)
     assert len(str(caught.value)) < 300

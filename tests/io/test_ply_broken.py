@@ -108,8 +108,8 @@ GOOD = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("format binary 1.0\n" + GOOD, "format of a.ply must be one of ascii, binary_little_endian, binary_big_endian, but got 'binary'"),
-        (GOOD, "format of a.ply must be one of ascii, .*, but got ''"),
+        ("format binary 1.0\n" + GOOD, "Unknown format 'binary' in a.ply; expected one of ascii, binary_little_endian, binary_big_endian"),
+        (GOOD, "Unknown format '' in a.ply; expected one of ascii, .*"),
         ("format ascii 1.0\n", "Vertices of a.ply have no property 'x'. Export it with x, y and z"),
         ("format ascii 1.0\n" + GOOD.replace(" z", " w"), "Vertices of a.ply have no property 'z'"),
         ("format ascii 1.0\n" + GOOD.replace("float z", "list int int z"), "Vertices of a.ply have no property 'z'"),
@@ -119,8 +119,11 @@ GOOD = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n
         ),
         ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex"), "Header line 'element vertex' of a.ply is not `element NAME COUNT`"),
         ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 1" + "0" * 30), "Header line 'element vertex 1000"),
-        ("format ascii 1.0\n" + GOOD.replace("float z", "floaty z"), "property type in a.ply must be one of char, .*Did you mean 'float'"),
-        ("format ascii 1.0\n" + GOOD + "property list float int a\n", "property type in a.ply must be one of .*, but got 'float'"),
+        (
+            "format ascii 1.0\n" + GOOD.replace("float z", "floaty z"),
+            "Unknown property type '.*' in a.ply; expected one of char, .*Did you mean 'float'",
+        ),
+        ("format ascii 1.0\n" + GOOD + "property list float int a\n", "Unknown property type 'float' in a.ply; expected one of .*"),
         ("format ascii 1.0\n" + GOOD + "property list int a\n", "Header line 'property list int a' of a.ply is not `property TYPE NAME`"),
         ("format ascii 1.0\n" + GOOD + "property\n", "Header line 'property' of a.ply is not `property TYPE NAME`"),
         ("format ascii 1.0\n" + GOOD + "property int x\n", "The header of a.ply declares 'x' twice"),

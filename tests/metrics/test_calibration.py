@@ -37,5 +37,5 @@ def test_no_shape_is_no_number() -> None:
 
 
 def test_scores_are_not_taken_for_probabilities() -> None:
-    with pytest.raises(ConfigError, match=r"confidence must lie in \[0, 1\], but got up to 3\. Give probabilities, not scores\."):
+    with pytest.raises(ConfigError, match=r"confidence ranges from .* to 3; expected \[0, 1\]\. Pass probabilities, not scores\."):
         reliability(np.array([0.5, 3.0]), np.array([True, False]))

@@ -78,7 +78,7 @@ def test_a_label_without_shapes_is_in_no_mean() -> None:
 @pytest.mark.parametrize("wrong", [-1, 3])
 def test_a_number_that_names_no_label_is_an_error(wrong: int) -> None:
     truth = np.array([0, wrong])
-    with pytest.raises(ConfigError, match=r"truth must number one of 3 labels, but got .*Check the class order\."):
+    with pytest.raises(ConfigError, match=r"truth ranges from .*; expected 0 to 2. Check the class order\."):
         truth_ranks(np.zeros((2, 3)), truth)
-    with pytest.raises(ConfigError, match="truth must number one of 3 labels"):
+    with pytest.raises(ConfigError, match="truth ranges from .*; expected 0 to 2"):
         confusion_matrix(np.array([0, 0]), truth, labels=3)

@@ -103,5 +103,5 @@ def test_a_file_that_takes_too_long_stops_nothing_with_a_worker(model: Model, sh
 
 
 def test_a_wrong_axis_is_no_fault_of_the_files() -> None:
-    with pytest.raises(ConfigError, match="up must be one of x, y, z"):
+    with pytest.raises(ConfigError, match="Unknown up axis '.*'; expected one of x, y, z"):
         ReadOptions(up="w")

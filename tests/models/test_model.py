@@ -130,11 +130,11 @@ def flat_line() -> Mesh:
         (lambda m: m.classify([box()], ["chair"]), ConfigError, "Need at least two labels, got 1"),
         (lambda m: m.classify([box()]), ConfigError, "clip2point-untuned has an open vocabulary, so it needs labels: a list such as"),
         (lambda m: m.classify([flat_line()], LABELS), GeometryError, "area"),
-        (lambda m: m.embed_text([]), ConfigError, "texts must be a list of words, but got \\[\\]"),
-        (lambda m: m.embed_text("chair"), ConfigError, "texts must be a list of words, but got 'chair'"),
-        (lambda m: m.embed_text(["chair", " "]), ConfigError, "texts must be a list of words"),
-        (lambda m: m.embed_images([]), ConfigError, "images must hold at least one picture, but got none"),
-        (lambda m: m.embed_images([np.zeros((4, 4))]), ConfigError, "images must be Pillow images or arrays of shape \\(H, W, 3\\)"),
+        (lambda m: m.embed_text([]), ConfigError, "texts is \\[\\]; expected a list of texts"),
+        (lambda m: m.embed_text("chair"), ConfigError, "texts is 'chair'; expected a list of texts"),
+        (lambda m: m.embed_text(["chair", " "]), ConfigError, "expected a list of texts with words"),
+        (lambda m: m.embed_images([]), ConfigError, "images is empty"),
+        (lambda m: m.embed_images([np.zeros((4, 4))]), ConfigError, "An image has shape \\(4, 4\\); expected \\(H, W, 3\\)"),
     ],
 )
 def test_wrong_input_is_explained(encoder: ClipEncoder, call: object, error: type[Exception], message: str) -> None:

@@ -132,7 +132,7 @@ def test_any_recipe_can_vote() -> None:
 
 
 def test_wrong_options_are_explained(tiny: Model) -> None:
-    with pytest.raises(ConfigError, match="search must be one of axes, any, but got 'axis'. Did you mean 'axes'?"):
+    with pytest.raises(ConfigError, match="Unknown search 'axis'; expected one of axes, any. Did you mean 'axes'?"):
         resolve_pose([ball()], search="axis")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="The model's vote needs at least two labels, got 0"):
         resolve_pose([ball()], model=tiny)

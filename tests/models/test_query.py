@@ -64,7 +64,7 @@ def test_parts_are_embedded_by_their_kind(tiny: Model) -> None:
 
 
 def test_nothing_is_no_query(tiny: Model) -> None:
-    with pytest.raises(ConfigError, match="weights must be one for each part, at least one, but got 0 for 0"):
+    with pytest.raises(ConfigError, match="There are 0 weights for 0 parts"):
         tiny.embed_query([])
     with pytest.raises(ConfigError, match="texts|prompts|labels"):
         tiny.embed_query([""])

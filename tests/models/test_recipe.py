@@ -70,14 +70,14 @@ def test_a_recipe_is_read_with_its_parts() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "recipe must be JSON, but got a syntax error at line 1"),
-        ("[]", "recipe must be a JSON object, but got list"),
-        (json.dumps(MINIMAL | {"pionts": 3}), "recipe key must be one of .*, but got 'pionts'. Did you mean 'points'\\?"),
-        (json.dumps({k: v for k, v in MINIMAL.items() if k != "points"}), "recipe must hold every required key.*points"),
-        (json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}), "recipe must hold every required key.*projection"),
-        (json.dumps(MINIMAL | {"normalisation": "imagenets"}), "normalisation must be one of none, imagenet, weights"),
-        (json.dumps(MINIMAL | {"points": 0}), "points must be at least 1, but got 0"),
-        (json.dumps(MINIMAL | {"pooling": {"rule": "median"}}), "pooling rule must be one of"),
+        ("{", "The recipe is not valid JSON: syntax error at line 1"),
+        ("[]", "The recipe is a list; expected a JSON object"),
+        (json.dumps(MINIMAL | {"pionts": 3}), "Unknown recipe key 'pionts'; expected one of .*. Did you mean 'points'\\?"),
+        (json.dumps({k: v for k, v in MINIMAL.items() if k != "points"}), "The recipe lacks a key or has an invalid one.*points"),
+        (json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}), "The recipe lacks a key or has an invalid one.*projection"),
+        (json.dumps(MINIMAL | {"normalisation": "imagenets"}), "Unknown normalisation '.*'; expected one of none, imagenet, weights"),
+        (json.dumps(MINIMAL | {"points": 0}), "points is 0; it must be at least 1"),
+        (json.dumps(MINIMAL | {"pooling": {"rule": "median"}}), "Unknown pooling rule '.*'; expected one of"),
     ],
 )
 def test_a_wrong_recipe_is_explained(text: str, message: str) -> None:
@@ -86,7 +86,7 @@ def test_a_wrong_recipe_is_explained(text: str, message: str) -> None:
 
 
 def test_an_unknown_model_shows_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"model must be one of .* but got 'opendlign-h15'\. Did you mean 'opendlign-h14'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown model 'opendlign-h15'; expected one of .*\. Did you mean 'opendlign-h14'\?"):
         get_recipe("opendlign-h15")
 
 
@@ -114,7 +114,7 @@ def test_settings_that_are_told_win_over_the_papers() -> None:
 
 def test_a_setting_nobody_reads_is_an_error() -> None:
     with pytest.raises(
-        ConfigError, match="datasets key of modelnet40 must be one of points, templates, variant, but got 'point'. Did you mean"
+        ConfigError, match="Unknown key 'point' of modelnet40 under datasets; expected one of points, templates, variant. Did you mean"
     ):
         made(datasets={"modelnet40": {"point": 3}})
 

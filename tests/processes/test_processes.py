@@ -56,7 +56,7 @@ def greedy(number: int) -> int:
         try:
             bytes(1 << 34)
         except MemoryError as error:
-            raise FileFormatError("path must be readable") from error
+            raise FileFormatError("The file cannot be read") from error
     return number
 
 
@@ -125,7 +125,7 @@ def test_what_takes_too_much_memory_fails_and_the_others_go_on(
     with WorkerPool(1, prepare=prepare) as pool, use_limits(replace(limits(), memory_bytes=1 << 28)):
         found = list(pool.map(call, [0, *bad, 0]))
     assert [found[0], found[-1]] == [0, 0]
-    assert not any("path must be readable" in str(one) for one in found)  # the cause is told
+    assert not any("The file cannot be read" in str(one) for one in found)  # the cause is told
     assert all("reading takes more memory than is available or than the limit memory_bytes allows" in one.reason for one in found[1:-1])  # type: ignore[union-attr]
 
 
@@ -162,9 +162,9 @@ def test_memory_that_runs_out_here_is_a_reason_too() -> None:
 
 def test_a_message_that_quotes_a_file_name_is_no_lack_of_memory() -> None:
     def fail(_: int) -> int:
-        raise FileFormatError("path must be readable, but got 'out of memory.ply'")
+        raise FileFormatError("Cannot read 'out of memory.ply'")
 
-    assert attempt(fail, 0) == Failure("path must be readable, but got 'out of memory.ply'")
+    assert attempt(fail, 0) == Failure("Cannot read 'out of memory.ply'")
 
 
 def test_a_fault_of_ours_says_what_and_where() -> None:
@@ -244,7 +244,7 @@ def test_without_jobs_nothing_is_taken_ahead() -> None:
 
 
 def test_fewer_than_no_jobs_are_refused() -> None:
-    with pytest.raises(ConfigError, match="jobs must be 0 or more, but got -1"):
+    with pytest.raises(ConfigError, match="jobs is -1; it must be at least 0"):
         WorkerPool(-1)
 
 

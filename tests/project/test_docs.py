@@ -39,7 +39,7 @@ def test_a_command_is_run(tmp_path: Path) -> None:
 
 
 def test_other_programs_are_not_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="command must start with basrelief, but got 'rm -r x'"):
+    with pytest.raises(ValueError, match="The command 'rm -r x' does not start with basrelief"):
         run(Example(1, "rm -r x", ""), tmp_path)
 
 

@@ -31,7 +31,7 @@ def test_a_wrong_type_is_found() -> None:
 
 
 def test_a_function_may_refuse_with_its_own_error() -> None:
-    with pytest.raises(ConfigError, match="pooling rule must be one of"):
+    with pytest.raises(ConfigError, match="Unknown pooling rule '.*'; expected one of"):
         Pooling(3)  # type: ignore[arg-type]
     with pytest.raises(GeometryError, match="points has shape"):
         PointCloud(points=np.zeros((3, 5)))
@@ -70,7 +70,7 @@ def test_swallowed():
         pass
 
 def test_name():
-    with pytest.raises(OSError, match="tests must stay offline, but got socket.getaddrinfo to 'example.invalid'"):
+    with pytest.raises(OSError, match="A test called socket.getaddrinfo on 'example.invalid'"):
         socket.getaddrinfo("example.invalid", 80)
 
 @pytest.mark.network

@@ -62,11 +62,11 @@ def test_one_elevation_serves_all_views_and_arrays_will_do() -> None:
     [
         ([], 0.0, None, "azimuths is empty"),
         ([0.0, 1.0], [0.0], None, "There are 1 elevations, but 2 azimuths"),
-        ([0.0], 91.0, None, r"elevations must lie in \[-90, 90\]"),
-        ([0.0], math.nan, None, r"elevations must lie in \[-90, 90\]"),
-        ([math.inf], 0.0, None, "azimuths be finite"),
-        ([0.0], 0.0, 0.0, "distance must be positive and finite, but got 0.0"),
-        ([0.0], 0.0, math.inf, "distance must be positive and finite, but got inf"),
+        ([0.0], 91.0, None, r"An elevation is outside \[-90, 90\]"),
+        ([0.0], math.nan, None, r"An elevation is outside \[-90, 90\]"),
+        ([math.inf], 0.0, None, "an azimuth is not finite"),
+        ([0.0], 0.0, 0.0, "distance is 0.0; it must be finite and positive"),
+        ([0.0], 0.0, math.inf, "distance is inf; it must be finite and positive"),
     ],
 )
 def test_wrong_angles_are_refused(azimuths: list[float], elevations: float | list[float], distance: float | None, message: str) -> None:
@@ -77,9 +77,9 @@ def test_wrong_angles_are_refused(azimuths: list[float], elevations: float | lis
 @pytest.mark.parametrize(
     ("size", "extent", "distance", "message"),
     [
-        (0, None, None, "size must be at least 1, but got 0"),
-        (8, 0.0, None, "extent must be positive and finite, but got 0.0"),
-        (8, math.inf, None, "extent must be positive and finite, but got inf"),
+        (0, None, None, "size is 0; it must be at least 1"),
+        (8, 0.0, None, "extent is 0.0; it must be finite and positive"),
+        (8, math.inf, None, "extent is inf; it must be finite and positive"),
         (8, None, 0.9, "The eye is inside the unit sphere .distance 0.9."),
     ],
 )

@@ -223,11 +223,11 @@ def test_control_image_is_bright_near() -> None:
 
 def test_control_image_refuses() -> None:
     with pytest.raises(
-        ConfigError, match=r"^reading must be one of complement, reciprocal, but got 'reciprocl'\. Did you mean 'reciprocal'\?$"
+        ConfigError, match=r"^Unknown reading 'reciprocl'; expected one of complement, reciprocal\. Did you mean 'reciprocal'\?$"
     ):
         control_image(torch.zeros(2, 2), reading="reciprocl")
     for floor in (0.0, 1.0, float("nan")):
-        with pytest.raises(ConfigError, match=r"^floor must lie between 0 and 1, but got .*\. Leave it out for 0\.1\.$"):
+        with pytest.raises(ConfigError, match=r"^floor is .*; it must lie between 0 and 1\. Leave it out for 0\.1\.$"):
             control_image(torch.zeros(2, 2), floor=floor)
 
 
@@ -247,12 +247,12 @@ def test_control_image_refuses() -> None:
     ],
 )
 def test_options_out_of_range(option: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=rf"^{option} must lie in \[.*\], but got {value}\. Leave it out for the default\.$"):
+    with pytest.raises(ConfigError, match=rf"^{option} is {value}; it must lie in \[.*\]\. Leave it out for the default\.$"):
         OpenDlignProjection(**{option: value})
 
 
 def test_unknown_rig() -> None:
-    with pytest.raises(ConfigError, match=r"rig must be one of .*, but got 'opendlign-31'\. Did you mean 'opendlign-3"):
+    with pytest.raises(ConfigError, match=r"Unknown rig 'opendlign-31'; expected one of .*\. Did you mean 'opendlign-3"):
         OpenDlignProjection(rig="opendlign-31")
 
 

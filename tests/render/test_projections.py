@@ -61,36 +61,36 @@ def test_discs_take_any_cameras() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ConfigError, match=r"projection must be one of pointclip, .*, but got 'clip2pont'. Did you mean 'clip2point'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown projection 'clip2pont'; expected one of pointclip, .*. Did you mean 'clip2point'\?"):
         get_projection("clip2pont")
     with pytest.raises(
-        ConfigError, match=r"option of discs must be one of rig, size, radius, .*, but got 'radios'. Did you mean 'radius'\?"
+        ConfigError, match=r"Unknown option 'radios' of projection discs; expected one of rig, size, radius, .*. Did you mean 'radius'\?"
     ):
         get_projection("discs", radios=1)
-    with pytest.raises(ConfigError, match="option of clip2point must be one of"):
+    with pytest.raises(ConfigError, match="Unknown option '.*' of projection clip2point; expected one of"):
         get_projection("clip2point", image_size=5)
-    with pytest.raises(ConfigError, match="option of pointclip must be one of"):
+    with pytest.raises(ConfigError, match="Unknown option '.*' of projection pointclip; expected one of"):
         get_projection("pointclip", name="mine")
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("pointclip", {"views": 8}, "views must be 6 or 10, but got 8"),
-        ("pointclip", {"size": 0}, "size must be at least 1 pixel, but got 0"),
-        ("pointclip", {"distance": 0.0}, "distance must be positive, but got 0.0"),
-        ("pointclip", {"distance": float("nan")}, "distance must be positive, but got nan"),
-        ("pointclip-v2", {"size": 0}, "size must be at least 1, but got 0"),
-        ("pointclip-v2", {"image_size": -1}, "image_size must be at least 1, but got -1"),
-        ("pointclip-v2", {"planes": 2}, "planes must be at least 3, but got 2"),
-        ("pointclip-v2", {"window": 4}, "window must be at least 5, but got 4"),
-        ("pointclip-v2", {"ratio": 0.0}, "ratio must be positive, but got 0.0"),
-        ("pointclip-v2", {"sigma": float("inf")}, "sigma must be positive, but got inf"),
-        ("clip2point", {"size": 0}, "size must be at least 1 pixel, but got 0"),
-        ("clip2point", {"radius": 0.0}, "radius must lie between 0 and 1, but got 0.0"),
-        ("clip2point", {"radius": float("nan")}, "radius must lie between 0 and 1, but got nan"),
-        ("discs", {"size": 8, "radius": 0.9}, "radius must keep a disc inside 8 pixels, but got 0.9"),
-        ("discs", {"rig": "turntable12"}, "rig must be one of .*, but got 'turntable12'. Did you mean 'turntable10'"),
+        ("pointclip", {"views": 8}, "views is 8; it must be 6 or 10"),
+        ("pointclip", {"size": 0}, "size is 0; it must be at least 1"),
+        ("pointclip", {"distance": 0.0}, "distance is 0.0; it must be finite and positive"),
+        ("pointclip", {"distance": float("nan")}, "distance is nan; it must be finite and positive"),
+        ("pointclip-v2", {"size": 0}, "size is 0; it must be at least 1"),
+        ("pointclip-v2", {"image_size": -1}, "image_size is -1; it must be at least 1"),
+        ("pointclip-v2", {"planes": 2}, "planes is 2; it must be at least 3"),
+        ("pointclip-v2", {"window": 4}, "window is 4; it must be at least 5"),
+        ("pointclip-v2", {"ratio": 0.0}, "ratio is 0.0; it must be finite and positive"),
+        ("pointclip-v2", {"sigma": float("inf")}, "sigma is inf; it must be finite and positive"),
+        ("clip2point", {"size": 0}, "size is 0; it must be at least 1"),
+        ("clip2point", {"radius": 0.0}, "radius is 0.0; it must lie between 0 and 1"),
+        ("clip2point", {"radius": float("nan")}, "radius is nan; it must lie between 0 and 1"),
+        ("discs", {"size": 8, "radius": 0.9}, "radius is 0.9, but such a disc does not fit into 8 pixels"),
+        ("discs", {"rig": "turntable12"}, "Unknown rig 'turntable12'; expected one of .*. Did you mean 'turntable10'"),
     ],
 )
 def test_options_are_checked(name: str, options: dict[str, Any], message: str) -> None:

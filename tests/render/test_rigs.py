@@ -54,7 +54,7 @@ def test_side_views_have_y_up() -> None:
 
 
 def test_unknown_rig() -> None:
-    with pytest.raises(ConfigError, match=r"rig must be one of .*turntable10.* but got 'turntable'. Did you mean 'turntable10'"):
+    with pytest.raises(ConfigError, match=r"Unknown rig 'turntable'; expected one of .*turntable10.*. Did you mean 'turntable10'"):
         get_rig("turntable")
 
 

@@ -221,7 +221,7 @@ def test_view_scores_must_belong_to_the_views() -> None:
 
 def test_at_least_one_label_is_ranked() -> None:
     seen = views(3)
-    with pytest.raises(ConfigError, match="top must be at least 1, but got 0"):
+    with pytest.raises(ConfigError, match="top is 0; it must be at least 1"):
         evidence_sheet(prediction(3), seen.image.numpy(), cameras=seen.cameras, top=0)
 
 

@@ -104,7 +104,7 @@ def test_order_of_points_does_not_matter(seed: int) -> None:
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, math.nan])
 def test_a_radius_must_be_positive(radius: float) -> None:
-    with pytest.raises(ConfigError, match="radius must be positive, but got"):
+    with pytest.raises(ConfigError, match="radius is .*; it must be positive"):
         rasterize_points(cloud(3), Viewport(look_at_cameras([0.0]), 8), radius=radius)
 
 

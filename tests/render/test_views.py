@@ -116,9 +116,9 @@ def test_large_numbers_do_not_overflow() -> None:
 
 
 def test_unknown_projection(ball: PointCloud) -> None:
-    with pytest.raises(ConfigError, match=r"projection must be one of .*, but got 'pointclipv2'. Did you mean 'pointclip-v2'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown projection 'pointclipv2'; expected one of .*. Did you mean 'pointclip-v2'\?"):
         render_depth(ball, "pointclipv2")
-    with pytest.raises(ConfigError, match="projection must be one of"):
+    with pytest.raises(ConfigError, match="Unknown projection '.*'; expected one of"):
         render_batch([ball.points], "z-buffer")
 
 

@@ -200,10 +200,10 @@ def test_result_is_a_mesh() -> None:
 
 
 def test_unknown_category_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"category must be one of chair, .*, but got 'chiar'\. Did you mean 'chair'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown category 'chiar'; expected one of chair, .*\. Did you mean 'chair'\?"):
         make_shape("chiar")
 
 
 def test_negative_seed_is_refused() -> None:
-    with pytest.raises(ConfigError, match=re.escape("seed must be at least 0, but got -1. Give a whole number.")):
+    with pytest.raises(ConfigError, match=re.escape("seed is -1; it must be at least 0. Pass a whole number.")):
         make_shape("chair", seed=-1)

@@ -51,7 +51,7 @@ def run(example: Example, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a `basrelief ...` command in a folder, with this interpreter; stdout and stderr come together."""
     program, *arguments = shlex.split(example.command)
     if program != "basrelief":
-        raise ValueError(f"command must start with basrelief, but got {example.command!r}")
+        raise ValueError(f"The command {example.command!r} does not start with basrelief.")
     line = [sys.executable, "-c", "import sys; sys.argv[0] = 'basrelief'; from basrelief.cli import main; main()", *arguments]
     return subprocess.run(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
 

@@ -36,9 +36,9 @@ def test_seeds_draw_other_shapes() -> None:
 
 
 def test_too_many_shots_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="shots must be at most 4, the shapes of class 0, but got 5. Use fewer shots."):
+    with pytest.raises(ConfigError, match="shots is 5, but class 0 has 4 shapes. Use fewer shots."):
         sample_shots(TRUTH, 5)
-    with pytest.raises(ConfigError, match="shots must be at least 1, but got 0"):
+    with pytest.raises(ConfigError, match="shots is 0; it must be at least 1"):
         sample_shots(TRUTH, 0)
 
 
@@ -77,5 +77,5 @@ def test_the_scale_of_the_features_does_not_matter() -> None:
 
 
 def test_one_class_cannot_be_learned() -> None:
-    with pytest.raises(ConfigError, match="truth must hold at least 2 classes, but got 1. Add shapes of another class."):
+    with pytest.raises(ConfigError, match="truth has 1 class; expected at least 2. Add shapes of another class."):
         ViewProbe().fit(views(1, np.zeros(4, dtype=int)), np.zeros(4, dtype=int))

@@ -136,31 +136,31 @@ def test_more_shots_are_better(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_dual_path_needs_two_paths() -> None:
     views, truth = shapes(2, 0)
-    with pytest.raises(ConfigError, match=r"views must hold shapes with 2 path\(s\) of views, but got \(10, 3, 16\). Embed both towers"):
+    with pytest.raises(ConfigError, match=r"views has shape \(10, 3, 16\); head .* needs shapes with views of 2 tower"):
         fit_head("dual-path", views[:, :3], truth=truth, texts=words())
 
 
 def test_what_does_not_fit_is_explained() -> None:
     views, truth = shapes(2, 0)
-    with pytest.raises(ConfigError, match="head must be one of probe, cache, .*, but got 'prob'. Did you mean 'probe'?"):
+    with pytest.raises(ConfigError, match="Unknown head 'prob'; expected one of probe, cache, .*. Did you mean 'probe'?"):
         fit_head("prob", views, truth=truth, texts=words())
-    with pytest.raises(ConfigError, match="truth must number one of 3 classes, but got 0 to 4"):
+    with pytest.raises(ConfigError, match="truth ranges from 0 to 4; expected 0 to 2"):
         fit_head("cache", views, truth=truth, texts=words()[:3])
-    with pytest.raises(ConfigError, match=r"views must hold shapes .*, but got \(0, 4, 16\)"):
+    with pytest.raises(ConfigError, match=r"views has shape \(0, 4, 16\)"):
         fit_head("cache", views[:0], truth=truth[:0], texts=words())
-    with pytest.raises(ConfigError, match=r"views must be 4 of length 16 for this head, but got \(3, 16\)"):
+    with pytest.raises(ConfigError, match=r"views has shape \(.*, 3, 16\); expected \(N, 4, 16\)"):
         head_scores(fitted("cache"), views[:, :3])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"lr": 0.0}, "lr must be positive"),
-        ({"penalty": float("inf")}, "penalty must be positive and finite"),
-        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
-        ({"smoothing": -0.1}, r"smoothing must lie in \[0, 1\)"),
+        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"lr": 0.0}, "lr is 0.0; it must be finite and positive"),
+        ({"penalty": float("inf")}, "penalty is inf; it must be finite and positive"),
+        ({"dropout": 1.0}, r"dropout is 1.0; it must lie in \[0, 1\)"),
+        ({"smoothing": -0.1}, r"smoothing is -0.1; it must lie in \[0, 1\)"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, float], message: str) -> None:
@@ -171,7 +171,7 @@ def test_settings_are_checked(settings: dict[str, float], message: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_another_file_is_no_head(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "h.safetensors").write_bytes(content)
-    with pytest.raises(WeightsError, match="head must be a file written by basrelief train adapter, but got h.safetensors"):
+    with pytest.raises(WeightsError, match="h.safetensors is not a head written by basrelief train adapter"):
         read_head(tmp_path / "h.safetensors")
 
 
@@ -185,7 +185,7 @@ def test_a_head_of_another_form_is_refused(changes: dict[str, str], tmp_path: Pa
     with safe_open(str(tmp_path / "h.safetensors"), framework="pt") as file:
         metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in ("keys", "values", "texts", "scale")}
     save_file(tensors, tmp_path / "h.safetensors", metadata=metadata | changes)
-    with pytest.raises(WeightsError, match="head must be a file written by basrelief train adapter"):
+    with pytest.raises(WeightsError, match="is not a head written by basrelief train adapter"):
         read_head(tmp_path / "h.safetensors")
 
 
@@ -213,5 +213,5 @@ def test_a_head_without_a_tensor_or_of_another_size_is_refused(kind: str, tmp_pa
         replace(head, dim=0),
     ]
     for one in broken:
-        with pytest.raises(WeightsError, match="head must be a file written by basrelief train adapter"):
+        with pytest.raises(WeightsError, match="is not a head written by basrelief train adapter"):
             read_head(one.save(tmp_path / "h.safetensors"))

@@ -45,12 +45,12 @@ def test_the_scale_of_all_weights_does_not_matter(weights: list[float], seed: in
 @pytest.mark.parametrize(
     ("parts", "weights", "message"),
     [
-        ([], None, "weights must be one for each part, at least one, but got 0 for 0"),
-        ([UNIT[0]], [1.0, 2.0], "weights must be one for each part, at least one, but got 2 for 1"),
-        ([UNIT[0], UNIT[0]], [1.0, -1.0], r"parts must make a direction, but got weights \[1.0, -1.0\] that cancel them out"),
-        ([UNIT[0]], [0.0], "parts must make a direction"),
-        ([UNIT[0]], [float("nan")], "parts must make a direction"),
-        ([torch.zeros(4)], None, "parts must make a direction"),
+        ([], None, "There are 0 weights for 0 parts"),
+        ([UNIT[0]], [1.0, 2.0], "There are 2 weights for 1 parts"),
+        ([UNIT[0], UNIT[0]], [1.0, -1.0], r"With weights \[1.0, -1.0\] the parts cancel each other out"),
+        ([UNIT[0]], [0.0], "the parts cancel each other out"),
+        ([UNIT[0]], [float("nan")], "the parts cancel each other out"),
+        ([torch.zeros(4)], None, "the parts cancel each other out"),
     ],
 )
 def test_what_makes_no_query_is_refused(parts: list[torch.Tensor], weights: list[float] | None, message: str) -> None:
@@ -68,5 +68,5 @@ def test_the_nearest_come_first() -> None:
 def test_there_are_no_more_hits_than_shapes() -> None:
     cosines, places = find_nearest(UNIT[:1], UNIT, top=10)
     assert places.shape == cosines.shape == (1, 4)
-    with pytest.raises(ConfigError, match="top must be at least 1, but got 0"):
+    with pytest.raises(ConfigError, match="top is 0; it must be at least 1"):
         find_nearest(UNIT, UNIT, top=0)

@@ -135,7 +135,7 @@ def test_mismatched_inputs_are_reported(path: Embedder, support: Benchmark, quer
         return replace(found, items=found.items[1:], features=found.features[1:]) if self is other else found
 
     monkeypatch.setattr(Embedder, "embed", fewer)
-    with pytest.raises(ConfigError, match="paths must read the same shapes, but got others"):
+    with pytest.raises(ConfigError, match="The models did not embed the same shapes"):
         fit_adapter([path, other], support, head="dual-path")
 
 

@@ -30,7 +30,7 @@ from basrelief.web.page import APPEARANCE, build_page, is_valid_call, show_error
 
 @show_errors
 def refuse():
-    raise ConfigError("labels must be two or more. Add one.")
+    raise ConfigError("Need at least two labels. Add one.")
 
 
 @show_errors
@@ -96,7 +96,7 @@ def found(made: Path) -> dict[str, Any]:
 
 def test_basrelief_errors_are_shown_unchanged(found: dict[str, Any]) -> None:
     kind, message, printed = found["outcomes"][0]
-    assert (kind, html.unescape(message), printed) == ("told", "labels must be two or more. Add one.", False)
+    assert (kind, html.unescape(message), printed) == ("told", "Need at least two labels. Add one.", False)
 
 
 def test_other_exceptions_are_reported_without_details(found: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def check_points(points: int | None) -> None:
         ConfigError: If it is above `Limits.points`.
     """
     if points is not None and points > limits().points:
-        raise ConfigError(f"points must be at most {limits().points:,}, but got {points:,}. Ask for fewer, or raise BASRELIEF_LIMITS.")
+        raise ConfigError(f"points is {points:,}; the limit is {limits().points:,}. Ask for fewer, or raise BASRELIEF_LIMITS.")
 
 
 def dataset_name(name: str) -> str:
@@ -152,7 +152,7 @@ def picture_file(argument: str, path: Path) -> Path:
         OutputError: If the folder cannot be made.
     """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise ConfigError(f"{argument} must end in {', '.join(PICTURE_SUFFIXES)}, but got {str(path)!r}. Name a picture file.")
+        raise ConfigError(f"{argument} is {str(path)!r}; expected a name that ends in {', '.join(PICTURE_SUFFIXES)}. Change its extension.")
     make_folder(path.parent)
     return path
 

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from basrelief.checks import check_at_least
 from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
 from basrelief.datasets.labels import check_labels
 from basrelief.errors import ConfigError, FileFormatError
@@ -73,12 +74,10 @@ class Benchmark:
         """Check labels and items."""
         check_labels(self.labels)
         if not self.items:
-            raise ConfigError(f"root must hold shapes of the {self.split} split, but got none in {self.root.name!r}. Check the path.")
+            raise ConfigError(f"{self.root.name!r} has no shapes of the {self.split} split. Check the path.")
         for item in self.items:
             if not 0 <= item.label < len(self.labels):
-                raise ConfigError(
-                    f"label must number one of {len(self.labels)} classes, but got {item.label} for {item.id!r}. Check the list."
-                )
+                raise ConfigError(f"{item.id!r} has label {item.label}; expected 0 to {len(self.labels) - 1}. Check the list of classes.")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -95,7 +94,7 @@ class Benchmark:
             FileFormatError: If the benchmark holds depth maps, or as `basrelief.load` does.
         """
         if self.kind != "shapes":
-            raise FileFormatError(f"item must be a shape, but got depth maps in {item.id!r}. Use load_depth_maps.")
+            raise FileFormatError(f"{item.id!r} holds depth maps, not a shape. Use load_depth_maps.")
         return load(item.path, up=self.up)
 
     def load_depth_maps(self, item: Item) -> Float32[np.ndarray, "views height width"]:
@@ -105,7 +104,7 @@ class Benchmark:
             FileFormatError: If the benchmark holds shapes, or the file is no array (V, H, W) of numbers, at most 64 views of 1,024 pixels.
         """
         if self.kind != "depth_maps":
-            raise FileFormatError(f"item must be depth maps, but got a shape in {item.id!r}. Use load.")
+            raise FileFormatError(f"{item.id!r} holds a shape, not depth maps. Use load.")
         maps = read_depth_maps(item.path)
         return np.asarray(maps, dtype=np.float32) / np.float32(255 if maps.dtype == np.uint8 else 1)
 
@@ -122,8 +121,7 @@ class Benchmark:
         Raises:
             ConfigError: If `limit` is below 1.
         """
-        if limit < 1:
-            raise ConfigError(f"limit must be at least 1, but got {limit}. Leave it out to use every shape.")
+        check_at_least("limit", limit, 1, "Leave it out to use every shape.")
         seen: dict[int, int] = {}
         turns = []
         for place, item in enumerate(self.items):
@@ -163,6 +161,6 @@ def read_depth_maps(path: Path | str) -> Shaped[np.ndarray, "views height width"
         maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
         if maps.ndim != 3 or maps.dtype.kind not in "fiu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:
             raise FileFormatError(
-                f"path must hold depth maps (V, H, W), but got {stored.shape} {stored.dtype} in {path.name}. Draw them again."
+                f"{path.name} has shape {stored.shape} and dtype {stored.dtype}; expected maps (V, H, W). Render them again."
             )
         return np.asarray(maps)

@@ -54,16 +54,16 @@ def open_benchmark(
     if split not in SPLITS:
         raise ConfigError(unknown_choice("split", split, SPLITS))
     if up not in (None, AUTO, *UP_AXES):
-        raise ConfigError(unknown_choice("up", str(up), (AUTO, *UP_AXES)))
+        raise ConfigError(unknown_choice("up axis", str(up), (AUTO, *UP_AXES)))
     if not folder.is_dir():
-        raise ConfigError(f"root must be a folder, but got {str(root)!r}, which is none. Give the folder of the unpacked data set.")
+        raise ConfigError(f"{str(root)!r} is not a folder. Pass the folder of the unpacked data set.")
     layout, home = _layout(folder, name)
     found = layout.read(home, Wanted("" if name in (None, FOLDER) else str(name), split, variant or ""))
     found = found if up is None else replace(found, up=up, up_reason="given by the caller")
     card = dataset_card(found.name) if found.name in list_datasets() and name != FOLDER else None
     findings = (Finding("layout", "ok", f"{layout.name}: {layout.shown}."), *_findings(found, card, home))
     if strict and (wrong := next((finding for finding in findings if finding.level == "wrong"), None)):
-        raise ConfigError(f"dataset must be what its card says, but got: {wrong.fact} {wrong.remedy}")
+        raise ConfigError(f"The data set does not match its card: {wrong.fact} {wrong.remedy}")
     return Benchmark(
         name=(card.name if card else folder.resolve().name) or "folder",
         layout=layout.name,
@@ -93,7 +93,7 @@ def _layout(folder: Path, name: str | None) -> tuple[Layout, Path]:
             break
         place = inner[0]
     shown = "; ".join(layout.shown for layout in wanted)
-    raise ConfigError(f"root must look like {name or 'a data set'}, but got {folder.name!r}, which does not. Looked for: {shown}.")
+    raise ConfigError(f"{folder.name!r} does not look like {name or 'a data set'}. Looked for: {shown}.")
 
 
 def _findings(found: Contents, card: DatasetCard | None, home: Path) -> Iterator[Finding]:

@@ -42,13 +42,12 @@ class PromptList:
         """Check every field."""
         check_labels(self.labels)
         if len(self.prompts) != len(self.labels):
-            counts = f"{len(self.prompts)} for {len(self.labels)} labels"
-            raise ConfigError(f"prompts must have one entry for each label, but got {counts}. Check the class order.")
+            raise ConfigError(f"prompts has {len(self.prompts)} entries for {len(self.labels)} labels. Check the class order.")
         for label, prompts in zip(self.labels, self.prompts, strict=True):
             if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
-                raise ConfigError(f"prompts must be non-empty texts, but got something else for {label!r}. Check its entry.")
+                raise ConfigError(f"The prompts of {label!r} are not a list of non-empty texts. Check its entry.")
         if self.view_weights is not None and not (self.view_weights and all(map(_is_weight, self.view_weights))):
-            raise ConfigError(f"view_weights must be numbers from 0 to 100, but got {list(self.view_weights)}. Check the file.")
+            raise ConfigError(f"view_weights is {list(self.view_weights)}; expected numbers from 0 to 100. Check the file.")
 
     @classmethod
     def read(cls, path: str | Path, *, dataset: str | None = None, backbone: str | None = None) -> PromptList:
@@ -117,20 +116,20 @@ def _read_json(path: Path) -> object:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise FileFormatError(f"prompt list must be a readable file, but got {error.strerror}: {str(path)!r}. Check the path.") from error
+        raise FileFormatError(f"Cannot read the prompt list {str(path)!r}: {error.strerror}. Check the path.") from error
     if len(data) > MAX_FILE_BYTES:
-        raise FileFormatError(f"prompt list must be at most {MAX_FILE_BYTES:,} bytes, but got more in {str(path)!r}. Split it.")
+        raise FileFormatError(f"The prompt list {str(path)!r} is larger than {MAX_FILE_BYTES:,} bytes. Split it.")
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"prompt list must be JSON in UTF-8, but got {str(path)!r}: {error}. Save it again.") from error
+        raise FileFormatError(f"The prompt list {str(path)!r} is not JSON in UTF-8: {error}. Save it again.") from error
 
 
 def _choose(argument: str, wanted: str | None, found: Mapping[str, Any]) -> tuple[str, Any]:
     if wanted is None:
         if len(found) == 1:
             return next(iter(found.items()))
-        raise ConfigError(f"{argument} must be named for this prompt list, but got None. It holds {', '.join(found) or 'nothing'}.")
+        raise ConfigError(f"This prompt list needs a {argument}. It holds {', '.join(found) or 'none'}.")
     for key, value in found.items():
         if _plain(key) == _plain(wanted):
             return key, value
@@ -151,22 +150,22 @@ def _is_weight(value: object) -> bool:
 
 def _object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise FileFormatError(f"{name} must be a JSON object, but got {_kind(value)}. See PromptList.read for the two forms.")
+        raise FileFormatError(f"{name} is {_kind(value)}; expected a JSON object. See PromptList.read for the two forms.")
     return value
 
 
 def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise FileFormatError(f"{name} must be a JSON list, but got {_kind(value)}. See PromptList.read for the two forms.")
+        raise FileFormatError(f"{name} is {_kind(value)}; expected a JSON list. See PromptList.read for the two forms.")
     return value
 
 
 def _texts(value: object, name: str) -> tuple[str, ...]:
     texts = _list(value, name)
     if not all(isinstance(text, str) for text in texts):
-        raise FileFormatError(f"{name} must be a JSON list of strings, but got other values in it. See PromptList.read for the two forms.")
+        raise FileFormatError(f"{name} has entries that are not strings. See PromptList.read for the two forms.")
     return tuple(texts)
 
 
 def _kind(value: object) -> str:
-    return "nothing" if value is None else type(value).__name__
+    return "missing" if value is None else type(value).__name__

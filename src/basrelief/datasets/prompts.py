@@ -46,7 +46,7 @@ def templates(name: str) -> tuple[str, ...]:
         ConfigError: If there is no set of that name.
     """
     if name not in _SETS:
-        raise ConfigError(unknown_choice("templates", name, _SETS))
+        raise ConfigError(unknown_choice("template set", name, _SETS))
     return _SETS[name]()
 
 
@@ -64,5 +64,5 @@ def fill_template(template: str, label: str) -> str:
         ConfigError: If the template has no `{}`.
     """
     if "{}" not in template:
-        raise ConfigError(f"template must hold {{}} where the label goes, but got {template!r}. Add {{}}.")
+        raise ConfigError(f"Template {template!r} has no {{}}. Put {{}} where the label goes.")
     return template.replace("{}", label.replace("_", " "))

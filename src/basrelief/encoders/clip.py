@@ -64,8 +64,8 @@ class ClipEncoder:
         text = towers.config.text
         if tokenizer.eot != text.eot or tokenizer.vocab_size > text.vocab_size:
             raise WeightsError(
-                f"tokenizer must have the tower's {text.vocab_size} ids with end of text {text.eot}, "
-                f"but got {tokenizer.vocab_size} with {tokenizer.eot}. Take the tokenizer that came with the weights."
+                f"The tokenizer has {tokenizer.vocab_size} ids with end of text {tokenizer.eot}; expected at most {text.vocab_size} "
+                f"with {text.eot}. Use the tokenizer that came with the weights."
             )
         self.towers, self.tokenizer, self.name = towers, tokenizer, name
         self.mean, self.std, self.image_fit, self.cache = mean, std, image_fit, cache
@@ -154,7 +154,7 @@ class ClipEncoder:
         if tuned is not None and (tuned.dtype != torch.bool or tuned.shape != images.shape[:1]):
             got = f"{tuned.dtype} {tuple(tuned.shape)}"
             raise ConfigError(
-                f"tuned must be one bool for each of {len(images)} images, but got {got}. Build it with torch.arange(n) >= 5."
+                f"tuned has {got}; expected torch.bool ({len(images)},), one for each image. Build it with torch.arange(n) >= 5."
             )
         if not len(images):
             return torch.zeros(0, self.embedding_dim, device=self.device)
@@ -188,7 +188,7 @@ class ClipEncoder:
         """
         wanted = list(dict.fromkeys(prompts))
         if isinstance(prompts, str) or not wanted or not all(clean(p) for p in wanted):
-            raise ConfigError(f"prompts must be a list of texts with words in them, but got {_shown(prompts)}. Remove empty labels.")
+            raise ConfigError(f"prompts is {_shown(prompts)}; expected a list of texts with words. Remove empty labels.")
         features = self._read(wanted) if self.cache is None else self._read_through(self.cache, wanted)
         rows = {prompt: row for row, prompt in enumerate(wanted)}
         return features[[rows[p] for p in prompts]]
@@ -202,14 +202,12 @@ class ClipEncoder:
         square = images.ndim in (3, 4) and images.shape[-1] == images.shape[-2] and (images.ndim == 3 or images.shape[1] == 3)
         if not square or not images.is_floating_point():
             raise ConfigError(
-                f"images must be floats of dimensions (n, s, s) or (n, 3, s, s), but got {images.dtype} {tuple(images.shape)}. "
+                f"images has {images.dtype} {tuple(images.shape)}; expected floats (n, s, s) or (n, 3, s, s). "
                 "Crop them to a square; divide 8-bit values by 255."
             )
         pixels = images.to(device=self.device, dtype=torch.float32)
         if not bool(pixels.isfinite().all()):
-            raise ConfigError(
-                "images must be finite, but got NaN or infinity. Make a depth image of the depth map first: projection.image(depth)."
-            )
+            raise ConfigError("images contains NaN or infinity. Make depth images of depth maps first: projection.image(depth).")
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels
         if pixels.shape[-1] != self.image_size:
             pixels = F.interpolate(pixels, (self.image_size, self.image_size), mode="bilinear", align_corners=False, antialias=True)

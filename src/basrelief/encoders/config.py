@@ -50,20 +50,20 @@ class VisionConfig:
         object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
         object.__setattr__(self, "layers", self.layers if isinstance(self.layers, int) else tuple(self.layers))
         if isinstance(self.layers, int) == resnet or (isinstance(self.layers, tuple) and len(self.layers) != 4):
-            rule = "hold the blocks of four stages" if resnet else "be one number of blocks"
-            raise ConfigError(f"vision.layers must {rule}, but got {self.layers}. Check vision.kind, which is {self.kind!r}.")
+            rule = "four numbers of blocks" if resnet else "one number of blocks"
+            raise ConfigError(f"vision.layers is {self.layers}; vision.kind {self.kind!r} needs {rule}. Change one of the two.")
         layers = self.layers if isinstance(self.layers, tuple) else (self.layers,)
         _positive("vision", image_size=self.image_size, width=self.width, heads=self.heads, layers=min(layers), mlp_width=self.mlp_width)
         _divides("vision", 32 * self.width if resnet else self.width, "heads", self.heads)
         if not resnet and self.patch_size is None:
-            raise ConfigError("vision.patch_size must be given for a vision transformer, but got None. Use 32, 16 or 14 for CLIP's own.")
+            raise ConfigError("vision.patch_size is missing. A vision transformer needs it; CLIP's own use 32, 16 or 14.")
         _divides("vision", self.image_size, "patch_size", 32 if resnet else self.patch_size or 0)
         object.__setattr__(self, "stem", tuple(self.stem))
         if self.stem:
             if len(self.stem) > _MOST_CONVOLUTIONS:
                 raise ConfigError(f"vision.stem has {len(self.stem)} convolutions. Take at most {_MOST_CONVOLUTIONS}.")
             if resnet:
-                raise ConfigError(f"vision.stem must be left out for a ResNet, which has its own, but got {self.stem}. Take it out.")
+                raise ConfigError(f"vision.stem is {self.stem}, but a ResNet has its own. Leave it out.")
             _positive("vision", stem=min(self.stem))
             _divides("vision", self.patch_size or 0, "stem", self.reduction)
 
@@ -106,7 +106,7 @@ class TextConfig:
         _positive("text", vocab_size=self.vocab_size, mlp_width=self.mlp_width)
         _divides("text", self.width, "heads", self.heads)
         if not 0 <= (self.eot or 0) < self.vocab_size:
-            raise ConfigError(f"text.eot must be one of the {self.vocab_size} token ids, but got {self.eot}. Take it from the tokenizer.")
+            raise ConfigError(f"text.eot is {self.eot}; expected a token id below {self.vocab_size}. Take it from the tokenizer.")
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,7 @@ class ClipConfig:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, ConfigError):
                 raise
-            raise ConfigError(
-                f"config must hold the fields of ClipConfig, but got an error: {error}. Compare with a file in encoders/specs."
-            ) from error
+            raise ConfigError(f"Cannot read the configuration: {error}. Compare it with a file in encoders/specs.") from error
 
     def to_json(self) -> dict[str, Any]:
         """A record of plain numbers, words and lists; what CLIP has not is named only where it is there."""
@@ -197,10 +195,10 @@ def _block_parameters(tower: VisionConfig | TextConfig) -> int:
 def _positive(part: str, **values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < _MOST:
-            got = f"one above {_MOST - 1}" if isinstance(value, int) and value >= _MOST else repr(value)[:40]
-            raise ConfigError(f"{part}.{name} must be a whole number above zero, but got {got}. Check the configuration.")
+            got = f"above {_MOST - 1}" if isinstance(value, int) and value >= _MOST else repr(value)[:40]
+            raise ConfigError(f"{part}.{name} is {got}; expected a whole number from 1 to {_MOST - 1}. Check the configuration.")
 
 
 def _divides(part: str, whole: int, name: str, value: int) -> None:
     if value < 1 or whole % value:
-        raise ConfigError(f"{part}.{name} must divide {whole}, but got {value}. Change one of the two.")
+        raise ConfigError(f"{part}.{name} is {value}, which does not divide {whole}. Change one of the two.")

@@ -66,8 +66,8 @@ def layout_of(names: Iterable[str]) -> str:
     tops = {name.split(".")[0] for name in names}
     if tops & {"adapter1", "pre_model", "adapter"}:
         raise WeightsError(
-            "weights must hold an encoder, but got an adapter checkpoint (few-shot) with "
-            f"{', '.join(sorted(tops))}. Take the pre-training checkpoint, whose names start with point_model."
+            f"These weights are a few-shot adapter ({', '.join(sorted(tops))}), not an encoder. "
+            "Use the pre-training checkpoint, whose names start with point_model."
         )
     marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "visual": "openai"}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
@@ -89,10 +89,7 @@ def convert(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "T
     """
     layout = layout_of(state)
     if layout == "clip2point":
-        raise WeightsError(
-            "weights must hold both towers, but got CLIP2Point's image tower alone. "
-            "Load plain CLIP first, then give this file to load_visual()."
-        )
+        raise WeightsError("These weights are CLIP2Point's image tower alone. Load plain CLIP first, then pass this file to load_visual().")
     check_tower(state, config.vision, source=source)
     return _fit(_rename(state, layout, config), config, layout, visual_only=False)
 
@@ -170,17 +167,17 @@ def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_on
             shown = ", ".join(sorted(n.removeprefix("?") for n in names)[:5])
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             raise WeightsError(
-                f"weights must fit the architecture name by name, but got {len(names)} {problem}: {shown}{more} "
+                f"The weights do not fit the architecture; {len(names)} {problem}: {shown}{more} "
                 f"(layout looks like {layout}, {len(named)} tensors). Check that the file belongs to this encoder."
             )
     for name, own in expected.items():
         got = named[name]
         if got.shape != own.shape:
             raise WeightsError(
-                f"{name} must have dimensions {tuple(own.shape)}, but got {tuple(got.shape)}. The weights belong to another architecture."
+                f"{name} has shape {tuple(got.shape)}; expected {tuple(own.shape)}. The weights belong to another architecture."
             )
         if got.is_floating_point() != own.is_floating_point():
-            raise WeightsError(f"{name} must hold numbers like {own.dtype}, but got {got.dtype}. The file is damaged.")
+            raise WeightsError(f"{name} has dtype {got.dtype}; expected a type like {own.dtype}. The file is damaged.")
     fitted = {name: t.contiguous().float() if t.is_floating_point() else t.contiguous() for name, t in named.items()}
     for name, tensor in fitted.items():
         check_finite(name, tensor)

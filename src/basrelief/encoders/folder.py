@@ -74,7 +74,7 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
         fit = ImageFit(**record.get("image_fit", {}))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(
-            f"{WEIGHTS_FILE} must carry basrelief's configuration in its head, but got {str(error)[:300]!r}. Write it with save_encoder()."
+            f"{WEIGHTS_FILE} has no valid configuration in its header: {str(error)[:300]!r}. Write it with save_encoder()."
         ) from error
     towers = towers_from_state(config, convert(read_state_dict(path), config, source=path.name))
     towers.tuned_residual = bool(record.get("tuned_residual", True))

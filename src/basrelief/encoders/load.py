@@ -88,5 +88,7 @@ def choose_device(device: str = "auto") -> torch.device:
         if chosen.type == "meta":
             raise RuntimeError("meta tensors hold no values")
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device must be auto, cpu or a CUDA device of this machine, but got {device!r}. Use --device cpu.") from error
+        raise ConfigError(
+            f"Device {device!r} is not available; expected auto, cpu or a CUDA device of this machine. Use --device cpu."
+        ) from error
     return chosen

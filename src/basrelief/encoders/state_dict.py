@@ -57,12 +57,12 @@ def open_state_dict(path: Path | str) -> StateDict:
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise WeightsError(f"weights must be a readable file, but got {path}, which is none. Check the path.")
+        raise WeightsError(f"{path} is not a regular file. Check the path.")
     try:
         with path.open("rb") as file:
             head = file.read(9)
     except OSError as error:
-        raise WeightsError(f"weights must be a readable file, but got {path}: {error.strerror}. Check the path.") from error
+        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}. Check the path.") from error
     if head[8:9] == b"{":
         return StateDict(_without_prefixes(_checked(path, _read_safetensors(path))))
     try:
@@ -84,7 +84,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         with safe_open(str(path), framework="pt") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise WeightsError(f"weights must be a safetensors file, but got {Path(path).name}: {error}. Fetch it again.") from error
+        raise WeightsError(f"Cannot read {Path(path).name} as safetensors: {error}. Download it again.") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -94,14 +94,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"weights must be a whole safetensors file, but got {path.name}: {error}. Fetch it again.") from error
+        raise WeightsError(f"Cannot read {path.name} as safetensors: {error}. Download it again.") from error
 
 
 def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
     """Find the state dict in a checkpoint, and read its tensors."""
     if "" in checkpoint.dropped:
         raise WeightsError(
-            f"weights must hold tensors by name, but got {path.name}, a pickled {checkpoint.dropped['']}, which is not read. "
+            f"{path.name} holds a pickled {checkpoint.dropped['']}, which is not read; expected tensors by name. "
             "Save model.state_dict() instead of the model."
         )
     found, place, unused = _locate(checkpoint.content)
@@ -114,7 +114,7 @@ def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
         raise WeightsError(f"{name[:80]} in {path.name} is no plain tensor but {what}, which is not read. Save the state dict alone.")
     if not stored or not all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in stored.items()):
         got = f"{type(checkpoint.content).__name__} with {', '.join(str(name)[:40] for name in list(stored)[:5]) or 'no names'}"
-        raise WeightsError(f"weights must hold tensors by name, but got {path.name}, a {got}. Save the state dict alone.")
+        raise WeightsError(f"{path.name} holds a {got}; expected tensors by name. Save the state dict alone.")
     tensors = _checked(path, {name: checkpoint.tensor(tensor) for name, tensor in stored.items()})
     return StateDict(_without_prefixes(tensors), place, unused, checkpoint.dropped)
 
@@ -141,7 +141,7 @@ def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if not tensors:
-        raise WeightsError(f"weights must hold tensors by name, but got {path.name}, a dict with no names. Save the state dict alone.")
+        raise WeightsError(f"{path.name} holds a dict with no names; expected tensors by name. Save the state dict alone.")
     for name, tensor in tensors.items():
         if not _is_plain(tensor):
             raise WeightsError(f"{name[:80]} in {path.name} is no plain tensor that holds its own numbers. Save the state dict alone.")

@@ -49,7 +49,7 @@ class Tokenizer:
         backend.no_truncation()
         start, eot = backend.token_to_id(START), backend.token_to_id(END)
         if start is None or eot is None:
-            raise WeightsError(f"tokenizer must know {START} and {END}, but got one without. Take the files that belong to the weights.")
+            raise WeightsError(f"The tokenizer lacks {START} or {END}. Use the files that belong to the weights.")
         self.start, self.eot = int(start), int(eot)
         self.vocab_size = 1 + max(backend.get_vocab().values())
         self.fingerprint = hashlib.sha256(backend.to_str().encode()).hexdigest()
@@ -72,7 +72,7 @@ class Tokenizer:
         except WeightsError:
             raise
         except Exception as error:  # the tokenizers library raises bare Exception
-            raise WeightsError(f"tokenizer must be a readable tokenizer file, but got {path.name}: {error}. Fetch it again.") from error
+            raise WeightsError(f"Cannot read the tokenizer {path.name}: {error}. Download it again.") from error
 
     @classmethod
     def from_folder(cls, folder: Path | str) -> Tokenizer:
@@ -85,7 +85,7 @@ class Tokenizer:
         path = tokenizer_file(folder)
         if path is None:
             names = ", ".join(TOKENIZER_FILES)
-            raise WeightsNotFoundError(f"folder must hold a tokenizer ({names}), but got none in {folder}. Put it beside the weights.")
+            raise WeightsNotFoundError(f"{folder} has no tokenizer ({names}). Put it beside the weights.")
         return cls.from_file(path)
 
     @classmethod
@@ -182,7 +182,7 @@ def _read_bounded(path: Path) -> bytes:
         WeightsError: If it is no file, or larger than `Limits.list_bytes` when unpacked.
     """
     if not path.is_file():
-        raise WeightsError(f"tokenizer must be a file, but got {path}, which is none. Check the path.")
+        raise WeightsError(f"The tokenizer {path} is not a file. Check the path.")
     most = limits().list_bytes
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         content: bytes = file.read(most + 1)

@@ -71,7 +71,7 @@ class ClipTowers(nn.Module):
             ConfigError: If the image tower is a ResNet, which has no such blocks, or has fewer than that.
         """
         if not 1 <= count <= len(self._blocks):
-            raise ConfigError(f"count must lie between 1 and {len(self._blocks)}, the blocks of the tower, but got {count}. Use 1.")
+            raise ConfigError(f"Cannot tune {count} of the tower's {len(self._blocks)} transformer blocks. Use 1, and a ViT encoder.")
         self.tuned_blocks = nn.ModuleList(copy.deepcopy(block) for block in self._blocks[-count:])
         self.tuned_residual = residual
 
@@ -180,10 +180,8 @@ class ClipTowers(nn.Module):
         return self.tuned_blocks
 
 
-_NO_BLOCKS = "tuned must name a branch of a vision transformer, but got a ResNet. Choose a ViT encoder."
-_NO_TUNED = (
-    "tuned must name a branch that exists, but got an encoder without tuned block. Load OpenDlign's weights or call add_tuned_blocks()."
-)
+_NO_BLOCKS = "A ResNet has no tuned blocks. Choose a ViT encoder."
+_NO_TUNED = "The encoder has no tuned blocks. Load OpenDlign's weights or call add_tuned_blocks()."
 
 
 def empty_towers(config: ClipConfig, *, tuned: int = 0) -> ClipTowers:

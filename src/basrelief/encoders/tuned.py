@@ -38,7 +38,7 @@ def save_tuned(encoder: ClipEncoder, path: Path | str, *, notes: Mapping[str, An
 
     state = {name: t for name, t in encoder.towers.state_dict().items() if name.startswith("tuned_blocks.")}
     if not state:
-        raise WeightsError("encoder must have tuned blocks, but got none. Train them with basrelief train opendlign.")
+        raise WeightsError("The encoder has no tuned blocks to save. Train them with basrelief train opendlign.")
     record = {
         "base": base_fingerprint(encoder),
         "encoder": encoder.name,
@@ -75,7 +75,7 @@ def read_tuned_record(path: Path | str) -> dict[str, Any]:
             raise ValueError("notes of another form")
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         name = Path(path).name
-        raise WeightsError(f"checkpoint must hold tuned blocks with their record, but got {name}, which does not. Train again.") from error
+        raise WeightsError(f"{name} has no valid record of tuned blocks. Train again.") from error
     return record
 
 
@@ -97,14 +97,14 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
     try:
         base, residual, count = str(record["base"]), bool(record["residual"]), tuned_count(state)
     except IndexError as error:
-        raise WeightsError(f"checkpoint must hold tuned blocks alone, but got other names in {name}. Train again.") from error
+        raise WeightsError(f"{name} holds other tensors than tuned blocks. Train again.") from error
     if base != base_fingerprint(encoder):
         raise WeightsError(
-            f"checkpoint must go on the CLIP it was trained on, but got {name} of {record['encoder']}, not these weights of {encoder.name}."
+            f"{name} was trained on other weights ({record['encoder']}) than the loaded ones ({encoder.name}). Load the same CLIP."
         )
     blocks = encoder.config.vision.layers
     if not isinstance(blocks, int) or not 1 <= count <= blocks:
-        raise WeightsError(f"checkpoint must hold 1 to {blocks} tuned blocks, but got {count} in {name}. Take that of this encoder.")
+        raise WeightsError(f"{name} has {count} tuned blocks; expected 1 to {blocks}. Use a checkpoint of this encoder.")
     for key, tensor in state.items():
         check_finite(key, tensor)
     towers, place = encoder.towers, (encoder.device, encoder.dtype)
@@ -112,7 +112,9 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
     try:
         (towers.tuned_blocks or towers).load_state_dict({key.removeprefix("tuned_blocks."): tensor for key, tensor in state.items()})
     except RuntimeError as error:
-        raise WeightsError(f"checkpoint must fit the encoder, but got {name}: {str(error).splitlines()[-1].strip()}") from error
+        raise WeightsError(
+            f"{name} does not fit the encoder ({str(error).splitlines()[-1].strip()}). Use a checkpoint of this encoder."
+        ) from error
     (towers.tuned_blocks or towers).to(*place)
     return record
 
@@ -129,8 +131,8 @@ def export_published(encoder: ClipEncoder, path: Path | str) -> Path:
     """
     towers = encoder.towers
     if towers.tuned_blocks is None or not towers.tuned_residual:
-        got = "none" if towers.tuned_blocks is None else "some that stand alone"
-        raise WeightsError(f"encoder must have tuned blocks joined to the frozen ones, but got {got}. The published layout has no other.")
+        got = "no tuned blocks" if towers.tuned_blocks is None else "tuned blocks that replace the frozen ones"
+        raise WeightsError(f"The encoder has {got}. The published layout holds only blocks that add to the frozen ones; use save_tuned.")
     with replace_file(path) as part:
         torch.save({"epoch": 0, "model_state_dict": to_published(towers.state_dict())}, part)
     return Path(path)

@@ -87,7 +87,7 @@ def read_vocabulary(folder: Path | str) -> Vocabulary | None:
             raise ValueError(f"unknown keys {sorted(unknown)}")
         return Vocabulary(_texts(record["seen"]), _texts(record["text_only"]), penalty)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise WeightsError(f"{FILE} must hold names under seen and text_only, but got: {error}. Install basrelief again.") from error
+        raise WeightsError(f"{FILE} is damaged: {error}. Install basrelief again.") from error
 
 
 def write_vocabulary(folder: Path | str, vocabulary: Vocabulary, *, source: str) -> Path:

@@ -42,7 +42,7 @@ def retrieval(
     """
     for direction in directions:
         if direction not in DIRECTIONS:
-            raise ConfigError(unknown_choice("directions", direction, DIRECTIONS))
+            raise ConfigError(unknown_choice("direction", direction, DIRECTIONS))
     found = embedder.embed(benchmark)
     asked: Mapping[str, Callable[[], Queries]] = {
         "text": lambda: _words(embedder.model, benchmark, found),

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int64, Real
 
+from basrelief.checks import check_at_least
 from basrelief.errors import GeometryError
 from basrelief.types import Mesh, PointCloud, check_positions
 
@@ -123,7 +124,7 @@ def farthest_points(
     _check_count(count)
     array = check_positions("points", points)
     if not 0 <= start < len(array):
-        raise GeometryError(f"start must be an index of the {len(array)} points, but got {start}. Use 0.")
+        raise GeometryError(f"start is {start}; expected an index of the {len(array)} points. Use 0.")
     exact = array.dtype == np.float32 and float(np.abs(array).max()) < 1e18
     order = _kernel_order(len(array)) if skip_near_origin else np.arange(len(array))
     columns = np.ascontiguousarray(array[order].T, dtype=np.float32 if exact else np.float64)
@@ -154,5 +155,4 @@ def _kernel_order(count: int) -> np.ndarray:
 
 
 def _check_count(count: int) -> None:
-    if count < 1:
-        raise GeometryError(f"count must be at least 1, but got {count}. Pass a positive number of points.")
+    check_at_least("count", count, 1, "Pass a positive number of points.", error=GeometryError)

@@ -45,7 +45,7 @@ def rotation_to_z_up(up: str) -> Float[np.ndarray, "3 3"]:
         ConfigError: If `up` is not one of `UP_AXES`.
     """
     if up not in _TO_Z_UP:
-        raise ConfigError(unknown_choice("up", up, UP_AXES))
+        raise ConfigError(unknown_choice("up axis", up, UP_AXES))
     return np.array(_TO_Z_UP[up], dtype=np.float64)
 
 

@@ -89,10 +89,10 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
         'y'
     """
     if up is not None and up not in (*UP_AXES, AUTO):
-        raise ConfigError(unknown_choice("up", up, (*UP_AXES, AUTO)))
+        raise ConfigError(unknown_choice("up axis", up, (*UP_AXES, AUTO)))
     source = open_source(path)
     if source.format not in _READERS:
-        raise FileFormatError(unknown_choice("path suffix", source.format, FORMATS))
+        raise FileFormatError(unknown_choice("file format", source.format, FORMATS))
     check_content(source)
     return _to_world(source, _read(source), up)
 

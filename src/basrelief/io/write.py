@@ -39,7 +39,7 @@ def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
     kind = file.suffix.lower().lstrip(".")
     choices = MESH_FORMATS if isinstance(shape, Mesh) else CLOUD_FORMATS
     if kind not in choices:
-        raise FileFormatError(unknown_choice("path suffix", kind, choices))
+        raise FileFormatError(unknown_choice("file format", kind, choices))
     data = _geometry(shape, kind).export(file_type=kind)
     with replace_file(file) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)

@@ -46,7 +46,9 @@ def reliability(confidence: Float[np.ndarray, " shapes"], right: Bool[np.ndarray
         ConfigError: If a confidence lies outside [0, 1].
     """
     if len(confidence) and not (confidence.min() >= 0 and confidence.max() <= 1 + 1e-6):
-        raise ConfigError(f"confidence must lie in [0, 1], but got up to {confidence.max():g}. Give probabilities, not scores.")
+        raise ConfigError(
+            f"confidence ranges from {confidence.min():g} to {confidence.max():g}; expected [0, 1]. Pass probabilities, not scores."
+        )
     number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(number, minlength=bins)
     with np.errstate(invalid="ignore"):

@@ -86,4 +86,4 @@ def _mean(values: Float[np.ndarray, " n"]) -> float:
 
 def _check_truth(truth: Int[np.ndarray, " shapes"], labels: int) -> None:
     if len(truth) and not (truth.min() >= 0 and truth.max() < labels):
-        raise ConfigError(f"truth must number one of {labels} labels, but got {truth.min()} to {truth.max()}. Check the class order.")
+        raise ConfigError(f"truth ranges from {truth.min()} to {truth.max()}; expected 0 to {labels - 1}. Check the class order.")

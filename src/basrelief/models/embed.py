@@ -164,7 +164,7 @@ class Embedder:
         maps, views = torch.from_numpy(benchmark.load_depth_maps(item)), len(self.model.projection.cameras)
         if len(maps) != views:
             raise FileFormatError(
-                f"item must hold {views} views for {self.model.name}, but got {len(maps)} in {item.id!r}. Use its own model."
+                f"{item.id!r} has {len(maps)} views; {self.model.name} needs {views}. Use the model they were rendered for."
             )
         size = (self.model.encoder.image_size,) * 2
         return F.interpolate(maps[None], size, mode="bilinear", antialias=True)[0].to(self.model.encoder.device)
@@ -199,9 +199,9 @@ def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> ViewFeatures
     found = [path.embed(benchmark) for path in paths]
     lengths = {part.features.shape[2] for part in found}
     if len(lengths) > 1:
-        raise ConfigError(f"paths must give features of one length, but got {sorted(lengths)}. Take towers of one size.")
+        raise ConfigError(f"The models give features of different lengths, {sorted(lengths)}. Use encoders of one size.")
     if any(other.items != found[0].items for other in found):
-        raise ConfigError("paths must read the same shapes, but got others. Look at the failures of each with basrelief evaluate.")
+        raise ConfigError("The models did not embed the same shapes. Look at the failures of each with basrelief evaluate.")
     return ViewFeatures(found[0].items, np.concatenate([part.features for part in found], axis=1), found[0].failures)
 
 

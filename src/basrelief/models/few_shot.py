@@ -43,7 +43,7 @@ class FewShotClassifier:
     def __init__(self, models: Sequence[Model], head: Head, *, labels: Sequence[str]) -> None:
         self.models, self.head, self.labels = tuple(models), head, parse_labels(labels)
         if len(self.labels) != head.classes:
-            raise ConfigError(f"This head has {head.classes} classes, but got {len(self.labels)} labels. Give those it was fitted on.")
+            raise ConfigError(f"The head has {head.classes} classes, but there are {len(self.labels)} labels. Pass those it was fitted on.")
 
     @classmethod
     def fit(
@@ -62,7 +62,7 @@ class FewShotClassifier:
             ConfigError: If shapes and labels differ in number, there are fewer than two labels, or the models do not fit the head.
         """
         if len(truth) != len(shapes):
-            raise ConfigError(f"truth must hold a label for each of {len(shapes)} shapes, but got {len(truth)}. Give one per shape.")
+            raise ConfigError(f"There are {len(truth)} labels for {len(shapes)} shapes. Pass one per shape.")
         labels = parse_labels(tuple(dict.fromkeys(truth)))
         ready = tuple(model.for_few_shot() for model in models)
         number = {label: i for i, label in enumerate(labels)}
@@ -112,7 +112,7 @@ class FewShotClassifier:
         """
         state = read_state_dict(path)
         if not any(name.startswith("adapter1.") for name in state):
-            raise WeightsError(f"checkpoint must hold CLIP2Point's dual-path adapter, but got {Path(path).name}, which has none.")
+            raise WeightsError(f"{Path(path).name} has no dual-path adapter of CLIP2Point. Use the published few-shot checkpoint.")
         ready = clip.for_few_shot()
         models = tuple(Model(ready.recipe, _tower(ready, state, part), prompter=ready.prompter) for part in ("pre_model", "ori_model"))
         adapters = {ours: published_adapter(state, theirs) for ours, theirs in (("depth", "adapter1"), ("image", "adapter2"))}
@@ -193,9 +193,9 @@ class FewShotClassifier:
         for i, model in enumerate(ready):
             if i >= len(wanted) or _path(model) != wanted[i]:
                 known = wanted[i] if i < len(wanted) else {"recipe": "none"}
-                raise ConfigError(f"models must be those of {Path(path).name}, but got {_difference(_path(model), known)}. Load the same.")
+                raise ConfigError(f"{Path(path).name} was fitted with other models: {_difference(_path(model), known)}. Load the same.")
         if len(wanted) != len(ready):
-            raise ConfigError(f"models must be {len(wanted)} for this head, but got {len(ready)}: {_PATHS}.")
+            raise ConfigError(f"The head needs {len(wanted)} model(s), but there are {len(ready)}: {_PATHS}.")
         return cls(ready, head, labels=head.notes["labels"])
 
 
@@ -218,7 +218,7 @@ def _read(path: Path | str) -> Head:
         or not paths
         or not all(isinstance(p, dict) and "recipe" in p for p in paths)
     ):
-        raise WeightsError(f"head must say its labels and models, but got {Path(path).name}, which does not. Train it again.")
+        raise WeightsError(f"{Path(path).name} does not name its labels and models. Train it again.")
     return head
 
 
@@ -296,7 +296,7 @@ def head_paths(name: str, head: str) -> tuple[str, ...]:
         return (name,)
     second = get_recipe(name).few_shot.get("second")
     if second is None:
-        raise ConfigError(f"model must name a second path for head {head!r}, but got {name!r}, which has one. Use clip2point.")
+        raise ConfigError(f"Head {head!r} needs two image towers, but {name!r} has one. Use clip2point.")
     return name, second
 
 
@@ -322,7 +322,7 @@ def _tower(clip: Model, state: Mapping[str, Tensor], part: str) -> ClipEncoder:
     """A copy of an encoder with the image tower under a name of the checkpoint."""
     encoder = copy.copy(clip.encoder)
     if not isinstance(encoder, ClipEncoder):
-        raise ConfigError(f"clip must be a model with CLIP's towers, but got {type(encoder).__name__}. Load clip2point-untuned.")
+        raise ConfigError(f"clip has a {type(encoder).__name__}; expected CLIP's towers. Load clip2point-untuned.")
     own = {f"visual.{name.removeprefix(f'{part}.')}": tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
     encoder.towers = copy.deepcopy(encoder.towers)
     encoder.towers.load_state_dict(convert_visual(own, encoder.config), strict=False)

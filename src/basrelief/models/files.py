@@ -86,7 +86,7 @@ class ReadOptions:
     def __post_init__(self) -> None:
         """Check the options once, not for every file."""
         if self.up not in (None, *UP_AXES, AUTO):
-            raise ConfigError(unknown_choice("up", self.up, (*UP_AXES, AUTO)))
+            raise ConfigError(unknown_choice("up axis", self.up, (*UP_AXES, AUTO)))
         if self.pose not in ("file", *POSE_SEARCHES):
             raise ConfigError(unknown_choice("pose", self.pose, ("file", *POSE_SEARCHES)))
 

@@ -200,7 +200,7 @@ class Model:
             images: Pillow images, or arrays (H, W, 3) uint8 or float in [0, 1].
         """
         if not images:
-            raise ConfigError("images must hold at least one picture, but got none. Give Pillow images or (H, W, 3) arrays.")
+            raise ConfigError("images is empty. Pass Pillow images or (H, W, 3) arrays.")
         side, fit = self.encoder.image_size, self.encoder.image_fit
         pixels = torch.stack([fit_image(_as_picture(image), side, fit) for image in images])
         return F.normalize(self._photo_encoder.encode_images(pixels), dim=-1)
@@ -314,6 +314,6 @@ def _as_picture(image: Image.Image | np.ndarray) -> Image.Image:
     if not isinstance(image, np.ndarray):
         return image
     if image.ndim != 3 or image.shape[2] != 3:
-        raise ConfigError(f"images must be Pillow images or arrays of shape (H, W, 3), but got {image.shape}. Convert them to RGB.")
+        raise ConfigError(f"An image has shape {image.shape}; expected (H, W, 3). Convert it to RGB.")
     pixels = image if image.dtype == np.uint8 else (np.clip(image, 0.0, 1.0) * 255).round().astype(np.uint8)
     return Pillow.fromarray(pixels)

@@ -54,7 +54,7 @@ class Prompter:
             ConfigError: If there is no label or one is empty.
         """
         if isinstance(labels, str) or not labels or not all(label.strip() for label in labels):
-            raise ConfigError(f"texts must be a list of words, but got {labels!r}. Give at least one text that is not empty.")
+            raise ConfigError(f"texts is {labels!r}; expected a list of texts with words. Pass at least one that is not empty.")
         kept = self._kept  # other threads may add to it, and one may replace it
         vectors = {label: kept[label] for label in labels if label in kept}
         new = [label for label in dict.fromkeys(labels) if label not in vectors]

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from basrelief.checks import check_at_least
 from basrelief.encoders.config import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render import get_projection
@@ -164,11 +165,13 @@ class Recipe:
         try:
             record = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"recipe must be JSON, but got a syntax error at line {error.lineno}. Check the file.") from error
+            raise ConfigError(f"The recipe is not valid JSON: syntax error at line {error.lineno}. Check the file.") from error
         except RecursionError as error:
-            raise ConfigError("recipe must be JSON of a few levels, but got more than can be read. Check the file.") from error
+            raise ConfigError("The recipe is nested too deeply. Check the file.") from error
         if not isinstance(record, dict):
-            raise ConfigError(f"recipe must be a JSON object, but got {type(record).__name__}. Look at one that ships with basrelief.")
+            raise ConfigError(
+                f"The recipe is a {type(record).__name__}; expected a JSON object. Compare it with one that ships with basrelief."
+            )
         names = {f.name for f in fields(cls)} - {"projection_options"}
         for key in record:
             if key not in names:
@@ -178,14 +181,16 @@ class Recipe:
         except ConfigError:
             raise
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ConfigError(f"recipe must hold every required key in its form, but got: {error}. Look at one that ships.") from error
+            raise ConfigError(
+                f"The recipe lacks a key or has an invalid one: {error}. Compare it with one that ships with basrelief."
+            ) from error
 
     def __post_init__(self) -> None:
         """Check the fields that need no other package."""
         for name, own in self.datasets.items():
             for key in own:
                 if key not in _PER_DATASET:
-                    raise ConfigError(unknown_choice(f"datasets key of {name}", key, _PER_DATASET))
+                    raise ConfigError(unknown_choice("key", key, _PER_DATASET, where=f" of {name} under datasets"))
         for key in self.few_shot:
             if key not in _FOR_SHOTS:
                 raise ConfigError(unknown_choice("few_shot key", key, _FOR_SHOTS))
@@ -193,11 +198,10 @@ class Recipe:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
         if self.branches not in BRANCHES or (self.branches == "both" and not self.tuned_views):
             got = f"{self.branches!r} with {len(self.tuned_views)} tuned views"
-            raise ConfigError(f"branches must be split, or both where there are tuned views, but got {got}. Leave it out.")
+            raise ConfigError(f"branches is {got}; expected 'split', or 'both' with tuned views. Leave it out.")
         if self.activation not in (None, *ACTIVATIONS):
             raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
-        if self.points < 1:
-            raise ConfigError(f"points must be at least 1, but got {self.points}. The papers use 1,024 to 10,000.")
+        check_at_least("points", self.points, 1, "The papers use 1,024 to 10,000.")
 
 
 def _parts(record: dict[str, Any]) -> dict[str, Any]:

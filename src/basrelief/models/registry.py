@@ -61,9 +61,9 @@ def load_model(
     recipe = get_recipe(name)
     tuned = checkpoint is not None and is_tuned_file(checkpoint)
     if checkpoint is not None and recipe.checkpoint is None and not tuned:
-        raise ConfigError(f"{name} takes no checkpoint, but got {str(checkpoint)!r}. Leave it out, or name the model it belongs to.")
+        raise ConfigError(f"{name} takes no checkpoint. Leave out {str(checkpoint)!r}, or name the model it belongs to.")
     if weights is not None and recipe.encoder == EMBEDDED:
-        raise ConfigError(f"{name} comes with its weights, but got {str(weights)!r}. Leave weights out.")
+        raise ConfigError(f"{name} comes with its weights. Leave out weights={str(weights)!r}.")
     listed = None if prompts is None else PromptList.read(prompts, backbone=recipe.encoder)
     if listed is not None and listed.view_weights is not None and recipe.pooling.rule == "concat":
         recipe = replace(recipe, pooling=replace(recipe.pooling, weights=listed.view_weights))
@@ -73,9 +73,7 @@ def load_model(
     else:
         encoder = _load(recipe, weights, checkpoint, place)
     if recipe.tuned_views and not encoder.has_tuned_block:
-        raise WeightsError(
-            f"checkpoint must hold the tuned block for {name}, but got none in it. Plain CLIP weights are for opendlign-untuned."
-        )
+        raise WeightsError(f"The checkpoint has no tuned block, which {name} needs. Plain CLIP weights are for opendlign-untuned.")
     return Model(recipe, encoder, prompter=Prompter(recipe.templates, listed))
 
 
@@ -94,7 +92,7 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
     """
     recipe = replace(get_recipe(name), checkpoint=None, tuned_views=())
     if weights is not None and recipe.encoder == EMBEDDED:
-        raise ConfigError(f"{name} comes with its weights, but got {str(weights)!r}. Leave weights out.")
+        raise ConfigError(f"{name} comes with its weights. Leave out weights={str(weights)!r}.")
     return Model(recipe, _load(recipe, weights, None, _Placement(device, dtype)))
 
 
@@ -205,11 +203,11 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, p
     shown = NORMALISATIONS[recipe.normalisation] or (encoder.mean, encoder.std)
     if [list(part) for part in shown] != [record["mean"], record["std"]]:
         got = f"{record['mean']} and {record['std']}"
-        raise WeightsError(f"checkpoint must be trained with mean and deviation of {recipe.name}, but got {got}. Name its own model.")
+        raise WeightsError(f"The checkpoint was trained with mean and deviation {got}, not those of {recipe.name}. Name its own model.")
     try:
         drawn = record["notes"].get("projection")
         recipe = (recipe.with_projection(drawn) if drawn else recipe).with_tuned_views()
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = str(error) or type(error).__name__
-        raise WeightsError(f"checkpoint must say how its maps were drawn, but got: {got} Train again.") from error
+        raise WeightsError(f"The checkpoint does not say how its depth maps were rendered: {got} Train again.") from error
     return choose_dtype(encoder, place.dtype), recipe

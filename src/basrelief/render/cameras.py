@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError
 from basrelief.render.base import Cameras
 
@@ -37,9 +38,9 @@ def look_at_cameras(azimuths: Angles, elevations: Angles | float = 0.0, *, dista
     if elevation.ndim and elevation.shape != azimuth.shape:
         raise ConfigError(f"There are {len(elevation)} elevations, but {len(azimuth)} azimuths. Pass one elevation, or one for each view.")
     if not (np.isfinite(azimuth).all() and (np.abs(elevation) <= 90).all()):
-        raise ConfigError("elevations must lie in [-90, 90] and azimuths be finite, but got other values. Give angles in degrees.")
+        raise ConfigError("An elevation is outside [-90, 90], or an azimuth is not finite. Pass angles in degrees.")
     if distance is not None and not 0 < distance < math.inf:
-        raise ConfigError(f"distance must be positive and finite, but got {distance}. Use None for orthographic views.")
+        raise ConfigError(f"distance is {distance}; it must be finite and positive. Use None for orthographic views.")
     a, e = np.radians(azimuth), np.radians(np.broadcast_to(elevation, azimuth.shape))
     right = np.stack([-np.sin(a), np.cos(a), np.zeros_like(a)], axis=1)
     forward = -np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=1)
@@ -68,10 +69,9 @@ class Viewport:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if self.size < 1:
-            raise ConfigError(f"size must be at least 1, but got {self.size}. Pass the side of the image in pixels.")
+        check_at_least("size", self.size, 1, "Pass the side of the image in pixels.")
         if self.extent is not None and not 0 < self.extent < math.inf:
-            raise ConfigError(f"extent must be positive and finite, but got {self.extent}. Give half the visible width in scene units.")
+            raise ConfigError(f"extent is {self.extent}; it must be finite and positive. Give half the visible width in scene units.")
         distance = self.cameras.distance
         if self.extent is None and distance is not None and distance <= 1:
             raise ConfigError(f"The eye is inside the unit sphere (distance {distance}). Pass an extent, or a distance above 1.")

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.ops import point_chunks, rotate
@@ -50,12 +51,11 @@ class DiscProjection(Projection):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.size < 1:
-            raise ConfigError(f"size must be at least 1 pixel, but got {self.size}. Use 224 for CLIP.")
+        check_at_least("size", self.size, 1, "Use 224 for CLIP.")
         if not 0 < self.radius * self.size < self.size:
-            raise ConfigError(f"radius must lie between 0 and 1, but got {self.radius}. The image is 2 wide; the paper's radius is 0.02.")
+            raise ConfigError(f"radius is {self.radius}; it must lie between 0 and 1. The image is 2 wide; the paper uses 0.02.")
         if 2 * _reach(self.radius, self.size) + 1 > self.size:
-            raise ConfigError(f"radius must keep a disc inside {self.size} pixels, but got {self.radius}. Make it smaller.")
+            raise ConfigError(f"radius is {self.radius}, but such a disc does not fit into {self.size} pixels. Make it smaller.")
         object.__setattr__(self, "image_size", self.size)
         _ = self.cameras
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from basrelief.checks import check_range
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.contour import REACH, ContourFilter, Voxels
@@ -83,11 +84,8 @@ class OpenDlignProjection(Projection):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for option, (least, most) in _RANGES.items():
-            if not least <= getattr(self, option) <= most:
-                raise ConfigError(
-                    f"{option} must lie in [{least:g}, {most:g}], but got {getattr(self, option)}. Leave it out for the default."
-                )
+        for option, (low, high) in _RANGES.items():
+            check_range(option, getattr(self, option), low, high, "Leave it out for the default.")
         object.__setattr__(self, "image_size", self.size)
         _ = self.cameras
 
@@ -168,5 +166,5 @@ def control_image(
     if reading not in CONTROL_READINGS:
         raise ConfigError(unknown_choice("reading", reading, CONTROL_READINGS))
     if not 0 < floor < 1:
-        raise ConfigError(f"floor must lie between 0 and 1, but got {floor}. Leave it out for 0.1.")
+        raise ConfigError(f"floor is {floor}; it must lie between 0 and 1. Leave it out for 0.1.")
     return 1 - image if reading == "complement" else (1 / image.clamp(min=floor) - 1) / (1 / floor - 1)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from basrelief.checks import check_at_least, check_positive
 from basrelief.errors import ConfigError
 from basrelief.geometry import rotation_to_z_up
 from basrelief.render.base import Cameras, PointBatch, Projection
@@ -56,11 +57,9 @@ class PointClipProjection(Projection):
     def __post_init__(self) -> None:
         """Check the options."""
         if self.views not in POINTCLIP_VIEWS:
-            raise ConfigError(f"views must be 6 or 10, but got {self.views}. Use 6 as zero-shot PointCLIP does.")
-        if min(self.size, self.image_size) < 1:
-            raise ConfigError(f"size must be at least 1 pixel, but got {min(self.size, self.image_size)}. Use 128 as PointCLIP does.")
-        if not 0 < self.distance < math.inf:
-            raise ConfigError(f"distance must be positive, but got {self.distance}. Use 1.6 as PointCLIP does.")
+            raise ConfigError(f"views is {self.views}; it must be 6 or 10. Use 6 as zero-shot PointCLIP does.")
+        check_at_least("size", min(self.size, self.image_size), 1, "Use 128 as PointCLIP does.")
+        check_positive("distance", self.distance, "Use 1.6 as PointCLIP does.")
 
     @property
     def cameras(self) -> Cameras:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from basrelief.errors import ConfigError
+from basrelief.checks import check_at_least, check_positive
 from basrelief.geometry import rotation_to_z_up
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.ops import extents, point_chunks, resize, rotate, running_maximum
@@ -62,14 +62,10 @@ class PointClipV2Projection(Projection):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for option, least in (("size", 1), ("image_size", 1), ("planes", 3), ("window", 5)):
-            if getattr(self, option) < least:
-                raise ConfigError(
-                    f"{option} must be at least {least}, but got {getattr(self, option)}. Leave it out for the paper's value."
-                )
+        for option, low in (("size", 1), ("image_size", 1), ("planes", 3), ("window", 5)):
+            check_at_least(option, getattr(self, option), low, "Leave it out for the paper's value.")
         for option in ("ratio", "bias", "sigma"):
-            if not 0 < getattr(self, option) < math.inf:
-                raise ConfigError(f"{option} must be positive, but got {getattr(self, option)}. Leave it out for the paper's value.")
+            check_positive(option, getattr(self, option), "Leave it out for the paper's value.")
 
     @property
     def cameras(self) -> Cameras:

@@ -55,6 +55,6 @@ def with_options(projection: Projection, /, **options: Any) -> Projection:  # no
     names = [f.name for f in dataclasses.fields(record) if f.init and f.name != "name"]
     for option in options:
         if option not in names:
-            raise ConfigError(unknown_choice(f"option of {projection.name}", option, names))
+            raise ConfigError(unknown_choice("option", option, names, where=f" of projection {projection.name}"))
     changed: Projection = dataclasses.replace(record, **options)
     return changed

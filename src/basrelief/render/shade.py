@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from basrelief.checks import check_at_least, check_positive
 from basrelief.errors import ConfigError
 from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
@@ -56,10 +57,11 @@ class Lighting:
     def __post_init__(self) -> None:
         """Check every field."""
         for name in ("ambient", "headlight", "directional", "specular", "shininess", "occlusion"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} must be a number from 0 up, but got {getattr(self, name)}. Use 0 to switch it off.")
+            check_positive(name, getattr(self, name), "Use 0 to switch it off.", zero=True)
         if not 0 < math.hypot(*self.direction) < math.inf:
-            raise ConfigError(f"direction must not be zero, but got {self.direction}. Set directional to 0 to switch the light off.")
+            raise ConfigError(
+                f"direction is {self.direction}; it must be finite and not zero. Set directional to 0 to switch the light off."
+            )
 
 
 def shade(
@@ -87,8 +89,7 @@ def shade(
     Raises:
         ConfigError: If `supersample` is below 1.
     """
-    if supersample < 1:
-        raise ConfigError(f"supersample must be at least 1, but got {supersample}. Use 1 for hard edges.")
+    check_at_least("supersample", supersample, 1, "Use 1 for hard edges.")
     lighting = lighting or Lighting()
     fine = Viewport(viewport.cameras, viewport.size * supersample, viewport.extent)
     surface = _mesh_surface(shape, fine, device) if isinstance(shape, Mesh) else _ball_surface(shape, fine, device)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError
 from basrelief.render.base import Cameras
 from basrelief.render.canvas import ACCENT, MUTED, SECONDARY, TEXT, Canvas
@@ -118,8 +119,7 @@ def evidence_sheet(
         raise ConfigError(
             f"prediction has scores of {len(prediction.view_scores)} views, but there are {len(cameras)} cameras. Pass its own."
         )
-    if top < 1:
-        raise ConfigError(f"top must be at least 1, but got {top}. Pass the number of labels to show.")
+    check_at_least("top", top, 1, "Pass the number of labels to show.")
     head = MARGIN + 60
     grid = _Grid.of(_view_tiles(prediction, camera_captions(cameras)), (MARGIN + LEFT + 2 * GAP, head))
     ranks = head + (LEFT + GAP if picture is not None else 0)

@@ -36,7 +36,7 @@ def rasterize_points(cloud: PointCloud, viewport: Viewport, *, radius: float, de
         ConfigError: If the radius is not positive.
     """
     if not radius > 0:
-        raise ConfigError(f"radius must be positive, but got {radius}. Pass the radius of each ball in scene units.")
+        raise ConfigError(f"radius is {radius}; it must be positive. Pass the radius of each ball in scene units.")
     points = torch.tensor(cloud.points, dtype=torch.float64, device=device)
     buffer = ZBuffer(viewport, device)
     step = max(1, CHUNK // len(points))

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 
+from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.shapes.appliances import APPLIANCES
 from basrelief.shapes.furniture_seats import SEATS
@@ -39,7 +40,6 @@ def make_shape(category: str, *, seed: int = 0) -> Mesh:
     """
     if category not in _BUILDERS:
         raise ConfigError(unknown_choice("category", category, CATEGORIES))
-    if seed < 0:
-        raise ConfigError(f"seed must be at least 0, but got {seed}. Give a whole number.")
+    check_at_least("seed", seed, 0, "Pass a whole number.")
     generator = np.random.default_rng([zlib.crc32(category.encode()), seed])
     return join(_BUILDERS[category](generator), name=f"{category} {seed}")

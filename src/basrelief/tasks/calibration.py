@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from basrelief.checks import check_positive, check_range
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.output import to_json, write_text
 from basrelief.types import Prediction
@@ -49,8 +50,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Check the temperature."""
-        if not (0 < self.temperature < float("inf")):
-            raise ConfigError(f"temperature must be positive and finite, but got {self.temperature}. Fit it again.")
+        check_positive("temperature", self.temperature, "Fit it again.")
 
     def probabilities(self, scores: Float[np.ndarray, "shapes labels"]) -> Float[np.ndarray, "shapes labels"]:
         """Turn pooled scores into probabilities; rows sum to 1."""
@@ -77,9 +77,7 @@ class Calibration:
                 record = json.loads(file.read(_MAX_FILE_BYTES))
             return cls(**_typed(record))
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise FileFormatError(
-                f"calibration must be a JSON file written by basrelief evaluate, but got {str(path)!r}: {error}. Fit it again."
-            ) from error
+            raise FileFormatError(f"Cannot read the calibration {str(path)!r}: {error}. Fit it again with basrelief evaluate.") from error
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def fit_temperature(scores: Float[np.ndarray, "shapes labels"], truth: Int[np.nd
     from scipy.optimize import minimize_scalar
 
     if len(scores) == 0:
-        raise ConfigError("scores must hold at least one labelled shape, but got none. Give shapes to fit the temperature on.")
+        raise ConfigError("scores is empty. Pass labelled shapes to fit the temperature on.")
     rows = np.arange(len(scores))
 
     def loss(log_temperature: float) -> float:
@@ -154,14 +152,13 @@ def decline(
         ConfigError: If a bound lies outside [0, 1], or one is given and the pooling rule defines no probability.
     """
     for name, bound in (("min_confidence", min_confidence), ("min_margin", min_margin)):
-        if not 0 <= bound <= 1:
-            raise ConfigError(f"{name} must lie in [0, 1], but got {bound}. 0 accepts every answer.")
+        check_range(name, bound, 0, 1, "0 accepts every answer.")
     if prediction.label in distractors:
         return replace(prediction, declined=f"nearest is {prediction.label!r}, which is not among the labels")
     if not (min_confidence or min_margin):
         return prediction
     if prediction.probabilities is None:
-        raise ConfigError("min_confidence must come with probabilities, but got a pooling rule that has none. Give a calibration.")
+        raise ConfigError("min_confidence needs probabilities, which this pooling rule does not give. Pass a calibration.")
     best, second = float(prediction.probabilities[0]), float(prediction.probabilities[1])
     if best < min_confidence:
         return replace(prediction, declined=f"the best probability {best:.3f} is below {min_confidence:g}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,13 +33,12 @@ def sample_shots(truth: Int[np.ndarray, " shapes"], shots: int, *, seed: int = 0
     Raises:
         ConfigError: If a class has fewer shapes and must not, or `shots` is below 1.
     """
-    if shots < 1:
-        raise ConfigError(f"shots must be at least 1, but got {shots}. The papers use 1, 2, 4, 8 and 16.")
+    check_at_least("shots", shots, 1, "The papers use 1, 2, 4, 8 and 16.")
     random = np.random.default_rng(seed)
     classes, counts = np.unique(truth, return_counts=True)
     if not allow_fewer and len(classes) and counts.min() < shots:
         short = classes[counts.argmin()]
-        raise ConfigError(f"shots must be at most {counts.min()}, the shapes of class {short}, but got {shots}. Use fewer shots.")
+        raise ConfigError(f"shots is {shots}, but class {short} has {counts.min()} shapes. Use fewer shots.")
     return np.concatenate([random.permutation(np.flatnonzero(truth == c))[:shots] for c in classes])
 
 
@@ -69,7 +69,7 @@ class ViewProbe:
         from sklearn.linear_model import LogisticRegression
 
         if len(np.unique(truth)) < 2:
-            raise ConfigError(f"truth must hold at least 2 classes, but got {len(np.unique(truth))}. Add shapes of another class.")
+            raise ConfigError(f"truth has {len(np.unique(truth))} class; expected at least 2. Add shapes of another class.")
         flat = views.reshape(-1, views.shape[-1]).astype(np.float64)
         self._mean, self._scale = flat.mean(axis=0), float(flat.std()) or 1.0
         self._model: LogisticRegression = LogisticRegression(C=self.penalty, max_iter=1000)

@@ -48,7 +48,7 @@ class Pooling:
         if self.rule not in RULES:
             raise ConfigError(unknown_choice("pooling rule", self.rule, RULES))
         if self.weights is not None and self.rule != "concat":
-            raise ConfigError(f"weights must be None for pooling {self.rule!r}, but got {len(self.weights)} numbers. Use rule 'concat'.")
+            raise ConfigError(f"Pooling {self.rule!r} takes no weights, but there are {len(self.weights)}. Use rule 'concat'.")
 
 
 def pool_views(
@@ -98,7 +98,5 @@ def _view_weights(pooling: Pooling, similarity: Tensor) -> Tensor:
     if pooling.weights is None:
         return similarity.new_ones(views)
     if len(pooling.weights) != views:
-        raise ConfigError(
-            f"weights must hold one number per view ({views}), but got {len(pooling.weights)}. Use the rig they were made for."
-        )
+        raise ConfigError(f"There are {len(pooling.weights)} weights for {views} views. Use the rig they were made for.")
     return similarity.new_tensor(pooling.weights)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError
 
 
@@ -24,11 +25,13 @@ def mix_embeddings(parts: Sequence[Float[Tensor, " dim"]], *, weights: Sequence[
     """
     weights = [1.0] * len(parts) if weights is None else weights
     if not parts or len(weights) != len(parts):
-        raise ConfigError(f"weights must be one for each part, at least one, but got {len(weights)} for {len(parts)}. Leave them out.")
+        raise ConfigError(
+            f"There are {len(weights)} weights for {len(parts)} parts. Pass at least one part, and one weight for each or none."
+        )
     unit = F.normalize(torch.stack([part.float() for part in parts]), dim=-1)
     mixed = (unit * torch.tensor(list(weights), device=unit.device)[:, None]).sum(dim=0)
     if not float(mixed.norm()) > 1e-6:
-        raise ConfigError(f"parts must make a direction, but got weights {list(weights)} that cancel them out. Change a weight.")
+        raise ConfigError(f"With weights {list(weights)} the parts cancel each other out. Change a weight.")
     return F.normalize(mixed, dim=-1)
 
 
@@ -45,8 +48,7 @@ def find_nearest(
     Raises:
         ConfigError: If `top` is below 1.
     """
-    if top < 1:
-        raise ConfigError(f"top must be at least 1, but got {top}. Give the number of hits.")
+    check_at_least("top", top, 1, "Pass the number of hits.")
     cosines = F.normalize(queries, dim=-1) @ F.normalize(embeddings, dim=-1).T
     found = cosines.topk(min(top, len(embeddings)), dim=1)
     return found.values, found.indices

@@ -56,9 +56,9 @@ def search_view_weights(
     """
     shapes, views = similarity.shape[:2]
     if shapes == 0 or len(truth) != shapes:
-        raise ConfigError(f"similarity must hold validation shapes with a label each, but got {shapes} and {len(truth)}. Give some.")
+        raise ConfigError(f"There are {len(truth)} labels for {shapes} shapes. Pass validation shapes with a label each.")
     if not grid or min(grid) < 0 or max(grid) <= 0:
-        raise ConfigError(f"grid must hold values from 0 up with one above it, but got {list(grid)}. Use {list(GRID)}.")
+        raise ConfigError(f"grid is {list(grid)}; expected values from 0 up, one of them above 0. Use {list(GRID)}.")
     best = torch.ones(views, dtype=similarity.dtype, device=similarity.device)
     equal = right = _accuracy(similarity, truth, best[None])[0].item()
     values = torch.tensor(sorted(set(grid)), dtype=similarity.dtype, device=similarity.device)

@@ -59,8 +59,8 @@ def test_clip2point_2_a_few_shot_file_taken_for_the_encoder(weights: Put) -> Non
     path = weights("best_test.pth", {"adapter1.fc.0.weight": torch.zeros(4), "ori_model.conv1.weight": torch.zeros(4)})
     findings = check_model(ModelSource("clip2point", weights("clip.safetensors", vit(**B32) | text()), path))
     wrong = [finding for finding in findings if finding.level == "wrong"]
-    assert any("an adapter checkpoint (few-shot)" in finding.fact for finding in wrong)
-    with pytest.raises(WeightsError, match="must hold an encoder, but got an adapter checkpoint"):
+    assert any("a few-shot adapter" in finding.fact for finding in wrong)
+    with pytest.raises(WeightsError, match="These weights are a few-shot adapter"):
         convert_visual(read_state_dict(path), encoder_spec("ViT-B-32/openai").config)
 
 

@@ -43,7 +43,7 @@ def test_weights_that_are_here_are_no_warning(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_unknown_models_and_data_sets_are_explained() -> None:
-    with pytest.raises(ConfigError, match="but got 'opendlign-h15'. Did you mean 'opendlign-h14'"):
+    with pytest.raises(ConfigError, match="Unknown model 'opendlign-h15'; .*Did you mean 'opendlign-h14'"):
         check_model(ModelSource("opendlign-h15"))
     with pytest.raises(ConfigError, match="modelnet4"):
         check_model(ModelSource("tiny"), dataset="modelnet4")

@@ -112,7 +112,7 @@ def test_an_adapter_is_no_encoder_whatever_it_is_meant_for(recipe: str | None, w
     path = weights("best_test.pth", {"adapter1.fusion_ratio": torch.zeros(10), "pre_model.conv1.weight": torch.zeros(4)})
     (finding,) = check_weights(path, get_recipe(recipe) if recipe else None)
     assert finding.level == "wrong"
-    assert "an adapter checkpoint (few-shot)" in finding.fact
+    assert "a few-shot adapter" in finding.fact
     assert finding.remedy == "An adapter alone predicts at chance level."
 
 

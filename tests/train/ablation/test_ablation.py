@@ -160,7 +160,7 @@ def test_an_unreadable_data_set_is_rejected(study: AblationStudy, tmp_path: Path
 
 
 def test_unknown_tables_and_missing_images_are_rejected(study: AblationStudy) -> None:
-    with pytest.raises(ConfigError, match="table must be one of components, views"):
+    with pytest.raises(ConfigError, match="Unknown table '.*'; expected one of components, views"):
         ablation_table(study, "table 4")
     with pytest.raises(ConfigError, match=r"images table compares two or more folders of images, got 1\. Pass --images for each"):
         ablation_table(replace(study, images=study.images[:1]), "images")

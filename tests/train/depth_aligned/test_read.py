@@ -88,11 +88,11 @@ def test_images_may_be_named_with_their_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((10, 24), np.uint8), r"path must hold depth maps \(V, H, W\), but got \(10, 24\) uint8 in id2\+night_stand_dm.npy"),
-        (np.zeros((10, 24, 24, 4), np.uint8), r"path must hold depth maps \(V, H, W\), but got"),
-        (np.zeros((65, 4, 4), np.uint8), r"path must hold depth maps \(V, H, W\), but got"),
-        (np.zeros((1, 1025, 4), np.uint8), r"path must hold depth maps \(V, H, W\), but got"),
-        (np.zeros((10, 24, 24), np.complex64), r"path must hold depth maps \(V, H, W\), but got"),
+        (np.zeros((10, 24), np.uint8), r"id2\+night_stand_dm.npy has shape \(10, 24\) and dtype uint8; expected maps \(V, H, W\)"),
+        (np.zeros((10, 24, 24, 4), np.uint8), r"expected maps \(V, H, W\)"),
+        (np.zeros((65, 4, 4), np.uint8), r"expected maps \(V, H, W\)"),
+        (np.zeros((1, 1025, 4), np.uint8), r"expected maps \(V, H, W\)"),
+        (np.zeros((10, 24, 24), np.complex64), r"expected maps \(V, H, W\)"),
         (np.full((10, 24, 24), 3.0), r"are neither bytes nor in \[0, 1\]\. Scale them"),
         (np.full((10, 24, 24), np.nan), r"are neither bytes nor in \[0, 1\]\. Scale them"),
     ],

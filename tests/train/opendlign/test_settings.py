@@ -38,9 +38,9 @@ def test_counts_are_positive(name: str) -> None:
         ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be finite and not negative"),
         ({"distance": -1.0}, "distance is -1.0; it must be finite and not negative"),
         ({"distance": float("nan")}, "distance is nan; it must be finite and not negative"),
-        ({"cache": "all"}, "cache must be one of tokens, pictures, none, but got 'all'"),
-        ({"cache_type": "int8"}, "cache_type must be one of float16, float32, but got 'int8'"),
-        ({"precision": "double"}, "precision must be one of float32, bfloat16, float16, but got 'double'"),
+        ({"cache": "all"}, "Unknown cache 'all'; expected one of tokens, pictures, none"),
+        ({"cache_type": "int8"}, "Unknown cache_type 'int8'; expected one of float16, float32"),
+        ({"precision": "double"}, "Unknown precision 'double'; expected one of float32, bfloat16, float16"),
     ],
 )
 def test_invalid_settings_are_rejected(changes: dict[str, object], message: str) -> None:

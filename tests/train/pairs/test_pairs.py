@@ -139,7 +139,7 @@ def test_a_folder_of_other_pairs_is_rejected(library: Benchmark, tmp_path: Path)
     make_pairs(library, tmp_path / "out", style=QUICK)
     with pytest.raises(ConfigError, match="Folder 'out' holds other files. Name another folder."):
         make_pairs(library, tmp_path / "out", style=replace(QUICK, size=40))
-    with pytest.raises(ConfigError, match="layout must be one of shards, folders, but got 'shard'"):
+    with pytest.raises(ConfigError, match="Unknown layout 'shard'; expected one of shards, folders"):
         make_pairs(library, tmp_path / "other", layout="shard")
 
 

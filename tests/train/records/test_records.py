@@ -30,7 +30,7 @@ from basrelief.types import Mesh, Shape
 
 def faces_of(shape: Shape, name: str) -> int:
     if "chair/1" in name:
-        raise GeometryError("shape must be another, but got this one. Take another.")
+        raise GeometryError("This shape is broken. Use another.")
     return len(shape.faces) if isinstance(shape, Mesh) else 0
 
 
@@ -74,7 +74,7 @@ def layout(request: pytest.FixtureRequest) -> str:
 
 def test_each_shape_has_its_record(library: Benchmark, layout: str, tmp_path: Path) -> None:
     failed = make_records(library, tmp_path / "out", maker=Counting(), layout=layout)
-    assert failed == [("chair/1.glb", "shape must be another, but got this one. Take another.")]
+    assert failed == [("chair/1.glb", "This shape is broken. Use another.")]
     found = open_records(tmp_path / "out", "counts 1")
     assert len(found.keys) == 7
     assert found.labels == library.labels == ("chair", "mug")
@@ -174,7 +174,7 @@ def test_a_folder_of_other_records_is_rejected(library: Benchmark, tmp_path: Pat
         make_records(library.limited(3), tmp_path / "out", maker=Counting())
     with pytest.raises(FileFormatError, match="Folder 'out' has no valid manifest of 'counts 2'"):
         open_records(tmp_path / "out", "counts 2")
-    with pytest.raises(ConfigError, match="layout must be one of shards, folders, but got 'zip'"):
+    with pytest.raises(ConfigError, match="Unknown layout 'zip'; expected one of shards, folders"):
         make_records(library, tmp_path / "other", maker=Counting(), layout="zip")
 
 

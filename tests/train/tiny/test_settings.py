@@ -73,7 +73,7 @@ def test_at_most_the_whole_batch_has_images() -> None:
 
 
 def test_precisions_are_named() -> None:
-    with pytest.raises(ConfigError, match="precision must be one of float32, bfloat16, but got 'half'"):
+    with pytest.raises(ConfigError, match="Unknown precision 'half'; expected one of float32, bfloat16"):
         TinySettings(precision="half")
 
 

@@ -131,7 +131,7 @@ def test_a_folder_without_its_table_is_rejected(tmp_path: Path, monkeypatch: pyt
         ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be finite and not negative"),
         ({"smoothing": 1.0}, r"smoothing is 1.0; it must lie in \[0, 1\)"),
         ({"file_fraction": -0.1}, r"file_fraction is -0.1; it must lie in \[0, 1\)"),
-        ({"precision": "half"}, "precision must be one of float32, bfloat16, float16, but got 'half'"),
+        ({"precision": "half"}, "Unknown precision 'half'; expected one of float32, bfloat16, float16"),
     ],
 )
 def test_invalid_settings_are_rejected(changes: dict[str, object], message: str) -> None:

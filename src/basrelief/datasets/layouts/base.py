@@ -124,7 +124,7 @@ def inside(home: Path, name: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # a null byte, a name too long, links in a circle
         within = False
     if not within:
-        raise FileFormatError(f"list must name files inside the data set, but got {name[:200]!r}. Remove that line.")
+        raise FileFormatError(f"The list names {name[:200]!r}, which is outside the data set. Remove that line.")
     return path
 
 
@@ -137,7 +137,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in read_list(path).decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"list must be UTF-8, but got byte {error.start} of {path.name!r} that is not. Convert it.") from error
+        raise FileFormatError(f"{path.name!r} is not UTF-8 (byte {error.start}). Convert it.") from error
 
 
 def read_json(path: Path, data: bytes | None = None) -> Any:  # noqa: ANN401 - anything may stand in a file
@@ -149,7 +149,7 @@ def read_json(path: Path, data: bytes | None = None) -> Any:  # noqa: ANN401 - a
     try:
         return json.loads(read_list(path) if data is None else data)
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"list must be JSON in UTF-8, but got {path.name!r}: {error}. Fetch it again.") from error
+        raise FileFormatError(f"{path.name!r} is not JSON in UTF-8: {error}. Download it again.") from error
 
 
 def item(home: Path, path: Path, label: int, row: int | None = None) -> Item:
@@ -167,12 +167,12 @@ def read_list(path: Path) -> bytes:
     most = limits().list_bytes
     try:
         if path.exists() and not (path.is_file() and path.resolve().is_relative_to(path.parent.resolve())):
-            raise FileFormatError(f"list must be a file of the data set, but got {path.name!r}, which is none or a link out of it.")
+            raise FileFormatError(f"{path.name!r} is not a regular file inside the data set. Replace it by a copy of the file.")
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             data: bytes = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise FileFormatError(f"list must be a readable file, but got {reason} for {path.name!r}. Fetch it again.") from error
+        raise FileFormatError(f"Cannot read {path.name!r}: {reason}. Download it again.") from error
     if len(data) > most:
-        raise FileFormatError(f"list must be at most {most:,} bytes, but got more in {path.name!r}. Check the file.")
+        raise FileFormatError(f"{path.name!r} is larger than {most:,} bytes. Check the file.")
     return data

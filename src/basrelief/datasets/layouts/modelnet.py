@@ -39,14 +39,14 @@ def _read_txt(home: Path, wanted: Wanted) -> Contents:
     name = wanted.name or ("modelnet40" if (home / "modelnet40_shape_names.txt").is_file() else "modelnet10")
     listed = home / f"{name}_{wanted.split}.txt"
     if not listed.is_file():
-        raise ConfigError(f"split must have its list, but got no {listed.name} in {home.name!r}. Use train or test, or fetch the list.")
+        raise ConfigError(f"{home.name!r} has no {listed.name}. Use split train or test, or download the list.")
     labels = tuple(words(line) for line in read_lines(home / f"{name}_shape_names.txt"))
     lines = read_lines(listed)
     folder = {line: line.rpartition("_")[0] for line in lines}
     number = numbered(set(folder.values()), labels)
     for line in lines:
         if folder[line] not in number:
-            raise FileFormatError(f"list must name shapes CLASS_0001 of known classes, but got {line!r} in {listed.name}. Check the list.")
+            raise FileFormatError(f"{listed.name} names {line!r}; expected a known class and a number, as in chair_0001. Check the list.")
     items = [item(home, inside(home, f"{folder[line]}/{line}.txt"), number[folder[line]]) for line in lines]
     return Contents(name, wanted.split, labels, tuple(items), "y", _UP_Y)
 

@@ -20,7 +20,7 @@ def _read(home: Path, _: Wanted) -> Contents:
     if not isinstance(record, dict) or not all(
         isinstance(uids, list) and all(isinstance(u, str) for u in uids) for uids in record.values()
     ):
-        raise FileFormatError(f"list must be a JSON object of lists of names, but got another form in {_LIST}. Fetch it again.")
+        raise FileFormatError(f"{_LIST} is not a JSON object of lists of names. Download it again.")
     paths = {path.stem: path for folder in subfolders(home / "glbs") for path in files(folder, ".glb")}
     names = sorted(record)
     present = [(i, uid) for i, name in enumerate(names) for uid in sorted(record[name]) if uid in paths]

@@ -36,9 +36,7 @@ def _read_modelnet(home: Path, _: Wanted) -> Contents:
     labels = tuple(words(name) for name in known) if order.is_file() else ordered(names, known)
     number = numbered(set(names), labels)
     if missing := sorted(set(names) - set(number)):
-        raise FileFormatError(
-            f"list must name classes of cat_name_pt_feat.npy, but got {missing[0]!r} in test_split.json. They do not belong together."
-        )
+        raise FileFormatError(f"test_split.json names class {missing[0]!r}, which cat_name_pt_feat.npy lacks. Download both again.")
     items = tuple(item(home, home / "test_pc.npy", number[name], row) for row, name in enumerate(names))
     return Contents("modelnet40", "test", labels, items, "y", _UP_Y)
 
@@ -47,7 +45,7 @@ def _read_scanobjectnn(home: Path, _: Wanted) -> Contents:
     path, labels = home / "xyz_label.npy", dataset_card("scanobjectnn").class_names
     record = _record(path)
     if not all(isinstance(record.get(key), np.ndarray) and record[key].ndim for key in ("xyz", "label")):
-        raise FileFormatError("path must hold `xyz` and `label`, but got another form in xyz_label.npy. Fetch the file again.")
+        raise FileFormatError("xyz_label.npy lacks the arrays `xyz` and `label`. Download the file again.")
     numbers = checked_labels(record["label"].reshape(-1), rows=len(record["xyz"]), classes=len(labels), path=path)
     items = tuple(item(home, path, label, row) for row, label in enumerate(numbers))
     note = "Training and test objects together: not the 581 of the test split that OpenDlign's figures are on."
@@ -70,7 +68,7 @@ def _record(path: Path) -> dict[Any, Any]:
     stored = read_objects(path)
     found = stored.reshape(-1)[0] if stored.size == 1 else None
     if not isinstance(found, dict):
-        raise FileFormatError(f"path must hold one dictionary, but got another form in {path.name}. Fetch the file again.")
+        raise FileFormatError(f"{path.name} does not hold a dictionary. Download the file again.")
     return found
 
 
@@ -84,13 +82,13 @@ def _below(home: Path, path: str) -> str:
 def _entries(path: Path) -> list[Any]:
     record = read_json(path)
     if not isinstance(record, list):
-        raise FileFormatError(f"list must be a JSON list, but got {type(record).__name__} in {path.name}. Fetch it again.")
+        raise FileFormatError(f"{path.name} holds a {type(record).__name__}; expected a JSON list. Download it again.")
     return record
 
 
 def _text(entry: Any, key: str, path: Path) -> str:  # noqa: ANN401 - anything may stand in a file
     if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
-        raise FileFormatError(f"list must hold objects with {key!r}, but got another form in {path.name}. Fetch it again.")
+        raise FileFormatError(f"{path.name} has an entry without a text {key!r}. Download it again.")
     return str(entry[key])
 
 

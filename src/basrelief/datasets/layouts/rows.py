@@ -28,7 +28,7 @@ def row_labels(path: Path, classes: int) -> list[int]:
     with parser_errors(path, "h5"), h5py.File(path, "r") as file:
         data, label = (file.get(key) if isinstance(file.get(key, getlink=True), h5py.HardLink) else None for key in ("data", "label"))
         if not isinstance(data, h5py.Dataset) or not isinstance(label, h5py.Dataset) or not _readable(label) or not data.ndim:
-            raise FileFormatError(f"path must hold `data` and `label`, but got {sorted(file)[:9]} in {path.name}. Fetch the file again.")
+            raise FileFormatError(f"{path.name} has {sorted(file)[:9]}; expected `data` and `label`. Download the file again.")
         labels = np.asarray(label[:]).reshape(-1)
         rows = len(data)
     return checked_labels(labels, rows=rows, classes=classes, path=path)
@@ -46,11 +46,11 @@ def checked_labels(labels: np.ndarray, *, rows: int, classes: int, path: Path) -
         FileFormatError: If they are no whole numbers below `classes`, or not one for each row.
     """
     if len(labels) != rows:
-        raise FileFormatError(f"path must hold a label for each of {rows} shapes, but got {len(labels)} in {path.name}. Fetch it again.")
+        raise FileFormatError(f"{path.name} has {len(labels)} labels for {rows} shapes. Download it again.")
     if labels.dtype.kind not in "iuf" or not np.isfinite(labels).all() or (labels != labels.astype(np.int64)).any():
-        raise FileFormatError(f"path must hold whole numbers as labels, but got {labels.dtype} in {path.name}. Fetch it again.")
+        raise FileFormatError(f"{path.name} has labels that are not whole numbers ({labels.dtype}). Download it again.")
     if rows and (labels.min() < 0 or labels.max() >= classes):
         raise FileFormatError(
-            f"path must hold labels from 0 to {classes - 1}, but got {labels.min()} to {labels.max()} in {path.name}. This is other data."
+            f"{path.name} has labels from {labels.min()} to {labels.max()}; expected 0 to {classes - 1}. This is other data."
         )
     return [int(label) for label in labels]

@@ -41,7 +41,7 @@ def _read(home: Path, wanted: Wanted) -> Contents:
     path = home / f"{folder}{part}" / f"{start}_objectdataset{file}.h5"
     if not path.is_file():
         raise ConfigError(
-            f"root must hold {path.relative_to(home).as_posix()} for {variant}, but got no such file. Unpack it or name another --variant."
+            f"{home.name!r} has no {path.relative_to(home).as_posix()}, which {variant} needs. Unpack it, or name another --variant."
         )
     labels = card.class_names
     items = tuple(item(home, path, label, row) for row, label in enumerate(row_labels(path, len(labels))))

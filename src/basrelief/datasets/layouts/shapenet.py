@@ -52,15 +52,13 @@ def _clouds_home(root: Path) -> Path | None:
 def _read_clouds(home: Path, wanted: Wanted) -> Contents:
     listed = next((home / name / f"{wanted.split}.txt" for name in _LISTS if (home / name / f"{wanted.split}.txt").is_file()), None)
     if listed is None:
-        raise ConfigError(
-            f"split must have its list, but got no ShapeNet-55/{wanted.split}.txt in {home.name!r}. Use train or test, or fetch it."
-        )
+        raise ConfigError(f"{home.name!r} has no ShapeNet-55/{wanted.split}.txt. Use split train or test, or download the list.")
     labels, names = dataset_card("shapenet55").class_names, synsets()
     items = []
     for line in read_lines(listed):
         synset = line.partition("-")[0]
         if synset not in names:
-            raise FileFormatError(f"list must name clouds SYNSET-ID.npy, but got {line!r} in {listed.name}. Check the list.")
+            raise FileFormatError(f"{listed.name} names {line!r}; expected SYNSET-ID.npy of a known synset. Check the list.")
         items.append(item(home, inside(home, f"shapenet_pc/{line}"), labels.index(names[synset])))
     return Contents("shapenet55", wanted.split, labels, tuple(items), "y", "ShapeNetCore is +Y up")
 

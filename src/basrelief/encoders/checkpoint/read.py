@@ -68,7 +68,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     archive = ZippedStorages(path)
     if archive.script:
         raise WeightsError(
-            f"weights must hold tensors by name, but got the TorchScript archive {path.name}. Take open_clip_model.safetensors of the "
+            f"{path.name} is a TorchScript archive, not a state dict. Use open_clip_model.safetensors of the "
             "encoder's hub repository, or save torch.jit.load(file).state_dict() with safetensors."
         )
     unpickler = TorchUnpickler(archive.pickle(), path.name)

@@ -91,7 +91,7 @@ def read_header(path: Path, data: bytes) -> Header:
     lines, size = _lines(path, data)
     encoding = next((line.split()[1] for line in lines if line.startswith("format ")), "")
     if encoding not in ENCODINGS:
-        raise FileFormatError(unknown_choice(f"format of {path.name}", encoding[:80], ENCODINGS))
+        raise FileFormatError(unknown_choice("format", encoding[:80], ENCODINGS, where=f" in {path.name}"))
     elements: dict[str, Element] = {}
     for words in map(str.split, lines):
         if words[:1] == ["element"]:
@@ -138,7 +138,7 @@ def _property(path: Path, words: list[str], order: str) -> Property:
     *counter, kind, name = words[2:] if listed else words[1:]
     for word, choices in ((kind, tuple(_TYPES)), *((word, _COUNTERS) for word in counter)):
         if word not in choices:
-            raise FileFormatError(unknown_choice(f"property type in {path.name}", word[:80], choices))
+            raise FileFormatError(unknown_choice("property type", word[:80], choices, where=f" in {path.name}"))
     unsigned = np.dtype(order + _TYPES[counter[0]].replace("i", "u")) if listed else None
     return Property(name, np.dtype(order + _TYPES[kind]), unsigned)
 

@@ -124,10 +124,10 @@ def published_adapter(state: Mapping[str, Tensor], path: str = "") -> dict[str, 
         place, _, field = theirs.rpartition(".")
         key = _THEIRS.get(theirs) or (f"{_THEIRS[place]}.{field}" if place in _THEIRS else None)
         if key is None:
-            raise WeightsError(f"weights must hold an adapter, but got the name {name!r} in it. Take the published few-shot file.")
+            raise WeightsError(f"The weights hold {name!r}, which is not part of an adapter. Use the published few-shot file.")
         found[key] = tensor.float() if tensor.is_floating_point() else tensor
     if not found:
-        raise WeightsError(f"weights must hold {path or 'an adapter'}, but got none. Take the published few-shot file.")
+        raise WeightsError(f"The weights hold no {path or 'adapter'}. Use the published few-shot file.")
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from basrelief.checks import check_at_least, check_positive
 from basrelief.errors import ConfigError
 from basrelief.output import replace_file, to_json
 
@@ -48,15 +49,13 @@ class FitOptions:
     def __post_init__(self) -> None:
         """Check every number."""
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}. CLIP2Point uses 100 epochs of 32 shapes.")
+            check_at_least(name, getattr(self, name), 1, "CLIP2Point uses 100 epochs of 32 shapes.")
         for name in ("lr", "penalty", "sharpness"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} must be positive and finite, but got {getattr(self, name)}. Leave it out for the default.")
+            check_positive(name, getattr(self, name), "Leave it out for the default.")
         for name in ("dropout", "smoothing"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise ConfigError(f"{name} must lie in [0, 1), but got {value}. Leave it out for the paper's.")
+                raise ConfigError(f"{name} is {value}; it must lie in [0, 1). Leave it out for the paper's.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,9 +73,11 @@ def fit_head(
         raise ConfigError(unknown_choice("head", kind, HEADS))
     found, fit = HEADS[kind], fit or FitOptions()
     if len(views) == 0 or views.shape[1] % found.paths:
-        raise ConfigError(f"views must hold shapes with {found.paths} path(s) of views, but got {tuple(views.shape)}. Embed both towers.")
+        raise ConfigError(
+            f"views has shape {tuple(views.shape)}; head {kind!r} needs shapes with views of {found.paths} tower(s). Embed them with each."
+        )
     if truth.min() < 0 or truth.max() >= len(texts):
-        raise ConfigError(f"truth must number one of {len(texts)} classes, but got {truth.min()} to {truth.max()}. Check the labels.")
+        raise ConfigError(f"truth ranges from {truth.min()} to {truth.max()}; expected 0 to {len(texts) - 1}. Check the labels.")
     zero_shot = TextClassifier(texts.float(), logit_scale)
     tensors = found.fitted(views.float(), truth, zero_shot, fit)
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
@@ -93,8 +95,9 @@ def head_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[T
         ConfigError: If views or their length are not those of the head.
     """
     if tuple(views.shape[1:]) != (head.views, head.dim):
-        got = f"{head.views} of length {head.dim} for this head, but got {tuple(views.shape[1:])}"
-        raise ConfigError(f"views must be {got}. Use the model it was fitted with.")
+        raise ConfigError(
+            f"views has shape {tuple(views.shape)}; expected (N, {head.views}, {head.dim}). Use the model the head was fitted with."
+        )
     with torch.no_grad():
         return HEADS[head.kind].scores(head, views.float())
 
@@ -122,7 +125,7 @@ def read_head(path: Path | str) -> Head:
         _try(head)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # a RecursionError is a RuntimeError
         name = Path(path).name
-        raise WeightsError(f"head must be a file written by basrelief train adapter, but got {name}: {error}. Train it again.") from error
+        raise WeightsError(f"{name} is not a head written by basrelief train adapter: {error}. Train it again.") from error
     return head
 
 
