@@ -118,7 +118,11 @@ def test_failures_say_what_to_do(tmp_path: Path) -> None:
         (ConfigError, "Unknown model 'clip2pont'; expected one of .*. Did you mean 'clip2point'", {"name": "clip2pont"}),
         (ConfigError, "clip2point-untuned takes no checkpoint", {"name": "clip2point-untuned", "checkpoint": plain}),
         (ConfigError, "tiny comes with its weights. Leave out weights=", {"name": "tiny", "weights": folder}),
-        (WeightsNotFoundError, "clip2point needs its checkpoint. Get best_eval.pth", {"name": "clip2point"}),
+        (
+            WeightsNotFoundError,
+            r"^clip2point needs its checkpoint\. Run: basrelief models fetch clip2point, or give your copy of best_eval\.pth of https://drive.*: --checkpoint FILE\.$",
+            {"name": "clip2point"},
+        ),
         (WeightsNotFoundError, "Checkpoint 'nowhere.pth' not found", {"name": "clip2point", "checkpoint": "nowhere.pth"}),
         (WeightsError, "The checkpoint has no tuned block, which opendlign-b32 needs", {"name": "opendlign-b32", "checkpoint": plain}),
         (

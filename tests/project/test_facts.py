@@ -113,7 +113,8 @@ def _commands() -> set[str]:
     group = typer.main.get_command(app)
     found = set()
     for name, command in group.commands.items():  # type: ignore[attr-defined]
-        found |= {f"{name} {inner}" for inner in getattr(command, "commands", {})} or {name}
+        inner = {f"{name} {inner}" for inner in getattr(command, "commands", {})}
+        found |= inner | ({name} if not inner or command.invoke_without_command else set())
     return found
 
 
@@ -123,7 +124,9 @@ def test_options_that_documents_name_exist() -> None:
     from basrelief.cli.app import app
 
     group = typer.main.get_command(app)
-    known = {flag for command in group.commands.values() for option in command.params for flag in option.opts}  # type: ignore[attr-defined]
+    commands = list(group.commands.values())  # type: ignore[attr-defined]
+    commands += [inner for command in commands for inner in getattr(command, "commands", {}).values()]
+    known = {flag for command in commands for option in command.params for flag in option.opts}
     for document in ("research/evaluation.md", "research/doctor.md", "research/data-sets.md", "use/models.md", "use/pose.md"):
         text = re.sub(r"python benchmarks/\S+[^`]*", "", read(document))
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))

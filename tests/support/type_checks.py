@@ -7,9 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from beartype import BeartypeConf, beartype
+import typer
+from beartype import BeartypeConf, FrozenDict, beartype
 
-_CHECKED = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int will do for a float, as mypy has it
+_OVERRIDES = FrozenDict({typer.Context: object})  # typer hands in the base class of its own
+_CHECKED = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=_OVERRIDES))  # an int will do for a float, as mypy has it
 
 
 def check_types(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from basrelief.cli import fetch
 from basrelief.cli import options as opt
 from basrelief.output import to_json
 
+if TYPE_CHECKING:
+    from basrelief.models.registry import ModelStatus
 
+
+app = typer.Typer(name="models")
+
+
+@app.callback(invoke_without_command=True)
 def models(
+    context: typer.Context,
     cost: Annotated[bool, typer.Option("--cost", help="Show parameters, multiply-adds and measured time per shape.")] = False,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
@@ -20,6 +29,8 @@ def models(
 
     Time is measured for models whose weights are on this machine; parameters and multiply-adds are counted for all.
     """
+    if context.invoked_subcommand is not None:
+        return
     if cost:
         _costs(device, as_json=as_json)
         return
@@ -34,11 +45,15 @@ def models(
     rows = []
     for status in found:
         paper = next((f"{n.value:.1f}" for n in status.numbers if n.dataset == "modelnet40"), "")
-        rows.append((status.name, status.title, "yes" if status.ready else "no", f"{status.megabytes:,.0f} MB", status.licence, paper))
+        rows.append((status.name, status.title, "yes" if status.ready else "no", _size(status), status.licence, paper))
     opt.print_table(columns, rows)
     for status in found:
         if status.missing:
-            typer.echo(f"{status.name}: {status.missing}")
+            typer.echo(f"{status.name} lacks {status.missing}. Run: basrelief models fetch {status.name}")
+
+
+def _size(status: ModelStatus) -> str:
+    return f"{'' if status.ready else 'about '}{status.megabytes:,.0f} MB"
 
 
 def _costs(device: str, *, as_json: bool) -> None:
@@ -60,3 +75,6 @@ def _costs(device: str, *, as_json: bool) -> None:
         counts = (f"{c.parameters / 1e6:.1f} M", f"{c.text_parameters / 1e6:.1f} M", str(c.views), f"{c.multiply_adds / 1e9:.1f} G")
         rows.append((c.name, *counts, f"{c.points:,}", *times))
     opt.print_table(("model", "image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode"), rows)
+
+
+app.command("fetch")(fetch.fetch)

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
-Weights = Annotated[Path | None, typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub.")]
-CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign).")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub if the licence allows any use."),
+]
+CheckpointFile = Annotated[
+    Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign). Default: what models fetch got.")
+]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
 Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
 Validation = Annotated[Path | None, typer.Option(help="Data set whose accuracy chooses the weights; report another one.")]

@@ -28,7 +28,8 @@ def tiny(
 
     Writes the model, result.json, curves.png and confusion.png (of the validation packs) to OUT.
     """
-    from basrelief.models.registry import EMBEDDED, embedded_folder
+    from basrelief.models.recipe import EMBEDDED
+    from basrelief.models.registry import embedded_folder
     from basrelief.train.config import read_settings
     from basrelief.train.resources import Resources
     from basrelief.train.tiny import Sources, TinySettings, train_tiny

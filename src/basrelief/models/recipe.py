@@ -23,6 +23,9 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
 """Mean and standard deviation of the encoder's input by name; `weights` keeps what belongs to the weights."""
 
 
+EMBEDDED = "tiny"
+"""The encoder whose weights ship in the wheel."""
+
 Branches = Literal["split", "both"]
 _PER_DATASET = ("points", "templates", "variant")
 _FOR_SHOTS = ("projection", "templates", "head", "second", "branches")
@@ -48,12 +51,16 @@ class Checkpoint:
         file: File name, or which one to take.
         source: Where its authors published it, in words.
         licence: Its licence as stated there.
+        repository: Its repository on the Hugging Face hub, or empty.
+        address: Page to download it from by hand where it is not on the hub, or empty.
     """
 
     layout: str
     file: str
     source: str
     licence: str
+    repository: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,11 @@ class Recipe:
     published_prompts: str = ""
     figure_notes: str = ""
     notes: str = ""
+
+    @property
+    def needs_clip(self) -> bool:
+        """Whether CLIP's own weights are needed: the package does not hold them, nor does the method's checkpoint."""
+        return self.encoder != EMBEDDED and (self.checkpoint is None or self.checkpoint.layout != "opendlign")
 
     def for_few_shot(self) -> Recipe:
         """Return the recipe with its paper's settings for few-shot."""

@@ -18,13 +18,12 @@ from basrelief.encoders import (
     load_encoder_folder,
     load_tuned,
 )
+from basrelief.encoders.weights import FETCH
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
+from basrelief.models.fetch import find_checkpoint, missing_files, where
 from basrelief.models.model import Model
 from basrelief.models.prompting import Prompter
-from basrelief.models.recipe import NORMALISATIONS, Checkpoint, PaperNumber, Recipe, get_recipe, recipes
-
-EMBEDDED = "tiny"
-"""The encoder whose weights ship in the wheel."""
+from basrelief.models.recipe import EMBEDDED, NORMALISATIONS, PaperNumber, Recipe, get_recipe, recipes
 
 
 def load_model(
@@ -40,10 +39,10 @@ def load_model(
 
     Args:
         name: One of `list_models()`, e.g. `tiny` (in the wheel), `opendlign-h14`, `clip2point`.
-        weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
-        checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign); or tuned blocks that `basrelief train
-            opendlign` wrote, for any recipe on the same CLIP, which is then rendered as in their training; without tuned views it sends
-            the second half there.
+        weights: CLIP weights, a file or a folder; the hub's local copy when left out, then the hub if the licence allows any use.
+        checkpoint: The method's own weights, for recipes that have some (CLIP2Point, OpenDlign), what `basrelief models fetch` got when
+            left out; or tuned blocks that `basrelief train opendlign` wrote, for any recipe on the same CLIP, which is then rendered as
+            in their training; without tuned views it sends the second half there.
         prompts: Your copy of a published prompt list (PointCLIP V2), as `FILE` or `FILE#dataset`; takes the place of the templates.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
@@ -82,7 +81,7 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
 
     Args:
         name: One of `list_models()`.
-        weights: CLIP weights, a file or a folder; the hub's local copy, then the hub, when left out.
+        weights: CLIP weights, a file or a folder; the hub's local copy when left out, then the hub if the licence allows any use.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
@@ -108,7 +107,7 @@ class ModelStatus:
         megabytes: Size of the weights in MB, about 4 bytes per parameter where the file's size is not known.
         licence: Of the weights.
         training_data: What they were trained on.
-        missing: What to fetch and from where; empty if ready.
+        missing: What `basrelief models fetch` would get and from where; empty if ready.
         numbers: The paper's figures.
         notes: What a user should know.
     """
@@ -131,18 +130,13 @@ def list_models() -> list[ModelStatus]:
 
 
 def _status(recipe: Recipe) -> ModelStatus:
-    missing = []
+    missing = missing_files(recipe)
     if recipe.encoder == EMBEDDED:
         size = sum(file.stat().st_size for file in embedded_folder().iterdir())
     else:
         spec = encoder_spec(recipe.encoder)
-        found = cached_weights(spec)
+        found = cached_weights(spec) if recipe.needs_clip else find_checkpoint(recipe)
         size = found.stat().st_size if found else spec.bytes or 4 * spec.parameters
-        whole = recipe.checkpoint is not None and recipe.checkpoint.layout == "opendlign"
-        if found is None and not whole:
-            missing.append(f"{spec.files[0]} from the hub repository {spec.repository} ({spec.licence}), fetched on first use")
-        if recipe.checkpoint is not None:
-            missing.append(_where(recipe.checkpoint))
     return ModelStatus(
         name=recipe.name,
         title=recipe.title,
@@ -155,10 +149,6 @@ def _status(recipe: Recipe) -> ModelStatus:
         numbers=recipe.numbers,
         notes=recipe.notes,
     )
-
-
-def _where(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.file} from {checkpoint.source} (licence: {checkpoint.licence}), given with --checkpoint FILE"
 
 
 def embedded_folder() -> Path:
@@ -182,10 +172,13 @@ def _load(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | N
     own = recipe.checkpoint
     if own is None:
         return load_encoder(recipe.encoder, weights=weights, device=place.device, dtype=place.dtype, activation=recipe.activation)
+    remedy = f"Run: {FETCH} {recipe.name}, or give your copy of {where(own)}: --checkpoint FILE."
     if checkpoint is None:
-        raise WeightsNotFoundError(f"{recipe.name} needs its checkpoint. Get {_where(own)}.")
+        checkpoint = find_checkpoint(recipe)
+    if checkpoint is None:
+        raise WeightsNotFoundError(f"{recipe.name} needs its checkpoint. {remedy}")
     if not Path(checkpoint).is_file():
-        raise WeightsNotFoundError(f"Checkpoint {str(checkpoint)!r} not found. Get {_where(own)}.")
+        raise WeightsNotFoundError(f"Checkpoint {str(checkpoint)!r} not found. {remedy}")
     if own.layout == "opendlign" and weights is None:
         return load_encoder(recipe.encoder, weights=checkpoint, device=place.device, dtype=place.dtype, activation=recipe.activation)
     encoder = load_encoder(recipe.encoder, weights=weights, device=place.device, dtype="float32", activation=recipe.activation)

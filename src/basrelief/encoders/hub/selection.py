@@ -154,7 +154,7 @@ def _weights(
     repository: Repository, file: str, *, preferred: Sequence[str] = WEIGHTS_ORDER, architecture: str = "", command: str = ""
 ) -> HubFile:
     if file and file not in repository.files:
-        raise ConfigError(unknown_choice("file", file, weights_candidates(repository.files)))
+        raise ConfigError(unknown_choice("file", file, weights_candidates(repository.files), where=f" in {repository.name}"))
     if file:
         return repository.files[file]
     name = choose_weights(repository.files, origin=repository.name, preferred=preferred, architecture=architecture, command=command)

@@ -11,6 +11,7 @@ from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import ModelSource
 from basrelief.models import Recipe, get_recipe, list_models
+from basrelief.models.fetch import find_checkpoint
 from basrelief.types import Finding
 
 
@@ -42,8 +43,8 @@ def _weights(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
         yield from _file(path, recipe, whole=path == source.checkpoint)
     status = next(status for status in list_models() if status.name == recipe.name)
     if not files and not status.ready:
-        yield Finding("weights", "warning", f"Not on this machine: {status.missing}.", "Fetch them, then check the file here.")
-    if recipe.checkpoint is not None and source.checkpoint is None and source.weights is not None:
+        yield Finding("weights", "warning", f"Not on this machine: {status.missing}.", f"Run: basrelief models fetch {recipe.name}.")
+    if recipe.checkpoint is not None and source.checkpoint is None and source.weights is not None and find_checkpoint(recipe) is None:
         yield Finding(
             "checkpoint", "wrong", f"{recipe.name} needs more than CLIP's weights.", f"Add {recipe.checkpoint.file} with --checkpoint."
         )

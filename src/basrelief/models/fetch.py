@@ -1,0 +1,155 @@
+"""What a model needs beyond this package: where it lies on this machine, and what must be fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from basrelief.encoders import cached_weights, encoder_spec, list_encoders
+from basrelief.encoders.cache import cache_folder
+from basrelief.encoders.hub.selection import (
+    VOCABULARY_LICENCE,
+    Selection,
+    cached_checkpoint,
+    cached_vocabulary,
+    select_checkpoint,
+    select_encoder,
+    select_vocabulary,
+)
+from basrelief.encoders.registry import EncoderSpec
+from basrelief.encoders.weights import FETCH
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.models.recipe import EMBEDDED, Checkpoint, Recipe, recipes
+
+
+@dataclass(frozen=True)
+class ManualFile:
+    """A file that only a browser can download.
+
+    Attributes:
+        address: Of the page.
+        path: Where to put it.
+        licence: As stated there.
+    """
+
+    address: str
+    path: Path
+    licence: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return self.path.is_file()
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """Everything a model needs, by repository.
+
+    Attributes:
+        name: Of the model or of CLIP weights.
+        selections: Files on the hub; none if all are on this machine.
+        manual: A file to download by hand, or None.
+    """
+
+    name: str
+    selections: tuple[Selection, ...] = ()
+    manual: ManualFile | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(selection.size for selection in self.selections)
+
+    @property
+    def restricted(self) -> tuple[Selection, ...]:
+        """Downloads that need consent, because a licence is missing or restricts use."""
+        return tuple(selection for selection in self.selections if selection.restricted)
+
+    def fetch(self) -> list[Path]:
+        """Download what is missing, and return the paths of all files on the hub's side.
+
+        Raises:
+            WeightsNotFoundError: If a file cannot be fetched; calling again resumes it.
+            OutputError: If one cannot be written.
+        """
+        return [path for selection in self.selections for path in selection.fetch()]
+
+
+def plan_fetch(name: str, *, file: str = "") -> FetchPlan:
+    """Ask the hub what must be fetched for a model.
+
+    Args:
+        name: A model of `list_models()`, or CLIP weights such as `ViT-B-32/openai`.
+        file: Name of the weights in their repository, where the rule that chooses it cannot decide.
+
+    Raises:
+        ConfigError: If the name is unknown, or the repository has no such file.
+        WeightsNotFoundError: If the hub cannot be asked, or the file is not decided; the message lists the candidates.
+    """
+    command = f"{FETCH} {name} --file"
+    recipe = recipes().get(name)
+    if recipe is None and name.replace("-quickgelu/", "/") not in list_encoders():
+        raise ConfigError(unknown_choice("model", name, (*recipes(), *list_encoders())))
+    if recipe is None:
+        spec = encoder_spec(name)
+        return FetchPlan(name, _encoder(spec, file, command))
+    if recipe.encoder == EMBEDDED:
+        return FetchPlan(name)
+    spec, own = encoder_spec(recipe.encoder), recipe.checkpoint
+    if own is None:
+        return FetchPlan(name, _encoder(spec, file, command))
+    manual = manual_file(own)
+    if not own.repository:
+        return FetchPlan(name, _encoder(spec, file, command), manual)
+    if find_checkpoint(recipe) is not None and not file:
+        return FetchPlan(name, tuple(select_vocabulary(spec)), manual)
+    chosen = select_checkpoint(own.repository, architecture=_architecture(recipe), licence=own.licence, file=file, command=command)
+    return FetchPlan(name, (chosen, *select_vocabulary(spec)), manual)
+
+
+def find_checkpoint(recipe: Recipe) -> Path | None:
+    """Return a method's own weights on this machine, from the hub or put there by hand, or None; never uses the network."""
+    own = recipe.checkpoint
+    if own is None:
+        return None
+    if own.repository and (found := cached_checkpoint(own.repository, architecture=_architecture(recipe))) is not None:
+        return found
+    manual = manual_file(own)
+    return manual.path if manual is not None and manual.exists else None
+
+
+def manual_file(checkpoint: Checkpoint) -> ManualFile | None:
+    """Return what a user must download by hand, or None if the hub has it."""
+    if not checkpoint.address:
+        return None
+    return ManualFile(checkpoint.address, cache_folder() / "checkpoints" / checkpoint.layout / checkpoint.file, checkpoint.licence)
+
+
+def missing_files(recipe: Recipe) -> list[str]:
+    """Describe what a model lacks on this machine, each in a few words; never uses the network."""
+    if recipe.encoder == EMBEDDED:
+        return []
+    spec, missing = encoder_spec(recipe.encoder), []
+    if recipe.needs_clip and cached_weights(spec) is None:
+        missing.append(f"CLIP's weights of {spec.repository} (licence: {spec.licence})")
+    if recipe.checkpoint is not None and find_checkpoint(recipe) is None:
+        missing.append(where(recipe.checkpoint))
+    if not missing and cached_vocabulary(spec) is None:  # else it comes along
+        missing.append(f"CLIP's vocabulary (licence: {VOCABULARY_LICENCE})")
+    return missing
+
+
+def where(checkpoint: Checkpoint) -> str:
+    """Describe a method's own weights in a few words: which file, where it was published, licence."""
+    return f"{checkpoint.file} of {checkpoint.repository or checkpoint.address or checkpoint.source} (licence: {checkpoint.licence})"
+
+
+def _encoder(spec: EncoderSpec, file: str, command: str) -> tuple[Selection, ...]:
+    if cached_weights(spec) is not None and not file:
+        return tuple(select_vocabulary(spec))
+    return tuple(select_encoder(spec, file=file, command=command))
+
+
+def _architecture(recipe: Recipe) -> str:
+    return recipe.encoder.split("/")[0]
