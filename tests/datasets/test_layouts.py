@@ -185,7 +185,7 @@ def test_objaverse_classes_are_sorted_and_absent_shapes_counted(tmp_path: Path) 
     found = opened(dataset_miniatures.objaverse(tmp_path, absent=2))
     assert found.labels == ("thing x", "thing y", "thing z")
     assert len(found) == 3
-    assert any(finding.fact == "2 shapes of the list are not in glbs/." for finding in found.findings)
+    assert any(finding.fact == "2 shapes of the list are missing in glbs/." for finding in found.findings)
     assert found.up is None
     assert found.load(found.items[0]).origin.up == "y"  # type: ignore[union-attr]
 
@@ -221,7 +221,7 @@ def test_openshape_lvis_finds_clouds_below_the_list(tmp_path: Path) -> None:
     found = opened(dataset_miniatures.openshape_lvis(tmp_path, absent=1))
     assert found.labels == ("ax", "zebra")
     assert [found.labels[i.label] for i in found.items] == ["zebra", "ax", "ax"]
-    assert any(finding.fact == "1 shapes of the list are not there." for finding in found.findings)
+    assert any(finding.fact == "1 shapes of the list are missing." for finding in found.findings)
 
 
 def test_depth_maps_are_no_shapes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Architectures as data: what a CLIP model is made of, readable from and writable to JSON."""
+"""Configurations of CLIP architectures, read from and written to JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class VisionConfig:
 
     Attributes:
         image_size: Side of the square input, pixels; a multiple of 32 for a ResNet, else of `patch_size`.
-        width: Channels of the tokens; for a ResNet, channels after the stem.
+        width: Length of the token vectors; for a ResNet, channels after the stem.
         layers: Number of blocks; for a ResNet, the blocks of each of the four stages.
-        heads: Attention heads; for a ResNet, those of the attention pooling.
+        heads: Attention heads of a block; for a ResNet, of the attention pooling.
         patch_size: Side of a patch, pixels; None for a ResNet.
-        mlp_width: Channels inside a block's perceptron; four times `width` unless given.
+        mlp_width: Hidden units in the MLP of a block; 4 * `width` by default.
         kind: `vit` or `resnet`.
-        stem: Channels of the convolutions a vision transformer's patches go through first, see `Stem`; none in CLIP.
+        stem: Output channels of the convolutions before the patch embedding, see `Stem`; empty in CLIP.
 
     Raises:
         ConfigError: If a number is not positive or the sizes do not divide.
@@ -69,22 +69,22 @@ class VisionConfig:
 
     @property
     def reduction(self) -> int:
-        """How many pixels of a side the stem makes one: 4 by its first convolution, twice as many by each further one; 1 without."""
+        """Factor by which the stem downsamples: 4 with one convolution, doubled by each further one; 1 without a stem."""
         return 2 * 2 ** len(self.stem) if self.stem else 1
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Text tower: a causal transformer read at the end-of-text token.
+    """Text tower: a causal transformer whose output at the end-of-text token is the text's feature.
 
     Attributes:
-        width: Channels of the tokens.
+        width: Length of the token vectors.
         layers: Number of blocks.
-        heads: Attention heads.
-        context_length: Most tokens of a prompt, start and end included.
-        vocab_size: Rows of the token table.
-        eot: Id of the end-of-text token; the last row unless given.
-        mlp_width: Channels inside a block's perceptron; four times `width` unless given.
+        heads: Attention heads of a block.
+        context_length: Maximum number of tokens in a prompt, including start and end.
+        vocab_size: Number of token ids.
+        eot: Id of the end-of-text token; the last id by default.
+        mlp_width: Hidden units in the MLP of a block; 4 * `width` by default.
 
     Raises:
         ConfigError: If a number is not positive or the sizes do not divide.
@@ -111,13 +111,13 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Both towers and the space they meet in.
+    """Architecture of an image tower and a text tower with a joint embedding space.
 
     Attributes:
-        embed_dim: Length of the embeddings.
+        embed_dim: Dimension of the joint embeddings.
         vision: Image tower.
         text: Text tower.
-        activation: `gelu`, or `quick_gelu` (x times sigmoid(1.702 x), OpenAI's), in the blocks of both towers.
+        activation: Of the MLPs in both towers: `gelu`, or OpenAI's `quick_gelu`, x * sigmoid(1.702 x).
 
     Raises:
         ConfigError: If the activation is unknown, `embed_dim` is not positive, or the towers are larger than `Limits` allows.
@@ -137,7 +137,7 @@ class ClipConfig:
 
     @property
     def least_parameters(self) -> int:
-        """Numbers in the large matrices of both towers; biases, norms and, of a ResNet, all but the last stage are not counted."""
+        """Lower bound of the number of parameters: large matrices only, without biases, norms and the first three stages of a ResNet."""
         vision, text, embed = self.vision, self.text, self.embed_dim
         if isinstance(vision.layers, tuple):
             width = 32 * vision.width
@@ -162,7 +162,7 @@ class ClipConfig:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ClipConfig:
-        """Build from the record that `to_json` writes.
+        """Create a configuration from the result of `to_json`.
 
         Raises:
             ConfigError: If a field is unknown, missing or of a wrong value.
@@ -176,7 +176,7 @@ class ClipConfig:
             raise ConfigError(f"Cannot read the configuration: {error}. Compare it with a file in encoders/specs.") from error
 
     def to_json(self) -> dict[str, Any]:
-        """A record of plain numbers, words and lists; what CLIP has not is named only where it is there."""
+        """Return the fields as JSON types, without `vision.stem` if it is empty."""
         record = asdict(self)
         if not self.vision.stem:
             del record["vision"]["stem"]

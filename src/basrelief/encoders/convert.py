@@ -1,8 +1,12 @@
-"""One strict converter from every known layout of CLIP weights to the names of `ClipTowers`.
+"""Convert every known layout of CLIP weights to the parameter names of `ClipTowers`.
 
-Layouts: `openai` (OpenAI's and open_clip's names), `huggingface`, `opendlign` (the published checkpoints: open_clip's names under
-`clip_model.`, a second last block, one scale listed twice) and `clip2point` (the pre-training checkpoint: an image tower under
-`point_model.`). Nothing is guessed: a name too many, a name too few or a wrong size raises.
+Layouts:
+    openai: Names of OpenAI and open_clip.
+    huggingface: Names of transformers.
+    opendlign: The published checkpoints: names of open_clip below `clip_model.`, a copy of the last block, `logit_scale` twice.
+    clip2point: The pre-training checkpoint: an image tower below `point_model.`.
+
+The conversion is strict: an unknown or missing name or a wrong shape raises `WeightsError`.
 """
 
 from __future__ import annotations
@@ -58,10 +62,10 @@ _VISUAL_PARTS = ("vision_model.", "visual_projection.", "tuned_blocks.")
 
 
 def layout_of(names: Iterable[str]) -> str:
-    """Tell the layout by its names: `openai`, `huggingface`, `opendlign`, `clip2point` or `unknown`.
+    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point` or `unknown`.
 
     Raises:
-        WeightsError: If the names are those of a few-shot adapter, which is no encoder.
+        WeightsError: If the names are those of a few-shot adapter, not of an encoder.
     """
     tops = {name.split(".")[0] for name in names}
     if tops & {"adapter1", "pre_model", "adapter"}:
@@ -74,18 +78,18 @@ def layout_of(names: Iterable[str]) -> str:
 
 
 def convert(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "The file") -> dict[str, Tensor]:
-    """Rename the tensors of both towers, and of tuned blocks if there are some, to the names of `ClipTowers`.
+    """Rename the tensors of both towers and of tuned blocks, if any, to the names of `ClipTowers`.
 
     Args:
-        state: Tensors by name, in any known layout but CLIP2Point's.
-        config: The architecture they are meant for.
+        state: Tensors by name, in any known layout except `clip2point`.
+        config: Architecture of the towers.
         source: Name of the file, for messages.
 
     Returns:
-        Every parameter and buffer, floating point ones as float32.
+        All parameters and buffers, the floating-point ones as float32.
 
     Raises:
-        WeightsError: If a name is unknown or missing, or a size differs.
+        WeightsError: If a name is unknown or missing, or a shape differs.
     """
     layout = layout_of(state)
     if layout == "clip2point":
@@ -95,15 +99,15 @@ def convert(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "T
 
 
 def convert_visual(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "The file") -> dict[str, Tensor]:
-    """Rename the tensors of an image tower, from any layout or from CLIP2Point's pre-training checkpoint; the rest is left out.
+    """Rename the tensors of an image tower, from any layout; ignore all other tensors.
 
     Args:
         state: Tensors by name.
-        config: The architecture they are meant for.
+        config: Architecture of the towers.
         source: Name of the file, for messages.
 
     Raises:
-        WeightsError: If a name of the image tower is unknown or missing, or a size differs.
+        WeightsError: If a name of the image tower is unknown or missing, or a shape differs.
     """
     layout = layout_of(state)
     check_tower(state, config.vision, source=source)
@@ -114,7 +118,7 @@ def convert_visual(state: Mapping[str, Tensor], config: ClipConfig, *, source: s
 
 
 def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
-    """Names of ours; a name that says nothing to us is kept behind a question mark."""
+    """Rename tensors to our names; unknown names get the prefix `?`."""
     if layout == "huggingface":
         known = empty_towers(config, tuned=tuned_count(state)).state_dict().keys()
         return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
@@ -185,10 +189,10 @@ def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_on
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of towers with tuned blocks to the layout of OpenDlign's published checkpoints; `convert` reads it back.
+    """Rename tensors of towers with tuned blocks to the layout `opendlign`, the inverse of `convert`.
 
     Args:
-        state: By the names of `ClipTowers`, a vision transformer's.
+        state: Tensors under the names of `ClipTowers`; the image tower must be a vision transformer.
     """
     theirs = {ours: name for name, ours in {**_VISION, **_TEXT}.items()}
     parts = {ours: name for name, ours in _BLOCK.items()}

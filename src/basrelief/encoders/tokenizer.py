@@ -1,4 +1,4 @@
-"""Words to token ids: CLIP's byte-pair encoding, from whatever file the weights came with."""
+"""CLIP's byte-pair encoding tokenizer, read from the files that come with weights."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 class Tokenizer:
     """CLIP's tokenizer around a `tokenizers` backend.
 
-    Text is cleaned as CLIP does: HTML entities unescaped twice, white space made single, lower case, Unicode NFC. Broken encodings
-    are not repaired, which OpenAI's code leaves to `ftfy`; well-formed text gives the same ids.
+    Text is cleaned like in CLIP: HTML entities are unescaped twice, white space is collapsed, letters become lower case, Unicode is
+    normalised to NFC. Unlike OpenAI's code, which uses `ftfy`, this does not repair broken encodings; well-formed text gives equal ids.
 
     Attributes:
         start: Id of the start-of-text token.
         eot: Id of the end-of-text token.
-        vocab_size: Number of ids.
-        fingerprint: Hash of everything that decides the ids.
+        vocab_size: Highest id plus one.
+        fingerprint: SHA-256 of the whole configuration of the tokenizer.
 
     Raises:
         WeightsError: If the backend has no start or end token.
@@ -76,7 +76,7 @@ class Tokenizer:
 
     @classmethod
     def from_folder(cls, folder: Path | str) -> Tokenizer:
-        """Read the tokenizer that lies beside weights.
+        """Read the tokenizer in a folder of weights.
 
         Raises:
             WeightsNotFoundError: If the folder holds none of the known files.
@@ -90,16 +90,16 @@ class Tokenizer:
 
     @classmethod
     def of_bytes(cls) -> Tokenizer:
-        """The vocabulary without merges: 512 byte tokens, start 512, end 513. Enough for any text, trained for none."""
+        """Create a tokenizer without merges: 512 byte tokens, start token 512, end token 513; for tests and untrained towers."""
         return cls(_backend(_vocabulary([]), []))
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int = 2048) -> Tokenizer:
-        """Learn a small vocabulary from texts; the same texts give the same tokenizer.
+        """Train a small vocabulary on texts. Deterministic.
 
         Args:
-            texts: What the vocabulary must say well.
-            vocab_size: Most ids, the 512 of single bytes and the two special ones included.
+            texts: Training texts.
+            vocab_size: Maximum number of ids, including 512 for single bytes and 2 for start and end.
         """
         from tokenizers.trainers import BpeTrainer
 
@@ -117,13 +117,13 @@ class Tokenizer:
         return cls(_backend(_vocabulary(merges), merges))
 
     def encode(self, prompts: Sequence[str], *, context_length: int) -> Int[Tensor, "prompts length"]:
-        """Token ids, each row `start, words, end`, filled with 0 up to the longest prompt of this call.
+        """Return token ids: each row is start, text, end, padded with 0 to the longest prompt of this call.
 
-        A causal tower read at the end token gives the same features for this as for rows filled up to the context length.
+        A causal tower gives the same feature at the end token as with padding to the context length.
 
         Args:
             prompts: At least one text.
-            context_length: Most ids of a row; a longer prompt loses its last words, and the row still ends with the end token.
+            context_length: Maximum length of a row. Longer prompts are truncated and still end with the end token.
         """
         encoded = self._backend.encode_batch([clean(p) for p in prompts], add_special_tokens=False)
         rows = [[self.start, *e.ids[: context_length - 2], self.eot] for e in encoded]
@@ -143,18 +143,18 @@ TOKENIZER_FILES = ("tokenizer.json", "merges.txt", MERGES_FILE)
 
 
 def tokenizer_file(folder: Path | str) -> Path | None:
-    """The first known tokenizer file of a folder, or None."""
+    """Return the first known tokenizer file in a folder, or None."""
     return next((p for p in (Path(folder) / name for name in TOKENIZER_FILES) if p.is_file()), None)
 
 
 def clean(text: str) -> str:
-    """Text as CLIP's tokenizer sees it: unescaped, NFC, single spaces, lower case; bytes that are no text become `?`."""
+    """Clean text like CLIP: unescape HTML, normalise to NFC, collapse spaces, lower the case; lone surrogates become `?`."""
     text = text.encode(errors="replace").decode()
     return " ".join(unicodedata.normalize("NFC", html.unescape(html.unescape(text))).split()).lower()
 
 
 def _bytes() -> list[str]:
-    """GPT-2's printable stand-in for each byte, in the order CLIP numbers them."""
+    """Return the printable character that GPT-2 uses for each byte, in the order of CLIP's ids."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = len(set(range(256)) - set(printable))
     return [chr(b) for b in printable] + [chr(256 + i) for i in range(hidden)]
@@ -176,10 +176,10 @@ def _read_merges(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def _read_bounded(path: Path) -> bytes:
-    """A file, unpacked where it is packed.
+    """Read a file, decompressed if its name ends in `.gz`.
 
     Raises:
-        WeightsError: If it is no file, or larger than `Limits.list_bytes` when unpacked.
+        WeightsError: If it is not a regular file, or larger than `Limits.list_bytes` when decompressed.
     """
     if not path.is_file():
         raise WeightsError(f"The tokenizer {path} is not a file. Check the path.")
@@ -187,7 +187,7 @@ def _read_bounded(path: Path) -> bytes:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         content: bytes = file.read(most + 1)
     if len(content) > most:
-        raise WeightsError(f"{path.name} holds more than {most:,} bytes, too many for a vocabulary. Fetch it again.")
+        raise WeightsError(f"{path.name} holds more than {most:,} bytes, too many for a vocabulary. Download it again.")
     return content
 
 

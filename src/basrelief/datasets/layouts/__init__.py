@@ -1,4 +1,4 @@
-"""How data sets lie on disk: one reader for each layout, tried from the most particular to the most general."""
+"""Readers of data set layouts, one for each, tried from the most specific to the most general."""
 
 from basrelief.datasets.layouts import class_folders, depth_maps, modelnet, objaverse, openshape, scanobjectnn, shapenet
 from basrelief.datasets.layouts.base import Layout

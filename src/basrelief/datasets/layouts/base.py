@@ -1,4 +1,4 @@
-"""What the readers of layouts share: what is wanted, what was found, and looking at folders that strangers made."""
+"""Types and helpers that the readers of layouts share. Folders and lists are untrusted: nothing outside a data set is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from basrelief.limits import limits
 
 @dataclass(frozen=True)
 class Wanted:
-    """Data set, split and variant to read; empty means any."""
+    """Data set, split and variant to read; an empty string means any."""
 
     name: str = ""
     split: str = "test"
@@ -30,15 +30,15 @@ class Contents:
 
     Attributes:
         name: Name of a data card, or empty.
-        variant: Which of several was read.
-        split: Which split; `all` where the files know none.
+        variant: The variant that was read, if there are several.
+        split: The split that was read; `all` if the files are not split.
         labels: Class names in the order of the files.
         items: The shapes.
         up: Up axis of the stored files, or None for each format's own rule.
-        up_reason: Where that is known from.
-        kind: `shapes`, or `depth_maps` for files that hold drawn depth.
-        notes: What was left out, one sentence each.
-        by_number: Whether classes are known by number only, so that another class order would make every label wrong.
+        up_reason: How the up axis is known, for messages.
+        kind: `shapes`, or `depth_maps` for rendered depth maps.
+        notes: What was skipped, one sentence each.
+        by_number: Whether the files have class numbers only, so that a wrong order of class names would make all labels wrong.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Contents:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk.
+    """A way to store a data set on disk.
 
     Attributes:
         name: Key in `LAYOUTS`.
-        holds: Names of the data cards it can hold; empty for any.
-        home: Finds the folder it starts in under what the user named, or None if that is another layout.
-        read: Reads what is wanted from there.
-        shown: What such a folder looks like, for messages.
+        holds: Names of the data sets that can be stored this way; empty for any.
+        home: Function that finds the top folder of the layout in the folder of the user; None if the layout is another one.
+        read: Function that reads the wanted split and variant from that top folder.
+        shown: Files that identify the layout, for messages.
     """
 
     name: str
@@ -73,17 +73,17 @@ class Layout:
 
 
 def plain(name: str) -> str:
-    """A class name for comparison: `Night_Stand`, `night-stand` and `night stand` are the same."""
+    """Normalise a class name for comparison: `Night_Stand` and `night-stand` become `night stand`."""
     return name.replace("_", " ").replace("-", " ").strip().lower()
 
 
 def words(name: str) -> str:
-    """A folder name as a label: underscores become spaces."""
+    """Convert a folder name to a label: underscores become spaces."""
     return name.replace("_", " ").strip()
 
 
 def ordered(names: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """Put class names into the order of a label set, under its spelling; names it does not have come last, sorted."""
+    """Return class names in the order and spelling of a label set; unknown names follow, sorted."""
     known = {plain(label): label for label in labels}
     place = {label: i for i, label in enumerate(labels)}
     found = {known.get(plain(name), words(name)) for name in names}
@@ -91,20 +91,20 @@ def ordered(names: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def numbered(names: Iterable[str], labels: Sequence[str]) -> dict[str, int]:
-    """Number of the label of each class name, whatever its spelling; names without a label are left out."""
+    """Map class names to label numbers, comparing normalised names; names without a label are left out."""
     place = {plain(label): i for i, label in enumerate(labels)}
     return {name: place[plain(name)] for name in names if plain(name) in place}
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders inside a folder, sorted, without hidden ones and links that lead out of it."""
+    """Return the subfolders of a folder, sorted, without hidden ones and links to other places."""
     home = folder.resolve()
     inside = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
     return sorted(path for path in inside if path.resolve() != home and path.resolve().is_relative_to(home))
 
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
-    """Files of a folder with one of the suffixes, sorted, without hidden ones and links that lead out of it."""
+    """Return the files of a folder that have one of the suffixes, sorted, without hidden ones and links to other places."""
     if not folder.is_dir():
         return []
     home = folder.resolve()
@@ -113,10 +113,10 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def inside(home: Path, name: str) -> Path:
-    """A file that a list names, which must lie in the data set.
+    """Return the path of a listed file, checked to be inside the data set.
 
     Raises:
-        FileFormatError: If it leads out of the folder.
+        FileFormatError: If the path is outside `home`.
     """
     path = home / name
     try:
@@ -129,7 +129,7 @@ def inside(home: Path, name: str) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list file that are not empty, at most `Limits.list_bytes` of them.
+    """Return the non-empty lines of a list file of at most `Limits.list_bytes`.
 
     Raises:
         FileFormatError: If the file is absent, too large or not UTF-8.
@@ -141,7 +141,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_json(path: Path, data: bytes | None = None) -> Any:  # noqa: ANN401 - anything may stand in a file
-    """A JSON file, at most `Limits.list_bytes`; or the bytes given, under the file's name.
+    """Parse a JSON file of at most `Limits.list_bytes`, or `data` if it was read already.
 
     Raises:
         FileFormatError: If the file is absent, too large or not JSON.
@@ -153,16 +153,16 @@ def read_json(path: Path, data: bytes | None = None) -> Any:  # noqa: ANN401 - a
 
 
 def item(home: Path, path: Path, label: int, row: int | None = None) -> Item:
-    """An item named by its path below the home folder."""
+    """Create an item whose id is its path relative to `home`, with `#row` for a row of a file."""
     end = "" if row is None else f"#{row}"
     return Item(f"{path.relative_to(home).as_posix()}{end}", label, f"{path}{end}")
 
 
 def read_list(path: Path) -> bytes:
-    """The content of a list file, unpacked where its name ends in `.gz`, at most `Limits.list_bytes`.
+    """Return the content of a list file of at most `Limits.list_bytes`, decompressed if its name ends in `.gz`.
 
     Raises:
-        FileFormatError: If it is no file, a link that leads out of its folder, too large, or not packed as its name says.
+        FileFormatError: If it is not a regular file, links out of its folder, is too large, or cannot be decompressed.
     """
     most = limits().list_bytes
     try:

@@ -32,7 +32,7 @@ def _read_modelnet(home: Path, wanted: Wanted) -> Contents:
 
 
 def _modelnet_name(classes: set[str]) -> str:
-    """The smaller ModelNet that has all these classes, or empty: a folder of one's own."""
+    """Return `modelnet10` or `modelnet40`, the smaller one that has all these classes, or an empty string."""
     known = {name: {plain(label) for label in dataset_card(name).class_names} for name in ("modelnet10", "modelnet40")}
     return next((name for name, labels in known.items() if classes <= labels), "")
 
@@ -77,7 +77,7 @@ def _read_any(home: Path, wanted: Wanted) -> Contents:
 
 
 def _holds_classes(split: Path) -> bool:
-    """Whether a folder named like a split is one: `train` may be a class, with shapes in it."""
+    """Return whether a folder named like a split contains class folders; a class may be called `train`, too."""
     return split.is_dir() and not _shapes(split) and any(_shapes(folder) for folder in subfolders(split))
 
 

@@ -1,4 +1,4 @@
-"""OpenDlign's depth-map sets: `ID+CLASS_dm.npy` for evaluation; these are drawn views, not shapes."""
+"""OpenDlign's depth-map sets: `ID+CLASS_dm.npy` for evaluation. They hold rendered views, not shapes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _read(home: Path, wanted: Wanted) -> Contents:
     items = [item(home, path, number[name]) for path, name in classes.items() if name]
     bare = len(paths) - len(items)
     notes = (f"{bare:,} depth maps have no class in their name and are left out.",) if bare else ()
-    reason = "depth maps are drawn already; no axis can be changed"
+    reason = "depth maps are already rendered; their axis cannot change"
     name = wanted.name if wanted.name in list_datasets() else ""
     return Contents(name, "all", labels, tuple(sorted(items, key=lambda i: (i.label, i.id))), None, reason, kind="depth_maps", notes=notes)
 

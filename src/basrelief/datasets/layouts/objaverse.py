@@ -25,7 +25,7 @@ def _read(home: Path, _: Wanted) -> Contents:
     names = sorted(record)
     present = [(i, uid) for i, name in enumerate(names) for uid in sorted(record[name]) if uid in paths]
     absent = sum(len(set(uids)) for uids in record.values()) - len(present)
-    notes = (f"{absent:,} shapes of the list are not in glbs/.",) if absent else ()
+    notes = (f"{absent:,} shapes of the list are missing in glbs/.",) if absent else ()
     items = tuple(item(home, paths[uid], i) for i, uid in present)
     return Contents(
         "objaverse-lvis", "all", tuple(words(name) for name in names), items, None, "glTF is +Y up by its specification", notes=notes

@@ -1,7 +1,7 @@
 """OpenShape's files: `test_pc.npy` with `test_split.json` (ModelNet40), `xyz_label.npy` (ScanObjectNN), splits of clouds (Objaverse-LVIS).
 
-They are pickles; `basrelief.io.formats.objects` reads them without running anything that is in them. The clouds are +Y up. OpenShape
-swaps y and z, which mirrors a shape; here they are turned.
+The files are pickles; `basrelief.io.formats.objects` reads them without executing code. The clouds are +Y up. OpenShape swaps y and z,
+which mirrors a shape; here they are rotated.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def _read_objaverse(home: Path, _: Wanted) -> Contents:
     found = [(names.index(name), inside(home, _below(home, path))) for name, path in entries]
     items = tuple(item(home, path, label) for label, path in found if path.is_file())
     absent = len(found) - len(items)
-    notes = (f"{absent:,} shapes of the list are not there.",) if absent else ()
+    notes = (f"{absent:,} shapes of the list are missing.",) if absent else ()
     return Contents("objaverse-lvis", "all", tuple(words(name) for name in names), items, "y", _UP_Y, notes=notes)
 
 
 def _record(path: Path) -> dict[Any, Any]:
-    """The dictionary that a file of objects holds."""
+    """Return the dictionary in a pickled array file."""
     stored = read_objects(path)
     found = stored.reshape(-1)[0] if stored.size == 1 else None
     if not isinstance(found, dict):
@@ -73,7 +73,7 @@ def _record(path: Path) -> dict[Any, Any]:
 
 
 def _below(home: Path, path: str) -> str:
-    """A listed path below the home folder: the longest end of it that exists, or its last two parts."""
+    """Convert a listed absolute path to one relative to `home`: its longest existing tail, else its last two parts."""
     parts = [part for part in Path(path).parts if part not in ("/", "..", ".")]
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((end for end in ends if (home / end).is_file()), "/".join(parts[-2:]))

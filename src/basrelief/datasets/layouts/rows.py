@@ -1,4 +1,4 @@
-"""Labels of files with many shapes."""
+"""Labels of files that store one shape per row."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def row_labels(path: Path, classes: int) -> list[int]:
 
     Args:
         path: The file.
-        classes: How many there are.
+        classes: Number of classes.
 
     Raises:
-        FileFormatError: If the file is broken, has no such data sets, or a label names no class.
+        FileFormatError: If the file is broken, lacks `data` or `label`, or a label is out of range.
     """
     import h5py
 
@@ -35,15 +35,15 @@ def row_labels(path: Path, classes: int) -> list[int]:
 
 
 def _readable(label: Any) -> bool:  # noqa: ANN401 - h5py is imported late
-    """Whether a data set holds numbers of its own, not of another file, and not too many."""
+    """Return whether a data set is numeric, stored in this file, and has at most `MAX_ROWS` values."""
     return bool(label.dtype.kind in "iuf" and label.size <= MAX_ROWS and not label.external and not label.is_virtual)
 
 
 def checked_labels(labels: np.ndarray, *, rows: int, classes: int, path: Path) -> list[int]:
-    """Check class numbers that a file gives for its rows.
+    """Check the class numbers of the rows of a file and return them as integers.
 
     Raises:
-        FileFormatError: If they are no whole numbers below `classes`, or not one for each row.
+        FileFormatError: If their number is not `rows`, or one is not a whole number in [0, `classes`).
     """
     if len(labels) != rows:
         raise FileFormatError(f"{path.name} has {len(labels)} labels for {rows} shapes. Download it again.")

@@ -1,4 +1,4 @@
-"""ScanObjectNN's HDF5 files: three variants that are often mixed up, each in five splits of the data."""
+"""ScanObjectNN's HDF5 files: six variants, which are often confused, each with five train/test splits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENDS = {
     "PB_T50_R": ("", "_augmentedrot"),
     "PB_T50_RS": ("", "_augmentedrot_scale75"),
 }
-"""Variant to the end of the folder's name and the end of the file's."""
+"""Suffixes of folder name and file name for each variant."""
 
 
 def _home(root: Path) -> Path | None:

@@ -18,7 +18,7 @@ _LISTS = ("ShapeNet-55", "ShapeNet55", ".")
 
 @cache
 def synsets() -> dict[str, str]:
-    """Label of each of the 55 synsets of ShapeNetCore v2."""
+    """Return the labels of the 55 synsets of ShapeNetCore v2 by synset id."""
     text = (resources.files("basrelief.datasets") / "synsets.json").read_text(encoding="utf-8")
     return dict(json.loads(text)["synsets"])
 

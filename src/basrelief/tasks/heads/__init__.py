@@ -1,1 +1,1 @@
-"""Heads: what is learned from a few labelled shapes on top of frozen view features."""
+"""Few-shot heads: classifiers fitted to a few labelled shapes on frozen view features."""

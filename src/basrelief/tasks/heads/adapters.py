@@ -1,7 +1,7 @@
 """Adapters between views: PointCLIP's, and CLIP2Point's simplified and dual-path ones.
 
-All join the views the same way: each view is weighed, normalised over the batch, and all are mapped to one vector. Features come in as
-the towers gave them, not of unit length.
+All fuse the views the same way: each view is weighted and batch-normalised, and all are mapped to one vector. Input features are not
+of unit length.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _THEIRS = {
 
 
 class _Fusion(nn.Module):
-    """V views to one vector: weigh, normalise, drop, join."""
+    """Fuse V views to one vector: weight, batch norm, dropout, linear layer."""
 
     def __init__(self, views: int, dim: int, *, ratio: float, dropout: float) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class _Fusion(nn.Module):
 
 
 class SimplifiedAdapter(_Fusion):
-    """CLIP2Point's adapter of one path (Huang et al. 2023, arXiv:2210.01055, sec. 3.3): views to one feature, without a residual."""
+    """CLIP2Point's adapter of one tower (Huang et al. 2023, arXiv:2210.01055, sec. 3.3): fuses views to one feature, without a residual."""
 
     def __init__(self, views: int, dim: int, *, ratio: float = 0.5, dropout: float = 0.075) -> None:
         super().__init__(views, dim, ratio=ratio, dropout=dropout)
         self.out = nn.Linear(dim, dim)
 
     def forward(self, views: Float[Tensor, "batch views dim"]) -> Float[Tensor, "batch dim"]:
-        """One feature of each shape, not of unit length.
+        """Return one feature for each shape, not of unit length.
 
         Args:
             views: Features of V views.
@@ -65,7 +65,7 @@ class SimplifiedAdapter(_Fusion):
 class DualPathAdapter(nn.Module):
     """CLIP2Point's Dual-Path Adapter: one simplified adapter for the depth tower, one for CLIP's own, averaged.
 
-    The paths lie one after another along the views: first the V of the depth tower, then the V of CLIP's image tower.
+    The views of both towers are concatenated: first V of the depth tower, then V of CLIP's image tower.
     """
 
     def __init__(self, views: int, dim: int, *, ratio: float = 0.5, dropout: float = 0.075) -> None:
@@ -74,10 +74,10 @@ class DualPathAdapter(nn.Module):
         self.image = SimplifiedAdapter(views // 2, dim, ratio=ratio, dropout=dropout)
 
     def forward(self, views: Float[Tensor, "batch views dim"]) -> Float[Tensor, "batch dim"]:
-        """One feature of each shape, not of unit length.
+        """Return one feature for each shape, not of unit length.
 
         Args:
-            views: Features of both paths, 2 V of them.
+            views: Features of both towers, 2 V views.
         """
         depth, image = views.chunk(2, dim=1)
         feature: Tensor = (self.depth(depth) + self.image(image)) / 2
@@ -85,9 +85,9 @@ class DualPathAdapter(nn.Module):
 
 
 class InterViewAdapter(_Fusion):
-    """PointCLIP's inter-view adapter (Zhang et al. 2022, arXiv:2112.02413, sec. 3.3): the joined vector is spread over the views again.
+    """PointCLIP's inter-view adapter (Zhang et al. 2022, arXiv:2112.02413, sec. 3.3): the fused vector is projected back to every view.
 
-    A share of 0.6 of each view comes from the adapter, the rest is the view itself.
+    Each view is 0.6 times the output of the adapter plus 0.4 times the input.
     """
 
     def __init__(self, views: int, dim: int, *, ratio: float = 0.5, dropout: float = 0.075, share: float = 0.6) -> None:
@@ -96,7 +96,7 @@ class InterViewAdapter(_Fusion):
         self.share = share
 
     def forward(self, views: Float[Tensor, "batch views dim"]) -> Float[Tensor, "batch wide"]:
-        """All views of each shape in one row of V times D.
+        """Return all views of each shape as one row of V * D values.
 
         Args:
             views: Features of V views.
@@ -106,14 +106,14 @@ class InterViewAdapter(_Fusion):
 
 
 def published_adapter(state: Mapping[str, Tensor], path: str = "") -> dict[str, Tensor]:
-    """Rename the tensors of an adapter in a published few-shot checkpoint to ours.
+    """Rename the tensors of an adapter in a published few-shot checkpoint to our names.
 
     Args:
-        state: By their names; other parts of the checkpoint may be among them.
+        state: Tensors by name; may hold other parts of the checkpoint.
         path: `adapter1` (depth) or `adapter2` (image) of a dual-path checkpoint; empty for an adapter alone.
 
     Raises:
-        WeightsError: If a name of the adapter is unknown or none is there.
+        WeightsError: If the adapter is missing or one of its names is unknown.
     """
     start = f"{path}." if path else ""
     found: dict[str, Tensor] = {}
@@ -132,12 +132,12 @@ def published_adapter(state: Mapping[str, Tensor], path: str = "") -> dict[str, 
 
 
 def spread_smoothing(smoothing: float, classes: int) -> float:
-    """PyTorch's label smoothing under which `smoothing` is spread over the other classes alone, as PointCLIP's code does."""
+    """Convert `smoothing`, spread over the other classes only as in PointCLIP's code, to PyTorch's label smoothing."""
     return min(1.0, smoothing * classes / max(classes - 1, 1))
 
 
 def adapter_loss(logits: Float[Tensor, "batch classes"], truth: Tensor, *, smoothing: float = 0.0) -> Float[Tensor, ""]:
-    """Cross entropy of few-shot training; `smoothing` is spread over the other classes.
+    """Return the cross entropy of few-shot training, with label smoothing over the other classes.
 
     Args:
         logits: Scaled cosines.

@@ -1,4 +1,4 @@
-"""What every head is: named tensors, settings, and the kind that knows what to do with them."""
+"""Base types of few-shot heads: fit options, and a fitted head that can be saved."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ FORMAT = "basrelief head 1"
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a head is fitted. Each kind reads what it needs.
+    """Options for fitting a head. Each kind of head uses those that apply to it.
 
     Attributes:
-        epochs: Passes over the support, for the adapters.
-        batch_size: Shapes of a step.
-        lr: Peak learning rate of AdamW; it falls along a cosine.
-        weight_decay: Weight decay.
-        dropout: Share of values dropped, in [0, 1).
-        smoothing: Share of the target spread over the other classes.
-        scale: Multiplier of the cosines in the loss; None takes the encoder's where the method does, else 1.
+        epochs: Passes over the support shapes; adapters only.
+        batch_size: Shapes per step; adapters only.
+        lr: Peak learning rate of AdamW, with a cosine schedule.
+        weight_decay: Weight decay of AdamW.
+        dropout: Dropout probability, in [0, 1); None for the method's.
+        smoothing: Label smoothing, spread over the other classes, in [0, 1); None for the method's.
+        scale: Multiplier of the cosines in the loss; None for the method's: the encoder's logit scale or 1.
         penalty: Inverse strength C of the probe's L2 penalty.
-        strength: Alpha of the cache: what the support counts beside the class names.
-        sharpness: Beta of the cache: how near a shape of the support must be.
-        seed: Of the start and of every draw.
+        strength: Weight of the cache logits relative to the zero-shot logits (alpha in Tip-Adapter).
+        sharpness: How fast the weight of a support shape falls with its distance (beta in Tip-Adapter).
+        seed: Seed of initialisation, dropout and batches.
     """
 
     epochs: int = 100
@@ -60,16 +60,16 @@ class FitOptions:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A fitted head.
+    """A fitted few-shot head.
 
     Attributes:
         kind: Key in `HEADS`.
-        tensors: All it has learned, by name; float32.
-        views: V, the number of views of a shape, over all paths.
-        dim: D, the length of a view feature.
-        classes: C, the number of classes.
-        fit: How it was fitted.
-        notes: What else belongs to it, as text: labels, recipe, data; written to its file.
+        tensors: Fitted tensors by name, float32.
+        views: Number of views V of a shape, over all towers.
+        dim: Length D of a view feature.
+        classes: Number of classes C.
+        fit: Options it was fitted with.
+        notes: JSON metadata, saved with the head: labels, recipes, data.
     """
 
     kind: str
@@ -82,11 +82,11 @@ class Head:
 
     @property
     def parameters(self) -> int:
-        """How many numbers it holds."""
+        """Number of values in all tensors."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def save(self, path: Path | str) -> Path:
-        """Write it as one safetensors file; `read_head` reads it back.
+        """Save the head as one safetensors file; load it with `read_head`.
 
         Raises:
             OutputError: If the file cannot be written.

@@ -1,4 +1,4 @@
-"""Fitting an adapter by gradients on features that are already there: seconds on a CPU."""
+"""Fit an adapter by gradient descent on precomputed features; takes seconds on a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from basrelief.tasks.heads.base import FitOptions
 
 @dataclass(frozen=True, eq=False)
 class TextClassifier:
-    """Zero-shot classifier that a head starts from: the embedded class names and how sharply they are compared.
+    """Zero-shot classifier that a head starts from.
 
     Attributes:
         texts: (C, D) unit-length embedding of each class name.
@@ -34,17 +34,17 @@ def fit_adapter(
     zero_shot: TextClassifier,
     fit: FitOptions,
 ) -> dict[str, Tensor]:
-    """Train an adapter with AdamW under a cosine schedule, by cross entropy on the cosines with the class names.
+    """Train an adapter with AdamW and a cosine schedule on the cross entropy of its cosines with the class embeddings.
 
     Args:
-        adapter: Gives D numbers of each shape, or V times D of all its views; trained in place.
-        views: Features as the tower gives them.
+        adapter: Module that maps (N, V, D) views to (N, D) or (N, V * D); trained in place.
+        views: (N, V, D) features before normalisation.
         truth: Class number of each shape.
         zero_shot: Embedded class names and logit scale.
-        fit: How long and how fast, with the method's `scale` and `smoothing` filled in.
+        fit: Options, with `scale` and `smoothing` set.
 
     Returns:
-        Its tensors, the class names as it compares them (`texts`) and the multiplier (`scale`).
+        The tensors of the adapter, the class embeddings (`texts`) and the multiplier of cosines (`scale`).
     """
     device = views.device
     adapter = adapter.to(device).train()
@@ -57,7 +57,7 @@ def fit_adapter(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     draw = torch.Generator().manual_seed(fit.seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(fit.seed)  # of the dropout
+        torch.manual_seed(fit.seed)  # for dropout
         for _ in range(fit.epochs):
             order = torch.randperm(len(views), generator=draw).to(device)
             for rows in order[: len(views) // batch * batch].split(batch):

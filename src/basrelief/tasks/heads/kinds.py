@@ -1,4 +1,4 @@
-"""The kinds of heads, by name: how each is fitted, and what it makes of views."""
+"""Registry of few-shot heads; fit one, score shapes with it, and read it from a file."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _Scores = Callable[[Head, Views], Float[Tensor, "shapes classes"]]
 
 @dataclass(frozen=True)
 class HeadKind:
-    """One kind of head.
+    """A kind of few-shot head.
 
     Attributes:
         name: Key in `HEADS`.
-        title: One line for people.
-        paths: Towers whose views it takes, one after another along the views: 1, or 2 for the dual path.
-        fitted: Learns its tensors from views, truth and the zero-shot classifier.
-        scores: What it makes of views.
-        source: The paper it follows; empty for ours.
+        title: One-line description.
+        paths: Number of image towers, whose views are concatenated along the view axis: 1, or 2 for the dual path.
+        fitted: Function that fits the tensors to views, labels and the zero-shot classifier.
+        scores: Function that computes logits from a head and views.
+        source: Paper it comes from; empty for our own.
     """
 
     name: str
@@ -56,18 +56,18 @@ def fit_head(
     fit: FitOptions | None = None,
     logit_scale: float = 100.0,
 ) -> Head:
-    """Learn a head from labelled shapes.
+    """Fit a head to labelled shapes.
 
     Args:
         kind: Key of `HEADS`.
-        views: Features of each view as the tower gives them, not of unit length; both paths along the views for `dual-path`.
+        views: (N, V, D) features before normalisation; for `dual-path`, the views of both towers.
         truth: Class number of each shape.
         texts: Unit-length embedding of each class name, in the order of the numbers.
-        fit: How; the paper's way when None.
+        fit: Options; the paper's if None.
         logit_scale: The encoder's multiplier of cosines.
 
     Raises:
-        ConfigError: If the kind is unknown, there is no shape, a number names no class, or the number of views does not fit the kind.
+        ConfigError: If the kind is unknown, there is no shape, a label is out of range, or the number of views does not fit the kind.
     """
     if kind not in HEADS:
         raise ConfigError(unknown_choice("head", kind, HEADS))
@@ -85,14 +85,14 @@ def fit_head(
 
 
 def head_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
-    """Score every class for shapes.
+    """Return the logits of every class for each shape.
 
     Args:
         head: From `fit_head` or `read_head`.
-        views: As it was fitted with.
+        views: (N, V, D) features of the same towers as in `fit_head`.
 
     Raises:
-        ConfigError: If views or their length are not those of the head.
+        ConfigError: If V or D is not that of the head.
     """
     if tuple(views.shape[1:]) != (head.views, head.dim):
         raise ConfigError(
@@ -103,10 +103,10 @@ def head_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[T
 
 
 def read_head(path: Path | str) -> Head:
-    """Read what `Head.save` wrote.
+    """Read a head from a file of `Head.save`.
 
     Raises:
-        WeightsError: If the file is no head of this format, or broken.
+        WeightsError: If the file is not a head of this format, or is broken.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -130,7 +130,7 @@ def read_head(path: Path | str) -> Head:
 
 
 def _try(head: Head) -> None:
-    """Score a shape of zeros: tensors that are missing or do not fit show here, not when a user's shapes are named."""
+    """Score a shape of zeros, so that missing or misshapen tensors raise when the file is read."""
     if not (0 < head.views <= _MAX_VIEWS and 0 < head.dim <= _MAX_DIM):
         raise ValueError(f"{head.views} views of length {head.dim}")
     found = head_scores(head, torch.zeros(1, head.views, head.dim))
@@ -146,7 +146,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_scale: bool = False) -> tuple[_Fitted, _Scores]:
-    """Fit and scores of an adapter compared with the class names."""
+    """Return the functions that fit an adapter and compute logits from it."""
 
     def build(views: int, dim: int, fit: FitOptions) -> nn.Module:
         return kind(views, dim) if fit.dropout is None else kind(views, dim, dropout=fit.dropout)

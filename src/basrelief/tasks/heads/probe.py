@@ -1,4 +1,4 @@
-"""Heads without gradients: logistic regression on every view, and a cache of the support beside the class names."""
+"""Heads without gradient descent: logistic regression on views, and a cache of support features (Tip-Adapter)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from basrelief.tasks.heads.gradient import TextClassifier
 def fit_probe(
     views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], zero_shot: TextClassifier, fit: FitOptions
 ) -> dict[str, Tensor]:
-    """Fit `ViewProbe` on views of unit length; classes without a shape never win."""
+    """Fit `ViewProbe` on unit-length views; classes without a shape never win."""
     probe = ViewProbe(penalty=fit.penalty).fit(F.normalize(views, dim=-1).cpu().numpy(), truth.cpu().numpy())
     weight, bias = probe.linear()
     seen = torch.from_numpy(probe.classes_)
@@ -27,21 +27,21 @@ def fit_probe(
 
 
 def probe_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
-    """Logits summed over the views."""
+    """Return logits, summed over the views."""
     return (F.normalize(views, dim=-1) @ head.tensors["weight"].T + head.tensors["bias"]).sum(dim=1)
 
 
 def fit_cache(
     views: Float[Tensor, "shapes views dim"], truth: Int[Tensor, " shapes"], zero_shot: TextClassifier, fit: FitOptions
 ) -> dict[str, Tensor]:
-    """Keep the support as it is: nothing is learned (Zhang et al. 2022, arXiv:2207.09519, sec. 3.1)."""
+    """Store the support features; nothing is trained (Tip-Adapter, Zhang et al. 2022, arXiv:2207.09519, sec. 3.1)."""
     keys = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     values = F.one_hot(truth, len(zero_shot.texts)).float()
     return {"keys": keys, "values": values, "texts": zero_shot.texts, "scale": torch.tensor(zero_shot.logit_scale)}
 
 
 def cache_scores(head: Head, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes classes"]:
-    """The class names' logits plus `strength` times the support's: `exp(-sharpness (1 - cosine))` of each shape counts for its class."""
+    """Return zero-shot logits plus `strength` times the sum of `exp(-sharpness (1 - cosine))` over the support shapes of each class."""
     query = F.normalize(F.normalize(views, dim=-1).mean(dim=1), dim=-1)
     near = torch.exp(-head.fit.sharpness * (1 - query @ head.tensors["keys"].T))
     return head.tensors["scale"] * query @ head.tensors["texts"].T + head.fit.strength * near @ head.tensors["values"]
