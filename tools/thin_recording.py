@@ -22,14 +22,14 @@ import numpy as np
 
 ARRAYS = (
     "clip2point_render_v10 clip2point_render_v6 clip2point_render_aug "
-    "pointclip_zs_projection pointclip_fs_projection pointclipv2_projection "
+    "pointclip_zs_projection pointclip_fs_projection pointclipv2_projection opendlign_projection "
     "pointclip_logits pointclipv2_logits pointclip_adapter clip2point_adapter clip2point_dpa clip2point_forward clip2point_losses "
     "opendlign_small clip_towers_small pointnet2_ops"
 ).split()
 LAYOUTS = ("opendlign_state_dict_layouts.json", "clip2point_state_dict_layouts.json", "opendlign_trainable.json")
 TEXTS = ("labels.json", "templates.json", "prompts_pointclip.json", "prompts_clip2point.json")
 MERGES = 48_894
-THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0")
+THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_|bilateral_|median_")
 STEP = 3
 POOLED = 400  # bytes from which an array may be a reference
 

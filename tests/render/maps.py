@@ -55,3 +55,12 @@ def make_clouds(seed: int) -> dict[str, np.ndarray]:
         "leaving": rng.normal(scale=1.5, size=(150, 3)).astype(np.float32),
         "outside": (rng.normal(scale=0.01, size=(16, 3)) + (5, 3, 7)).astype(np.float32),
     }
+
+
+def stool(count: int, seed: int = 0) -> np.ndarray:
+    """Points in a seat, four legs and a bar between two of them."""
+    rng = np.random.default_rng(seed)
+    low = np.array([[-0.5, -0.5, 0.3], *((x, y, -0.6) for x in (-0.5, 0.4) for y in (-0.5, 0.4)), [-0.5, -0.05, -0.3]])
+    high = np.array([[0.5, 0.5, 0.4], *((x, y, 0.3) for x in (-0.4, 0.5) for y in (-0.4, 0.5)), [0.5, 0.05, -0.2]])
+    part = rng.choice(len(low), count, p=[0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+    return rng.uniform(low[part], high[part]).astype(np.float32)

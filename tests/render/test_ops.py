@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basrelief.render.base import PointBatch
-from basrelief.render.ops import extents, point_chunks, resize, rotate, running_maximum
+from basrelief.render.ops import extents, image_parts, point_chunks, resize, rotate, running_maximum
 
 
 @given(st.integers(1, 12), st.integers(0, 10), st.integers(0, 2**31))
@@ -79,3 +79,16 @@ def test_resize_keeps_corners() -> None:
     image = torch.arange(4.0).view(1, 1, 2, 2)
     torch.testing.assert_close(resize(image, 3)[0, 0], torch.tensor([[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]))
     assert resize(image, 2) is image
+
+
+@pytest.mark.parametrize(("points", "views"), [([50, 70, 1, 900], 10), ([3_000_000], 10), ([9_000_000, 10], 3), ([1] * 100, 1)])
+@pytest.mark.parametrize("size", [32, 224])
+def test_parts_cover_everything_once_in_bounded_memory(points: list[int], views: int, size: int) -> None:
+    ends = [0, *np.cumsum(points).tolist()]
+    drawn = np.zeros((len(points), views), dtype=int)
+    for clouds, some in image_parts(ends, views, size * size * 112, torch.device("cpu")):
+        drawn[clouds, some] += 1
+        images = drawn[clouds, some].size
+        assert images == 1 or images * size * size * 112 <= 2**23
+        assert images == 1 or (ends[clouds.stop] - ends[clouds.start]) * drawn[clouds, some].shape[1] <= 2**22
+    assert (drawn == 1).all()

@@ -1,7 +1,7 @@
-"""The voxel filter of OpenDlign's projection, exact but restricted to voxels that can be seen.
+"""The voxel filter of the paper's projection (`opendlign-paper`), exact but restricted to voxels that can be seen.
 
-Densify, smooth and squeeze (see `basrelief.render.opendlign`) act on a grid of size x size x B voxels per image; a voxel of plane k holds
-a nearness in [k, k + 1) / B. Only the best smoothed value of each pixel matters, so most of the grid is never smoothed, and nothing is
+Densify, smooth and squeeze (see `basrelief.render.opendlign_paper`) act on a grid of size x size x B voxels per image; a voxel of plane k
+holds a nearness in [k, k + 1) / B. Only the best smoothed value of each pixel matters, so most of the grid is never smoothed; nothing is
 stored outside the shape's bounding box. Let V be the largest densified value of a pixel's column and t = floor(V B) its plane.
 
 1. *Few planes can win.* The column's voxels at t - 3 .. t + 3 hold V and those above are empty. The maximum reaches 3 planes and the

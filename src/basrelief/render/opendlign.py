@@ -1,66 +1,52 @@
-"""OpenDlign's contour-aware depth maps (Mao et al. 2024, arXiv:2404.16538, sec. 3.1 and A.2)."""
+"""OpenDlign's contour-aware depth maps as the authors' program drew them (Mao et al. 2024, arXiv:2404.16538, sec. 3.1)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from basrelief.checks import check_range
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.base import Cameras, PointBatch, Projection
-from basrelief.render.contour import REACH, ContourFilter, Voxels
-from basrelief.render.ops import extents, rotate
+from basrelief.render.ops import extents, image_parts, median_filter, point_chunks, rotate
+from basrelief.render.plane_filter import MARGIN, REACH, PlaneFilter, PlaneGrid
 from basrelief.render.rigs import get_rig
 
 CONTROL_READINGS = ("complement", "reciprocal")
-_RANGES = {
-    "size": (8, 4096),
-    "planes": (1, 4096),
-    "ratio": (1e-3, 1),
-    "bias": (1e-3, 1e3),
-    "spatial_sigma": (1e-3, 1e3),
-    "range_sigma": (1e-3, 1e3),
-}
+_RANGES = {"size": (8, 4096), "planes": (3, 24), "ratio": (1e-3, 1), "bias": (1e-3, 1e3), "sigma": (1e-3, 1e3)}
+# Added to the camera coordinates. Normalising takes it off again, but its rounding decides in which voxel a point on a border falls.
+_SHIFT = (0.5, 0.5, -1.5)
 
 
 @dataclass(frozen=True)
 class OpenDlignProjection(Projection):
-    """Depth maps with sharp contours and open gaps, ten views from a ring 20 degrees above the horizon; nearer is darker.
+    """Depth maps with sharp contours and open gaps, ten views from a ring above the horizon; nearer is darker.
 
-    The pipeline of PointCLIP V2 with a finer grid and other filters. For each view by itself:
+    The authors' code was published in compiled form only. This is what it computes, in its order and rounding, for each view by itself:
 
-    1. Quantise: centre the bounding box, divide by its longest side, and write each point's nearness into its voxel of a grid of
-       size x size x planes; the nearest wins.
-    2. Densify: each voxel takes the maximum of its 7x7x7 neighbourhood.
-    3. Smooth: bilateral filter over 5x5x5, `I'_v = 1/W_v sum_j G_s1(|v - v_j|) G_s2(|I_v - I_j|) I_j`.
-    4. Squeeze: the maximum x over depth. The paper says minimum: of the inverted grid, which is the same. The image is `1 - x / max(x)`.
-    5. For image generation, `median=True`: a 7x7 median.
+    1. Quantise: centre the bounding box and divide by its longest side. Rows and columns are rounded up; a voxel's plane is the
+       rounded-up nearness, but the voxel keeps the nearness itself, in [1, planes - 2]. The largest wins.
+    2. Densify: each voxel takes the maximum of its 7x7 neighbourhood within its plane.
+    3. Smooth: bilateral filter of each plane over the 13 pixels within a distance of 2. Empty voxels count as zeros and are filtered, too,
+       so silhouettes grow by 2 pixels.
+    4. Squeeze: the maximum x over planes; the image is `1 - x / max(x)`.
+    5. With `median=True`, a 7x7 median. The program builds it and never calls it; the paper uses it for image generation.
 
-    Points stay 3 pixels from the border of the grid and 3 empty planes are added at each end, so the maximum loses nothing. The paper gives
-    the steps, the windows and size 224; every other constant is an option. The original code was not released.
+    Scale and position do not matter. A cloud of one repeated point, where the program divides 0 by 0, is a dot of 7 pixels with a rim of 2.
 
     Attributes:
         name: Key in `basrelief.render.PROJECTIONS`.
-        rig: `opendlign-30`, `opendlign-33`, another rig's name, or orthographic cameras. "10 views along the x-axis from 30 to 330 degrees
-            at intervals of 30" are 11 angles: the first keeps the interval (30 to 300), the second the range (every 33.3). Views rotate
-            about the vertical, so shapes stay upright; the elevation is PointCLIP V2's pi/9, since seats are hidden from the horizon.
+        rig: `opendlign-original`, another rig's name, or orthographic cameras.
         size: Side of the map and the image, pixels.
-        planes: Planes of the grid, B. With 56 or 112, maps of 2,048 and 10,000 points are closest to those of 300,000; with 8 or 28 the
-            filter crosses edges, with 224 it is too thin to smooth slopes.
-        ratio: Share of the image width that the longest side covers, as in PointCLIP V2.
-        bias: Nearness of the farthest possible point before division by 1 + bias, as in PointCLIP V2; separates it from the background.
-        spatial_sigma: The filter's s1, voxels; 2 blurs corners at 10,000 points.
-        range_sigma: The filter's s2, nearness; maps are alike from 0.05 to 0.1, below that noise remains.
-        count_empty: Whether empty voxels count as zeros in the filter, which pales the rims of far parts. They stay empty either way, or
-            every silhouette would grow by 2 pixels.
+        planes: Planes of the grid; the two outer ones stay empty except for rounding.
+        ratio: Share of the image width that the longest side covers.
+        bias: Nearness of the farthest possible point before division by 1 + bias; separates it from the background.
+        sigma: Both standard deviations of the bilateral filter, in pixels and in planes.
         median: Whether `image` applies the 7x7 median.
         background: Value of the background in the depth image.
         image_size: Side of the depth image, the same as `size`.
@@ -70,14 +56,12 @@ class OpenDlignProjection(Projection):
     """
 
     name: str = "opendlign"
-    rig: str | Cameras = "opendlign-30"
+    rig: str | Cameras = "opendlign-original"
     size: int = 224
-    planes: int = 112
-    ratio: float = 0.8
+    planes: int = 8
+    ratio: float = 0.9
     bias: float = 0.2
-    spatial_sigma: float = 1.0
-    range_sigma: float = 0.05
-    count_empty: bool = False
+    sigma: float = 2.823
     median: bool = False
     background: float = field(default=1.0, init=False)
     image_size: int = field(init=False)
@@ -96,56 +80,75 @@ class OpenDlignProjection(Projection):
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """Identity: the method works in the world frame."""
+        """Identity: the cameras are in the world frame."""
         return np.eye(3, dtype=np.float32)
 
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
-        """Return depth maps `1 - x / max(x)` in [0, 1), 0 at each view's nearest pixel, `inf` for background.
-
-        They equal those of the dense grid to 1e-5. A cloud of one repeated point is a square of 7 pixels with depth 0.
+        """Return depth maps `1 - x / max(x)` in [0, 1), 0 at each view's nearest pixels, `inf` for background.
 
         Args:
             batch: Clouds in the world frame, any scale and position.
         """
-        filtered = ContourFilter(self.size, self.planes, self.spatial_sigma, self.range_sigma, self.count_empty)
+        smooth = PlaneFilter(self.planes - 2, self.sigma)
         rotation = torch.as_tensor(self.cameras.rotation, device=batch.points.device)
         ends = [0, *torch.bincount(batch.cloud, minlength=batch.size).cumsum(0).tolist()]
-        near = batch.points.new_empty(batch.size, len(rotation), self.size, self.size)
-        for clouds, views in self._parts(ends, len(rotation), batch.points.device):
+        voxels = (self.size + 2 * MARGIN) ** 2 * self.planes
+        near = batch.points.new_zeros(batch.size, len(rotation), self.size, self.size)
+        for clouds, views in image_parts(ends, len(rotation), voxels, batch.points.device):
             rows = slice(ends[clouds.start], ends[clouds.stop])
             part = PointBatch(batch.points[rows], batch.cloud[rows] - clouds.start, clouds.stop - clouds.start)
-            squeezed = filtered.squeeze(self._quantise(part, rotation[views]))
-            near[clouds, views] = squeezed.view(-1, part.size, self.size, self.size).transpose(0, 1)
+            grid = self.grid(part, rotation[views])
+            squeezed = smooth.squeeze(grid).view(-1, part.size, grid.rows, grid.columns).transpose(0, 1)
+            paste(near[clouds, views], squeezed, grid.origin[1:])
         return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
         """Return depth images in [0, 1]: near is dark, the background 1; with `median`, the median of each 7x7 window."""
         image = depth.clamp(max=self.background)
-        if not self.median:
-            return image
-        windows = F.pad(image, (REACH,) * 4, value=self.background).unfold(2, 2 * REACH + 1, 1).unfold(3, 2 * REACH + 1, 1)
-        return torch.stack([one.flatten(2).median(2).values for one in windows.flatten(0, 1)]).view_as(image)
+        return median_filter(image, REACH) if self.median else image
 
-    def _quantise(self, part: PointBatch, rotation: Tensor) -> Voxels:
-        """Step 1: compute the voxel of every point in every view; image index = view x clouds + cloud."""
-        low, high = extents(part.points, rotation[..., None], part.cloud, part.size)
-        side = (high - low).amax(0)
-        side = side.masked_fill(side == 0, 1)
-        unit = (rotate(part.points, rotation[..., None]) - ((high + low) / 2)[..., part.cloud]) / side[..., part.cloud]
-        place = ((unit[:2] * self.ratio + 0.5) * self.size).long().clamp_(REACH, self.size - 1 - REACH)
-        near = (0.5 - unit[2] + self.bias) / (1 + self.bias)
-        image = torch.arange(len(rotation), device=near.device)[:, None] * part.size + part.cloud
-        return Voxels(image.flatten(), place[1].flatten(), place[0].flatten(), near.flatten(), len(rotation) * part.size)
+    def grid(self, batch: PointBatch, rotation: Float[Tensor, "views 3 3"]) -> PlaneGrid:
+        """Quantise (step 1): return the box of voxels that can be seen in some image; image index = view x clouds + cloud.
 
-    def _parts(self, ends: list[int], views: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-        """Split clouds x views into parts of bounded memory, on CPU small enough for the processor's cache."""
-        images = max(1, 2 ** (23 if device.type == "cpu" else 28) // (self.size**2 * self.planes))
-        largest = max(stop - start for start, stop in pairwise(ends))
-        step = max(1, min(images, 2**22 // largest) // views)
-        width = max(1, min(views, images, 2**22 // largest))
-        for start in range(0, len(ends) - 1, step):
-            clouds = slice(start, min(start + step, len(ends) - 1))
-            yield from ((clouds, slice(view, view + width)) for view in range(0, views, width))
+        Args:
+            batch: Clouds in the world frame.
+            rotation: World to camera of each view.
+        """
+        device, turn = batch.points.device, rotation[..., None]
+        low, high = extents(batch.points, turn, batch.cloud, batch.size)
+        low, high = _shifted(low), _shifted(high)
+        centre, side = (high + low) / 2, (high - low).amax(0).clamp_(min=torch.finfo(torch.float32).tiny)
+        corners = torch.stack([self._voxels(end, centre, side)[0].flatten(1) for end in (low, high)])
+        least, most = (end.int().tolist() for end in (corners.amin((0, 2)), corners.amax((0, 2))))
+        grid = PlaneGrid.empty(least, most, len(rotation) * batch.size, device)
+        image = torch.arange(len(rotation) * batch.size, device=device, dtype=torch.int32).view(len(rotation), -1)
+        for part in point_chunks(len(batch.points), 3 * len(rotation), device):
+            cloud = batch.cloud[part] if batch.size > 1 else slice(None)  # a single cloud is broadcast, which is faster
+            voxel, value = self._voxels(_shifted(rotate(batch.points[part], turn)), centre[..., cloud], side[..., cloud])
+            grid.put(image[:, cloud], voxel.int(), value)
+        return grid
+
+    def _voxels(
+        self, xyz: Float[Tensor, "3 views points"], centre: Float[Tensor, "3 views points_or_1"], side: Float[Tensor, "views points_or_1"]
+    ) -> tuple[Float[Tensor, "3 views points"], Float[Tensor, "views points"]]:
+        """Return plane, row and column of each point's voxel, and the nearness to store there."""
+        right, down, ahead = (xyz - centre).div_(side).mul_(2)
+        near = (1 - ahead).div_(2).add_(self.bias).div_(1 + self.bias).mul_(self.planes - 2)
+        row, column = (axis.mul_(self.ratio).add_(1).div_(2).mul_(self.size).ceil_().clamp_(1, self.size - 2) for axis in (down, right))
+        return torch.stack([near.ceil().clamp_(0, self.planes - 1), row, column]), near.clamp_(1, self.planes - 2)
+
+
+def paste(canvas: Float[Tensor, "*images size size"], part: Float[Tensor, "*images rows columns"], corner: tuple[int, int]) -> None:
+    """Copy a part of images into them; what lies outside is cut off."""
+    ends = [
+        (max(0, -first), min(length, size - first)) for first, length, size in zip(corner, part.shape[-2:], canvas.shape[-2:], strict=True)
+    ]
+    (top, bottom), (left, right) = ends
+    canvas[..., corner[0] + top : corner[0] + bottom, corner[1] + left : corner[1] + right] = part[..., top:bottom, left:right]
+
+
+def _shifted(xyz: Float[Tensor, "3 *any"]) -> Float[Tensor, "3 *any"]:
+    return xyz.add_(torch.tensor(_SHIFT, device=xyz.device).view(3, 1, 1))
 
 
 def control_image(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -49,6 +50,29 @@ def point_chunks(count: int, cost: int, device: torch.device) -> Iterator[slice]
     """
     step = max(1, 2 ** (18 if device.type == "cpu" else 24) // cost)
     return (slice(start, start + step) for start in range(0, count, step))
+
+
+def image_parts(ends: Sequence[int], views: int, voxels: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+    """Split clouds x views into parts whose grids fit the processor's cache (CPU) or a fraction of its memory (CUDA).
+
+    Args:
+        ends: Index of each cloud's first point, then the number of points.
+        views: Number of views V.
+        voxels: Voxels of an image's grid.
+        device: Device of the computation.
+    """
+    images = max(1, 2 ** (23 if device.type == "cpu" else 28) // voxels)
+    most = 2**22 // max(stop - start for start, stop in pairwise(ends))
+    step, width = max(1, min(images, most) // views), max(1, min(views, images, most))
+    for start in range(0, len(ends) - 1, step):
+        clouds = slice(start, min(start + step, len(ends) - 1))
+        yield from ((clouds, slice(view, view + width)) for view in range(0, views, width))
+
+
+def median_filter(image: Float[Tensor, "clouds views size size"], reach: int) -> Float[Tensor, "clouds views size size"]:
+    """Return the median of each window of 2 reach + 1 pixels; beyond the border, the image is reflected."""
+    windows = F.pad(image, (reach,) * 4, mode="reflect").unfold(2, 2 * reach + 1, 1).unfold(3, 2 * reach + 1, 1)
+    return torch.stack([one.flatten(2).median(2).values for one in windows.flatten(0, 1)]).view_as(image)
 
 
 def extents(

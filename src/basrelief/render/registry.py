@@ -9,6 +9,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.base import Projection
 from basrelief.render.clip2point import DiscProjection
 from basrelief.render.opendlign import OpenDlignProjection
+from basrelief.render.opendlign_paper import OpenDlignPaperProjection
 from basrelief.render.pointclip import PointClipProjection
 from basrelief.render.pointclip_v2 import PointClipV2Projection
 
@@ -19,6 +20,7 @@ PROJECTIONS: dict[str, Projection] = {
         PointClipProjection("pointclip-fewshot", views=10, size=224, distance=1.4),
         PointClipV2Projection(),
         OpenDlignProjection(),
+        OpenDlignPaperProjection(),
         DiscProjection("clip2point", rig="clip2point10"),
         DiscProjection("clip2point-zeroshot", rig="clip2point6"),
         DiscProjection("discs", rig="turntable10", size=112, radius=0.04),

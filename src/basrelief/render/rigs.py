@@ -73,6 +73,7 @@ RIGS: dict[str, Callable[[], Cameras]] = {
     "clip2point10": lambda: _clip2point(*CLIP2POINT10_ANGLES),
     "clip2point6": lambda: _clip2point(*_CLIP2POINT6),
     "turntable10": lambda: look_at_cameras(*_TURNTABLE10),
+    "opendlign-original": lambda: look_at_cameras(range(-60, 211, 30), [*(20,) * 9, 12]),
     "opendlign-30": lambda: look_at_cameras(range(30, 301, 30), 20),
     "opendlign-33": lambda: look_at_cameras([30 + 300 * i / 9 for i in range(10)], 20),
 }
@@ -84,8 +85,9 @@ def get_rig(name: str) -> Cameras:
 
     Args:
         name: `turntable10` (eight views every 45 degrees at elevation 20, the top, the front at elevation -20), or `clip2point10` or
-            `clip2point6` (the views of Huang et al. 2023, arXiv:2210.01055), or `opendlign-30` (ten views every 30 degrees from 30) or
-            `opendlign-33` (ten evenly from 30 to 330), both at elevation 20.
+            `clip2point6` (the views of Huang et al. 2023, arXiv:2210.01055), or `opendlign-original` (ten every 30 degrees at elevation
+            20, the last at 12, as OpenDlign's program has them), or two readings of its paper, both at elevation 20: `opendlign-30` (ten
+            every 30 degrees from 30) and `opendlign-33` (ten evenly from 30 to 330).
 
     Raises:
         ConfigError: If there is no rig of that name.

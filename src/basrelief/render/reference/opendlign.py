@@ -1,74 +1,87 @@
-"""Reference for OpenDlign's projection: the paper's steps on the dense grid."""
+"""Reference for OpenDlign's projection: the authors' program step by step, on the whole grid."""
 
 from __future__ import annotations
 
 from itertools import product
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from scipy.ndimage import maximum_filter
 
 from basrelief.render.opendlign import OpenDlignProjection
 
+_SHIFT = np.array([0.5, 0.5, 1.5], dtype=np.float32)
+_PAD = 5  # pixels by which densifying and smoothing grow a silhouette
+
 
 def depth(points: Float32[np.ndarray, "points 3"], projection: OpenDlignProjection) -> Float32[np.ndarray, "views size size"]:
-    """Return the depth of one cloud from every view, by a grid of size x size x (planes + 6) voxels per view.
+    """Return the depth of one cloud from every view, `inf` where nothing is seen.
 
     Args:
         points: (N, 3) float32, the projection's frame.
         projection: Only its cameras and constants are used.
-
-    Returns:
-        (V, size, size) float32, `inf` where nothing is seen.
     """
-    return np.stack([view_depth(points, rotation, projection) for rotation in projection.cameras.rotation])
-
-
-def view_depth(
-    points: Float32[np.ndarray, "points 3"], rotation: Float32[np.ndarray, "3 3"], projection: OpenDlignProjection
-) -> Float32[np.ndarray, "size size"]:
-    """Return the depth of one cloud from one view: quantise, densify, smooth, squeeze."""
-    nearness = smooth(densify(quantise(points, rotation, projection)), projection).max(axis=2)
-    return np.where(nearness > 0, 1 - nearness / nearness.max(), np.inf).astype(np.float32)
-
-
-def quantise(
-    points: Float32[np.ndarray, "points 3"], rotation: Float32[np.ndarray, "3 3"], projection: OpenDlignProjection
-) -> Float32[np.ndarray, "size size planes"]:
-    """Return the nearness of the nearest point in each voxel, 0 in empty ones, with three empty planes at each end."""
     x, y, z = points.T
-    right, down, ahead = (row[0] * x + row[1] * y + row[2] * z for row in rotation)
-    side = max(axis.max() - axis.min() for axis in (right, down, ahead)) or np.float32(1)
-    right, down, ahead = ((axis - (axis.max() + axis.min()) / 2) / side for axis in (right, down, ahead))
-    near = (np.float32(0.5) - ahead + np.float32(projection.bias)) / np.float32(1 + projection.bias)
-    plane = np.floor(near * projection.planes).astype(int).clip(0, projection.planes - 1)
-    row, column = (
-        np.floor((axis * np.float32(projection.ratio) + np.float32(0.5)) * projection.size).astype(int).clip(3, projection.size - 4)
-        for axis in (down, right)
-    )
-    grid = np.zeros((projection.size, projection.size, projection.planes + 6), np.float32)
-    np.maximum.at(grid, (row, column, plane + 3), near)
+    maps = []
+    for right, down, ahead in projection.cameras.rotation:
+        camera = np.stack([row[0] * x + row[1] * y + row[2] * z for row in (down, right, -ahead)], axis=1) + _SHIFT
+        maps.append(squeeze(smooth(densify(quantise(camera, projection)), projection)))
+    return np.stack(maps)
+
+
+def program_coordinates(
+    points: Float32[np.ndarray, "points 3"],
+    first: Float32[np.ndarray, "3 3"],
+    second: Float32[np.ndarray, "3 3"],
+    translation: Float32[np.ndarray, "1 3"],
+) -> Float32[np.ndarray, "points 3"]:
+    """Return (down, right, nearness) of points with +Y up as the program computes them: two products and a subtraction in float32."""
+    turned: np.ndarray = (torch.from_numpy(points) @ torch.from_numpy(first) @ torch.from_numpy(second)).numpy() - translation
+    return turned
+
+
+def quantise(camera: Float32[np.ndarray, "points 3"], projection: OpenDlignProjection) -> Float32[np.ndarray, "planes rows columns"]:
+    """Return the grid of one view, with a margin of 5 empty voxels around rows and columns.
+
+    Args:
+        camera: (N, 3) float32: down, right and nearness of every point, any scale.
+        projection: Its constants.
+    """
+    one, two, size, planes = np.float32(1), np.float32(2), projection.size, projection.planes
+    low, high = camera.min(axis=0), camera.max(axis=0)
+    side = max((high - low).max(), np.finfo(np.float32).tiny)
+    unit = (camera - (high + low) / two) / side * two
+    row, column = (np.ceil((axis * np.float32(projection.ratio) + one) / two * np.float32(size)).clip(1, size - 2) for axis in unit.T[:2])
+    near = ((unit[:, 2] + one) / two + np.float32(projection.bias)) / np.float32(1 + projection.bias) * np.float32(planes - 2)
+    plane = np.ceil(near).clip(0, planes - 1)
+    grid = np.zeros((planes, size + 2 * _PAD, size + 2 * _PAD), np.float32)
+    np.maximum.at(grid, tuple(np.stack([plane, row + _PAD, column + _PAD]).astype(int)), near.clip(1, planes - 2))
     return grid
 
 
-def densify(grid: Float32[np.ndarray, "size size planes"]) -> Float32[np.ndarray, "size size planes"]:
-    """Return the maximum of the 7x7x7 neighbourhood of each voxel."""
-    dense: Float32[np.ndarray, "size size planes"] = maximum_filter(grid, size=7, mode="constant")
+def densify(grid: Float32[np.ndarray, "planes rows columns"]) -> Float32[np.ndarray, "planes rows columns"]:
+    """Return the maximum of the 7x7 neighbourhood of each voxel within its plane."""
+    dense: Float32[np.ndarray, "planes rows columns"] = maximum_filter(grid, size=(1, 7, 7), mode="constant")
     return dense
 
 
-def smooth(grid: Float32[np.ndarray, "size size planes"], projection: OpenDlignProjection) -> Float32[np.ndarray, "size size planes"]:
-    """Apply the bilateral filter over the 5x5x5 neighbourhood of each voxel."""
-    padded = np.pad(grid, 2)
+def smooth(grid: Float32[np.ndarray, "planes rows columns"], projection: OpenDlignProjection) -> Float32[np.ndarray, "planes rows columns"]:
+    """Apply the bilateral filter of each plane, over the 13 pixels within a distance of 2; empty voxels count as zeros."""
+    scale = np.float32(0.5 / projection.sigma**2)
+    padded = np.pad(grid, ((0, 0), (2, 2), (2, 2)))
     weights, total = np.zeros_like(grid), np.zeros_like(grid)
-    for step in product(range(-2, 3), repeat=3):
-        neighbour = padded[tuple(slice(2 + s, 2 + s + n) for s, n in zip(step, grid.shape, strict=True))]
-        weight = np.exp(-0.5 * ((grid - neighbour) / projection.range_sigma) ** 2)
-        weight *= np.exp(-0.5 * sum(s * s for s in step) / projection.spatial_sigma**2)
-        if not projection.count_empty:
-            weight *= neighbour > 0
-        weights += weight
-        total += weight * neighbour
-    smoothed = np.zeros_like(grid)
-    np.divide(total, weights, out=smoothed, where=grid > 0)
+    for i, j in product(range(-2, 3), repeat=2):
+        if i * i + j * j <= 4:
+            neighbour = padded[:, 2 + i : 2 + i + grid.shape[1], 2 + j : 2 + j + grid.shape[2]]
+            weight = np.exp(-scale * (i * i + j * j)) * np.exp(-scale * (neighbour - grid) ** 2)
+            weights += weight
+            total += weight * neighbour
+    smoothed: Float32[np.ndarray, "planes rows columns"] = total / weights
     return smoothed
+
+
+def squeeze(grid: Float32[np.ndarray, "planes rows columns"]) -> Float32[np.ndarray, "size size"]:
+    """Return the depth `1 - x / max(x)` of the maximum over planes, without the margin."""
+    near = grid.max(axis=0)[_PAD:-_PAD, _PAD:-_PAD]
+    return np.where(near > 0, 1 - near / near.max(), np.inf).astype(np.float32)
