@@ -46,7 +46,7 @@ def with_notes(tuned_file: Path, notes: dict[str, object]) -> Path:
 
 def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
     """`tiny` draws discs; a block classifier on contour-aware maps is shown those."""
-    noted = with_notes(tuned_file, {"projection": {"name": "opendlign", "size": 96, "rig": "opendlign-30"}})
+    noted = with_notes(tuned_file, {"projection": {"name": "opendlign", "size": 96, "rig": "opendlign-original"}})
     model = load_model("tiny", checkpoint=noted, device="cpu", dtype="float32")
     assert (model.recipe.projection, model.recipe.projection_options) == ("opendlign", {"size": 96})
     assert model.depth_images([ball()]).shape == (1, 10, 96, 96)
@@ -56,7 +56,7 @@ def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
 
 def test_defaults_of_a_projection_are_not_spelled_out() -> None:
     recipe = get_recipe("opendlign-h14")
-    assert recipe.with_projection({"name": "opendlign", "size": 224, "rig": "opendlign-30"}) == recipe
+    assert recipe.with_projection({"name": "opendlign", "size": 224, "rig": "opendlign-original"}) == recipe
     other = recipe.with_projection({"name": "opendlign", "size": 224, "rig": "opendlign-33"})
     assert other.projection_options == {"rig": "opendlign-33"}
 

@@ -60,6 +60,7 @@ class OpenDlignPaperProjection(Projection):
         median: Whether `image` applies the 7x7 median.
         background: Value of the background in the depth image.
         image_size: Side of the depth image, the same as `size`.
+        offset: Pixels by which images are shifted right and down.
 
     Raises:
         ConfigError: If an option is out of range or the rig is unknown.
@@ -77,6 +78,7 @@ class OpenDlignPaperProjection(Projection):
     median: bool = False
     background: float = field(default=1.0, init=False)
     image_size: int = field(init=False)
+    offset: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Check the options."""

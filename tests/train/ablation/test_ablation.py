@@ -61,7 +61,7 @@ def top1(table: Table) -> list[float]:
     [
         ("components", 5, "projection of PointCLIP V2", "+ logit aggregation"),
         ("views", 10, "1 view", "10 views"),
-        ("projections", 10, "opendlign-30, plain CLIP", "pointclip, aligned"),
+        ("projections", 12, "opendlign-original, plain CLIP", "pointclip, aligned"),
         ("prompts", 10, "prompts name, plain CLIP", "prompts opendlign, aligned"),
         ("blocks", 4, "1 block with residual, 0.0 M trained", "2 blocks without residual, 0.0 M trained"),
         ("aggregation", 12, "frozen, mean cosine", "both, summed softmax"),

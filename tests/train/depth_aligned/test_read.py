@@ -32,7 +32,7 @@ def test_records_are_read_back(layout: str, library: Benchmark, tmp_path: Path) 
         np.testing.assert_array_equal(found.pictures(row), drawn.pictures)
         assert found.truth[row] == item.label
         assert found.kept(row).all()
-    assert found.projection == {"size": 48, "rig": "opendlign-30"}
+    assert found.projection == {"name": "opendlign", "size": 48}
 
 
 def test_the_number_of_processes_does_not_change_the_result(library: Benchmark, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_published_layout_is_read(tmp_path: Path) -> None:
     stored = np.load(tmp_path / "depth_map" / "id1+sofa_dm.npy")
     np.testing.assert_array_equal(found.depth(1), stored[..., 0])
     assert (found.pictures(1)[4] == 41).all()
-    assert found.projection == {"size": 24}
+    assert found.projection == {"name": "opendlign", "size": 24}
 
 
 def test_names_without_a_class_have_no_label(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Made(AlignedSet):
 
     @property
     def projection(self) -> dict[str, object]:
-        return {"size": 32}
+        return {"name": "opendlign", "size": 32}
 
     def depth(self, row: int) -> np.ndarray:
         self.read.append(row)

@@ -36,8 +36,8 @@ class Variant:
     Attributes:
         label: Name of the row.
         run: Folder of a training run, or None for the untrained model.
-        projection: Key of `PROJECTIONS`.
-        rig: Rig of OpenDlign's projection; empty for its default.
+        projection: Key of `PROJECTIONS`; empty for the projection of the images.
+        rig: Rig of a contour-aware projection, which has the size of the images; empty for other projections.
         templates: Name of a template set; empty for the model's own.
         branch: `frozen`, `tuned`, `both`, or `split`: the first half of the views frozen, the rest tuned.
         pooling: How views are pooled.
@@ -46,7 +46,7 @@ class Variant:
 
     label: str
     run: Path | None = None
-    projection: str = "opendlign"
+    projection: str = ""
     rig: str = ""
     templates: str = ""
     branch: str = "split"
@@ -109,12 +109,11 @@ class AblationStudy:
 
     def _embed(self, variant: Variant, benchmark: Benchmark) -> BranchFeatures:
         """Embed every shape, through both branches if a block was tuned."""
-        options: dict[str, int | str] = {}
-        if variant.projection == "opendlign":
-            options = {**self.images[0].projection, **({"rig": variant.rig} if variant.rig else {})}
-        recipe = replace(
-            self.model.recipe.for_dataset(benchmark.name), projection=variant.projection, projection_options=options, tuned_views=()
-        )
+        drawn = self.images[0].projection
+        if variant.projection:
+            size = {"size": drawn["size"], "rig": variant.rig} if variant.rig else {}
+            drawn = {"name": variant.projection, **size}
+        recipe = replace(self.model.recipe.for_dataset(benchmark.name).with_projection(drawn), tuned_views=())
         encoder = self.model.encoder
         if variant.run is not None:
             load_tuned(self._tuned_encoder, variant.run / TUNED_FILE)

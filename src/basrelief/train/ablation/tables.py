@@ -65,9 +65,9 @@ def _views(study: AblationStudy) -> Iterator[Variant]:
 
 
 def _projections(study: AblationStudy) -> Iterator[Variant]:
-    rigs = (("opendlign", "opendlign-30"), ("opendlign", "opendlign-33"), ("pointclip-v2", ""), ("clip2point", ""), ("pointclip", ""))
+    contour_aware = (("opendlign", "opendlign-original"), ("opendlign-paper", "opendlign-30"), ("opendlign-paper", "opendlign-33"))
     run = study.train()
-    for name, rig in rigs:
+    for name, rig in (*contour_aware, ("pointclip-v2", ""), ("clip2point", ""), ("pointclip", "")):
         yield Variant(f"{rig or name}, plain CLIP", run, name, rig, branch="frozen", pooling=MEAN)
         yield Variant(f"{rig or name}, aligned", run, name, rig)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from basrelief.render import sample_points
 from basrelief.render.base import PointBatch
-from basrelief.render.opendlign import OpenDlignProjection, control_image
+from basrelief.render.opendlign import control_image
 from basrelief.train.depth_aligned.settings import AlignedSettings
 from basrelief.train.depth_aligned.shaded import shade_views
 from basrelief.types import Shape
@@ -48,11 +48,11 @@ def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> DrawnVi
     """
     seed = zlib.crc32(f"{settings.seed} {name}".encode(errors="replace")) & 0x7FFFFFFF
     cloud = sample_points(shape, settings.points, seed=seed)
-    projection = OpenDlignProjection(rig=settings.rig, size=settings.size)
+    projection = settings.map_projection()
     depth = projection.depth(PointBatch.pack([cloud.points]))
     if settings.source == "shaded":
         return DrawnViews(_bytes(projection.image(depth)[0]), None, shade_views(shape, cloud, projection=projection, seed=seed), seed)
-    smooth = OpenDlignProjection(rig=settings.rig, size=settings.size, median=True).image(depth)
+    smooth = settings.map_projection(median=True).image(depth)
     control = control_image(smooth, reading=settings.diffusion.reading)
     return DrawnViews(_bytes(projection.image(depth)[0]), _bytes(control[0]), None, seed)
 

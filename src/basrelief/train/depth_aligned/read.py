@@ -70,8 +70,8 @@ class AlignedSet(ABC):
 
     @property
     def projection(self) -> dict[str, Any]:
-        """Options of OpenDlign's projection for these depth maps: size and, in our format, rig."""
-        return {"size": int(self.depth(0).shape[-1])} if len(self) else {}
+        """Name and options of the projection of these depth maps, see `basrelief.render.get_projection`."""
+        return {"name": "opendlign", **({"size": int(self.depth(0).shape[-1])} if len(self) else {})}
 
     @abstractmethod
     def depth(self, row: int) -> UInt8[np.ndarray, "views size size"]:
@@ -166,7 +166,8 @@ class _GeneratedImages(AlignedSet):
         style = self._records.manifest.get("style")
         if not isinstance(style, dict) or not isinstance(style.get("size"), int) or not isinstance(style.get("rig"), str):
             raise FileFormatError(f"{MANIFEST} in {self.home.name!r} has no size and rig of the depth maps. Make the images again.")
-        return {"size": style["size"], "rig": style["rig"]}
+        name = style.get("projection", "opendlign-paper")  # version 0.1 had no other
+        return {"name": name, "size": style["size"], **({"rig": style["rig"]} if style["rig"] else {})}
 
     def _count(self) -> int:
         for view in range(_MAX_VIEWS):

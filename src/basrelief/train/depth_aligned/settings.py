@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.limits import limits
+from basrelief.render import get_projection
+from basrelief.render.opendlign import OpenDlignProjection
+from basrelief.render.opendlign_paper import OpenDlignPaperProjection
 from basrelief.train.config import check_at_least, check_positive
 from basrelief.train.records.store import MAX_SIDE
 
 SOURCES = ("controlnet", "shaded")
+ContourAware = OpenDlignProjection | OpenDlignPaperProjection
+CONTOUR_PROJECTIONS = ("opendlign", "opendlign-paper")
 SCHEDULERS = ("ddim", "lcm")
 PRECISIONS = ("float16", "bfloat16", "float32")
 
@@ -75,7 +81,8 @@ class AlignedSettings:
         source: `controlnet`, as published, or `shaded`, which needs no weights.
         points: Points sampled from each shape.
         size: Side of the stored depth maps and images in pixels.
-        rig: Cameras, see `OpenDlignProjection`.
+        projection: `opendlign`, as the authors' program draws, or `opendlign-paper`, as their text has it.
+        rig: Cameras; the projection's own if empty.
         seed: Seed of points and images; each image has its own, from this seed, the shape's name and the view.
         diffusion: Settings of `controlnet`.
     """
@@ -83,7 +90,8 @@ class AlignedSettings:
     source: str = "controlnet"
     points: int = 10_000
     size: int = 224
-    rig: str = "opendlign-30"
+    projection: str = "opendlign"
+    rig: str = ""
     seed: int = 0
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
 
@@ -91,9 +99,16 @@ class AlignedSettings:
         """Check the values."""
         if self.source not in SOURCES:
             raise ConfigError(unknown_choice("source", self.source, SOURCES))
+        if self.projection not in CONTOUR_PROJECTIONS:
+            raise ConfigError(unknown_choice("projection", self.projection, CONTOUR_PROJECTIONS))
         if not (1 <= self.points <= limits().points and 8 <= self.size <= MAX_SIDE):
             allowed = f"1 to {limits().points:,} points, and a size of 8 to {MAX_SIDE:,}"
             raise ConfigError(f"Got {self.points} points and size {self.size}; expected {allowed}. Leave them out for the defaults.")
+
+    def map_projection(self, *, median: bool = False) -> ContourAware:
+        """Return the projection of the depth maps, with or without its median."""
+        rig = {"rig": self.rig} if self.rig else {}
+        return cast("ContourAware", get_projection(self.projection, size=self.size, median=median, **rig))
 
 
 def published_hours(images: int) -> float:

@@ -185,7 +185,7 @@ def align(
 
 def tuning_model(model: Model, aligned: AlignedSet) -> Model:
     """Return the model as it is used after tuning: with the images' projection, tuned views and the recipe's preprocessing."""
-    recipe = model.recipe.with_projection({"name": "opendlign", **aligned.projection}).with_tuned_views()
+    recipe = model.recipe.with_projection(aligned.projection).with_tuned_views()
     return Model(recipe, tuning_encoder(model), prompter=model.prompter)
 
 
@@ -255,7 +255,6 @@ class _AlignRun(TrainingRun[Row]):
 
     def export(self) -> None:
         """Write the tuned blocks with the settings of the run."""
-        drawn = {"name": "opendlign", **self.store.aligned.projection}
         run = {"settings": settings_record(self.settings), "shapes": self.total_rows, "step": self.step}
-        notes = {**self.notes, "projection": drawn, **run}
+        notes = {**self.notes, "projection": self.store.aligned.projection, **run}
         save_tuned(self.model.encoder, self.out / TUNED_FILE, notes=notes | ({"validation": self.best} if self.best >= 0 else {}))

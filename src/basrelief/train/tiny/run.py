@@ -230,7 +230,7 @@ def _block_figures(
     encoder: ClipEncoder, aligned: AlignedSet, held: ShapeSet, *, out: Path, settings: TinySettings, resources: Resources
 ) -> dict[str, float]:
     """Align the last block, and classify the held-out shapes by contour-aware depth maps without and with it."""
-    recipe = get_recipe("tiny").with_projection({"name": "opendlign", **aligned.projection})
+    recipe = get_recipe("tiny").with_projection(aligned.projection)
     figures = {"contour_aware_top1": _top1(Model(recipe, encoder), held)}
     tuned = align(aligned, encoder, out=out, settings=settings.block, options=TrainOptions(echo=resources.echo, cpu=resources.cpu))
     views = len(get_projection(recipe.projection, **recipe.projection_options).cameras)
