@@ -18,6 +18,7 @@ VIEWS = {
     "pointclip-fewshot": 10,
     "pointclip-v2": 10,
     "opendlign": 10,
+    "opendlign-paper": 10,
     "clip2point": 10,
     "clip2point-zeroshot": 6,
     "discs": 10,
