@@ -1,4 +1,4 @@
-"""A library of a few generated shapes, made once, and copies of it to change."""
+"""A library of a few generated shapes, and copies of it to change."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from basrelief.models import Model
 from basrelief.shapes import make_shape
 
 PLACES = ("seats/chair_1.glb", "seats/oldChair2.ply", "tables/table.obj", "kitchen/mug.stl", "kitchen/deep/bottle.glb", "car.off")
+RED_OBJ = "mtllib look.mtl\nusemtl one\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n"
 MADE = ("chair", "chair", "table", "mug", "bottle", "car")
 
 
@@ -48,6 +49,21 @@ def index(made: Path, model: Model) -> Index:
 def own(made: Path, tmp_path: Path, model: Model) -> Index:
     """A library of its own to change, of the same files."""
     shutil.copytree(made / "lib.lance", tmp_path / "lib.lance")
+    return Index.open(tmp_path / "lib.lance", model=model)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one shape, `good.ply`."""
+    home = tmp_path / "files"
+    home.mkdir()
+    save(make_shape("mug", seed=1), home / "good.ply")
+    return home
+
+
+@pytest.fixture
+def empty_index(tmp_path: Path, model: Model) -> Index:
+    """A library without files, to change."""
     return Index.open(tmp_path / "lib.lance", model=model)
 
 

@@ -1,4 +1,4 @@
-"""Libraries of basrelief 0.1, whose columns had other names: converted when they are opened."""
+"""Conversion of libraries of basrelief 0.1, whose columns had other names."""
 
 from __future__ import annotations
 
@@ -14,24 +14,9 @@ from lancedb.index import FTS  # noqa: E402
 from basrelief.errors import OutputError  # noqa: E402
 from basrelief.index import Index, Query, add, table  # noqa: E402
 from basrelief.index.schema import RENAMED_COLUMNS  # noqa: E402
-from basrelief.io import save  # noqa: E402
 from basrelief.models import Model  # noqa: E402
-from basrelief.shapes import make_shape  # noqa: E402
 
-OBJ = "mtllib look.mtl\nusemtl one\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    save(make_shape("mug", seed=1), folder / "good.ply")
-    return folder
-
-
-@pytest.fixture
-def index(tmp_path: Path, model: Model) -> Index:
-    return Index.open(tmp_path / "lib.lance", model=model)
+from .conftest import RED_OBJ  # noqa: E402
 
 
 def _downgrade(uri: str, *, side_files: bool) -> None:
@@ -55,19 +40,19 @@ def _downgrade(uri: str, *, side_files: bool) -> None:
 
 @pytest.mark.parametrize("side_files", [True, False])
 def test_a_library_of_version_0_1_is_converted_when_opened(
-    folder: Path, index: Index, model: Model, monkeypatch: pytest.MonkeyPatch, side_files: bool
+    folder: Path, empty_index: Index, model: Model, monkeypatch: pytest.MonkeyPatch, side_files: bool
 ) -> None:
-    (folder / "red.obj").write_text(OBJ)
+    (folder / "red.obj").write_text(RED_OBJ)
     (folder / "bad.ply").write_text("junk")
-    index.add(folder)
-    before = index.search("mug")
-    _downgrade(index.uri, side_files=side_files)
-    old = Index.open(index.uri, model=model)
+    empty_index.add(folder)
+    before = empty_index.search("mug")
+    _downgrade(empty_index.uri, side_files=side_files)
+    old = Index.open(empty_index.uri, model=model)
     assert [(hit.path, hit.score, hit.metadata["relative_path"]) for hit in old.search(Query(("mug",), match_names=False))] == [
         (hit.path, hit.score, hit.metadata["relative_path"]) for hit in before
     ]
     assert len(old.tables.indexed_files()) == 2
-    assert old.tables.info.text_mean == index.tables.info.text_mean
+    assert old.tables.info.text_mean == empty_index.tables.info.text_mean
     read, real = [], add.read_file
     monkeypatch.setattr(add, "read_file", lambda path, options: read.append(path.name) or real(path, options))
     report = old.add(folder)
@@ -77,13 +62,13 @@ def test_a_library_of_version_0_1_is_converted_when_opened(
     assert old.search("red", top_k=1)[0].name_match
 
 
-def test_an_old_library_that_cannot_be_written_says_what_to_do(index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    index.add(folder)
-    _downgrade(index.uri, side_files=True)
+def test_an_old_library_that_cannot_be_written_says_what_to_do(empty_index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty_index.add(folder)
+    _downgrade(empty_index.uri, side_files=True)
 
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(table, "_rename_columns", refuse)
     with pytest.raises(OutputError, match="was made by basrelief 0.1 and must be converted, but it cannot be written: .* Make it writable"):
-        Index.open(index.uri)
+        Index.open(empty_index.uri)
