@@ -1,4 +1,4 @@
-"""Settings of every test: types are checked, no network, one thread each, the same generated examples in every run."""
+"""Settings of every test: type checks, no network, one thread each, reproducible hypothesis examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of limits: defaults, the environment variable, and a block of code with others."""
+"""`Limits`: defaults, the environment variable, and `use_limits`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, never through a link, and failures are named."""
+"""Files are written completely or not at all, never through a link; failures name the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_devices_are_written_to_and_a_full_disk_is_named() -> None:
         write_text("/dev/full", "x")
 
 
-def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_paths_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="Cannot write .*: it is a folder"):
         write_text(tmp_path, "x")

@@ -1,4 +1,4 @@
-"""The parts of benchmarks/index.py: how answers are counted, rows of no file, and a small run from end to end."""
+"""Parts of `benchmarks/index.py`: counting, generated rows, and a small run."""
 
 from __future__ import annotations
 

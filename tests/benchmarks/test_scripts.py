@@ -1,4 +1,4 @@
-"""Every benchmark explains itself, and `make bench` runs each without arguments."""
+"""Every benchmark has a `--help`, and `make bench` runs each without arguments."""
 
 from __future__ import annotations
 

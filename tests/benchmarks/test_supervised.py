@@ -30,7 +30,7 @@ def shapes() -> ShapeSet:
     return generated_shapes(("chair", "mug"), 4, count=256)
 
 
-def test_an_edge_convolution_is_that_of_the_paper(bench: ModuleType) -> None:
+def test_the_edge_convolution_follows_the_paper(bench: ModuleType) -> None:
     torch.manual_seed(0)
     edges = bench.Edges(3, 5).eval()
     cloud = torch.rand(2, 7, 3)
@@ -84,7 +84,7 @@ def test_it_learns_two_classes(bench: ModuleType, shapes: ShapeSet) -> None:
     assert np.mean([labels[0] == shapes.names[i] for labels, i in zip(named, shapes.label.tolist(), strict=True)]) > 0.8
 
 
-def test_a_run_is_read_and_its_validation_packs_are_asked(
+def test_a_run_is_read_and_evaluated_on_its_validation_packs(
     bench: ModuleType, shapes: ShapeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = ShapeSet(shapes.points[:3], shapes.label[:3], shapes.names, (" and ".join(maker_split().validation),) * 3)

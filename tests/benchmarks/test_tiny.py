@@ -1,4 +1,4 @@
-"""The benchmark's own parts: what it does to clouds, how it counts, what it says when data is absent."""
+"""Parts of `benchmarks/tiny.py`: changes of clouds, counting, and messages about missing data."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_outliers_are_a_twentieth(bench: ModuleType) -> None:
     assert moved.mean() == pytest.approx(0.05, abs=0.01)
 
 
-def test_absent_data_is_said_so(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_is_reported(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     model = SimpleNamespace(encoder=SimpleNamespace(fingerprint="0" * 64))
     monkeypatch.setattr(bench.br, "load_model", lambda *_, **__: model)
     monkeypatch.setattr(bench, "CATEGORIES", ("mug",))
@@ -157,7 +157,7 @@ def test_answers_are_counted_by_files(bench: ModuleType, monkeypatch: pytest.Mon
     ]
 
 
-def test_the_model_of_a_run_is_asked(
+def test_the_model_of_a_run_is_evaluated(
     bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = new_encoder(Tokenizer.train(["a chair", "a mug"], vocab_size=560), seed=5)

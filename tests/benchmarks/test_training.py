@@ -1,4 +1,4 @@
-"""The parts of the training benchmarks: what is taught is not asked, and small runs print their rows."""
+"""The training benchmarks: trained and evaluated shapes are disjoint, and small runs print their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run commands in the process of the tests, and files to give them."""
+"""Fixtures that run commands in this process, and files to pass to them."""
 
 from __future__ import annotations
 

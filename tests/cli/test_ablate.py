@@ -1,4 +1,4 @@
-"""`basrelief ablate` as typed: a table on the screen, in a file and as JSON."""
+"""`basrelief ablate`: a table on the screen, in a file and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit codes, what goes to stdout and what to stderr."""
+"""The command line: exit codes, and what goes to stdout and stderr."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "10000"), ("7", "7")])
-def test_threads_do_not_spin_for_long_unless_told_so(run: Run, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str) -> None:
+def test_threads_do_not_spin_for_long_by_default(run: Run, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", given or "")
     if given is None:
         monkeypatch.delenv("GOMP_SPINCOUNT")

@@ -1,4 +1,4 @@
-"""`basrelief doctor` as a user meets it."""
+"""`basrelief doctor` on the command line."""
 
 from __future__ import annotations
 

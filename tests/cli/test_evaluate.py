@@ -1,4 +1,4 @@
-"""`basrelief evaluate` as a user meets it."""
+"""`basrelief evaluate` on the command line."""
 
 from __future__ import annotations
 

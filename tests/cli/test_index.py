@@ -1,4 +1,4 @@
-"""`basrelief index | search | similar | dedupe | tag` as typed."""
+"""`basrelief index | search | similar | dedupe | tag`."""
 
 from __future__ import annotations
 

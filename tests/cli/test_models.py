@@ -1,4 +1,4 @@
-"""`basrelief models --cost` as a user meets it."""
+"""`basrelief models --cost` on the command line."""
 
 from __future__ import annotations
 

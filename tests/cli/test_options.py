@@ -1,4 +1,4 @@
-"""What commands share: bars that stay quiet, failures that are named, second paths, caches."""
+"""Options that commands share: progress bars, reports of failures, second towers, caches."""
 
 from __future__ import annotations
 

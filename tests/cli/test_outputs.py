@@ -1,4 +1,4 @@
-"""Places that cannot be written: one line and exit code 2 of every command, and nothing half beside them."""
+"""Unwritable outputs: every command prints one line, exits with code 2 and leaves no partial file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def chair(tmp_path: Path) -> Path:
         "train depth-aligned source=shaded --root {library} --out {bad}",
     ],
 )
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_an_unwritable_path_is_one_line(
     words: str, chair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path / "cache"))
@@ -132,7 +132,7 @@ HOSTILE = {
         "doctor tiny --checkpoint {bad}",
     ],
 )
-def test_what_is_no_such_file_is_one_line(
+def test_a_missing_file_is_one_line(
     words: str, name: str, chair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / name

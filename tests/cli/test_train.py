@@ -1,4 +1,4 @@
-"""`basrelief train` as a user meets it."""
+"""`basrelief train` on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`basrelief train depth-aligned | filter | opendlign` as typed: from meshes to a model that answers with its tuned block."""
+"""`basrelief train depth-aligned | filter | opendlign`: from meshes to a model with a tuned block."""
 
 from __future__ import annotations
 

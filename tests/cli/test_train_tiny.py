@@ -1,4 +1,4 @@
-"""`basrelief train tiny` as typed: labelled files and words in, a model, its curves and its confusion out."""
+"""`basrelief train tiny`: from labelled files to a model, its curves and its confusion matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a benchmark checks itself."""
+"""`Benchmark` validates itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets that strangers made: names, links, pipes and sizes that lead elsewhere, or never end, are refused in a sentence."""
+"""Untrusted data sets: names, links, pipes and sizes that are refused with a clear message."""
 
 from __future__ import annotations
 

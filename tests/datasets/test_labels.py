@@ -1,4 +1,4 @@
-"""Label sets, what `--labels` accepts, and every way it can be wrong."""
+"""Label sets, and valid and invalid values of `--labels`."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_rules_hold_for_files_and_typed_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.txt", "folder/nowhere"])
-def test_an_absent_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_reported_as_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"Labels file '.*nowhere.*' not found\. Check the path"):
         read_labels_file(tmp_path / name)
 

@@ -1,4 +1,4 @@
-"""Every layout: found, read in order, standing up."""
+"""Every layout: detection, order of items, up axis."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_modelnet_is_in_the_published_class_order(tmp_path: Path) -> None:
     assert found.up == "z"
 
 
-def test_modelnet10_is_told_by_its_classes(tmp_path: Path) -> None:
+def test_modelnet10_is_recognised_by_its_classes(tmp_path: Path) -> None:
     found = opened(dataset_miniatures.modelnet_off(tmp_path, classes=label_set("modelnet10")))
     assert found.name == "modelnet10"
     assert opened(tmp_path, "modelnet40").name == "modelnet40"

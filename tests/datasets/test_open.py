@@ -71,7 +71,7 @@ def test_too_few_classes_of_a_set_without_a_label_list(tmp_path: Path) -> None:
     assert finding(found, "labels") == ("wrong", "3 classes, 1,156 expected (Objaverse-LVIS).")
 
 
-def test_a_count_nobody_knows_is_a_warning(tmp_path: Path) -> None:
+def test_an_unknown_count_is_a_warning(tmp_path: Path) -> None:
     found = open_benchmark(dataset_miniatures.scanobjectnn(tmp_path), variant="PB_T25_R")
     assert finding(found, "count")[0] == "warning"
 

@@ -1,4 +1,4 @@
-"""Template sets: equal to the published ones, smaller than them, and filled."""
+"""Template sets: equal to the published ones, and filled with labels."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_scanobjectnn_list_differs_in_one_place() -> None:
     assert [(a.removesuffix(".") + ", 3D.", b) for a, b in pairs if a != b] == [(templates("opendlign-scanobjectnn")[16],) * 2]
 
 
-def test_every_photo_template_but_four_has_a_twin_with_the_other_article() -> None:
+def test_every_photo_template_but_four_exists_with_both_articles() -> None:
     texts = set(templates("clip"))
     definite = {text for text in texts if re.search(r"\bthe\b", text)}
     assert len(definite) == 38

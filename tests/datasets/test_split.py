@@ -1,4 +1,4 @@
-"""Training, validation and test shapes are by different makers and share no content."""
+"""Training, validation and test shapes have different makers and share no content."""
 
 from __future__ import annotations
 

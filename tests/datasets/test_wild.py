@@ -1,4 +1,4 @@
-"""Folders as people really keep them: odd names, other line ends, remains of other systems, a folder too many."""
+"""Real-world folders: odd names, line ends, files of other systems, extra parent folders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_class_folders_may_have_any_name(name: str, tmp_path: Path) -> None:
     assert all(found.load(item) is not None for item in found.items)
 
 
-def test_remains_of_other_systems_are_no_classes_and_no_shapes(tmp_path: Path) -> None:
+def test_files_of_other_operating_systems_are_ignored(tmp_path: Path) -> None:
     root = dataset_miniatures.class_folders(tmp_path / "set")
     before = opened(root)
     for junk in (".DS_Store", "lamp/.DS_Store", "lamp/._0.ply", "Thumbs.db", "lamp/desktop.ini", "README.txt", "lamp/notes.md"):

@@ -1,4 +1,4 @@
-"""Text features on disk: right when it works, out of the way when it does not."""
+"""The cache of text features: exact when it works, ignored when it is damaged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def filled(cache: VectorCache) -> VectorCache:
 ALL = {p: v.tolist() for p, v in VECTORS.items()}
 
 
-def test_what_was_put_comes_back(cache: VectorCache) -> None:
+def test_stored_vectors_are_read_back(cache: VectorCache) -> None:
     assert known(cache) == {}
     assert known(filled(cache)) == ALL
     assert known(VectorCache(cache.path)) == ALL

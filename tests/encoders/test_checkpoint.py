@@ -1,4 +1,4 @@
-"""Checkpoints of every version of torch: what is read, what is left out, and that today's torch agrees."""
+"""Checkpoints of every version of torch: what is read, what is dropped, and agreement with current torch."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ def test_every_kind_of_value_is_read_as_torch_reads_it(tmp_path: Path, zipped: b
     content = everything()
     torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
     found = open_checkpoint(tmp_path / "w.pt")
-    assert found.dropped == {} or protocol == 5, found.dropped  # NumPy's arrays of protocol 5 are made by a function of NumPy
+    # with protocol 5, arrays are made by a function of NumPy, which is not called
+    assert {name.partition(".")[0] for name in found.dropped} == ({"array"} if protocol == 5 else set())
     for name, value in content.items():
         if name != "array":
             compare(found.content[name], value, found.tensor)

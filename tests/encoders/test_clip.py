@@ -1,4 +1,4 @@
-"""The encoder people use."""
+"""`ClipEncoder`: images, text, tuned blocks, fingerprints."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_text_is_read_once(config: ClipConfig, tmp_path: Path) -> None:
     assert len(passes) == 2
 
 
-def test_a_vector_of_another_length_in_the_cache_is_read_anew(encoder: ClipEncoder, tmp_path: Path) -> None:
+def test_a_cached_vector_of_another_length_is_computed_again(encoder: ClipEncoder, tmp_path: Path) -> None:
     expected = encoder.encode_text(["a chair"])
     encoder.cache = VectorCache(tmp_path / "text.sqlite")
     encoder.cache.put(encoder.fingerprint, {"a chair": np.ones(3, dtype=np.float32)})

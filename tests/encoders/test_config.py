@@ -1,4 +1,4 @@
-"""Architectures as data."""
+"""Configurations of architectures."""
 
 from __future__ import annotations
 

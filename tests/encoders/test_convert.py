@@ -110,7 +110,7 @@ def test_the_recorded_clip2point_layouts_fit_or_are_refused() -> None:
         ([], "unknown"),
     ],
 )
-def test_layouts_are_told_apart(names: list[str], layout: str) -> None:
+def test_layouts_are_distinguished(names: list[str], layout: str) -> None:
     assert layout_of(names) == layout
 
 

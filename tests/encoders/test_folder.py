@@ -1,4 +1,4 @@
-"""basrelief's own format."""
+"""Encoders saved to and loaded from folders."""
 
 from __future__ import annotations
 

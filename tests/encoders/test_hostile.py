@@ -1,4 +1,4 @@
-"""Weights, vocabularies and caches that strangers made to harm: refused in a sentence, before they cost anything."""
+"""Weights, vocabularies and caches made to harm: refused with a clear message before they use time or memory."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_numbers_are_counted() -> None:
     assert 0.8 * sum(p.numel() for p in own.towers.parameters()) < own.config.least_parameters
 
 
-def test_a_folder_of_a_stranger_is_checked(tmp_path: Path) -> None:
+def test_an_untrusted_folder_is_checked(tmp_path: Path) -> None:
     encoder = small_encoder()
     save_encoder(encoder, tmp_path)
     tensors = {"a": torch.zeros(1)}

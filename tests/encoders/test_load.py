@@ -1,4 +1,4 @@
-"""From a name to an encoder, with weights in every place they may lie; no network."""
+"""Loading encoders by name, with weights in every supported place; no network."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_the_vocabulary_is_fetched_once_for_weights_without_one(hub: LocalHub, s
     assert len(hub.downloads("tokenizer.json")) == 1
 
 
-def test_a_hub_that_does_not_answer_is_no_riddle(hub: LocalHub) -> None:
+def test_an_unreachable_hub_is_explained(hub: LocalHub) -> None:
     hub.close()
     with pytest.raises(
         WeightsNotFoundError, match=r"^The weights of small/own are not on this machine\. http://.* did not deliver someone/small-clip: "
@@ -241,7 +241,7 @@ def test_the_activation_can_be_changed(spec: EncoderSpec, folder: Path, encoder:
     assert float((found.encode_images(images) - encoder.encode_images(images)).abs().max()) > 1e-3
 
 
-def test_the_cache_is_the_users_unless_told_otherwise(spec: EncoderSpec, folder: Path, tmp_path: Path) -> None:
+def test_the_cache_is_the_users_by_default(spec: EncoderSpec, folder: Path, tmp_path: Path) -> None:
     found = load_encoder("small/own", weights=folder, dtype="float32")
     assert isinstance(found.cache, VectorCache)
     assert found.cache.path == tmp_path / "cache" / "text.sqlite"

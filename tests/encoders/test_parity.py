@@ -1,4 +1,4 @@
-"""The recorded outputs of open_clip, OpenDlign and CLIP2Point, met from their own state dicts."""
+"""Parity with recorded outputs of open_clip, OpenDlign and CLIP2Point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number type: obeyed when asked for, measured when not."""
+"""Compute dtypes: requested ones, and the one chosen by measuring."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from basrelief.encoders import ClipConfig, ClipEncoder, VectorCache, random_encoder
-from basrelief.encoders import precision as room
+from basrelief.encoders import ClipConfig, ClipEncoder, VectorCache, precision, random_encoder
 from basrelief.encoders.precision import DTYPES, bfloat16_gain, choose_dtype, least_cosine
 from basrelief.errors import ConfigError
 
@@ -15,11 +14,11 @@ from basrelief.errors import ConfigError
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat the small encoders of these tests as large ones."""
-    monkeypatch.setattr(room, "_SMALL", 0)
+    monkeypatch.setattr(precision, "_SMALL", 0)
 
 
 def test_small_towers_are_not_measured(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "bfloat16_gain", lambda _: pytest.fail("measured"))
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda _: pytest.fail("measured"))
     found = choose_dtype(encoder)
     assert found is encoder
     assert (found.dtype, found.dtype_reason) == (torch.float32, "float32: the towers are small")
@@ -44,7 +43,7 @@ def test_an_unknown_type_is_refused(encoder: ClipEncoder) -> None:
 
 @pytest.mark.usefixtures("large")
 def test_a_type_that_is_no_faster_is_not_used(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "bfloat16_gain", lambda _: 1.1)
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda _: 1.1)
     found = choose_dtype(encoder)
     assert found is encoder
     assert found.dtype == torch.float32
@@ -53,7 +52,7 @@ def test_a_type_that_is_no_faster_is_not_used(encoder: ClipEncoder, monkeypatch:
 
 @pytest.mark.usefixtures("large")
 def test_a_type_that_is_faster_and_true_is_used(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "bfloat16_gain", lambda _: 2.5)
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda _: 2.5)
     found = choose_dtype(encoder)
     assert found.dtype == torch.bfloat16
     assert found.dtype_reason.startswith("bfloat16: 2.50 times as fast in a block, cosine to float32 0.999")
@@ -69,7 +68,7 @@ def test_a_type_that_is_faster_but_wrong_is_not_used(config: ClipConfig, monkeyp
         projection = encoder.towers.visual_projection.weight
         encoder.towers.vision_model.post_layernorm.bias.fill_(1000.0)
         projection.sub_(projection.mean(1, keepdim=True))
-    monkeypatch.setattr(room, "bfloat16_gain", lambda _: 2.5)
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda _: 2.5)
     found = choose_dtype(encoder)
     assert found is encoder
     assert found.dtype == torch.float32
@@ -93,7 +92,7 @@ def test_measuring_leaves_no_trace(encoder: ClipEncoder, tmp_path: object) -> No
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_an_encoder_is_true_to_itself(encoder: ClipEncoder, config: ClipConfig) -> None:
+def test_the_least_cosine_with_itself_is_one(encoder: ClipEncoder, config: ClipConfig) -> None:
     assert least_cosine(encoder, encoder) == pytest.approx(1, abs=1e-6)
     assert least_cosine(encoder, random_encoder(config, seed=5)) < 0.9
 

@@ -1,4 +1,4 @@
-"""Photos as each tower expects them: against open_clip's and Hugging Face's transforms, and configurations of both."""
+"""Preprocessing of photos, compared with the transforms of open_clip and Hugging Face, and their configuration files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of the room: complete, lazy, cheap."""
+"""Public names of `basrelief.encoders`: complete, and imported lazily."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
-def test_all_is_what_the_room_holds() -> None:
+def test_all_lists_the_public_names() -> None:
     assert sorted(encoders.__all__) == encoders.__all__
     assert dir(encoders) == encoders.__all__
     assert set(encoders.__all__) == set(encoders._HOMES)
@@ -27,7 +27,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         encoders.nothing  # noqa: B018
 
 
-def test_importing_the_room_imports_nothing_heavy() -> None:
+def test_importing_the_package_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'transformers', 'numpy', 'tokenizers', 'safetensors', 'huggingface_hub'}"
     assert run(f"import sys, basrelief.encoders; print({heavy} & set(sys.modules) or 'light')") == "light"
 

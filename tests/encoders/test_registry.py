@@ -1,4 +1,4 @@
-"""The records of the known weights."""
+"""The registry of known weights."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         encoder_spec("ViT-B-32/openia")
 
 
-def test_the_trap_of_dfn2b_is_told_and_can_be_repeated() -> None:
+def test_the_wrong_preprocessing_of_dfn2b_is_reported_and_can_be_reproduced() -> None:
     spec = encoder_spec("ViT-B-16/dfn2b")
     assert "OpenDlign" in spec.notes
     other = spec.with_activation("gelu")

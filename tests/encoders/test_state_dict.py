@@ -1,4 +1,4 @@
-"""Weights files: told apart by content, never executed, never a surprise."""
+"""Weights files: format detection by content, no code execution, clear errors."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_path_that_is_no_file_says_so(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x10\0\0\0\0\0\0\0{"]))
-def test_no_bytes_surprise_the_reader(tmp_path: Path, tail: bytes, head: bytes) -> None:
+def test_random_bytes_are_refused(tmp_path: Path, tail: bytes, head: bytes) -> None:
     path = tmp_path / "w"
     path.write_bytes(head + tail)
     with pytest.raises(WeightsError):

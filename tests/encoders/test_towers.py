@@ -1,4 +1,4 @@
-"""Laws of the towers, and transformers' own CLIPModel as the outside twin."""
+"""Properties of the towers, and equality with `CLIPModel` of transformers."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_more_tuned_blocks_than_blocks_are_refused(encoder: ClipEncoder) -> None
             encoder.towers.add_tuned_blocks(count)
 
 
-def test_of_the_last_block_only_the_class_token_is_worked_out(towers: ClipTowers, pixels: Tensor) -> None:
+def test_the_last_block_computes_the_class_token_only(towers: ClipTowers, pixels: Tensor) -> None:
     shapes = []
     last = towers.vision_model.encoder.layers[-1]
     last.mlp.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape[:-1]))
@@ -197,7 +197,7 @@ def test_gradients_reach_every_parameter_of_an_untuned_encoder(encoder: ClipEnco
     assert [n for n, p in towers.named_parameters() if p.grad is None] == []
 
 
-def test_what_stands_after_the_end_of_text_has_no_effect(encoder: ClipEncoder) -> None:
+def test_tokens_after_the_end_of_text_have_no_effect(encoder: ClipEncoder) -> None:
     ids = torch.tensor([[512, 5, 6, 513, 0, 0], [512, 7, 513, 0, 0, 0]])
     padded = F.pad(ids, (0, 14), value=3)
     with torch.no_grad():

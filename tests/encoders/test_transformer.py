@@ -1,4 +1,4 @@
-"""The blocks of CLIP's transformers: torch's own layer as the outside twin, what tokens see, what runs without transformers installed."""
+"""Transformer blocks: equality with torch's own layer, causal masks, and no dependency on transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tuned blocks in files: alone on the CLIP they were trained on, or with all of it as the published checkpoints are."""
+"""Files of tuned blocks: alone, for the CLIP they were trained on, or in the published layout."""
 
 from __future__ import annotations
 

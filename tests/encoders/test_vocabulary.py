@@ -1,4 +1,4 @@
-"""Words a small model has met: what counts as known, and what is said of the rest."""
+"""Words that a small model was trained on: which count as known, and messages about others."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_names_their_plurals_and_parts_are_known(text: str) -> None:
     ("text", "expected"),
     [("zeppelin", ("zeppelin",)), ("red mug", ("red",)), ("mgu", ("mgu",)), ("gizmo and gadget", ("gizmo", "gadget")), ("été", ("été",))],
 )
-def test_words_that_were_never_read_are_named(text: str, expected: tuple[str, ...]) -> None:
+def test_untrained_words_are_named(text: str, expected: tuple[str, ...]) -> None:
     assert KNOWN.unknown_words(text) == expected
 
 
-def test_a_beginning_is_no_word() -> None:
+def test_a_prefix_is_not_a_word() -> None:
     assert KNOWN.unknown_words("mu") == ("mu",)
     assert KNOWN.unknown_words("zebrafish") == ("zebrafish",)
     assert KNOWN.unknown_words("tables") == ()

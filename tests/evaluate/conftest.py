@@ -1,4 +1,4 @@
-"""A small labelled folder of generated shapes, and the embedded model."""
+"""A small labelled folder of generated shapes, and `tiny`."""
 
 from __future__ import annotations
 

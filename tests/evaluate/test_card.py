@@ -1,4 +1,4 @@
-"""The card: whole, repeatable, readable, honest about the paper."""
+"""Eval cards: complete, reproducible, readable, compared with the paper."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_figure_that_is_no_number_is_null(card: EvalCard) -> None:
     assert "nan" in card_page(odd)
 
 
-def test_the_page_escapes_what_strangers_wrote(card: EvalCard) -> None:
+def test_the_page_escapes_untrusted_text(card: EvalCard) -> None:
     evil = "<script>alert(1)</script>"
     page = card_page(replace(card, title=evil, notes=(evil,), command=evil, failures=((evil, evil),), labels=(evil, *card.labels[1:])))
     assert "<script" not in page

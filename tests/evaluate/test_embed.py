@@ -1,4 +1,4 @@
-"""Embedding a benchmark: cached, resumable, bad files apart."""
+"""Embedding a benchmark: cached, resumable, with failures listed separately."""
 
 from __future__ import annotations
 

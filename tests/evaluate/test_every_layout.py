@@ -1,4 +1,4 @@
-"""Every data set as it lies on disk goes all the way to a card, and every recipe goes over one of them."""
+"""Evaluation of every data set layout, and of every recipe on one of them."""
 
 from __future__ import annotations
 

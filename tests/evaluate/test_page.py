@@ -1,4 +1,4 @@
-"""The page of a card as a browser would read it."""
+"""The HTML page of a card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed, started again by another process, gives the card of one that was never stopped."""
+"""A killed and resumed run gives the same card as an uninterrupted one."""
 
 from __future__ import annotations
 

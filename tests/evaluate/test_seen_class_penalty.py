@@ -1,4 +1,4 @@
-"""Names a model was shown shapes of stand back a little where others are asked for: the same in every task."""
+"""The penalty on names with training shapes, applied equally in every task."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def behind(tiny: Model) -> Model:
     return _with(tiny, Vocabulary(SHOWN, ("airplane",), seen_class_penalty=0.25))
 
 
-def test_it_is_taken_off_the_similarities() -> None:
+def test_the_penalty_is_subtracted_from_similarities() -> None:
     views = torch.nn.functional.normalize(torch.ones(1, 2, 3), dim=-1)
     embedded = LabelEmbeddings(torch.eye(3), torch.tensor([0.2, 0.0, 0.1]))
     (answer,) = score_labels(views, embedded, pooling=Pooling("mean")).predictions(("a", "b", "c"))
@@ -48,7 +48,7 @@ def test_it_is_taken_off_the_similarities() -> None:
     assert answer.scores.tolist() == pytest.approx([3**-0.5, 3**-0.5 - 0.1, 3**-0.5 - 0.2])
 
 
-def test_models_that_were_not_taught_in_3d_have_none(fair: Model) -> None:
+def test_models_not_trained_on_3d_shapes_have_no_default_labels(fair: Model) -> None:
     large = Model(get_recipe("opendlign-untuned"), small_encoder())
     assert large.encode_labels(["chair", "zebra"]).penalty.tolist() == [0, 0]
     assert _with(fair, None).encode_labels(["chair", "zebra"]).penalty.tolist() == [0, 0]
@@ -71,7 +71,7 @@ def test_tasks_agree_on_it(behind: Model, benchmark: Benchmark) -> None:
     assert zero_shot_accuracy(behind, benchmark)(behind.encoder) == pytest.approx(right / len(named))
 
 
-def test_it_is_of_no_matter_among_names_that_were_all_shown(fair: Model, behind: Model, benchmark: Benchmark) -> None:
+def test_the_penalty_changes_nothing_if_all_names_were_seen(fair: Model, behind: Model, benchmark: Benchmark) -> None:
     few = replace(benchmark, items=tuple(i for i in benchmark.items if benchmark.labels[i.label] == "chair"))
     shapes = [few.load(item) for item in few.items]
     first, second = (model.classify(shapes, ("chair", "mug")) for model in (fair, behind))

@@ -1,4 +1,4 @@
-"""Models and data sets that are given by name and files."""
+"""Models and data sets given by name and files."""
 
 from __future__ import annotations
 

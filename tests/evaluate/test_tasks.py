@@ -1,4 +1,4 @@
-"""What the tasks say of a model that is right, of one that guesses, and of shapes that cannot be read."""
+"""Tasks with a perfect model, a random one, and unreadable shapes."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_share_has_wilsons_interval() -> None:
     assert (metric.value, round(metric.low, 2), round(metric.high, 2)) == (80.0, 49.02, 94.33)
 
 
-def test_a_mean_of_nothing_is_no_number() -> None:
+def test_the_mean_of_nothing_is_nan() -> None:
     assert np.isnan(mean_metric("a", "b", np.empty(0)).value)
 
 

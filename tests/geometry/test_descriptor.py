@@ -1,4 +1,4 @@
-"""Form numbers: the same for the same form however it is written, others for another."""
+"""Shape descriptors: equal for equal shapes in any format, different for different ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Surface sampling, subsampling and farthest points: laws, a reference, and the recorded originals."""
+"""Surface sampling, subsampling and farthest points: properties, a reference, and recorded originals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotations and normalisation: laws, edge cases, messages."""
+"""Rotations and normalisation: properties, edge cases, messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBERS = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 CLOUDS = st.integers(1, 20).flatmap(lambda n: arrays(np.float32, (n, 3), elements=NUMBERS))
 
 
-def test_the_room_shows_what_it_says() -> None:
+def test_public_names_are_importable() -> None:
     assert sorted(geometry.__all__) == geometry.__all__
     assert all(hasattr(geometry, name) for name in geometry.__all__)
 

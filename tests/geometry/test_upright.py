@@ -1,4 +1,4 @@
-"""Cues of standing upright: closed forms, and what must not matter."""
+"""Cues of the upright estimate: closed forms and invariances."""
 
 from __future__ import annotations
 

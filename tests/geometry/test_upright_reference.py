@@ -1,4 +1,4 @@
-"""The cues of standing upright, worked out again the slow way."""
+"""Cues of the upright estimate, compared with a slow reference."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_balance_of_a_square_is_half_its_side() -> None:
     assert dict(zip(CUES, upright_cues(tower), strict=True))["balance"] == pytest.approx(0.5, abs=1e-6)
 
 
-def test_a_body_that_overhangs_falls() -> None:
+def test_an_overhanging_shape_is_unstable() -> None:
     foot = np.array([(x, y, 0.0) for x in np.linspace(0, 0.2, 5) for y in np.linspace(0, 0.2, 5)])
     head = np.array([(x, y, 1.0) for x in np.linspace(0.5, 3, 20) for y in np.linspace(0, 0.2, 5)])
     assert dict(zip(CUES, upright_cues(np.concatenate([foot, head])), strict=True))["balance"] < 0

@@ -1,4 +1,4 @@
-"""Folders into libraries: read once, moved without reading, failed without stopping, killed without loss."""
+"""Indexing folders: files are read once, moved files keep their rows, failures and kills lose nothing."""
 
 from __future__ import annotations
 

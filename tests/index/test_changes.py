@@ -1,4 +1,4 @@
-"""A folder that changes at random: whatever is done to it, one run brings the library to what an empty one would hold."""
+"""Random changes of a folder: one run gives the same library as indexing from scratch."""
 
 from __future__ import annotations
 

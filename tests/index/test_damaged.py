@@ -1,4 +1,4 @@
-"""Libraries that are damaged, cannot be written, or are no libraries: an error of ours each time, and what was written stays."""
+"""Damaged, unwritable and foreign libraries: each raises our errors, and stored rows stay."""
 
 from __future__ import annotations
 

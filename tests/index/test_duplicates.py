@@ -1,4 +1,4 @@
-"""Groups of copies beside a slow twin, and words of any name."""
+"""Groups of duplicates compared with a slow reference, and words of file names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_equal_rows_are_one_group(count: int, seed: int) -> None:
 
 
 @given(st.text(max_size=40))
-def test_words_of_any_name_are_plain(name: str) -> None:
+def test_words_of_names_are_normalised(name: str) -> None:
     words = name_words(name).split(" ")
     assert all(word == word.lower() for word in words)
     assert not any(mark in word for word in words for mark in "/_. -")

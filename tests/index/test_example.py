@@ -1,4 +1,4 @@
-"""The example does what it says."""
+"""The example of indexing runs."""
 
 from __future__ import annotations
 

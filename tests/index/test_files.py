@@ -1,4 +1,4 @@
-"""What lies under a folder, what of it is known, and the words in names."""
+"""Files under a folder, changes since the last run, and words in file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters: what they mean on rows, and what is refused."""
+"""Filters: the rows they select, and invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library as a whole: opened late, pictures, copies, the page of hits."""
+"""`Index` as a whole: late creation, thumbnails, duplicates, the page of hits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Libraries of other models: any recipe's views are kept, asked and named as the model itself would; addresses in place of folders."""
+"""Libraries of other models than `tiny`, and library addresses."""
 
 from __future__ import annotations
 

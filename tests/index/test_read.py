@@ -1,4 +1,4 @@
-"""One file read for the index: what is drawn of it and said of it, in every format."""
+"""Reading one file for the index: thumbnails and metadata in every format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rows hold: vectors of the model's lengths, and who made them in the table's own metadata."""
+"""Columns of the tables: vector lengths, and the model in the metadata."""
 
 from __future__ import annotations
 

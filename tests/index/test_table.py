@@ -1,4 +1,4 @@
-"""The tables: opened, refused, written over, forgotten; texts with quotes; vectors by index as without."""
+"""Tables: opening, rejecting, overwriting, deleting; quotes in texts; vector search with and without an index."""
 
 from __future__ import annotations
 

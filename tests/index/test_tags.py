@@ -1,4 +1,4 @@
-"""Tags: proposed from stored views, written, saved as sidecars, undone."""
+"""Tags: proposals from stored views, writing, sidecar files, undo."""
 
 from __future__ import annotations
 

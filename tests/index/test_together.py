@@ -1,4 +1,4 @@
-"""Several at once: what one writes another sees, and two runs on one folder leave every file once."""
+"""Concurrent readers and writers of one library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Valid files of every format, made from one irregular coloured tetrahedron, and a place to put broken ones."""
+"""Valid files of every format, made from one irregular coloured tetrahedron, and a fixture that writes files."""
 
 from __future__ import annotations
 

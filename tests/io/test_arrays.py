@@ -1,4 +1,4 @@
-"""Arrays in npy, npz and HDF5: which one is taken, which row of it, and which columns are colours."""
+"""Arrays in npy, npz and HDF5: choice of array and row, and columns of colours."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_each_row_of_a_batch(kind: str, put: Put) -> None:
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "h5"])
 @pytest.mark.parametrize("row", ["", "#4", "#999999999"])
-def test_a_row_must_be_named_and_be_there(kind: str, row: str, put: Put) -> None:
+def test_a_row_must_be_given_and_exist(kind: str, row: str, put: Put) -> None:
     path = put(f"a.{kind}", batch(kind))
     missing = f" and has no {row}" if row else ""
     message = f"a.{kind} holds 4 shapes{missing}. Choose one with a.{kind}#0 to a.{kind}#3"
@@ -151,7 +151,7 @@ def test_a_row_of_a_file_without_rows_changes_nothing(put: Put) -> None:
     assert np.array_equal(loaded(f"{put('a.npy', npy(POINTS))}#7").points, POINTS)
 
 
-def test_a_batch_of_one_takes_row_nought_only(put: Put) -> None:
+def test_a_batch_of_one_has_row_zero_only(put: Put) -> None:
     path = put("a.npy", npy(BATCH[:1]))
     assert np.array_equal(loaded(path).points, loaded(f"{path}#0").points)
     with pytest.raises(FileFormatError, match="a.npy holds one shape and has no #1. Leave the number out"):
@@ -206,7 +206,7 @@ def test_notes_stand_in_the_order_of_what_was_done(put: Put) -> None:
 
 
 @pytest.mark.parametrize("up", ["y", "-x"])
-def test_the_move_is_told_in_the_axes_of_the_file(up: str, put: Put) -> None:
+def test_the_shift_is_reported_in_the_axes_of_the_file(up: str, put: Put) -> None:
     shape = shapes.load(put("a.npy", npy(np.array([[1e6, 0, 0], [1e6 + 2, 2, 2]]))), up=up)
     assert shape.origin is not None
     assert shape.origin.notes[0].startswith("Moved by [-1000001.0, -1.0, -1.0]")

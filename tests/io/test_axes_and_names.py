@@ -1,4 +1,4 @@
-"""What holds for every format alike: the up axis and who decides it, names that lie, what is saved and read back."""
+"""All formats: choice of the up axis, misleading names, and saving and loading."""
 
 from __future__ import annotations
 

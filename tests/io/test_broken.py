@@ -1,4 +1,4 @@
-"""Each format cut off at every section and with every part of its header wrong."""
+"""Each format truncated at every section and with every part of its header wrong."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_pcd_with_any_line_of_its_header_wrong(keyword: str, value: str, put: 
 
 
 @pytest.mark.parametrize(("start", "found", "kinds"), _SIGNATURES)
-def test_every_signature_is_told_by_name(start: bytes, found: str, kinds: tuple[str, ...], put: Put) -> None:
+def test_every_file_signature_is_named(start: bytes, found: str, kinds: tuple[str, ...], put: Put) -> None:
     for told in {"stl", "xyz", "ply", "glb"} - set(kinds):
         with pytest.raises(FileFormatError) as caught:
             shapes.load(put(f"a.{told}", start + b"\0" * 40))

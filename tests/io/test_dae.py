@@ -1,4 +1,4 @@
-"""COLLADA: its kinds of geometry, materials and scenes, and scenes made to unfold without end."""
+"""COLLADA: geometry, materials and scenes, and scenes that expand without limit."""
 
 from __future__ import annotations
 

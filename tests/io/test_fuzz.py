@@ -1,4 +1,4 @@
-"""Readers on files that chance has damaged: only basrelief's errors come out, and soon."""
+"""Randomly damaged files: readers raise only our errors, and quickly."""
 
 from __future__ import annotations
 

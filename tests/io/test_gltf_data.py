@@ -1,4 +1,4 @@
-"""What lies in the buffers of glTF: sparse, quantised, interleaved, compressed, and counted before it is read."""
+"""Buffers of glTF: sparse, quantised, interleaved, compressed, and counted before reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours of glTF: materials and their textures, wherever those lie, and scenes that repeat them."""
+"""Colours of glTF: materials, textures, and scenes that repeat them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_top_of_a_picture_is_where_v_is_zero(put: Put) -> None:
 
 
 @pytest.mark.parametrize("where", ["inline", "beside", "view"])
-def test_pictures_are_found_where_they_lie(where: str, put: Put) -> None:
+def test_textures_are_found_wherever_they_are_stored(where: str, put: Put) -> None:
     data = encoded(Image.new("RGB", (3, 3), RED))
     put("my t.png", data)
     image = {"inline": {"uri": inline(data)}, "beside": {"uri": "my%20t.png"}, "view": {"bufferView": 2}}[where]

@@ -1,4 +1,4 @@
-"""Files made to harm: each is refused with basrelief's own error, quickly and in little memory."""
+"""Files made to harm: each is refused with our own error, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ def test_instances_are_counted_without_unfolding_them() -> None:
     assert count_instances(path, {}, ["x", "x"]) == 2
 
 
-def test_the_border_lets_our_errors_through_and_chains_others() -> None:
+def test_parser_errors_passes_our_errors_and_chains_others() -> None:
     with pytest.raises(GeometryError, match="ours"), parser_errors(Path("a.ply"), "ply"):
         raise GeometryError("ours")
     message = r"a.ply cannot be read as ply \(MemoryError"

@@ -1,4 +1,4 @@
-"""Arrays, archives and scans made to harm: what they declare is compared with what they hold before anything is made."""
+"""Arrays, archives and scans made to harm: declared sizes are checked before allocation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text and polygons made to harm: numbers, lines and corners without end."""
+"""Text and polygons made to harm: endless numbers, lines and corners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of the room: paths, suffixes, up axes, contents that do not fit their name."""
+"""`load`: paths, suffixes, up axes, content that does not match the suffix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reading costs at most: each file is read by a process of its own that may take 2 GiB beyond its start, and no more."""
+"""Peak memory of reading: each file in a process that may use 2 GiB more than at its start."""
 
 from __future__ import annotations
 

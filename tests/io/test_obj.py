@@ -1,4 +1,4 @@
-"""OBJ: every way to write it that was met, and lines made to take long."""
+"""OBJ: variants in use, and lines made to be slow."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_libraries_are_named_at_the_start_of_a_line() -> None:
         ("vt\n" + SQUARE, FileFormatError, "A texture line .vt. of the .obj file has no numbers"),
     ],
 )
-def test_what_is_wrong_is_told(text: str, error: type[Exception], message: str, put: Put) -> None:
+def test_invalid_obj_files_are_refused(text: str, error: type[Exception], message: str, put: Put) -> None:
     with pytest.raises(error, match=message):
         shapes.load(put("a.obj", text))
 

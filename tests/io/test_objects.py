@@ -1,4 +1,4 @@
-"""Pickled arrays are read, and nothing in them is run."""
+"""Pickled arrays are read without executing code."""
 
 from __future__ import annotations
 

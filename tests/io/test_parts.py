@@ -1,4 +1,4 @@
-"""The small parts behind the readers, each by itself."""
+"""Helpers of the readers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_names_that_leave(name: str, tmp_path: Path) -> None:
     assert resolver.notes == (f"{name!r} lies outside the folder of the file and was not read.",)
 
 
-def test_notes_of_refused_names_are_told_once_and_not_without_end(tmp_path: Path) -> None:
+def test_notes_about_refused_names_appear_once_and_are_limited(tmp_path: Path) -> None:
     resolver = FolderResolver(tmp_path)
     for i in (*range(30), 0, 0):
         with pytest.raises(FileFormatError):

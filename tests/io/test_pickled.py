@@ -1,4 +1,4 @@
-"""Pickled arrays made to harm: states that a file sets, structures without end, lengths that lie. `test_objects.py` has the honest ones."""
+"""Pickled arrays made to harm: states, endless structures, wrong lengths. See `test_objects.py` for valid ones."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_lines_may_end_as_on_windows(put: Put) -> None:
 
 
 @pytest.mark.parametrize(("encoding", "rest"), [("ascii", "3 numbers"), ("binary_big_endian", "6 bytes")])
-def test_what_follows_the_last_element_is_told(encoding: str, rest: str, put: Put) -> None:
+def test_bytes_after_the_last_element_are_reported(encoding: str, rest: str, put: Put) -> None:
     shape = shapes.load(put("a.ply", ply(encoding, vertex=vertices()) + b"1 2 3\n"))
     assert notes(shape) == (f"{rest} after the last element were ignored.",)
 

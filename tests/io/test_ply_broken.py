@@ -1,4 +1,4 @@
-"""PLY as no program should write it: cut off, with lengths, types and corners that cannot be, or damaged by chance."""
+"""Broken PLY: truncated, invalid lengths, types and corners, random damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written comes back, whatever it is: random meshes and clouds through every format."""
+"""Random meshes and clouds survive writing and reading in every format."""
 
 from __future__ import annotations
 

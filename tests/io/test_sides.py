@@ -1,4 +1,4 @@
-"""What lies beside a shape and is read with it: found, and never outside its folder."""
+"""Side files of shapes: found, and never outside their folder."""
 
 from __future__ import annotations
 

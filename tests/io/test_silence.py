@@ -1,4 +1,4 @@
-"""What libraries log and warn while a file is read stays there, and nothing of the process is changed by it."""
+"""Logs and warnings of libraries are dropped during reading, without changing global state."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_many_loads_side_by_side() -> None:
     assert state() == before
 
 
-def test_other_threads_are_heard_while_one_reads(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_threads_keep_their_warnings_while_one_reads(caplog: pytest.LogCaptureFixture) -> None:
     heard: list[str] = []
 
     def other() -> None:

@@ -45,7 +45,7 @@ def test_lines_end_in_any_way(end: str, put: Put) -> None:
 @pytest.mark.parametrize(
     "change", [str.upper, lambda text: text.replace("vertex", "\t  vertex \t"), lambda text: text[: text.index("endloop")]]
 )
-def test_text_in_other_dress(change: object, put: Put) -> None:
+def test_variations_of_text_stl_give_the_same_triangles(change: object, put: Put) -> None:
     assert loaded(put, change(SOLID)).vertices.tolist() == TRIANGLE  # type: ignore[operator]
 
 

@@ -142,7 +142,7 @@ def test_pictures_beyond_the_budget_leave_the_color_of_the_material(put: Put) ->
 
 
 @pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (8193, 8192), (2**31 - 1, 2**31 - 1)])
-def test_a_bomb_is_told_by_its_header(width: int, height: int, put: Put) -> None:
+def test_a_zip_bomb_is_detected_by_its_header(width: int, height: int, put: Put) -> None:
     put("t.png", bomb(width, height))
     shape = textured_obj(put, ["t.png"])
     assert shape.colors is not None

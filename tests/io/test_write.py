@@ -59,7 +59,7 @@ def test_formats_that_cannot_hold_the_shape(tetrahedron: Mesh, cloud: PointCloud
         shapes.save(tetrahedron, tmp_path / "a.xyz")
 
 
-def test_a_place_that_cannot_be_written(tetrahedron: Mesh, tmp_path: Path) -> None:
+def test_an_unwritable_path(tetrahedron: Mesh, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(OutputError, match="Cannot write '.*a.ply': "):
         shapes.save(tetrahedron, tmp_path / "file" / "a.ply")

@@ -21,7 +21,7 @@ def test_honest_confidence_has_a_small_error() -> None:
     assert reliability(confidence, random.random(20000) < confidence).expected_calibration_error < 0.02
 
 
-def test_boasting_is_measured() -> None:
+def test_overconfidence_is_measured() -> None:
     assert reliability(np.ones(100), np.arange(100) < 30).expected_calibration_error == pytest.approx(0.7)
 
 
@@ -32,7 +32,7 @@ def test_bins_are_closed_above_and_hold_both_ends() -> None:
     assert np.isnan(found.confidence[2])
 
 
-def test_no_shape_is_no_number() -> None:
+def test_no_shapes_give_nan() -> None:
     assert np.isnan(reliability(np.empty(0), np.empty(0, dtype=bool)).expected_calibration_error)
 
 

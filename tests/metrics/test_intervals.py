@@ -16,7 +16,7 @@ def test_wilson_of_eight_in_ten() -> None:
     assert high == pytest.approx(0.9433, abs=1e-4)
 
 
-def test_wilson_of_nothing_says_nothing() -> None:
+def test_wilson_interval_of_no_trials_is_the_unit_range() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
@@ -63,5 +63,5 @@ def test_bootstrap_is_seeded() -> None:
     assert interval(3) != interval(4)
 
 
-def test_bootstrap_of_no_row_is_no_number() -> None:
+def test_bootstrap_of_no_rows_is_nan() -> None:
     assert np.isnan(bootstrap(lambda rows: 1.0, 0)).all()

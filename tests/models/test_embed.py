@@ -153,7 +153,7 @@ def test_the_cache_is_not_needed(benchmark: Benchmark, cache: VectorCache) -> No
     np.testing.assert_array_equal(Embedder(small()).embed(benchmark).features, Embedder(small(), cache).embed(benchmark).features)
 
 
-def test_what_was_kept_is_what_was_made(benchmark: Benchmark, cache: VectorCache) -> None:
+def test_stored_features_equal_computed_ones(benchmark: Benchmark, cache: VectorCache) -> None:
     first = Embedder(small(), cache).embed(benchmark)
     again = Embedder(small(), cache).embed(benchmark)
     assert again.items == first.items

@@ -53,7 +53,7 @@ def small(name: str, seed: int = 0) -> Model:
 
 
 @pytest.mark.parametrize("head", sorted(set(HEADS) - {"dual-path"}))
-def test_taught_shapes_help_to_name_others(head: str, tiny: Model) -> None:
+def test_trained_shapes_help_to_name_others(head: str, tiny: Model) -> None:
     shapes, truth = some(0, 4)
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head=head, fit=QUICK)
     asked, right = some(700, 3)
@@ -169,7 +169,7 @@ def test_other_towers_are_refused(tmp_path: Path) -> None:
         FewShotClassifier.load(path, [])
 
 
-def test_files_are_named_by_what_was_taught(tiny: Model, tmp_path: Path) -> None:
+def test_files_are_named_by_trained_shapes(tiny: Model, tmp_path: Path) -> None:
     shapes, truth = some(0, 2)
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="probe")
     save(make_shape("mug", seed=900), tmp_path / "a.ply")

@@ -1,4 +1,4 @@
-"""The pose resolver: laws, its accuracy on generated shapes, and what the user is told."""
+"""The pose resolver: properties, accuracy on generated shapes, and messages."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_direction_between_the_axes_has_no_name() -> None:
     assert "a direction between its axes is up" in applied.origin.notes[0]
 
 
-def test_the_model_is_asked_where_the_form_is_not_sure(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_decides_where_the_geometry_is_unsure(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     embed = Model.embed_views
     monkeypatch.setattr(Model, "embed_views", lambda self, shapes, **how: asked.append(len(shapes)) or embed(self, shapes, **how))
@@ -189,7 +189,7 @@ def test_the_network_that_ships_is_whole_and_small() -> None:
     assert load_upright() is net
 
 
-def test_scores_do_not_depend_on_who_is_asked_with_whom() -> None:
+def test_scores_do_not_depend_on_the_batch() -> None:
     turns = np.stack([rotation_to_z_up(axis) for axis in UP_AXES])
     clouds = [cloud(name).points for name in ("chair", "mug", "car")]
     clouds = [(p - p.mean(axis=0)) / np.linalg.norm(p - p.mean(axis=0), axis=1).max() for p in clouds]

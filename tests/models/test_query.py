@@ -63,7 +63,7 @@ def test_parts_are_embedded_by_their_kind(tiny: Model) -> None:
         torch.testing.assert_close(tiny.embed_query([part]), expected, atol=1e-6, rtol=0)
 
 
-def test_nothing_is_no_query(tiny: Model) -> None:
+def test_an_empty_query_is_refused(tiny: Model) -> None:
     with pytest.raises(ConfigError, match="There are 0 weights for 0 parts"):
         tiny.embed_query([])
     with pytest.raises(ConfigError, match="texts|prompts|labels"):

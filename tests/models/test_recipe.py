@@ -107,7 +107,7 @@ def test_a_recipe_says_what_the_paper_did_otherwise_on_a_data_set() -> None:
     assert recipe.for_dataset("modelnet40") == recipe
 
 
-def test_settings_that_are_told_win_over_the_papers() -> None:
+def test_explicit_settings_win_over_the_papers() -> None:
     changed = get_recipe("opendlign-h14").for_dataset("scanobjectnn", points=512, templates="clip")
     assert (changed.points, changed.templates) == (512, "clip")
 

@@ -1,4 +1,4 @@
-"""The embedded model as it ships: what is in the wheel, what it must know, that it needs nothing else."""
+"""The shipped model: its files, the names it must know, no network."""
 
 from __future__ import annotations
 

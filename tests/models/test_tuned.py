@@ -1,4 +1,4 @@
-"""Models on plain CLIP and with blocks tuned here: what is loaded, which views go where, and both branches for few shots."""
+"""Models with tuned blocks: loading, view branches, and few-shot settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def with_notes(tuned_file: Path, notes: dict[str, object]) -> Path:
     return save_tuned(encoder, tuned_file.with_name("noted.safetensors"), notes=notes)
 
 
-def test_shapes_are_drawn_as_the_block_was_taught(tuned_file: Path) -> None:
+def test_shapes_are_rendered_as_in_the_training_of_the_block(tuned_file: Path) -> None:
     """`tiny` draws discs; a block classifier on contour-aware maps is shown those."""
     noted = with_notes(tuned_file, {"projection": {"name": "opendlign", "size": 96, "rig": "opendlign-original"}})
     model = load_model("tiny", checkpoint=noted, device="cpu", dtype="float32")
@@ -70,14 +70,14 @@ def test_a_drawing_that_cannot_be_is_refused(projection: object, tuned_file: Pat
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_it_is_put_on_before_numbers_are_rounded(dtype: str, tuned_file: Path) -> None:
+def test_a_tuned_block_is_loaded_before_rounding(dtype: str, tuned_file: Path) -> None:
     """The file knows its CLIP in full precision."""
     model = load_model("tiny", checkpoint=tuned_file, device="cpu", dtype=dtype)
     assert model.encoder.has_tuned_block
     assert str(model.encoder.dtype) == f"torch.{dtype}"
 
 
-def test_a_block_taught_with_other_colours_is_refused(tmp_path: Path) -> None:
+def test_a_block_trained_with_other_colours_is_refused(tmp_path: Path) -> None:
     encoder = br.load_model("tiny", device="cpu", dtype="float32").encoder
     assert isinstance(encoder, ClipEncoder)
     encoder.towers.add_tuned_blocks()

@@ -1,4 +1,4 @@
-"""The upright network that ships, on shapes of a generator's unseen seeds: what stands is told from what does not."""
+"""The shipped upright network on generated shapes with unseen seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cloud(name: str, seed: int, points: int = 2048) -> np.ndarray:
     return sample_surface(shape, points, seed=seed).points
 
 
-def test_most_things_that_stand_are_seen_to_stand() -> None:
+def test_most_standing_shapes_are_recognised() -> None:
     clouds = [normalise_unit_sphere(cloud(name, 910_000)) for name in STANDING if name != "ladder"]
     best = upright_scores(clouds, POSE_SEARCHES).argmax(axis=1)
     assert (best == UP_AXES.index("z")).mean() >= 0.9

@@ -1,4 +1,4 @@
-"""`tiny` says which words it never read, and what it takes for them; big models have read everything."""
+"""Messages of `tiny` about unknown words; large models know all words."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def tiny() -> Model:
     return br.load_model("tiny", device="cpu")
 
 
-def test_what_it_was_taught_is_known(tiny: Model) -> None:
+def test_trained_names_are_known(tiny: Model) -> None:
     assert tiny.unknown_words(CATEGORIES) == {}
     assert tiny.unknown_words(["a chair", "Mugs", "dining table", "zebra"]) == {}
 
 
-def test_what_it_never_read_is_reported_with_the_nearest_it_knows(tiny: Model) -> None:
+def test_unknown_words_are_reported_with_the_nearest_known(tiny: Model) -> None:
     found = tiny.unknown_words(["mug", "zeppelin", "gizmo", "zeppelin"])
     assert list(found) == ["zeppelin", "gizmo"]
     record = json.loads((REPOSITORY / "src/basrelief/models/tiny/words.json").read_text())
@@ -37,11 +37,11 @@ def test_what_it_never_read_is_reported_with_the_nearest_it_knows(tiny: Model) -
 @pytest.mark.parametrize(
     ("typed", "meant"), [("tabel lamp", "table lamp"), ("motorcycel", "motorcycle"), ("refridgerator", "refrigerator")]
 )
-def test_a_slip_of_the_pen_is_nearest_to_what_was_meant(typed: str, meant: str, tiny: Model) -> None:
+def test_a_typo_suggests_the_intended_name(typed: str, meant: str, tiny: Model) -> None:
     assert tiny.unknown_words([typed]) == {typed: meant}
 
 
-def test_a_large_clip_is_asked_nothing() -> None:
+def test_a_large_clip_reports_no_unknown_words() -> None:
     assert Model(get_recipe("opendlign-untuned"), small_encoder()).unknown_words(["zeppelin", "xyzzy"]) == {}
 
 

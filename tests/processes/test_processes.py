@@ -1,4 +1,4 @@
-"""Worker pool: results in order, and what hangs, hogs memory, crashes or loses its parent costs one item at most."""
+"""Worker pool: results in order; an item that hangs, uses too much memory or crashes loses only itself."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_results_come_in_order_and_failures_in_their_place() -> None:
             assert pool.run(double, 4) == 8
 
 
-def test_what_hangs_ends_at_the_deadline_and_the_others_go_on() -> None:
+def test_items_that_hang_end_at_the_deadline_and_the_others_go_on() -> None:
     with WorkerPool(2) as pool, use_limits(replace(limits(), seconds=0.5)):
         list(pool.map(double, range(4)))
         start = time.monotonic()
@@ -119,7 +119,7 @@ def sleep_half(number: int) -> int:
 @pytest.mark.parametrize(
     ("call", "prepare", "bad"), [(greedy, None, (1, 2, 3)), pytest.param(greedy_torch, import_torch, (1, 2), marks=pytest.mark.slow)]
 )
-def test_what_takes_too_much_memory_fails_and_the_others_go_on(
+def test_items_that_exceed_the_memory_limit_fail_and_the_others_go_on(
     call: Callable[[int], int], prepare: Callable[[], None] | None, bad: tuple[int, ...]
 ) -> None:
     with WorkerPool(1, prepare=prepare) as pool, use_limits(replace(limits(), memory_bytes=1 << 28)):
@@ -312,7 +312,7 @@ def test_ctrl_c_ends_everything_at_once(program: subprocess.Popen[str]) -> None:
     assert program.stderr.read().count("Traceback") == 1  # of the program itself, none of its workers
 
 
-def test_a_script_without_its_guard_is_told_so(tmp_path: Path) -> None:
+def test_a_script_without_main_guard_gets_a_clear_message(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)

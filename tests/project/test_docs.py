@@ -1,4 +1,4 @@
-"""Documents say what is true: their commands run, their names and links exist."""
+"""Documents: their commands run, their names and links exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in the documents agree with the code they speak of."""
+"""Tables in the documents agree with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guards of the test suite itself: types are checked, the network is out of reach."""
+"""Guards of the test suite: type checks and no network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_one_thread_and_offline_variables() -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_this_machine_is_in_reach() -> None:
+def test_the_local_machine_is_reachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname(), timeout=5).close()
 
@@ -83,7 +83,7 @@ def test_quiet():
 """
 
 
-def test_a_test_that_reaches_for_the_network_fails(pytester: pytest.Pytester) -> None:
+def test_a_test_that_uses_the_network_fails(pytester: pytest.Pytester) -> None:
     from support import REPOSITORY
 
     pytester.makepyprojecttoml(

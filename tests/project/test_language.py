@@ -1,4 +1,4 @@
-"""Plain English: no metaphors for parts of the code, no former names, no archaic phrases in src, docs and the README."""
+"""Plain English: no metaphors, former names or archaic phrases in sources, docs, the README and names of tests."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ PHRASES = [
     "sure, or not",
     "made anew",
 ]
+IN_TESTS = ["anew", "nought", "taught", "told so", "is told", "riddle", "worth", "strangers?"]
 NAMES = {
     *("Asked", "Desk", "Effort", "Found", "Judge", "Look", "Reading", "Turns", "Watch", "Work", "Taught"),
     *("drop_strays", "strays", "handicap", "handicaps", "for_shots", "portrait", "told", "twins", "desk"),
@@ -82,6 +83,22 @@ def test_no_metaphors(word: str) -> None:
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_no_archaic_phrases(phrase: str) -> None:
     assert places(re.escape(phrase)) == []
+
+
+def test_names_and_summaries_of_tests_are_plain() -> None:
+    words = [*(word for word in METAPHORS if word != "desk"), *PHRASES, *IN_TESTS]
+    pattern = re.compile(r"\b(?:" + "|".join(words) + r")\b", re.IGNORECASE)
+    found = []
+    for path in sorted((REPOSITORY / "tests").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+        summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+        found += [
+            f"{path.relative_to(REPOSITORY)}: {text}"
+            for text in [path.stem, *names, summary]
+            if path.name != Path(__file__).name and pattern.search(text.replace("_", " "))
+        ]
+    assert found == []
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""The Makefile: what it runs, and what it says to an old interpreter."""
+"""The Makefile: its commands, and the message for an old interpreter."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_test_runs_lint_measures_and_the_suite(checkout: Path) -> None:
         assert part in steps
 
 
-def test_an_old_interpreter_is_told_so(checkout: Path) -> None:
+def test_an_old_interpreter_gets_a_clear_message(checkout: Path) -> None:
     old = checkout / "old-python"
     old.write_text(
         f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])" "$2"\n', encoding="utf-8"

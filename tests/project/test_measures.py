@@ -1,4 +1,4 @@
-"""The measuring scripts: a good tree passes, each fault is named with its place; revisions are compared."""
+"""The scripts that measure the code: limits are reported with their place, and revisions are compared."""
 
 from __future__ import annotations
 

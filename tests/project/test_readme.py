@@ -1,4 +1,4 @@
-"""What the README and the examples show is what happens."""
+"""Examples of the README and `examples/` run and print what they show."""
 
 from __future__ import annotations
 

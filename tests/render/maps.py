@@ -1,4 +1,4 @@
-"""Clouds to draw, and how two sets of maps are compared."""
+"""Clouds to render, and comparison of depth maps."""
 
 from __future__ import annotations
 

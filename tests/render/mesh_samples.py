@@ -1,4 +1,4 @@
-"""Shapes with known answers, and what compares two rasters."""
+"""Shapes with known depth, and comparison of rasters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras from angles, and the one rule that takes world points to pixels and back."""
+"""Cameras from angles, and projection of points to pixels and back."""
 
 from __future__ import annotations
 

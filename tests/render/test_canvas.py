@@ -1,4 +1,4 @@
-"""Words, bars and pictures on a page."""
+"""Text, bars and images on a canvas."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def test_endless_words_are_cut_in_bounded_time() -> None:
 
 
 @pytest.mark.parametrize("align", ["left", "right"])
-def test_text_stays_in_its_room(align: str) -> None:
+def test_text_stays_within_its_width(align: str) -> None:
     page = Canvas(300, 60)
-    taken = page.text((50, 40), "a label much longer than its room", width=120, size=20, align=align)  # type: ignore[arg-type]
+    taken = page.text((50, 40), "a label much longer than its width", width=120, size=20, align=align)  # type: ignore[arg-type]
     left, top, right, bottom = drawn(page) or (0, 0, 0, 0)
     assert left >= 49
     assert right <= 171

@@ -1,4 +1,4 @@
-"""Round things round, edges sharp."""
+"""Vertex normals: smooth on round surfaces, split at sharp edges."""
 
 from __future__ import annotations
 

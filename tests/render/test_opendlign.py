@@ -1,4 +1,4 @@
-"""Laws that OpenDlign's projection and the reading of its paper share."""
+"""Properties of both projections of OpenDlign: the program's and the one of the paper's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The voxel filter in closed form."""
+"""The voxel filter, compared with closed forms."""
 
 from __future__ import annotations
 

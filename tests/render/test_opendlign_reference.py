@@ -1,4 +1,4 @@
-"""OpenDlign's fast path against the reference, and the reference against the words of its rules."""
+"""OpenDlign's projection compared with its slow reference, and the reference with its rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mesh whose faces lie behind each other by the thousand is refused before it costs minutes."""
+"""Meshes with thousands of overlapping faces are refused quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLIP2Point's renderer against what the original code was recorded to draw."""
+"""CLIP2Point's renderer, compared with recorded output of the original code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PointCLIP and PointCLIP V2 against what the original code was recorded to draw."""
+"""PointCLIP and PointCLIP V2, compared with recorded output of the original code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cameras a projection reports are the ones its pictures are drawn with, and shapes stand upright in them."""
+"""Reported cameras of point projections agree with their images."""
 
 from __future__ import annotations
 

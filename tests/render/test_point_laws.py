@@ -1,4 +1,4 @@
-"""What must hold for the point projections, whatever the cloud."""
+"""Properties of all point projections, for any cloud."""
 
 from __future__ import annotations
 

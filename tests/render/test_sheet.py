@@ -1,4 +1,4 @@
-"""Contact sheets: what is on them, that nothing overlaps, and the errors."""
+"""Contact sheets: contents, no overlaps, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Point clouds as little balls."""
+"""Point clouds rendered as spheres."""
 
 from __future__ import annotations
 

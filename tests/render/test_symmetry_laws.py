@@ -1,4 +1,4 @@
-"""What a projection does to shapes that are turned, mirrored, thinned or repeated: laws that hold for every one of them."""
+"""Invariances of projections: rotated, mirrored, thinned and repeated shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public door of the room: shapes in, depth views out."""
+"""Rendering of depth views from shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nearest of all fragments, and lists cut into pieces."""
+"""The z-buffer keeps the nearest fragment; lists are split into pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said of any closed surface."""
+"""Properties of closed surfaces."""
 
 from __future__ import annotations
 

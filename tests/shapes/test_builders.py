@@ -1,4 +1,4 @@
-"""The solids of which each shape is put together: closed, finite, of real colours, and nowhere floating apart."""
+"""Solids that shapes are made of: closed, finite, coloured, connected."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_families_share_no_category_and_make_up_the_whole() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_is_worth_its_file(family: str) -> None:
+def test_every_family_has_several_categories(family: str) -> None:
     assert len(FAMILIES[family]) >= 8
 
 

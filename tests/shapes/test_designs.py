@@ -1,4 +1,4 @@
-"""Families seen from the side: wheels below, crowns above, wings beside, blades at the end."""
+"""Shape families from the side: wheels below, crowns above, wings beside, blades at the end."""
 
 from __future__ import annotations
 

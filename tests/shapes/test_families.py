@@ -1,4 +1,4 @@
-"""What makes each thing what it is: legs under seats, holes in vessels, wheels on the ground, long handles."""
+"""Parts of shape families: legs under seats, hollow vessels, wheels on the ground, long handles."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_rails_come_on_top_of_legs() -> None:
     assert max(counts) >= 8
 
 
-def test_knobs_stand_out_to_the_front() -> None:
+def test_knobs_stick_out_to_the_front() -> None:
     solid = knob((0, -0.5, 1), radius=0.02)
     assert solid.vertices[:, 1].max() == pytest.approx(-0.5)
     assert solid.vertices[:, 1].min() < -0.52

@@ -1,4 +1,4 @@
-"""Solids against closed forms: closed, facing outwards, of the right size and volume."""
+"""Solids compared with closed forms: closed, facing outwards, of the right size and volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every category: made the same way twice, different from seed to seed, of the size such a thing has."""
+"""Every category: reproducible, different for different seeds, of realistic size."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ def test_there_are_many_categories_without_repeats() -> None:
     assert len(set(CATEGORIES)) == len(CATEGORIES)
 
 
-def test_the_door_lists_what_it_holds() -> None:
+def test_dir_lists_public_names() -> None:
     assert set(dir(basrelief.testing)) == set(basrelief.testing.__all__)
     for name in basrelief.testing.__all__:
         assert getattr(basrelief.testing, name) is not None
 
 
-def test_the_door_knows_no_other_names() -> None:
+def test_unknown_names_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"has no attribute 'make_shapes'"):
         _ = basrelief.shapes.make_shapes
 

@@ -1,4 +1,4 @@
-"""Proportions of every category that stands one way up: how tall for its longest side, how deep for its width."""
+"""Proportions of upright categories: height and depth relative to the longest side and the width."""
 
 from __future__ import annotations
 

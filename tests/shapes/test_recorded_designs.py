@@ -1,4 +1,4 @@
-"""The first design of every category, as it was when the shipped weights were taught: a change here is a change of what they saw."""
+"""The first design of every category equals the recorded one that the shipped weights were trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands and their output in Markdown: found, run, compared."""
+"""Find, run and compare commands and their output in Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small data sets in the exact layout in which the real ones lie on disk."""
+"""Small data sets in the exact layouts of the real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine: lists repositories, redirects large files to a second host, serves ranges, and fails on request."""
+"""A local Hugging Face hub: listings, redirects to a second host, ranges, and failures on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small random CLIP with every path of the big ones, and shapes to show it."""
+"""A small random CLIP with all features of the large ones, and shapes for it."""
 
 from __future__ import annotations
 

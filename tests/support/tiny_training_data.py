@@ -1,4 +1,4 @@
-"""What `tiny` is taught from, in small: recorded text features of a few names, and labelled files with their table."""
+"""Small training data for `tiny`: recorded text features of a few names, and labelled files with their table."""
 
 from __future__ import annotations
 

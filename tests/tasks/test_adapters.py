@@ -1,4 +1,4 @@
-"""Adapters: parity with the original code's recorded output and gradients, and closed forms."""
+"""Adapters: parity with recorded output and gradients of the original code, and closed forms."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         Calibration.read(tmp_path / "none.json")
 
 
-def test_without_bounds_every_answer_holds() -> None:
+def test_without_bounds_every_answer_is_accepted() -> None:
     assert decline(prediction(0.4, 0.35, 0.25)).declined == ""
     assert decline(prediction(0.4, 0.35, 0.25, known=False)).declined == ""
 

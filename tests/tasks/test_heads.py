@@ -1,4 +1,4 @@
-"""Heads of every kind: they learn, they are seeded, they keep, they refuse."""
+"""All kinds of heads: fitting, seeds, saving, errors."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_head_of_another_form_is_refused(changes: dict[str, str], tmp_path: Pa
         read_head(tmp_path / "h.safetensors")
 
 
-def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"Cannot write .*h\.safetensors"):
         fitted("cache").save(tmp_path / "file" / "h.safetensors")

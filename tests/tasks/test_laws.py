@@ -1,4 +1,4 @@
-"""What holds for every pooling, calibration and judgement."""
+"""Properties of all pooling rules, calibrations and reject policies."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_distractor_declines_exactly_when_it_is_best(seed: int) -> None:
             assert bool(decline(answer, distractors=(label,)).declined) == (answer.labels[0] == label)
 
 
-def test_a_judge_without_bounds_believes_everything() -> None:
+def test_a_reject_policy_without_bounds_accepts_everything() -> None:
     for answer in predictions(0):
         assert RejectPolicy()(answer) == answer
 

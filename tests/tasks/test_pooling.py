@@ -1,4 +1,4 @@
-"""Pooling rules: closed forms, laws, and the original heads' recorded logits."""
+"""Pooling rules: closed forms, properties, and recorded logits of the original heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixed queries: directions, weights of any sign, and what lies nearest."""
+"""Mixed queries: directions, weights of any sign, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_scale_of_all_weights_does_not_matter(weights: list[float], seed: in
         ([torch.zeros(4)], None, "the parts cancel each other out"),
     ],
 )
-def test_what_makes_no_query_is_refused(parts: list[torch.Tensor], weights: list[float] | None, message: str) -> None:
+def test_invalid_query_parts_are_refused(parts: list[torch.Tensor], weights: list[float] | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         mix_embeddings(parts, weights=weights)
 

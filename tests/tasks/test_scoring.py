@@ -1,4 +1,4 @@
-"""From embeddings to ranked labels."""
+"""Ranked labels from embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for view weights: it finds what is best, never what is worse than equal weights."""
+"""The search for view weights: finds the best ones, never worse than equal weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_many_views_are_never_worse_than_equal_ones(seed: int) -> None:
     assert found.accuracy == pytest.approx(float((pooled == truth).double().mean()))
 
 
-def test_a_view_that_lies_is_put_out() -> None:
+def test_a_misleading_view_is_down_weighted() -> None:
     truth = torch.arange(4).repeat(10)
     good = torch.nn.functional.one_hot(truth, 4).float()[:, None].expand(-1, 9, -1)
     lying = 20 * torch.nn.functional.one_hot((truth + 1) % 4, 4).float()[:, None]

@@ -1,4 +1,4 @@
-"""The fake encoder keeps the promises of the seam."""
+"""The fake encoder follows the `Encoder` protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in for CLIP: it learns to name pictures, and a library to try it on."""
+"""A small trained CLIP for tests, and a library to try it on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Teaching a head from a split and asking another: who is taught, who is asked, what counts as wrong."""
+"""Fitting a head on one split and evaluating it on another."""
 
 from __future__ import annotations
 

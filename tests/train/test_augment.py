@@ -1,4 +1,4 @@
-"""Each change alone does what it says; together they stay in the picture."""
+"""Augmentations: each by itself, and all together."""
 
 from __future__ import annotations
 

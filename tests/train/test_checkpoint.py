@@ -1,4 +1,4 @@
-"""Checkpoints that were damaged or made to harm: refused in one sentence, never run."""
+"""Damaged and hostile checkpoints: refused with a clear message, never executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes from YAML and overrides."""
+"""Settings from YAML files and overrides."""
 
 from __future__ import annotations
 

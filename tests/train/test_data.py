@@ -1,4 +1,4 @@
-"""Shape sets: read, made, joined, split and weighed."""
+"""Shape sets: reading, generating, joining, splitting and weighting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of the room."""
+"""Public names of `basrelief.train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Being asked to stop: once is a wish, twice is an order."""
+"""Stop requests: the first saves and stops, the second interrupts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A library behind a service."""
+"""A library with a service."""
 
 from __future__ import annotations
 

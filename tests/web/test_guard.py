@@ -1,4 +1,4 @@
-"""The guard: requests of other hosts and sites, unknown addresses, large, slow and malformed bodies, the headers of answers, login."""
+"""The guard: foreign hosts and sites, unknown addresses, large, slow and malformed bodies, headers, login."""
 
 from __future__ import annotations
 

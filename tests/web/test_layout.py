@@ -1,4 +1,4 @@
-"""The page's layout without a browser: our errors are told as they are, nothing is loaded from elsewhere, nothing is offered as an API.
+"""The page without a browser: error messages, no external resources, no public API.
 
 Gradio leaves event loops open, so that the page is built in a process of its own, which says what it found.
 """

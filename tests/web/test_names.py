@@ -1,4 +1,4 @@
-"""Names of files, tags, labels and folders that are HTML or Markdown: the page shows them as text, and no request leaves it."""
+"""Names of files, tags, labels and folders that are HTML or Markdown: the page shows them as text."""
 
 from __future__ import annotations
 

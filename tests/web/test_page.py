@@ -1,4 +1,4 @@
-"""The page in a browser, end to end: search, open a hit, name an upload, refuse one, index a folder, review tags; nothing from outside."""
+"""The page in a browser: search, opening a hit, uploads, indexing, tag review; no external requests."""
 
 from __future__ import annotations
 

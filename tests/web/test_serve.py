@@ -1,4 +1,4 @@
-"""Who may come in, and what a missing library is called."""
+"""Access to the server, and errors about a missing library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library service: what it answers, and what it refuses to read."""
+"""The library service: answers and refusals."""
 
 from __future__ import annotations
 

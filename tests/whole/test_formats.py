@@ -1,4 +1,4 @@
-"""From file to label by every way in: what must not change the answer does not."""
+"""From file to label in every format: what must not change the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From shapes to a tuned block that names depth maps it never saw: images, filter, alignment, file, answer; nothing was told a name."""
+"""From shapes to a tuned block that names unseen depth maps, without labels: images, filter, alignment, classification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every published recipe, with small random towers: what its method promises about shapes, views and answers."""
+"""Every published recipe with small random towers: shapes, views and answers as its method states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a folder of meshes to a name, by learning: pairs, a depth tower, a head, an answer."""
+"""From a folder of meshes to a label: pairs, a depth tower, a head, an answer."""
 
 from __future__ import annotations
 

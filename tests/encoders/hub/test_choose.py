@@ -1,4 +1,4 @@
-"""Which file holds the weights, and errors that show the candidates."""
+"""Which file holds the weights, and errors that list the candidates."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def test_open_licences(licence: str) -> None:
 @pytest.mark.parametrize(
     "licence", ["", "none stated", "other", "apple-amlr (research use only)", "cc-by-nc-4.0", "mit cc-by-nc-4.0", "openrail", "gpl-3.0"]
 )
-def test_everything_else_is_asked_about(licence: str) -> None:
+def test_other_licences_are_not_open(licence: str) -> None:
     assert not is_open(licence)

@@ -1,4 +1,4 @@
-"""Downloads from a local hub: resumed, bounded, verified, named; and every answer of a stranger."""
+"""Downloads from a local hub: resumed, limited, verified; and responses of an untrusted server."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_offline_is_respected(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) ->
     assert hub.requests == []
 
 
-def test_a_hub_that_does_not_answer(hub: LocalHub) -> None:
+def test_an_unreachable_hub(hub: LocalHub) -> None:
     hub.close()
     with pytest.raises(WeightsNotFoundError, match="did not deliver someone/clip: .*Check the network, HF_ENDPOINT and the proxy settings"):
         list_repository(NAME)

@@ -1,4 +1,4 @@
-"""Findings by check, shapes that stand and lie, and weights that fit no model."""
+"""Helpers: findings by check, upright and lying shapes, and small weights files."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_folder_on_the_wrong_axis_is_wrong(benchmark: Benchmark) -> None:
     assert "--up" in finding.remedy
 
 
-def test_shapes_that_do_not_tell_are_not_held_against_it(benchmark: Benchmark) -> None:
+def test_ambiguous_shapes_are_not_reported(benchmark: Benchmark) -> None:
     finding = of(check_benchmark(benchmark, vote=standing("y", 0.3)), "upright")
     assert finding.level == "ok"
     assert finding.fact == "The form of none of 4 sampled shapes tells which way is up."

@@ -37,11 +37,11 @@ def test_weights_are_known_by_their_suffix(suffix: str, weights: Put) -> None:
     assert of(diagnose(str(weights(f"w{suffix}", vit()))), "weights file").level == "ok"
 
 
-def test_weights_are_held_against_a_model(weights: Put) -> None:
+def test_weights_are_checked_against_a_model(weights: Put) -> None:
     assert of(diagnose(str(weights("w.safetensors", vit())), model=ModelSource("clip2point-untuned")), "backbone").level == "wrong"
 
 
-def test_points_are_held_against_a_model(cloud: Put) -> None:
+def test_points_are_checked_against_a_model(cloud: Put) -> None:
     assert of(diagnose(str(cloud()), model=ModelSource("opendlign-h14")), "points").level == "warning"
 
 

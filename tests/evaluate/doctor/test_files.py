@@ -16,7 +16,7 @@ from support.small_models import box
 from .conftest import Put, levels, lying, of, standing
 
 
-def test_a_good_file_has_nothing_to_say_against_it(tmp_path: Path) -> None:
+def test_a_good_file_has_no_findings(tmp_path: Path) -> None:
     save(box(), tmp_path / "box.glb")
     findings = check_file(tmp_path / "box.glb", vote=standing())
     assert levels(findings) == {"reading": "ok", "up axis": "ok", "upright": "ok", "scale": "ok", "colour": "ok"}
@@ -46,13 +46,13 @@ def test_a_shape_that_lies_is_a_warning_that_names_the_axis(cloud: Put) -> None:
     assert "--pose axes" in finding.remedy
 
 
-def test_a_form_that_does_not_tell_is_no_mistake(cloud: Put) -> None:
+def test_an_ambiguous_shape_is_not_reported(cloud: Put) -> None:
     finding = of(check_file(cloud(), vote=standing("x", 0.5)), "upright")
     assert finding.level == "ok"
     assert finding.fact == "Its form does not tell which way is up."
 
 
-def test_an_unsure_answer_that_agrees_says_how_sure(cloud: Put) -> None:
+def test_an_unsure_answer_reports_its_confidence(cloud: Put) -> None:
     assert of(check_file(cloud(), vote=standing("z", 0.5)), "upright").fact == "It looks upright (50% sure)."
 
 
@@ -65,7 +65,7 @@ def test_the_real_vote_sees_a_chair_on_its_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("scale", "unit"), [(1.0, "metres or normalised"), (1000.0, "millimetres or a scene"), (1e-5, "very small units")])
-def test_units_are_told_by_size(scale: float, unit: str, cloud: Put) -> None:
+def test_units_are_inferred_from_size(scale: float, unit: str, cloud: Put) -> None:
     finding = of(check_file(cloud(scale=scale), vote=standing()), "scale")
     assert finding.level == "ok"
     assert f"({unit})" in finding.fact
@@ -125,7 +125,7 @@ def test_a_sheet_is_flat(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("drawn", "kind"), [(0.05, "sparse"), (0.6, "dense")])
-def test_depth_maps_are_told_from_clouds(drawn: float, kind: str, tmp_path: Path) -> None:
+def test_depth_maps_are_distinguished_from_clouds(drawn: float, kind: str, tmp_path: Path) -> None:
     maps = (np.random.default_rng(0).random((10, 32, 32)) < drawn).astype(np.float32)
     maps[:, 0, 0] = 0
     np.save(tmp_path / "a_dm.npy", maps)

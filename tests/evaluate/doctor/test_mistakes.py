@@ -1,4 +1,4 @@
-"""Mistakes that cost users of the original repositories their figure: each in miniature, and what is said to it.
+"""Mistakes that users of the original repositories made, in miniature, and how doctor reports them.
 
 The threads are those of the repositories' trackers; `docs/research/doctor.md` has the table.
 """
@@ -71,7 +71,7 @@ def test_clip2point_2_plain_clip_taken_for_the_checkpoint(weights: Put) -> None:
     assert "needs its pre-trained tower (names begin with point_model.)" in finding.fact
 
 
-def test_clip2point_2_scanobjectnn_is_read_where_it_lies(tmp_path: Path) -> None:
+def test_clip2point_2_scanobjectnn_is_read_as_unpacked(tmp_path: Path) -> None:
     """CLIP2Point #2: Its pipeline was absent for a year."""
     found = diagnose(str(dataset_miniatures.scanobjectnn(tmp_path)), model=ModelSource("clip2point"), sample=2)
     assert of(found, "layout").fact.startswith("scanobjectnn: ")
@@ -196,7 +196,7 @@ def test_ulip_which_checkpoint_takes_a_cloud_without_colour(thread: str, channel
     assert said in finding.fact, thread
 
 
-def test_ulip_66_a_cloud_without_colour_is_told_what_that_means(cloud: Put) -> None:
+def test_ulip_66_a_cloud_without_colour_is_explained(cloud: Put) -> None:
     finding = of(check_file(cloud()), "colour")
     assert finding.level == "ok"
     assert "Depth models need none; point encoders trained with colour (xyz + rgb) get 0.4 grey instead." in finding.fact

@@ -115,7 +115,7 @@ def test_a_recipe_without_a_number_says_so() -> None:
     assert of(check_model(ModelSource("tiny"), dataset="modelnet40"), "paper").fact == "On modelnet40: no published number."
 
 
-def test_clip2points_known_trap_is_told() -> None:
+def test_the_known_error_of_clip2point_is_reported() -> None:
     facts = [f.fact for f in check_model(ModelSource("clip2point"), dataset="modelnet40") if f.check == "paper"]
     assert len(facts) == 2
     assert "49.38" in facts[0]

@@ -22,7 +22,7 @@ def test_the_backbone_fits(weights: Put) -> None:
     assert of(findings, "backbone").fact == "a ViT of width 768, patch 32, 12 blocks, as ViT-B-32/openai."
 
 
-def test_the_identity_of_a_file_is_said(weights: Put) -> None:
+def test_the_identity_of_a_file_is_reported(weights: Put) -> None:
     path = weights("clip.safetensors", vit() | text())
     fact = of(check_weights(path), "weights file").fact
     assert fact.startswith("clip.safetensors, ")
@@ -44,7 +44,7 @@ def test_another_backbone_is_wrong_and_both_are_named(weights: Put) -> None:
     assert finding.remedy
 
 
-def test_a_backbone_nobody_knows_is_said_to_be_unknown(weights: Put) -> None:
+def test_an_unknown_backbone_is_reported(weights: Put) -> None:
     assert "an architecture unknown to basrelief" in of(check_weights(weights("clip.safetensors", vit())), "backbone").fact
 
 
@@ -56,7 +56,7 @@ def test_the_patch_of_a_tower_is_counted_in_pixels_before_its_stem(stem: tuple[i
     assert f"a ViT of width 24, patch {patch}, 2 blocks" in fact
 
 
-def test_a_resnet_is_told_from_a_vit(weights: Put) -> None:
+def test_a_resnet_is_distinguished_from_a_vit(weights: Put) -> None:
     state = {"visual.conv1.weight": torch.zeros(32, 3, 3, 3)}
     state |= {f"visual.layer{i}.{j}.conv1.weight": torch.zeros(4) for i, n in ((1, 3), (2, 4), (3, 6), (4, 3)) for j in range(n)}
     findings = check_weights(weights("rn50.pt", state), get_recipe("pointclip"))

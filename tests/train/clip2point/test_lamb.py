@@ -1,4 +1,4 @@
-"""LAMB: against its formula, number by number."""
+"""LAMB, compared with its formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of the pre-training: parity with the original code's numbers and gradients, and a slow twin."""
+"""Losses of the pre-training: parity with values and gradients of the original code, and a slow reference."""
 
 from __future__ import annotations
 

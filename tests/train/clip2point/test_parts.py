@@ -1,4 +1,4 @@
-"""The small parts of the pre-training: files, rates, seeds, discs."""
+"""Parts of the pre-training: files, learning rates, seeds, discs."""
 
 from __future__ import annotations
 

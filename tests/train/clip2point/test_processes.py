@@ -1,4 +1,4 @@
-"""Two processes of one run: each takes its part of every batch, both end with one tower."""
+"""Two processes of one run share every batch and end with equal weights."""
 
 from __future__ import annotations
 

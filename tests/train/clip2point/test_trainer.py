@@ -1,4 +1,4 @@
-"""The pre-training loop: it learns, it is seeded, it goes on after a kill, it keeps the best tower."""
+"""The pre-training loop: it learns, is seeded, resumes, and keeps the best tower."""
 
 from __future__ import annotations
 

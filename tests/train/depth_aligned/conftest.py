@@ -1,4 +1,4 @@
-"""A small library, and depth-aligned images of it drawn by our own renderer."""
+"""A small library, and depth-aligned images of it from our own renderer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ControlNet painter on diffusers' own classes with a few thousand random numbers: what decides a picture, and what is refused."""
+"""The ControlNet painter with a small random pipeline of diffusers: inputs that matter, and invalid settings."""
 
 from __future__ import annotations
 

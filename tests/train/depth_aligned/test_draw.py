@@ -1,4 +1,4 @@
-"""What is drawn: the maps the depth branch sees, what a ControlNet is given, and pictures in the same place."""
+"""Depth-aligned images: the depth maps, the control images, and aligned pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quality filter: its two figures on pictures whose worth is known, what it keeps, and that it goes on where it was stopped."""
+"""The quality filter: its scores on pictures of known quality, what it keeps, and resuming."""
 
 from __future__ import annotations
 

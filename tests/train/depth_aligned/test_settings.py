@@ -1,4 +1,4 @@
-"""The published pipeline is the default, every number of it; what cannot be is refused with its remedy."""
+"""The published pipeline is the default; invalid settings are refused."""
 
 from __future__ import annotations
 

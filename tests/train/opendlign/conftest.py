@@ -1,4 +1,4 @@
-"""A set of depth-aligned images that is made of numbers: maps that say which class, pictures that say it otherwise."""
+"""Synthetic depth-aligned images whose depth maps and pictures carry the class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is worked out once: the same numbers as without it, resumable, refused where it belongs to something else."""
+"""Cached features: equal to computed ones, resumable, refused for other data."""
 
 from __future__ import annotations
 

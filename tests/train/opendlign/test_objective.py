@@ -1,4 +1,4 @@
-"""The alignment: losses, gradients, two steps and the schedule of the original code; and closed forms."""
+"""The alignment: losses, gradients, two steps and the schedule of the original code; closed forms."""
 
 from __future__ import annotations
 

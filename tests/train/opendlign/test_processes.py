@@ -1,4 +1,4 @@
-"""The alignment killed and on two processes: the same curve, one block."""
+"""The alignment on two processes, and after kills: the same curve and equal blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published settings are the defaults; what cannot be is refused."""
+"""The published settings are the defaults; invalid ones are refused."""
 
 from __future__ import annotations
 

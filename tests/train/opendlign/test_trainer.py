@@ -1,4 +1,4 @@
-"""The alignment as a run: parity with the original's two steps, what moves and what does not, stops, chosen blocks, caches."""
+"""Alignment runs: parity with two original steps, trained parameters, stops, selection on validation, caches."""
 
 from __future__ import annotations
 

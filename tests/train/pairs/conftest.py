@@ -1,4 +1,4 @@
-"""A small library of meshes, and a quick way of drawing it."""
+"""A small library of meshes, and quick settings to render it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The perspective of the pictures, by similar triangles: where a point of the surface lands in each of them."""
+"""The perspective of the pictures, checked by similar triangles."""
 
 from __future__ import annotations
 

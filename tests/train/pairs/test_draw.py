@@ -1,4 +1,4 @@
-"""One pair: ten pictures and a cloud, drawn the same whatever else is drawn."""
+"""One pair: ten pictures and a cloud, independent of other pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs: what is drawn, where it is kept, and that nothing is lost or changed by interruptions, processes or bad meshes."""
+"""Pairs: contents, storage, interruptions, processes and bad meshes."""
 
 from __future__ import annotations
 

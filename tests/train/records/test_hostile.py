@@ -1,4 +1,4 @@
-"""Records that strangers made: shards, links, sizes and pictures that lie are refused in a sentence."""
+"""Untrusted records: shards, links, sizes and pictures that are refused with a clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of any kind: what is drawn where, by how many, and that nothing is lost, made twice or made half."""
+"""Records: contents, worker processes, interruptions; nothing is lost, repeated or partial."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_a_missing_file_of_a_record_is_reported(library: Benchmark, tmp_path: Pa
         found.read(0, "count.json")
 
 
-def test_pngs_of_the_same_pixels_are_the_same_bytes() -> None:
+def test_equal_pixels_give_equal_png_bytes() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     assert png_bytes(picture) == png_bytes(picture.copy())
     assert png_bytes(picture) != png_bytes(picture[::-1].copy())

@@ -1,4 +1,4 @@
-"""Features of chosen patches, and the count of right names."""
+"""Features of chosen patches, and accuracy over names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Muon: singular values near one, the steps of torch's own, resumed from its state."""
+"""Muon: singular values near one, equality with torch's steps, and resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of `tiny`'s training: what is refused, what they are by default, how a file and typed words change them."""
+"""Settings of `tiny`: defaults, files, overrides, invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights in the package: small, strict, and able to name the demo and everyday furniture."""
+"""The shipped weights: small, strict, and able to name the demo shapes and everyday furniture."""
 
 from __future__ import annotations
 

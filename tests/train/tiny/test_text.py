@@ -1,4 +1,4 @@
-"""Recorded text embeddings in all their spellings, and the text tower's training."""
+"""Recorded text embeddings in all spellings, and training of the text tower."""
 
 from __future__ import annotations
 

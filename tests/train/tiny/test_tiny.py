@@ -1,4 +1,4 @@
-"""The whole run: files in, weights out, resumed; what is taught, held out and left out."""
+"""A whole training of `tiny`: from files to weights, resumed; trained, held-out and excluded classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the towers start."""
+"""Initialisation of the towers."""
 
 from __future__ import annotations
 

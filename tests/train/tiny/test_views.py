@@ -1,4 +1,4 @@
-"""A training view is the projection's own picture from a camera of the rig."""
+"""Training views equal the projection's images from cameras of the rig."""
 
 from __future__ import annotations
 

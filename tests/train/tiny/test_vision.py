@@ -1,4 +1,4 @@
-"""Batches, targets, steps that learn, checkpoints that resume."""
+"""Batches, targets, training steps, and resuming from checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of the upright network: its data, that it learns, and that it depends on the seed alone."""
+"""Training of the upright network: data, learning, and seeds."""
 
 from __future__ import annotations
 

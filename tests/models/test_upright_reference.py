@@ -1,4 +1,4 @@
-"""The pictures of the upright network, drawn again slowly: one pixel and one point at a time."""
+"""Images of the upright network, compared with a slow reference."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cloud() -> np.ndarray:
 
 
 @pytest.mark.parametrize("face", sorted(FACES))
-def test_faces_agree_with_the_slow_twin(face: int, cloud: np.ndarray) -> None:
+def test_faces_agree_with_the_reference(face: int, cloud: np.ndarray) -> None:
     fast = face_images(torch.from_numpy(cloud)[None])[0, face].numpy()
     slow = slow_face(cloud.astype(np.float64), *FACES[face])  # type: ignore[arg-type]
     differs = np.abs(fast - slow) > 1e-5

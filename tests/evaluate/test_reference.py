@@ -1,4 +1,4 @@
-"""Figures of the tasks, counted again with plain loops over answers."""
+"""Figures of the tasks, compared with plain loops over answers."""
 
 from __future__ import annotations
 

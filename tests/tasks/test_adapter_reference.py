@@ -1,4 +1,4 @@
-"""The adapters by hand: one number at a time, from the layers' own weights."""
+"""Adapters compared with computations by hand from the weights of their layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every figure again, by loops and definitions."""
+"""Every metric compared with loops and definitions."""
 
 from __future__ import annotations
 
