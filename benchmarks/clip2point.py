@@ -29,8 +29,10 @@ from basrelief.models import Model, get_recipe
 from basrelief.render.chart import line_chart
 from basrelief.shapes import write_library
 from basrelief.testing import teach_pictures
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
-from basrelief.train.pairs import PairSet, PairSettings, make_pairs, open_pairs
+from basrelief.train import Clip2PointSettings, PairMaker, PairSettings, Workers, make_records
+from basrelief.train.clip2point.settings import OptimiserSettings
+from basrelief.train.clip2point.trainer import pretrain
+from basrelief.train.pairs.read import PairSet, open_pairs
 from basrelief.train.validation import zero_shot_accuracy
 
 NAMES = (
@@ -87,7 +89,7 @@ def main() -> None:
         taught, held = write(home / "taught", 0, given.each), write(home / "held", 800_000, 4)
         style = PairSettings(size=SIZE, points=2048)
         for name, library in (("taught", taught), ("held", held)):
-            make_pairs(library, home / f"{name}-pairs", style=style, jobs=2)
+            make_records(library, home / f"{name}-pairs", maker=PairMaker(style), workers=Workers(2))
         pairs, unseen = open_pairs(home / "taught-pairs"), open_pairs(home / "held-pairs")
         print(f"{len(NAMES)} names, {len(pairs)} pairs, {len(unseen)} unseen shapes, torch {torch.__version__}")
         lines: dict[str, list[float]] = {}

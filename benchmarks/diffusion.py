@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from basrelief.train.depth_aligned import DiffusionSettings
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter
+from basrelief.train.depth_aligned.settings import DiffusionSettings
 
 WAYS = {
     "ddim": DiffusionSettings(precision="float32", batch_size=2),

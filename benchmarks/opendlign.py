@@ -28,10 +28,19 @@ from basrelief.render.chart import line_chart
 from basrelief.shapes import write_library
 from basrelief.tasks import Pooling
 from basrelief.testing import teach_pictures
-from basrelief.train.ablation import AblationStudy, ablation_table
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
-from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align
-from basrelief.train.records import Workers, make_records
+from basrelief.train import (
+    AblationStudy,
+    AlignedMaker,
+    AlignedSettings,
+    OpenDlignSettings,
+    TrainOptions,
+    Workers,
+    ablation_table,
+    make_records,
+    open_aligned,
+)
+from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.opendlign.trainer import align
 from basrelief.train.validation import zero_shot_accuracy
 
 NAMES = (

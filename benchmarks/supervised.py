@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from basrelief.datasets import maker_split
 from basrelief.geometry import normalise_unit_sphere
 from basrelief.shapes import CATEGORIES
+from basrelief.train import TinySettings
 from basrelief.train.augment import augment
 from basrelief.train.data import ShapeSet, generated_shapes, load_shapes, sampling_weights
-from basrelief.train.tiny import TinySettings
 from basrelief.train.tiny.library import split
 from tiny import POINTS, Clouds, by_training, corrupted, first_seed, labelled, line, realistic, score
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from basrelief.datasets import maker_split
+from basrelief.train import TinySettings
 from basrelief.train.augment import Augmentation
 from basrelief.train.data import ShapeSet, generated_shapes, merge, save_shapes
-from basrelief.train.tiny import TinySettings
 from support import load_script
 
 STILL = Augmentation(stretch=0, taper=0, tilt=0, noise=0, outliers=0, cut_chance=0, shift=0)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from basrelief.io import save
 from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.tasks import HEADS, FitOptions
-from basrelief.train.pairs import make_pairs
+from basrelief.train import make_records
 from support import load_script
 
 
@@ -108,7 +108,7 @@ def test_the_miniature_runs_and_prints_a_row(
     clip2point: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(clip2point, "NAMES", ["chair", "mug"])
-    monkeypatch.setattr(clip2point, "make_pairs", lambda library, out, **options: make_pairs(library, out, style=options["style"]))
+    monkeypatch.setattr(clip2point, "make_records", lambda library, out, **options: make_records(library, out, maker=options["maker"]))
     monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), "--seeds", "1", "--each", "16", "--steps", "2", "--epochs", "1"])
     clip2point.main()
     out = capsys.readouterr().out

@@ -15,8 +15,7 @@ from basrelief.datasets import open_benchmark
 from basrelief.io import save
 from basrelief.processes import WorkerPool
 from basrelief.shapes import write_library
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings
-from basrelief.train.records import make_records
+from basrelief.train import AlignedMaker, AlignedSettings, make_records
 from support.small_models import ball, box
 
 

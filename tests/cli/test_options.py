@@ -41,7 +41,7 @@ def test_features_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_plan_is_one_line() -> None:
-    from basrelief.train.records import CostEstimate
+    from basrelief.train import CostEstimate
 
     small = CostEstimate(10, 100, 4, 1, draw_seconds=240, finish_seconds=30, bytes=2_400_000)
     assert options.cost_line(small, 2) == "10 shapes, 100 pictures, 2 MB, 2.0 minutes with 2 processes (4 shapes measured, 1 failed)"

@@ -157,11 +157,11 @@ def test_a_missing_file_is_one_line(
 def test_an_empty_checkpoint_of_a_run_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from basrelief.train.pairs import make_pairs
+    from basrelief.train import PairMaker, make_records
     from basrelief.train.pairs.draw import PairSettings
 
     library = open_benchmark(write_library(tmp_path / "library", ("chair", "mug"), each=1), "folder")
-    make_pairs(library, tmp_path / "pairs", style=PairSettings(size=16, points=64, supersample=1))
+    make_records(library, tmp_path / "pairs", maker=PairMaker(PairSettings(size=16, points=64, supersample=1)))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
     monkeypatch.setattr("basrelief.models.load_model", lambda *_, **__: Model(get_recipe("clip2point-untuned"), small_encoder()))

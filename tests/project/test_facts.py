@@ -134,15 +134,14 @@ def test_options_that_documents_name_exist() -> None:
 
 
 def test_every_ablation_is_documented_in_its_order() -> None:
-    from basrelief.train.ablation import ABLATIONS
+    from basrelief.train.ablation.tables import ABLATIONS
 
     assert [row[0].strip("`") for row in rows(read("research/opendlign.md"), after="## Ablations")] == list(ABLATIONS)
 
 
 def test_the_alignment_page_has_the_settings_of_the_code() -> None:
-    from basrelief.train.depth_aligned import AlignedSettings
+    from basrelief.train import AlignedSettings, OpenDlignSettings
     from basrelief.train.depth_aligned.read import Thresholds
-    from basrelief.train.opendlign import OpenDlignSettings
 
     text, how, drawn = read("research/opendlign.md"), OpenDlignSettings(), AlignedSettings()
     painted, kept = drawn.diffusion, Thresholds()

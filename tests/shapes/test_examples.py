@@ -11,8 +11,8 @@ import pytest
 
 from basrelief.io import load
 from basrelief.shapes import CATEGORIES, make_shape
+from basrelief.train import UprightSettings
 from basrelief.train.tiny.settings import TinySettings
-from basrelief.train.upright import UprightSettings
 from basrelief.train.upright.data import FIRST_SEED
 from basrelief.types import Mesh, PointCloud
 from support import REPOSITORY, load_script

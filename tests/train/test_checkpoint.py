@@ -17,10 +17,12 @@ import pytest
 import torch
 
 from basrelief.errors import ConfigError, OutputError, WeightsError
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
+from basrelief.train import Clip2PointSettings
+from basrelief.train.clip2point.settings import OptimiserSettings
+from basrelief.train.clip2point.trainer import pretrain
 from basrelief.train.lock import lock_run
 from basrelief.train.log import Log
-from basrelief.train.pairs import PairSet
+from basrelief.train.pairs.read import PairSet
 from support.hostile_pickles import MakesFolder
 from support.small_models import small_encoder
 

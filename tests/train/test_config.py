@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
-from basrelief.train.clip2point import Clip2PointSettings
+from basrelief.train import Clip2PointSettings, OpenDlignSettings, TinySettings, UprightSettings
 from basrelief.train.config import TrainingSettings, read_settings, settings_record
-from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.tiny import TinySettings
 from basrelief.train.tiny.text import TextSettings
-from basrelief.train.upright import UprightSettings
 
 
 def test_defaults_are_the_papers() -> None:

@@ -16,18 +16,20 @@ import torch
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
+from basrelief.train import Clip2PointSettings, OpenDlignSettings, TrainOptions, UprightSettings
+from basrelief.train.clip2point.settings import OptimiserSettings
+from basrelief.train.clip2point.trainer import pretrain
 from basrelief.train.data import ShapeSet
-from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align
-from basrelief.train.pairs import PairSet
+from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.opendlign.trainer import align
+from basrelief.train.pairs.read import PairSet
 from basrelief.train.run import RunContext, TrainingRun, make_accelerator
 from basrelief.train.stopping import StopSignal
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.text import TextRun, TextSettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures, VisionModel, VisionRun, label_targets
-from basrelief.train.upright import UprightSettings, fit_upright
+from basrelief.train.upright.trainer import fit_upright
 from basrelief.train.validation import Validate, evaluation_mode
 
 Training = Callable[[Path, Validate | None, int], None]

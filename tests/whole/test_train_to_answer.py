@@ -16,9 +16,11 @@ from basrelief.io import save
 from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe
 from basrelief.shapes import make_shape
 from basrelief.tasks import FitOptions
+from basrelief.train import Clip2PointSettings, PairMaker, PairSettings, make_records
 from basrelief.train.adapter import fit_adapter
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
-from basrelief.train.pairs import PairSettings, make_pairs, open_pairs
+from basrelief.train.clip2point.settings import OptimiserSettings
+from basrelief.train.clip2point.trainer import pretrain
+from basrelief.train.pairs.read import open_pairs
 from basrelief.train.validation import zero_shot_accuracy
 from support.small_models import small_encoder
 
@@ -34,7 +36,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "meshes" / name).mkdir(parents=True)
         for seed in range(3):
             save(make_shape(name, seed=seed), root / "meshes" / name / f"{seed}.glb")
-    make_pairs(open_benchmark(root / "meshes", "folder"), root / "pairs", style=PairSettings(size=32, points=256, supersample=1))
+    make_records(
+        open_benchmark(root / "meshes", "folder"), root / "pairs", maker=PairMaker(PairSettings(size=32, points=256, supersample=1))
+    )
     return root
 
 
@@ -95,7 +99,7 @@ def test_pairs_may_come_from_any_layout(tmp_path: Path) -> None:
 
     library = open_benchmark(dataset_miniatures.shapenet_core(tmp_path / "core"), strict=False)
     library = replace(library, items=library.items[:3])
-    assert make_pairs(library, tmp_path / "pairs", style=PairSettings(size=16, points=64, supersample=1)) == []
+    assert make_records(library, tmp_path / "pairs", maker=PairMaker(PairSettings(size=16, points=64, supersample=1))) == []
     pairs = open_pairs(tmp_path / "pairs")
     assert len(pairs) == 3
     assert [pairs.labels[label] for label in pairs.truth] == [library.labels[item.label] for item in library.items]

@@ -35,10 +35,7 @@ def ablate(
     from basrelief.errors import ConfigError
     from basrelief.evaluate import DataSource
     from basrelief.models import load_untuned
-    from basrelief.train.ablation import AblationStudy, ablation_table
-    from basrelief.train.config import read_settings
-    from basrelief.train.depth_aligned import open_aligned
-    from basrelief.train.opendlign import OpenDlignSettings
+    from basrelief.train import AblationStudy, OpenDlignSettings, ablation_table, open_aligned, read_settings
 
     if not images or not root:
         raise ConfigError("ablate needs --images and --root. Make images with basrelief train depth-aligned.")

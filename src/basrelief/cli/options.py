@@ -17,7 +17,7 @@ from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
-    from basrelief.train.records import CostEstimate
+    from basrelief.train import CostEstimate
     from basrelief.types import Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]

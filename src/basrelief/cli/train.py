@@ -85,8 +85,7 @@ def pairs(
     """
     from basrelief.encoders.load import choose_device
     from basrelief.evaluate import DataSource
-    from basrelief.train.pairs import PairMaker, PairSettings, make_pairs
-    from basrelief.train.records import estimate_cost
+    from basrelief.train import PairMaker, PairSettings, Workers, estimate_cost, make_records
 
     library = DataSource(root, opt.dataset_name(dataset), split="train", up=up, limit=limit, strict=False).open()
     where = str(choose_device(device))
@@ -95,7 +94,7 @@ def pairs(
         typer.echo(opt.cost_line(estimate_cost(library, PairMaker(style)), processes))
         return
     with opt.progress("pairs", quiet=False) as progress:
-        failed = make_pairs(library, out, style=style, layout=layout, jobs=processes, progress=progress)
+        failed = make_records(library, out, maker=PairMaker(style), layout=layout, workers=Workers(processes), progress=progress)
     typer.echo(f"{len(library) - len(failed):,} pairs in {out}")
     opt.end_with(failed)
 
@@ -118,8 +117,7 @@ def clip2point(
     Use the result with: basrelief classify --model clip2point --checkpoint OUT/depth_tower.safetensors.
     """
     from basrelief.evaluate import DataSource, ModelSource
-    from basrelief.train import Clip2PointSettings, train_clip2point
-    from basrelief.train.config import read_settings
+    from basrelief.train import Clip2PointSettings, read_settings, train_clip2point
 
     settings = read_settings(Clip2PointSettings, recipe, overrides or [])
     source = ModelSource(model, weights=weights, device=device)

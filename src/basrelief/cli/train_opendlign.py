@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.output import write_picture
 
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a setting, e.g. diffusion.steps=4.")]
 _Recipe = Annotated[Path | None, typer.Option(help="YAML file of settings that differ from the published ones.")]
@@ -36,9 +35,7 @@ def depth_aligned(
     """
     from basrelief.errors import WeightsNotFoundError
     from basrelief.evaluate import DataSource
-    from basrelief.train.config import read_settings
-    from basrelief.train.depth_aligned import AlignedMaker, AlignedSettings, published_hours
-    from basrelief.train.records import Workers, estimate_cost, make_records
+    from basrelief.train import AlignedMaker, AlignedSettings, Workers, estimate_cost, make_records, read_settings
 
     settings = read_settings(AlignedSettings, recipe, [f"source={source}", *(overrides or [])])
     library = DataSource(root, opt.dataset_name(dataset), split="train", up=up, limit=limit, strict=False).open()
@@ -48,7 +45,7 @@ def depth_aligned(
     except WeightsNotFoundError:
         if dry_run:
             images = 10 * len(library)
-            cost = f"at the paper's speed {published_hours(images):,.1f} GPU-hours (RTX 6000)"
+            cost = f"at the paper's speed {AlignedSettings.published_hours(images):,.1f} GPU-hours (RTX 6000)"
             typer.echo(f"{len(library):,} shapes, {images:,} images; not measured here, {cost}")
         raise
     if dry_run:
@@ -72,16 +69,15 @@ def filter_images(
 ) -> None:
     """Filter depth-aligned images by agreement with their label and their depth map; training ignores the rejected ones."""
     from basrelief.models import load_model
-    from basrelief.train.depth_aligned import Thresholds, filter_aligned, open_aligned, quality_sheet
+    from basrelief.train import Thresholds, filter_images
 
     thresholds = Thresholds(label, contour)
     target = None if sheet is None else opt.picture_file("sheet", sheet)
     scorer = load_model(model, weights=weights, device=device)
     with opt.progress("images", quiet=False) as progress:
-        kept = filter_aligned(open_aligned(images), scorer, thresholds=thresholds, progress=progress)
+        kept = filter_images(images, scorer, thresholds=thresholds, sheet=target, progress=progress)
     typer.echo(f"kept {kept.kept:,} of {kept.pictures:,}; rejected {kept.by_label:,} by label, {kept.by_contour:,} by contour")
     if target is not None:
-        write_picture(target, quality_sheet(open_aligned(images)))
         typer.echo(f"sheet: {target}")
 
 
@@ -104,8 +100,7 @@ def opendlign(
     Use the result with: basrelief classify --model MODEL --checkpoint OUT/tuned_block.safetensors.
     """
     from basrelief.evaluate import DataSource, ModelSource
-    from basrelief.train.config import read_settings
-    from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, TrainOptions, train_opendlign, training_cost
+    from basrelief.train import OpenDlignSettings, TrainOptions, read_settings, train_opendlign, training_cost
 
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
     source = ModelSource(model, weights=weights, device=device)
@@ -118,6 +113,6 @@ def opendlign(
     with opt.progress("features", quiet=False) as progress:
         options = TrainOptions(cache, progress=progress, echo=True, export=export)
         train_opendlign(images, out=out, model=source, settings=settings, validation=data, options=options)
-    typer.echo(f"tuned block: {out / TUNED_FILE}")
+    typer.echo(f"tuned block: {out / 'tuned_block.safetensors'}")
     if export is not None:
         typer.echo(f"published layout: {export}")

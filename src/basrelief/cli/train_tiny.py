@@ -30,9 +30,7 @@ def tiny(
     """
     from basrelief.models.recipe import EMBEDDED
     from basrelief.models.registry import embedded_folder
-    from basrelief.train.config import read_settings
-    from basrelief.train.resources import Resources
-    from basrelief.train.tiny import Sources, TinySettings, train_tiny
+    from basrelief.train import Resources, Sources, TinySettings, read_settings, train_tiny
 
     settings = read_settings(TinySettings, recipe, overrides or [])
     sources = Sources(shapes, clip_text, init_from=embedded_folder() if init_from == Path(EMBEDDED) else init_from)
@@ -55,10 +53,8 @@ def upright(
 
     Writes upright.safetensors to OUT. Validation packs are only measured, test packs are left out.
     """
-    from basrelief.train.config import read_settings
-    from basrelief.train.resources import Resources
-    from basrelief.train.upright import UPRIGHT_FILE, UprightSettings, train_upright
+    from basrelief.train import Resources, UprightSettings, read_settings, train_upright
 
     settings = read_settings(UprightSettings, recipe, overrides or [])
     train_upright(shapes, out=out, settings=settings, resources=Resources(cpu=device == "cpu", echo=True))
-    typer.echo(f"upright network: {out / UPRIGHT_FILE}")
+    typer.echo(f"upright network: {out / 'upright.safetensors'}")

@@ -16,11 +16,10 @@ from basrelief.evaluate.result import Table
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import write_library
 from basrelief.tasks import LabelEmbeddings, Pooling
-from basrelief.train.ablation import ABLATIONS, AblationStudy, ablation_table
+from basrelief.train import AblationStudy, AlignedMaker, AlignedSettings, OpenDlignSettings, ablation_table, make_records, open_aligned
 from basrelief.train.ablation.study import BranchFeatures, Variant
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
-from basrelief.train.opendlign import OpenDlignSettings
-from basrelief.train.records import make_records
+from basrelief.train.ablation.tables import ABLATIONS
+from basrelief.train.depth_aligned.read import AlignedSet
 from support.small_models import small_encoder
 
 NAMES = ("chair", "mug", "lamp")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from basrelief.encoders.convert import convert_visual, layout_of
 from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings
+from basrelief.train import Clip2PointSettings
+from basrelief.train.clip2point.settings import OptimiserSettings
 from basrelief.train.clip2point.trainer import Pretrainer, _PretrainRun, _radius, save_tower
 from basrelief.train.run import derive_seed
 from support.small_models import small_encoder

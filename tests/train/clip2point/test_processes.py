@@ -23,8 +23,10 @@ import numpy as np
 import torch
 
 sys.path.insert(0, sys.argv[2])
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
-from basrelief.train.pairs import PairSet
+from basrelief.train import Clip2PointSettings
+from basrelief.train.clip2point.settings import OptimiserSettings
+from basrelief.train.clip2point.trainer import pretrain
+from basrelief.train.pairs.read import PairSet
 from support.small_models import small_encoder
 
 torch.set_num_threads(1)

@@ -15,9 +15,10 @@ from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.geometry import sample_surface
 from basrelief.shapes import make_shape
-from basrelief.train.clip2point import Clip2PointSettings, OptimiserSettings, pretrain
-from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, Pretrainer, _PretrainRun
-from basrelief.train.pairs import PairSet
+from basrelief.train import Clip2PointSettings
+from basrelief.train.clip2point.settings import OptimiserSettings
+from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION, Pretrainer, _PretrainRun, pretrain
+from basrelief.train.pairs.read import PairSet
 from basrelief.types import Mesh
 from support.small_models import small_encoder
 

@@ -13,8 +13,9 @@ from basrelief.render import get_projection, sample_points
 from basrelief.render.base import PointBatch
 from basrelief.render.opendlign import OpenDlignProjection, control_image
 from basrelief.shapes import make_shape
-from basrelief.train.depth_aligned import AlignedSettings, DiffusionSettings
+from basrelief.train import AlignedSettings
 from basrelief.train.depth_aligned.draw import DrawnViews, draw_views
+from basrelief.train.depth_aligned.settings import DiffusionSettings
 from basrelief.types import Mesh, PointCloud
 
 from .conftest import QUICK

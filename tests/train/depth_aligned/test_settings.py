@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import ConfigError
+from basrelief.train import AlignedSettings
 from basrelief.train.config import read_settings
-from basrelief.train.depth_aligned import AlignedSettings, DiffusionSettings
+from basrelief.train.depth_aligned.settings import DiffusionSettings
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.opendlign import OpenDlignSettings
+from basrelief.train import OpenDlignSettings
+from basrelief.train.depth_aligned.read import AlignedSet
 
 SETTINGS = OpenDlignSettings(batch_size=4, epochs=3, save_every=2, workers=2, lr=1e-3, cache_type="float32")
 

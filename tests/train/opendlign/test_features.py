@@ -13,7 +13,7 @@ import torch
 
 from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
-from basrelief.train.opendlign import OpenDlignSettings
+from basrelief.train import OpenDlignSettings
 from basrelief.train.opendlign.features import FeatureStore, cache_bytes
 from basrelief.train.opendlign.settings import CACHES
 from support.small_models import small_encoder

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 sys.path[:0] = [sys.argv[2], sys.argv[3]]
-from basrelief.train.opendlign import align
+from basrelief.train.opendlign.trainer import align
 from conftest import SETTINGS, Made
 from support.small_models import small_encoder
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import ConfigError
+from basrelief.train import OpenDlignSettings
 from basrelief.train.config import read_settings
-from basrelief.train.opendlign import OpenDlignSettings
 
 
 def test_the_defaults_are_the_published_ones() -> None:

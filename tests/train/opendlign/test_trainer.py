@@ -16,9 +16,9 @@ from basrelief.encoders import ClipEncoder, Tokenizer, load_tuned
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
 from basrelief.testing import FakeEncoder
-from basrelief.train.opendlign import OpenDlignSettings, TrainOptions, align, tuning_encoder
+from basrelief.train import OpenDlignSettings, TrainOptions
 from basrelief.train.opendlign.settings import CACHES
-from basrelief.train.opendlign.trainer import Aligner, _AlignRun, tuning_model
+from basrelief.train.opendlign.trainer import Aligner, _AlignRun, align, tuning_encoder, tuning_model
 from support import parity_arrays, parity_path
 from support.recorded_encoders import recorded_opendlign
 from support.small_models import small_encoder

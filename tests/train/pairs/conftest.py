@@ -12,7 +12,7 @@ from PIL import Image
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.io import save
 from basrelief.shapes import make_shape
-from basrelief.train.pairs import PairSettings
+from basrelief.train import PairSettings
 
 QUICK = PairSettings(size=32, points=256, supersample=1)
 CLASSES = ("chair", "mug", "table")

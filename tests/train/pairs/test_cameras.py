@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from basrelief.render.rigs import CLIP2POINT_TURN, clip2point_look, get_rig
+from basrelief.train import PairSettings
 from basrelief.train.clip2point.trainer import AZIMUTH, ELEVATION
-from basrelief.train.pairs import PairSettings
 from basrelief.train.pairs.draw import _normalise, draw_pair
 from basrelief.types import Mesh, PointCloud
 from support.small_models import box

@@ -11,7 +11,7 @@ from PIL import Image
 from basrelief.errors import ConfigError
 from basrelief.render import render_depth
 from basrelief.shapes import make_shape
-from basrelief.train.pairs import PairSettings
+from basrelief.train import PairSettings
 from basrelief.train.pairs.draw import _light, draw_pair
 from basrelief.types import Mesh, PointCloud
 

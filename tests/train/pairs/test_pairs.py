@@ -21,9 +21,9 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, Item, open_benchmark
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.train.pairs import PairMaker, make_pairs, open_pairs
+from basrelief.train import PairMaker, Workers, estimate_cost, make_records
 from basrelief.train.pairs.draw import draw_pair
-from basrelief.train.records import estimate_cost
+from basrelief.train.pairs.read import open_pairs
 from basrelief.train.records.make import FAILED, record_key
 
 from .conftest import CLASSES, QUICK, pixels, write_library
@@ -41,7 +41,9 @@ def digest(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("layout", ["shards", "folders"])
 def test_pairs_are_read_back(layout: str, library: Benchmark, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    failed = make_pairs(library, tmp_path / "out", style=QUICK, layout=layout, progress=lambda done, total: seen.append((done, total)))
+    failed = make_records(
+        library, tmp_path / "out", maker=PairMaker(QUICK), layout=layout, progress=lambda done, total: seen.append((done, total))
+    )
     assert failed == []
     assert seen[-1] == (6, 6)
     pairs = open_pairs(tmp_path / "out")
@@ -58,7 +60,7 @@ def test_pairs_are_read_back(layout: str, library: Benchmark, tmp_path: Path) ->
 
 def test_both_layouts_hold_the_same(library: Benchmark, tmp_path: Path) -> None:
     for layout in ("shards", "folders"):
-        make_pairs(library, tmp_path / layout, style=QUICK, layout=layout)
+        make_records(library, tmp_path / layout, maker=PairMaker(QUICK), layout=layout)
     one, other = open_pairs(tmp_path / "shards"), open_pairs(tmp_path / "folders")
     for row, key in enumerate(one.keys):
         again = list(other.keys).index(key)
@@ -67,7 +69,7 @@ def test_both_layouts_hold_the_same(library: Benchmark, tmp_path: Path) -> None:
 
 
 def test_a_shard_is_what_webdataset_reads(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "out", style=QUICK)
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     with tarfile.open(tmp_path / "out" / "shard-000000.tar") as tar:
         names = tar.getnames()
     keys = list(dict.fromkeys(name.partition(".")[0] for name in names))
@@ -76,8 +78,8 @@ def test_a_shard_is_what_webdataset_reads(library: Benchmark, tmp_path: Path) ->
 
 
 def test_the_number_of_processes_does_not_change_the_result(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "one", style=QUICK)
-    make_pairs(library, tmp_path / "two", style=QUICK, jobs=2)
+    make_records(library, tmp_path / "one", maker=PairMaker(QUICK))
+    make_records(library, tmp_path / "two", maker=PairMaker(QUICK), workers=Workers(2))
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
 
@@ -85,7 +87,7 @@ def test_the_number_of_processes_does_not_change_the_result(library: Benchmark, 
 def test_bad_meshes_are_listed_and_skipped(layout: str, library: Benchmark, tmp_path: Path) -> None:
     Path(library.items[2].path).write_bytes(b"glTF junk")
     for _ in range(2):
-        failed = make_pairs(library, tmp_path / "out", style=QUICK, layout=layout)
+        failed = make_records(library, tmp_path / "out", maker=PairMaker(QUICK), layout=layout)
         assert [name for name, _ in failed] == [library.items[2].id]
         assert failed[0][1]
     assert len(open_pairs(tmp_path / "out")) == 5
@@ -96,9 +98,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from basrelief.datasets import open_benchmark
-from basrelief.train.pairs import PairSettings, make_pairs
+from basrelief.train import PairSettings
+from basrelief.train import PairMaker, Workers, make_records
 library = open_benchmark(sys.argv[1], "folder")
-make_pairs(library, Path(sys.argv[2]), style=PairSettings(size=32, points=256, supersample=1), layout=sys.argv[3])
+make_records(library, Path(sys.argv[2]), maker=PairMaker(PairSettings(size=32, points=256, supersample=1)), layout=sys.argv[3])
 """
 
 
@@ -115,7 +118,7 @@ def test_a_killed_run_resumes_with_the_same_result(layout: str, tmp_path: Path) 
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run(command, check=True, timeout=120)
-    make_pairs(open_benchmark(root, "folder"), tmp_path / "whole", style=QUICK, layout=layout)
+    make_records(open_benchmark(root, "folder"), tmp_path / "whole", maker=PairMaker(QUICK), layout=layout)
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
 
 
@@ -126,21 +129,21 @@ def _whole(folder: Path) -> Iterable[Path]:
 
 
 def test_a_partial_shard_is_not_read(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "out", style=QUICK)
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     whole = digest(tmp_path / "out")
     shard = tmp_path / "out" / "shard-000000.tar"
     shard.rename(tmp_path / "out" / ".shard-000000.0123456789ab.tar")
     assert len(open_pairs(tmp_path / "out")) == 0
-    make_pairs(library, tmp_path / "out", style=QUICK)
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     assert digest(tmp_path / "out") == whole
 
 
 def test_a_folder_of_other_pairs_is_rejected(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "out", style=QUICK)
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     with pytest.raises(ConfigError, match="Folder 'out' holds other files. Name another folder."):
-        make_pairs(library, tmp_path / "out", style=replace(QUICK, size=40))
+        make_records(library, tmp_path / "out", maker=PairMaker(replace(QUICK, size=40)))
     with pytest.raises(ConfigError, match="Unknown layout 'shard'; expected one of shards, folders"):
-        make_pairs(library, tmp_path / "other", layout="shard")
+        make_records(library, tmp_path / "other", layout="shard", maker=PairMaker())
 
 
 def test_keys_are_plain_and_different() -> None:
@@ -219,7 +222,7 @@ def test_another_manifest_is_rejected(text: str, tmp_path: Path) -> None:
 
 
 def test_damaged_checkpoints_are_reported(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "out", style=QUICK, layout="folders")
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK), layout="folders")
     pairs = open_pairs(tmp_path / "out")
     home = tmp_path / "out" / pairs.keys[0]
     (home / "3.png").write_bytes(b"junk")
@@ -235,7 +238,7 @@ def test_damaged_checkpoints_are_reported(library: Benchmark, tmp_path: Path) ->
 
 
 def test_the_manifest_says_how_they_were_drawn(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "out", style=QUICK)
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     record = json.loads((tmp_path / "out" / "records.json").read_text())
     assert record["rig"] == "clip2point10"
     assert record["style"]["size"] == 32
@@ -255,7 +258,7 @@ def test_running_out_of_memory_is_a_failure(library: Benchmark, tmp_path: Path, 
         return real(shape, name, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(make, "draw_pair", short)
-    failed = make_pairs(library, tmp_path / "out", style=QUICK)
+    failed = make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     assert [name for name, _ in failed] == ["mug/0.glb", "mug/1.glb"]
     assert all("takes more memory than is available" in reason for _, reason in failed)
 
@@ -264,12 +267,12 @@ def test_a_truncated_line_does_not_damage_the_next(library: Benchmark, tmp_path:
     Path(library.items[2].path).write_bytes(b"glTF junk")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / FAILED).write_text('{"id": "mug/9.glb", "err')
-    failed = make_pairs(library, tmp_path / "out", style=QUICK, layout="folders")
+    failed = make_records(library, tmp_path / "out", maker=PairMaker(QUICK), layout="folders")
     assert [name for name, _ in failed] == [library.items[2].id]
 
 
 def test_incomplete_pairs_are_reported(library: Benchmark, tmp_path: Path) -> None:
-    make_pairs(library, tmp_path / "out", style=QUICK)
+    make_records(library, tmp_path / "out", maker=PairMaker(QUICK))
     shard = tmp_path / "out" / "shard-000000.tar"
     with tarfile.open(shard) as tar:
         members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]

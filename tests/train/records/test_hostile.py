@@ -16,11 +16,10 @@ import pytest
 
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.limits import limits, use_limits
-from basrelief.train.pairs import open_pairs
 from basrelief.train.pairs.make import FORMAT
-from basrelief.train.records import open_records, read_failures
-from basrelief.train.records.make import FAILED
-from basrelief.train.records.read import read_picture
+from basrelief.train.pairs.read import open_pairs
+from basrelief.train.records.make import FAILED, read_failures
+from basrelief.train.records.read import open_records, read_picture
 from basrelief.train.records.store import png_bytes, write_manifest
 
 MANIFEST = {"format": FORMAT, "layout": "shards", "labels": ["chair"], "style": {}}

@@ -20,11 +20,11 @@ from PIL import Image
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import ConfigError, FileFormatError, GeometryError
 from basrelief.shapes import write_library
-from basrelief.train.records import Record, Workers, estimate_cost, make_records, open_records, read_failures
+from basrelief.train import Workers, estimate_cost, make_records
 from basrelief.train.records import make as making
-from basrelief.train.records.make import record_key
-from basrelief.train.records.read import read_label, read_manifest, read_picture
-from basrelief.train.records.store import MANIFEST, png_bytes
+from basrelief.train.records.make import read_failures, record_key
+from basrelief.train.records.read import open_records, read_label, read_manifest, read_picture
+from basrelief.train.records.store import MANIFEST, Record, png_bytes
 from basrelief.types import Mesh, Shape
 
 
@@ -207,7 +207,7 @@ import sys
 sys.path.insert(0, sys.argv[3])
 from test_records import Counting
 from basrelief.datasets import open_benchmark
-from basrelief.train.records import Workers, make_records
+from basrelief.train import Workers, make_records
 make_records(open_benchmark(sys.argv[1], "folder"), Path(sys.argv[2]), maker=Counting(), workers=Workers(2))
 """
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import ConfigError
+from basrelief.train import TinySettings
 from basrelief.train.augment import Augmentation
 from basrelief.train.config import read_settings, settings_record
-from basrelief.train.tiny import TinySettings
 
 
 @pytest.mark.parametrize(

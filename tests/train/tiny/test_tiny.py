@@ -15,10 +15,10 @@ from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, load_encode
 from basrelief.encoders.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from basrelief.errors import ConfigError
 from basrelief.io import load
+from basrelief.train import OpenDlignSettings, Sources, TinySettings, train_tiny
 from basrelief.train.data import GENERATED, ShapeSet, merge
-from basrelief.train.opendlign import OpenDlignSettings
 from basrelief.train.resources import Resources
-from basrelief.train.tiny import Sources, TinySettings, library, train_tiny
+from basrelief.train.tiny import library
 from basrelief.train.tiny.library import choose_unseen_classes, draw_library, load_pictures, split, training_shapes, write_library_shapes
 from basrelief.types import Mesh
 from support import REPOSITORY

@@ -11,13 +11,14 @@ import torch
 
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.models.upright import POINTS, UprightNet, face_images
+from basrelief.train import UprightSettings, train_upright
 from basrelief.train.augment import Augmentation
 from basrelief.train.data import GENERATED, ShapeSet, generated_shapes
 from basrelief.train.resources import Resources
 from basrelief.train.run import RunContext, make_accelerator
-from basrelief.train.upright import UPRIGHT_FILE, UprightSettings, data, fit_upright, train_upright
+from basrelief.train.upright import data
 from basrelief.train.upright.data import augmented_clouds, candidate_rotations, sampling_weights
-from basrelief.train.upright.trainer import save_upright
+from basrelief.train.upright.trainer import UPRIGHT_FILE, fit_upright, save_upright
 
 
 @pytest.fixture(scope="module")

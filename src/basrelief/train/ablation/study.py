@@ -22,8 +22,9 @@ from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model
 from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 from basrelief.train.config import settings_record
-from basrelief.train.depth_aligned import AlignedSet
-from basrelief.train.opendlign import TUNED_FILE, OpenDlignSettings, TrainOptions, align, tuning_encoder
+from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.opendlign.settings import OpenDlignSettings
+from basrelief.train.opendlign.trainer import TUNED_FILE, TrainOptions, align, tuning_encoder
 from basrelief.types import Progress
 
 MEAN, SUM = Pooling("mean", scale=1.0), Pooling("softmax-sum")

@@ -15,7 +15,8 @@ from basrelief.output import to_json, write_text
 from basrelief.render.rigs import evenly_spaced_views
 from basrelief.tasks import Pooling
 from basrelief.train.ablation.study import MEAN, SUM, AblationStudy, Variant
-from basrelief.train.opendlign import trainable_parameters, tuning_encoder
+from basrelief.train.opendlign.features import trainable_parameters
+from basrelief.train.opendlign.trainer import tuning_encoder
 
 _PAPER = {"components": (59.7, 68.8, 75.9, 80.2, 82.6)}
 """ViT-H-14, ModelNet40, top-1 (Table 4)."""

@@ -16,8 +16,8 @@ from basrelief.encoders.load import choose_device
 from basrelief.errors import ConfigError
 from basrelief.train.depth_aligned.draw import DrawnViews, draw_views
 from basrelief.train.depth_aligned.settings import AlignedSettings
-from basrelief.train.records import Record, Workers
-from basrelief.train.records.store import png_bytes
+from basrelief.train.records.make import Workers
+from basrelief.train.records.store import Record, png_bytes
 from basrelief.types import Shape
 
 FORMAT = "basrelief depth-aligned 1"

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from basrelief.errors import ConfigError
 from basrelief.models import Model
-from basrelief.output import append_text, to_json, write_text
+from basrelief.output import append_text, to_json, write_picture, write_text
 from basrelief.render.canvas import ACCENT, MUTED, Canvas
-from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, Thresholds, read_quality
+from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, Thresholds, open_aligned, read_quality
 from basrelief.types import Progress
 
 _STEP = 0.08  # of a depth image: a change that is a contour
@@ -48,6 +48,28 @@ class FilterResult:
     kept: int
     by_label: int
     by_contour: int
+
+
+def filter_images(
+    images: Path, model: Model, *, thresholds: Thresholds | None = None, sheet: Path | None = None, progress: Progress | None = None
+) -> FilterResult:
+    """Filter a folder of depth-aligned images, see `filter_aligned`, and draw what was kept and rejected.
+
+    Args:
+        images: Folder that `open_aligned` reads.
+        model: Model that scores labels.
+        thresholds: Minimum scores; the defaults when None.
+        sheet: Picture to write; None writes none.
+        progress: Called after each shape.
+
+    Raises:
+        ConfigError: If the shapes have no labels.
+        OutputError: If the picture cannot be written.
+    """
+    found = filter_aligned(open_aligned(images), model, thresholds=thresholds, progress=progress)
+    if sheet is not None:
+        write_picture(sheet, quality_sheet(open_aligned(images)))
+    return found
 
 
 def filter_aligned(

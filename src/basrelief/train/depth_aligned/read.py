@@ -19,8 +19,7 @@ from basrelief.datasets.layouts.base import words
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.limits import limits
 from basrelief.train.depth_aligned.make import FORMAT
-from basrelief.train.records import open_records
-from basrelief.train.records.read import read_file, read_picture
+from basrelief.train.records.read import open_records, read_file, read_picture
 from basrelief.train.records.store import MANIFEST
 
 QUALITY = "quality.jsonl"

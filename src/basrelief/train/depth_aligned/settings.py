@@ -95,6 +95,11 @@ class AlignedSettings:
     seed: int = 0
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
 
+    @staticmethod
+    def published_hours(images: int) -> float:
+        """Return the GPU-hours of a number of images at the paper's speed: 524,700 took 16 days on 8 RTX 6000 (A.2)."""
+        return 16 * 24 * 8 * images / 524_700
+
     def __post_init__(self) -> None:
         """Check the values."""
         if self.source not in SOURCES:
@@ -109,8 +114,3 @@ class AlignedSettings:
         """Return the projection of the depth maps, with or without its median."""
         rig = {"rig": self.rig} if self.rig else {}
         return cast("ContourAware", get_projection(self.projection, size=self.size, median=median, **rig))
-
-
-def published_hours(images: int) -> float:
-    """Return the GPU-hours of a number of images at the paper's speed: 524,700 took 16 days on 8 RTX 6000 (A.2)."""
-    return 16 * 24 * 8 * images / 524_700

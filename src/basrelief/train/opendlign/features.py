@@ -22,7 +22,7 @@ from basrelief.encoders import ClipConfig, ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.output import make_folder, output_errors, to_json, write_text
 from basrelief.render.rigs import evenly_spaced_views
-from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.depth_aligned.read import AlignedSet
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.types import Progress
 

@@ -21,7 +21,7 @@ from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import Model
 from basrelief.models.recipe import NORMALISATIONS
 from basrelief.train.config import settings_record
-from basrelief.train.depth_aligned import AlignedSet, open_aligned
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
 from basrelief.train.lock import lock_run
 from basrelief.train.opendlign.features import FeatureStore, Row, TrainingCost, alignment_cost
 from basrelief.train.opendlign.objective import AlignmentLosses, alignment_losses, alignment_optimiser

@@ -16,8 +16,7 @@ from basrelief.errors import ConfigError, FileFormatError
 from basrelief.io import load
 from basrelief.render.rigs import CLIP2POINT_TURN
 from basrelief.train.pairs.make import FORMAT
-from basrelief.train.records import open_records
-from basrelief.train.records.read import read_picture
+from basrelief.train.records.read import open_records, read_picture
 from basrelief.train.records.store import MANIFEST
 from basrelief.types import Mesh
 

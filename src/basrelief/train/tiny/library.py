@@ -18,8 +18,10 @@ from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.shapes.furniture_seats import SEATS
 from basrelief.shapes.furniture_tables import TABLES
 from basrelief.train.data import GENERATED, ShapeSet, generated_shapes, list_shapes, made_by, merge, read_shapes
-from basrelief.train.depth_aligned import AlignedMaker, AlignedSet, AlignedSettings, open_aligned
-from basrelief.train.records import Workers, make_records
+from basrelief.train.depth_aligned.make import AlignedMaker
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
+from basrelief.train.depth_aligned.settings import AlignedSettings
+from basrelief.train.records.make import Workers, make_records
 from basrelief.train.tiny.settings import TinySettings
 from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures

@@ -18,9 +18,9 @@ from basrelief.models import Model, get_recipe
 from basrelief.output import make_folder, write_text
 from basrelief.render import get_projection
 from basrelief.train.data import ShapeSet, load_shapes, save_shapes
-from basrelief.train.depth_aligned import AlignedSet
+from basrelief.train.depth_aligned.read import AlignedSet
 from basrelief.train.lock import lock_run
-from basrelief.train.opendlign import TrainOptions, align
+from basrelief.train.opendlign.trainer import TrainOptions, align
 from basrelief.train.resources import Resources
 from basrelief.train.run import RunContext, make_accelerator
 from basrelief.train.stopping import StopSignal
