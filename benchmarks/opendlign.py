@@ -37,9 +37,8 @@ from basrelief.train import (
     Workers,
     ablation_table,
     make_records,
-    open_aligned,
 )
-from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
 from basrelief.train.opendlign.trainer import align
 from basrelief.train.validation import zero_shot_accuracy
 

@@ -16,7 +16,8 @@ from basrelief.datasets import read_labels_file
 from basrelief.index import Index
 from basrelief.io import save
 from basrelief.shapes import make_shape
-from basrelief.web import LibraryService, serve
+from basrelief.web.server import serve
+from basrelief.web.service import LibraryService
 
 FIRST_SEED = 1_000_000
 DESIGNS = 2

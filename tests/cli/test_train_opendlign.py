@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from basrelief.train import open_aligned
+from basrelief.train.depth_aligned.read import open_aligned
 
 from .conftest import Ended
 

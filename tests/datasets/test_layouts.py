@@ -9,7 +9,7 @@ import pytest
 
 from basrelief.datasets import Benchmark, dataset_card, open_benchmark
 from basrelief.datasets.labels import label_set
-from basrelief.datasets.layouts import LAYOUTS
+from basrelief.datasets.layouts.registry import LAYOUTS
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.types import Mesh
 from support import dataset_miniatures

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.encoders.checkpoint import StoredTensor, open_checkpoint
+from basrelief.encoders.checkpoint.read import open_checkpoint
+from basrelief.encoders.checkpoint.records import StoredTensor
 from basrelief.encoders.state_dict import open_state_dict, read_state_dict
 from basrelief.errors import FileFormatError, WeightsError
 from basrelief.limits import limits, use_limits

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from basrelief.encoders import encoder_spec, list_encoders, load_encoder_folder, photos, save_encoder
+from basrelief.encoders import encoder_spec, load_encoder_folder, photos, save_encoder
 from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from basrelief.encoders.photos import fit_image
 from basrelief.encoders.preprocessing import ImageFit, Preprocessing, read_preprocessing
+from basrelief.encoders.registry import list_encoders
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models import Model, get_recipe
 from support import parity_arrays

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from basrelief.encoders import encoder_spec, list_encoders
+from basrelief.encoders import encoder_spec
 from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
 from basrelief.encoders.preprocessing import ImageFit
+from basrelief.encoders.registry import list_encoders
 from basrelief.encoders.towers import empty_towers
 from basrelief.errors import ConfigError
 

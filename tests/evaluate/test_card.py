@@ -13,7 +13,7 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, FileFormatError, OutputError
-from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, find_cards, published_table, write_evaluation
+from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, published_table, write_evaluation
 from basrelief.evaluate.confusion import MAX_CLASSES, confusion_picture
 from basrelief.evaluate.page import card_page, card_picture
 from basrelief.evaluate.protocol import Protocol, describe_protocol, paper_differences, published_numbers
@@ -222,10 +222,10 @@ def test_cards_are_found_and_bad_ones_named(warm_embedder: Embedder, benchmark: 
     write_evaluation(evaluation, tmp_path)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "card.json").write_text("{")
-    cards, errors = find_cards(tmp_path)
+    cards, errors = EvalCard.find(tmp_path)
     assert cards == [evaluation.card]
     assert [error.split(":")[0] for error in errors] == ["bad"]
-    assert find_cards(tmp_path / "absent") == ([], [])
+    assert EvalCard.find(tmp_path / "absent") == ([], [])
 
 
 def test_the_folder_of_a_card_is_a_safe_name(card: EvalCard) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.datasets.layouts import LAYOUTS
+from basrelief.datasets.layouts.registry import LAYOUTS
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
 from basrelief.evaluate import EvalCard, EvalOptions, FewShotOptions, diagnose, write_evaluation

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from basrelief.encoders import list_encoders
+from basrelief.encoders.registry import list_encoders
 from basrelief.errors import ConfigError
 from basrelief.models.recipe import NORMALISATIONS, Recipe, get_recipe, recipes
 from basrelief.render import PROJECTIONS

@@ -9,7 +9,7 @@ import pytest
 
 from basrelief.datasets import dataset_card
 from basrelief.datasets.card import list_datasets
-from basrelief.datasets.layouts import LAYOUTS
+from basrelief.datasets.layouts.registry import LAYOUTS
 from basrelief.evaluate.run import TASKS
 from basrelief.geometry.upright import CUES
 from basrelief.models import get_recipe, recipes

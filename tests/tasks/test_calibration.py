@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.metrics import reliability
-from basrelief.tasks import Calibration, fit_temperature
-from basrelief.tasks.calibration import calibrate, decline
+from basrelief.tasks import Calibration
+from basrelief.tasks.calibration import calibrate, decline, fit_temperature
 from basrelief.types import Prediction
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.tasks import Calibration, LabelEmbeddings, Pooling, RejectPolicy, fit_temperature, sample_shots, score_labels
-from basrelief.tasks.calibration import calibrate, decline
+from basrelief.tasks import Calibration, LabelEmbeddings, Pooling, RejectPolicy, sample_shots, score_labels
+from basrelief.tasks.calibration import calibrate, decline, fit_temperature
 from basrelief.tasks.pooling import RULES, pool_views, probabilities
 from basrelief.types import Prediction
 

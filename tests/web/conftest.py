@@ -22,7 +22,7 @@ from basrelief.index import Index
 from basrelief.io import save
 from basrelief.models import Model
 from basrelief.shapes import make_shape
-from basrelief.web import LibraryService
+from basrelief.web.service import LibraryService
 
 needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="the page needs gradio")  # not imported: it takes three seconds
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -31,7 +31,8 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from basrelief.index import Index
-from basrelief.web import LibraryService, serve
+from basrelief.web.service import LibraryService
+from basrelief.web.server import serve
 if __name__ == "__main__":
     service = LibraryService(Index.open(sys.argv[1]), roots=(Path(sys.argv[2]),))
     print(serve(service).url, flush=True)

@@ -24,7 +24,7 @@ import json, sys
 import gradio as gr
 from basrelief.errors import ConfigError
 from basrelief.index import Index
-from basrelief.web import LibraryService
+from basrelief.web.service import LibraryService
 from basrelief.web.page import APPEARANCE, build_page, is_valid_call, show_errors
 
 

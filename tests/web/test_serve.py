@@ -11,7 +11,8 @@ import typer.testing
 
 from basrelief.cli.app import app
 from basrelief.errors import ConfigError, MissingExtraError
-from basrelief.web import Address, LibraryService, serve
+from basrelief.web.server import Address, serve
+from basrelief.web.service import LibraryService
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])

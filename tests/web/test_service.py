@@ -17,7 +17,7 @@ from basrelief.limits import Limits, use_limits
 from basrelief.models import Model
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
-from basrelief.web import LibraryService
+from basrelief.web.service import LibraryService
 from basrelief.web.workers import save_for_viewer
 
 from .conftest import FILES

@@ -17,9 +17,9 @@ from basrelief.models import Embedder, Model, get_recipe
 from basrelief.shapes import write_library
 from basrelief.tasks import HEADS, FitOptions, Pooling, find_nearest, fit_head, head_scores
 from basrelief.testing import teach_pictures
-from basrelief.train import AlignedMaker, AlignedSettings, OpenDlignSettings, Thresholds, make_records, open_aligned
+from basrelief.train import AlignedMaker, AlignedSettings, OpenDlignSettings, Thresholds, make_records
 from basrelief.train.depth_aligned.quality import filter_aligned
-from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
 from basrelief.train.opendlign.trainer import align
 from basrelief.train.validation import zero_shot_accuracy
 

@@ -33,24 +33,17 @@ def ablate(
 ) -> None:
     """Train variants of OpenDlign on depth-aligned images, evaluate them on each data set, and print the table."""
     from basrelief.errors import ConfigError
-    from basrelief.evaluate import DataSource
-    from basrelief.models import load_untuned
-    from basrelief.train import AblationStudy, OpenDlignSettings, ablation_table, open_aligned, read_settings
+    from basrelief.evaluate import DataSource, ModelSource
+    from basrelief.train import AblationStudy, OpenDlignSettings, ablation_table, read_settings
 
     if not images or not root:
         raise ConfigError("ablate needs --images and --root. Make images with basrelief train depth-aligned.")
     settings = read_settings(OpenDlignSettings, recipe, overrides or [])
-    benchmarks = tuple(DataSource(folder, up=up, limit=limit, strict=False).open() for folder in root)
+    data = [DataSource(folder, up=up, limit=limit, strict=False) for folder in root]
+    source = ModelSource(model, weights=weights, device=device)
     with opt.progress(table, quiet=as_json) as progress:
-        study = AblationStudy(
-            load_untuned(model, weights=weights, device=device),
-            tuple(open_aligned(folder) for folder in images),
-            benchmarks,
-            out,
-            settings,
-            opt.shape_cache(),
-            progress,
-        )
+        cache = opt.shape_cache()
+        study = AblationStudy.open(images, data, model=source, out=out, settings=settings, cache=cache, progress=progress)
         found = ablation_table(study, table)
     if as_json:
         typer.echo(to_json(dataclasses.asdict(found)))

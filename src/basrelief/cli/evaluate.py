@@ -123,9 +123,9 @@ def _summary(card: EvalCard, folder: Path) -> str:
 
 
 def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) -> None:
-    from basrelief.evaluate import find_cards, published_table
+    from basrelief.evaluate import EvalCard, published_table
 
-    cards, errors = find_cards(out)
+    cards, errors = EvalCard.find(out)
     rows = published_table(name, cards, datasets=datasets)
     for error in errors:
         typer.echo(f"basrelief: {error}", err=True)

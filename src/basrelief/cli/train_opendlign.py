@@ -68,14 +68,14 @@ def filter_images(
     device: opt.Device = "auto",
 ) -> None:
     """Filter depth-aligned images by agreement with their label and their depth map; training ignores the rejected ones."""
-    from basrelief.models import load_model
+    from basrelief.evaluate import ModelSource
     from basrelief.train import Thresholds, filter_images
 
     thresholds = Thresholds(label, contour)
     target = None if sheet is None else opt.picture_file("sheet", sheet)
-    scorer = load_model(model, weights=weights, device=device)
+    source = ModelSource(model, weights=weights, device=device)
     with opt.progress("images", quiet=False) as progress:
-        kept = filter_images(images, scorer, thresholds=thresholds, sheet=target, progress=progress)
+        kept = filter_images(images, source, thresholds=thresholds, sheet=target, progress=progress)
     typer.echo(f"kept {kept.kept:,} of {kept.pictures:,}; rejected {kept.by_label:,} by label, {kept.by_contour:,} by contour")
     if target is not None:
         typer.echo(f"sheet: {target}")

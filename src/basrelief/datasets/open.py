@@ -9,8 +9,8 @@ from pathlib import Path
 
 from basrelief.datasets.benchmark import Benchmark
 from basrelief.datasets.card import DatasetCard, dataset_card, list_datasets
-from basrelief.datasets.layouts import LAYOUTS
 from basrelief.datasets.layouts.base import Contents, Layout, Wanted, plain, subfolders
+from basrelief.datasets.layouts.registry import LAYOUTS
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry import UP_AXES
 from basrelief.io.load import AUTO

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from basrelief.encoders.hub.selection import cached_weights
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
     from basrelief.encoders.precision import choose_dtype
-    from basrelief.encoders.registry import encoder_spec
+    from basrelief.encoders.registry import encoder_spec, list_encoders
     from basrelief.encoders.tokenizer import Tokenizer
     from basrelief.encoders.tuned import export_published, is_tuned_file, load_tuned, save_tuned
 
@@ -43,6 +43,7 @@ _HOMES = {
     "cached_weights": "hub.selection",
     "choose_dtype": "precision",
     "encoder_spec": "registry",
+    "list_encoders": "registry",
 }
 
 __all__ = [

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from basrelief.encoders.checkpoint import Checkpoint, StoredTensor, open_checkpoint
+from basrelief.encoders.checkpoint.read import Checkpoint, open_checkpoint
+from basrelief.encoders.checkpoint.records import StoredTensor
 from basrelief.errors import FileFormatError, WeightsError
 from basrelief.io.checks import parser_errors
 

@@ -5,7 +5,7 @@ from basrelief.evaluate.doctor.diagnose import diagnose
 from basrelief.evaluate.few_shot import FewShotOptions
 from basrelief.evaluate.run import EvalOptions, evaluate, write_evaluation
 from basrelief.evaluate.sources import DataSource, ModelSource
-from basrelief.evaluate.table import TableRow, find_cards, published_table
+from basrelief.evaluate.table import TableRow, published_table
 
 __all__ = [
     "DataSource",
@@ -16,7 +16,6 @@ __all__ = [
     "TableRow",
     "diagnose",
     "evaluate",
-    "find_cards",
     "published_table",
     "write_evaluation",
 ]

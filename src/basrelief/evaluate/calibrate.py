@@ -12,7 +12,7 @@ from basrelief.evaluate.result import Metric, Result, Table, bootstrap_metric, p
 from basrelief.evaluate.zero_shot import Scores, score_benchmark
 from basrelief.metrics import reliability
 from basrelief.models import Embedder
-from basrelief.tasks import Calibration, fit_temperature
+from basrelief.tasks import Calibration
 
 _BOUNDS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 
@@ -37,13 +37,12 @@ def calibration(embedder: Embedder, benchmark: Benchmark) -> tuple[Calibration, 
             f"{len(fitted)} shapes are too few to fit a temperature on one half and measure on the other. Use a larger data set."
         )
     recipe = embedder.model.recipe
-    fit = Calibration(
-        temperature=float(f"{fit_temperature(found.scores[fitted], found.truth[fitted]):.6g}"),
+    fit = Calibration.fit(
+        found.scores[fitted],
+        found.truth[fitted],
         model=recipe.name,
         pooling=recipe.pooling.rule,
         data=f"{benchmark.name} {benchmark.split} {benchmark.fingerprint()}",
-        shapes=int(fitted.sum()),
-        labels=len(benchmark.labels),
     )
     return fit, _result(found, ~fitted, fit)
 

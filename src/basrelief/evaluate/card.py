@@ -118,6 +118,21 @@ class EvalCard:
             ) from error
 
     @classmethod
+    def find(cls, folder: Path) -> tuple[list[EvalCard], list[str]]:
+        """Read every `card.json` one level below a folder.
+
+        Returns:
+            The cards in the order of the folder names, and one message for each card that could not be read.
+        """
+        cards, errors = [], []
+        for file in sorted(folder.glob("*/card.json")) if folder.is_dir() else ():
+            try:
+                cards.append(cls.read(file))
+            except FileFormatError as error:
+                errors.append(f"{file.parent.name}: {error}")
+        return cards, errors
+
+    @classmethod
     def read(cls, path: Path) -> EvalCard:
         """Read a card from a file of at most 64 MB.
 

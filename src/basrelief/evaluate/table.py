@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from basrelief.errors import ConfigError, FileFormatError, unknown_choice
+from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.card import EvalCard
 from basrelief.models import Recipe, get_recipe, list_models
 
@@ -71,21 +70,6 @@ def published_table(name: str, cards: Iterable[EvalCard] = (), *, datasets: Sequ
         if not datasets or dataset in datasets
         for row in record["rows"]
     ]
-
-
-def find_cards(folder: Path) -> tuple[list[EvalCard], list[str]]:
-    """Read every `card.json` one level below a folder.
-
-    Returns:
-        The cards in the order of the folder names, and one message for each card that could not be read.
-    """
-    cards, errors = [], []
-    for file in sorted(folder.glob("*/card.json")) if folder.is_dir() else ():
-        try:
-            cards.append(EvalCard.read(file))
-        except FileFormatError as error:
-            errors.append(f"{file.parent.name}: {error}")
-    return cards, errors
 
 
 def _best(cards: Iterable[EvalCard]) -> dict[tuple[str, str], EvalCard]:

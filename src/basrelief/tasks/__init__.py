@@ -1,6 +1,6 @@
 """Tasks on embeddings: score labels, calibrate, reject, few-shot heads, retrieve. Pure functions on tensors; a `Model` composes them."""
 
-from basrelief.tasks.calibration import Calibration, RejectPolicy, fit_temperature
+from basrelief.tasks.calibration import Calibration, RejectPolicy
 from basrelief.tasks.few_shot import sample_shots
 from basrelief.tasks.heads.base import FitOptions, Head
 from basrelief.tasks.heads.kinds import HEADS, fit_head, head_scores, read_head
@@ -20,7 +20,6 @@ __all__ = [
     "RejectPolicy",
     "find_nearest",
     "fit_head",
-    "fit_temperature",
     "head_scores",
     "mix_embeddings",
     "read_head",

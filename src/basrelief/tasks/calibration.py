@@ -52,6 +52,30 @@ class Calibration:
         """Check the temperature."""
         check_positive("temperature", self.temperature, "Fit it again.")
 
+    @classmethod
+    def fit(
+        cls,
+        scores: Float[np.ndarray, "shapes labels"],
+        truth: Int[np.ndarray, " shapes"],
+        *,
+        model: str = "",
+        pooling: str = "",
+        data: str = "",
+    ) -> Calibration:
+        """Fit the temperature on labelled shapes, see `fit_temperature`; it is rounded to six digits.
+
+        Args:
+            scores: Pooled scores of the shapes.
+            truth: Number of the right label of each.
+            model: Name of the model whose scores they are.
+            pooling: Name of the pooling rule they come from.
+            data: What the shapes are, in words.
+
+        Raises:
+            ConfigError: If there is no shape.
+        """
+        return cls(float(f"{fit_temperature(scores, truth):.6g}"), model, pooling, data, len(scores), scores.shape[1])
+
     def probabilities(self, scores: Float[np.ndarray, "shapes labels"]) -> Float[np.ndarray, "shapes labels"]:
         """Turn pooled scores into probabilities; rows sum to 1."""
         chances: np.ndarray = np.exp(_log_softmax(scores, self.temperature)).astype(np.float32)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from basrelief.train.config import read_settings
     from basrelief.train.depth_aligned.make import AlignedMaker
     from basrelief.train.depth_aligned.quality import filter_images
-    from basrelief.train.depth_aligned.read import Thresholds, open_aligned
+    from basrelief.train.depth_aligned.read import Thresholds
     from basrelief.train.depth_aligned.settings import AlignedSettings
     from basrelief.train.opendlign.settings import OpenDlignSettings
     from basrelief.train.opendlign.trainer import TrainOptions, train_opendlign, training_cost
@@ -52,7 +52,6 @@ _HOMES = {
     "estimate_cost": "records.make",
     "filter_images": "depth_aligned.quality",
     "make_records": "records.make",
-    "open_aligned": "depth_aligned.read",
     "read_settings": "config",
     "train_adapter": "adapter",
     "train_clip2point": "clip2point.trainer",
@@ -83,7 +82,6 @@ __all__ = [
     "estimate_cost",
     "filter_images",
     "make_records",
-    "open_aligned",
     "read_settings",
     "train_adapter",
     "train_clip2point",

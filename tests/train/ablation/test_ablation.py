@@ -16,10 +16,10 @@ from basrelief.evaluate.result import Table
 from basrelief.models import Model, get_recipe
 from basrelief.shapes import write_library
 from basrelief.tasks import LabelEmbeddings, Pooling
-from basrelief.train import AblationStudy, AlignedMaker, AlignedSettings, OpenDlignSettings, ablation_table, make_records, open_aligned
+from basrelief.train import AblationStudy, AlignedMaker, AlignedSettings, OpenDlignSettings, ablation_table, make_records
 from basrelief.train.ablation.study import BranchFeatures, Variant
 from basrelief.train.ablation.tables import ABLATIONS
-from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
 from support.small_models import small_encoder
 
 NAMES = ("chair", "mug", "lamp")

@@ -10,8 +10,8 @@ from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.shapes import write_library
-from basrelief.train import AlignedMaker, AlignedSettings, make_records, open_aligned
-from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train import AlignedMaker, AlignedSettings, make_records
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
 
 QUICK = AlignedSettings(source="shaded", size=48, points=1500)
 NAMES = ("chair", "mug")

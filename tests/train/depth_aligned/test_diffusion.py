@@ -14,9 +14,10 @@ import torch
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, MissingExtraError, WeightsNotFoundError
-from basrelief.train import AlignedMaker, AlignedSettings, make_records, open_aligned
+from basrelief.train import AlignedMaker, AlignedSettings, make_records
 from basrelief.train.depth_aligned.diffusion import ControlNetPainter, load_painter
 from basrelief.train.depth_aligned.make import Painter
+from basrelief.train.depth_aligned.read import open_aligned
 from basrelief.train.depth_aligned.settings import DiffusionSettings
 
 pytest.importorskip("diffusers")

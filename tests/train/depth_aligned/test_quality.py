@@ -14,9 +14,9 @@ from PIL import Image, ImageFilter
 
 from basrelief.errors import ConfigError
 from basrelief.models import Model, get_recipe
-from basrelief.train import Thresholds, open_aligned
+from basrelief.train import Thresholds
 from basrelief.train.depth_aligned.quality import contour_agreement, filter_aligned, label_agreement, quality_sheet
-from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, read_quality
+from basrelief.train.depth_aligned.read import QUALITY, AlignedSet, open_aligned, read_quality
 from support.small_models import small_encoder
 
 from .conftest import write_published

@@ -10,9 +10,9 @@ import pytest
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, FileFormatError
-from basrelief.train import AlignedMaker, Workers, make_records, open_aligned
+from basrelief.train import AlignedMaker, Workers, make_records
 from basrelief.train.depth_aligned.draw import draw_views
-from basrelief.train.depth_aligned.read import QUALITY, Thresholds, read_quality
+from basrelief.train.depth_aligned.read import QUALITY, Thresholds, open_aligned, read_quality
 from basrelief.train.records.make import record_key
 
 from .conftest import QUICK, write_published

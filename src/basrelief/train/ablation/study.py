@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,13 @@ from jaxtyping import Float32, Int64
 from basrelief.datasets import Benchmark
 from basrelief.encoders import ClipEncoder, VectorCache, load_tuned
 from basrelief.errors import ConfigError
+from basrelief.evaluate import DataSource, ModelSource
 from basrelief.evaluate.result import Cell, percent
 from basrelief.metrics import truth_ranks
 from basrelief.models import Embedder, Model
 from basrelief.tasks import LabelEmbeddings, Pooling, score_labels
 from basrelief.train.config import settings_record
-from basrelief.train.depth_aligned.read import AlignedSet
+from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.train.opendlign.trainer import TUNED_FILE, TrainOptions, align, tuning_encoder
 from basrelief.types import Progress
@@ -77,6 +79,22 @@ class AblationStudy:
     cache: VectorCache | None = None
     progress: Progress | None = None
     _features: dict[str, tuple[Any, BranchFeatures]] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        images: Sequence[Path],
+        data: Sequence[DataSource],
+        *,
+        model: ModelSource,
+        out: Path,
+        settings: OpenDlignSettings,
+        cache: VectorCache | None = None,
+        progress: Progress | None = None,
+    ) -> AblationStudy:
+        """Load the model as it is before training, and open folders of depth-aligned images and data sets."""
+        benchmarks = tuple(source.open() for source in data)
+        return cls(model.load_untuned(), tuple(map(open_aligned, images)), benchmarks, out, settings, cache, progress)
 
     def train(self, *, images: int = 0, **changes: Any) -> Path:  # noqa: ANN401 - fields of the settings
         """Train a block and return the folder of the run; a run that is finished is not repeated.

@@ -20,6 +20,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError
+from basrelief.evaluate import ModelSource
 from basrelief.models import Model
 from basrelief.output import append_text, to_json, write_picture, write_text
 from basrelief.render.canvas import ACCENT, MUTED, Canvas
@@ -51,13 +52,13 @@ class FilterResult:
 
 
 def filter_images(
-    images: Path, model: Model, *, thresholds: Thresholds | None = None, sheet: Path | None = None, progress: Progress | None = None
+    images: Path, model: ModelSource, *, thresholds: Thresholds | None = None, sheet: Path | None = None, progress: Progress | None = None
 ) -> FilterResult:
     """Filter a folder of depth-aligned images, see `filter_aligned`, and draw what was kept and rejected.
 
     Args:
         images: Folder that `open_aligned` reads.
-        model: Model that scores labels.
+        model: The model that scores labels.
         thresholds: Minimum scores; the defaults when None.
         sheet: Picture to write; None writes none.
         progress: Called after each shape.
@@ -66,7 +67,7 @@ def filter_images(
         ConfigError: If the shapes have no labels.
         OutputError: If the picture cannot be written.
     """
-    found = filter_aligned(open_aligned(images), model, thresholds=thresholds, progress=progress)
+    found = filter_aligned(open_aligned(images), model.load(), thresholds=thresholds, progress=progress)
     if sheet is not None:
         write_picture(sheet, quality_sheet(open_aligned(images)))
     return found
