@@ -4,7 +4,8 @@
 
 Covers src/, tools/, benchmarks/ and examples/. The limits are alarms: code that runs into one deserves a second look.
 Files have fewer than 350 lines, functions fewer than 60 from `def` to the end without the docstring; all functions are
-typed, and public ones documented. Parameters are counted for information only; `tests` is measured but has no limits.
+typed, and public ones documented. Packages below the top one export fewer than 160 names together. Parameters are
+counted for information only; `tests` is measured but has no limits.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 FOLDERS = ("src", "tools", "benchmarks", "examples")
 FILE_LINES = 350
 FUNCTION_LINES = 60
+PUBLIC_NAMES = 160
 FORBIDDEN_TEXT = {
     "an unfinished mark": re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X{3})\b"),
     "a machine path": re.compile(r"(?<![\w./~-])(?:/(?:home|Users|root|tmp|work|opt|mnt)/\w|[A-Z]:\\Users)"),
@@ -167,6 +169,15 @@ def _code(sources: Sequence[Source]) -> Iterator[Alarm]:
                 yield Alarm(source.path, function.node.lineno, f"{function.node.name} has {function.lines} lines")
         if source.in_package:
             yield from _forbidden_nodes(source)
+    _, packages = _exported_names(sources)
+    if packages >= PUBLIC_NAMES:
+        yield Alarm(Path("src"), 1, f"packages export {packages} names")
+
+
+def _exported_names(sources: Sequence[Source]) -> tuple[int, int]:
+    """Return the number of names in `__all__` of the top package and of all packages below it."""
+    exported = [s.exported for s in sources if s.in_package and s.path.name == "__init__.py"]
+    return sum(exported[:1]), sum(exported[1:])
 
 
 def _forbidden_nodes(source: Source) -> Iterator[Alarm]:
@@ -229,8 +240,8 @@ def _figures(sources: Sequence[Source]) -> Iterator[Measure]:
 
 def _sizes(root: Path, sources: Sequence[Source]) -> Iterator[Measure]:
     package = [s for s in sources if s.in_package]
-    exported = [s.exported for s in package if s.path.name == "__init__.py"]
-    yield Measure("public names: basrelief, its packages", f"{exported[0] if exported else 0}, {sum(exported[1:])}")
+    own, packages = _exported_names(sources)
+    yield Measure("public names: basrelief, its packages", f"{own}, {packages}", f"under {PUBLIC_NAMES}", packages < PUBLIC_NAMES)
     yield Measure("files, functions", f"{len(sources)}, {sum(len(s.functions) for s in sources)}")
     tests = sum(len(p.read_text(encoding="utf-8").splitlines()) for p in (root / "tests").rglob("*.py"))
     yield Measure("lines of tests, of the package", f"{tests}, {sum(s.lines for s in package)}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from types import ModuleType
@@ -12,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import basrelief
+from support import REPOSITORY
 
 PACKAGES = sorted(m.name for m in pkgutil.iter_modules(basrelief.__path__) if m.ispkg)
 PROBE = """
@@ -55,6 +58,30 @@ def test_a_package_exports_what_it_holds(package: str) -> None:
     lazy = set(module.__all__) if hasattr(module, "__getattr__") else set()
     assert public(module) | lazy == set(module.__all__)
     assert len(set(module.__all__)) == len(module.__all__)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Full names of everything that a file imports by `from ... import ...`."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+
+
+@pytest.mark.parametrize("package", sorted({*PACKAGES} - {"cli", "testing"}))
+def test_a_package_exports_only_what_is_used_outside(package: str) -> None:
+    files = [path for folder in ("src", "examples", "benchmarks") for path in (REPOSITORY / folder).rglob("*.py")]
+    outside = [path for path in files if REPOSITORY / "src" / "basrelief" / package not in path.parents]
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]
+    used = {name for path in outside for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    text = "".join(path.read_text(encoding="utf-8") for path in (*outside, *pages))
+    exported = importlib.import_module(f"basrelief.{package}").__all__
+    assert [n for n in exported if f"basrelief.{package}.{n}" not in used and not re.search(rf"\b{package}\.{n}\b", text)] == []
+
+
+def test_packages_within_packages_export_nothing() -> None:
+    source = REPOSITORY / "src" / "basrelief"
+    nested = [path for path in source.glob("*/**/__init__.py") if path.parent.parent != source]
+    assert len(nested) > 5
+    assert [path.parent.name for path in nested if "__all__" in path.read_text(encoding="utf-8")] == []
 
 
 def probe(code: str) -> tuple[list[str], list[str]]:
