@@ -45,7 +45,10 @@ def test_open_weights_are_shown_and_fetched_without_a_question(hub: LocalHub, ru
 def test_a_script_must_accept_a_missing_licence(hub: LocalHub, run: Run, files: list[Path]) -> None:
     refused = run("models", "fetch", "opendlign-b32")
     assert refused.code == 2
-    assert f"{OPENDLIGN} has a licence that may restrict use, or none: none stated. Read http://" in refused.err
+    assert (
+        f"{OPENDLIGN} has a licence that may restrict use, or none: none stated (tuned block); MIT (CLIP); the hub states none. Read http://"
+        in refused.err
+    )
     assert refused.err.endswith("accept it with --yes.\n")
     assert hub.downloads() == []
     accepted = run("models", "fetch", "opendlign-b32", "--yes")
@@ -69,7 +72,7 @@ def test_a_restricted_licence_of_the_hub_is_asked_about(hub: LocalHub, run: Run)
     hub.repositories[CLIP].card = {"license": "other", "license_name": "apple-amlr", "license_link": "https://example.org/LICENSE"}
     ended = run("models", "fetch", "ViT-B-32/small")
     assert ended.code == 2
-    assert "apple-amlr (https://example.org/LICENSE) on the hub; MIT by its authors" in ended.err
+    assert "MIT; the hub states apple-amlr (https://example.org/LICENSE)" in ended.err
 
 
 def test_a_file_for_a_browser_is_named_with_its_place(hub: LocalHub, run: Run, tmp_path: Path, files: list[Path]) -> None:

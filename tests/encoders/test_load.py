@@ -164,14 +164,26 @@ def test_the_first_use_downloads_open_weights(hub: LocalHub, encoder: ClipEncode
 @pytest.mark.parametrize("card", [{"license": "cc-by-nc-4.0"}, {}])
 def test_the_first_use_downloads_nothing_whose_licence_must_be_accepted(hub: LocalHub, card: dict[str, str]) -> None:
     hub.repositories[REPOSITORY].card = card
-    stated = card.get("license", "none stated")
+    stated = card.get("license", "none")
     message = (
-        rf"^The weights of small/own are not on this machine \(someone/small-clip, \d\.\d MB, licence: {stated} on the hub; MIT by its authors\)\. "
+        rf"^The weights of small/own are not on this machine \(someone/small-clip, \d\.\d MB, licence: MIT; the hub states {stated}\)\. "
         r"Run: basrelief models fetch small/own$"
     )
     with pytest.raises(WeightsNotFoundError, match=message):
         load_encoder("small/own")
     assert hub.downloads() == []
+
+
+def test_the_first_use_downloads_nothing_larger_than_the_weights_can_be(hub: LocalHub) -> None:
+    weights = hub.repositories[REPOSITORY].files["open_clip_pytorch_model.bin"]
+    entry = {"rfilename": "open_clip_pytorch_model.bin", "lfs": {"sha256": "a" * 64, "size": 1 << 40, "pointerSize": 1}}
+    hub.repositories[REPOSITORY].listed["open_clip_pytorch_model.bin"] = entry
+    with pytest.raises(
+        WeightsNotFoundError, match=r"\(someone/small-clip, 1099\.5 GB, licence: mit\)\. Run: basrelief models fetch small/own$"
+    ):
+        load_encoder("small/own")
+    assert hub.downloads() == []
+    assert len(weights) < 1 << 20
 
 
 def test_preprocessing_comes_with_the_weights(hub: LocalHub) -> None:
@@ -188,6 +200,16 @@ def test_the_vocabulary_is_fetched_once_for_weights_without_one(hub: LocalHub, s
     for _ in range(2):
         assert find_tokenizer(spec, folder / "open_clip_model.safetensors").vocab_size == 514
     assert len(hub.downloads("tokenizer.json")) == 1
+
+
+def test_a_vocabulary_that_is_too_large_is_not_fetched(hub: LocalHub, spec: EncoderSpec, folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    entry = {"rfilename": "tokenizer.json", "lfs": {"sha256": "a" * 64, "size": 1 << 30, "pointerSize": 1}}
+    hub.repositories["openai/clip-vit-base-patch32"] = HubRepository({}, listed={"tokenizer.json": entry})
+    with pytest.raises(WeightsNotFoundError, match="CLIP's vocabulary is not on this machine") as caught:
+        find_tokenizer(spec, folder / "open_clip_model.safetensors")
+    assert str(caught.value.__cause__) == "tokenizer.json of openai/clip-vit-base-patch32 is too large for a vocabulary."
+    assert hub.downloads() == []
 
 
 def test_an_unreachable_hub_is_explained(hub: LocalHub) -> None:

@@ -56,7 +56,9 @@ def test_opendlign_needs_its_checkpoint_and_the_vocabulary_alone(hub: LocalHub) 
     assert missing("opendlign-b32") == "the ViT-B-32 file of OpenDlign/OpenDlign-Models (licence: none stated)"
     plan = plan_fetch("opendlign-b32")
     assert listed("opendlign-b32") == [(OPENDLIGN, "ViT-B-32.pth"), (VOCABULARY, "tokenizer.json")]
-    assert [(selection.repository.name, selection.licences) for selection in plan.restricted] == [(OPENDLIGN, "none stated")]
+    assert [(selection.repository.name, selection.licences) for selection in plan.restricted] == [
+        (OPENDLIGN, "none stated (tuned block); MIT (CLIP); the hub states none")
+    ]
     with pytest.raises(
         WeightsNotFoundError,
         match=r"^opendlign-b32 needs its checkpoint\. Run: basrelief models fetch opendlign-b32, or give your copy of ",

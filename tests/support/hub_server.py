@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 _LFS = (".safetensors", ".bin", ".pth", ".pt", ".npy", ".npz", ".h5", ".zip")
-_RESOLVE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_RESOLVE = re.compile(r"(?:/datasets)?/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _LISTED = re.compile(r"/api/(?:models|datasets)/(?P<repository>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?")
 
 
@@ -34,6 +34,7 @@ class HubRepository:
         served: Content that is sent in place of that of `files`, by path.
         cut: Bytes after which the connection is closed, by path; one number for each of the next requests.
         ignores_ranges: Whether it always sends whole files.
+        status: Answer everything with this status, if not 0.
     """
 
     files: dict[str, bytes]
@@ -44,6 +45,7 @@ class HubRepository:
     served: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, list[int]] = field(default_factory=dict)
     ignores_ranges: bool = False
+    status: int = 0
 
     def listing(self) -> list[dict[str, Any]]:
         entries = {name: _entry(name, content) for name, content in self.files.items()}
@@ -81,8 +83,7 @@ class LocalHub:
         self.repositories: dict[str, HubRepository] = {}
         self.requests: list[Request] = []
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self.storage = f"http://localhost:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -120,6 +121,13 @@ def local_hub(**repositories: HubRepository) -> Iterator[LocalHub]:
         hub.close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hang up."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     hub: LocalHub
     protocol_version = "HTTP/1.1"
@@ -141,6 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub.repositories.get(match["repository"]) if match else None
         if match is None or repository is None:
             self._refuse(404 if self.headers.get("Authorization") else 401, "RepoNotFound")
+        elif repository.status:
+            self._refuse(repository.status, "")
         elif path.startswith("/api/"):
             self._list(match["repository"], repository)
         elif match["revision"] not in ("main", repository.commit):

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,8 @@ class ClipEncoder:
         record: list[object] = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
         if not self.towers.tuned_residual:
             record.append("tuned blocks alone")
+        if self.image_fit != ImageFit():
+            record.append(asdict(self.image_fit))
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
         for name, tensor in self.towers.state_dict().items():
             digest.update(f"{name}{tuple(tensor.shape)}".encode())

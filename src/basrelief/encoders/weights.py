@@ -10,6 +10,7 @@ from basrelief.encoders.hub.selection import Selection, cached_vocabulary, cache
 from basrelief.encoders.registry import EncoderSpec
 from basrelief.encoders.tokenizer import TOKENIZER_FILES, Tokenizer, tokenizer_file
 from basrelief.errors import WeightsNotFoundError
+from basrelief.limits import limits
 
 FETCH = "basrelief models fetch"
 """The command that fetches weights."""
@@ -48,6 +49,8 @@ def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
         return Tokenizer.from_file(found)
     try:
         (selection,) = select_vocabulary(spec)
+        if selection.size > limits().list_bytes:
+            raise WeightsNotFoundError(f"{selection.files[0].name} of {selection.repository.name} is too large for a vocabulary.")
         found = selection.fetch()[0]
     except WeightsNotFoundError as error:
         raise WeightsNotFoundError(
@@ -75,7 +78,8 @@ def _first_use(spec: EncoderSpec) -> Path:
         selections = select_encoder(spec)
     except WeightsNotFoundError as error:
         raise WeightsNotFoundError(f"The weights of {spec.name} are not on this machine. {error} {_remedy(spec)}") from error
-    if any(selection.restricted for selection in selections):
+    size = sum(selection.size for selection in selections)
+    if any(selection.restricted for selection in selections) or size > _expected_bytes(spec):
         what = describe(selections[0])
         raise WeightsNotFoundError(f"The weights of {spec.name} are not on this machine ({what}). Run: {FETCH} {spec.name}")
     paths = [selection.fetch() for selection in selections]
@@ -87,6 +91,11 @@ def describe(selection: Selection) -> str:
     size = selection.size
     shown = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
     return f"{selection.repository.name}, {shown}, licence: {selection.licences}"
+
+
+def _expected_bytes(spec: EncoderSpec) -> int:
+    """Bytes that a download without a question may have: float32 numbers, a vocabulary, and some more."""
+    return 5 * spec.parameters + 2 * limits().list_bytes
 
 
 def _remedy(spec: EncoderSpec) -> str:

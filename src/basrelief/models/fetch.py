@@ -104,7 +104,7 @@ def plan_fetch(name: str, *, file: str = "") -> FetchPlan:
         return FetchPlan(name, _encoder(spec, file, command), manual)
     if find_checkpoint(recipe) is not None and not file:
         return FetchPlan(name, tuple(select_vocabulary(spec)), manual)
-    chosen = select_checkpoint(own.repository, architecture=_architecture(recipe), licence=own.licence, file=file, command=command)
+    chosen = select_checkpoint(own.repository, architecture=_architecture(recipe), licence=recipe.licence, file=file, command=command)
     return FetchPlan(name, (chosen, *select_vocabulary(spec)), manual)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,6 +250,20 @@ def test_a_repository_that_is_not_there(hub: LocalHub) -> None:
         WeightsNotFoundError, match=r"someone/else is not on http://127\.0\.0\.1:\d+, or it is private\. Check HF_ENDPOINT and HF_TOKEN"
     ):
         list_repository("someone/else")
+
+
+@pytest.mark.parametrize("status", [500, 429, 403])
+def test_a_hub_in_trouble(hub: LocalHub, status: int) -> None:
+    hub.repositories[NAME].status = status
+    with pytest.raises(WeightsNotFoundError, match=rf"^http://.* answered with status {status} for someone/clip\. Try again later\.$"):
+        list_repository(NAME)
+
+
+def test_two_downloads_at_once_transfer_once(hub: LocalHub) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        paths = set(pool.map(lambda _: fetch(), range(2)))
+    assert {path.read_bytes() for path in paths} == {WEIGHTS}
+    assert len([r for r in hub.downloads("model.safetensors") if r.path.startswith("/storage")]) == 1
 
 
 def test_offline_is_respected(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def _transfer(repository: Repository, file: HubFile, part: Path) -> None:
                 url,
                 _Bounded(target, file.size),  # type: ignore[arg-type]
                 resume_size=have,
-                headers=build_hf_headers(),
+                headers={**build_hf_headers(), "Accept-Encoding": "identity"},  # a packed file cannot be resumed
                 expected_size=file.size,
                 displayed_filename=file.name,
             )

@@ -59,9 +59,9 @@ class Selection:
     def licences(self) -> str:
         """The licence that the hub states and the one basrelief knows, if they differ."""
         stated = self.repository.licence
-        if stated.lower() == self.licence.lower():
+        if self.licence.lower() in (stated.lower(), NO_LICENCE):
             return stated
-        return f"{stated} on the hub; {self.licence} by its authors" if self.licence != NO_LICENCE else stated
+        return f"{self.licence}; the hub states {'none' if stated == NO_LICENCE else stated}"
 
     def fetch(self) -> list[Path]:
         """Download what is missing and return the paths of all files.
@@ -86,9 +86,9 @@ def select_encoder(spec: EncoderSpec, *, file: str = "", command: str = "") -> l
     """
     repository = list_repository(spec.repository)
     chosen = _weights(repository, file, preferred=spec.files, command=command)
-    sides = [repository.files[name] for name in PREPROCESSING_FILES[:1] if name in repository.files]
+    sides = [repository.files[name] for name in PREPROCESSING_FILES if name in repository.files]
     words = _vocabulary_file(repository)
-    own = Selection(repository, (chosen, *([words] if words else []), *sides), spec.licence)
+    own = Selection(repository, (chosen, *([words] if words else []), *sides[:1]), spec.licence)
     return [own] if words else [own, *select_vocabulary(spec)]
 
 
