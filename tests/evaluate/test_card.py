@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_the_card_says_how_the_figure_was_made(card: EvalCard) -> None:
     assert set(card.versions) == {"python", "basrelief", "numpy", "torch", "scikit-learn"}
     assert card.device.startswith("cpu")
     assert card.run.seconds > 0
-    assert card.run.peak_megabytes is None or card.run.peak_megabytes > 10
+    assert sys.platform == "win32" or (card.run.peak_megabytes is not None and card.run.peak_megabytes > 10)
     assert card.licence == "MIT"
     assert sum(count for _, _, count in card.confusion) == 12
 

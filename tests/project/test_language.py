@@ -40,6 +40,7 @@ PHRASES = [
     "cut short in its making",
     "sure, or not",
     "made anew",
+    "but got",
 ]
 IN_TESTS = ["anew", "nought", "taught", "told so", "is told", "riddle", "worth", "strangers?"]
 NAMES = {

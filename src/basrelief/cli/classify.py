@@ -116,7 +116,7 @@ class _Printer:
         self.label_width = max(len(name) for name in self.names)
 
     def show(self, number: int, result: FileResult) -> None:
-        """Print one result; `number` tells pictures of equal names apart."""
+        """Print one result; `number` makes the names of pictures unique."""
         self.failed += result.error is not None
         text = to_json(_record(result, self.classifier, self.top) | self.notes) if self.as_json else self._row(result)
         typer.echo(text, err=bool(result.error) and not self.as_json)

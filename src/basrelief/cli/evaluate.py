@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="Name of a model; `basrelief models` lists them.")]
 _DatasetArgument = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name of a data set; `auto` recognises it.")]
-_Root = Annotated[Path | None, typer.Option(help="Folder of the data set, as it was unpacked.")]
+_Root = Annotated[Path | None, typer.Option(help="Folder of the unpacked data set.")]
 _Task = Annotated[str, typer.Option("--task", "-t", help="zero-shot, few-shot, retrieval, robustness or calibration.")]
 _Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the cards, one folder each.")]
 _Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS. Default: the paper's.")]

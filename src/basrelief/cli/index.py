@@ -16,7 +16,7 @@ from basrelief.output import to_json
 if TYPE_CHECKING:
     from basrelief.index import Hit, Index
 
-Database = Annotated[str, typer.Option("--db", help="The library: a folder, or an address LanceDB opens.", envvar="BASRELIEF_DB")]
+Database = Annotated[str, typer.Option("--db", help="The library: a folder or a LanceDB address.", envvar="BASRELIEF_DB")]
 DATABASE = "basrelief.lance"
 ModelOfLibrary = Annotated[str | None, typer.Option("--model", "-m", help="Name of a model. Default: the library's; tiny for a new one.")]
 Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="Filter: faces<50k, format:glb, under:furniture/, tag:red, not ...")]
@@ -114,7 +114,7 @@ def similar(
 def dedupe(
     where: Where = None,
     db: Database = DATABASE,
-    tolerance: Annotated[float | None, typer.Option(min=0, help="How much the form numbers of duplicates may differ.")] = None,
+    tolerance: Annotated[float | None, typer.Option(min=0, help="Maximum difference of the shape descriptors of duplicates.")] = None,
     as_json: opt.Json = False,
 ) -> None:
     """List files with the same geometry in any format, position, rotation and scale. Nothing is deleted."""

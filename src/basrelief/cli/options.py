@@ -27,18 +27,18 @@ Weights = Annotated[
     typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub if the licence allows any use."),
 ]
 CheckpointFile = Annotated[
-    Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign). Default: what models fetch got.")
+    Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign). Default: the file from models fetch.")
 ]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
 Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
 Validation = Annotated[Path | None, typer.Option(help="Data set whose accuracy chooses the weights; report another one.")]
 ValidationSplit = Annotated[
-    str, typer.Option(help="Its split: val, or test where it has no val and no figure on it is reported, as for ShapeNet-55 in CLIP2Point.")
+    str, typer.Option(help="Split that chooses the weights: val; test only if there is no val and no figure on it is reported.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes that read and draw; 0 takes every core.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes that read and render; 0 uses all cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
 
 
@@ -86,7 +86,7 @@ def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *, title: str = "") -> None:
-    """Print a table as wide as the terminal, elsewhere as wide as it is; None among the rows is a gap."""
+    """Print a table, cut to the width of a terminal but not in files and pipes; None among the rows is a gap."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Column, Table
@@ -95,7 +95,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *,
     first, *others = columns
     table = Table(Column(first, no_wrap=True), *others, title=Text(title) if title else None, box=SIMPLE_HEAD)
     for row in rows:
-        table.add_section() if row is None else table.add_row(*(Text(printable(cell)) for cell in row))  # a bracket is no markup
+        table.add_section() if row is None else table.add_row(*(Text(printable(cell)) for cell in row))  # brackets in a cell are not markup
     console = Console()
     if not console.is_terminal:
         console.width = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum
@@ -138,7 +138,7 @@ def end_with(failures: Sequence[tuple[str, str]], *, see_all: str = "") -> None:
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would obey or cannot show, such as control characters of file names."""
+    """Escape control characters and characters that the terminal cannot show, e.g. in file names."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,4 +1,4 @@
-"""An on-disk cache of vectors, keyed by what they were computed from: text features, and view features of long runs."""
+"""On-disk cache of vectors by fingerprint and text: text features, and view features of long runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SELECT = f"SELECT key, vector FROM text WHERE typeof(vector) = 'blob' AND lengt
 
 
 def cache_folder() -> Path:
-    """The folder for what can be computed again: `BASRELIEF_CACHE`, else `basrelief` in the user's cache folder."""
+    """Return the cache folder: `BASRELIEF_CACHE`, else `basrelief` in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 class VectorCache:
-    """One sqlite file: hash of what made a vector (a fingerprint and a text) to float32 vector.
+    """Cache in one SQLite file: hash of a fingerprint and a text to float32 vector.
 
     Several processes may use it at once. It never raises: a broken file is renamed, and a file that cannot be read or written, is a link
     or belongs to another user, who might have planted it, is ignored. The folder is private to the user.
@@ -70,7 +70,7 @@ class VectorCache:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection whose work is one transaction, or None; trouble with the file stays inside."""
+        """Open a connection for one transaction; yield None if the file cannot be used."""
         database = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -54,7 +54,7 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
 
 
 def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None) -> ClipEncoder:
-    """Read what `save_encoder` wrote, as float32 on the CPU.
+    """Load an encoder that `save_encoder` wrote, as float32 on the CPU.
 
     Args:
         folder: Holds `encoder.safetensors` and `tokenizer.json`.

@@ -121,7 +121,7 @@ def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
 
 
 def _locate(content: object) -> tuple[object, str, tuple[str, ...]]:
-    """Return what looks like a state dict, where it stood, and other state dicts beside it."""
+    """Return the state dict in a checkpoint, its key, and the keys of other state dicts."""
     places: list[str] = []
     unused: tuple[str, ...] = ()
     for _ in range(_DEEPEST):
@@ -150,14 +150,14 @@ def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor lies in memory number by number: a few bytes can say they are a tensor of any size that repeats them."""
+    """Return whether a tensor is dense and stores each of its values; with strides of 0, a few bytes could declare any size."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def check_finite(name: str, tensor: Tensor) -> None:
-    """Check that weights hold numbers only; their sum, at the speed of reading, says when to look closer.
+    """Check that weights are finite; a fast sum decides whether each value must be checked.
 
     Args:
         name: For the message.

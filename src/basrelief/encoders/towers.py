@@ -76,7 +76,7 @@ class ClipTowers(nn.Module):
         self.tuned_residual = residual
 
     def tuned_parameters(self) -> list[nn.Parameter]:
-        """What OpenDlign trains: the attention of the tuned blocks (4 W^2 + 4 W numbers each), nothing else.
+        """Return the parameters that OpenDlign trains: the attention of the tuned blocks, 4 W^2 + 4 W values each.
 
         Raises:
             ConfigError: If there are no tuned blocks.
@@ -155,7 +155,7 @@ class ClipTowers(nn.Module):
         return features
 
     def text_features(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
-        """Features of token ids at the first end-of-text token, not of unit length; what stands after it has no effect."""
+        """Return features of token ids at the first end-of-text token, not of unit length; later tokens have no effect."""
         end = ids.eq(self.config.text.eot or 0).int().argmax(dim=1)
         read = self.text_model(ids[:, : int(end.max()) + 1])
         features: Tensor = self.text_projection(read[torch.arange(len(ids), device=ids.device), end])

@@ -25,7 +25,7 @@ _CURVES: Mapping[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "qui
 
 
 class Attention(nn.Module):
-    """Attention of several heads, every token asking all tokens."""
+    """Multi-head attention with separate projections of query, key and value."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(
-        self, asking: Float[Tensor, "n asking width"], tokens: Float[Tensor, "n tokens width"], *, causal: bool = False
-    ) -> Float[Tensor, "n asking width"]:
-        """What the asking tokens read from all; with `causal`, from themselves and those before."""
-        query, key, value = (self._parted(rows) for rows in (self.q_proj(asking), self.k_proj(tokens), self.v_proj(tokens)))
+        self, queries: Float[Tensor, "n queries width"], tokens: Float[Tensor, "n tokens width"], *, causal: bool = False
+    ) -> Float[Tensor, "n queries width"]:
+        """Attend from query tokens to all tokens; with `causal`, to themselves and earlier ones."""
+        query, key, value = (self._parted(rows) for rows in (self.q_proj(queries), self.k_proj(tokens), self.v_proj(tokens)))
         read = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
         found: Tensor = self.out_proj(read.transpose(1, 2).flatten(2))
         return found

@@ -54,7 +54,7 @@ def save_tuned(encoder: ClipEncoder, path: Path | str, *, notes: Mapping[str, An
 
 
 def is_tuned_file(path: Path | str) -> bool:
-    """Whether a file is what `save_tuned` writes."""
+    """Return whether a file was written by `save_tuned`."""
     try:
         return read_metadata(path).get("format") == FORMAT
     except WeightsError:
@@ -62,7 +62,7 @@ def is_tuned_file(path: Path | str) -> bool:
 
 
 def read_tuned_record(path: Path | str) -> dict[str, Any]:
-    """What a file of tuned blocks says of itself: `base`, `encoder`, `residual`, `mean`, `std`, and `notes` with the `settings` of the run.
+    """Read the metadata of a file of tuned blocks: `base`, `encoder`, `residual`, `mean`, `std`, and `notes` with the `settings`.
 
     Raises:
         WeightsError: If it says nothing, or something of another form.

@@ -120,7 +120,7 @@ def _words(text: str) -> list[str]:
 
 
 def _forms(word: str) -> set[str]:
-    """A word and what it may be the plural of, or have as its plural."""
+    """Return a word with its possible singular and plural forms."""
     found = {word, f"{word}s", f"{word}es"}
     for ending, other in (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", "")):
         if word.endswith(ending) and len(word) > len(ending) + 2:

@@ -65,7 +65,7 @@ class EvalOptions:
 
 @dataclass(frozen=True, eq=False)
 class FewShotSource:
-    """What the task `few-shot` takes beside the queries.
+    """Sources of the task `few-shot` in addition to the queries.
 
     Attributes:
         support: The split that shots are drawn from; None draws them from the benchmark itself.

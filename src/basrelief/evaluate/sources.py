@@ -63,7 +63,7 @@ class DataSource:
     """A data set on disk, and which part of it to use.
 
     Attributes:
-        root: Folder of the data set, as it was unpacked.
+        root: Folder of the unpacked data set.
         name: Name of its data card, or `folder`; empty to recognise it.
         variant: Which variant, e.g. `PB_T50_RS`; None for the one in the model's paper, else the card's default.
         split: `train`, `val` or `test`.

@@ -40,7 +40,7 @@ class PointTransform(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ViewFeatures:
-    """Embedded shapes in the order of the benchmark, those that failed apart.
+    """View features of shapes in the order of the benchmark, and failures.
 
     Attributes:
         items: N shapes.
@@ -206,7 +206,7 @@ def embed_paths(paths: Sequence[Embedder], benchmark: Benchmark) -> ViewFeatures
 
 
 def _name(benchmark: Benchmark, item: Item, transform: PointTransform | None) -> str:
-    """What a shape is kept under: another file, or the same one written again, has another name."""
+    """Return the cache key of a shape; a rewritten file gets a new key."""
     file, _ = split_row(item.path)
     try:
         state = file.stat()

@@ -164,7 +164,7 @@ class FewShotClassifier:
     def predict_features(self, features: Float[Tensor, "shapes views dim"]) -> list[Prediction]:
         """Rank the labels of shapes from the result of `view_features`."""
         scores = head_scores(self.head, features.cpu())
-        plain = float(self.head.tensors.get("scale", 0.0)) == 1.0  # a cosine: its softmax is all but even
+        plain = float(self.head.tensors.get("scale", 0.0)) == 1.0  # plain cosines have a nearly uniform softmax
         sharp = scores * (self.models[0].encoder.logit_scale if plain else 1.0)
         first = F.normalize(features[:, : self.head.views // len(self.models)], dim=-1).cpu()
         cosines = first @ self.models[0].embed_text(self.labels).cpu().T
@@ -209,7 +209,7 @@ def _head_recipes(path: Path | str) -> tuple[str, ...]:
 
 
 def _read(path: Path | str) -> Head:
-    """A head that says its labels and towers."""
+    """Read a head and check that it names its labels and towers."""
     head = read_head(path)
     labels, paths = head.notes.get("labels"), head.notes.get("paths")
     if (
@@ -281,7 +281,7 @@ def load_few_shot(
 
 
 def head_paths(name: str, head: str) -> tuple[str, ...]:
-    """Names of the recipes whose towers a head takes, one for each path.
+    """Return the names of the recipes whose towers a head uses, one for each path.
 
     Args:
         name: The first path's.
@@ -301,7 +301,7 @@ def head_paths(name: str, head: str) -> tuple[str, ...]:
 
 
 def _path(model: Model) -> dict[str, Any]:
-    """What decides the features of a path."""
+    """Return the settings that determine the features of a path."""
     recipe = model.recipe
     return {
         "recipe": recipe.name,

@@ -20,8 +20,8 @@ from basrelief.types import PointCloud, Shape
 PoseSearch = Literal["axes", "any"]
 POSE_SEARCHES: tuple[str, ...] = ("axes", "any")
 
-_CUES = 0.35  # weight of the form's cues beside the network's scores; chosen on training shapes
-_SURE = 0.9  # from here on the model has no vote
+_CUES = 0.35  # weight of geometric cues relative to the network's scores; chosen on training shapes
+_SURE = 0.9  # above it, the model is not consulted
 _WORTH = 0.02  # candidates less likely than this are not shown to it
 _VOTERS = 4
 

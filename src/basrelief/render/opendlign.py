@@ -19,7 +19,7 @@ from basrelief.render.rigs import get_rig
 
 CONTROL_READINGS = ("complement", "reciprocal")
 _RANGES = {"size": (8, 4096), "planes": (3, 24), "ratio": (1e-3, 1), "bias": (1e-3, 1e3), "sigma": (1e-3, 1e3)}
-# Added to the camera coordinates. Normalising takes it off again, but its rounding decides in which voxel a point on a border falls.
+# Added to the camera coordinates. Normalising subtracts it again, but its rounding decides in which voxel a point on a border falls.
 _SHIFT = (0.5, 0.5, -1.5)
 
 

@@ -91,7 +91,7 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path | str) -> Calibration:
-        """Read what `save` wrote.
+        """Read a calibration that `save` wrote.
 
         Raises:
             FileFormatError: If the file is absent, too large or not of this form.

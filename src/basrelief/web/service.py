@@ -1,4 +1,4 @@
-"""What the page does, without its layout: answers to visitors' requests, and checks of what they send."""
+"""The library service behind the page: answers requests of visitors and checks their input."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _read(benchmark: Benchmark, items: Sequence[Item]) -> tuple[list[Shape], lis
 
 
 def _axis(shapes: Sequence[Shape], benchmark: Benchmark, vote: Vote) -> Iterator[Finding]:
-    """The up axis by majority of the shapes whose form tells."""
+    """Return the up axis of most shapes that are not ambiguous."""
     poses: list[Pose] = vote(shapes)
     sure = [pose for pose in poses if pose.confidence >= _MIN_CONFIDENCE]
     if not sure:

@@ -62,7 +62,7 @@ def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
 
 
 def _left_out(weights: StateDict) -> Iterator[Finding]:
-    """What else a checkpoint holds, which is never needed."""
+    """Describe the parts of a checkpoint that are not needed."""
     if weights.unused:
         others = ", ".join(weights.unused)
         yield Finding("other weights", "ok", f"The weights are {weights.place}; the file also holds {others}, which is not used.")

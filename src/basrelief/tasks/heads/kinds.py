@@ -162,7 +162,7 @@ def _adapter(kind: Callable[..., nn.Module], *, smoothing: float = 0.0, learned_
         return fit_adapter(adapter, views, truth, zero_shot=zero_shot, fit=resolved)
 
     def scores(head: Head, views: Tensor) -> Tensor:
-        with torch.device("meta"):  # what a file says of its sizes takes no memory
+        with torch.device("meta"):  # sizes declared by a file allocate no memory
             adapter = build(head.views, head.dim, head.fit).eval()
         own = {name: tensor for name, tensor in head.tensors.items() if name not in ("texts", "scale")}
         adapter.load_state_dict(own, strict=True, assign=True)
