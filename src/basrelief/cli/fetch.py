@@ -11,7 +11,7 @@ from basrelief.cli import options as opt
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
-    from basrelief.models.fetch import FetchPlan
+    from basrelief.models import FetchPlan
 
 
 def fetch(
@@ -25,7 +25,7 @@ def fetch(
     An interrupted download is resumed by the same command. Files go to the Hugging Face cache, which HF_HUB_CACHE moves; HF_TOKEN gives
     access to gated repositories. Files that are not on the hub are named with the place to put them; exit code 1 while one is missing.
     """
-    from basrelief.models.fetch import plan_fetch
+    from basrelief.models import plan_fetch
 
     plan = plan_fetch(name, file=file)
     _show(plan, as_json=as_json)

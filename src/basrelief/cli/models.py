@@ -12,7 +12,7 @@ from basrelief.cli import options as opt
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
-    from basrelief.models.registry import ModelStatus
+    from basrelief.models import ModelStatus
 
 
 app = typer.Typer(name="models")

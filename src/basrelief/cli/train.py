@@ -83,7 +83,7 @@ def pairs(
 
     Exit code 1 when a shape could not be drawn; failed.jsonl lists them.
     """
-    from basrelief.encoders.load import choose_device
+    from basrelief.encoders import choose_device
     from basrelief.evaluate import DataSource
     from basrelief.train import PairMaker, PairSettings, Workers, estimate_cost, make_records
 

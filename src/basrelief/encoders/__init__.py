@@ -12,20 +12,21 @@ from basrelief.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from basrelief.encoders.base import Encoder
-    from basrelief.encoders.cache import VectorCache
+    from basrelief.encoders.cache import VectorCache, cache_folder
     from basrelief.encoders.clip import ClipEncoder
     from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
     from basrelief.encoders.hub.selection import cached_weights
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
     from basrelief.encoders.precision import choose_dtype
-    from basrelief.encoders.registry import encoder_spec, list_encoders
+    from basrelief.encoders.registry import EncoderSpec, encoder_spec, list_encoders
     from basrelief.encoders.tokenizer import Tokenizer
     from basrelief.encoders.tuned import export_published, is_tuned_file, load_tuned, save_tuned
 
 _HOMES = {
     "Encoder": "base",
     "VectorCache": "cache",
+    "cache_folder": "cache",
     "ClipEncoder": "clip",
     "ClipConfig": "config",
     "TextConfig": "config",
@@ -42,6 +43,7 @@ _HOMES = {
     "save_tuned": "tuned",
     "cached_weights": "hub.selection",
     "choose_dtype": "precision",
+    "EncoderSpec": "registry",
     "encoder_spec": "registry",
     "list_encoders": "registry",
 }
@@ -50,10 +52,12 @@ __all__ = [
     "ClipConfig",
     "ClipEncoder",
     "Encoder",
+    "EncoderSpec",
     "TextConfig",
     "Tokenizer",
     "VectorCache",
     "VisionConfig",
+    "cache_folder",
     "cached_weights",
     "choose_device",
     "choose_dtype",

@@ -2,18 +2,21 @@
 
 from basrelief.models.cost import model_cost
 from basrelief.models.embed import Embedder, ViewFeatures, embed_paths
+from basrelief.models.fetch import FetchPlan, plan_fetch
 from basrelief.models.few_shot import FewShotClassifier, load_few_shot
 from basrelief.models.files import FileResult, ReadOptions, classify_files
 from basrelief.models.model import Model
 from basrelief.models.pose import Pose, resolve_pose
 from basrelief.models.recipe import PaperNumber, Recipe, get_recipe, recipes
-from basrelief.models.registry import list_models, load_model, load_untuned
+from basrelief.models.registry import ModelStatus, list_models, load_model, load_untuned
 
 __all__ = [
     "Embedder",
+    "FetchPlan",
     "FewShotClassifier",
     "FileResult",
     "Model",
+    "ModelStatus",
     "PaperNumber",
     "Pose",
     "ReadOptions",
@@ -27,6 +30,7 @@ __all__ = [
     "load_model",
     "load_untuned",
     "model_cost",
+    "plan_fetch",
     "recipes",
     "resolve_pose",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from basrelief.encoders import cached_weights, encoder_spec, list_encoders
-from basrelief.encoders.cache import cache_folder
+from basrelief.encoders import EncoderSpec, cache_folder, cached_weights, encoder_spec, list_encoders
 from basrelief.encoders.hub.selection import (
     VOCABULARY_LICENCE,
     Selection,
@@ -16,7 +15,6 @@ from basrelief.encoders.hub.selection import (
     select_encoder,
     select_vocabulary,
 )
-from basrelief.encoders.registry import EncoderSpec
 from basrelief.encoders.weights import FETCH
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.models.recipe import EMBEDDED, Checkpoint, Recipe, recipes

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from basrelief.encoders.load import choose_device
+from basrelief.encoders import choose_device
 from basrelief.errors import ConfigError
 from basrelief.train.depth_aligned.draw import DrawnViews, draw_views
 from basrelief.train.depth_aligned.settings import AlignedSettings
