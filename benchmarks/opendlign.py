@@ -1,10 +1,12 @@
 """What OpenDlign's alignment is worth, in miniature: zero-shot accuracy on depth maps before and after, with a plot; what caching saves.
 
     python benchmarks/opendlign.py --out bench-out --seeds 3
+    python benchmarks/opendlign.py --out bench-out --projections opendlign opendlign-paper
 
-A small tower first learns from coloured pictures of generated shapes what they are called (it stands in for CLIP, whose weights are not
-needed here); it has never seen a depth map. The attention of a twin of its last block is then aligned with depth-aligned images, drawn by
-our own renderer, without any name. Both are asked for the names of shapes of unseen seeds, from contour-aware depth maps alone.
+A small tower first learns the names of generated shapes from colour images (it stands in for CLIP, whose weights are not needed here); it
+has never seen a depth map. The attention of a copy of its last block is then aligned with depth-aligned images, drawn by our own renderer,
+without any name. Both classify shapes of unseen seeds from contour-aware depth maps alone, drawn as the authors' program does
+(`opendlign`) or as their paper says (`opendlign-paper`).
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from basrelief.train import (
     make_records,
 )
 from basrelief.train.depth_aligned.read import AlignedSet, open_aligned
+from basrelief.train.depth_aligned.settings import CONTOUR_PROJECTIONS
 from basrelief.train.opendlign.trainer import align
 from basrelief.train.validation import zero_shot_accuracy
 
@@ -54,8 +57,8 @@ def plain_model(images: AlignedSet, seed: int, steps: int) -> Model:
     base = br.load_model("tiny", dtype="float32").encoder
     if not isinstance(base, ClipEncoder):
         raise TypeError("tiny has CLIP towers")
-    recipe = replace(get_recipe("opendlign-untuned"), projection_options={"size": SIZE}, points=POINTS, templates="name")
-    recipe = replace(recipe, normalisation="weights")
+    recipe = get_recipe("opendlign-untuned").with_projection(images.projection)
+    recipe = replace(recipe, points=POINTS, templates="name", normalisation="weights")
     pictures = torch.from_numpy(np.stack([images.pictures(row) for row in range(len(images))])).permute(0, 1, 4, 2, 3)
     texts = Model(recipe, base).embed_text(images.labels)
     return Model(recipe, teach_pictures(base, pictures, truth=images.truth, texts=texts, steps=steps, seed=seed))
@@ -97,10 +100,41 @@ def keep(curve: list[float], validate: Callable[[ClipEncoder], float], encoder: 
     return curve[-1] / 100
 
 
+def measure(projection: str, taught: Benchmark, held: Benchmark, home: Path, given: argparse.Namespace) -> dict[str, list[float]]:
+    """Align under one projection with every seed; print accuracies, times and tables, and return the accuracy over epochs."""
+    maker = AlignedMaker(AlignedSettings(source="shaded", size=SIZE, points=POINTS, projection=projection))
+    make_records(taught, home / "images", maker=maker, workers=Workers(2))
+    images = open_aligned(home / "images")
+    print(f"{projection}: {len(NAMES)} names, {len(images)} shapes with images, {len(held)} unseen shapes, torch {torch.__version__}")
+    lines: dict[str, list[float]] = {}
+    for seed in range(given.seeds):
+        start = time.perf_counter()
+        model = plain_model(images, seed, given.steps)
+        encoder: ClipEncoder = model.encoder  # type: ignore[assignment]
+        every = tuple(range(10))
+        curve = [100 * accuracy(model, held, ())(encoder)]
+        how = {"batch_size": 32, "epochs": given.epochs, "lr": given.lr, "seed": seed, "workers": 2, "save_every": 10_000}
+        settings = OpenDlignSettings(**how, validate_every=min(5, given.epochs))
+        validate = partial(keep, curve, accuracy(model, held, every))
+        aligned = align(images, encoder, out=home / f"run{seed}", settings=settings, validate=validate)
+        split = 100 * accuracy(model, held, every[5:], "softmax-sum")(aligned)
+        print(
+            f"seed {seed}: depth maps before {curve[0]:.1f} %, after {curve[-1]:.1f} % (tuned branch), {split:.1f} % (views split), "
+            f"{time.perf_counter() - start:.0f} s"
+        )
+        lines[f"seed {seed}"] = curve
+    times = epoch_seconds(images, model, home, settings)
+    slow = times["none"]
+    print("one epoch: " + ", ".join(f"{name} {took:.2f} s ({slow / took:.1f}x)" for name, took in times.items()))
+    print_tables(given.tables, AblationStudy(model, (images,), (held,), home / "ablation", settings))
+    return lines
+
+
 def main() -> None:
     """Measure, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("bench-out"))
+    parser.add_argument("--projections", nargs="+", default=["opendlign"], choices=CONTOUR_PROJECTIONS, help="which projections to compare")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--each", type=int, default=16, help="shapes of each name that are taught")
     parser.add_argument("--steps", type=int, default=300, help="steps of the teacher")
@@ -114,35 +148,12 @@ def main() -> None:
             open_benchmark(write_library(home / name, NAMES, first=first, each=each), "folder")
             for name, first, each in (("taught", 0, given.each), ("held", 800_000, 4))
         )
-        maker = AlignedMaker(AlignedSettings(source="shaded", size=SIZE, points=POINTS))
-        make_records(taught, home / "images", maker=maker, workers=Workers(2))
-        images = open_aligned(home / "images")
-        print(f"{len(NAMES)} names, {len(images)} shapes with images, {len(held)} unseen shapes, torch {torch.__version__}")
-        lines: dict[str, list[float]] = {}
-        for seed in range(given.seeds):
-            start = time.perf_counter()
-            model = plain_model(images, seed, given.steps)
-            encoder: ClipEncoder = model.encoder  # type: ignore[assignment]
-            every = tuple(range(10))
-            curve = [100 * accuracy(model, held, ())(encoder)]
-            how = {"batch_size": 32, "epochs": given.epochs, "lr": given.lr, "seed": seed, "workers": 2, "save_every": 10_000}
-            settings = OpenDlignSettings(**how, validate_every=min(5, given.epochs))
-            validate = partial(keep, curve, accuracy(model, held, every))
-            aligned = align(images, encoder, out=home / f"run{seed}", settings=settings, validate=validate)
-            split = 100 * accuracy(model, held, every[5:], "softmax-sum")(aligned)
-            print(
-                f"seed {seed}: depth maps before {curve[0]:.1f} %, after {curve[-1]:.1f} % (tuned branch), {split:.1f} % (views split), "
-                f"{time.perf_counter() - start:.0f} s"
-            )
-            lines[f"seed {seed}"] = curve
-        times = epoch_seconds(images, model, home, settings)
-        print_tables(given.tables, AblationStudy(model, (images,), (held,), home / "ablation", settings))
-    slow = times["none"]
-    print("one epoch: " + ", ".join(f"{name} {took:.2f} s ({slow / took:.1f}x)" for name, took in times.items()))
+        found = {name: measure(name, taught, held, home / name, given) for name in given.projections}
     given.out.mkdir(parents=True, exist_ok=True)
+    lines = {f"{name}, {seed}" if len(found) > 1 else seed: curve for name, curves in found.items() for seed, curve in curves.items()}
     title = "zero-shot top-1 % on depth maps of unseen shapes"
-    asked = range(0, given.epochs + 1, min(5, given.epochs))
-    line_chart(lines, asked, title=title, below="epochs of alignment").save(given.out / "opendlign.png")
+    epochs = range(0, given.epochs + 1, min(5, given.epochs))
+    line_chart(lines, epochs, title=title, below="epochs of alignment").save(given.out / "opendlign.png")
     print(f"plot: {given.out / 'opendlign.png'}")
 
 
