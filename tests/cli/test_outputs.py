@@ -164,6 +164,6 @@ def test_an_empty_checkpoint_of_a_run_is_one_line(
     make_records(library, tmp_path / "pairs", maker=PairMaker(PairSettings(size=16, points=64, supersample=1)))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
-    monkeypatch.setattr("basrelief.models.load_model", lambda *_, **__: Model(get_recipe("clip2point-untuned"), small_encoder()))
+    monkeypatch.setattr("basrelief.evaluate.sources.load_model", lambda *_, **__: Model(get_recipe("clip2point-untuned"), small_encoder()))
     assert run(monkeypatch, "train", "clip2point", "--pairs", str(tmp_path / "pairs"), "-o", str(tmp_path / "run"), "batch_size=2") == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("basrelief: Cannot resume from")
