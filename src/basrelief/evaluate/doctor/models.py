@@ -7,6 +7,9 @@ from pathlib import Path
 
 from basrelief.datasets import PromptList, dataset_card
 from basrelief.datasets.layouts.base import plain
+from basrelief.encoders import encoder_spec
+from basrelief.encoders.hub.selection import cached_vocabulary
+from basrelief.encoders.tokenizer import TOKENIZER_FILES, tokenizer_file
 from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import ModelSource
@@ -66,9 +69,12 @@ def _file(path: Path, recipe: Recipe, *, whole: bool) -> Iterator[Finding]:
 def _preprocessing(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
     how = {"none": "no mean and std", "imagenet": "ImageNet's mean and std", "weights": "the weights' own mean and std"}
     yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}, as in the original code.")
-    if source.weights is not None and source.weights.is_dir() and not any(source.weights.glob("tokenizer*.json")):
-        fact = f"The folder {source.weights.name!r} has no tokenizer.json."
-        yield Finding("tokenizer", "warning", fact, "Put the hub's tokenizer.json beside the weights; otherwise it is downloaded.")
+    folder = source.weights
+    if folder is None or not folder.is_dir() or tokenizer_file(folder) is not None:
+        return
+    if cached_vocabulary(encoder_spec(recipe.encoder)) is None:
+        fact = f"The folder {folder.name!r} has no vocabulary ({', '.join(TOKENIZER_FILES)}), nor has the hub's cache."
+        yield Finding("tokenizer", "warning", fact, "Put one beside the weights; otherwise it is downloaded on first use.")
 
 
 def _prompts(recipe: Recipe, source: ModelSource, dataset: str, labels: Sequence[str]) -> Iterator[Finding]:
