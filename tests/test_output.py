@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from basrelief.errors import ConfigError, OutputError
-from basrelief.output import make_folder, output_errors, remove_temporary_files, replace_file, to_json, write_text
+from basrelief.output import make_folder, output_errors, remove_temporary_files, replace_file, size_text, to_json, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -94,3 +94,19 @@ def test_json_is_that_of_the_standard() -> None:
         "b": {"c": None},
         "d": "ä",
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1_234, "1.2 KB"),
+        (12_345, "12 KB"),
+        (2_224_003, "2.2 MB"),
+        (605_143_284, "605 MB"),
+        (3_944_437_764, "3.9 GB"),
+    ],
+)
+def test_sizes_are_short(size: int, text: str) -> None:
+    assert size_text(size) == text

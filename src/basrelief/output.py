@@ -123,6 +123,15 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def size_text(size: int) -> str:
+    """Format a number of bytes: `3.9 GB`, `605 MB`, `2.2 MB`, `12 KB`."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if size >= unit:
+            value = size / unit
+            return f"{value:.0f} {name}" if value >= 10 and name != "GB" else f"{value:.1f} {name}"
+    return f"{size} bytes"
+
+
 def to_json(value: object, *, indent: int | None = None, ascii: bool = True) -> str:
     """Return plain data as standard JSON; NaN and infinity, which JSON does not have, become null.
 

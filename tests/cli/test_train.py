@@ -109,7 +109,7 @@ def test_pairs_are_planned_rendered_and_trained_on(run: Run, meshes: Path, tmp_p
     plan = run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--dry-run")
     assert plan.code == 0
     assert plan.out.startswith("6 shapes, 60 pictures, ")
-    assert " MB, " in plan.out
+    assert " KB, " in plan.out
     assert " minutes with " in plan.out
     assert not (tmp_path / "pairs").exists()
     drawn = run("train", "pairs", "--root", meshes, "-o", tmp_path / "pairs", "--size", 32, "--jobs", 1)

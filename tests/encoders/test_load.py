@@ -166,7 +166,7 @@ def test_the_first_use_downloads_nothing_whose_licence_must_be_accepted(hub: Loc
     hub.repositories[REPOSITORY].card = card
     stated = card.get("license", "none")
     message = (
-        rf"^The weights of small/own are not on this machine \(someone/small-clip, \d\.\d MB, licence: MIT; the hub states {stated}\)\. "
+        rf"^The weights of small/own are not on this machine \(someone/small-clip, \d+ KB, licence: MIT; the hub states {stated}\)\. "
         r"Run: basrelief models fetch small/own$"
     )
     with pytest.raises(WeightsNotFoundError, match=message):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.output import to_json
+from basrelief.output import size_text, to_json
 
 if TYPE_CHECKING:
     from basrelief.models import FetchPlan
@@ -80,9 +80,3 @@ def _report(plan: FetchPlan, *, as_json: bool) -> None:
         raise typer.Exit(1)
     if not as_json:
         typer.echo(f"{plan.name} is ready.")
-
-
-def size_text(size: int) -> str:
-    """Format a number of bytes."""
-    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
-    return next((f"{size / unit:.1f} {name}" for unit, name in units if size >= unit), f"{size} bytes")

@@ -13,7 +13,7 @@ import typer
 
 from basrelief.errors import ConfigError
 from basrelief.limits import limits
-from basrelief.output import make_folder
+from basrelief.output import make_folder, size_text
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
@@ -107,14 +107,9 @@ def cost_line(plan: CostEstimate, jobs: int, *, finishing: bool = False) -> str:
     spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
     whole = _long(3600 * plan.hours(jobs))
     return (
-        f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {volume(plan.bytes)}, {spent}{whole} with {jobs} processes "
+        f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {size_text(plan.bytes)}, {spent}{whole} with {jobs} processes "
         f"({plan.sampled} shapes measured, {plan.failed} failed)"
     )
-
-
-def volume(size: int) -> str:
-    """Format a number of bytes."""
-    return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _long(seconds: float) -> str:

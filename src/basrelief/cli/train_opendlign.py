@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from basrelief.cli import options as opt
+from basrelief.output import size_text
 
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Override a setting, e.g. diffusion.steps=4.")]
 _Recipe = Annotated[Path | None, typer.Option(help="YAML file of settings that differ from the published ones.")]
@@ -106,7 +107,7 @@ def opendlign(
     source = ModelSource(model, weights=weights, device=device)
     if dry_run:
         cost = training_cost(images, source, settings=settings)
-        steps, disk = f"{cost.steps:,} steps of {settings.batch_size} shapes", opt.volume(cost.cache_bytes)
+        steps, disk = f"{cost.steps:,} steps of {settings.batch_size} shapes", size_text(cost.cache_bytes)
         typer.echo(f"{cost.parameters:,} trainable parameters, {steps}, {disk} of features on disk")
         return
     data = None if validation is None else DataSource(validation, split=validation_split)

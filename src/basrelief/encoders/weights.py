@@ -11,6 +11,7 @@ from basrelief.encoders.registry import EncoderSpec
 from basrelief.encoders.tokenizer import TOKENIZER_FILES, Tokenizer, tokenizer_file
 from basrelief.errors import WeightsNotFoundError
 from basrelief.limits import limits
+from basrelief.output import size_text
 
 FETCH = "basrelief models fetch"
 """The command that fetches weights."""
@@ -88,9 +89,7 @@ def _first_use(spec: EncoderSpec) -> Path:
 
 def describe(selection: Selection) -> str:
     """Describe a download in a few words: repository, size, licence."""
-    size = selection.size
-    shown = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-    return f"{selection.repository.name}, {shown}, licence: {selection.licences}"
+    return f"{selection.repository.name}, {size_text(selection.size)}, licence: {selection.licences}"
 
 
 def _expected_bytes(spec: EncoderSpec) -> int:
