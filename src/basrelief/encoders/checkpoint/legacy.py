@@ -50,6 +50,7 @@ class LegacyStorages:
             storage = self.unpickler.storages.get(key) if type(key) in (str, int) else None
             if storage is None:
                 raise FileFormatError(f"{path.name} is damaged: it holds a storage that nothing uses. Download it again.")
+            self._check_end(start + _COUNT_BYTES)
             file.seek(start)
             size = int.from_bytes(file.read(_COUNT_BYTES), "little")
             if size != storage.size:
@@ -59,8 +60,12 @@ class LegacyStorages:
                 )
             self._starts[key] = start + _COUNT_BYTES
             start += _COUNT_BYTES + storage.nbytes
-        if start > self._file.size:
-            raise FileFormatError(f"{path.name} is truncated: {start:,} of {self._file.size:,} bytes are needed. Download it again.")
+        self._check_end(start)
+
+    def _check_end(self, end: int) -> None:
+        if end > self._file.size:
+            name = self._file.path.name
+            raise FileFormatError(f"{name} is truncated: it has {self._file.size:,} bytes of at least {end:,}. Download it again.")
 
     def read(self, storage: Storage) -> Tensor:
         """Return the bytes of a storage.

@@ -37,7 +37,9 @@ class StorageFile:
             FileFormatError: If the file ends before.
         """
         if offset < 0 or size < 0 or offset + size > self.size:
-            raise FileFormatError(f"{self.path.name} is truncated: {offset + size:,} of {self.size:,} bytes are needed. Download it again.")
+            raise FileFormatError(
+                f"{self.path.name} is truncated: it has {self.size:,} bytes of at least {offset + size:,}. Download it again."
+            )
         if size == 0:
             return torch.empty(0, dtype=torch.uint8)
         if offset % _ALIGNMENT == 0:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 from typing import Any, ClassVar
 
+import torch
+
 from basrelief.encoders.checkpoint.records import (
     DTYPES,
     Foreign,
@@ -65,7 +67,7 @@ class TorchUnpickler(ArrayUnpickler):
         super().__init__(file, name)
         self.dropped: dict[str, str] = {}
         self.storages: dict[str | int, Storage] = {}
-        self._path: list[str] = []
+        self._path: list[object] = []
 
     def load(self) -> Any:  # noqa: ANN401 - any value may stand in a file
         """Parse the pickle.
@@ -118,7 +120,7 @@ class TorchUnpickler(ArrayUnpickler):
                 return tensor
             case "tensor", (storage, offset, shape, stride, *_):
                 return make_tensor(storage, offset, shape, stride)
-            case "typed tensor", (storage, offset, shape, stride, _, _, dtype, *_):
+            case "typed tensor", (storage, offset, shape, stride, _, _, torch.dtype() as dtype, *_):
                 return make_tensor(storage, offset, shape, stride, dtype)
         self._refuse("describes a tensor as torch does not")
 
@@ -218,15 +220,20 @@ class TorchUnpickler(ArrayUnpickler):
         return type(value)(None if made is _LEFT_OUT else made for made in inside)
 
     def _at(self, key: object, inner: object, level: int, done: dict[int, Any]) -> Any:  # noqa: ANN401 - any value
-        self._path.append(_shown(str(key)[:80]))
+        self._path.append(key)
         made = self._result(inner, level + 1, done)
         self._path.pop()
         return made
 
     def _left_out(self, name: str) -> object:
         if len(self.dropped) < _MOST_LISTED:
-            self.dropped.setdefault(".".join(self._path), name)
+            self.dropped.setdefault(".".join(map(_part, self._path)), name)
         return _LEFT_OUT
+
+
+def _part(key: object) -> str:
+    """Return a key as part of a place; long ones are cut before they are formatted."""
+    return _shown(str(key[:80] if isinstance(key, (str, bytes)) else key)[:80])
 
 
 def _shown(text: str) -> str:

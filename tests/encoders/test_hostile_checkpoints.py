@@ -1,0 +1,455 @@
+"""Checkpoints made to harm: nothing in them runs, memory stays bounded, and each is read or refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.encoders.checkpoint import open_checkpoint
+from basrelief.encoders.state_dict import open_state_dict, read_state_dict
+from basrelief.errors import FileFormatError, WeightsError
+from basrelief.limits import limits, use_limits
+from support.old_checkpoints import MAGIC, PROTOCOL, OldPickler, Tensor, legacy_checkpoint, zip_checkpoint
+
+FOUR = np.arange(4, dtype=np.float32)
+FLOATS = b"ctorch\nFloatStorage\n"
+REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
+ORDERED = b"ccollections\nOrderedDict\n)R"
+
+
+def text(value: str) -> bytes:
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x08" + value.to_bytes(8, "little", signed=True)
+
+
+def saved(size: int = 4, key: str = "0", kind: bytes = FLOATS) -> bytes:
+    """The operations that refer to a storage."""
+    return b"(" + text("storage") + kind + text(key) + text("cpu") + number(size) + b"tQ"
+
+
+def tensor(storage: bytes, *, shape: bytes = b"K\x04\x85", stride: bytes = b"K\x01\x85", offset: bytes = b"K\x00") -> bytes:
+    return REBUILD + b"(" + storage + offset + shape + stride + b"\x89" + ORDERED + b"tR"
+
+
+def entries(**values: bytes) -> bytes:
+    return b"}(" + b"".join(text(name) + value for name, value in values.items()) + b"u"
+
+
+def zipped(operations: bytes, *, more: dict[str, bytes] | None = None, data: bytes | None = FOUR.tobytes()) -> bytes:
+    """An archive with these operations, and one storage of four numbers."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + operations + b".")
+        for name, content in ({"archive/data/0": data} if data is not None else {}).items():
+            archive.writestr(name, content)
+        for name, content in (more or {}).items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def legacy(operations: bytes, *, size: int = 4) -> bytes:
+    head = b"".join(OldPickler().dumps(value) for value in (MAGIC, PROTOCOL, {"little_endian": True}))
+    return head + b"\x80\x02" + operations + b"." + OldPickler().dumps(["0"]) + struct.pack("<q", size) + FOUR.tobytes()
+
+
+def state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
+    path.write_bytes(content)
+    return read_state_dict(path)
+
+
+GOOD = tensor(saved())
+
+
+def hostile(marker: str) -> list[bytes]:
+    """Operations that make a folder, or worse, when they are run by Python's or torch's unpickler."""
+    mkdir, arguments = b"cos\nmkdir\n", text(marker) + b"\x85"
+    nested = b"\x80\x02" + mkdir + arguments + b"R."
+    load = b"ctorch.storage\n_load_from_bytes\n"
+    build = b"ccopyreg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nNtR"
+    return [
+        mkdir + arguments + b"R",
+        mkdir + arguments + b"\x81",
+        mkdir + arguments + b"}\x92",
+        b"(" + text(marker) + b"ios\nmkdir\n",
+        b"(" + mkdir + text(marker) + b"o",
+        b"\x82\x01" + arguments + b"R",
+        text("os") + text("mkdir") + b"\x93" + arguments + b"R",
+        b"c__builtin__\ngetattr\n(cos\npath\n" + text("os") + b"tR" + arguments + b"R",
+        b"c__builtin__\neval\n" + text(f"__import__('os').mkdir({marker!r})") + b"\x85R",
+        b"cfunctools\npartial\n" + mkdir + b"\x85R" + arguments + b"R",
+        build + b"}(" + text("__class__") + mkdir + b"ub",
+        build + entries(__setstate__=mkdir) + b"b" + arguments + b"b",
+        load + b"ccodecs\nencode\n(" + text(nested.decode("latin1")) + text("latin1") + b"tR\x85R",
+        load + b"B" + len(nested).to_bytes(4, "little") + nested + b"\x85R",
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(" + mkdir + b"N" + arguments + b"NtR",
+        b"ctorch._utils\n_rebuild_parameter_with_state\n(" + GOOD + b"\x89" + ORDERED + mkdir + arguments + b"RtR",
+        b"ctorch._utils\n_rebuild_parameter\n(" + mkdir + b"\x89NtR",
+        REBUILD + b"(" + mkdir + b"K\x00" + arguments + b"K\x01\x85\x89NtR",
+        GOOD + entries(__dict__=mkdir) + b"b",
+        FLOATS + mkdir + b"b",
+        FLOATS + arguments + b"R",
+        ORDERED + entries(__reduce__=mkdir) + b"b",
+        b"ccollections\ndefaultdict\n" + mkdir + b"\x85R(" + text("a") + text(marker) + b"u",
+        b"ctorch\nload\n" + arguments + b"R",
+        b"cnumpy\nload\n(" + text(marker) + b"N\x88tR",
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n" + text("O") + b"\x85RC\x08AAAAAAAA\x86R",
+        b"ctorch.jit._pickle\nrestore_type_tag\n" + arguments + b"R",
+        b"ctorch\nDevice\n" + arguments + b"R",
+        b"ctorch\ndevice\n(" + mkdir + text("cpu") + b"tR",
+    ]
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from basrelief.encoders.state_dict import read_state_dict
+from basrelief.errors import WeightsError
+read, watched = False, ("os.", "subprocess.", "socket.", "pickle.", "shutil.", "ctypes.", "exec", "import")
+def hook(event, arguments):
+    if read and event.startswith(watched):
+        raise SystemExit(f"{path}: {event} {arguments}")
+import encodings.cp437  # of names in archives
+read_state_dict(sys.argv[1])  # imports what it needs
+sys.addaudithook(hook)
+for path in map(Path, sys.argv[2:]):
+    read = True
+    try:
+        read_state_dict(path)
+    except WeightsError as error:
+        assert path.name in str(error), error
+    read = False
+"""
+
+
+def test_nothing_in_a_checkpoint_is_run(tmp_path: Path) -> None:
+    """Run in a process of its own, with a hook that ends it if anything is imported, executed, made or unpickled."""
+    marker, paths = tmp_path / "owned", []
+    torch.save({"a": torch.ones(2)}, tmp_path / "good.pt")
+    for i, operations in enumerate(hostile(str(marker))):
+        for name, content in (
+            ("alone.pt", zipped(operations)),
+            ("inside.pt", zipped(entries(a=GOOD, b=b"](" + operations + b"e"))),
+            ("beside.pt", zipped(entries(state_dict=entries(a=GOOD), args=operations))),
+            ("legacy.pt", legacy(entries(state_dict=entries(a=GOOD.replace(b"tQ", b"NtQ")), args=operations))),
+        ):
+            paths.append(tmp_path / f"{i}-{name}")
+            paths[-1].write_bytes(content)
+    command = [sys.executable, "-X", "faulthandler", "-c", PROGRAM, str(tmp_path / "good.pt"), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not marker.exists()
+
+
+def test_the_operations_are_hostile_where_they_are_run(tmp_path: Path) -> None:
+    """The first of them does make a folder in Python's own unpickler, so that the test above tests something."""
+    import pickle
+
+    pickle.loads(b"\x80\x02" + hostile(str(tmp_path / "owned"))[0] + b".")
+    assert (tmp_path / "owned").is_dir()
+
+
+def test_weights_beside_hostile_values_are_read(tmp_path: Path) -> None:
+    for operations in (hostile("x")[0], hostile("x")[1], hostile("x")[7], hostile("x")[11]):
+        path = tmp_path / "w.pt"
+        path.write_bytes(zipped(entries(state_dict=entries(a=GOOD), args=operations)))
+        found = open_state_dict(path)
+        assert found.tensors["a"].tolist() == [0, 1, 2, 3]
+        assert list(found.dropped) == ["args"]
+
+
+def test_names_of_a_file_are_shown_without_control_characters(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(zipped(entries(**{"state_dict": entries(a=GOOD), "a\x1b[2J": b"c\x1b[31mos\nsystem\n"})))
+    assert open_state_dict(tmp_path / "w.pt").dropped == {"a?[2J": "?[31mos.system"}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [b"\x82\x01", b"\x83\x01\0", b"\x84\x01\0\0\0", b"\x97", b"\x98", b"P0\n", b"I1\n", b"S'a'\n", b"p0\n", b"g0\n", b"(d", b"(l"],
+)
+def test_operations_that_torch_does_not_write_are_refused(tmp_path: Path, operation: bytes) -> None:
+    with pytest.raises(WeightsError, match=r"w\.pt is a pickle that uses the operation .*; only tensors, arrays and plain values are read"):
+        state(tmp_path / "w.pt", zipped(entries(a=GOOD + operation)))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        b"K\x05",
+        text("storage"),
+        b"](" + text("storage") + FLOATS + b"e",
+        b")",
+        b"N",
+        b"\x85" + text("storage"),
+        b"(" + text("tensor") + b"t",
+        b"}",
+    ],
+)
+def test_references_that_are_no_storages_are_refused(tmp_path: Path, reference: bytes) -> None:
+    with pytest.raises(WeightsError, match=r"refers to something outside it that is no storage|a value is missing"):
+        state(tmp_path / "w.pt", zipped(entries(a=reference + b"Q")))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (tensor(saved(5)), r"storage '0' should have 20 bytes, but has 16"),
+        (tensor(saved(3), shape=b"K\x03\x85"), r"storage '0' should have 12 bytes, but has 16"),
+        (tensor(saved(1 << 60)), r"should have 4,611,686,018,427,387,904 bytes"),
+        (tensor(saved(-1)), "a size is not a whole number of 0 or more"),
+        (tensor(saved(kind=b"ctorch\nDoubleStorage\n"), shape=b"K\x02\x85"), "should have 32 bytes, but has 16"),
+        (tensor(saved(key="../../etc/passwd")), r"it has no member 'data/\.\./\.\./etc/passwd'"),
+        (tensor(saved(key="1")), "it has no member 'data/1'"),
+        (tensor(saved(), shape=b"K\x05\x85"), "a tensor needs 5 numbers of a storage of 4"),
+        (tensor(saved(), offset=b"K\x01"), "a tensor needs 5 numbers of a storage of 4"),
+        (tensor(saved(), stride=b"K\x02\x85"), "a tensor needs 7 numbers of a storage of 4"),
+        (tensor(saved(), stride=b"J\xff\xff\xff\xff\x85"), "a size is not a whole number of 0 or more"),
+        (tensor(saved(), offset=b"J\xff\xff\xff\xff"), "a size is not a whole number of 0 or more"),
+        (tensor(saved(), offset=number(1 << 62)), "a tensor needs 4,611,686,018,427,387,908 numbers"),
+        (tensor(saved(), shape=b"\x88\x85"), "a size is not a whole number of 0 or more"),
+        (tensor(saved(), shape=b"K\x02K\x02\x86"), "dimensions that torch does not write"),
+        (tensor(saved(), shape=b"(" + b"K\x01" * 65 + b"t", stride=b"(" + b"K\x01" * 65 + b"t"), "at most 64 sizes"),
+        (tensor(saved(), shape=b"(" + number(1 << 40) * 2 + b"t", stride=b"(K\x00K\x00t"), "dimensions that torch does not write"),
+        (
+            tensor(saved(), shape=b"(" + number(1 << 40) + b"t", stride=b"(K\x00t"),
+            "a in w.pt is no plain tensor that holds its own numbers",
+        ),
+        (tensor(saved(), shape=b"K\x03K\x03\x86", stride=b"K\x01K\x00\x86"), "a in w.pt is no plain tensor that holds its own numbers"),
+        (tensor(b"K\x07"), "a tensor is not described as torch does"),
+        (tensor(saved(kind=b"K\x07")), "a storage is not described as torch does"),
+        (REBUILD + b"(" + saved() + b"tR", "describes a tensor as torch does not"),
+        (tensor(saved()) + saved(kind=b"ctorch\nHalfStorage\n") + b"\x86", "storage '0' has 16 bytes in one place and 8 in another"),
+        (tensor(saved(kind=b"ctorch\nQInt8Storage\n")), "a in w.pt is no plain tensor but torch.QInt8Storage, which is not read"),
+        (
+            b"ctorch._utils\n_rebuild_tensor_v3\n(" + saved() + b"K\x00K\x04\x85K\x01\x85\x89NNtR",
+            "describes a tensor as torch does not",
+        ),
+    ],
+)
+def test_storages_and_views_that_lie_are_refused(tmp_path: Path, value: bytes, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        state(tmp_path / "w.pt", zipped(entries(a=value)))
+
+
+def test_a_legacy_storage_that_lies_is_refused(tmp_path: Path) -> None:
+    value = entries(a=GOOD.replace(b"tQ", b"NtQ"))
+    assert state(tmp_path / "w.pt", legacy(value))["a"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(WeightsError, match="storage '0' should have 4 numbers, but has 5"):
+        state(tmp_path / "w.pt", legacy(value, size=5))
+    big = entries(a=tensor(saved(1 << 50).replace(b"tQ", b"NtQ")))
+    with pytest.raises(
+        WeightsError, match=r"w\.pt is truncated: it has \d+ bytes of at least 1,125,899,906,\d+,\d+\.|4,503,599,627,\d+,\d+\."
+    ):
+        state(tmp_path / "w.pt", legacy(big, size=1 << 50))
+    with pytest.raises(WeightsError, match="it holds a storage that nothing uses"):
+        state(tmp_path / "w.pt", legacy(entries(a=b"K\x01")))
+    outside = saved().replace(b"tQ", b"(" + text("v") + b"K\x02K\x03ttQ")
+    with pytest.raises(WeightsError, match="a part of a storage lies outside it"):
+        state(tmp_path / "w.pt", legacy(entries(a=tensor(outside, shape=b"K\x03\x85"))))
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("write", [zip_checkpoint, legacy_checkpoint])
+def test_truncated_files_are_refused(tmp_path: Path, write: Callable[[object], bytes], keep: float) -> None:
+    content = write({"a": Tensor.of(np.zeros(1000, np.float32)), "b": Tensor.of(FOUR)})
+    with pytest.raises(WeightsError, match=r"w\.pt (is truncated|cannot be read)"):
+        state(tmp_path / "w.pt", content[: int(len(content) * keep)])
+
+
+LONG = b"\x8b\xff\xff\xff\x7f"
+DOUBLING = b")\x94" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86\x94" for i in range(100))
+SAME_LIST = b"](" + b"".join(text(f"k{i}") + b"N\x86" for i in range(100)) + b"e\x94"
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        (LONG + b"\x01" * 100, "holds an integer of 2,147,483,647 bytes"),
+        (b"\x8b\x00\x10\x00\x00" + b"\x01" * 4096, "holds an integer of 4,096 bytes"),
+        (b"B\xff\xff\xff\xffabc", "data ends early"),
+        (b"\x8e" + b"\xff" * 8 + b"abc", "data ends early"),
+        (b"\x96" + b"\xff" * 8 + b"abc", "data ends early"),
+        (b"X\xff\xff\xff\xffabc", "data ends early"),
+        (
+            b"B" + (600_000).to_bytes(4, "little") + bytes(600_000),
+            "takes more than 1,000,000 bytes of memory|has 600,008 bytes; at most 500,000 are read",
+        ),
+        (
+            b"X" + (140_000).to_bytes(4, "little") + b"a" * 140_000 + b"0" + b"X" + (400_000).to_bytes(4, "little") + b"a" * 400_000,
+            "takes more than|at most 500,000 are read",
+        ),
+        (SAME_LIST + b"0" + b"ccollections\nOrderedDict\nh\x00\x85R0" * 60, "takes more than 1,000,000 bytes of memory"),
+    ],
+)
+def test_memory_is_bounded(tmp_path: Path, operations: bytes, message: str) -> None:
+    (tmp_path / "w.pt").write_bytes(zipped(operations))
+    with use_limits(type(limits())(memory_bytes=1_000_000)), pytest.raises(WeightsError, match=message):
+        read_state_dict(tmp_path / "w.pt")
+    with use_limits(type(limits())(memory_bytes=1_000_000)), pytest.raises(WeightsError, match=message):
+        state(tmp_path / "w.pt", legacy(operations))
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        b"]" * 5000 + b"a" * 4999,
+        b"]\x94" + b"(" + b"h\x00" * 1000 + b"e",
+        b"]\x94]\x94(h\x00h\x01h\x00h\x01e0(h\x00h\x01h\x01e",
+        DOUBLING,
+        b"}\x94" + text("a") + b"h\x00s",
+        b"ctorch._tensor\n_rebuild_from_type_v2\n\x94" + b"h\x00N" * 3000 + b")\x87" * 3000,
+        b"ctorch._tensor\n_rebuild_from_type_v2\n\x94" + b"h\x00N" * 3000 + b")" + b"\x87" * 3000 + b"R",
+        b"(" * 5000,
+        b"N" * 5000,
+    ],
+)
+def test_structures_without_end_are_left_out_or_refused(tmp_path: Path, operations: bytes) -> None:
+    tracemalloc.start()
+    try:
+        found = state(tmp_path / "w.pt", zipped(entries(state_dict=entries(a=GOOD), other=operations)))
+        assert found["a"].tolist() == [0, 1, 2, 3]
+    except WeightsError as error:
+        assert "w.pt" in str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 64 << 20
+
+
+def test_values_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(zipped(b"]" + b"Na" * 600))
+    with use_limits(type(limits())(pickled_values=1000)), pytest.raises(WeightsError, match=r"w\.pt holds more than 1,000 pickled values"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_keys_that_could_harm_are_left_out(tmp_path: Path) -> None:
+    """Long integers can be made to share a hash; a tuple's hash may take forever."""
+    keys = (b"\x8a\x10" + (1 << 100).to_bytes(16, "little"), DOUBLING, b"cos\nsystem\n", b"]")
+    operations = b"}(" + b"".join(key + b"K\x01" for key in keys) + text("a") + b"K\x02u"
+    (tmp_path / "w.pt").write_bytes(zipped(operations))
+    assert open_checkpoint(tmp_path / "w.pt").content == {"a": 2}
+
+
+def test_a_few_bytes_are_not_many_tensors(tmp_path: Path) -> None:
+    """Many views of one storage are one mapping."""
+    shared = b"\x94" + b"".join(text(f"t{i}") + b"h\x00" for i in range(2000))
+    path = tmp_path / "w.pt"
+    path.write_bytes(zipped(GOOD + shared.replace(b"\x94", b"\x940}(", 1) + b"u"))
+    assert len({tensor.untyped_storage().data_ptr() for tensor in read_state_dict(path).values()}) == 1
+
+
+def changed(content: bytes, change: Callable[[zipfile.ZipInfo], None], *, member: str = "archive/data/0") -> bytes:
+    """Return an archive with another entry in its directory."""
+    out = io.BytesIO(content)
+    with zipfile.ZipFile(out, "a") as archive:
+        change(archive.getinfo(member))
+        archive.writestr("archive/version", b"3\n")
+    return out.getvalue()
+
+
+def set_field(name: str, value: object) -> Callable[[zipfile.ZipInfo], None]:
+    return lambda info: setattr(info, name, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_field("header_offset", 5), "'archive/data/0' is not where it should be"),
+        (set_field("header_offset", 1 << 40), "'archive/data/0' is not where it should be|cannot be read"),
+        (set_field("CRC", 123), "the checksum of 'archive/data/0' is wrong"),
+        (set_field("flag_bits", 1), "w.pt is encrypted. Decrypt it first"),
+        (set_field("file_size", 1 << 40), "should have 16 bytes, but has 1,099,511,627,776"),
+        (set_field("compress_size", 1), "'archive/data/0' has two sizes"),
+        (set_field("compress_type", zipfile.ZIP_BZIP2), "is compressed, and 'archive/data/0' unpacks to 16 bytes"),
+        (set_field("compress_type", zipfile.ZIP_DEFLATED), "cannot be read|is damaged"),
+        (set_field("filename", "archive/data/zero"), "it has no member 'data/0'"),
+    ],
+)
+def test_directories_that_lie_are_refused(tmp_path: Path, change: Callable[[zipfile.ZipInfo], None], message: str) -> None:
+    good = zipped(entries(a=GOOD))
+    assert state(tmp_path / "w.pt", changed(good, lambda info: None))["a"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(WeightsError, match=message):
+        state(tmp_path / "w.pt", changed(good, change))
+
+
+def test_the_pickle_of_an_archive_is_checked_too(tmp_path: Path) -> None:
+    good = zipped(entries(a=GOOD))
+    with pytest.raises(WeightsError, match="the checksum of 'archive/data.pkl' is wrong"):
+        state(tmp_path / "w.pt", changed(good, set_field("CRC", 1), member="archive/data.pkl"))
+    huge = changed(
+        good, lambda info: [setattr(info, name, 1 << 40) for name in ("file_size", "compress_size")] and None, member="archive/data.pkl"
+    )
+    with pytest.raises(WeightsError, match=r"data\.pkl in w\.pt has 1,099,511,627,776 bytes; at most"):
+        state(tmp_path / "w.pt", huge)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"archive/data/0": b"x"}, "w.pt holds two members of the same name"),
+        ({"archive/data.pkl": b"\x80\x02}."}, "w.pt holds two members of the same name"),
+        ({"other/data.pkl": b"\x80\x02}."}, "no folder holds data.pkl|not one of torch.save"),
+        ({"archive/constants.pkl": b""}, "the TorchScript archive w.pt"),
+    ],
+)
+def test_archives_of_two_minds_are_refused(tmp_path: Path, more: dict[str, bytes], message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        state(tmp_path / "w.pt", zipped(entries(a=GOOD), more=more))
+
+
+def test_other_names_in_an_archive_are_never_used(tmp_path: Path) -> None:
+    more = {"/etc/passwd": b"x", "../../owned": b"x", "archive/code/__torch__.py": b"x", "data.pkl": b"x", "a/b/data.pkl": b"x"}
+    assert state(tmp_path / "w.pt", zipped(entries(a=GOOD), more=more))["a"].tolist() == [0, 1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + entries(a=tensor(saved(1 << 24), shape=number(1 << 24) + b"\x85")) + b".")
+        archive.writestr("archive/data/0", bytes(1 << 26))
+    assert len(out.getvalue()) < 1 << 17
+    with pytest.raises(
+        WeightsError, match=r"w\.pt is compressed, and 'archive/data/0' unpacks to 67,108,864 bytes\. Unpack it, and pack it again"
+    ):
+        state(tmp_path / "w.pt", out.getvalue())
+
+
+def test_an_archive_with_too_many_members_is_refused(tmp_path: Path) -> None:
+    more = {f"archive/data/{'x' * 200}{i}": b"" for i in range(20_000)}
+    with pytest.raises(WeightsError, match=r"The directory of archive w\.pt is larger than 4,194,304 bytes"):
+        state(tmp_path / "w.pt", zipped(entries(a=GOOD), more=more))
+
+
+def test_any_changed_byte_gives_tensors_or_a_sentence(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for content in (zip_checkpoint({"a": Tensor.of(FOUR), "b": [1, "x"]}), legacy_checkpoint({"state_dict": {"a": Tensor.of(FOUR)}})):
+        for place, value in itertools.product(rng.integers(0, len(content), 150), (0, 255, int(rng.integers(256)))):
+            broken = bytearray(content)
+            broken[place] = value
+            (tmp_path / "w.pt").write_bytes(bytes(broken))
+            try:
+                read_state_dict(tmp_path / "w.pt")
+            except WeightsError as error:
+                assert "w.pt" in str(error)
+
+
+def test_storages_of_a_damaged_file_raise_when_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(zipped(entries(a=tensor(saved(5)))))
+    checkpoint = open_checkpoint(tmp_path / "w.pt")
+    with pytest.raises(FileFormatError, match="should have 20 bytes"):
+        checkpoint.tensor(checkpoint.content["a"])
