@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amplifiers import write_amplifiers
+from checkpoints import checkpoints as hostile_checkpoints
 from folders import attack_folders
 from kills import attack_by_signals
 from mutations import mutate
@@ -37,7 +38,7 @@ class Plan:
     Attributes:
         corpora: Folders of files.
         mutations: Number of broken copies of files.
-        pickles: Number of hostile pickled arrays.
+        pickles: Number of hostile pickles: arrays, and half as many checkpoints.
         kills: Number of runs to kill.
         seed: Seed of everything random.
         children: Number of parallel processes.
@@ -86,7 +87,7 @@ def _arguments() -> tuple[Plan, list[str]]:
     parser = argparse.ArgumentParser(prog="python tools/attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, action="append", default=[], help="folder of files; may be repeated")
     parser.add_argument("--mutations", type=int, help="broken copies of the corpora, or of generated files: 10,000, or 200 with --short")
-    parser.add_argument("--pickles", type=int, help="hostile pickled arrays: 20,000, or 300 with --short")
+    parser.add_argument("--pickles", type=int, help="hostile pickled arrays, and half as many checkpoints: 20,000, or 300 with --short")
     parser.add_argument("--kills", type=int, help="how often a run is killed: 20, or once with --short")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--children", type=int, default=2, help="processes that read files side by side")
@@ -129,6 +130,10 @@ def _pickles(plan: Plan, folder: Path) -> Iterator[Outcome]:
     jobs = []
     for i, content in enumerate(hostile_pickles(plan.seed, plan.pickles)):
         path = folder / f"pickle-{i}.npy"
+        path.write_bytes(content)
+        jobs.append(Job(path))
+    for i, content in enumerate(hostile_checkpoints(plan.seed, plan.pickles // 2)):
+        path = folder / f"checkpoint-{i}.pt"
         path.write_bytes(content)
         jobs.append(Job(path))
     yield from read_all(jobs, children=plan.children, report=_progress("pickles"))

@@ -6,6 +6,7 @@ output line is JSON: `kind`, `message`, `megabytes`. The parent checks how long 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from mutations import mutate
 
+_HARM = ("os.mkdir", "os.system", "os.remove", "os.exec", "os.posix_spawn", "subprocess.", "socket.", "pickle.", "shutil.", "ctypes.dlopen")
 _SLACK = 1 << 30  # above the promised limit, so that exceeding it can be measured
 
 
@@ -22,6 +24,7 @@ def main() -> None:
     """Answer lines until stdin ends."""
     import torch
 
+    from basrelief.encoders.state_dict import read_state_dict
     from basrelief.index.read import DepthOptions, read_file
     from basrelief.io import load
     from basrelief.limits import limits
@@ -34,6 +37,11 @@ def main() -> None:
         get_projection(recipe.projection, **recipe.projection_options), recipe.points, remove_outliers=recipe.remove_outliers
     )
     space = int(_status("VmSize")) + limits().memory_bytes + _SLACK
+    warmed = Path(__file__)
+    for reader in (read_state_dict, load):  # import what they need, so that the hook below sees only what files do
+        with contextlib.suppress(Exception):
+            reader(warmed)
+    events = _watch()
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     with tempfile.TemporaryDirectory(prefix="basrelief-attack-") as folder:
         print("ready", flush=True)
@@ -46,11 +54,29 @@ def main() -> None:
             before = _peak_from_here()
             kind, message = "read", ""
             try:
-                read_file(path, options) if job["draw"] else load(path)
+                events.clear()
+                if path.suffix == ".pt":
+                    read_state_dict(path)
+                else:
+                    read_file(path, options) if job["draw"] else load(path)
             except Exception as error:
                 kind, message = _judged(error)
+            if path.suffix == ".pt" and events:
+                kind, message = "harm", f"the file caused {events[0]}"
             megabytes = (_status("VmHWM") - before) / 2**20
             print(json.dumps({"kind": kind, "message": message[:500], "megabytes": megabytes}), flush=True)
+
+
+def _watch() -> list[str]:
+    """Return a list to which every event of the process that a file must not cause is added."""
+    events: list[str] = []
+
+    def hook(event: str, _: object) -> None:
+        if event.startswith(_HARM) and len(events) < 10:
+            events.append(event)
+
+    sys.addaudithook(hook)
+    return events
 
 
 def _judged(error: Exception) -> tuple[str, str]:
