@@ -37,7 +37,7 @@ class Limits:
         side_files: Files beside a shape that reading it consults: buffers, materials, textures.
         material_bytes: Size of a material library of an .obj file.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.
-        pickled_values: Values and operations of a pickled NumPy file; arrays count as a few, whatever their size.
+        pickled_values: Values and operations of a pickled NumPy file or a checkpoint; arrays count as a few, whatever their size.
         points: Points or vertices, over all instances of all parts.
         faces: Triangles, over all instances of all parts.
         instances: Nodes that a scene graph unfolds to.
