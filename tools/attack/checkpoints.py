@@ -143,7 +143,7 @@ def _number(rng: random.Random) -> bytes:
 def _operations(rng: random.Random) -> bytes:
     """Generate random operations, many of them tensors over storages that do not fit."""
 
-    def change(_: bytes) -> bytes:
+    def change(_data: bytes) -> bytes:
         out = b"\x80\x02"
         for _ in range(rng.randrange(1, 40)):
             out += rng.choice([_name(rng), _number(rng), rng.choice(_CODES), _tensor(rng), b"U\x01a", b"h\x00", b"q\x00"])
