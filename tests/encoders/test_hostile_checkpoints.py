@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.encoders.checkpoint import open_checkpoint
+from basrelief.encoders.checkpoint.read import open_checkpoint
 from basrelief.encoders.state_dict import open_state_dict, read_state_dict
 from basrelief.errors import FileFormatError, WeightsError
 from basrelief.limits import limits, use_limits
@@ -305,15 +305,15 @@ def test_memory_is_bounded(tmp_path: Path, operations: bytes, message: str) -> N
 @pytest.mark.parametrize(
     "operations",
     [
-        b"]" * 5000 + b"a" * 4999,
+        b"]" * 1000 + b"a" * 999,
         b"]\x94" + b"(" + b"h\x00" * 1000 + b"e",
         b"]\x94]\x94(h\x00h\x01h\x00h\x01e0(h\x00h\x01h\x01e",
         DOUBLING,
         b"}\x94" + text("a") + b"h\x00s",
-        b"ctorch._tensor\n_rebuild_from_type_v2\n\x94" + b"h\x00N" * 3000 + b")\x87" * 3000,
-        b"ctorch._tensor\n_rebuild_from_type_v2\n\x94" + b"h\x00N" * 3000 + b")" + b"\x87" * 3000 + b"R",
-        b"(" * 5000,
-        b"N" * 5000,
+        b"ctorch._tensor\n_rebuild_from_type_v2\n\x94" + b"h\x00N" * 1000 + b")\x87" * 1000,
+        b"ctorch._tensor\n_rebuild_from_type_v2\n\x94" + b"h\x00N" * 1000 + b")" + b"\x87" * 1000 + b"R",
+        b"(" * 1000,
+        b"N" * 1000,
     ],
 )
 def test_structures_without_end_are_left_out_or_refused(tmp_path: Path, operations: bytes) -> None:
@@ -403,7 +403,7 @@ def test_the_pickle_of_an_archive_is_checked_too(tmp_path: Path) -> None:
         ({"archive/data/0": b"x"}, "w.pt holds two members of the same name"),
         ({"archive/data.pkl": b"\x80\x02}."}, "w.pt holds two members of the same name"),
         ({"other/data.pkl": b"\x80\x02}."}, "no folder holds data.pkl|not one of torch.save"),
-        ({"archive/constants.pkl": b""}, "the TorchScript archive w.pt"),
+        ({"archive/constants.pkl": b""}, "w.pt is a TorchScript archive"),
     ],
 )
 def test_archives_of_two_minds_are_refused(tmp_path: Path, more: dict[str, bytes], message: str) -> None:
@@ -438,7 +438,7 @@ def test_an_archive_with_too_many_members_is_refused(tmp_path: Path) -> None:
 def test_any_changed_byte_gives_tensors_or_a_sentence(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for content in (zip_checkpoint({"a": Tensor.of(FOUR), "b": [1, "x"]}), legacy_checkpoint({"state_dict": {"a": Tensor.of(FOUR)}})):
-        for place, value in itertools.product(rng.integers(0, len(content), 150), (0, 255, int(rng.integers(256)))):
+        for place, value in itertools.product(rng.integers(0, len(content), 50), (0, 255, int(rng.integers(256)))):
             broken = bytearray(content)
             broken[place] = value
             (tmp_path / "w.pt").write_bytes(bytes(broken))

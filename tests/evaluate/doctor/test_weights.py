@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
+from argparse import Namespace
+from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
@@ -173,3 +174,14 @@ def test_a_block_of_another_clip_is_wrong(tuned_file: Path) -> None:
     assert finding.level == "wrong"
     assert finding.fact.endswith("opendlign-h14 is on ViT-H-14/dfn5b.")
     assert finding.remedy == "Use a model on ViT-B-32/datacomp_xl_s13b_b90k."
+
+
+def test_other_contents_of_a_checkpoint_are_listed(tmp_path: Path) -> None:
+    content = {"state_dict": vit(), "state_dict_ema": vit(), "args": Namespace(lr=0.1), "paths": [PurePosixPath("/a")] * 20}
+    torch.save(content | {f"path{i}": PurePosixPath("/a") for i in range(10)}, tmp_path / "w.pt")
+    findings = check_weights(tmp_path / "w.pt")
+    assert levels(findings) == {"weights file": "ok", "other weights": "ok", "left out": "ok", "backbone": "ok"}
+    assert of(findings, "other weights").fact == "The weights are state_dict; the file also holds state_dict_ema, which is not used."
+    fact = of(findings, "left out").fact
+    assert fact.startswith("Not read, since nothing in a file is executed: args (argparse.Namespace), paths.0 (pathlib.PurePosixPath), ")
+    assert fact.endswith("and 23 more.")
