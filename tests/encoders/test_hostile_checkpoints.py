@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import struct
 import subprocess
 import sys
@@ -403,7 +404,6 @@ def test_the_pickle_of_an_archive_is_checked_too(tmp_path: Path) -> None:
         ({"archive/data/0": b"x"}, "w.pt holds two members of the same name"),
         ({"archive/data.pkl": b"\x80\x02}."}, "w.pt holds two members of the same name"),
         ({"other/data.pkl": b"\x80\x02}."}, "no folder holds data.pkl|not one of torch.save"),
-        ({"archive/constants.pkl": b""}, "w.pt is a TorchScript archive"),
     ],
 )
 def test_archives_of_two_minds_are_refused(tmp_path: Path, more: dict[str, bytes], message: str) -> None:
@@ -453,3 +453,26 @@ def test_storages_of_a_damaged_file_raise_when_they_are_read(tmp_path: Path) -> 
     checkpoint = open_checkpoint(tmp_path / "w.pt")
     with pytest.raises(FileFormatError, match="should have 20 bytes"):
         checkpoint.tensor(checkpoint.content["a"])
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        DOUBLING.replace(b")", b"}", 1).replace(b"\x86", b"\x86\x85"),
+        b"}\x94" + b"".join(b"}(" + text("a") + b"h" + bytes([i]) + text("b") + b"h" + bytes([i]) + b"u\x94" for i in range(60)),
+        b"}\x94" + text("a") + b"h\x00s",
+        hostile("x")[0],
+        b"c__torch__\nos\n)\x81" + hostile("x")[0] + b"b",
+    ],
+)
+def test_modules_of_scripts_are_bounded_and_never_run(tmp_path: Path, attributes: bytes) -> None:
+    """Modules that hold each other twice, at every one of sixty levels, have more names than there is memory."""
+    operations = b"c__torch__.model\nNet\n)\x81}(" + text("w") + GOOD + text("x") + attributes + b"ub"
+    path = tmp_path / "w.pt"
+    path.write_bytes(zipped(operations, more={"archive/constants.pkl": b"\x80\x02)."}))
+    with use_limits(type(limits())(pickled_values=20_000)):
+        try:
+            assert read_state_dict(path)["w"].tolist() == [0, 1, 2, 3]
+        except WeightsError as error:
+            assert re.search("w.pt cannot be read as a checkpoint .*more than 20,000 attributes|w.pt is a pickle that", str(error))
+    assert not (tmp_path / "x").exists()

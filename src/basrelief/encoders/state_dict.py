@@ -51,10 +51,10 @@ def open_state_dict(path: Path | str) -> StateDict:
     the names if all have it. Files are mapped into memory where the format allows, so a tensor costs memory when it is used.
 
     Args:
-        path: A safetensors file or one of `torch.save`.
+        path: A safetensors file, one of `torch.save`, or a TorchScript archive.
 
     Raises:
-        WeightsError: If the file is missing, broken, a TorchScript archive, or holds no state dict.
+        WeightsError: If the file is missing, broken, or holds no state dict.
     """
     path = Path(path)
     if path.exists() and not path.is_file():

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from basrelief.encoders.checkpoint.legacy import LegacyStorages
 from basrelief.encoders.checkpoint.records import Storage, StoredTensor
+from basrelief.encoders.checkpoint.script import ScriptUnpickler, flatten
 from basrelief.encoders.checkpoint.tar import TarStorages, is_tar
 from basrelief.encoders.checkpoint.unpickler import TorchUnpickler
 from basrelief.encoders.checkpoint.zipped import ZippedStorages
-from basrelief.errors import FileFormatError, WeightsError
+from basrelief.errors import FileFormatError
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
@@ -49,14 +50,13 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Open a file of `torch.save` of any version of torch. Nothing in it is executed.
+    """Open a file of `torch.save` of any version of torch, or a TorchScript archive. Nothing in it is executed.
 
     Args:
         path: The file.
 
     Raises:
-        WeightsError: If it is a TorchScript archive.
-        Exception: Any other, if it is broken or made to harm.
+        Exception: Any, if it is broken or made to harm.
     """
     with path.open("rb") as file:
         head = file.read(512)
@@ -67,10 +67,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise FileFormatError(f"{path.name} is not a weights file: it is neither safetensors nor a file of torch.save. Check the file.")
     archive = ZippedStorages(path)
     if archive.script:
-        raise WeightsError(
-            f"{path.name} is a TorchScript archive, not a state dict. Use open_clip_model.safetensors of the "
-            "encoder's hub repository, or save torch.jit.load(file).state_dict() with safetensors."
-        )
+        return Checkpoint(flatten(ScriptUnpickler(archive.pickle(), path.name).load()), {}, archive.read)
     unpickler = TorchUnpickler(archive.pickle(), path.name)
     content = unpickler.load()
     return Checkpoint(content, unpickler.dropped, archive.read)
