@@ -75,7 +75,7 @@ def check_matches(expected: object, found: object, *, path: Path, where: str) ->
         if not math.isfinite(found):  # type: ignore[arg-type]
             raise damaged_checkpoint(path, f"{where} is {found}")
     elif type(expected) is not type(found):
-        raise damaged_checkpoint(path, f"{where} must be of type {type(expected).__name__}, but is a {type(found).__name__}")
+        raise damaged_checkpoint(path, f"{where} is of type {type(found).__name__}; expected {type(expected).__name__}")
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, found: object, *, path: Path, where: str) -> None:

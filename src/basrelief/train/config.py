@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import reprlib
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from basrelief import checks
 from basrelief.errors import ConfigError, FileFormatError, MissingExtraError, unknown_choice
 from basrelief.limits import limits
 
@@ -19,6 +19,7 @@ PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 T = TypeVar("T")
 _MAX_VALUE = 1_000_000_000
 """Largest number in a settings file."""
+_HINT = "Leave it out for the default."
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ def check_at_least(settings: object, low: int, *names: str) -> None:
         ConfigError: If one is; the message names it.
     """
     for name in names:
-        if getattr(settings, name) < low:
-            raise ConfigError(f"{name} is {getattr(settings, name)}; it must be at least {low}. Leave it out for the default.")
+        checks.check_at_least(name, getattr(settings, name), low, _HINT)
 
 
 def check_choice(settings: object, name: str, choices: Collection[str]) -> None:
@@ -108,10 +108,7 @@ def check_positive(settings: object, *names: str, zero: bool = False) -> None:
         ConfigError: If one is not; the message names it.
     """
     for name in names:
-        value = getattr(settings, name)
-        if not 0 <= value < math.inf or (value == 0 and not zero):
-            rule = "finite and not negative" if zero else "finite and positive"
-            raise ConfigError(f"{name} is {value}; it must be {rule}. Leave it out for the default.")
+        checks.check_positive(name, getattr(settings, name), _HINT, zero=zero)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -178,17 +175,17 @@ def _replace(start: T, record: Mapping[str, Any], where: str) -> T:
 def _value(kind: Any, value: object, where: str, start: object) -> object:  # noqa: ANN401 - a type
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
-            raise ConfigError(f"{where} is a group of settings, got {_short(value)}. Write {where}.NAME=VALUE.")
+            raise ConfigError(f"{where} is {_short(value)}; it is a group of settings. Write {where}.NAME=VALUE.")
         return _replace(start, value, f"{where}.")
     if kind is float and isinstance(value, str):
         value = _number(value)  # YAML reads 1e-3 as a string
     wanted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{where} must be of type {kind.__name__}, got {_short(value)}.")
+        raise ConfigError(f"{where} is {_short(value)}; expected a value of type {kind.__name__}. {_HINT}")
     if isinstance(value, int | float) and not abs(value) <= _MAX_VALUE:  # catches NaN, too
-        raise ConfigError(f"{where} must be a number of at most {_MAX_VALUE:,}, got {_short(value)}.")
+        raise ConfigError(f"{where} is {_short(value)}; expected a number of at most {_MAX_VALUE:,}. {_HINT}")
     if kind is int and isinstance(value, int) and value < 0:
-        raise ConfigError(f"{where} must not be negative, got {value}.")
+        raise ConfigError(f"{where} is {value}; it must not be negative. {_HINT}")
     return kind(value)
 
 
