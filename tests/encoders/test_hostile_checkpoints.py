@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
-import struct
 import subprocess
 import sys
 import tracemalloc
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,98 +18,22 @@ from basrelief.encoders.checkpoint.read import open_checkpoint
 from basrelief.encoders.state_dict import open_state_dict, read_state_dict
 from basrelief.errors import FileFormatError, WeightsError
 from basrelief.limits import limits, use_limits
-from support.old_checkpoints import MAGIC, PROTOCOL, OldPickler, Tensor, legacy_checkpoint, zip_checkpoint
-
-FOUR = np.arange(4, dtype=np.float32)
-FLOATS = b"ctorch\nFloatStorage\n"
-REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
-ORDERED = b"ccollections\nOrderedDict\n)R"
-
-
-def text(value: str) -> bytes:
-    return b"X" + len(value).to_bytes(4, "little") + value.encode()
-
-
-def number(value: int) -> bytes:
-    return b"\x8a\x08" + value.to_bytes(8, "little", signed=True)
-
-
-def saved(size: int = 4, key: str = "0", kind: bytes = FLOATS) -> bytes:
-    """The operations that refer to a storage."""
-    return b"(" + text("storage") + kind + text(key) + text("cpu") + number(size) + b"tQ"
-
-
-def tensor(storage: bytes, *, shape: bytes = b"K\x04\x85", stride: bytes = b"K\x01\x85", offset: bytes = b"K\x00") -> bytes:
-    return REBUILD + b"(" + storage + offset + shape + stride + b"\x89" + ORDERED + b"tR"
-
-
-def entries(**values: bytes) -> bytes:
-    return b"}(" + b"".join(text(name) + value for name, value in values.items()) + b"u"
-
-
-def zipped(operations: bytes, *, more: dict[str, bytes] | None = None, data: bytes | None = FOUR.tobytes()) -> bytes:
-    """An archive with these operations, and one storage of four numbers."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("archive/data.pkl", b"\x80\x02" + operations + b".")
-        for name, content in ({"archive/data/0": data} if data is not None else {}).items():
-            archive.writestr(name, content)
-        for name, content in (more or {}).items():
-            archive.writestr(name, content)
-    return out.getvalue()
-
-
-def legacy(operations: bytes, *, size: int = 4) -> bytes:
-    head = b"".join(OldPickler().dumps(value) for value in (MAGIC, PROTOCOL, {"little_endian": True}))
-    return head + b"\x80\x02" + operations + b"." + OldPickler().dumps(["0"]) + struct.pack("<q", size) + FOUR.tobytes()
-
-
-def state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
-    path.write_bytes(content)
-    return read_state_dict(path)
-
-
-GOOD = tensor(saved())
-
-
-def hostile(marker: str) -> list[bytes]:
-    """Operations that make a folder, or worse, when they are run by Python's or torch's unpickler."""
-    mkdir, arguments = b"cos\nmkdir\n", text(marker) + b"\x85"
-    nested = b"\x80\x02" + mkdir + arguments + b"R."
-    load = b"ctorch.storage\n_load_from_bytes\n"
-    build = b"ccopyreg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nNtR"
-    return [
-        mkdir + arguments + b"R",
-        mkdir + arguments + b"\x81",
-        mkdir + arguments + b"}\x92",
-        b"(" + text(marker) + b"ios\nmkdir\n",
-        b"(" + mkdir + text(marker) + b"o",
-        b"\x82\x01" + arguments + b"R",
-        text("os") + text("mkdir") + b"\x93" + arguments + b"R",
-        b"c__builtin__\ngetattr\n(cos\npath\n" + text("os") + b"tR" + arguments + b"R",
-        b"c__builtin__\neval\n" + text(f"__import__('os').mkdir({marker!r})") + b"\x85R",
-        b"cfunctools\npartial\n" + mkdir + b"\x85R" + arguments + b"R",
-        build + b"}(" + text("__class__") + mkdir + b"ub",
-        build + entries(__setstate__=mkdir) + b"b" + arguments + b"b",
-        load + b"ccodecs\nencode\n(" + text(nested.decode("latin1")) + text("latin1") + b"tR\x85R",
-        load + b"B" + len(nested).to_bytes(4, "little") + nested + b"\x85R",
-        b"ctorch._tensor\n_rebuild_from_type_v2\n(" + mkdir + b"N" + arguments + b"NtR",
-        b"ctorch._utils\n_rebuild_parameter_with_state\n(" + GOOD + b"\x89" + ORDERED + mkdir + arguments + b"RtR",
-        b"ctorch._utils\n_rebuild_parameter\n(" + mkdir + b"\x89NtR",
-        REBUILD + b"(" + mkdir + b"K\x00" + arguments + b"K\x01\x85\x89NtR",
-        GOOD + entries(__dict__=mkdir) + b"b",
-        FLOATS + mkdir + b"b",
-        FLOATS + arguments + b"R",
-        ORDERED + entries(__reduce__=mkdir) + b"b",
-        b"ccollections\ndefaultdict\n" + mkdir + b"\x85R(" + text("a") + text(marker) + b"u",
-        b"ctorch\nload\n" + arguments + b"R",
-        b"cnumpy\nload\n(" + text(marker) + b"N\x88tR",
-        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n" + text("O") + b"\x85RC\x08AAAAAAAA\x86R",
-        b"ctorch.jit._pickle\nrestore_type_tag\n" + arguments + b"R",
-        b"ctorch\nDevice\n" + arguments + b"R",
-        b"ctorch\ndevice\n(" + mkdir + text("cpu") + b"tR",
-    ]
-
+from support.hostile_checkpoints import (
+    FLOATS,
+    FOUR,
+    GOOD,
+    REBUILD,
+    entries,
+    hostile,
+    legacy,
+    number,
+    saved,
+    state,
+    tensor,
+    text,
+    zipped,
+)
+from support.old_checkpoints import Tensor, legacy_checkpoint, zip_checkpoint
 
 PROGRAM = """
 import sys
@@ -350,89 +271,6 @@ def test_a_few_bytes_are_not_many_tensors(tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     path.write_bytes(zipped(GOOD + shared.replace(b"\x94", b"\x940}(", 1) + b"u"))
     assert len({tensor.untyped_storage().data_ptr() for tensor in read_state_dict(path).values()}) == 1
-
-
-def changed(content: bytes, change: Callable[[zipfile.ZipInfo], None], *, member: str = "archive/data/0") -> bytes:
-    """Return an archive with another entry in its directory."""
-    out = io.BytesIO(content)
-    with zipfile.ZipFile(out, "a") as archive:
-        change(archive.getinfo(member))
-        archive.writestr("archive/version", b"3\n")
-    return out.getvalue()
-
-
-def set_field(name: str, value: object) -> Callable[[zipfile.ZipInfo], None]:
-    return lambda info: setattr(info, name, value)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (set_field("header_offset", 5), "'archive/data/0' is not where it should be"),
-        (set_field("header_offset", 1 << 40), "'archive/data/0' is not where it should be|cannot be read"),
-        (set_field("CRC", 123), "the checksum of 'archive/data/0' is wrong"),
-        (set_field("flag_bits", 1), "w.pt is encrypted. Decrypt it first"),
-        (set_field("file_size", 1 << 40), "should have 16 bytes, but has 1,099,511,627,776"),
-        (set_field("compress_size", 1), "'archive/data/0' has two sizes"),
-        (set_field("compress_type", zipfile.ZIP_BZIP2), "is compressed, and 'archive/data/0' unpacks to 16 bytes"),
-        (set_field("compress_type", zipfile.ZIP_DEFLATED), "cannot be read|is damaged"),
-        (set_field("filename", "archive/data/zero"), "it has no member 'data/0'"),
-    ],
-)
-def test_directories_that_lie_are_refused(tmp_path: Path, change: Callable[[zipfile.ZipInfo], None], message: str) -> None:
-    good = zipped(entries(a=GOOD))
-    assert state(tmp_path / "w.pt", changed(good, lambda info: None))["a"].tolist() == [0, 1, 2, 3]
-    with pytest.raises(WeightsError, match=message):
-        state(tmp_path / "w.pt", changed(good, change))
-
-
-def test_the_pickle_of_an_archive_is_checked_too(tmp_path: Path) -> None:
-    good = zipped(entries(a=GOOD))
-    with pytest.raises(WeightsError, match="the checksum of 'archive/data.pkl' is wrong"):
-        state(tmp_path / "w.pt", changed(good, set_field("CRC", 1), member="archive/data.pkl"))
-    huge = changed(
-        good, lambda info: [setattr(info, name, 1 << 40) for name in ("file_size", "compress_size")] and None, member="archive/data.pkl"
-    )
-    with pytest.raises(WeightsError, match=r"data\.pkl in w\.pt has 1,099,511,627,776 bytes; at most"):
-        state(tmp_path / "w.pt", huge)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"archive/data/0": b"x"}, "w.pt holds two members of the same name"),
-        ({"archive/data.pkl": b"\x80\x02}."}, "w.pt holds two members of the same name"),
-        ({"other/data.pkl": b"\x80\x02}."}, "no folder holds data.pkl|not one of torch.save"),
-    ],
-)
-def test_archives_of_two_minds_are_refused(tmp_path: Path, more: dict[str, bytes], message: str) -> None:
-    with pytest.raises(WeightsError, match=message):
-        state(tmp_path / "w.pt", zipped(entries(a=GOOD), more=more))
-
-
-def test_other_names_in_an_archive_are_never_used(tmp_path: Path) -> None:
-    more = {"/etc/passwd": b"x", "../../owned": b"x", "archive/code/__torch__.py": b"x", "data.pkl": b"x", "a/b/data.pkl": b"x"}
-    assert state(tmp_path / "w.pt", zipped(entries(a=GOOD), more=more))["a"].tolist() == [0, 1, 2, 3]
-    assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]
-
-
-def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", b"\x80\x02" + entries(a=tensor(saved(1 << 24), shape=number(1 << 24) + b"\x85")) + b".")
-        archive.writestr("archive/data/0", bytes(1 << 26))
-    assert len(out.getvalue()) < 1 << 17
-    with pytest.raises(
-        WeightsError, match=r"w\.pt is compressed, and 'archive/data/0' unpacks to 67,108,864 bytes\. Unpack it, and pack it again"
-    ):
-        state(tmp_path / "w.pt", out.getvalue())
-
-
-def test_an_archive_with_too_many_members_is_refused(tmp_path: Path) -> None:
-    more = {f"archive/data/{'x' * 200}{i}": b"" for i in range(20_000)}
-    with pytest.raises(WeightsError, match=r"The directory of archive w\.pt is larger than 4,194,304 bytes"):
-        state(tmp_path / "w.pt", zipped(entries(a=GOOD), more=more))
 
 
 def test_any_changed_byte_gives_tensors_or_a_sentence(tmp_path: Path) -> None:
