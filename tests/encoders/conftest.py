@@ -11,9 +11,9 @@ from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
 from support import parity_path
+from support.published_layouts import State, to_openai, to_opendlign
 
 BYTES = 514
-State = dict[str, Tensor]
 
 
 @pytest.fixture(scope="session")
@@ -75,48 +75,3 @@ def openai_layout() -> Callable[[State], State]:
 def opendlign_layout() -> Callable[[State], State]:
     """From our names to those of OpenDlign's published checkpoints."""
     return to_opendlign
-
-
-def to_openai(state: State) -> State:
-    out: State = {
-        "positional_embedding": state["text_model.embeddings.position_embedding.weight"],
-        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
-        "ln_final.weight": state["text_model.final_layer_norm.weight"],
-        "ln_final.bias": state["text_model.final_layer_norm.bias"],
-        "text_projection": state["text_projection.weight"].T,
-        "logit_scale": state["logit_scale"],
-    }
-    _blocks(state, "text_model.encoder.layers.", "transformer.resblocks.", out)
-    if "visual_projection.weight" not in state:
-        return out | {n.replace("vision_model.", "visual.", 1): t for n, t in state.items() if n.startswith("vision_model.")}
-    for theirs, ours in (
-        ("class_embedding", "embeddings.class_embedding"),
-        ("positional_embedding", "embeddings.position_embedding.weight"),
-        ("conv1.weight", "embeddings.patch_embedding.weight"),
-        ("ln_pre.weight", "pre_layrnorm.weight"),
-        ("ln_pre.bias", "pre_layrnorm.bias"),
-        ("ln_post.weight", "post_layernorm.weight"),
-        ("ln_post.bias", "post_layernorm.bias"),
-    ):
-        out[f"visual.{theirs}"] = state[f"vision_model.{ours}"]
-    out["visual.proj"] = state["visual_projection.weight"].T
-    _blocks(state, "vision_model.encoder.layers.", "visual.transformer.resblocks.", out)
-    return out
-
-
-def to_opendlign(state: State) -> State:
-    out = {f"clip_model.{name}": t for name, t in to_openai(state).items()}
-    _blocks(state, "tuned_blocks.", "clip_model.visual.transformer.depth_control_visual.resblocks.", out)
-    return out | {"logit_scale": out["clip_model.logit_scale"]}
-
-
-def _blocks(state: State, ours: str, theirs: str, out: State) -> None:
-    numbers = {name.removeprefix(ours).split(".")[0] for name in state if name.startswith(ours)}
-    for n in numbers:
-        for kind in ("weight", "bias"):
-            parts = [state[f"{ours}{n}.self_attn.{p}_proj.{kind}"] for p in "qkv"]
-            out[f"{theirs}{n}.attn.in_proj_{kind}"] = torch.cat(parts)
-            for a, b in (("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("self_attn.out_proj", "attn.out_proj")):
-                out[f"{theirs}{n}.{b}.{kind}"] = state[f"{ours}{n}.{a}.{kind}"]
-            for a, b in (("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj")):
-                out[f"{theirs}{n}.{b}.{kind}"] = state[f"{ours}{n}.{a}.{kind}"]

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
-from basrelief.encoders import ClipEncoder, registry
-from basrelief.encoders.convert import to_published
+from basrelief.encoders import registry
 from basrelief.encoders.hub.selection import VOCABULARY_REPOSITORIES
 from basrelief.models import recipe, recipes
 from support.hub_server import HubRepository, LocalHub, local_hub
+from support.published_layouts import contiguous, to_clip2point, to_openai, to_opendlign
 from support.small_models import small_encoder
 
 ENCODER = "ViT-B-32/small"
@@ -25,18 +24,6 @@ CLIP = "someone/small-clip"
 OPENDLIGN = "OpenDlign/OpenDlign-Models"
 VOCABULARY = VOCABULARY_REPOSITORIES[0]
 RECIPES = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-b32")
-
-
-def open_clip_layout(encoder: ClipEncoder) -> dict[str, Tensor]:
-    """Weights under open_clip's names."""
-    state = to_published(encoder.towers.state_dict())
-    return {name.removeprefix("clip_model."): tensor.contiguous() for name, tensor in state.items()}
-
-
-def clip2point_layout(encoder: ClipEncoder) -> dict[str, Tensor]:
-    """The image tower alone, as CLIP2Point's pre-training saves it."""
-    named = open_clip_layout(encoder).items()
-    return {name.replace("visual.", "point_model.", 1): tensor for name, tensor in named if name.startswith("visual.")}
 
 
 @contextmanager
@@ -51,9 +38,9 @@ def small_hub(monkeypatch: pytest.MonkeyPatch, folder: Path, *, licence: str = "
     base, method, pretrained = small_encoder(seed=1), small_encoder(seed=2, tuned=True), small_encoder(seed=3)
     made = folder / "made"
     made.mkdir()
-    save_file(open_clip_layout(base), made / "open_clip_model.safetensors")
-    torch.save({"epoch": 9, "model_state_dict": to_published(method.towers.state_dict())}, made / "ViT-B-32.pth")
-    torch.save(clip2point_layout(pretrained), made / "best_eval.pth")
+    save_file(contiguous(to_openai(base.towers.state_dict())), made / "open_clip_model.safetensors")
+    torch.save({"epoch": 9, "model_state_dict": to_opendlign(method.towers.state_dict())}, made / "ViT-B-32.pth")
+    torch.save(to_clip2point(pretrained.towers.state_dict()), made / "best_eval.pth")
     base.tokenizer.save(made)
     content = {path.name: path.read_bytes() for path in made.iterdir()}
     config = {"preprocess_cfg": {"resize_mode": "shortest", "interpolation": "bicubic", "size": base.image_size}}
