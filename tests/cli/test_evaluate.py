@@ -155,6 +155,27 @@ def test_the_published_table_stands_beside_our_cards(run: Run, tmp_path: Path) -
     assert len({(row["dataset"], row["method"], row["training"]) for row in rows}) == len(rows)
 
 
+def test_the_plan_of_a_table_has_every_row(run: Run) -> None:
+    rows = [json.loads(line) for line in run("evaluate", "--table", 1, "--plan", "--json").out.splitlines()]
+    shown = [json.loads(line) for line in run("evaluate", "--table", 1, "--json").out.splitlines()]
+    assert [(row["dataset"], row["training"], row["method"], row["paper"]) for row in rows] == [
+        (row["dataset"], row["training"], row["method"], row["paper"]) for row in shown
+    ]
+    assert all(row["estimate"].startswith("Hours are estimates.") and row["data"]["name"] == row["dataset"] for row in rows)
+    printed = run("evaluate", "--table", 1, "--plan", "modelnet40").out
+    for row in rows:
+        assert all((command in printed) == (row["dataset"] == "modelnet40") for command in row["commands"] if "evaluate" in command)
+    for word in (
+        "Weights",
+        "Known to differ",
+        "basrelief models fetch opendlign-h14",
+        "4.0 GB",
+        "hours, GPU",
+        "a sparse-convolution encoder",
+    ):
+        assert word in printed
+
+
 def test_a_broken_card_is_named_beside_the_table(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out" / "bad").mkdir(parents=True)
     (tmp_path / "out" / "bad" / "card.json").write_text("{")
@@ -177,6 +198,9 @@ def test_a_broken_card_is_named_beside_the_table(run: Run, tmp_path: Path) -> No
         (("tiny", "auto", "--root", "ROOT", "--templates", "clipp"), "Unknown template set 'clipp'"),
         (("tiny", "auto", "--root", "ROOT", "--limit", "0"), "limit"),
         (("tiny", "auto", "--root", "ROOT", "--queries", "smell", "--task", "retrieval"), "smell"),
+        (("--plan",), "--plan needs a table. Add --table 1."),
+        (("--table", "2", "--plan"), "Unknown table '2'; expected one of 1"),
+        (("--table", "1", "modelnet4", "--plan"), "Unknown dataset 'modelnet4'; expected one of modelnet40"),
         (("--table", "2"), "Unknown table '2'; expected one of 1"),
     ],
 )

@@ -243,8 +243,8 @@ def test_table_1_has_the_papers_numbers_and_no_others() -> None:
     assert by_row["Ensemble", "TAMM-PointBERT (+dlign)", "omniobject3d"].paper == (37.5, 54.9, 62.1)
     assert by_row["ShapeNet", "TAMM-SparseConv", "omniobject3d"].why == "the paper has no number"
     assert all(row.ours == (None, None, None) and row.why for row in rows)
-    assert by_row["ShapeNet", "ULIP-PointBERT", "modelnet40"].why == "no recipe yet"
-    assert by_row["ShapeNet", "OpenDlign", "modelnet40"].why == "weights not on this machine: basrelief models"
+    assert by_row["ShapeNet", "ULIP-PointBERT", "modelnet40"].why == "needs Point-BERT and SLIP's text tower, not in this version"
+    assert by_row["ShapeNet", "OpenDlign", "modelnet40"].why == "weights not on this machine: basrelief models fetch opendlign-h14"
 
 
 def as_run(card: EvalCard, made: Protocol, date: str, top1: float) -> EvalCard:
@@ -281,7 +281,7 @@ def test_ready_models_say_which_command_is_missing(monkeypatch: pytest.MonkeyPat
     ready = [replace(status, ready=True) for status in list_models()]
     monkeypatch.setattr("basrelief.evaluate.table.list_models", lambda: ready)
     rows = published_table("1", datasets=["scanobjectnn"])
-    assert next(r.why for r in rows if r.method == "PointCLIP") == "not run: evaluate pointclip scanobjectnn --root DIR"
+    assert next(r.why for r in rows if r.method == "PointCLIP") == "not run: basrelief evaluate pointclip scanobjectnn --root data/h5_files"
 
 
 def test_both_of_a_confused_pair_are_drawn() -> None:

@@ -39,6 +39,7 @@ _Pictures = Annotated[
 _Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set whose counts or labels differ from its card.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore cached embeddings.")]
 _Table = Annotated[str | None, typer.Option(help="Print a published table beside our cards: 1 is OpenDlign's Table 1.")]
+_Plan = Annotated[bool, typer.Option("--plan", help="With --table: files, commands, hours and known differences of every row.")]
 _Dtype = Annotated[str, typer.Option(help="float32 repeats exactly; auto picks the fastest.")]
 
 
@@ -61,6 +62,7 @@ def evaluate(
     partial: _Partial = False,
     fresh: _Fresh = False,
     table: _Table = None,
+    plan: _Plan = False,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
     prompts: opt.Prompts = None,
@@ -74,8 +76,9 @@ def evaluate(
 
     Exit code 1 when a shape could not be used; it counts as wrong.
     """
-    if table is not None:
-        _print_table(table, out, [name for name in (model, dataset) if name], as_json=as_json)
+    if table is not None or plan:
+        datasets = [name for name in (model, dataset) if name]
+        _print_plan(table, datasets, as_json=as_json) if plan else _print_table(str(table), out, datasets, as_json=as_json)
         return
     if model is None or dataset is None or root is None:
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
@@ -137,16 +140,33 @@ def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) ->
         raise typer.Exit(1)
 
 
+def _print_plan(name: str | None, datasets: list[str], *, as_json: bool) -> None:
+    from basrelief.evaluate import plan_table
+    from basrelief.evaluate.plan_sections import plan_sections
+
+    if name is None:
+        raise ConfigError("--plan needs a table. Add --table 1.")
+    plan = plan_table(name, datasets=datasets)
+    for row in plan.rows if as_json else ():
+        data = next(data for data in plan.data if data.name == row.dataset)
+        differs = (*plan.differs, *row.differs)
+        typer.echo(to_json(dataclasses.asdict(row) | {"data": dataclasses.asdict(data), "differs": differs, "estimate": plan.estimate}))
+    if as_json:
+        return
+    for section in plan_sections(plan):
+        opt.print_table(section.columns, section.rows, title=section.title)
+    typer.echo(plan.estimate)
+
+
 def _print_rows(rows: list[TableRow]) -> None:
+    from basrelief.evaluate.plan_sections import numbers_text
+
     lines: list[tuple[str, ...] | None] = []
     last = ""
     for row in rows:
         if last and row.dataset != last:
             lines.append(None)
-        lines.append(("" if row.dataset == last else row.dataset, row.training, row.method, _three(row.paper), _three(row.ours), row.why))
+        figures = numbers_text(row.paper), numbers_text(row.ours)
+        lines.append(("" if row.dataset == last else row.dataset, row.training, row.method, *figures, row.why))
         last = row.dataset
     opt.print_table(("data set", "trained on", "method", "paper, top-1 / 3 / 5", "ours", "why none, or what differs"), lines)
-
-
-def _three(numbers: tuple[float | None, ...]) -> str:
-    return " / ".join("-" if n is None else f"{n:.1f}" for n in numbers) if any(n is not None for n in numbers) else ""

@@ -3,6 +3,7 @@
 from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.doctor.diagnose import diagnose
 from basrelief.evaluate.few_shot import FewShotOptions
+from basrelief.evaluate.plan import plan_table
 from basrelief.evaluate.run import EvalOptions, evaluate, write_evaluation
 from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.evaluate.table import TableRow, published_table
@@ -16,6 +17,7 @@ __all__ = [
     "TableRow",
     "diagnose",
     "evaluate",
+    "plan_table",
     "published_table",
     "write_evaluation",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.card import EvalCard
-from basrelief.models import Recipe, get_recipe, list_models
+from basrelief.models import get_recipe, list_models
 
 TABLES: Mapping[str, str] = {"1": "opendlign-1"}
 _TOPS = ("top1", "top3", "top5")
@@ -55,21 +55,49 @@ def published_table(name: str, cards: Iterable[EvalCard] = (), *, datasets: Sequ
     Raises:
         ConfigError: If there is no such table or it has no such data set.
     """
-    if name not in TABLES:
-        raise ConfigError(unknown_choice("table", name, TABLES))
-    text = (resources.files("basrelief.evaluate") / "tables" / f"{TABLES[name]}.json").read_text(encoding="utf-8")
-    record = json.loads(text)
-    for dataset in datasets:
-        if dataset not in record["datasets"]:
-            raise ConfigError(unknown_choice("dataset", dataset, record["datasets"]))
+    record = table_record(name, datasets)
     best = _best(cards)
     ready = {model.name: model.ready for model in list_models()}
     return [
-        _row(row, dataset, best.get((row.get("recipe", ""), dataset)), ready, source=record["source"])
+        _row(row, dataset, best.get((row.get("recipe", ""), dataset)), ready, record=record)
         for dataset in record["datasets"]
-        if not datasets or dataset in datasets
         for row in record["rows"]
     ]
+
+
+def table_record(name: str, datasets: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a published table and what is known about running it.
+
+    Args:
+        name: Key of `TABLES`.
+        datasets: Data sets to keep, in the table's order; all of them when empty.
+
+    Raises:
+        ConfigError: If there is no such table or it has no such data set.
+    """
+    if name not in TABLES:
+        raise ConfigError(unknown_choice("table", name, TABLES))
+    text = (resources.files("basrelief.evaluate") / "tables" / f"{TABLES[name]}.json").read_text(encoding="utf-8")
+    record: dict[str, Any] = json.loads(text)
+    for dataset in datasets:
+        if dataset not in record["datasets"]:
+            raise ConfigError(unknown_choice("dataset", dataset, record["datasets"]))
+    return record | {"datasets": [dataset for dataset in record["datasets"] if not datasets or dataset in datasets]}
+
+
+def evaluate_command(record: Mapping[str, Any], row: Mapping[str, Any], dataset: str) -> str:
+    """Return the command that measures a row of a `table_record` on a data set."""
+    prompts = row.get("prompts", {})
+    listed = f" --prompts {prompts['file']}#{dataset}" if dataset in prompts.get("datasets", ()) else ""
+    return f"basrelief evaluate {row['recipe']} {dataset} --root {record['data'][dataset]['folder']}{listed}"
+
+
+def published_figures(row: Mapping[str, Any], dataset: str, *, source: str) -> Numbers:
+    """Return the paper's top-1, top-3 and top-5 of a row of a `table_record`."""
+    if not row.get("recipe"):
+        return _three(row["numbers"].get(dataset, ()))
+    numbers = {n.metric: n.value for n in get_recipe(row["recipe"]).numbers if n.dataset == dataset and n.source == source}
+    return _three([numbers.get(top) for top in _TOPS])
 
 
 def _best(cards: Iterable[EvalCard]) -> dict[tuple[str, str], EvalCard]:
@@ -81,27 +109,21 @@ def _best(cards: Iterable[EvalCard]) -> dict[tuple[str, str], EvalCard]:
     return found
 
 
-def _row(row: Mapping[str, Any], dataset: str, card: EvalCard | None, ready: Mapping[str, bool], *, source: str) -> TableRow:
-    recipe = row.get("recipe", "")
-    paper = _published(get_recipe(recipe), dataset, source) if recipe else _three(row["numbers"].get(dataset, ()))
+def _row(row: Mapping[str, Any], dataset: str, card: EvalCard | None, ready: Mapping[str, bool], *, record: Mapping[str, Any]) -> TableRow:
+    paper = published_figures(row, dataset, source=record["source"])
     ours = (None, None, None) if card is None else _three([f.value for top in _TOPS for f in card.metrics if f.name == top])
-    why = _why(card, recipe, dataset, ready) if any(paper) else "the paper has no number"
-    return TableRow(row["training"], row["method"], recipe, dataset, paper, ours, why)
+    why = _why(card, row, dataset, ready, record=record) if any(paper) else "the paper has no number"
+    return TableRow(row["training"], row["method"], row.get("recipe", ""), dataset, paper, ours, why)
 
 
-def _published(recipe: Recipe, dataset: str, source: str) -> Numbers:
-    numbers = {n.metric: n.value for n in recipe.numbers if n.dataset == dataset and n.source == source}
-    return _three([numbers.get(top) for top in _TOPS])
-
-
-def _why(card: EvalCard | None, recipe: str, dataset: str, ready: Mapping[str, bool]) -> str:
+def _why(card: EvalCard | None, row: Mapping[str, Any], dataset: str, ready: Mapping[str, bool], *, record: Mapping[str, Any]) -> str:
     if card is not None:
         return "; ".join(card.differences)
-    if not recipe:
-        return "no recipe yet"
-    if not ready[recipe]:
-        return "weights not on this machine: basrelief models"
-    return f"not run: evaluate {recipe} {dataset} --root DIR"
+    if "recipe" not in row:
+        return f"needs {row['needs']}, not in this version"
+    if not ready[row["recipe"]]:
+        return f"weights not on this machine: basrelief models fetch {row['recipe']}"
+    return f"not run: {evaluate_command(record, row, dataset)}"
 
 
 def _three(values: Sequence[float | None]) -> Numbers:
