@@ -112,6 +112,7 @@ def test_every_row_that_can_run_is_filled_and_nothing_is_computed_twice(
         typed(run, row["commands"][2], "--partial")
     assert cards(Path("eval")) == first
     assert len(first) == len(rows)
+    assert len({card["protocol"]["model"]["weights"] for card in first.values()}) == len({row["recipe"] for row in rows})
     assert len(hub.requests) == requests
 
 
