@@ -6,6 +6,7 @@ The recipes stay as they are; only the architectures behind the names of the CLI
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,8 +80,6 @@ def _clip_files(encoder: ClipEncoder) -> dict[str, bytes]:
 
 
 def _tokenizer(encoder: ClipEncoder) -> bytes:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         encoder.tokenizer.save(Path(folder))
         return (Path(folder) / "tokenizer.json").read_bytes()
