@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,8 +39,7 @@ class Variant:
     Attributes:
         label: Name of the row.
         run: Folder of a training run, or None for the untrained model.
-        projection: Key of `PROJECTIONS`; empty for the projection of the images.
-        rig: Rig of a contour-aware projection, which has the size of the images; empty for other projections.
+        projection: `name` and options of a projection; empty for that of the first set of images.
         templates: Name of a template set; empty for the model's own.
         branch: `frozen`, `tuned`, `both`, or `split`: the first half of the views frozen, the rest tuned.
         pooling: How views are pooled.
@@ -49,8 +48,7 @@ class Variant:
 
     label: str
     run: Path | None = None
-    projection: str = ""
-    rig: str = ""
+    projection: Mapping[str, Any] = field(default_factory=dict)
     templates: str = ""
     branch: str = "split"
     pooling: Pooling = SUM
@@ -113,7 +111,7 @@ class AblationStudy:
     def evaluate(self, variant: Variant, benchmark: Benchmark) -> tuple[Cell, ...]:
         """Return top-1, 3 and 5 accuracy of a variant, in percent; consecutive variants share features where they can."""
         labels = self.model.for_dataset(benchmark.name, templates=variant.templates or None).encode_labels(benchmark.labels)
-        key, place = (variant.run, variant.projection, variant.rig), f"{benchmark.root} {benchmark.fingerprint()}"
+        key, place = (variant.run, variant.projection), f"{benchmark.root} {benchmark.fingerprint()}"
         if place not in self._features or self._features[place][0] != key:
             self._features[place] = key, self._embed(variant, benchmark)
         return self._features[place][1].accuracy(labels, variant)
@@ -128,11 +126,8 @@ class AblationStudy:
 
     def _embed(self, variant: Variant, benchmark: Benchmark) -> BranchFeatures:
         """Embed every shape, through both branches if a block was tuned."""
-        drawn = self.images[0].projection
-        if variant.projection:
-            size = {"size": drawn["size"], "rig": variant.rig} if variant.rig else {}
-            drawn = {"name": variant.projection, **size}
-        recipe = replace(self.model.recipe.for_dataset(benchmark.name).with_projection(drawn), tuned_views=())
+        recipe = self.model.recipe.for_dataset(benchmark.name).with_projection(variant.projection or self.images[0].projection)
+        recipe = replace(recipe, tuned_views=())
         encoder = self.model.encoder
         if variant.run is not None:
             load_tuned(self._tuned_encoder, variant.run / TUNED_FILE)

@@ -50,7 +50,7 @@ def ablation_table(study: AblationStudy, name: str) -> Table:
 
 
 def _components(study: AblationStudy) -> Iterator[Variant]:
-    yield Variant("projection of PointCLIP V2", None, "pointclip-v2", templates="clip", branch="frozen", pooling=MEAN)
+    yield Variant("projection of PointCLIP V2", None, {"name": "pointclip-v2"}, templates="clip", branch="frozen", pooling=MEAN)
     yield Variant("contour-aware projection", templates="clip", branch="frozen", pooling=MEAN)
     own = study.model.recipe.templates
     yield Variant("+ depth-specific prompts" if own == "opendlign" else f"+ prompts {own}", branch="frozen", pooling=MEAN)
@@ -69,8 +69,9 @@ def _projections(study: AblationStudy) -> Iterator[Variant]:
     contour_aware = (("opendlign", "opendlign-original"), ("opendlign-paper", "opendlign-30"), ("opendlign-paper", "opendlign-33"))
     run = study.train()
     for name, rig in (*contour_aware, ("pointclip-v2", ""), ("clip2point", ""), ("pointclip", "")):
-        yield Variant(f"{rig or name}, plain CLIP", run, name, rig, branch="frozen", pooling=MEAN)
-        yield Variant(f"{rig or name}, aligned", run, name, rig)
+        projection = {"name": name, "rig": rig, "size": study.images[0].projection["size"]} if rig else {"name": name}
+        yield Variant(f"{rig or name}, plain CLIP", run, projection, branch="frozen", pooling=MEAN)
+        yield Variant(f"{rig or name}, aligned", run, projection)
 
 
 def _prompts(study: AblationStudy) -> Iterator[Variant]:
@@ -102,7 +103,7 @@ def _images(study: AblationStudy) -> Iterator[Variant]:
     if len(study.images) < 2:
         raise ConfigError(f"The images table compares two or more folders of images, got {len(study.images)}. Pass --images for each.")
     for place, images in enumerate(study.images):
-        yield Variant(images.home.name, study.train(images=place))
+        yield Variant(images.home.name, study.train(images=place), images.projection)
 
 
 ABLATIONS: Mapping[str, tuple[str, Callable[[AblationStudy], Iterator[Variant]]]] = {
