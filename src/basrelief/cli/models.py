@@ -47,9 +47,8 @@ def models(
         paper = next((f"{n.value:.1f}" for n in status.numbers if n.dataset == "modelnet40"), "")
         rows.append((status.name, status.title, "yes" if status.ready else "no", _size(status), status.licence, paper))
     opt.print_table(columns, rows)
-    for status in found:
-        if status.missing:
-            typer.echo(f"{status.name} lacks {status.missing}. Run: basrelief models fetch {status.name}")
+    if not all(status.ready for status in found):
+        typer.echo("Weights that are not on disk: basrelief models fetch MODEL shows files, sizes and licences, then downloads them.")
 
 
 def _size(status: ModelStatus) -> str:
