@@ -78,7 +78,9 @@ def peer(points: np.ndarray, projection: OpenDlignProjection) -> Tensor:
     import cv2
 
     cv2.setNumThreads(torch.get_num_threads())
-    right, down, ahead = torch.einsum("vij,nj->ivn", torch.from_numpy(projection.cameras.rotation), torch.from_numpy(points))
+    right, down, ahead = torch.einsum(
+        "vij,nj->ivn", torch.from_numpy(projection.cameras.rotation @ projection.frame.T), torch.from_numpy(points)
+    )
     camera = torch.stack([down, right, -ahead])
     low, high = camera.amin(2, keepdim=True), camera.amax(2, keepdim=True)
     unit = (camera - (high + low) / 2) / (high - low).amax(0) * 2

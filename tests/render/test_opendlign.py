@@ -36,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 def draw(kind: Kind, points: Any, device: torch.device | str = "cpu", **options: Any) -> torch.Tensor:
     """Depth (V, H, W) of one cloud."""
     projection = kind(**{"size": 64, **PLANES[kind], **options})
-    return projection.depth(PointBatch.pack([np.asarray(points, dtype=np.float32)], device=device))[0]
+    return projection.depth(PointBatch.pack([np.asarray(points, dtype=np.float32) @ projection.frame.T], device=device))[0]
 
 
 def board(x: float, y: tuple[float, float], z: tuple[float, float], step: float = 0.01) -> np.ndarray:
@@ -226,7 +226,7 @@ def test_options_out_of_range(option: str, value: float) -> None:
 def test_projection_describes_itself() -> None:
     projection = OpenDlignProjection(size=96)
     assert (projection.name, projection.size, projection.image_size, projection.background) == ("opendlign", 96, 96, 1.0)
-    assert np.array_equal(projection.frame, np.eye(3))
+    assert np.array_equal(projection.frame @ [0, 0, 1], [0, 1, 0])
     assert OpenDlignProjection().size == 224
     assert not OpenDlignProjection().median
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -68,7 +69,9 @@ def test_extents_of_each_cloud(sizes: tuple[int, ...], device: torch.device) -> 
     clouds = [rng.normal(size=(size, 3)) for size in sizes]
     rotation = rng.normal(size=(4, 3, 3)).astype(np.float32)
     batch = PointBatch.pack(clouds, device=device)
-    low, high = extents(batch.points, torch.as_tensor(rotation, device=device)[..., None], batch.cloud, batch.size)
+    low, high = extents(
+        batch.points, partial(rotate, rotation=torch.as_tensor(rotation, device=device)[..., None]), len(rotation), batch.cloud, batch.size
+    )
     for number, cloud in enumerate(clouds):
         turned = np.einsum("vij,nj->ivn", rotation, cloud)
         np.testing.assert_allclose(low[:, :, number].cpu(), turned.min(axis=2), atol=1e-5)

@@ -11,7 +11,7 @@ from basrelief.render.base import PointBatch
 from basrelief.render.opendlign import OpenDlignProjection, paste
 from basrelief.render.plane_filter import PlaneFilter, PlaneGrid
 from basrelief.render.reference import opendlign as reference
-from render.maps import as_array, thinned_like
+from render.maps import thinned_like
 from support import parity_arrays
 
 PROJECTION = OpenDlignProjection()
@@ -33,15 +33,16 @@ def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> list[str]:
 
 
 def batch(*clouds: np.ndarray, device: torch.device | str = "cpu") -> PointBatch:
-    return PointBatch.pack([cloud @ TURN.T for cloud in clouds], device=device)
+    return PointBatch.pack(list(clouds), device=device)
 
 
-def wrong_pixels(ours: np.ndarray | torch.Tensor, theirs: np.ndarray) -> str:
-    """Empty when all but 0.04 % of the pixels agree to 1e-5."""
+def wrong_pixels(ours: torch.Tensor, theirs: np.ndarray) -> str:
+    """Empty when all pixels agree to 2e-6; on other devices, where points on a border may be rounded differently, all but 0.04 %."""
     thinned = thinned_like(ours, theirs)
     assert thinned.shape == theirs.shape
-    wrong = int((~(np.abs(thinned - theirs) <= 1e-5)).sum())
-    return "" if wrong <= EXEMPT_PIXELS * theirs.size else f"{wrong} of {theirs.size} pixels differ"
+    wrong = int((~(np.abs(thinned - theirs) <= 2e-6)).sum())
+    allowed = 0 if ours.device.type == "cpu" else EXEMPT_PIXELS * theirs.size
+    return "" if wrong <= allowed else f"{wrong} of {theirs.size} pixels differ"
 
 
 def whole_grid(grid: PlaneGrid, planes: int, size: int) -> np.ndarray:
@@ -66,22 +67,24 @@ def test_cameras_are_the_programs(recorded: dict[str, np.ndarray]) -> None:
     axes = (recorded["rot_mat"] @ recorded["rot_mat2"]).transpose(0, 2, 1) @ TURN.T  # down, right, near
     expected = np.stack([axes[:, 1], axes[:, 0], -axes[:, 2]], axis=1)
     np.testing.assert_allclose(PROJECTION.cameras.rotation, expected, atol=1e-6)
-    assert np.ptp(recorded["translation"], axis=0).max() == 0
+    for ours, name in zip(PROJECTION.turns, ("rot_mat", "rot_mat2"), strict=True):
+        assert np.array_equal(ours.transpose(0, 2, 1), recorded[name])
+    assert np.array_equal(-recorded["translation"], np.broadcast_to(np.float32([0.5, 0.5, 1.5]), (10, 1, 3)))
 
 
 def test_reference_makes_the_same_grid_bit_for_bit(recorded: dict[str, np.ndarray]) -> None:
     for name in with_prefix(recorded, "grid_"):
         for view, expected in enumerate(recorded[f"grid_{name}"]):
-            turned = (recorded[key][view] for key in ("rot_mat", "rot_mat2", "translation"))
-            grid = reference.quantise(reference.program_coordinates(recorded[f"in_{name}"], *turned), PROJECTION)
+            camera = reference.camera_coordinates(recorded[f"in_{name}"], [turn[view] for turn in PROJECTION.turns])
+            grid = reference.quantise(camera, PROJECTION)
             assert np.array_equal(grid[:, 5:-5, 5:-5], expected), (name, view)
 
 
 def test_grids(recorded: dict[str, np.ndarray], device: torch.device) -> None:
-    rotation = torch.as_tensor(PROJECTION.cameras.rotation, device=device)
     for name in with_prefix(recorded, "grid_"):
-        ours = whole_grid(PROJECTION.grid(batch(recorded[f"in_{name}"], device=device), rotation), 8, 224)
-        assert (np.abs(ours - recorded[f"grid_{name}"]) > 1e-5).sum() <= EXEMPT_VOXELS, name
+        ours = whole_grid(PROJECTION.grid(batch(recorded[f"in_{name}"], device=device)), 8, 224)
+        wrong = (ours != recorded[f"grid_{name}"]) if device.type == "cpu" else np.abs(ours - recorded[f"grid_{name}"]) > 1e-5
+        assert wrong.sum() <= (0 if device.type == "cpu" else EXEMPT_VOXELS), name
 
 
 def test_images(recorded: dict[str, np.ndarray], device: torch.device) -> None:
@@ -126,4 +129,4 @@ def test_images_from_the_grid(recorded: dict[str, np.ndarray]) -> None:
 def test_median(recorded: dict[str, np.ndarray]) -> None:
     projection = OpenDlignProjection(median=True)
     image = projection.image(projection.depth(batch(recorded["in_chair_2048"])))
-    assert not wrong_pixels(as_array(image[0]), recorded["median_chair_2048"])
+    assert not wrong_pixels(image[0], recorded["median_chair_2048"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from torch import Tensor
 
 from basrelief.checks import check_range
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.geometry import rotation_to_z_up
 from basrelief.render.base import Cameras, PointBatch, Projection
 from basrelief.render.ops import extents, image_parts, median_filter, point_chunks, rotate
 from basrelief.render.plane_filter import MARGIN, REACH, PlaneFilter, PlaneGrid
-from basrelief.render.rigs import get_rig
+from basrelief.render.rigs import euler, get_rig
 
 CONTROL_READINGS = ("complement", "reciprocal")
 _RANGES = {"size": (8, 4096), "planes": (3, 24), "ratio": (1e-3, 1), "bias": (1e-3, 1e3), "sigma": (1e-3, 1e3)}
 # Added to the camera coordinates. Normalising subtracts it again, but its rounding decides in which voxel a point on a border falls.
-_SHIFT = (0.5, 0.5, -1.5)
+_SHIFT = (0.5, 0.5, 1.5)
+_RIG = "opendlign-original"
+_IMAGE_AXES = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=np.float32)  # right, down, ahead to down, right, near
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class OpenDlignProjection(Projection):
     """
 
     name: str = "opendlign"
-    rig: str | Cameras = "opendlign-original"
+    rig: str | Cameras = _RIG
     size: int = 224
     planes: int = 8
     ratio: float = 0.9
@@ -82,26 +86,30 @@ class OpenDlignProjection(Projection):
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """Identity: the cameras are in the world frame."""
-        return np.eye(3, dtype=np.float32)
+        """Rotation from +Z up to the program's +Y up."""
+        return rotation_to_z_up("y").T.astype(np.float32)
+
+    @property
+    def turns(self) -> tuple[Float[np.ndarray, "views 3 3"], ...]:
+        """Rotations from the program's frame to (down, right, nearness), applied one after the other: two for the program's own rig."""
+        return program_turns() if self.rig == _RIG else (_IMAGE_AXES @ self.cameras.rotation @ self.frame.T,)
 
     def depth(self, batch: PointBatch) -> Float[Tensor, "clouds views size size"]:
         """Return depth maps `1 - x / max(x)` in [0, 1), 0 at each view's nearest pixels, `inf` for background.
 
         Args:
-            batch: Clouds in the world frame, any scale and position.
+            batch: Clouds in the program's frame, any scale and position.
         """
-        smooth = PlaneFilter(self.planes - 2, self.sigma)
-        rotation = torch.as_tensor(self.cameras.rotation, device=batch.points.device)
+        smooth, views = PlaneFilter(self.planes - 2, self.sigma), len(self.cameras)
         ends = [0, *torch.bincount(batch.cloud, minlength=batch.size).cumsum(0).tolist()]
         voxels = (self.size + 2 * MARGIN) ** 2 * self.planes
-        near = batch.points.new_zeros(batch.size, len(rotation), self.size, self.size)
-        for clouds, views in image_parts(ends, len(rotation), voxels, batch.points.device):
+        near = batch.points.new_zeros(batch.size, views, self.size, self.size)
+        for clouds, some in image_parts(ends, views, voxels, batch.points.device):
             rows = slice(ends[clouds.start], ends[clouds.stop])
             part = PointBatch(batch.points[rows], batch.cloud[rows] - clouds.start, clouds.stop - clouds.start)
-            grid = self.grid(part, rotation[views])
+            grid = self.grid(part, some)
             squeezed = smooth.squeeze(grid).view(-1, part.size, grid.rows, grid.columns).transpose(0, 1)
-            paste(near[clouds, views], squeezed, grid.origin[1:])
+            paste(near[clouds, some], squeezed, grid.origin[1:])
         return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
@@ -109,24 +117,25 @@ class OpenDlignProjection(Projection):
         image = depth.clamp(max=self.background)
         return median_filter(image, REACH) if self.median else image
 
-    def grid(self, batch: PointBatch, rotation: Float[Tensor, "views 3 3"]) -> PlaneGrid:
+    def grid(self, batch: PointBatch, views: slice = slice(None)) -> PlaneGrid:
         """Quantise (step 1): return the box of voxels that can be seen in some image; image index = view x clouds + cloud.
 
         Args:
-            batch: Clouds in the world frame.
-            rotation: World to camera of each view.
+            batch: Clouds in the program's frame.
+            views: Which views.
         """
-        device, turn = batch.points.device, rotation[..., None]
-        low, high = extents(batch.points, turn, batch.cloud, batch.size)
-        low, high = _shifted(low), _shifted(high)
+        device = batch.points.device
+        turns = [torch.as_tensor(rotation[views], device=device)[..., None] for rotation in self.turns]
+        turn, count = partial(_camera_coordinates, turns=turns), len(turns[0])
+        low, high = extents(batch.points, turn, count, batch.cloud, batch.size)
         centre, side = (high + low) / 2, (high - low).amax(0).clamp_(min=torch.finfo(torch.float32).tiny)
         corners = torch.stack([self._voxels(end, centre, side)[0].flatten(1) for end in (low, high)])
         least, most = (end.int().tolist() for end in (corners.amin((0, 2)), corners.amax((0, 2))))
-        grid = PlaneGrid.empty(least, most, len(rotation) * batch.size, device)
-        image = torch.arange(len(rotation) * batch.size, device=device, dtype=torch.int32).view(len(rotation), -1)
-        for part in point_chunks(len(batch.points), 3 * len(rotation), device):
+        grid = PlaneGrid.empty(least, most, count * batch.size, device)
+        image = torch.arange(count * batch.size, device=device, dtype=torch.int32).view(count, -1)
+        for part in point_chunks(len(batch.points), 3 * count, device):
             cloud = batch.cloud[part] if batch.size > 1 else slice(None)  # a single cloud is broadcast, which is faster
-            voxel, value = self._voxels(_shifted(rotate(batch.points[part], turn)), centre[..., cloud], side[..., cloud])
+            voxel, value = self._voxels(turn(batch.points[part]), centre[..., cloud], side[..., cloud])
             grid.put(image[:, cloud], voxel.int(), value)
         return grid
 
@@ -134,8 +143,8 @@ class OpenDlignProjection(Projection):
         self, xyz: Float[Tensor, "3 views points"], centre: Float[Tensor, "3 views points_or_1"], side: Float[Tensor, "views points_or_1"]
     ) -> tuple[Float[Tensor, "3 views points"], Float[Tensor, "views points"]]:
         """Return plane, row and column of each point's voxel, and the nearness to store there."""
-        right, down, ahead = (xyz - centre).div_(side).mul_(2)
-        near = (1 - ahead).div_(2).add_(self.bias).div_(1 + self.bias).mul_(self.planes - 2)
+        down, right, near = (xyz - centre).div_(side).mul_(2)
+        near = near.add_(1).div_(2).add_(self.bias).div_(1 + self.bias).mul_(self.planes - 2)
         row, column = (axis.mul_(self.ratio).add_(1).div_(2).mul_(self.size).ceil_().clamp_(1, self.size - 2) for axis in (down, right))
         return torch.stack([near.ceil().clamp_(0, self.planes - 1), row, column]), near.clamp_(1, self.planes - 2)
 
@@ -149,8 +158,18 @@ def paste(canvas: Float[Tensor, "*images size size"], part: Float[Tensor, "*imag
     canvas[..., corner[0] + top : corner[0] + bottom, corner[1] + left : corner[1] + right] = part[..., top:bottom, left:right]
 
 
-def _shifted(xyz: Float[Tensor, "3 *any"]) -> Float[Tensor, "3 *any"]:
-    return xyz.add_(torch.tensor(_SHIFT, device=xyz.device).view(3, 1, 1))
+def _camera_coordinates(points: Float[Tensor, "points 3"], turns: list[Tensor]) -> Float[Tensor, "3 views points"]:
+    """Return down, right and nearness of every point in every view, shifted as in the program."""
+    for rotation in turns:
+        points = rotate(points, rotation)
+    return points.add_(torch.tensor(_SHIFT, device=points.device).view(3, 1, 1))
+
+
+@cache
+def program_turns() -> tuple[Float[np.ndarray, "views 3 3"], Float[np.ndarray, "views 3 3"]]:
+    """Return the program's two rotations of each view: about the vertical and onto the image axes, then the tilt."""
+    azimuths, tilts = [(a / 6, 0.0, 0.5) for a in range(1, 11)], [(0.0, 1 / 9, 0.0)] * 9 + [(0.0, 1 / 15, 0.0)]
+    return euler(azimuths), euler(tilts)
 
 
 def control_image(

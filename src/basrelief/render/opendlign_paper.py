@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ class OpenDlignPaperProjection(Projection):
 
     def _quantise(self, part: PointBatch, rotation: Tensor) -> Voxels:
         """Step 1: compute the voxel of every point in every view; image index = view x clouds + cloud."""
-        low, high = extents(part.points, rotation[..., None], part.cloud, part.size)
+        low, high = extents(part.points, partial(rotate, rotation=rotation[..., None]), len(rotation), part.cloud, part.size)
         side = (high - low).amax(0)
         side = side.masked_fill(side == 0, 1)
         unit = (rotate(part.points, rotation[..., None]) - ((high + low) / 2)[..., part.cloud]) / side[..., part.cloud]

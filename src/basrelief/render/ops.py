@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,18 +11,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+Turn = Callable[[Tensor], Tensor]
+"""Turns points (M, 3) into the coordinates of every view, (3, V, M)."""
 
-def rotate(points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3 points_or_1"]) -> Float[Tensor, "3 views points"]:
+
+def rotate(
+    points: Float[Tensor, "points 3"] | Float[Tensor, "3 views points"], rotation: Float[Tensor, "views 3 3 points_or_1"]
+) -> Float[Tensor, "3 views points"]:
     """Rotate every point into every view, axis first.
 
     Written out, so that equal points give equal bits at any position and on every device; a matrix product does not guarantee that, and
     torch may round it to bfloat16 or TF32 depending on global settings.
 
     Args:
-        points: (M, 3).
+        points: (M, 3), or (3, V, M) that are rotated already.
         rotation: (V, 3, 3, 1), the same for all points, or (V, 3, 3, M); `p_view = rotation @ p`.
     """
-    x, y, z = points.T
+    x, y, z = points.unbind(-1) if points.ndim == 2 else points
     columns = rotation.movedim(1, 0)
     turned: Tensor = columns[:, :, 0] * x
     return turned.add_(columns[:, :, 1] * y).add_(columns[:, :, 2] * z)
@@ -76,13 +81,13 @@ def median_filter(image: Float[Tensor, "clouds views size size"], reach: int) ->
 
 
 def extents(
-    points: Float[Tensor, "points 3"], rotation: Float[Tensor, "views 3 3 1"], cloud: Int[Tensor, " points"], clouds: int
+    points: Float[Tensor, "points 3"], turn: Turn, views: int, cloud: Int[Tensor, " points"], clouds: int
 ) -> tuple[Float[Tensor, "3 views clouds"], Float[Tensor, "3 views clouds"]]:
     """Return the smallest and largest coordinates of each cloud in each view."""
-    low = points.new_full((3, len(rotation), clouds), math.inf)
+    low = points.new_full((3, views, clouds), math.inf)
     high = -low
-    for part in point_chunks(len(points), 3 * len(rotation), points.device):
-        xyz = rotate(points[part], rotation)
+    for part in point_chunks(len(points), 3 * views, points.device):
+        xyz = turn(points[part])
         if clouds == 1:
             torch.minimum(low, xyz.amin(2, keepdim=True), out=low)
             torch.maximum(high, xyz.amax(2, keepdim=True), out=high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -110,7 +110,7 @@ class PointClipV2Projection(Projection):
         """
         device = batch.points.device
         rotation = torch.as_tensor(view_rotations(), device=device)[..., None]
-        low, high = extents(batch.points, rotation, batch.cloud, batch.size)
+        low, high = extents(batch.points, partial(rotate, rotation=rotation), len(rotation), batch.cloud, batch.size)
         centre, span = (high + low) / 2, (high - low).amax(0).clamp_(min=torch.finfo(torch.float32).tiny)
         ends = [self._voxels(end, centre, span)[0].flatten(1) for end in (low, high)]
         bounds = torch.stack([ends[0].amin(1), ends[1].amax(1)]).tolist()

@@ -51,7 +51,7 @@ def test_maps_are_those_of_the_recipe(chair: Mesh, bare: DrawnViews) -> None:
     """What is trained on is what is asked later, without the median that only generation uses."""
     cloud = sample_points(chair, 1500, seed=bare.seed)
     projection = get_projection("opendlign", size=48)
-    expected = projection.image(projection.depth(PointBatch.pack([cloud.points])))[0]
+    expected = projection.image(projection.depth(PointBatch.pack([cloud.points @ projection.frame.T])))[0]
     np.testing.assert_array_equal(bare.depth, (expected.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
@@ -59,7 +59,7 @@ def test_the_controlnet_is_given_the_smoothed_inverse(chair: Mesh, bare: DrawnVi
     assert bare.control is not None
     cloud = sample_points(chair, 1500, seed=bare.seed)
     projection = OpenDlignProjection(size=48, median=True)
-    smooth = projection.image(projection.depth(PointBatch.pack([cloud.points])))[0]
+    smooth = projection.image(projection.depth(PointBatch.pack([cloud.points @ projection.frame.T])))[0]
     expected = (control_image(smooth).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     np.testing.assert_array_equal(bare.control, expected)
     assert (bare.control[:, 0, 0] == 0).all(), "the background is far"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -22,23 +23,27 @@ def depth(points: Float32[np.ndarray, "points 3"], projection: OpenDlignProjecti
         points: (N, 3) float32, the projection's frame.
         projection: Only its cameras and constants are used.
     """
-    x, y, z = points.T
     maps = []
-    for right, down, ahead in projection.cameras.rotation:
-        camera = np.stack([row[0] * x + row[1] * y + row[2] * z for row in (down, right, -ahead)], axis=1) + _SHIFT
+    for view in range(len(projection.cameras)):
+        camera = camera_coordinates(points, [turn[view] for turn in projection.turns])
         maps.append(squeeze(smooth(densify(quantise(camera, projection)), projection)))
     return np.stack(maps)
 
 
-def program_coordinates(
-    points: Float32[np.ndarray, "points 3"],
-    first: Float32[np.ndarray, "3 3"],
-    second: Float32[np.ndarray, "3 3"],
-    translation: Float32[np.ndarray, "1 3"],
+def camera_coordinates(
+    points: Float32[np.ndarray, "points 3"], turns: Sequence[Float32[np.ndarray, "3 3"]]
 ) -> Float32[np.ndarray, "points 3"]:
-    """Return (down, right, nearness) of points with +Y up as the program computes them: two products and a subtraction in float32."""
-    turned: np.ndarray = (torch.from_numpy(points) @ torch.from_numpy(first) @ torch.from_numpy(second)).numpy() - translation
-    return turned
+    """Return (down, right, nearness) of points as the program computes them: products of row vectors and a sum in float32.
+
+    Args:
+        points: (N, 3) float32, +Y up.
+        turns: Rotations of one view, in order.
+    """
+    turned = torch.from_numpy(points)
+    for turn in turns:
+        turned = turned @ torch.from_numpy(turn).T
+    coordinates: Float32[np.ndarray, "points 3"] = turned.numpy() + _SHIFT
+    return coordinates
 
 
 def quantise(camera: Float32[np.ndarray, "points 3"], projection: OpenDlignProjection) -> Float32[np.ndarray, "planes rows columns"]:

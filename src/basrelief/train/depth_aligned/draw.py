@@ -49,7 +49,7 @@ def draw_views(shape: Shape, name: str, *, settings: AlignedSettings) -> DrawnVi
     seed = zlib.crc32(f"{settings.seed} {name}".encode(errors="replace")) & 0x7FFFFFFF
     cloud = sample_points(shape, settings.points, seed=seed)
     projection = settings.map_projection()
-    depth = projection.depth(PointBatch.pack([cloud.points]))
+    depth = projection.depth(PointBatch.pack([cloud.points @ projection.frame.T]))
     if settings.source == "shaded":
         return DrawnViews(_bytes(projection.image(depth)[0]), None, shade_views(shape, cloud, projection=projection, seed=seed), seed)
     smooth = settings.map_projection(median=True).image(depth)
