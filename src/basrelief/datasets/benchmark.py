@@ -155,12 +155,25 @@ def read_depth_maps(path: Path | str) -> Shaped[np.ndarray, "views height width"
     Raises:
         FileFormatError: If the file is no array (V, H, W) of numbers, at most 64 views of 1,024 pixels.
     """
+    stored = open_depth_maps(path)
+    return stored[..., 0] if stored.ndim == 4 else stored
+
+
+def open_depth_maps(path: Path | str) -> Shaped[np.ndarray, "views height width *channels"]:
+    """Depth maps (V, H, W) or (V, H, W, C) in a `.npy` file, as stored, with one channel or three.
+
+    Args:
+        path: The file; it is mapped, and never unpickled.
+
+    Raises:
+        FileFormatError: If the file is no array of numbers of that shape, at most 64 views of 1,024 pixels.
+    """
     path = Path(path)
     with parser_errors(path, "npy"):
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
-        maps = stored[..., 0] if stored.ndim == 4 and stored.shape[-1] in (1, 3) else stored
-        if maps.ndim != 3 or maps.dtype.kind not in "fiu" or max(maps.shape[1:]) > _MAX_SIDE or not 1 <= len(maps) <= _MAX_VIEWS:
+        flat = stored.ndim == 3 or (stored.ndim == 4 and stored.shape[-1] in (1, 3))
+        if not flat or stored.dtype.kind not in "fiu" or max(stored.shape[1:3]) > _MAX_SIDE or not 1 <= len(stored) <= _MAX_VIEWS:
             raise FileFormatError(
                 f"{path.name} has shape {stored.shape} and dtype {stored.dtype}; expected maps (V, H, W). Render them again."
             )
-        return np.asarray(maps)
+        return np.asarray(stored)
