@@ -10,6 +10,7 @@ import numpy as np
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.files import Vote
+from basrelief.evaluate.doctor.sample import balanced_sample
 from basrelief.models import Pose, Recipe, resolve_pose
 from basrelief.types import Finding, Mesh, Shape
 
@@ -63,14 +64,7 @@ def _split(benchmark: Benchmark) -> Iterator[Finding]:
 
 def _sample(benchmark: Benchmark, count: int, seed: int) -> list[Item]:
     """A random sample, balanced over classes."""
-    order = np.random.default_rng(seed).permutation(len(benchmark))
-    seen: Counter[int] = Counter()
-    turns: list[tuple[int, int, Item]] = []
-    for place in order.tolist():
-        item = benchmark.items[place]
-        turns.append((seen[item.label], len(turns), item))
-        seen[item.label] += 1
-    return [item for _, _, item in sorted(turns, key=lambda turn: turn[:2])[:count]]
+    return balanced_sample(benchmark.items, lambda item: item.label, count=count, seed=seed)
 
 
 def _read(benchmark: Benchmark, items: Sequence[Item]) -> tuple[list[Shape], list[str]]:
