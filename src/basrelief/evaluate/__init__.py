@@ -2,6 +2,8 @@
 
 from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.doctor.diagnose import diagnose
+from basrelief.evaluate.doctor.maps.picture import comparison_sheet
+from basrelief.evaluate.doctor.maps.report import MapDiagnosis, diagnose_maps
 from basrelief.evaluate.few_shot import FewShotOptions
 from basrelief.evaluate.plan import plan_table
 from basrelief.evaluate.run import EvalOptions, evaluate, write_evaluation
@@ -13,9 +15,12 @@ __all__ = [
     "EvalCard",
     "EvalOptions",
     "FewShotOptions",
+    "MapDiagnosis",
     "ModelSource",
     "TableRow",
+    "comparison_sheet",
     "diagnose",
+    "diagnose_maps",
     "evaluate",
     "plan_table",
     "published_table",
