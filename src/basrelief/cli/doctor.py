@@ -1,20 +1,37 @@
-"""`basrelief doctor`: checks before a run, each with a remedy."""
+"""`basrelief doctor`: checks before a run, each with a remedy; what drew depth maps."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.output import to_json
+from basrelief.errors import ConfigError
+from basrelief.output import to_json, write_picture
 
 if TYPE_CHECKING:
     from basrelief.types import Finding
 
-_Target = Annotated[str, typer.Argument(metavar="TARGET", help="Name of a model, a shape or weights file, or the folder of a data set.")]
+_Target = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="Name of a model, a shape or weights file, or the folder of a data set; with --maps, the folder of the point clouds.",
+    ),
+]
+_Maps = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of depth maps, ID+CLASS_dm.npy: find the projection that drew them. TARGET is needed only for clouds elsewhere."
+    ),
+]
+_Sheet = Annotated[
+    Path | None, typer.Option(help="With --maps, image of the worst shape: stored maps, drawn maps, difference; png, jpg or webp.")
+]
 _Name = Annotated[str | None, typer.Option(help="Name of the data set. Default: recognised from its folder.")]
 _Model = Annotated[str | None, typer.Option("--model", "-m", help="Model that is to run on the target.")]
 _Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS.")]
@@ -23,7 +40,9 @@ _Sample = Annotated[int, typer.Option(min=1, help="Number of shapes of a data se
 
 
 def doctor(
-    target: _Target,
+    target: _Target = None,
+    maps: _Maps = None,
+    sheet: _Sheet = None,
     dataset: _Name = None,
     model: _Model = None,
     variant: _Variant = None,
@@ -36,10 +55,29 @@ def doctor(
     seed: opt.Seed = 0,
     as_json: opt.Json = False,
 ) -> None:
-    """Check a model, a file or a data set before a run. Every warning says what to do.
+    """Check a model, a file or a data set before a run, or find out what drew depth maps. Every warning says what to do.
 
     Exit code 1 when something is wrong.
     """
+    if maps is not None:
+        others = {
+            "dataset": dataset,
+            "model": model,
+            "variant": variant,
+            "weights": weights,
+            "checkpoint": checkpoint,
+            "prompts": prompts,
+            "up": up,
+        }
+        for name, value in others.items():
+            if value is not None:
+                raise ConfigError(
+                    f"--maps was given with --{name}, which it does not use. Leave --{name} out: all axes and known variants are tried."
+                )
+        _compare_maps(maps, target, sheet, sample, seed, as_json=as_json)
+        return
+    if target is None or sheet is not None:
+        raise ConfigError("doctor needs TARGET, or --maps FOLDER; --sheet belongs to --maps. Example: basrelief doctor chair.ply")
     from basrelief.evaluate import DataSource, ModelSource, diagnose
 
     source = ModelSource(model or "", weights=weights, checkpoint=checkpoint, prompts=prompts)
@@ -47,10 +85,37 @@ def doctor(
     findings = diagnose(target, model=source, data=data, sample=sample, seed=seed)
     for finding in findings:
         typer.echo(to_json(dataclasses.asdict(finding)) if as_json else _row(finding))
+    _exit(findings)
+
+
+def _compare_maps(folder: Path, clouds: str | None, sheet: Path | None, sample: int, seed: int, *, as_json: bool) -> None:
+    from basrelief.evaluate import comparison_sheet, diagnose_maps
+
+    if sheet is not None:
+        opt.picture_file("sheet", sheet)
+    with opt.progress("compare", quiet=as_json) as progress:
+        diagnoses = diagnose_maps(folder, clouds=clouds, sample=sample, seed=seed, progress=progress)
+    for diagnosis in diagnoses:
+        home = Path(diagnosis.comparison.folder)
+        if as_json:
+            typer.echo(
+                to_json({**dataclasses.asdict(diagnosis.comparison), "findings": [dataclasses.asdict(f) for f in diagnosis.findings]})
+            )
+        else:
+            typer.echo("\n".join(([f"{home}:"] if len(diagnoses) > 1 else []) + [_row(finding) for finding in diagnosis.findings]))
+        if sheet is not None and diagnosis.worst is not None:
+            parts = home.relative_to(folder).parts if len(diagnoses) > 1 else ()
+            path = sheet.with_stem("-".join((sheet.stem, *parts)))
+            write_picture(path, comparison_sheet(diagnosis.worst))
+            typer.echo(f"{path}: {diagnosis.worst.name}", err=as_json)
+    _exit([finding for diagnosis in diagnoses for finding in diagnosis.findings])
+
+
+def _exit(findings: Sequence[Finding]) -> None:
     if any(finding.level == "wrong" for finding in findings):
         raise typer.Exit(1)
 
 
 def _row(finding: Finding) -> str:
-    remedy = f"\n{'':<26}-> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.level:<8} {finding.check:<16} {finding.fact}{remedy}"
+    remedy = f"\n{'':<26}-> {opt.printable(finding.remedy)}" if finding.remedy else ""
+    return f"{finding.level:<8} {finding.check:<16} {opt.printable(finding.fact)}{remedy}"
