@@ -3,7 +3,7 @@
 from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.doctor.diagnose import diagnose
 from basrelief.evaluate.doctor.maps.picture import comparison_sheet
-from basrelief.evaluate.doctor.maps.report import MapDiagnosis, diagnose_maps
+from basrelief.evaluate.doctor.maps.report import diagnose_maps
 from basrelief.evaluate.few_shot import FewShotOptions
 from basrelief.evaluate.plan import plan_table
 from basrelief.evaluate.run import EvalOptions, evaluate, write_evaluation
@@ -15,7 +15,6 @@ __all__ = [
     "EvalCard",
     "EvalOptions",
     "FewShotOptions",
-    "MapDiagnosis",
     "ModelSource",
     "TableRow",
     "comparison_sheet",

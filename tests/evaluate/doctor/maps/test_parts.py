@@ -231,7 +231,7 @@ def test_the_sample_is_limited_and_seeded(publish: Publish) -> None:
     (again,) = diagnose_maps(home, sample=2, seed=1)
     assert first.comparison == again.comparison
     assert (first.comparison.files, first.comparison.compared) == (5, 2)
-    assert steps == [(done, 6) for done in range(1, 7)]
+    assert steps == [(done, 10) for done in range(1, 11)]
 
 
 def test_the_picture_shows_where_maps_differ(publish: Publish) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -13,10 +13,10 @@ from jaxtyping import Float32
 
 from basrelief.checks import check_at_least
 from basrelief.errors import BasreliefError, FileFormatError
-from basrelief.evaluate.doctor.maps.measure import Agreement, ColorByDepth, agreement, mean_agreement
+from basrelief.evaluate.doctor.maps.measure import Agreement, ColorByDepth, agreement, block_difference, mean_agreement
 from basrelief.evaluate.doctor.maps.pairs import MapFile, find_maps
 from basrelief.evaluate.doctor.maps.read import MapFormat, StoredMaps, read_cloud, read_maps
-from basrelief.evaluate.doctor.maps.search import Example, Trial, alternatives, finalists, search
+from basrelief.evaluate.doctor.maps.search import Example, Trial, finalists, search
 from basrelief.evaluate.doctor.maps.variants import Variant
 from basrelief.evaluate.doctor.sample import balanced_sample
 from basrelief.types import Progress
@@ -34,7 +34,7 @@ class VariantScore:
         variant: The variant.
         order: The drawn view for each stored one, -1 for none.
         agreement: Mean over the shapes of the sample.
-        chance: Mean absolute difference between two random choices of that many points, the largest of three pairs; None for all points.
+        chance: Score of a random choice of that many points against another one, the largest of three pairs; None for all points.
     """
 
     variant: Variant
@@ -50,7 +50,7 @@ class Searched:
     Attributes:
         variant: The variant.
         error: Its mean absolute difference.
-        score: Its error plus bias.
+        score: Its mean absolute difference of block means, see `Agreement`.
     """
 
     variant: Variant
@@ -67,7 +67,7 @@ class MapComparison:
         files: Number of map files in it.
         compared: Number of shapes compared.
         formats: How maps are stored, and how many files of the sample are.
-        scores: Variants by their error and bias on the sample, the best first; empty if nothing could be compared.
+        scores: Variants by their score on the sample, the best first; empty if nothing could be compared.
         searched: The best variant of the search; None if nothing could be compared.
         next_best: By property, the best variant with another value of it.
         color_by_depth: For coloured maps, the share of the colours' variance that the depth explains, else None.
@@ -106,7 +106,7 @@ def compare_maps(
     check_at_least("sample", sample, 1, "Pass the number of shapes to compare.")
     found = find_maps(folder, clouds)
     chosen = {home: balanced_sample(files, lambda file: file.label, count=sample, seed=seed) for home, files in found.items()}
-    done, total = 0, sum(len(files) + 2 * min(_SEARCHED, len(files)) for files in chosen.values())
+    done, total = 0, sum(len(files) + 4 * min(_SEARCHED, len(files)) for files in chosen.values())
 
     def step() -> None:
         nonlocal done
@@ -131,7 +131,7 @@ class _Measured:
         self.parts[name] = agreement(drawn, example.stored, self.trial.order)
         if variant.points:
             draws = [example.draw(replace(variant, sampling="random"), seed + number) for number in range(_CHOICES)]
-            self.chance.append(max(float(np.abs(first - second).mean()) for first, second in combinations(draws, 2)))
+            self.chance.append(max(block_difference(first, second) for first, second in combinations(draws, 2)))
 
     @property
     def score(self) -> VariantScore:
@@ -152,8 +152,8 @@ class _Comparison:
         """Search on a few shapes, then measure on all."""
         few = [example for _, example in self._examples(_SEARCHED)]
         if not few:
-            return self._result([], [], None), None
-        trials = search(few, seed=self.seed, step=self.step)
+            return self._result([], {}, [], None), None
+        trials, others = search(few, seed=self.seed, step=self.step)
         del few
         self.formats.clear()
         measured, color = [_Measured(trial) for trial in finalists(trials)], ColorByDepth()
@@ -165,7 +165,7 @@ class _Comparison:
                 color.add(depth, example.stored, trials[0].order)
             self.step()
         measured.sort(key=lambda one: one.score.agreement.score)
-        result = self._result(trials, measured, color)
+        result = self._result(trials, others, measured, color)
         return result, self._worst(result)
 
     def _examples(self, count: int) -> Iterator[tuple[MapFile, Example]]:
@@ -198,7 +198,9 @@ class _Comparison:
         self.formats[stored.format] += 1
         return example
 
-    def _result(self, trials: Sequence[Trial], measured: Sequence[_Measured], color: ColorByDepth | None) -> MapComparison:
+    def _result(
+        self, trials: Sequence[Trial], others: Mapping[str, Trial], measured: Sequence[_Measured], color: ColorByDepth | None
+    ) -> MapComparison:
         errors = {name: part.error for name, part in measured[0].parts.items()} if measured else {}
         worst = max(errors, key=lambda name: errors[name], default="")
         return MapComparison(
@@ -208,7 +210,7 @@ class _Comparison:
             formats=tuple(self.formats.most_common()),
             scores=tuple(one.score for one in measured),
             searched=_searched(trials[0]) if trials else None,
-            next_best={name: _searched(trial) for name, trial in alternatives(trials).items()} if trials else {},
+            next_best={name: _searched(trial) for name, trial in others.items()},
             color_by_depth=color.explained if color and any(form.colored for form in self.formats) else None,
             worst=worst,
             worst_error=errors.get(worst, 0.0),

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+from torch.nn import functional as F
 
 from basrelief.evaluate.doctor.maps.read import StoredMaps, foreground
 
 _LEVEL, _CLOSE = 1 / 255 + 1e-5, 0.02
 _BINS = 64
+_BLOCKS = 14
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Agreement:
         within_2_percent: Share of pixels within 0.02.
         within_tolerance: Share of pixels within the tolerance of their storage, see `MapFormat.tolerance`.
         silhouette_iou: Common foreground over joint foreground.
+        score: Mean absolute difference of the means of 14 x 14 blocks; lower is better. Another random choice of as many points has a
+            large error, but a small score.
         bias: Mean of stored minus drawn.
         foreground: Share of pixels of the stored maps that show the shape.
     """
@@ -35,13 +41,19 @@ class Agreement:
     within_2_percent: float
     within_tolerance: float
     silhouette_iou: float
+    score: float
     bias: float
     foreground: float
 
-    @property
-    def score(self) -> float:
-        """Error plus bias, as in the search."""
-        return self.error + abs(self.bias)
+
+def block_means(images: Float32[np.ndarray, "views size size"]) -> Float[Tensor, "views blocks"]:
+    """Return the means of 14 x 14 blocks of each image."""
+    return F.adaptive_avg_pool2d(torch.from_numpy(images), _BLOCKS).flatten(1)
+
+
+def block_difference(ours: Float32[np.ndarray, "views size size"], theirs: Float32[np.ndarray, "views size size"]) -> float:
+    """Return the mean absolute difference of block means."""
+    return float((block_means(ours) - block_means(theirs)).abs().mean())
 
 
 def agreement(drawn: Float32[np.ndarray, "drawn size size"], stored: StoredMaps, order: Sequence[int]) -> Agreement:
@@ -64,6 +76,7 @@ def agreement(drawn: Float32[np.ndarray, "drawn size size"], stored: StoredMaps,
         within_2_percent=float((difference <= _CLOSE).mean()),
         within_tolerance=float((difference <= stored.format.tolerance).mean()),
         silhouette_iou=float(both.sum() / max(1, either.sum())),
+        score=block_difference(ours, theirs),
         bias=float((theirs - ours).mean(dtype=np.float64)),
         foreground=float(their.mean()),
     )

@@ -17,7 +17,7 @@ _MOVED = 0.001
 """Share of the pixels of maps of 224 pixels that may differ: rounding moves single points to the next voxel, and 7 x 7 pixels with them."""
 _OVERLAP = 0.999
 _CHANCE = 1.25
-"""Largest ratio of the error to that between two random choices of points."""
+"""Largest ratio of the score to that between random choices of points."""
 _UNSURE = 1.15
 """Smallest ratio of the next best score to the best one that tells them apart."""
 _COLOR_MAP = 0.9
@@ -76,7 +76,7 @@ def agrees(score: VariantScore, form: MapFormat) -> str:
         return "same" if score.agreement.silhouette_iou >= _OVERLAP else ""
     if score.agreement.within_tolerance >= 1 - _MOVED * max(1.0, 224 / form.shape[1]) ** 2:
         return "same"
-    if score.chance is not None and score.agreement.error <= _CHANCE * score.chance + (form.tolerance if form.levels else 0):
+    if score.chance is not None and score.agreement.score <= _CHANCE * score.chance + (form.tolerance if form.levels else 0):
         return "chance"
     return ""
 
@@ -92,8 +92,8 @@ def _agreement(comparison: MapComparison) -> Iterator[Finding]:
     if kind:
         fact = f"{variant.projection} ({AUTHORS[variant.projection]}) drew them: {figures}, over {shapes}."
         if kind == "chance":
-            fact += f" Two random choices of {variant.points:,} points differ by {best.chance:.2g}, so only the choice is unknown."
-        yield Finding("projection", "ok", f"{fact}{_next(comparison, 'projection')}")
+            fact += f" Random choices of {variant.points:,} points differ as much from each other, so only the choice is unknown."
+        yield _property(comparison, "projection", fact)
         return
     fact = f"None of the known variants agrees. Nearest: {variant}; {figures}, over {shapes}.{_next(comparison, 'projection')}"
     yield Finding("projection", "wrong", fact, "Look at the worst shape with --sheet FILE. The maps or the clouds are of another version.")

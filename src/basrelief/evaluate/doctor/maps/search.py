@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
+from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.evaluate.doctor.maps.draft import likely_variants
+from basrelief.evaluate.doctor.maps.measure import block_means
 from basrelief.evaluate.doctor.maps.order import match_views
 from basrelief.evaluate.doctor.maps.read import StoredMaps, foreground
 from basrelief.evaluate.doctor.maps.variants import ORIENTATIONS, Variant, refinements
@@ -22,6 +24,9 @@ _FINALISTS = 3
 EXACT = 1e-4
 """Score below which a variant draws the maps exactly, but for single points that rounding moves."""
 _COMPARED = 112
+_CHEAPEST_FIRST = ("opendlign", "pointclip-v2", "opendlign-paper")
+_WITHIN_REACH = 2.0
+"""Ratio to the best score up to which another choice of points may make another projection the best one."""
 
 
 @dataclass(eq=False)
@@ -30,45 +35,53 @@ class Trial:
 
     Attributes:
         variant: The variant.
-        absolute: Sum over shapes of the mean absolute difference of each stored view from each drawn one.
-        signed: The same of drawn minus stored.
-        shapes: Number of shapes.
+        pixels: Sum over shapes of the mean absolute difference of each stored view from each drawn one.
+        blocks: The same of the means of blocks, for each shape.
     """
 
     variant: Variant
-    absolute: Float[np.ndarray, "stored drawn"] = field(default_factory=lambda: np.zeros((1, 1)))
-    signed: Float[np.ndarray, "stored drawn"] = field(default_factory=lambda: np.zeros((1, 1)))
-    shapes: int = 0
+    pixels: Float[np.ndarray, "stored drawn"] = field(default_factory=lambda: np.zeros((1, 1)))
+    blocks: list[Float[np.ndarray, "stored drawn"]] = field(default_factory=list)
 
     def add(self, drawn: Float32[np.ndarray, "drawn size size"], stored: StoredMaps) -> None:
         """Add a shape; about 112 rows and columns of large maps are compared. What rounding explains is no difference."""
         step = max(1, drawn.shape[-1] // _COMPARED)
         ours, theirs = (torch.from_numpy(image[:, ::step, ::step]).flatten(1) for image in (drawn, stored.image))
-        difference = F.softshrink(ours - theirs[:, None], stored.format.tolerance)
-        self.signed = self.signed + difference.mean(2).double().numpy()
-        self.absolute = self.absolute + difference.abs_().mean(2).double().numpy()
-        self.shapes += 1
+        self.pixels = self.pixels + _difference(ours, theirs, stored.format.tolerance)
+        self.blocks.append(_difference(block_means(drawn), block_means(stored.image), stored.format.tolerance))
+
+    @property
+    def shapes(self) -> int:
+        """Number of shapes."""
+        return len(self.blocks)
 
     @property
     def order(self) -> tuple[int, ...]:
         """The drawn view for each stored one, see `match_views`."""
-        return match_views(self.absolute)[0]
+        return match_views(np.mean(self.blocks, axis=0))[0]
 
     @property
     def error(self) -> float:
         """Mean absolute difference per pixel."""
-        return match_views(self.absolute)[1] / max(1, self.shapes)
+        pairs = [(stored, drawn) for stored, drawn in enumerate(self.order) if drawn >= 0]
+        return float(np.mean([self.pixels[pair] for pair in pairs])) / self.shapes
 
     @property
     def score(self) -> float:
-        """Error plus bias; lower is better.
+        """Mean absolute difference of block means, which another random choice of the right number of points hardly changes."""
+        return self.score_on(self.shapes)
 
-        Maps of another random choice of the right number of points differ from the stored ones as much as maps of all points do, but not
-        to one side.
-        """
-        pairs = [(stored, drawn) for stored, drawn in enumerate(self.order) if drawn >= 0]
-        bias = abs(float(np.mean([self.signed[pair] for pair in pairs])))
-        return self.error + bias / max(1, self.shapes)
+    def score_on(self, shapes: int) -> float:
+        """Return the score on the first few shapes."""
+        return match_views(np.mean(self.blocks[:shapes], axis=0))[1]
+
+
+def _difference(
+    ours: Float[Tensor, "drawn values"], theirs: Float[Tensor, "stored values"], tolerance: float
+) -> Float[np.ndarray, "stored drawn"]:
+    """Return the mean absolute difference of each pair of views beyond a tolerance."""
+    mean: np.ndarray = F.softshrink(ours - theirs[:, None], tolerance).abs_().mean(2).double().numpy()
+    return mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,23 +97,32 @@ class Example:
         return drawn if self.stored.colors is None else (~foreground(drawn)).astype(np.float32)
 
 
-def search(examples: Sequence[Example], *, seed: int = 0, step: Callable[[], None] = lambda: None) -> list[Trial]:
-    """Return all variants that were drawn, the best first.
+def search(examples: Sequence[Example], *, seed: int = 0, step: Callable[[], None] = lambda: None) -> tuple[list[Trial], dict[str, Trial]]:
+    """Return all variants that were drawn, the best first, and the next best ones by property, see `alternatives`.
 
     Args:
         examples: A few shapes, whose maps have one number of views.
         seed: Seed of random choices of points.
-        step: Called twice for each example.
+        step: Called four times for each example.
     """
     clouds, images = [example.cloud for example in examples], [example.stored.image for example in examples]
-    likely = _race(likely_variants(clouds, images, keep=_LIKELY, seed=seed), examples, seed, step)
-    best = {trial.variant.projection: trial.variant for trial in reversed(likely)}
-    if likely[0].score < EXACT:  # no other projection can come close with fewer points
-        best = {likely[0].variant.projection: likely[0].variant}
+    likely = likely_variants(clouds, images, keep=_LIKELY, seed=seed)
+    raced: list[Trial] = []
+    for projection in _CHEAPEST_FIRST:
+        own = [variant for variant in likely if variant.projection == projection]
+        exact = any(trial.score < EXACT for trial in raced if trial.shapes == len(examples))
+        raced += _race(own[:1] if exact else own, examples, seed, step)
+    raced.sort(key=_rank)
+    best = {trial.variant.projection: trial for trial in reversed(raced)}
+    near = [trial.variant for trial in best.values() if trial.score <= _WITHIN_REACH * max(raced[0].score, EXACT)]
     fewest = min(map(len, clouds))
-    refined = _race([finer for variant in best.values() for finer in refinements(variant, fewest)], examples, seed, step)
-    found = {trial.variant: trial for trial in [*likely, *refined]}
-    return sorted(found.values(), key=_rank)
+    refined = _race([finer for variant in near for finer in refinements(variant, fewest)], examples, seed, step)
+    trials = sorted({trial.variant: trial for trial in [*raced, *refined]}.values(), key=_rank)
+    others = alternatives(trials)
+    for trial in others.values():
+        for example in examples[trial.shapes :]:
+            trial.add(example.draw(trial.variant, seed), example.stored)
+    return trials, others
 
 
 def _race(variants: Sequence[Variant], examples: Sequence[Example], seed: int, step: Callable[[], None]) -> list[Trial]:
@@ -122,7 +144,7 @@ def _rank(trial: Trial) -> tuple[int, float, int]:
 
 
 def alternatives(trials: Sequence[Trial]) -> dict[str, Trial]:
-    """Return for each property of the best variant the best trial in which it has another value.
+    """Return for each property of the best variant the best trial in which it has another value, compared on the same shapes.
 
     Which points were chosen counts only where the best variant is exact; otherwise, their number.
     """
@@ -138,7 +160,7 @@ def alternatives(trials: Sequence[Trial]) -> dict[str, Trial]:
     for name, value in same.items():
         others = [trial for trial in trials if value(trial.variant) != value(best)]
         if others:
-            found[name] = min(others, key=lambda trial: trial.score)
+            found[name] = min(others, key=lambda trial: trial.score / max(trials[0].score_on(trial.shapes), EXACT))
     return found
 
 
