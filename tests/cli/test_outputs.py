@@ -90,7 +90,7 @@ except OutputError as error:
         ("render {chair} --seed 99999999999999999999 -o {out}/s.png", "Invalid value for '--seed'"),
         ("classify {chair} -l a,b --device meta", "Device 'meta' is not available"),
         ("evaluate tiny folder --root {out} --points 999999999999", "points is 999,999,999,999; the limit is"),
-        ("train clip2point --pairs {out} -o {out}/run seed=-1", "seed must not be negative"),
+        ("train clip2point --pairs {out} -o {out}/run seed=-1", "seed is -1; it must not be negative"),
         ("train depth-aligned source=shaded size=100000 --root {out} -o {out}/run", "a size of 8 to 2,048"),
         ("train depth-aligned diffusion.size=100000 --root {out} -o {out}/run", "it must be a multiple of 8, at most 2,048"),
         (

@@ -127,7 +127,15 @@ def test_options_that_documents_name_exist() -> None:
     commands = list(group.commands.values())  # type: ignore[attr-defined]
     commands += [inner for command in commands for inner in getattr(command, "commands", {}).values()]
     known = {flag for command in commands for option in command.params for flag in option.opts}
-    for document in ("research/evaluation.md", "research/doctor.md", "research/data-sets.md", "use/models.md", "use/pose.md"):
+    for document in (
+        "research/evaluation.md",
+        "research/reproduce.md",
+        "research/opendlign-projection.md",
+        "research/doctor.md",
+        "research/data-sets.md",
+        "use/models.md",
+        "use/pose.md",
+    ):
         text = re.sub(r"python benchmarks/\S+[^`]*", "", read(document))
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
         assert named <= known, f"{document}: {sorted(named - known)}"
