@@ -40,16 +40,6 @@ def test_features_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pyte
     assert options.shape_cache().path == tmp_path / "kept" / "shapes.sqlite"
 
 
-def test_a_plan_is_one_line() -> None:
-    from basrelief.train import CostEstimate
-
-    small = CostEstimate(10, 100, 4, 1, draw_seconds=240, finish_seconds=30, bytes=2_400_000)
-    assert options.cost_line(small, 2) == "10 shapes, 100 pictures, 2 MB, 2.0 minutes with 2 processes (4 shapes measured, 1 failed)"
-    large = CostEstimate(52_470, 524_700, 4, 0, draw_seconds=40_000, finish_seconds=1_500_000, bytes=31_000_000_000)
-    line = options.cost_line(large, 16, finishing=True)
-    assert line.startswith("52,470 shapes, 524,700 pictures, 31.0 GB, 416.7 hours of one GPU, 416.7 hours with 16 processes ")
-
-
 def test_a_table_that_is_piped_is_cut_nowhere_and_brackets_stay(capsys: pytest.CaptureFixture[str]) -> None:
     long = "a rather long explanation " * 8
     options.print_table(("name", "why"), [("[red]chair[/red]", long.strip()), None, ("[/x]", "-")], title="[some] title")

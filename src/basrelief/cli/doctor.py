@@ -89,7 +89,7 @@ def doctor(
 
 
 def _compare_maps(folder: Path, clouds: str | None, sheet: Path | None, sample: int, seed: int, *, as_json: bool) -> None:
-    from basrelief.evaluate import comparison_sheet, diagnose_maps
+    from basrelief.evaluate import diagnose_maps
 
     if sheet is not None:
         opt.picture_file("sheet", sheet)
@@ -103,10 +103,11 @@ def _compare_maps(folder: Path, clouds: str | None, sheet: Path | None, sample: 
             )
         else:
             typer.echo("\n".join(([f"{home}:"] if len(diagnoses) > 1 else []) + [_row(finding) for finding in diagnosis.findings]))
-        if sheet is not None and diagnosis.worst is not None:
+        picture = None if sheet is None else diagnosis.sheet()
+        if sheet is not None and diagnosis.worst is not None and picture is not None:
             parts = home.relative_to(folder).parts if len(diagnoses) > 1 else ()
             path = sheet.with_stem("-".join((sheet.stem, *parts)))
-            write_picture(path, comparison_sheet(diagnosis.worst))
+            write_picture(path, picture)
             typer.echo(f"{path}: {diagnosis.worst.name}", err=as_json)
     _exit([finding for diagnosis in diagnoses for finding in diagnosis.findings])
 

@@ -13,11 +13,10 @@ import typer
 
 from basrelief.errors import ConfigError
 from basrelief.limits import limits
-from basrelief.output import make_folder, size_text
+from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
-    from basrelief.train import CostEstimate
     from basrelief.types import Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
@@ -100,20 +99,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str] | None], *,
     if not console.is_terminal:
         console.width = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum
     console.print(table)
-
-
-def cost_line(plan: CostEstimate, jobs: int, *, finishing: bool = False) -> str:
-    """Format a cost estimate in one line; `finishing` if a GPU does the last step."""
-    spent = f"{_long(plan.finish_seconds)} of one GPU, " if finishing else ""
-    whole = _long(3600 * plan.hours(jobs))
-    return (
-        f"{plan.shapes:,} shapes, {plan.pictures:,} pictures, {size_text(plan.bytes)}, {spent}{whole} with {jobs} processes "
-        f"({plan.sampled} shapes measured, {plan.failed} failed)"
-    )
-
-
-def _long(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def end_with(failures: Sequence[tuple[str, str]], *, see_all: str = "") -> None:

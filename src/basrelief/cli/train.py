@@ -91,7 +91,7 @@ def pairs(
     where = str(choose_device(device))
     style, processes = PairSettings(size=size, device=where, seed=seed), 0 if where != "cpu" else opt.cores(jobs)
     if dry_run:
-        typer.echo(opt.cost_line(estimate_cost(library, PairMaker(style)), processes))
+        typer.echo(estimate_cost(library, PairMaker(style)).text(processes))
         return
     with opt.progress("pairs", quiet=False) as progress:
         failed = make_records(library, out, maker=PairMaker(style), layout=layout, workers=Workers(processes), progress=progress)

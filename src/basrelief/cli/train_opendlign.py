@@ -50,7 +50,7 @@ def depth_aligned(
             typer.echo(f"{len(library):,} shapes, {images:,} images; not measured here, {cost}")
         raise
     if dry_run:
-        typer.echo(opt.cost_line(estimate_cost(library, maker, sample=4), workers.jobs, finishing=maker.painter is not None))
+        typer.echo(estimate_cost(library, maker, sample=4).text(workers.jobs, gpu=maker.painter is not None))
         return
     with opt.progress("depth-aligned images", quiet=False) as progress:
         failed = make_records(library, out, maker=maker, layout=layout, workers=workers, progress=progress)

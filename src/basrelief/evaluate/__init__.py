@@ -2,7 +2,6 @@
 
 from basrelief.evaluate.card import EvalCard
 from basrelief.evaluate.doctor.diagnose import diagnose
-from basrelief.evaluate.doctor.maps.picture import comparison_sheet
 from basrelief.evaluate.doctor.maps.report import diagnose_maps
 from basrelief.evaluate.few_shot import FewShotOptions
 from basrelief.evaluate.plan import plan_table
@@ -17,7 +16,6 @@ __all__ = [
     "FewShotOptions",
     "ModelSource",
     "TableRow",
-    "comparison_sheet",
     "diagnose",
     "diagnose_maps",
     "evaluate",

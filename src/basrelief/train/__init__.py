@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from basrelief.train.opendlign.trainer import TrainOptions, train_opendlign, training_cost
     from basrelief.train.pairs.draw import PairSettings
     from basrelief.train.pairs.make import PairMaker
-    from basrelief.train.records.make import CostEstimate, Workers, estimate_cost, make_records
+    from basrelief.train.records.make import Workers, estimate_cost, make_records
     from basrelief.train.resources import Resources
     from basrelief.train.tiny.run import Sources, train_tiny
     from basrelief.train.tiny.settings import TinySettings
@@ -37,7 +37,6 @@ _HOMES = {
     "AlignedMaker": "depth_aligned.make",
     "AlignedSettings": "depth_aligned.settings",
     "Clip2PointSettings": "clip2point.settings",
-    "CostEstimate": "records.make",
     "OpenDlignSettings": "opendlign.settings",
     "PairMaker": "pairs.make",
     "PairSettings": "pairs.draw",
@@ -67,7 +66,6 @@ __all__ = [
     "AlignedMaker",
     "AlignedSettings",
     "Clip2PointSettings",
-    "CostEstimate",
     "OpenDlignSettings",
     "PairMaker",
     "PairSettings",

@@ -279,3 +279,11 @@ def test_equal_pixels_give_equal_png_bytes() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     assert png_bytes(picture) == png_bytes(picture.copy())
     assert png_bytes(picture) != png_bytes(picture[::-1].copy())
+
+
+def test_an_estimate_is_one_line() -> None:
+    small = making.CostEstimate(10, 100, 4, 1, draw_seconds=240, finish_seconds=30, bytes=2_400_000)
+    assert small.text(2) == "10 shapes, 100 pictures, 2.4 MB, 2.0 minutes with 2 processes (4 shapes measured, 1 failed)"
+    large = making.CostEstimate(52_470, 524_700, 4, 0, draw_seconds=40_000, finish_seconds=1_500_000, bytes=31_000_000_000)
+    line = large.text(16, gpu=True)
+    assert line.startswith("52,470 shapes, 524,700 pictures, 31.0 GB, 416.7 hours of one GPU, 416.7 hours with 16 processes ")

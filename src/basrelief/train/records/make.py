@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from basrelief.datasets import Benchmark, Item
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.io import split_row
-from basrelief.output import append_text, to_json
+from basrelief.output import append_text, size_text, to_json
 from basrelief.processes import Failure, WorkerPool, attempt, batches
 from basrelief.train.lock import hold_lock
 from basrelief.train.records.store import LAYOUTS, Record, pack_shard, shard_name, write_folder, write_manifest
@@ -115,6 +115,18 @@ class CostEstimate:
     def hours(self, jobs: int) -> float:
         """Return the hours with a number of drawing processes, each on its own core; finishing runs in parallel."""
         return max(self.draw_seconds / max(jobs, 1), self.finish_seconds) / 3600
+
+    def text(self, jobs: int, *, gpu: bool = False) -> str:
+        """Return the estimate in one line, with a number of drawing processes; `gpu` if a GPU finishes the shapes."""
+        finishing = f"{_duration(self.finish_seconds)} of one GPU, " if gpu else ""
+        return (
+            f"{self.shapes:,} shapes, {self.pictures:,} pictures, {size_text(self.bytes)}, {finishing}{_duration(3600 * self.hours(jobs))} "
+            f"with {jobs} processes ({self.sampled} shapes measured, {self.failed} failed)"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def make_records(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
-from basrelief.evaluate import comparison_sheet, diagnose_maps
+from basrelief.evaluate import diagnose_maps
 from basrelief.evaluate.doctor.maps.draft import likely_variants
 from basrelief.evaluate.doctor.maps.order import describe_order, match_views
 from basrelief.evaluate.doctor.maps.pairs import find_maps
@@ -242,7 +242,7 @@ def test_the_picture_shows_where_maps_differ(publish: Publish) -> None:
 
     (diagnosis,) = diagnose_maps(publish(Variant(), store=nearer, points=900))
     assert diagnosis.worst is not None
-    picture = np.asarray(comparison_sheet(diagnosis.worst)).astype(int)
+    picture = np.asarray(diagnosis.sheet()).astype(int)
     reds = (picture[..., 0] - picture[..., 2] > 200).sum()
     blues = (picture[..., 2] - picture[..., 0] > 200).sum()
     assert reds > 500

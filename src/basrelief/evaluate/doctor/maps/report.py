@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from basrelief.evaluate.doctor.maps.compare import MapComparison, Searched, VariantScore, WorstShape, compare_maps
 from basrelief.evaluate.doctor.maps.order import describe_order
+from basrelief.evaluate.doctor.maps.picture import comparison_sheet
 from basrelief.evaluate.doctor.maps.read import MapFormat
 from basrelief.evaluate.doctor.maps.search import EXACT
 from basrelief.evaluate.doctor.maps.variants import AUTHORS, Variant
 from basrelief.types import Finding, Progress
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _MOVED = 0.001
 """Share of the pixels of maps of 224 pixels that may differ: rounding moves single points to the next voxel, and 7 x 7 pixels with them."""
@@ -36,6 +41,10 @@ class MapDiagnosis:
     comparison: MapComparison
     findings: tuple[Finding, ...]
     worst: WorstShape | None
+
+    def sheet(self) -> Image | None:
+        """Draw stored maps, drawn maps and differences of the worst shape; None if nothing could be compared."""
+        return None if self.worst is None else comparison_sheet(self.worst)
 
 
 def diagnose_maps(
