@@ -103,14 +103,15 @@ class OpenDlignProjection(Projection):
         smooth, views = PlaneFilter(self.planes - 2, self.sigma), len(self.cameras)
         ends = [0, *torch.bincount(batch.cloud, minlength=batch.size).cumsum(0).tolist()]
         voxels = (self.size + 2 * MARGIN) ** 2 * self.planes
-        near = batch.points.new_zeros(batch.size, views, self.size, self.size)
+        depth = batch.points.new_full((batch.size, views, self.size, self.size), math.inf)
         for clouds, some in image_parts(ends, views, voxels, batch.points.device):
             rows = slice(ends[clouds.start], ends[clouds.stop])
             part = PointBatch(batch.points[rows], batch.cloud[rows] - clouds.start, clouds.stop - clouds.start)
             grid = self.grid(part, some)
-            squeezed = smooth.squeeze(grid).view(-1, part.size, grid.rows, grid.columns).transpose(0, 1)
-            paste(near[clouds, some], squeezed, grid.origin[1:])
-        return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
+            near = smooth.squeeze(grid)
+            drawn = (1 - near / near.amax((1, 2), keepdim=True)).masked_fill_(near == 0, math.inf)
+            paste(depth[clouds, some], drawn.view(-1, part.size, grid.rows, grid.columns).transpose(0, 1), grid.origin[1:])
+        return depth
 
     def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
         """Return depth images in [0, 1]: near is dark, the background 1; with `median`, the median of each 7x7 window."""

@@ -76,6 +76,11 @@ class PlaneGrid:
         """Voxels in front of the first and behind the last plane."""
         return 2 * MARGIN * (self.columns + 1)
 
+    @property
+    def halo(self) -> int:
+        """Voxels in front of the first and behind the last plane that the bilateral filter reads."""
+        return RADIUS * (self.columns + 1)
+
     def put(self, image: Int[Tensor, "*points_or_1"], voxel: Int[Tensor, "3 *points"], value: Float[Tensor, "*points"]) -> None:
         """Write points into their voxels; the largest value wins."""
         plane, row, column = (place - first for place, first in zip(voxel, self.origin, strict=True))
@@ -116,44 +121,44 @@ class PlaneFilter:
     def _smooth(self, grid: PlaneGrid, dense: Tensor, voxel: Int[Tensor, " voxels"]) -> Float[Tensor, " voxels"]:
         """Return the bilateral mean around some voxels."""
         scale = 0.5 / self.sigma**2
-        steps = torch.tensor([i * grid.columns + j + grid.pad for i, j in _WINDOW], device=voxel.device)[:, None]
         nearby = torch.tensor([-scale * (i * i + j * j) for i, j in _WINDOW], device=voxel.device)[:, None]
         means = []
         for part in point_chunks(len(voxel), len(_WINDOW) // 2, voxel.device):
-            centre = dense[grid.pad :].index_select(0, voxel[part])
-            value = dense.index_select(0, (voxel[part] + steps).flatten()).view(len(_WINDOW), -1)
+            index = voxel[part]
+            centre = dense[grid.halo :].index_select(0, index)
+            value = dense.new_empty(len(_WINDOW), len(index))
+            for row, (i, j) in zip(value, _WINDOW, strict=True):
+                torch.index_select(dense[grid.halo + i * grid.columns + j :], 0, index, out=row)
             weight = (value - centre).square_().mul_(-scale).add_(nearby).exp_()
             means.append(value.mul_(weight).sum(0).add_(centre).div_(weight.sum(0).add_(1)))
         return torch.cat(means)
 
 
 def densify(grid: PlaneGrid) -> Float[Tensor, " voxels"]:
-    """Return the 7x7 maximum of each plane, laid out as the grid's values, which are overwritten.
+    """Return the 7x7 maximum of each plane, with `halo` voxels in front and behind. The grid's values are overwritten.
 
-    Doubling gives the maximum of a voxel and of the next ones in its row, then in its column; a shift by 3 rows and columns centres the
-    windows.
+    Doubling gives the maximum of a voxel and of the next ones in its row, then in its column; starting 3 rows and columns earlier centres
+    the windows.
     """
     source, target = grid.values, torch.empty_like(grid.values)
     for step in (1, 2, 3, grid.columns, 2 * grid.columns, 3 * grid.columns):
         torch.maximum(source[:-step], source[step:], out=target[:-step])
         target[-step:] = 0
         source, target = target, source
-    shift = REACH * (grid.columns + 1)
-    target[:shift] = 0
-    target[shift:] = source[:-shift]
-    return target
+    start = grid.pad - REACH * (grid.columns + 1) - grid.halo
+    return source[start : start + grid.planes * grid.pixels + 2 * grid.halo]
 
 
 def visible_planes(grid: PlaneGrid, dense: Float[Tensor, " voxels"]) -> Integer[Tensor, " pixels"]:
     """Return a bit for each plane of a pixel that may give the largest smoothed value."""
     kind = torch.uint8 if grid.planes <= 8 else torch.int32
-    held = torch.zeros(grid.pixels + 2 * grid.pad, dtype=kind, device=dense.device)
-    inner = held[grid.pad : -grid.pad]
-    for plane, values in enumerate(dense[grid.pad : -grid.pad].view(grid.planes, -1)):
+    held = torch.zeros(grid.pixels + 2 * grid.halo, dtype=kind, device=dense.device)
+    inner = held[grid.halo : -grid.halo]
+    for plane, values in enumerate(dense[grid.halo : -grid.halo].view(grid.planes, -1)):
         inner |= (values > 0).to(kind) << plane
     some, full = inner.clone(), inner.clone()
     for i, j in _WINDOW:
-        neighbour = held[grid.pad + i * grid.columns + j :][: grid.pixels]
+        neighbour = held[grid.halo + i * grid.columns + j :][: grid.pixels]
         some |= neighbour
         full &= neighbour
     below = full >> 1
