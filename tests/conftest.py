@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETR
     os.environ[_name] = "1"
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and so the programs under test, ignore Ctrl-C
 
 import support.type_checks  # noqa: E402, F401 - after the variables, which numpy reads once; the hook finds it by name
 

@@ -87,11 +87,12 @@ def test_models_are_listed_for_people_and_programs(run: Run) -> None:
     people = run("models")
     assert people.code == 0
     assert "opendlign-h14" in people.out
-    assert "best_eval.pth" in people.out
+    assert "basrelief models fetch MODEL" in people.out
     programs = run("models", "--json")
     records = [json.loads(line) for line in programs.out.splitlines()]
     assert records[0]["name"] == "tiny"
     assert records[0]["ready"] is True
+    assert "best_eval.pth" in next(record["missing"] for record in records if record["name"] == "clip2point")
     assert {r["name"] for r in records} >= {"pointclip", "pointclip-v2", "clip2point", "opendlign-h14"}
 
 

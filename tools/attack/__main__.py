@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -56,6 +57,7 @@ class Plan:
 
 def main() -> int:
     """Run the selected attacks."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and so would the attacked programs
     plan, only = _arguments()
     attacks: dict[str, Callable[[Plan, Path], Iterator[Outcome]]] = {
         "corpora": _corpora,
