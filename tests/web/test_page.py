@@ -22,7 +22,7 @@ pytestmark = needs_gradio
 
 DRIVER = """
 import json, sys
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 url, home, chromium, flags = sys.argv[1:]
 said = {}
 
@@ -30,6 +30,17 @@ def write(place, text):  # Gradio takes what is typed a moment later
     page.wait_for_timeout(300)
     page.fill(f"{place} input, {place} textarea", text)
     page.wait_for_timeout(300)
+
+def upload(path):  # on a busy machine Gradio may not listen yet when the box is there
+    shown = page.locator("#upload", has_text=path.rpartition("/")[2])
+    for _ in range(6):
+        page.wait_for_timeout(300)
+        page.set_input_files("#upload input[type=file]", path)
+        try:
+            return shown.wait_for(timeout=10_000)
+        except TimeoutError:
+            continue
+    raise AssertionError("the uploaded file is not shown")
 
 with sync_playwright() as player:
     browser = player.chromium.launch(executable_path=chromium, args=json.loads(flags))
@@ -51,8 +62,7 @@ with sync_playwright() as player:
     said["opened"] = page.locator("#search-status .prose").first.inner_text()
     page.screenshot(path=home + "/search.png")
     page.click("button[role=tab]:has-text('Classify a file')")
-    page.set_input_files("#upload input[type=file]", home + "/upload.glb")
-    page.wait_for_selector("#upload :text('upload.glb')")
+    upload(home + "/upload.glb")
     write("#labels", "chair, mug, car")
     page.click("#classify")
     page.wait_for_selector("#evidence img")
