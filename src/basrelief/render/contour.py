@@ -24,10 +24,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from basrelief.render.contour_aware import REACH
 from basrelief.render.ops import point_chunks
 
-REACH = 3
-"""Radius of the 7x7x7 maximum, voxels."""
 RADIUS = 2
 """Radius of the 5x5x5 bilateral filter, voxels."""
 _TOP = 2 * REACH + 1  # planes that can hold a column's largest value

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from basrelief.checks import check_range
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry import rotation_to_z_up
-from basrelief.render.base import Cameras, PointBatch, Projection
-from basrelief.render.ops import extents, image_parts, median_filter, point_chunks, rotate
-from basrelief.render.plane_filter import MARGIN, REACH, PlaneFilter, PlaneGrid
-from basrelief.render.rigs import euler, get_rig
+from basrelief.render.base import Cameras, PointBatch
+from basrelief.render.contour_aware import ContourAwareProjection
+from basrelief.render.ops import extents, image_parts, point_chunks, rotate
+from basrelief.render.plane_filter import MARGIN, PlaneFilter, PlaneGrid
+from basrelief.render.rigs import euler
 
 CONTROL_READINGS = ("complement", "reciprocal")
-_RANGES = {"size": (8, 4096), "planes": (3, 24), "ratio": (1e-3, 1), "bias": (1e-3, 1e3), "sigma": (1e-3, 1e3)}
 # Added to the camera coordinates. Normalising subtracts it again, but its rounding decides in which voxel a point on a border falls.
 _SHIFT = (0.5, 0.5, 1.5)
 _RIG = "opendlign-original"
@@ -28,7 +29,7 @@ _IMAGE_AXES = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=np.float32)  # 
 
 
 @dataclass(frozen=True)
-class OpenDlignProjection(Projection):
+class OpenDlignProjection(ContourAwareProjection):
     """Depth maps with sharp contours and open gaps, ten views from a ring above the horizon; nearer is darker.
 
     The authors' code was published in compiled form only. This is what it computes, in its order and rounding, for each view by itself:
@@ -60,6 +61,13 @@ class OpenDlignProjection(Projection):
         ConfigError: If an option is out of range or the rig is unknown.
     """
 
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "size": (8, 4096),
+        "planes": (3, 24),
+        "ratio": (1e-3, 1),
+        "bias": (1e-3, 1e3),
+        "sigma": (1e-3, 1e3),
+    }
     name: str = "opendlign"
     rig: str | Cameras = _RIG
     size: int = 224
@@ -71,18 +79,6 @@ class OpenDlignProjection(Projection):
     background: float = field(default=1.0, init=False)
     image_size: int = field(init=False)
     offset: int = field(default=1, init=False)
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        for option, (low, high) in _RANGES.items():
-            check_range(option, getattr(self, option), low, high, "Leave it out for the default.")
-        object.__setattr__(self, "image_size", self.size)
-        _ = self.cameras
-
-    @property
-    def cameras(self) -> Cameras:
-        """The V cameras, world frame, orthographic."""
-        return get_rig(self.rig) if isinstance(self.rig, str) else self.rig
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
@@ -112,11 +108,6 @@ class OpenDlignProjection(Projection):
             drawn = (1 - near / near.amax((1, 2), keepdim=True)).masked_fill_(near == 0, math.inf)
             paste(depth[clouds, some], drawn.view(-1, part.size, grid.rows, grid.columns).transpose(0, 1), grid.origin[1:])
         return depth
-
-    def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
-        """Return depth images in [0, 1]: near is dark, the background 1; with `median`, the median of each 7x7 window."""
-        image = depth.clamp(max=self.background)
-        return median_filter(image, REACH) if self.median else image
 
     def grid(self, batch: PointBatch, views: slice = slice(None)) -> PlaneGrid:
         """Quantise (step 1): return the box of voxels that can be seen in some image; image index = view x clouds + cloud.

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from basrelief.checks import check_range
-from basrelief.render.base import Cameras, PointBatch, Projection
-from basrelief.render.contour import REACH, ContourFilter, Voxels
-from basrelief.render.ops import extents, image_parts, median_filter, rotate
-from basrelief.render.rigs import get_rig
-
-_RANGES = {
-    "size": (8, 4096),
-    "planes": (1, 4096),
-    "ratio": (1e-3, 1),
-    "bias": (1e-3, 1e3),
-    "spatial_sigma": (1e-3, 1e3),
-    "range_sigma": (1e-3, 1e3),
-}
+from basrelief.render.base import Cameras, PointBatch
+from basrelief.render.contour import ContourFilter, Voxels
+from basrelief.render.contour_aware import REACH, ContourAwareProjection
+from basrelief.render.ops import extents, image_parts, rotate
 
 
 @dataclass(frozen=True)
-class OpenDlignPaperProjection(Projection):
+class OpenDlignPaperProjection(ContourAwareProjection):
     """Depth maps with sharp contours and open gaps, ten views from a ring 20 degrees above the horizon; nearer is darker.
 
     The pipeline of PointCLIP V2 with a finer grid and other filters. For each view by itself:
@@ -67,6 +59,14 @@ class OpenDlignPaperProjection(Projection):
         ConfigError: If an option is out of range or the rig is unknown.
     """
 
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "size": (8, 4096),
+        "planes": (1, 4096),
+        "ratio": (1e-3, 1),
+        "bias": (1e-3, 1e3),
+        "spatial_sigma": (1e-3, 1e3),
+        "range_sigma": (1e-3, 1e3),
+    }
     name: str = "opendlign-paper"
     rig: str | Cameras = "opendlign-30"
     size: int = 224
@@ -80,18 +80,6 @@ class OpenDlignPaperProjection(Projection):
     background: float = field(default=1.0, init=False)
     image_size: int = field(init=False)
     offset: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        for option, (low, high) in _RANGES.items():
-            check_range(option, getattr(self, option), low, high, "Leave it out for the default.")
-        object.__setattr__(self, "image_size", self.size)
-        _ = self.cameras
-
-    @property
-    def cameras(self) -> Cameras:
-        """The V cameras, world frame, orthographic."""
-        return get_rig(self.rig) if isinstance(self.rig, str) else self.rig
 
     @property
     def frame(self) -> Float[np.ndarray, "3 3"]:
@@ -116,11 +104,6 @@ class OpenDlignPaperProjection(Projection):
             squeezed = filtered.squeeze(self._quantise(part, rotation[views]))
             near[clouds, views] = squeezed.view(-1, part.size, self.size, self.size).transpose(0, 1)
         return (1 - near / near.amax((2, 3), keepdim=True)).masked_fill_(near == 0, math.inf)
-
-    def image(self, depth: Float[Tensor, "clouds views size size"]) -> Float[Tensor, "clouds views size size"]:
-        """Return depth images in [0, 1]: near is dark, the background 1; with `median`, the median of each 7x7 window."""
-        image = depth.clamp(max=self.background)
-        return median_filter(image, REACH) if self.median else image
 
     def _quantise(self, part: PointBatch, rotation: Tensor) -> Voxels:
         """Step 1: compute the voxel of every point in every view; image index = view x clouds + cloud."""

@@ -22,10 +22,9 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
+from basrelief.render.contour_aware import REACH
 from basrelief.render.ops import point_chunks
 
-REACH = 3
-"""Radius of the 7x7 maximum, pixels."""
 RADIUS = 2
 """Radius of the bilateral filter, pixels."""
 _WINDOW = [(i, j) for i, j in product(range(-RADIUS, RADIUS + 1), repeat=2) if 0 < i * i + j * j <= RADIUS**2]

@@ -8,13 +8,11 @@ from typing import cast
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.limits import limits
 from basrelief.render import get_projection
-from basrelief.render.opendlign import OpenDlignProjection
-from basrelief.render.opendlign_paper import OpenDlignPaperProjection
+from basrelief.render.contour_aware import ContourAwareProjection
 from basrelief.train.config import check_at_least, check_positive
 from basrelief.train.records.store import MAX_SIDE
 
 SOURCES = ("controlnet", "shaded")
-ContourAware = OpenDlignProjection | OpenDlignPaperProjection
 CONTOUR_PROJECTIONS = ("opendlign", "opendlign-paper")
 SCHEDULERS = ("ddim", "lcm")
 PRECISIONS = ("float16", "bfloat16", "float32")
@@ -110,7 +108,7 @@ class AlignedSettings:
             allowed = f"1 to {limits().points:,} points, and a size of 8 to {MAX_SIDE:,}"
             raise ConfigError(f"Got {self.points} points and size {self.size}; expected {allowed}. Leave them out for the defaults.")
 
-    def map_projection(self, *, median: bool = False) -> ContourAware:
+    def map_projection(self, *, median: bool = False) -> ContourAwareProjection:
         """Return the projection of the depth maps, with or without its median."""
         rig = {"rig": self.rig} if self.rig else {}
-        return cast("ContourAware", get_projection(self.projection, size=self.size, median=median, **rig))
+        return cast("ContourAwareProjection", get_projection(self.projection, size=self.size, median=median, **rig))

@@ -17,15 +17,17 @@ from torch import Tensor
 from basrelief.geometry import subsample
 from basrelief.render.base import Cameras
 from basrelief.render.cameras import Viewport
+from basrelief.render.contour_aware import ContourAwareProjection
 from basrelief.render.shade import Lighting, shade
-from basrelief.train.depth_aligned.settings import ContourAware
 from basrelief.types import Mesh, PointCloud, Shape
 
 _SUPERSAMPLE = 2
 _MOST_BALLS = 4096
 
 
-def shade_views(shape: Shape, cloud: PointCloud, *, projection: ContourAware, seed: int) -> UInt8[np.ndarray, "views size size 3"]:
+def shade_views(
+    shape: Shape, cloud: PointCloud, *, projection: ContourAwareProjection, seed: int
+) -> UInt8[np.ndarray, "views size size 3"]:
     """Render a shape in colour from every camera of a contour-aware projection, aligned with its depth maps.
 
     Args:
@@ -44,7 +46,7 @@ def shade_views(shape: Shape, cloud: PointCloud, *, projection: ContourAware, se
 
 
 def _shade_view(
-    shape: Shape, cloud: PointCloud, projection: ContourAware, rotation: Float[np.ndarray, "3 3"], random: np.random.Generator
+    shape: Shape, cloud: PointCloud, projection: ContourAwareProjection, rotation: Float[np.ndarray, "3 3"], random: np.random.Generator
 ) -> Float[Tensor, "size size 3"]:
     seen = cloud.points @ rotation.T
     low, high = seen.min(axis=0), seen.max(axis=0)

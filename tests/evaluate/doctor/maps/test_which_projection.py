@@ -70,6 +70,7 @@ def test_every_property_is_found(variant: Variant, publish: Publish) -> None:
     assert all(other.error > 1e-4 for other in diagnosis.comparison.next_best.values())
 
 
+@pytest.mark.slow
 def test_random_points_agree_up_to_chance(publish: Publish) -> None:
     theirs = Variant(points=1024, sampling="random")
     home = publish(lambda points: theirs.draw(points, 112, seed=99), points=4000)
