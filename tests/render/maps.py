@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+
+from basrelief.render.base import PointBatch, Projection
 
 TOLERANCE = 1e-5
 EXEMPT_PART = 1e-4
@@ -64,3 +68,14 @@ def stool(count: int, seed: int = 0) -> np.ndarray:
     high = np.array([[0.5, 0.5, 0.4], *((x, y, 0.3) for x in (-0.4, 0.5) for y in (-0.4, 0.5)), [0.5, 0.05, -0.2]])
     part = rng.choice(len(low), count, p=[0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
     return rng.uniform(low[part], high[part]).astype(np.float32)
+
+
+def worst_difference(
+    points: np.ndarray, projection: Projection, reference: Callable[..., np.ndarray], device: torch.device | str = "cpu"
+) -> float:
+    """Largest difference between a projection's map and its reference's; the same pixels must be background."""
+    ours = projection.depth(PointBatch.pack([points], device=device))[0].cpu().numpy()
+    theirs = reference(points, projection)
+    assert np.array_equal(np.isinf(ours), np.isinf(theirs))
+    seen = np.isfinite(theirs)
+    return float(np.abs(ours[seen] - theirs[seen]).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -11,30 +12,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from basrelief.render.base import Cameras, PointBatch
+from basrelief.render.base import Cameras
 from basrelief.render.opendlign import OpenDlignProjection
 from basrelief.render.reference import opendlign as reference
 from basrelief.render.rigs import get_rig
-from render.maps import TOLERANCE, stool
+from render.maps import TOLERANCE, stool, worst_difference
 
 TWO_VIEWS = Cameras(get_rig("opendlign-original").rotation[[1, 9]])
+worst = partial(worst_difference, reference=reference.depth)
 
 
 def small(**options: Any) -> OpenDlignProjection:
     return OpenDlignProjection(**{"rig": TWO_VIEWS, "size": 40, **options})
 
 
-def worst(points: np.ndarray, projection: OpenDlignProjection, device: torch.device | str = "cpu") -> float:
-    """Largest difference between the two images; the same pixels must be background."""
-    ours = projection.depth(PointBatch.pack([points], device=device))[0].cpu().numpy()
-    theirs = reference.depth(points, projection)
-    assert np.array_equal(np.isinf(ours), np.isinf(theirs))
-    seen = np.isfinite(theirs)
-    return float(np.abs(ours[seen] - theirs[seen]).max())
-
-
 def test_every_kind_of_cloud(cloud: np.ndarray, device: torch.device) -> None:
-    assert worst(cloud, small(), device) <= TOLERANCE
+    assert worst(cloud, small(), device=device) <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -56,7 +49,7 @@ def test_every_kind_of_cloud(cloud: np.ndarray, device: torch.device) -> None:
     ids=str,
 )
 def test_every_option(options: dict[str, float], device: torch.device) -> None:
-    assert worst(stool(600), small(**options), device) <= TOLERANCE
+    assert worst(stool(600), small(**options), device=device) <= TOLERANCE
 
 
 @given(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn
 
@@ -26,7 +27,7 @@ Step = Callable[[Any], object]
 """An operation: changes the machine that it is given."""
 
 
-class PickleMachine:
+class PickleMachine(ABC):
     """Runs one pickle to dicts, lists, tuples, strings, numbers and the records of a subclass.
 
     Time and memory are proportional to the file: every operation is counted, every length is compared with the rest of the file before it
@@ -69,17 +70,17 @@ class PickleMachine:
             step(self)
         raise FileFormatError(f"{self._name} holds more than {most:,} pickled values. Save arrays, not lists.")
 
+    @abstractmethod
     def _look_up(self, module: str, name: str) -> object:
         """Return the record of a name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _call(self, target: object, arguments: object) -> object:
         """Return the record of a call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _build(self, record: object, state: object) -> object:
         """Return a record after giving it a state."""
-        raise NotImplementedError
 
     def _refuse(self, fact: str) -> NoReturn:
         raise FileFormatError(f"{self._name} is a pickle that {fact}; {self.reads}. Do not trust this file.")
