@@ -46,6 +46,17 @@ def test_the_embedded_model_reads_the_name_alone() -> None:
     assert templates("name") == ("a {}",)
 
 
+def test_ulips_templates_equal_the_published_list() -> None:
+    texts = templates("ulip")
+    assert same_texts(texts, "sha256:141e0de0abac88d912d46be8d60f506e91be08171c54fa29b48e349404a8a1cf")
+    assert len(set(texts)) == 64
+    assert [text for text in texts if not text.endswith(".")] == ["a black and white photo of a {}"]
+
+
+def test_the_label_alone() -> None:
+    assert templates("label") == ("{}",)
+
+
 def test_labels_are_filled_as_pointclip_fills_them() -> None:
     (template,) = templates("pointclip")
     raw_names = [label.replace(" ", "_") for label in label_set("modelnet40")]

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from basrelief.datasets.photo_templates import depth_templates, photo_templates
+from basrelief.datasets.ulip_templates import ulip_templates
 from basrelief.errors import ConfigError, unknown_choice
 
 _SETS: Mapping[str, Callable[[], tuple[str, ...]]] = {
     "clip": photo_templates,
     "clip2point": lambda: ("image of a {}",),
+    "label": lambda: ("{}",),
     "name": lambda: ("a {}",),
     "opendlign": depth_templates,
     "opendlign-scanobjectnn": lambda: depth_templates(slip=True),
     "pointclip": lambda: ("point cloud depth map of a {}.",),
     "pointclip-fewshot": lambda: ("point cloud of a big {}.",),
+    "ulip": ulip_templates,
 }
 
 
@@ -30,11 +33,13 @@ def templates(name: str) -> tuple[str, ...]:
     |--------------------------|-----------|---------------------------------------------------------------------|
     | `clip`                   | 80        | CLIP's photo templates (arXiv:2103.00020); OpenDlign uses them too  |
     | `clip2point`             | 1         | CLIP2Point (arXiv:2210.01055)                                       |
+    | `label`                  | 1         | `{}`, the label alone: for embeddings that were exported by label    |
     | `name`                   | 1         | `a {}`, what the embedded model reads                               |
     | `opendlign`              | 80        | OpenDlign (arXiv:2404.16538); two `{}` in each                      |
     | `opendlign-scanobjectnn` | 80        | the same but for `, 3D` at the end of one, as published             |
     | `pointclip`              | 1         | PointCLIP, zero-shot (arXiv:2112.02413)                             |
     | `pointclip-fewshot`      | 1         | PointCLIP, few-shot                                                 |
+    | `ulip`                   | 64        | ULIP (arXiv:2212.05171); OpenShape, TAMM, ULIP-2 and Uni3D use them |
 
     Args:
         name: One of `list_templates()`.
