@@ -1,8 +1,6 @@
-"""Surface sampling, subsampling and farthest points: properties, a reference, and recorded originals."""
+"""Surface sampling, subsampling and outliers: properties and messages."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -11,9 +9,7 @@ from hypothesis import strategies as st
 
 from basrelief.errors import GeometryError
 from basrelief.geometry import remove_outliers, sample_surface, subsample
-from basrelief.geometry.sampling import farthest_points
 from basrelief.types import Mesh, Origin, PointCloud
-from support import parity_arrays
 
 SMALL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 
@@ -97,7 +93,6 @@ def test_counts_below_one_are_refused(count: int) -> None:
     for call in (
         lambda: sample_surface(UNEVEN, count),
         lambda: subsample(PointCloud(points=np.eye(3)), count),
-        lambda: farthest_points(np.eye(3), count),
     ):
         with pytest.raises(GeometryError, match=f"count is {count}; it must be at least 1"):
             call()
@@ -115,72 +110,6 @@ def test_subsample_repeats_only_when_it_must(points: np.ndarray, count: int, see
     assert len(rows) == count
     assert len(set(rows)) == min(count, len(points))
     assert np.array_equal(subsample(cloud, count, seed=seed).points, part.points)
-
-
-def slow_farthest(points: np.ndarray, count: int, start: int) -> list[int]:
-    """The reference: compare every point with every chosen one, each time anew."""
-    chosen = [start]
-    while len(chosen) < count:
-        distances = [min(float(((p - points[c]) ** 2).sum()) for c in chosen) for p in points]
-        chosen.append(int(np.argmax(distances)))
-    return chosen
-
-
-@SMALL
-@given(clouds(), st.data())
-def test_farthest_points_agree_with_the_reference(points: np.ndarray, data: st.DataObject) -> None:
-    count = data.draw(st.integers(1, len(points)))
-    start = data.draw(st.integers(0, len(points) - 1))
-    exact = points.astype(np.float64)
-    assert farthest_points(exact, count, start=start).tolist() == slow_farthest(exact, count, start)
-
-
-def test_the_corners_of_a_square_come_first() -> None:
-    square = np.array([[0.5, 0.5, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32)
-    assert farthest_points(square, 5, start=1).tolist() == [1, 4, 2, 3, 0]
-
-
-def test_beyond_the_last_position_index_zero_repeats() -> None:
-    points = np.array([[1, 0, 0], [1, 0, 0], [2, 0, 0]], dtype=np.float32)
-    assert farthest_points(points, 6).tolist() == [0, 2, 0, 0, 0, 0]
-    assert farthest_points(points, 6, skip_near_origin=True).tolist() == [0, 2, 0, 0, 0, 0]
-    assert farthest_points(np.zeros((1, 3)), 3).tolist() == [0, 0, 0]
-
-
-def test_points_near_the_origin_are_skipped_on_request() -> None:
-    points = np.array([[1, 0, 0], [0, 0, 0], [0.5, 0, 0]], dtype=np.float32)
-    assert farthest_points(points, 2).tolist() == [0, 1]
-    assert farthest_points(points, 2, skip_near_origin=True).tolist() == [0, 2]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("scale", [1e-15, 1e30])
-def test_farthest_points_at_any_scale(scale: float, dtype: type) -> None:
-    points = np.random.default_rng(0).normal(size=(50, 3))
-    assert farthest_points((points * scale).astype(dtype), 20).tolist() == farthest_points(points, 20).tolist()
-
-
-@pytest.mark.parametrize("start", [-1, 3])
-def test_a_start_out_of_range(start: int) -> None:
-    with pytest.raises(GeometryError, match=f"start is {start}; expected an index of the 3 points"):
-        farthest_points(np.eye(3), 2, start=start)
-
-
-@pytest.fixture(scope="module")
-def recorded() -> Mapping[str, np.ndarray]:
-    return parity_arrays("pointnet2_ops.npz")
-
-
-@pytest.mark.parametrize("case", ["random", "core", "start_at_origin", "ties_512", "ties_900", "exhausted", "all_at_origin"])
-def test_parity_with_pointnet2_ops(case: str, recorded: Mapping[str, np.ndarray]) -> None:
-    for points, expected in zip(recorded[f"{case}/xyz"], recorded[f"{case}/idx"], strict=True):
-        assert farthest_points(points, len(expected), skip_near_origin=True).tolist() == expected.tolist()
-
-
-@pytest.mark.parametrize(("case", "name"), [("core", "idx_if_origin_points_were_allowed"), ("ties_512", "idx_lowest_index_rule")])
-def test_parity_of_the_other_convention(case: str, name: str, recorded: Mapping[str, np.ndarray]) -> None:
-    for points, expected in zip(recorded[f"{case}/xyz"], recorded[f"{case}/{name}"], strict=True):
-        assert farthest_points(points, len(expected)).tolist() == expected.tolist()
 
 
 def _sphere(count: int = 1000, seed: int = 0) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
+from basrelief.encoders.points.operators import farthest_points
 from basrelief.geometry import rotation_to_z_up
-from basrelief.geometry.sampling import farthest_points
 from basrelief.render import Projection, get_projection
 from basrelief.render.base import PointBatch
 
@@ -110,7 +110,7 @@ class Variant:
             return cloud
         chosen = np.arange(len(cloud))
         if self.sampling == "farthest":
-            chosen = farthest_points(cloud, self.points)
+            chosen = farthest_points(torch.tensor(cloud[None]), self.points)[0].numpy()
         elif self.sampling == "random":
             chosen = np.random.default_rng(seed).permutation(len(cloud))
         return np.ascontiguousarray(cloud[chosen[: self.points]])
