@@ -39,8 +39,8 @@ class ImageTower:
     @property
     def known_as(self) -> str:
         """Names of known encoders with it, e.g. `ViT-B-32`; empty if there are none."""
-        names = sorted({name.split("/")[0] for name in list_encoders() if tower_in(encoder_spec(name).config.vision) == self})
-        return " and ".join(names)
+        configs = {name.split("/")[0]: encoder_spec(name).config.vision for name in list_encoders()}
+        return " and ".join(sorted(name for name, vision in configs.items() if vision is not None and tower_in(vision) == self))
 
 
 def tower_in(vision: VisionConfig) -> ImageTower:
@@ -67,19 +67,19 @@ def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
     return ImageTower(int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers))
 
 
-def check_tower(state: Mapping[str, Tensor], vision: VisionConfig, *, source: str) -> None:
+def check_tower(state: Mapping[str, Tensor], vision: VisionConfig | None, *, source: str) -> None:
     """Check that weights hold an image tower of the size that is needed.
 
     Args:
         state: Tensors by name, in any layout; weights without a known image tower pass.
-        vision: The image tower that is needed.
+        vision: The image tower that is needed; any passes if None is.
         source: Name of the file.
 
     Raises:
         WeightsError: If they hold another one; the message names both.
     """
-    found, wanted = tower_of(state), tower_in(vision)
-    if found is not None and found != wanted:
+    found = None if vision is None else tower_of(state)
+    if vision is not None and found is not None and found != (wanted := tower_in(vision)):
         raise WeightsError(
             f"{source} is {_named(found)}; this model needs {_named(wanted)}. "
             "Choose the model with this backbone, or download the weights of that one."

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
-from basrelief.encoders.convert import convert_visual
+from basrelief.encoders.convert import IMAGE_PARTS, convert_visual
 from basrelief.encoders.fingerprint import sampled_bytes
 from basrelief.encoders.preprocessing import Channels, ImageFit
 from basrelief.encoders.state_dict import read_state_dict
@@ -46,6 +46,7 @@ class ClipEncoder:
         batch_size: Maximum number of images per forward pass, which bounds memory.
         dtype_reason: How the compute dtype was chosen, for reports.
         vocabulary: Names the encoder was trained on; None for an open vocabulary, such as CLIP's.
+        image_weights: File that holds the image tower where only the text tower was loaded; it is read with the first image.
 
     Raises:
         WeightsError: If the tokenizer and the text tower do not belong together.
@@ -73,6 +74,7 @@ class ClipEncoder:
         self.batch_size = 32
         self.dtype_reason = "as loaded"
         self.vocabulary: Vocabulary | None = None
+        self.image_weights: Path | None = None
 
     @property
     def config(self) -> ClipConfig:
@@ -86,8 +88,8 @@ class ClipEncoder:
 
     @property
     def image_size(self) -> int:
-        """Side of the input images in pixels."""
-        return self.config.vision.image_size
+        """Side of the input images in pixels; raises ConfigError if the encoder is a text tower alone."""
+        return self.config.image_tower.image_size
 
     @property
     def logit_scale(self) -> float:
@@ -111,7 +113,10 @@ class ClipEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 values of every tensor; not cached."""
+        """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 values of every tensor; not cached.
+
+        If only the text tower was loaded, it covers that one alone, whether or not the image tower was read since.
+        """
         record: list[object] = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
         if not self.towers.tuned_residual:
             record.append("tuned blocks alone")
@@ -119,6 +124,8 @@ class ClipEncoder:
             record.append(asdict(self.image_fit))
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
         for name, tensor in self.towers.state_dict().items():
+            if self.image_weights is not None and name.startswith(IMAGE_PARTS):
+                continue
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(sampled_bytes(tensor, torch.float64))
         return digest.hexdigest()
@@ -136,10 +143,25 @@ class ClipEncoder:
             WeightsError: If the file is broken or its image tower does not fit.
         """
         state = convert_visual(read_state_dict(path), self.config, source=Path(path).name)
+        if self.towers.vision_model is None:
+            self.towers.add_image_tower(state)
+            return self
         if tuned := tuned_count(state):
             self.towers.add_tuned_blocks(tuned)
         self.towers.load_state_dict(state, strict=False)
         return self
+
+    def read_image_tower(self) -> None:
+        """Read the image tower unless it is there; `encode_images` does so for the first image.
+
+        Raises:
+            ConfigError: If the encoder is a text tower alone.
+            WeightsError: If the file changed or its image tower does not fit.
+        """
+        if self.towers.vision_model is None and self.image_weights is not None:
+            self.load_visual(self.image_weights)
+        elif self.towers.vision_model is None:
+            raise ConfigError(f"{self.name} is a text tower alone: it cannot encode images. Use an encoder with an image tower.")
 
     @torch.no_grad()
     def encode_images(
@@ -159,6 +181,7 @@ class ClipEncoder:
             raise ConfigError(
                 f"tuned has {got}; expected torch.bool ({len(images)},), one for each image. Build it with torch.arange(n) >= 5."
             )
+        self.read_image_tower()
         if not len(images):
             return torch.zeros(0, self.embedding_dim, device=self.device)
         chunks = torch.split(images, self.batch_size)
@@ -174,6 +197,7 @@ class ClipEncoder:
         Raises:
             ConfigError: If the images are not square and finite, or there is no tuned block.
         """
+        self.read_image_tower()
         none = torch.zeros(0, self.embedding_dim, device=self.device)
         chunks = torch.split(images, self.batch_size) if len(images) else ()
         pairs = [(none, none), *(self.towers.both_features(self.prepare(chunk)) for chunk in chunks)]

@@ -115,7 +115,7 @@ class ClipConfig:
 
     Attributes:
         embed_dim: Dimension of the joint embeddings.
-        vision: Image tower.
+        vision: Image tower, or None for a text tower alone.
         text: Text tower.
         activation: Of the MLPs in both towers: `gelu`, or OpenAI's `quick_gelu`, x * sigmoid(1.702 x).
 
@@ -124,7 +124,7 @@ class ClipConfig:
     """
 
     embed_dim: int
-    vision: VisionConfig
+    vision: VisionConfig | None
     text: TextConfig
     activation: Activation = "gelu"
 
@@ -136,26 +136,29 @@ class ClipConfig:
         self._check_size()
 
     @property
+    def image_tower(self) -> VisionConfig:
+        """The image tower.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        if self.vision is None:
+            raise ConfigError("This encoder is a text tower alone: it cannot encode images. Choose an encoder with an image tower.")
+        return self.vision
+
+    @property
     def least_parameters(self) -> int:
         """Lower bound of the number of parameters: large matrices only, without biases, norms and the first three stages of a ResNet."""
-        vision, text, embed = self.vision, self.text, self.embed_dim
-        if isinstance(vision.layers, tuple):
-            width = 32 * vision.width
-            seen = (vision.image_size // 32) ** 2 * width + 3 * width**2 + width * embed + vision.layers[3] * (9 * (width // 4) ** 2)
-        else:
-            patch = vision.patch_size or 1
-            positions, cut = (vision.image_size // patch) ** 2, patch // vision.reduction
-            stem = sum(9 * one * other for one, other in zip(vision.stem, vision.stem[1:], strict=False))
-            seen = positions * vision.width + (vision.stem[-1] if vision.stem else 3) * cut**2 * vision.width + stem
-            seen += vision.layers * _block_parameters(vision) + vision.width * embed
+        text, embed = self.text, self.embed_dim
         read = (text.vocab_size + text.context_length + embed) * text.width + text.layers * _block_parameters(text)
-        return seen + read
+        return read if self.vision is None else read + _least_image_parameters(self.vision, embed)
 
     def _check_size(self) -> None:
-        most, blocks = limits(), self.vision.layers if isinstance(self.vision.layers, tuple) else (self.vision.layers,)
-        if max(*blocks, self.text.layers) > most.layers:
-            raise ConfigError(f"A tower has {max(*blocks, self.text.layers)} layers, more than the limit of {most.layers}. {_RAISE}")
-        if self.vision.image_size**2 > most.picture_pixels:
+        most, layers = limits(), self.vision.layers if self.vision is not None else 0
+        deepest = max(self.text.layers, *(layers if isinstance(layers, tuple) else (layers,)))
+        if deepest > most.layers:
+            raise ConfigError(f"A tower has {deepest} layers, more than the limit of {most.layers}. {_RAISE}")
+        if self.vision is not None and self.vision.image_size**2 > most.picture_pixels:
             raise ConfigError(f"vision.image_size is {self.vision.image_size}, too large for the limit on picture_pixels. {_RAISE}")
         if self.least_parameters > most.parameters:
             raise ConfigError(f"The towers have over {self.least_parameters:.2g} numbers, the limit is {most.parameters:.2g}. {_RAISE}")
@@ -168,7 +171,8 @@ class ClipConfig:
             ConfigError: If a field is unknown, missing or of a wrong value.
         """
         try:
-            vision, text = VisionConfig(**record["vision"]), TextConfig(**record["text"])
+            vision = VisionConfig(**record["vision"]) if "vision" in record else None
+            text = TextConfig(**record["text"])
             return cls(**{**record, "vision": vision, "text": text})
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, ConfigError):
@@ -176,9 +180,11 @@ class ClipConfig:
             raise ConfigError(f"Cannot read the configuration: {error}. Compare it with a file in encoders/specs.") from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON types, without `vision.stem` if it is empty."""
+        """Return the fields as JSON types, without `vision` if there is none, and without `vision.stem` if it is empty."""
         record = asdict(self)
-        if not self.vision.stem:
+        if self.vision is None:
+            del record["vision"]
+        elif not self.vision.stem:
             del record["vision"]["stem"]
         return record
 
@@ -186,6 +192,17 @@ class ClipConfig:
 _MOST_CONVOLUTIONS = 8
 _MOST = 2**31
 _RAISE = "Check the configuration, or raise the limit with BASRELIEF_LIMITS."
+
+
+def _least_image_parameters(vision: VisionConfig, embed: int) -> int:
+    if isinstance(vision.layers, tuple):
+        width = 32 * vision.width
+        return (vision.image_size // 32) ** 2 * width + 3 * width**2 + width * embed + vision.layers[3] * (9 * (width // 4) ** 2)
+    patch = vision.patch_size or 1
+    positions, cut = (vision.image_size // patch) ** 2, patch // vision.reduction
+    stem = sum(9 * one * other for one, other in zip(vision.stem, vision.stem[1:], strict=False))
+    first = positions * vision.width + (vision.stem[-1] if vision.stem else 3) * cut**2 * vision.width + stem
+    return first + vision.layers * _block_parameters(vision) + vision.width * embed
 
 
 def _block_parameters(tower: VisionConfig | TextConfig) -> int:

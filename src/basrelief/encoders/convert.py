@@ -1,7 +1,7 @@
 """Convert every known layout of CLIP weights to the parameter names of `ClipTowers`.
 
 Layouts:
-    openai: Names of OpenAI and open_clip.
+    openai: Names of OpenAI and open_clip, those of the text tower perhaps below `text.`.
     huggingface: Names of transformers.
     opendlign: The published checkpoints: names of open_clip below `clip_model.`, a copy of the last block, `logit_scale` twice.
     clip2point: The pre-training checkpoint: an image tower below `point_model.`.
@@ -58,7 +58,9 @@ _PLACES = {
     "tuned_blocks": "visual.transformer.depth_control_visual.resblocks",
 }
 _OURS = re.compile(rf"(?P<place>{'|'.join(map(re.escape, _PLACES))})\.(?P<number>\d+)\.(?P<part>.+)\.(?P<kind>weight|bias)")
-_VISUAL_PARTS = ("vision_model.", "visual_projection.", "tuned_blocks.")
+IMAGE_PARTS = ("vision_model.", "visual_projection.", "tuned_blocks.")
+"""How the names of `ClipTowers` begin that belong to the image tower."""
+_IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
 
 def layout_of(names: Iterable[str]) -> str:
@@ -73,20 +75,22 @@ def layout_of(names: Iterable[str]) -> str:
             f"These weights are a few-shot adapter ({', '.join(sorted(tops))}), not an encoder. "
             "Use the pre-training checkpoint, whose names start with point_model."
         )
-    marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "visual": "openai"}
+    marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "text_model": "huggingface"}
+    marks |= {"visual": "openai"}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
-def convert(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "The file") -> dict[str, Tensor]:
+def convert(state: Mapping[str, Tensor], config: ClipConfig, *, images: bool = True, source: str = "The file") -> dict[str, Tensor]:
     """Rename the tensors of both towers and of tuned blocks, if any, to the names of `ClipTowers`.
 
     Args:
         state: Tensors by name, in any known layout except `clip2point`.
         config: Architecture of the towers.
+        images: Whether to take the image tower, which `convert_visual` gives alone; without it, its tensors are not read from the file.
         source: Name of the file, for messages.
 
     Returns:
-        All parameters and buffers, the floating-point ones as float32.
+        All parameters and buffers that are taken, the floating-point ones as float32.
 
     Raises:
         WeightsError: If a name is unknown or missing, or a shape differs.
@@ -95,7 +99,10 @@ def convert(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "T
     if layout == "clip2point":
         raise WeightsError("These weights are CLIP2Point's image tower alone. Load plain CLIP first, then pass this file to load_visual().")
     check_tower(state, config.vision, source=source)
-    return _fit(_rename(state, layout, config), config, layout, visual_only=False)
+    named = _rename(state, layout, config)
+    if config.vision is None or not images:
+        named = {name: t for name, t in named.items() if not name.startswith(_IMAGES)}
+    return _fit(named, layout, empty_towers(config, tuned=tuned_count(named), images=images).state_dict())
 
 
 def convert_visual(state: Mapping[str, Tensor], config: ClipConfig, *, source: str = "The file") -> dict[str, Tensor]:
@@ -110,11 +117,12 @@ def convert_visual(state: Mapping[str, Tensor], config: ClipConfig, *, source: s
         WeightsError: If a name of the image tower is unknown or missing, or a shape differs.
     """
     layout = layout_of(state)
-    check_tower(state, config.vision, source=source)
+    check_tower(state, config.image_tower, source=source)
     if layout == "clip2point":
         state = {f"visual.{name.removeprefix('point_model.')}": t for name, t in state.items() if name.startswith("point_model.")}
-    named = {name: t for name, t in _rename(state, layout, config).items() if name.startswith((*_VISUAL_PARTS, "?visual", "?vision"))}
-    return _fit(named, config, layout, visual_only=True)
+    named = {name: t for name, t in _rename(state, layout, config).items() if name.startswith(_IMAGES)}
+    expected = empty_towers(config, tuned=tuned_count(named)).state_dict().items()
+    return _fit(named, layout, {name: t for name, t in expected if name.startswith(_IMAGES)})
 
 
 def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
@@ -127,7 +135,9 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name not in _NO_WEIGHTS:
-            renamed.update(_rename_one(name, tensor, resnet=config.vision.kind == "resnet"))
+            renamed.update(
+                _rename_one(name.removeprefix("text."), tensor, resnet=config.vision is not None and config.vision.kind == "resnet")
+            )
     return renamed
 
 
@@ -160,12 +170,7 @@ def _turned(tensor: Tensor) -> Tensor:
     return tensor.T if tensor.ndim == 2 else tensor
 
 
-def _fit(named: dict[str, Tensor], config: ClipConfig, layout: str, *, visual_only: bool) -> dict[str, Tensor]:
-    expected = {
-        name: t
-        for name, t in empty_towers(config, tuned=tuned_count(named)).state_dict().items()
-        if not visual_only or name.startswith(_VISUAL_PARTS)
-    }
+def _fit(named: dict[str, Tensor], layout: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for problem, names in (("unknown", named.keys() - expected.keys()), ("missing", expected.keys() - named.keys())):
         if names:
             shown = ", ".join(sorted(n.removeprefix("?") for n in names)[:5])

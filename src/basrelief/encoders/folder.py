@@ -31,7 +31,7 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
     """Write an encoder into a folder that `load_encoder_folder` reads.
 
     Args:
-        encoder: What to write; a tuned block is written too.
+        encoder: What to write; a tuned block is written too, and an image tower that was not read yet.
         folder: Created if needed.
         dtype: Floating point type in the file; float16 halves the size and is read back as float32.
 
@@ -39,6 +39,8 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
         The path of the weights file.
     """
     folder = Path(folder)
+    if encoder.image_weights is not None:
+        encoder.read_image_tower()
     record = {"format": 1, "name": encoder.name, "config": encoder.config.to_json(), "mean": encoder.mean, "std": encoder.std}
     if encoder.image_fit != ImageFit():
         record["image_fit"] = asdict(encoder.image_fit)

@@ -30,6 +30,7 @@ def load_encoder(
     dtype: str = "auto",
     cache: VectorCache | Literal["default"] | None = "default",
     activation: Activation | None = None,
+    text_only: bool = False,
 ) -> ClipEncoder:
     """Load CLIP towers by name, with their tokenizer and preprocessing.
 
@@ -40,6 +41,7 @@ def load_encoder(
         dtype: `auto` (measured, see `choose_dtype`), `float32`, `bfloat16` or `float16`.
         cache: Cache of text features, or None.
         activation: Read the weights with another activation than they were trained with (the notes of a record say why).
+        text_only: Load the text tower alone; the image tower is read from the same file when the first image is encoded.
 
     Raises:
         ConfigError: If the name, device, dtype or activation is unknown.
@@ -50,11 +52,14 @@ def load_encoder(
     spec = spec if activation is None else spec.with_activation(activation)
     place = choose_device(device)
     path = find_weights(spec, weights)
-    towers = towers_from_state(spec.config, convert(read_state_dict(path), spec.config, source=path.name))
+    state = convert(read_state_dict(path), spec.config, images=not text_only, source=path.name)
+    towers = towers_from_state(spec.config, state)
     kept = VectorCache.shared("text") if isinstance(cache, str) else cache
-    found = read_preprocessing(path.parent, spec.preprocessing, side=spec.config.vision.image_size)
+    vision = spec.config.vision
+    found = spec.preprocessing if vision is None else read_preprocessing(path.parent, spec.preprocessing, side=vision.image_size)
     tokenizer = find_tokenizer(spec, path)
     encoder = ClipEncoder(towers.to(place), tokenizer, name=spec.name, mean=found.mean, std=found.std, image_fit=found.fit, cache=kept)
+    encoder.image_weights = path if text_only and vision is not None else None
     return choose_dtype(encoder, dtype)
 
 

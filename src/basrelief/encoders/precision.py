@@ -29,7 +29,7 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
     `auto` leaves towers of fewer than 20 million numbers in float32: they are quick anyway, and a result should not depend on how busy
     the processor was while it was measured. For larger ones it takes bfloat16 when one image block runs at least 1.2 times faster in it
     than in float32 on this very processor, and then only if the features of a probe keep a cosine of at least 0.999 to float32 in both
-    towers. Anything else stays float32.
+    towers. Anything else stays float32. Of a text tower alone, a text block and text features decide.
 
     Args:
         encoder: Loaded in float32, on the device it will run on.
@@ -63,27 +63,40 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
 
 
 def bfloat16_gain(encoder: ClipEncoder) -> float:
-    """How many times faster one image block (a ResNet's first stage) runs in bfloat16 than in float32; below 1 is slower."""
-    model, config = encoder.towers.vision_model, encoder.config.vision
-    generator = torch.Generator().manual_seed(0)
-    if isinstance(model, ModifiedResNet):
-        part = model.get_submodule("layer1")
-        probe = torch.randn(4, config.width, config.image_size // 4, config.image_size // 4, generator=generator)
+    """How many times faster one image block (a ResNet's first stage) runs in bfloat16 than in float32; below 1 is slower.
+
+    Of a text tower alone, a text block is timed.
+    """
+    model, generator = encoder.towers.vision_model, torch.Generator().manual_seed(0)
+    shape: tuple[int, ...]
+    if model is None:
+        text = encoder.config.text
+        part, shape = encoder.towers.text_model.encoder.layers[0], (4, text.context_length, text.width)
+    elif isinstance(model, ModifiedResNet):
+        config = encoder.config.image_tower
+        part, shape = model.get_submodule("layer1"), (4, config.width, config.image_size // 4, config.image_size // 4)
     else:
-        part = model.encoder.layers[0]
-        probe = torch.randn(4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width, generator=generator)
+        config = encoder.config.image_tower
+        part, shape = model.encoder.layers[0], (4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width)
+    probe = torch.randn(shape, generator=generator)
     dtypes = (torch.float32, torch.bfloat16)
     full, half = _seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype)) for dtype in dtypes])
     return full / half
 
 
 def least_cosine(encoder: ClipEncoder, other: ClipEncoder) -> float:
-    """The smallest cosine between the features of two encoders over a fixed probe of images and prompts."""
+    """The smallest cosine between the features of two encoders over a fixed probe of prompts and, if there is an image tower, images."""
+    pairs = [(_text(e), *_images(e)) for e in (encoder, other)]
+    return min(float(F.cosine_similarity(a, b).min()) for a, b in zip(*pairs, strict=True))
+
+
+def _images(encoder: ClipEncoder) -> tuple[Tensor, ...]:
+    if encoder.towers.vision_model is None:
+        return ()
     size = encoder.image_size
     ramp = torch.linspace(0, 1, size).expand(2, size, size).clone()
     ramp[1, size // 4 : size // 2, size // 4 :] = 0.2
-    pairs = [(e.encode_images(ramp), _text(e)) for e in (encoder, other)]
-    return min(float(F.cosine_similarity(a, b).min()) for a, b in zip(*pairs, strict=True))
+    return (encoder.encode_images(ramp),)
 
 
 def _text(encoder: ClipEncoder) -> Tensor:

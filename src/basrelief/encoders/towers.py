@@ -1,4 +1,4 @@
-"""Both CLIP towers as one torch module, with OpenDlign's tuned copies of the last blocks.
+"""Both CLIP towers, or the text tower alone, as one torch module, with OpenDlign's tuned copies of the last blocks.
 
 Parameter names are Hugging Face's (`vision_model`, `visual_projection`, `text_model`, `text_projection`, `logit_scale`),
 with `tuned_blocks` beside them; `convert.py` brings every other layout to these names. Everything here is differentiable.
@@ -26,19 +26,25 @@ class ClipTowers(nn.Module):
 
     The constructor leaves parameters uninitialised: use `towers_from_state` or `random_encoder`.
 
+    Args:
+        config: The architecture.
+        images: Whether to create the image tower, if there is one; `add_image_tower` brings it later.
+
     Attributes:
         config: The architecture.
+        vision_model: The image tower, or None.
         tuned_blocks: OpenDlign's trainable copies of the last image blocks (one in the paper), or None.
         tuned_residual: Whether the tuned branch is the mean of frozen and tuned blocks, as in the paper, or the tuned ones alone.
     """
 
-    def __init__(self, config: ClipConfig) -> None:
+    def __init__(self, config: ClipConfig, *, images: bool = True) -> None:
         super().__init__()
         self.config = config
-        resnet = config.vision.kind == "resnet"  # its attention pooling projects already
-        self.vision_model: Any = ModifiedResNet(config.vision, config.embed_dim) if resnet else VisionTransformer(config)
+        vision = config.vision if images else None
+        self.vision_model: Any = None if vision is None else _image_tower(config)
         self.text_model = TextTransformer(config)
-        self.visual_projection: Any = None if resnet else nn.Linear(config.vision.width, config.embed_dim, bias=False)
+        projects = vision is not None and vision.kind != "resnet"  # the attention pooling of a ResNet projects already
+        self.visual_projection: Any = nn.Linear(vision.width, config.embed_dim, bias=False) if vision and projects else None
         self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.tuned_blocks: nn.ModuleList | None = None
@@ -59,6 +65,17 @@ class ClipTowers(nn.Module):
         scale = self.logit_scale.data
         self.to(dtype)
         self.logit_scale.data = scale
+
+    def add_image_tower(self, state: Mapping[str, Tensor]) -> None:
+        """Add the image tower to a text tower that was created without it, on its device and in its dtype.
+
+        Args:
+            state: Parameters and buffers of the image tower and of tuned blocks, as `convert_visual` gives them.
+        """
+        other = towers_from_state(self.config, {**self.state_dict(), **state})
+        for name in ("vision_model", "visual_projection", "tuned_blocks"):
+            part = getattr(other, name)
+            setattr(self, name, None if part is None else part.to(self.device, self.dtype))
 
     def add_tuned_blocks(self, count: int = 1, *, residual: bool = True) -> None:
         """Add copies of the last image blocks for tuning, as OpenDlign does before training.
@@ -184,30 +201,36 @@ _NO_BLOCKS = "A ResNet has no tuned blocks. Choose a ViT encoder."
 _NO_TUNED = "The encoder has no tuned blocks. Load OpenDlign's weights or call add_tuned_blocks()."
 
 
-def empty_towers(config: ClipConfig, *, tuned: int = 0) -> ClipTowers:
+def empty_towers(config: ClipConfig, *, tuned: int = 0, images: bool = True) -> ClipTowers:
     """Towers on the meta device: names and dimensions, no numbers and no memory.
 
     Args:
         config: The architecture.
         tuned: How many tuned blocks to add.
+        images: Whether to create the image tower, if there is one.
     """
     with torch.device("meta"):
-        towers = ClipTowers(config)
+        towers = ClipTowers(config, images=images)
         if tuned:
             towers.add_tuned_blocks(tuned)
     return towers
 
 
 def towers_from_state(config: ClipConfig, state: Mapping[str, Tensor]) -> ClipTowers:
-    """Towers that hold the given tensors, in evaluation mode, with as many tuned blocks as the names hold.
+    """Towers that hold the given tensors, in evaluation mode, with as many tuned blocks as the names hold, perhaps without an image tower.
 
     Args:
         config: The architecture.
         state: Every parameter and buffer by its name here, as `convert` gives them; used as they are, not copied.
     """
-    towers = empty_towers(config, tuned=tuned_count(state))
+    towers = empty_towers(config, tuned=tuned_count(state), images=any(name.startswith("vision_model.") for name in state))
     towers.load_state_dict(state, strict=True, assign=True)
     return towers.eval()
+
+
+def _image_tower(config: ClipConfig) -> nn.Module:
+    vision = config.image_tower
+    return ModifiedResNet(vision, config.embed_dim) if vision.kind == "resnet" else VisionTransformer(config)
 
 
 def tuned_count(names: Iterable[str]) -> int:

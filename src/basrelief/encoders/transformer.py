@@ -154,10 +154,11 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.embeddings = PatchEmbeddings(config.vision)
-        self.pre_layrnorm = nn.LayerNorm(config.vision.width)  # spelled so in the files
-        self.encoder = Blocks(config.vision, config.activation)
-        self.post_layernorm = nn.LayerNorm(config.vision.width)
+        vision = config.image_tower
+        self.embeddings = PatchEmbeddings(vision)
+        self.pre_layrnorm = nn.LayerNorm(vision.width)  # spelled so in the files
+        self.encoder = Blocks(vision, config.activation)
+        self.post_layernorm = nn.LayerNorm(vision.width)
 
 
 class TokenEmbeddings(nn.Module):

@@ -102,7 +102,7 @@ def load_tuned(encoder: ClipEncoder, path: Path | str) -> dict[str, Any]:
         raise WeightsError(
             f"{name} was trained on other weights ({record['encoder']}) than the loaded ones ({encoder.name}). Load the same CLIP."
         )
-    blocks = encoder.config.vision.layers
+    blocks = encoder.config.image_tower.layers
     if not isinstance(blocks, int) or not 1 <= count <= blocks:
         raise WeightsError(f"{name} has {count} tuned blocks; expected 1 to {blocks}. Use a checkpoint of this encoder.")
     for key, tensor in state.items():

@@ -67,7 +67,7 @@ def _count(name: str) -> ModelCost:
     views = len(projection.cameras)
     with torch.device("meta"):
         towers = empty_towers(config, tuned=int(bool(recipe.tuned_views))).to("meta")
-        pixels = torch.empty(1, 3, config.vision.image_size, config.vision.image_size)
+        pixels = torch.empty(1, 3, config.image_tower.image_size, config.image_tower.image_size)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             towers.image_features(pixels)
     image = [towers.vision_model, towers.visual_projection, towers.tuned_blocks]

@@ -90,7 +90,7 @@ def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
 
 def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[Finding]:
     spec = encoder_spec(recipe.encoder)
-    found, wanted = tower_of(state), tower_in(spec.config.vision)
+    found, wanted = tower_of(state), tower_in(spec.config.image_tower)
     if found is None:
         yield Finding("backbone", "wrong", f"The file has no image tower; {recipe.name} needs {recipe.encoder}.", "Use another file.")
     elif found != wanted:

@@ -83,7 +83,7 @@ def _prompts(study: AblationStudy) -> Iterator[Variant]:
 
 def _blocks(study: AblationStudy) -> Iterator[Variant]:
     config = tuning_encoder(study.model).config
-    layers = config.vision.layers
+    layers = config.image_tower.layers
     for count in (count for count in (1, 2, 3) if isinstance(layers, int) and count <= layers):
         for residual in (True, False):
             trained = trainable_parameters(config, blocks=count) / 1e6

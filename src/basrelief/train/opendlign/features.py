@@ -135,7 +135,7 @@ class FeatureStore:
 
     def _open(self) -> None:
         """Open or create the arrays; check that they belong to this encoder and these images."""
-        vision, count = self.encoder.config.vision, len(self.aligned)
+        vision, count = self.encoder.config.image_tower, len(self.aligned)
         shapes = {"done": ((count,), "uint8"), "pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
         if self.settings.cache == "tokens":
             tokens = 1 + (vision.image_size // (vision.patch_size or 1)) ** 2
@@ -180,10 +180,10 @@ def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignS
         aligned: Depth-aligned images.
         settings: Settings of the run.
     """
-    tokens = 1 + (config.vision.image_size // (config.vision.patch_size or 1)) ** 2
+    tokens = 1 + (config.image_tower.image_size // (config.image_tower.patch_size or 1)) ** 2
     each = 4 * config.embed_dim * (settings.cache != "none")
     if settings.cache == "tokens":
-        each += config.vision.width * (4 + (2 if settings.cache_type == "float16" else 4) * tokens)
+        each += config.image_tower.width * (4 + (2 if settings.cache_type == "float16" else 4) * tokens)
     return len(aligned) * aligned.views * each
 
 
@@ -220,5 +220,5 @@ def trainable_parameters(config: ClipConfig, *, blocks: int = 1) -> int:
         config: Configuration of the encoder.
         blocks: Number of tuned blocks.
     """
-    width = config.vision.width
+    width = config.image_tower.width
     return blocks * 4 * (width**2 + width)

@@ -43,7 +43,7 @@ def image_features(
     vision = encoder.towers.vision_model
     tokens: Tensor = vision.get_submodule("embeddings")(pixels)
     rows = torch.arange(len(tokens), device=tokens.device)[:, None]
-    tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(seen, patches, encoder.config.vision.patch_size or 1)])
+    tokens = vision.get_submodule("pre_layrnorm")(tokens[rows, _shown(seen, patches, encoder.config.image_tower.patch_size or 1)])
     return encoder.towers.project(vision.get_submodule("encoder")(tokens)[:, 0]).float()
 
 

@@ -161,7 +161,7 @@ def _text_stage(sources: Sources, context: RunContext, settings: TinySettings, n
 
 def _load_initial(folder: Path) -> ClipEncoder:
     encoder = load_encoder_folder(folder)
-    if encoder.config.vision.kind != "vit" or (encoder.embedding_dim, encoder.image_size) != (EMBEDDING, PROJECTION.size):
+    if encoder.config.image_tower.kind != "vit" or (encoder.embedding_dim, encoder.image_size) != (EMBEDDING, PROJECTION.size):
         raise ConfigError(
             f"The encoder in {str(folder)!r} is not a vision transformer for {PROJECTION.size} px images and {EMBEDDING} dimensions. "
             "Pass the folder of a train tiny run, or tiny."
