@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from basrelief.encoders.state_dict import read_metadata, read_state_dict
+from basrelief.encoders.state_dict import read_metadata, read_state_dict, read_state_dicts
 from basrelief.errors import WeightsError
 from support.hostile_pickles import MakesFolder
 
@@ -27,6 +28,69 @@ def equal(found: dict[str, torch.Tensor]) -> bool:
 def test_safetensors_by_content(tmp_path: Path, name: str) -> None:
     save_file(STATE, str(tmp_path / name))
     assert equal(read_state_dict(tmp_path / name))
+
+
+ONE, TWO = {"a": torch.ones(1)}, {"b": torch.ones(2), "c": torch.ones(3)}
+ADAM = {"state": {0: {"step": torch.ones(1), "exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (ONE, {"": ONE}),
+        ({"module.a": torch.ones(1)}, {"": ONE}),
+        (
+            {"state_dict": TWO, "logit_scale": {"module.a": torch.ones(1)}, "image_proj": None, "epoch": 3},
+            {"state_dict": TWO, "logit_scale": ONE},
+        ),
+        ({"module": {f"module.{name}": tensor for name, tensor in TWO.items()}, "optimizer": ADAM}, {"module": TWO}),
+        ({"state_dict": TWO, "args": argparse.Namespace(lr=1), "optimizer": ADAM}, {"state_dict": TWO}),
+        ({**TWO, "tau": 0.1, "extra": [1]}, {"": TWO}),
+        ({**ONE, "model": {"state_dict": TWO, "lr": 1}, "ema": ONE}, {"": ONE, "model.state_dict": TWO, "ema": ONE}),
+        ({"random": {"torch": torch.ones(1), "python": 1}, "model": ONE}, {"model": ONE}),
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_all_state_dicts_by_place(
+    tmp_path: Path, content: dict[str, object], found: dict[str, dict[str, torch.Tensor]], zipped: bool
+) -> None:
+    torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    read = read_state_dicts(tmp_path / "w.pt")
+    assert {place: sorted(tensors) for place, tensors in read.items()} == {place: sorted(tensors) for place, tensors in found.items()}
+    assert all(torch.equal(read[place][name], tensor) for place, tensors in found.items() for name, tensor in tensors.items())
+
+
+def test_a_safetensors_file_is_one_state_dict(tmp_path: Path) -> None:
+    save_file({f"module.{name}": tensor for name, tensor in STATE.items()}, str(tmp_path / "w"))
+    read = read_state_dicts(tmp_path / "w")
+    assert list(read) == [""]
+    assert equal(read[""])
+
+
+def test_no_state_dict_may_lack_a_tensor(tmp_path: Path) -> None:
+    torch.save({"state_dict": ONE, "adapter": {**TWO, "d": MakesFolder(tmp_path / "owned")}}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"d in w\.pt is no plain tensor but posix\.mkdir, which is not read"):
+        read_state_dicts(tmp_path / "w.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(1)], {"a": 1}, {}, {1: torch.zeros(1)}, torch.zeros(3), {"model": {}}, {"optimizer": ADAM}]
+)
+def test_a_file_without_any_state_dict_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w\.pt holds a \w+ with .*; expected tensors by name\. Save the state dict alone\."):
+        read_state_dicts(tmp_path / "w.pt")
+
+
+def test_a_file_of_a_pickled_model_is_refused(tmp_path: Path) -> None:
+    for content, message in [
+        (argparse.Namespace(), "holds a pickled argparse.Namespace"),
+        ({"model": argparse.Namespace()}, "model in w.pt is no"),
+    ]:
+        torch.save(content, tmp_path / "w.pt")
+        with pytest.raises(WeightsError, match=message):
+            read_state_dicts(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.bin", "w"])
@@ -144,10 +208,10 @@ def test_a_changed_byte_gives_tensors_or_a_clear_error(tmp_path: Path, where: in
     raw[where % len(raw)] = value
     path.write_bytes(bytes(raw))
     try:
-        found = read_state_dict(path)
+        found = [read_state_dict(path), *read_state_dicts(path).values()]
     except WeightsError:
         return
-    assert all(isinstance(t, torch.Tensor) for t in found.values())
+    assert all(isinstance(tensor, torch.Tensor) for tensors in found for tensor in tensors.values())
 
 
 def test_metadata_is_read_from_the_head(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ _WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
 _AVERAGES = ("state_dict_ema", "model_ema_state_dict", "model_ema", "ema_state_dict", "ema")
 _PREFIXES = ("module.", "_orig_mod.")
 _DEEPEST = 3
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,26 @@ def open_state_dict(path: Path | str) -> StateDict:
     Raises:
         WeightsError: If the file is missing, broken, or holds no state dict.
     """
+    return _open(path, StateDict, _choose)
+
+
+def read_state_dicts(path: Path | str) -> dict[str, dict[str, Tensor]]:
+    """Read every state dict of a weights file by its place in it, e.g. `state_dict` and `image_alignment_adapter`.
+
+    Tensors that stand beside other values at the top of the file, or are all that it holds, have the place `""`. Formats, prefixes and
+    errors are those of `open_state_dict`. Values other than state dicts are left out, as is the state of optimisers.
+
+    Args:
+        path: A weights file of any format.
+
+    Raises:
+        WeightsError: If the file is missing, broken, or holds no state dict.
+    """
+    return _open(path, lambda tensors: {"": tensors}, _choose_all)
+
+
+def _open(path: Path | str, whole: Callable[[dict[str, Tensor]], T], choose: Callable[[Path, Checkpoint], T]) -> T:
+    """Call `whole` with the tensors of a safetensors file, or `choose` with a checkpoint."""
     path = Path(path)
     if path.exists() and not path.is_file():
         raise WeightsError(f"{path} is not a regular file. Check the path.")
@@ -65,10 +87,10 @@ def open_state_dict(path: Path | str) -> StateDict:
     except OSError as error:
         raise WeightsError(f"Cannot read the weights {path}: {error.strerror}. Check the path.") from error
     if head[8:9] == b"{":
-        return StateDict(_without_prefixes(_checked(path, _read_safetensors(path))))
+        return whole(_without_prefixes(_checked(path, _read_safetensors(path))))
     try:
         with parser_errors(path, "a checkpoint"):
-            return _choose(path, open_checkpoint(path))
+            return choose(path, open_checkpoint(path))
     except FileFormatError as error:
         raise WeightsError(str(error)) from error
 
@@ -100,24 +122,63 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
     """Find the state dict in a checkpoint, and read its tensors."""
+    found, place, unused = _locate(checkpoint.content)
+    stored = found if isinstance(found, Mapping) else {}
+    if all(isinstance(tensor, StoredTensor) for tensor in stored.values()):
+        _check_complete(path, checkpoint, place)
+    if not stored or not all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in stored.items()):
+        raise _no_tensors(path, checkpoint.content, stored)
+    return StateDict(_tensors(path, checkpoint, stored), place, unused, checkpoint.dropped)
+
+
+def _choose_all(path: Path, checkpoint: Checkpoint) -> dict[str, dict[str, Tensor]]:
+    """Find the state dicts in a checkpoint, and read their tensors."""
+    found = {}
+    for place, stored, alone in _places(checkpoint.content):
+        if alone:
+            _check_complete(path, checkpoint, place)
+        found[place] = _tensors(path, checkpoint, stored)
+    if not found:
+        _check_complete(path, checkpoint, "")
+        raise _no_tensors(path, checkpoint.content, checkpoint.content)
+    return found
+
+
+def _places(content: object, place: str = "", deeper: int = _DEEPEST - 1) -> Iterator[tuple[str, dict[str, StoredTensor], bool]]:
+    """List the state dicts in a checkpoint: place, tensors, and whether they are all that stands there."""
+    if not isinstance(content, Mapping):
+        return
+    stored = {name: tensor for name, tensor in content.items() if isinstance(name, str) and isinstance(tensor, StoredTensor)}
+    alone = len(stored) == len(content)
+    if stored and (alone or not place):
+        yield place, stored, alone
+    for name, inner in content.items() if deeper else ():
+        if isinstance(name, str):
+            yield from _places(inner, f"{place}.{name}".removeprefix("."), deeper - 1)
+
+
+def _check_complete(path: Path, checkpoint: Checkpoint, place: str) -> None:
+    """Check that no value at a place was left out when the file was opened."""
     if "" in checkpoint.dropped:
         raise WeightsError(
             f"{path.name} holds a pickled {checkpoint.dropped['']}, which is not read; expected tensors by name. "
             "Save model.state_dict() instead of the model."
         )
-    found, place, unused = _locate(checkpoint.content)
-    inside = {
-        name.removeprefix(f"{place}."): what for name, what in checkpoint.dropped.items() if not place or name.startswith(f"{place}.")
-    }
-    stored = found if isinstance(found, Mapping) else {}
-    if inside and all(isinstance(tensor, StoredTensor) for tensor in stored.values()):
-        name, what = next(iter(inside.items()))
-        raise WeightsError(f"{name[:80]} in {path.name} is no plain tensor but {what}, which is not read. Save the state dict alone.")
-    if not stored or not all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in stored.items()):
-        got = f"{type(checkpoint.content).__name__} with {', '.join(str(name)[:40] for name in list(stored)[:5]) or 'no names'}"
-        raise WeightsError(f"{path.name} holds a {got}; expected tensors by name. Save the state dict alone.")
-    tensors = _checked(path, {name: checkpoint.tensor(tensor) for name, tensor in stored.items()})
-    return StateDict(_without_prefixes(tensors), place, unused, checkpoint.dropped)
+    above = f"{place}." if place else ""
+    for name, what in checkpoint.dropped.items():
+        if name.startswith(above):
+            shown = name.removeprefix(above)[:80]
+            raise WeightsError(f"{shown} in {path.name} is no plain tensor but {what}, which is not read. Save the state dict alone.")
+
+
+def _tensors(path: Path, checkpoint: Checkpoint, stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    return _without_prefixes(_checked(path, {name: checkpoint.tensor(tensor) for name, tensor in stored.items()}))
+
+
+def _no_tensors(path: Path, content: object, names: object) -> WeightsError:
+    listed = ", ".join(str(name)[:40] for name in list(names)[:5]) if isinstance(names, Mapping) else ""
+    got = f"{type(content).__name__} with {listed or 'no names'}"
+    return WeightsError(f"{path.name} holds a {got}; expected tensors by name. Save the state dict alone.")
 
 
 def _locate(content: object) -> tuple[object, str, tuple[str, ...]]:
