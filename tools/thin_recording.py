@@ -4,7 +4,8 @@
 
 No number is rounded. Arrays that follow from ones kept whole (images, second batches, the other turn) keep every third row and column;
 an array that another file already holds is a reference to it; token embeddings keep the rows that the recorded texts use;
-texts are replaced by their hashes or by placeholders. `tests/recorded/README.md` says where the numbers come from.
+texts are replaced by their hashes or by placeholders; weights that follow from a seed are left out. `tests/recorded/README.md` says
+where the numbers come from.
 """
 
 from __future__ import annotations
@@ -24,12 +25,28 @@ ARRAYS = (
     "clip2point_render_v10 clip2point_render_v6 clip2point_render_aug "
     "pointclip_zs_projection pointclip_fs_projection pointclipv2_projection opendlign_projection "
     "pointclip_logits pointclipv2_logits pointclip_adapter clip2point_adapter clip2point_dpa clip2point_forward clip2point_losses "
-    "opendlign_small clip_towers_small pointnet2_ops"
+    "opendlign_small clip_towers_small pointnet2_ops "
+    "ulip1_pointbert_small ulip2_pointbert_colored_small ulip1_pointbert_full ulip2_pointbert_colored_full "
+    "uni3d_eva02_packed_small uni3d_eva02_split_small uni3d_eva_g_small uni3d_tiny_full"
 ).split()
-LAYOUTS = ("opendlign_state_dict_layouts.json", "clip2point_state_dict_layouts.json", "opendlign_trainable.json")
+SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws again, exactly once rounded to float16
+    "ulip1_pointbert_small": 20250,
+    "ulip2_pointbert_colored_small": 20251,
+    "uni3d_eva02_packed_small": 20272,
+    "uni3d_eva02_split_small": 20271,
+    "uni3d_eva_g_small": 20265,
+}
+LAYOUTS = (
+    "opendlign_state_dict_layouts.json",
+    "clip2point_state_dict_layouts.json",
+    "opendlign_trainable.json",
+    "ulip_layouts.json",
+    "uni3d_layouts.json",
+)
 TEXTS = ("labels.json", "templates.json", "prompts_pointclip.json", "prompts_clip2point.json")
 MERGES = 48_894
 THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_|bilateral_|median_")
+FILLED = re.compile(r"sd/|(tokens|pos|block0|block_last|normed)$")  # weights, and what lies between the tokens of groups and the output
 STEP = 3
 POOLED = 400  # bytes from which an array may be a reference
 
@@ -37,12 +54,15 @@ POOLED = 400  # bytes from which an array may be a reference
 def thin_arrays(source: Path, target: Path, held: dict[str, str]) -> None:
     """Write one `.npz`, packed by LZMA; `held` maps the hash of an array to where it is kept."""
     with np.load(source, allow_pickle=False) as file, zipfile.ZipFile(target, "w", zipfile.ZIP_LZMA) as archive:
-        for name in file.files:
-            array = file[name]
+        arrays = {name: file[name] for name in file.files}
+        if source.stem in SEEDS:
+            arrays = {name: array for name, array in arrays.items() if not FILLED.match(name)} | {"fill_seed": np.array(SEEDS[source.stem])}
+        for name in arrays:
+            array = arrays[name]
             if THINNED.match(name):
                 array = np.ascontiguousarray(array[..., ::STEP, ::STEP])
             if source.stem == "opendlign_small" and name.endswith("token_embedding.weight"):
-                used = np.unique(file["text_tokens"])
+                used = np.unique(arrays["text_tokens"])
                 array = np.where(np.isin(np.arange(len(array)), used)[:, None], array, np.zeros(1, array.dtype))
             digest = hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
             if array.nbytes > POOLED and digest in held:
