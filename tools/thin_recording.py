@@ -27,7 +27,8 @@ ARRAYS = (
     "pointclip_logits pointclipv2_logits pointclip_adapter clip2point_adapter clip2point_dpa clip2point_forward clip2point_losses "
     "opendlign_small clip_towers_small pointnet2_ops "
     "ulip1_pointbert_small ulip2_pointbert_colored_small ulip1_pointbert_full ulip2_pointbert_colored_full "
-    "uni3d_eva02_packed_small uni3d_eva02_split_small uni3d_eva_g_small uni3d_tiny_full"
+    "uni3d_eva02_packed_small uni3d_eva02_split_small uni3d_eva_g_small uni3d_tiny_full "
+    "openshape_pointbert_small openshape_pointbert_relpe_small openshape_pointbert_g14_full"
 ).split()
 SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws again, exactly once rounded to float16
     "ulip1_pointbert_small": 20250,
@@ -35,6 +36,8 @@ SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws aga
     "uni3d_eva02_packed_small": 20272,
     "uni3d_eva02_split_small": 20271,
     "uni3d_eva_g_small": 20265,
+    "openshape_pointbert_small": 20240,
+    "openshape_pointbert_relpe_small": 20241,
 }
 LAYOUTS = (
     "opendlign_state_dict_layouts.json",
@@ -42,11 +45,14 @@ LAYOUTS = (
     "opendlign_trainable.json",
     "ulip_layouts.json",
     "uni3d_layouts.json",
+    "openshape_pointbert_layouts.json",
 )
 TEXTS = ("labels.json", "templates.json", "prompts_pointclip.json", "prompts_clip2point.json")
 MERGES = 48_894
 THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_|bilateral_|median_")
-FILLED = re.compile(r"sd/|(tokens|pos|block0|block_last|normed)$")  # weights, and what lies between the tokens of groups and the output
+FILLED = re.compile(
+    r"sd/|(tokens|pos|block0|block_last|normed|xyz|sa_centroids|tokens_after_lift|transformer_out)$"
+)  # weights, and what lies between the tokens of groups and the output
 STEP = 3
 POOLED = 400  # bytes from which an array may be a reference
 

@@ -86,6 +86,21 @@ def fill_network(network: PointNetwork, tensors: Mapping[str, Tensor], *, source
     return network.eval().requires_grad_(False)
 
 
+def published_part(parts: Parts, *places: str) -> Mapping[str, Tensor]:
+    """Return the state dict at the first of these places that a file has.
+
+    Raises:
+        WeightsError: If it has none of them.
+    """
+    for place in places:
+        if place in parts:
+            return parts[place]
+    raise WeightsError(
+        f"The file has weights at {', '.join(place or 'its top' for place in parts)}; expected them at "
+        f"{' or '.join(place or 'its top' for place in places)}. Check that it belongs to this model."
+    )
+
+
 def pad_clouds(clouds: list[Float[Tensor, "points 6"]]) -> tuple[Float[Tensor, "batch longest 6"], Int[Tensor, " batch"]]:
     """Stack clouds of different sizes into one batch, padded with zeros, and return it with their sizes."""
     sizes = torch.tensor([len(cloud) for cloud in clouds], device=clouds[0].device)

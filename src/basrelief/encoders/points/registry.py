@@ -14,7 +14,7 @@ import torch
 from basrelief.encoders.points.base import PointNetwork
 from basrelief.errors import ConfigError, unknown_choice
 
-FAMILIES: Mapping[str, str] = {"point_bert": "PointBert", "uni3d": "Uni3d"}
+FAMILIES: Mapping[str, str] = {"point_bert": "PointBert", "uni3d": "Uni3d", "point_patch": "PointPatchTransformer"}
 """For each family, which is a module of this package and a table in `sizes/`, the class of its networks."""
 
 
