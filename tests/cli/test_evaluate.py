@@ -70,7 +70,7 @@ def test_what_was_embedded_is_not_embedded_again(run: Run, root: Path, tmp_path:
     def forbidden(*_: object, **__: object) -> None:
         raise RuntimeError("embedded again")
 
-    monkeypatch.setattr(Model, "view_features", forbidden)
+    monkeypatch.setattr(Model, "features", forbidden)
     assert run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out").code == 0
     with pytest.raises(RuntimeError, match="embedded again"):
         run("--traceback", "evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "--fresh")

@@ -107,7 +107,7 @@ def test_every_row_that_can_run_is_filled_and_nothing_is_computed_twice(
     assert all(row["why"].startswith("needs ") or "no number" in row["why"] for row in lines(run) if not row["recipe"])
 
     first, requests = cards(Path("eval")), len(hub.requests)
-    monkeypatch.setattr(Model, "view_features", _computed_again)
+    monkeypatch.setattr(Model, "features", _computed_again)
     for row in rows:
         typed(run, row["commands"][2], "--partial")
     assert cards(Path("eval")) == first

@@ -76,7 +76,7 @@ def test_features_are_computed_once(run: Run, splits: Path, tmp_path: Path, monk
 
     out = tmp_path / "h.safetensors"
     assert run("train", "adapter", "--root", splits, "--head", "cache", "-o", out).code == 0
-    monkeypatch.setattr(Model, "view_features", lambda *_, **__: pytest.fail("embedded again"))
+    monkeypatch.setattr(Model, "features", lambda *_, **__: pytest.fail("embedded again"))
     assert run("train", "adapter", "--root", splits, "--head", "probe", "-o", out).code == 0
 
 

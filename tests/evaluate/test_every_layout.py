@@ -103,7 +103,7 @@ def test_drawn_depth_maps_are_embedded_as_they_are(fake: Model, tmp_path: Path) 
     from torch.nn.functional import interpolate
 
     size = fake.encoder.image_size
-    expected = fake.embed_depth_images(interpolate(from_numpy(maps)[None], (size, size), mode="bilinear", antialias=True))[0]
+    expected = fake.embed_prepared([interpolate(from_numpy(maps)[None], (size, size), mode="bilinear", antialias=True)[0]])[0]
     np.testing.assert_allclose(views[0], expected.numpy(), atol=1e-6)
 
 

@@ -16,7 +16,7 @@ lancedb = pytest.importorskip("lancedb")
 
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError, GeometryError, OutputError  # noqa: E402
 from basrelief.index import Index  # noqa: E402
-from basrelief.index.read import DepthOptions, read_file  # noqa: E402
+from basrelief.index.read import FileOptions, read_file  # noqa: E402
 from basrelief.index.schema import _METADATA_KEY  # noqa: E402
 from basrelief.models import Model  # noqa: E402
 
@@ -116,7 +116,7 @@ def test_write_errors_are_reported(own: Index, made: Path, monkeypatch: pytest.M
 def test_extent_beyond_float32_is_rejected(tmp_path: Path, model: Model) -> None:
     (tmp_path / "far.xyz").write_text("3e38 0 0\n-3e38 0 0\n0 1e38 1\n")
     with pytest.raises(GeometryError):
-        read_file(tmp_path / "far.xyz", DepthOptions(model.projection, model.recipe.points))
+        read_file(tmp_path / "far.xyz", FileOptions(model.input))
 
 
 def test_many_threads_load_the_model_once_and_search_alike(made: Path, model: Model) -> None:

@@ -53,7 +53,7 @@ def test_thumbnail_and_sheet_are_stored_for_each_file(index: Index, made: Path, 
         assert picture.size == (128, 128)
         shown = np.asarray(picture.convert("L"))
     assert 0.1 < (shown < 250).mean() < 0.9
-    images = model.depth_images([load(car)])[0].numpy()
+    images = model.prepare([load(car)])[0].numpy()
     with Image.open(io.BytesIO(sheet)) as picture:
         drawn = np.asarray(picture.convert("L")) / 255
     side = images.shape[1]

@@ -113,7 +113,7 @@ def test_a_file_rewritten_between_hash_and_read_is_left_for_the_next_run(
     new = old[:-4] + bytes([old[-4] ^ 1]) + old[-3:]
     real = add.read_file
 
-    def read_file(file: Path, options: add.DepthOptions) -> add.ReadFile:
+    def read_file(file: Path, options: add.FileOptions) -> add.ReadFile:
         if file == path:
             path.write_bytes(new)
             if stamped:

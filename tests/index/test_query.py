@@ -86,7 +86,7 @@ def test_mixtures_are_between_their_parts(index: Index) -> None:
 
 
 def test_max_pooling_scores_the_best_view(index: Index, model: Model) -> None:
-    images = model.depth_images([load(next(iter(index.tables.indexed_files())))])
+    (images,) = model.prepare([load(next(iter(index.tables.indexed_files())))])
     assert Query(images=(np.zeros((8, 8, 3)),)).options.pooling == "mean"
     assert Query(("chair",), pooling="max").options.pooling == "max"
     row = index.tables.rows("path", [next(iter(index.tables.indexed_files()))])[0]

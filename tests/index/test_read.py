@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,11 @@ pytest.importorskip("lancedb")
 
 from basrelief.errors import BasreliefError, FileFormatError
 from basrelief.geometry import sample_surface, shape_descriptor
-from basrelief.index.read import THUMBNAIL, DepthOptions, encode_webp, read_file
+from basrelief.index.read import THUMBNAIL, FileOptions, encode_webp, read_file
 from basrelief.io import load, save
 from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.models import Model
+from basrelief.models.shape_input import DepthInput
 from basrelief.render import get_projection, render_batch
 from basrelief.shapes import make_shape
 from basrelief.types import PointCloud
@@ -26,15 +26,15 @@ MUG = make_shape("mug", seed=3)
 VIEWS = get_projection("discs", size=32)
 
 
-def _options(points: int = 256, *, seed: int = 0, up: str | None = None) -> DepthOptions:
-    return DepthOptions(VIEWS, points, up, seed)
+def _options(points: int = 256, *, seed: int = 0, up: str | None = None) -> FileOptions:
+    return FileOptions(DepthInput(VIEWS, {}, points), up, seed)
 
 
 @pytest.mark.parametrize("suffix", MESH_FORMATS)
 def test_a_mesh_of_any_format(suffix: str, tmp_path: Path) -> None:
     file = save(MUG, tmp_path / f"mug.{suffix}")
     found = read_file(file, _options(512))
-    assert found.images.shape == (10, 32, 32)
+    assert found.prepared.shape == (10, 32, 32)
     assert (found.format, found.kind, found.faces) == (suffix, "mesh", len(MUG.faces))
     assert np.allclose(found.extent, np.ptp(load(file).vertices, axis=0), rtol=1e-4)  # type: ignore[union-attr]
     assert np.allclose(found.form, shape_descriptor(load(file)))
@@ -45,45 +45,45 @@ def test_a_cloud_of_any_format(suffix: str, tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
     found = read_file(save(PointCloud(points), tmp_path / f"cloud.{suffix}"), _options(512))
     assert (found.kind, found.faces, found.points) == ("cloud", 0, 700)
-    assert found.images.shape == (10, 32, 32)
+    assert found.prepared.shape == (10, 32, 32)
     assert np.allclose(found.extent, np.ptp(points, axis=0), rtol=1e-3)
 
 
 def test_a_small_cloud_keeps_its_points(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     file = save(PointCloud(points), tmp_path / "cloud.ply")
-    assert np.array_equal(read_file(file, _options(512)).images, render_batch([points], VIEWS).numpy()[0])
+    assert np.array_equal(read_file(file, _options(512)).prepared, render_batch([points], VIEWS).numpy()[0])
 
 
 def test_images_depend_on_the_seed_alone(tmp_path: Path) -> None:
     file = save(MUG, tmp_path / "mug.glb")
-    one, same, other = (read_file(file, _options(seed=seed)).images for seed in (0, 0, 1))
+    one, same, other = (read_file(file, _options(seed=seed)).prepared for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
     file = save(MUG, tmp_path / "mug.glb")
-    options = DepthOptions(model.projection, model.recipe.points, seed=5)
-    assert np.array_equal(read_file(file, options).images, model.depth_images([load(file)], seed=5).numpy()[0])
+    options = FileOptions(model.input, seed=5)
+    assert np.array_equal(read_file(file, options).prepared, model.prepare([load(file)], seed=5).numpy()[0])
 
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_isolated_points_are_kept_or_removed(tmp_path: Path, removed: bool) -> None:
     points = sample_surface(MUG, 1000).points
     clean, scan = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
-    options = replace(_options(2000), remove_outliers=removed)
-    assert np.array_equal(read_file(clean, options).images, read_file(scan, options).images) == removed
+    options = FileOptions(DepthInput(VIEWS, {}, 2000, removed))
+    assert np.array_equal(read_file(clean, options).prepared, read_file(scan, options).prepared) == removed
 
 
 @pytest.mark.parametrize("rig", ["turntable10", "clip2point10"])
 def test_the_sheet_shows_the_views_in_two_rows(tmp_path: Path, rig: str) -> None:
-    found = read_file(save(MUG, tmp_path / "mug.glb"), DepthOptions(get_projection("discs", rig=rig, size=32), 4096))
+    found = read_file(save(MUG, tmp_path / "mug.glb"), FileOptions(DepthInput(get_projection("discs", rig=rig, size=32), {}, 4096)))
     with Image.open(io.BytesIO(found.sheet)) as picture:
         assert (picture.format, picture.size) == ("WEBP", (5 * 32, 2 * 32))
         shown = np.asarray(picture.convert("L")).astype(float) / 255
     views = shown.reshape(2, 32, 5, 32).swapaxes(1, 2).reshape(10, 32, 32)
-    assert float(np.abs(views - found.images).mean()) < 0.03
+    assert float(np.abs(views - found.prepared).mean()) < 0.03
 
 
 def test_the_up_axis_may_be_given(tmp_path: Path) -> None:

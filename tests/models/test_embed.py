@@ -54,8 +54,8 @@ def cache(tmp_path: Path) -> VectorCache:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many shapes were encoded, call by call."""
     calls: list[int] = []
-    real = Model.view_features
-    monkeypatch.setattr(Model, "view_features", lambda self, images: (calls.append(len(images)), real(self, images))[1])
+    real = Model.features
+    monkeypatch.setattr(Model, "features", lambda self, images: (calls.append(len(images)), real(self, images))[1])
     return iter([calls])
 
 
@@ -63,7 +63,7 @@ def test_features_are_what_the_tower_gives(benchmark: Benchmark) -> None:
     model = small()
     found = Embedder(model).embed(benchmark)
     first = [benchmark.load(item) for item in benchmark.items[:SHAPES_PER_PASS]]
-    expected = model.view_features(model.depth_images(first))
+    expected = model.features(model.prepare(first))
     np.testing.assert_array_equal(found.features[: len(first)], expected.numpy())
 
 

@@ -108,8 +108,8 @@ def test_the_dual_path_takes_two_models() -> None:
 def test_recipes_change_for_shots_as_their_papers_do(name: str, projection: str, templates: str) -> None:
     recipe = get_recipe(name).for_few_shot()
     assert (recipe.projection, recipe.templates) == (projection, templates)
-    assert replace(recipe, projection="", templates="", projection_options={}, branches="split") == replace(
-        get_recipe(name), projection="", templates="", projection_options={}
+    assert replace(recipe, projection="discs", templates="", projection_options={}, branches="split") == replace(
+        get_recipe(name), projection="discs", templates="", projection_options={}
     )
 
 
@@ -188,21 +188,21 @@ def test_a_file_is_rendered_once_with_the_seed_and_shown_as_judged(tiny: Model, 
     shapes, truth = some(0, 2)
     classifier = FewShotClassifier.fit([tiny], shapes, truth=truth, head="cache")
     save(make_shape("mug", seed=900), tmp_path / "mug.glb")
-    rendered: list[tuple[int, torch.Tensor]] = []
-    real = Model.depth_images
+    rendered: list[tuple[int, list[torch.Tensor]]] = []
+    real = Model.prepare
 
-    def counted(self: Model, shapes: Sequence[Shape], *, seed: int = 0) -> torch.Tensor:
+    def counted(self: Model, shapes: Sequence[Shape], *, seed: int = 0) -> list[torch.Tensor]:
         rendered.append((seed, real(self, shapes, seed=seed)))
         return rendered[-1][1]
 
-    monkeypatch.setattr(Model, "depth_images", counted)
+    monkeypatch.setattr(Model, "prepare", counted)
     (result,) = classify_files(classifier, [tmp_path / "mug.glb"], options=ReadOptions(seed=5))
     ((seed, images),) = rendered
     assert seed == 5
-    assert result.images is not None
+    assert result.prepared is not None
     assert result.prediction is not None
     assert result.shape is not None
-    assert torch.equal(result.images, images[0])
+    assert torch.equal(result.prepared, images[0])
     (direct,) = classifier.predict([result.shape], seed=5)
     (other,) = classifier.predict([result.shape], seed=6)
     np.testing.assert_allclose(result.prediction.scores, direct.scores, rtol=1e-5)

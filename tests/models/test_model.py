@@ -48,7 +48,7 @@ def test_depth_images_are_the_projection_s(encoder: ClipEncoder) -> None:
     model = Model(get_recipe("clip2point-untuned"), encoder)
     projection = get_projection("clip2point-zeroshot")
     expected = render_depth(box(), projection, points=1024, seed=3).image
-    torch.testing.assert_close(model.depth_images([box()], seed=3)[0], expected)
+    torch.testing.assert_close(model.prepare([box()], seed=3)[0], expected)
 
 
 @pytest.mark.parametrize("removed", [False, True])
@@ -56,7 +56,7 @@ def test_the_recipe_decides_whether_outliers_are_removed(encoder: ClipEncoder, r
     model = Model(replace(get_recipe("clip2point-untuned"), remove_outliers=removed), encoder)
     clean = sample_surface(box(), 1000).points
     scan = PointCloud(np.concatenate([clean, np.float32([[5, 5, 5], [-4, 0, 9]])]))
-    images = model.depth_images([PointCloud(clean), scan])
+    images = model.prepare([PointCloud(clean), scan])
     assert torch.equal(images[0], images[1]) == removed
 
 
@@ -73,7 +73,7 @@ def test_the_recipe_names_mean_and_std() -> None:
         ("clip2point", encoder.mean, encoder.std),
     ):
         model = Model(get_recipe(name), encoder)
-        images = model.depth_images([box()])
+        images = model.prepare([box()])
         pixels = F.interpolate(images[0][:, None].expand(-1, 3, -1, -1), (32, 32), mode="bilinear", antialias=True)
         pixels = (pixels - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
         tuned = torch.zeros(len(pixels), dtype=torch.bool)

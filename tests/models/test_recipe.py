@@ -74,7 +74,7 @@ def test_a_recipe_is_read_with_its_parts() -> None:
         ("[]", "The recipe is a list; expected a JSON object"),
         (json.dumps(MINIMAL | {"pionts": 3}), "Unknown recipe key 'pionts'; expected one of .*. Did you mean 'points'\\?"),
         (json.dumps({k: v for k, v in MINIMAL.items() if k != "points"}), "The recipe lacks a key or has an invalid one.*points"),
-        (json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}), "The recipe lacks a key or has an invalid one.*projection"),
+        (json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}), "needs exactly one of projection, cloud and members"),
         (json.dumps(MINIMAL | {"normalisation": "imagenets"}), "Unknown normalisation '.*'; expected one of none, imagenet, weights"),
         (json.dumps(MINIMAL | {"points": 0}), "points is 0; it must be at least 1"),
         (json.dumps(MINIMAL | {"pooling": {"rule": "median"}}), "Unknown pooling rule '.*'; expected one of"),
@@ -114,7 +114,7 @@ def test_explicit_settings_win_over_the_papers() -> None:
 
 def test_a_setting_nobody_reads_is_an_error() -> None:
     with pytest.raises(
-        ConfigError, match="Unknown key 'point' of modelnet40 under datasets; expected one of points, templates, variant. Did you mean"
+        ConfigError, match="Unknown key 'point' of modelnet40 under datasets; expected one of points, templates, variant, cloud. Did you mean"
     ):
         made(datasets={"modelnet40": {"point": 3}})
 

@@ -49,7 +49,7 @@ def test_shapes_are_rendered_as_in_the_training_of_the_block(tuned_file: Path) -
     noted = with_notes(tuned_file, {"projection": {"name": "opendlign", "size": 96, "rig": "opendlign-original"}})
     model = load_model("tiny", checkpoint=noted, device="cpu", dtype="float32")
     assert (model.recipe.projection, model.recipe.projection_options) == ("opendlign", {"size": 96})
-    assert model.depth_images([ball()]).shape == (1, 10, 96, 96)
+    assert torch.stack(model.prepare([ball()])).shape == (1, 10, 96, 96)
     plain = load_model("tiny", checkpoint=tuned_file, device="cpu", dtype="float32")
     assert plain.recipe.projection == "discs", "a block that says nothing changes nothing"
 
@@ -125,13 +125,13 @@ def split() -> Model:
 def test_for_few_shots_every_view_goes_through_both_branches(split: Model) -> None:
     both = split.for_few_shot()
     assert (split.views, both.views, both.recipe.branches) == (10, 20, "both")
-    images = split.depth_images([ball(), make_shape("mug", seed=0)])
+    images = torch.stack(split.prepare([ball(), make_shape("mug", seed=0)]))
     frozen, tuned = split.encoder.with_preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).encode_both(images.flatten(0, 1))
-    found = both.view_features(images)
+    found = both.features(list(images))
     assert found.shape == (2, 20, split.encoder.embedding_dim)
     torch.testing.assert_close(found[:, :10], frozen.view(2, 10, -1))
     torch.testing.assert_close(found[:, 10:], tuned.view(2, 10, -1))
-    half = split.view_features(images)
+    half = split.features(list(images))
     torch.testing.assert_close(half[:, :5], found[:, :5], atol=1e-6, rtol=0)
     torch.testing.assert_close(half[:, 5:], found[:, 15:], atol=1e-6, rtol=0)
 

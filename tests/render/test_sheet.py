@@ -139,7 +139,7 @@ def test_evidence_sheets_draw_everything_apart(count: int, picture: bool, record
     shape = np.full((40, 40, 3), 0.7, np.float32) if picture else None
     answer = prediction(count, tuple(f"{i} {LONG}" for i in range(8)))
     seen = views(count)
-    page = evidence_sheet(answer, seen.image.numpy(), cameras=seen.cameras, picture=shape, top=6)
+    page = evidence_sheet(answer, seen.image.numpy(), captions=camera_captions(seen.cameras), picture=shape, top=6)
     recorded.assert_apart_and_inside(page)
     assert page.width == WIDTH
     squares = [box for box in recorded.boxes if box[2] - box[0] == box[3] - box[1]]
@@ -148,7 +148,7 @@ def test_evidence_sheets_draw_everything_apart(count: int, picture: bool, record
 
 def test_each_view_has_its_own_best_label_and_the_ranks_are_below(recorded: Recorded) -> None:
     seen = views(3)
-    evidence_sheet(prediction(3), seen.image.numpy(), cameras=seen.cameras, top=2)
+    evidence_sheet(prediction(3), seen.image.numpy(), captions=camera_captions(seen.cameras), top=2)
     for words, times in (("chair", 1 + 1 + 2), ("table", 1), ("lamp", 1), ("0.300", 1), ("0.250", 1), ("0.30", 3)):
         assert recorded.words.count(words) == times, words
     assert "seat.glb   tiny" in recorded.words
@@ -156,14 +156,14 @@ def test_each_view_has_its_own_best_label_and_the_ranks_are_below(recorded: Reco
 
 def test_bars_run_from_the_lowest_to_the_highest_score(recorded: Recorded) -> None:
     seen = views(2)
-    evidence_sheet(prediction(2), seen.image.numpy(), cameras=seen.cameras)
+    evidence_sheet(prediction(2), seen.image.numpy(), captions=camera_captions(seen.cameras))
     assert recorded.shares == pytest.approx([1.0, 0.5, 0.0, 1.0, 1.0], abs=1e-5)
 
 
 def test_bars_are_probabilities_where_there_are_some(recorded: Recorded) -> None:
     seen = views(2)
     answer = prediction(2, probabilities=True)
-    evidence_sheet(answer, seen.image.numpy(), cameras=seen.cameras)
+    evidence_sheet(answer, seen.image.numpy(), captions=camera_captions(seen.cameras))
     assert answer.probabilities is not None
     assert recorded.shares[:3] == pytest.approx(answer.probabilities.tolist())
     assert {"40.0%", "33.3%", "26.7%"} <= set(recorded.words)
@@ -172,7 +172,7 @@ def test_bars_are_probabilities_where_there_are_some(recorded: Recorded) -> None
 def test_equal_scores_have_full_bars(recorded: Recorded) -> None:
     seen = views(2)
     answer = Prediction(("a", "b"), np.full(2, 0.5, np.float32), np.full((2, 2), 0.5, np.float32))
-    evidence_sheet(answer, seen.image.numpy(), cameras=seen.cameras)
+    evidence_sheet(answer, seen.image.numpy(), captions=camera_captions(seen.cameras))
     assert recorded.shares == [1.0] * 4
 
 
@@ -184,7 +184,7 @@ def test_views_that_agree_are_drawn_in_the_accent_colour() -> None:
     right = slice(MARGIN + sheet.LEFT + sheet.GAP, None)
     counts = []
     for answer in (one, all_agree):
-        page = np.asarray(evidence_sheet(answer, seen.image.numpy(), cameras=seen.cameras))[:, right]
+        page = np.asarray(evidence_sheet(answer, seen.image.numpy(), captions=camera_captions(seen.cameras)))[:, right]
         counts.append([(page == color).all(-1).sum() for color in (ACCENT, SECONDARY)])
     (accent, soft), (accent_all, soft_all) = counts
     assert soft > 300
@@ -194,35 +194,35 @@ def test_views_that_agree_are_drawn_in_the_accent_colour() -> None:
 
 def test_no_more_labels_are_ranked_than_there_are(recorded: Recorded) -> None:
     seen = views(3)
-    evidence_sheet(prediction(3, ("only one",)), seen.image.numpy(), cameras=seen.cameras, top=5)
+    evidence_sheet(prediction(3, ("only one",)), seen.image.numpy(), captions=camera_captions(seen.cameras), top=5)
     assert len(recorded.shares) == 1 + 3
 
 
 def test_the_page_is_light_and_has_its_margins() -> None:
     seen = views(10)
-    page = np.asarray(evidence_sheet(prediction(10), seen.image.numpy(), cameras=seen.cameras))
+    page = np.asarray(evidence_sheet(prediction(10), seen.image.numpy(), captions=camera_captions(seen.cameras)))
     assert (page == BACKGROUND).all(-1).mean() > 0.5
     for edge in (page[: MARGIN - 8], page[-MARGIN // 2 :], page[:, : MARGIN - 2], page[:, 2 - MARGIN :]):
         assert (edge == BACKGROUND).all()
     assert (page == LINE).all(-1).any()
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (3, 8, 9), (3, 8), (3, 8, 8, 3)])
+@pytest.mark.parametrize("shape", [(2, 8, 8), (3, 8, 9), (3, 8), (3, 8, 8, 3, 1)])
 def test_images_must_be_one_square_for_each_camera(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"images has shape \(.*; expected \(3, S, S\), one for each camera"):
-        evidence_sheet(prediction(3), np.zeros(shape, np.float32), cameras=look_at_cameras([0.0, 1.0, 2.0]))
+    with pytest.raises(ConfigError, match=r"images has shape \(.*; expected \(3, S, S\), one for each caption"):
+        evidence_sheet(prediction(3), np.zeros(shape, np.float32), captions=["0", "1", "2"])
 
 
 def test_view_scores_must_belong_to_the_views() -> None:
     seen = views(3)
-    with pytest.raises(ConfigError, match="prediction has scores of 4 views, but there are 3 cameras"):
-        evidence_sheet(prediction(4), seen.image.numpy(), cameras=seen.cameras)
+    with pytest.raises(ConfigError, match="prediction has scores of 4 views, but there are 3 captions"):
+        evidence_sheet(prediction(4), seen.image.numpy(), captions=camera_captions(seen.cameras))
 
 
 def test_at_least_one_label_is_ranked() -> None:
     seen = views(3)
     with pytest.raises(ConfigError, match="top is 0; it must be at least 1"):
-        evidence_sheet(prediction(3), seen.image.numpy(), cameras=seen.cameras, top=0)
+        evidence_sheet(prediction(3), seen.image.numpy(), captions=camera_captions(seen.cameras), top=0)
 
 
 def test_depths_beyond_one_keep_their_greys() -> None:

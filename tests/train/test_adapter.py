@@ -141,6 +141,6 @@ def test_mismatched_inputs_are_reported(path: Embedder, support: Benchmark, quer
 
 def test_the_same_features_serve_every_head(path: Embedder, support: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     fit_adapter([path], support, head="cache")
-    monkeypatch.setattr(Model, "view_features", lambda *_, **__: pytest.fail("embedded again"))
+    monkeypatch.setattr(Model, "features", lambda *_, **__: pytest.fail("embedded again"))
     for head in ("probe", "simplified", "inter-view"):
         fit_adapter([path], support, head=head, fit=FitOptions(epochs=1))

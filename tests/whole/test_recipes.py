@@ -62,38 +62,38 @@ def test_view_embeddings_have_unit_length(name: str) -> None:
 def test_scale_and_position_hardly_change_the_rendering(name: str, scale: float, shift: float) -> None:
     model, base = build(name), cloud()
     moved = PointCloud(((base.points + shift) * scale).astype(np.float32))
-    one, other = model.depth_images([base, moved])
+    one, other = model.prepare([base, moved])
     assert ((one - other).abs() > 0.02).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_drawing_is_seeded(name: str) -> None:
     model = build(name)
-    torch.testing.assert_close(model.depth_images([mesh()]), model.depth_images([mesh()]), atol=0, rtol=0)
-    assert not torch.equal(model.depth_images([mesh()]), model.depth_images([mesh()], seed=1))
+    torch.testing.assert_close(model.prepare([mesh()]), model.prepare([mesh()]), atol=0, rtol=0)
+    assert not torch.equal(model.prepare([mesh()])[0], model.prepare([mesh()], seed=1)[0])
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_rendering_does_not_depend_on_the_batch(name: str) -> None:
     model, shapes = build(name), [cloud(), cloud("mug"), cloud("airplane")]
-    together = model.depth_images(shapes)
+    together = model.prepare(shapes)
     for i, shape in enumerate(shapes):
-        torch.testing.assert_close(together[i], model.depth_images([shape])[0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(together[i], model.prepare([shape])[0], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_a_mesh_and_its_surface_points_agree(name: str) -> None:
     model = build(name)
     points = sample_points(mesh(), model.recipe.points, seed=0)
-    torch.testing.assert_close(model.depth_images([mesh()]), model.depth_images([points]), atol=0, rtol=0)
+    torch.testing.assert_close(model.prepare([mesh()]), model.prepare([points]), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_images_are_in_range_and_not_empty(name: str) -> None:
-    images = build(name).depth_images([cloud()])
+    (images,) = build(name).prepare([cloud()])
     assert images.isfinite().all()
     assert images.min() >= 0
-    for view in images[0]:
+    for view in images:
         assert view.std() > 1e-3
 
 
@@ -101,7 +101,7 @@ def test_images_are_in_range_and_not_empty(name: str) -> None:
 def test_another_pose_renders_differently(name: str) -> None:
     model = build(name)
     turned = rotate(cloud(), axis_rotation("x", np.pi / 2))
-    one, other = model.depth_images([cloud(), turned])
+    one, other = model.prepare([cloud(), turned])
     assert (one - other).abs().mean() > 0.005
 
 

@@ -25,16 +25,16 @@ def main() -> None:
     import torch
 
     from basrelief.encoders.state_dict import read_state_dict
-    from basrelief.index.read import DepthOptions, read_file
+    from basrelief.index.read import FileOptions, read_file
     from basrelief.io import load
     from basrelief.limits import limits
     from basrelief.models.recipe import get_recipe
-    from basrelief.render import get_projection
+    from basrelief.models.shape_input import DepthInput
 
     torch.set_num_threads(1)
     recipe = get_recipe("tiny")
-    options = DepthOptions(
-        get_projection(recipe.projection, **recipe.projection_options), recipe.points, remove_outliers=recipe.remove_outliers
+    options = FileOptions(
+        DepthInput.of(recipe.projection, recipe.projection_options, recipe.points, remove_outliers=recipe.remove_outliers)
     )
     space = int(_status("VmSize")) + limits().memory_bytes + _SLACK
     warmed = Path(__file__)

@@ -17,11 +17,11 @@ from typing import IO
 
 from outcomes import Outcome
 
-from basrelief.index.read import DepthOptions, import_readers, read_file
+from basrelief.index.read import FileOptions, import_readers, read_file
 from basrelief.limits import limits
 from basrelief.models.recipe import get_recipe
+from basrelief.models.shape_input import DepthInput
 from basrelief.processes import Failure, WorkerPool
-from basrelief.render import get_projection
 
 _HERE = Path(__file__).parent
 _LARGE = 32 << 20
@@ -83,8 +83,8 @@ def read_in_workers(files: Sequence[Path], *, workers: int = 2) -> Iterator[Outc
         An outcome for each file; its seconds are the time since the previous one.
     """
     recipe = get_recipe("tiny")
-    options = DepthOptions(
-        get_projection(recipe.projection, **recipe.projection_options), recipe.points, remove_outliers=recipe.remove_outliers
+    options = FileOptions(
+        DepthInput.of(recipe.projection, recipe.projection_options, recipe.points, remove_outliers=recipe.remove_outliers)
     )
     before = time.monotonic()
     with WorkerPool(workers, prepare=import_readers) as pool:

@@ -150,7 +150,6 @@ def _record(result: FileResult, classifier: Model | FewShotClassifier, top: int)
     if result.prediction is None or result.shape is None:
         return {"file": str(result.path), "error": result.error}
     p, origin = result.prediction, result.shape.origin
-    cameras = classifier.projection.cameras
     best = p.view_scores.max(axis=1)
     return {
         "file": str(result.path),
@@ -164,8 +163,8 @@ def _record(result: FileResult, classifier: Model | FewShotClassifier, top: int)
         "up_reason": origin.up_reason if origin else "",
         "pose": _pose(result),
         "views": [
-            {"azimuth": round(float(a), 1), "elevation": round(float(e), 1), "label": label, "similarity": round(float(s), 6)}
-            for a, e, label, s in zip(cameras.azimuth, cameras.elevation, p.view_labels, best, strict=True)
+            {**view, "label": label, "similarity": round(float(score), 6)}
+            for view, label, score in zip(classifier.input.view_records, p.view_labels, best, strict=True)
         ],
     }
 

@@ -76,7 +76,7 @@ def few_shot(
         )
     pool, query = _only(pool, classes), _only(query, classes)
     queries = None if support is None else query
-    texts, scale = embedder.model.embed_text(benchmark.labels).cpu(), embedder.model.encoder.logit_scale
+    texts, scale = embedder.model.embed_text(benchmark.labels).cpu(), embedder.model.logit_scale
     runs = {count: _draws(pool, queries, replace(options, counts=(count,)), texts=texts, logit_scale=scale) for count in options.counts}
     failures = (*query.failures.items(), *(pool.failures.items() if support is not None else ()))
     return Result(

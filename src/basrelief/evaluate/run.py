@@ -196,7 +196,7 @@ def _task_settings(options: EvalOptions, extra: FewShotSource) -> dict[str, Any]
         support = None if extra.support is None else f"{extra.support.split} {extra.support.fingerprint()}"
         return dataclasses.asdict(options.few_shot) | {
             "support": support or "drawn from the benchmark",
-            "second": None if extra.second is None else extra.second.model.encoder.fingerprint[:16],
+            "second": None if extra.second is None else extra.second.model.fingerprint[:16],
         }
     if options.task == "retrieval":
         return {"directions": list(options.directions), "pictures": "our own" if options.pictures is None else options.pictures.name}

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.nn import functional as F
 
 from basrelief.errors import FileFormatError
 from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text
-from basrelief.index.read import DepthOptions, ReadFile, import_readers, read_file
+from basrelief.index.read import FileOptions, ReadFile, import_readers, read_file
 from basrelief.index.table import Tables
 from basrelief.models import Model
 from basrelief.models.model import SHAPES_PER_PASS
@@ -139,8 +138,7 @@ class _IndexRun:
         if not files:
             return
         model = self.model()
-        recipe = model.recipe
-        options = DepthOptions(model.projection, recipe.points, self.options.up, self.options.seed, remove_outliers=recipe.remove_outliers)
+        options = FileOptions(model.input, self.options.up, self.options.seed)
         results = pool.map(functools.partial(_read_unchanged, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[FileEntry, str]] = []
@@ -161,8 +159,7 @@ class _IndexRun:
     def _rows(self, model: Model, batch: Sequence[tuple[FileEntry, ReadFile]]) -> Iterator[dict[str, Any]]:
         if not batch:
             return
-        images = torch.from_numpy(np.stack([read.images for _, read in batch])).to(model.encoder.device)
-        views = model.embed_depth_images(images).cpu()
+        views = model.embed_prepared([read.prepared for _, read in batch]).cpu()
         vectors = F.normalize(views.mean(dim=1), dim=-1)
         tags = self._existing_tags([file for file, _ in batch])
         for i, (file, read) in enumerate(batch):
@@ -206,7 +203,7 @@ class _IndexRun:
         return f"The file is a copy of {original.path}, which cannot be read. See the reason there."
 
 
-def _read_unchanged(file: FileEntry, *, options: DepthOptions) -> ReadFile:
+def _read_unchanged(file: FileEntry, *, options: FileOptions) -> ReadFile:
     """Read a file that is still the one that was hashed, so that no vectors are stored under the hash of other bytes."""
     try:
         read = read_file(file.path, options)

@@ -1,4 +1,4 @@
-"""Read one file in a worker process: depth images, pictures to show, and facts about the shape."""
+"""Read one file in a worker process: what the model reads of it, pictures to show, and facts about the shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from jaxtyping import Float32
 from basrelief.errors import GeometryError
 from basrelief.geometry import shape_descriptor
 from basrelief.io import load
-from basrelief.render import Projection, render_batch, render_thumbnail, sample_points
+from basrelief.models.shape_input import Prepared, ShapeInput
+from basrelief.render import render_thumbnail
 from basrelief.types import Mesh, Shape
 
 THUMBNAIL = 128
@@ -23,22 +24,22 @@ _WEBP_METHOD = 1  # files a third larger than with the default 4, two to three t
 
 
 @dataclass(frozen=True)
-class DepthOptions:
-    """How a file becomes the depth images a model is shown.
+class FileOptions:
+    """How a file becomes what a model reads.
 
     Attributes:
-        projection: The model's projection.
-        points: Number of points sampled from each shape; see `Recipe.points`.
+        input: How the model's network reads shapes; see `Model.input`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
-        remove_outliers: Whether isolated points of point clouds are removed; see `Recipe.remove_outliers`.
     """
 
-    projection: Projection
-    points: int | None
+    input: ShapeInput
     up: str | None = None
     seed: int = 0
-    remove_outliers: bool = False
+
+    def prepare(self, shape: Shape) -> Prepared:
+        """Prepare one shape, world frame, as arrays, which pass between processes."""
+        return _arrays(self.input.prepare([shape], seed=self.seed)[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class ReadFile:
     """What the library stores of one file, embeddings excepted.
 
     Attributes:
-        images: Depth images before normalisation by mean and standard deviation.
-        sheet: The same images side by side, a WebP picture.
+        prepared: What the model reads, e.g. depth images before normalisation by mean and standard deviation.
+        sheet: Pictures of that side by side, WebP.
         form: From `shape_descriptor`.
         thumbnail: WebP picture.
         format: File format, e.g. `glb`.
@@ -57,7 +58,7 @@ class ReadFile:
         extent: Width, depth and height in the file's units, world frame.
     """
 
-    images: Float32[np.ndarray, "views side side"]
+    prepared: Prepared
     sheet: bytes
     form: Float32[np.ndarray, " numbers"]
     thumbnail: bytes
@@ -74,7 +75,7 @@ def import_readers() -> None:
         importlib.import_module(name)
 
 
-def read_file(path: Path, options: DepthOptions) -> ReadFile:
+def read_file(path: Path, options: FileOptions) -> ReadFile:
     """Read a file and render what the library stores of it.
 
     Raises:
@@ -85,10 +86,10 @@ def read_file(path: Path, options: DepthOptions) -> ReadFile:
     shape = load(path, up=options.up)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     extent = _extent(points)
-    images = depth_images(shape, options)
+    prepared = options.prepare(shape)
     return ReadFile(
-        images=images,
-        sheet=encode_webp(_sheet(images)),
+        prepared=prepared,
+        sheet=encode_webp(_sheet(options.input.pictures(prepared))),
         form=shape_descriptor(shape),
         thumbnail=encode_webp(render_thumbnail(shape, size=THUMBNAIL, supersample=2)),
         format=path.suffix.lower().lstrip("."),
@@ -97,13 +98,6 @@ def read_file(path: Path, options: DepthOptions) -> ReadFile:
         points=len(points),
         extent=extent,
     )
-
-
-def depth_images(shape: Shape, options: DepthOptions) -> Float32[np.ndarray, "views side side"]:
-    """Render the depth images of one shape, world frame."""
-    points = sample_points(shape, options.points, seed=options.seed, remove_outliers=options.remove_outliers).points
-    images: np.ndarray = render_batch([points], options.projection).numpy()[0]
-    return images
 
 
 def encode_webp(picture: Float32[np.ndarray, "height width *channels"]) -> bytes:
@@ -123,9 +117,14 @@ def _extent(points: Float32[np.ndarray, "points 3"]) -> tuple[float, float, floa
     return width, depth, height
 
 
-def _sheet(images: Float32[np.ndarray, "views side side"]) -> Float32[np.ndarray, "height width"]:
-    """Arrange depth images in two rows; the nearest points are black."""
-    columns = -(-len(images) // 2)
-    even = np.concatenate([images, np.ones((2 * columns - len(images), *images.shape[1:]), np.float32)])
-    rows = even.reshape(2, columns, *images.shape[1:]).swapaxes(1, 2)
-    return rows.reshape(2 * images.shape[1], -1) / max(1.0, float(images.max()))
+def _sheet(pictures: Float32[np.ndarray, "views side side *channels"]) -> Float32[np.ndarray, "height width *channels"]:
+    """Arrange pictures in two rows; a single one stays alone."""
+    columns = -(-len(pictures) // 2)
+    rows = -(-len(pictures) // columns)
+    even = np.concatenate([pictures, np.ones((rows * columns - len(pictures), *pictures.shape[1:]), np.float32)])
+    table = even.reshape(rows, columns, *pictures.shape[1:]).swapaxes(1, 2)
+    return table.reshape(rows * pictures.shape[1], -1, *pictures.shape[3:]) / max(1.0, float(pictures.max()))
+
+
+def _arrays(prepared: Prepared) -> Prepared:
+    return tuple(_arrays(part) for part in prepared) if isinstance(prepared, tuple) else np.asarray(prepared)

@@ -84,19 +84,20 @@ def _times(model: Model, repeats: int, seed: int) -> tuple[float, float]:
     draw, encode = [], []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        images = model.depth_images([shape])
-        _wait(images)
+        prepared = model.prepare([shape])
+        _wait(model)
         middle = time.perf_counter()
-        _wait(model.view_features(images))
+        model.features(prepared)
+        _wait(model)
         draw.append(middle - start)
         encode.append(time.perf_counter() - middle)
     return 1000 * float(np.median(draw[1:])), 1000 * float(np.median(encode[1:]))  # the first warms up
 
 
-def _wait(tensor: torch.Tensor) -> None:
+def _wait(model: Model) -> None:
     """Wait until the device is done."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
+    if model.encoder.device.type == "cuda":
+        torch.cuda.synchronize(model.encoder.device)
 
 
 def _config(encoder: str) -> ClipConfig:

@@ -21,6 +21,7 @@ from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import split_row
 from basrelief.models.model import SHAPES_PER_PASS, Model
+from basrelief.models.shape_input import Prepared
 from basrelief.render import sample_points
 from basrelief.types import PointCloud, Progress
 from basrelief.version import __version__
@@ -122,7 +123,7 @@ class Embedder:
     def _part(self, benchmark: Benchmark, items: tuple[Item, ...], transform: PointTransform | None) -> ViewFeatures:
         names = [_name(benchmark, item, transform) for item in items]
         known = self.cache.get(self._fingerprint, names) if self.cache else {}
-        size = (self.model.views, self.model.encoder.embedding_dim)
+        size = (self.model.views, self.model.embedding_dim)
         if len(known) == len(items) and all(vector.size == size[0] * size[1] for vector in known.values()):
             return ViewFeatures(items, np.stack([known[name].reshape(size) for name in names]))
         start = time.perf_counter()
@@ -133,31 +134,31 @@ class Embedder:
 
     def _computed(self, benchmark: Benchmark, items: tuple[Item, ...], transform: PointTransform | None, names: list[str]) -> ViewFeatures:
         """Embed shapes and keep them by name."""
-        drawn: list[Tensor] = []
+        prepared: list[Prepared] = []
         good: list[int] = []
         failures = {}
         for place, item in enumerate(items):
             try:
-                drawn.append(self._draw(benchmark, item, transform))
+                prepared.append(self._prepare(benchmark, item, transform))
                 good.append(place)
             except (FileFormatError, GeometryError, MissingExtraError) as error:
                 failures[item.id] = str(error)
-        if not drawn:
-            nothing = np.empty((0, self.model.views, self.model.encoder.embedding_dim), dtype=np.float32)
+        if not prepared:
+            nothing = np.empty((0, self.model.views, self.model.embedding_dim), dtype=np.float32)
             return ViewFeatures((), nothing, failures)
-        found = self.model.view_features(torch.stack(drawn)).float().cpu().numpy()
+        found = self.model.features(prepared).float().cpu().numpy()
         if self.cache:
             self.cache.put(self._fingerprint, {names[place]: row.ravel() for place, row in zip(good, found, strict=True)})
         return ViewFeatures(tuple(items[place] for place in good), found, failures)
 
-    def _draw(self, benchmark: Benchmark, item: Item, transform: PointTransform | None) -> Tensor:
+    def _prepare(self, benchmark: Benchmark, item: Item, transform: PointTransform | None) -> Prepared:
         if benchmark.kind == "depth_maps" and transform is None:
             return self._drawn(benchmark, item)
         shape = benchmark.load(item)
         if transform is not None:
-            cloud = sample_points(shape, self.model.recipe.points, seed=self.seed)
+            cloud = sample_points(shape, self.model.input.points, seed=self.seed)
             shape = PointCloud(transform(cloud.points, item.id, self.seed))
-        return self.model.depth_images([shape], seed=self.seed)[0]
+        return self.model.prepare([shape], seed=self.seed)[0]
 
     def _drawn(self, benchmark: Benchmark, item: Item) -> Tensor:
         """Depth maps that came drawn, at the encoder's size."""
@@ -172,17 +173,8 @@ class Embedder:
     @property
     def _fingerprint(self) -> str:
         """Changes with everything but the shape that decides a view embedding."""
-        recipe = self.model.recipe
-        settings = (
-            recipe.projection,
-            dict(recipe.projection_options),
-            recipe.points,
-            {"remove_outliers": recipe.remove_outliers},
-            recipe.normalisation,
-            recipe.tuned_views,
-            recipe.branches,
-        )
-        text = json.dumps(["features", __version__, self.model.encoder.fingerprint, *settings, self.seed], default=str, sort_keys=True)
+        settings = self.model.shape_encoder.settings
+        text = json.dumps(["features", __version__, self.model.fingerprint, settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ from basrelief.errors import ConfigError, WeightsError, unknown_choice
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.recipe import get_recipe
 from basrelief.models.registry import load_model
-from basrelief.render import Projection
+from basrelief.models.shape_input import Prepared, ShapeInput
 from basrelief.tasks import HEADS, FitOptions, Head, LabelScores, fit_head, head_scores, read_head
 from basrelief.tasks.heads.adapters import published_adapter
 from basrelief.types import Prediction, Shape
@@ -94,7 +94,7 @@ class FewShotClassifier:
         first = models[0]
         texts = first.embed_text(labels)
         numbers = torch.as_tensor(list(truth), device=features.device)
-        made = fit_head(head, features, truth=numbers, texts=texts, fit=fit, logit_scale=first.encoder.logit_scale)
+        made = fit_head(head, features, truth=numbers, texts=texts, fit=fit, logit_scale=first.logit_scale)
         notes = {"labels": list(labels), "paths": [_path(model) for model in models], "shapes": len(features)}
         return cls(models, replace(made, notes=notes), labels=labels)
 
@@ -138,17 +138,15 @@ class FewShotClassifier:
         return {}
 
     @property
-    def projection(self) -> Projection:
-        """The projection of the first path."""
-        return self.models[0].projection
+    def input(self) -> ShapeInput:
+        """How a shape becomes what the first path reads."""
+        return self.models[0].input
 
-    def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
-        """Render the depth images of the first path."""
-        return self.models[0].depth_images(shapes, seed=seed)
+    def prepare(self, shapes: Sequence[Shape], *, seed: int = 0) -> list[Prepared]:
+        """Turn shapes into what the first path reads."""
+        return self.models[0].prepare(shapes, seed=seed)
 
-    def predict(
-        self, shapes: Sequence[Shape], *, seed: int = 0, images: Float[Tensor, "shapes views side side"] | None = None
-    ) -> list[Prediction]:
+    def predict(self, shapes: Sequence[Shape], *, seed: int = 0, prepared: Sequence[Prepared] | None = None) -> list[Prediction]:
         """Rank the labels of shapes, best first.
 
         `view_scores` are the zero-shot cosines of each view of the first path. CLIP2Point's heads score by plain cosines; their
@@ -157,15 +155,15 @@ class FewShotClassifier:
         Args:
             shapes: World frame.
             seed: Seed of the surface sampling.
-            images: What `depth_images` gave for these shapes and this seed; rendered when None.
+            prepared: What `prepare` gave for these shapes and this seed; prepared when None.
         """
-        return self.predict_features(view_features(self.models, shapes, seed=seed, images=images))
+        return self.predict_features(view_features(self.models, shapes, seed=seed, prepared=prepared))
 
     def predict_features(self, features: Float[Tensor, "shapes views dim"]) -> list[Prediction]:
         """Rank the labels of shapes from the result of `view_features`."""
         scores = head_scores(self.head, features.cpu())
         plain = float(self.head.tensors.get("scale", 0.0)) == 1.0  # plain cosines have a nearly uniform softmax
-        sharp = scores * (self.models[0].encoder.logit_scale if plain else 1.0)
+        sharp = scores * (self.models[0].logit_scale if plain else 1.0)
         first = F.normalize(features[:, : self.head.views // len(self.models)], dim=-1).cpu()
         cosines = first @ self.models[0].embed_text(self.labels).cpu().T
         found = LabelScores(cosines, scores, sharp.softmax(dim=-1)).predictions(self.labels)
@@ -227,34 +225,35 @@ def view_features(
     shapes: Sequence[Shape],
     *,
     seed: int = 0,
-    images: Float[Tensor, "shapes views side side"] | None = None,
+    prepared: Sequence[Prepared] | None = None,
 ) -> Float[Tensor, "shapes views dim"]:
     """Return the features of every view by every model, paths one after another along the views.
 
-    Each shape is rendered once for all models of the same rendering.
+    Each shape is prepared once for all models that read the same.
 
     Args:
         models: Under the settings they are to run with.
         shapes: World frame.
         seed: Seed of the surface sampling.
-        images: Depth images of the shapes by the first model and this seed; rendered when None.
+        prepared: What the first model reads of the shapes, for this seed; prepared when None.
 
     Raises:
         ConfigError: If there is no model or no shape, or the lengths of their features differ.
     """
     if not models or not shapes:
         raise ConfigError(f"Need at least one model and one shape, got {len(models)} and {len(shapes)}.")
-    lengths = {model.encoder.embedding_dim for model in models}
+    lengths = {model.embedding_dim for model in models}
     if len(lengths) > 1:
         raise ConfigError(f"The models give features of different lengths, {sorted(lengths)}. Use encoders of one size.")
     parts = []
     for start in range(0, len(shapes), SHAPES_PER_PASS):
         rows = slice(start, start + SHAPES_PER_PASS)
-        rendered = {} if images is None else {models[0].rendering: images[rows]}
+        known: list[tuple[ShapeInput, Sequence[Prepared]]] = [] if prepared is None else [(models[0].input, prepared[rows])]
         for model in models:
-            if model.rendering not in rendered:
-                rendered[model.rendering] = model.depth_images(shapes[rows], seed=seed)
-        parts.append(torch.cat([model.view_features(rendered[model.rendering]).cpu() for model in models], dim=1))
+            if all(other.settings != model.input.settings for other, _ in known):
+                known.append((model.input, model.prepare(shapes[rows], seed=seed)))
+        read = [next(each for other, each in known if other.settings == model.input.settings) for model in models]
+        parts.append(torch.cat([model.features(each).cpu() for model, each in zip(models, read, strict=True)], dim=1))
     return torch.cat(parts)
 
 
@@ -305,7 +304,7 @@ def _path(model: Model) -> dict[str, Any]:
     recipe = model.recipe
     return {
         "recipe": recipe.name,
-        "weights": model.encoder.fingerprint[:16],
+        "weights": model.fingerprint[:16],
         "projection": recipe.projection,
         "points": recipe.points,
         "normalisation": recipe.normalisation,

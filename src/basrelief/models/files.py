@@ -8,10 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES
@@ -21,6 +17,7 @@ from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.picture import draw_evidence
 from basrelief.models.pose import POSE_SEARCHES, Pose, PoseSearch, resolve_pose
+from basrelief.models.shape_input import Prepared
 from basrelief.processes import Failure, WorkerPool, batches
 from basrelief.tasks import RejectPolicy
 from basrelief.types import Prediction, Shape
@@ -38,7 +35,7 @@ class FileResult:
         prediction: The ranked labels, or None if the file failed.
         error: Why it failed, or None.
         shape: What was read.
-        images: (V, S, S) depth images that the model saw, in [0, 1] for most projections.
+        prepared: What the model read: depth images (V, S, S), or a cloud (N, 6); see `Model.prepare`.
         pose: How the shape was turned upright, or None if the file's own axis was kept.
     """
 
@@ -46,7 +43,7 @@ class FileResult:
     prediction: Prediction | None = None
     error: str | None = None
     shape: Shape | None = None
-    images: Float[Tensor, "views side side"] | None = None
+    prepared: Prepared | None = None
     pose: Pose | None = None
 
     def picture(self, model: Model | FewShotClassifier, *, top: int = 5) -> Image.Image:
@@ -59,9 +56,9 @@ class FileResult:
         Raises:
             ConfigError: If the file failed, so that there is nothing to draw.
         """
-        if self.prediction is None or self.shape is None or self.images is None:
+        if self.prediction is None or self.shape is None or self.prepared is None:
             raise ConfigError(f"{self.path} could not be classified, so there is nothing to draw: {self.error}")
-        return draw_evidence(model, self.shape, self.prediction, images=self.images, top=top)
+        return draw_evidence(model, self.shape, self.prediction, prepared=self.prepared, top=top)
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def classify_files(
 ) -> Iterator[FileResult]:
     """Classify files a few at a time, yielding results in the order of the paths.
 
-    Each shape is rendered once, with the seed of the options: the images of a result are what the model saw.
+    Each shape is prepared once, with the seed of the options: a result holds what the model read.
 
     Args:
         model: From `load_model` or `load_few_shot`.
@@ -128,7 +125,7 @@ def classify_files(
     with WorkerPool(options.jobs) as pool:
         for batch in batches(paths, SHAPES_PER_PASS):
             shapes = pool.map(functools.partial(load, up=options.up), batch, size=_size)
-            read = [_rendered(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
+            read = [_prepared(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [result for result in read if result.error is None]
             answers = iter(_predict(model, good, names, options.seed) if good else ())
             for result in read:
@@ -146,10 +143,10 @@ def _zero_shot(model: Model | FewShotClassifier) -> Model:
 
 def _predict(model: Model | FewShotClassifier, read: Sequence[FileResult], labels: Sequence[str], seed: int) -> list[Prediction]:
     sources = [str(result.path) for result in read]
-    images = torch.stack([result.images for result in read if result.images is not None])
+    prepared = [result.prepared for result in read if result.prepared is not None]
     if isinstance(model, Model):
-        return model.classify_views(model.embed_depth_images(images), labels, sources=sources)
-    found = model.predict([result.shape for result in read if result.shape is not None], seed=seed, images=images)
+        return model.classify_views(model.embed_prepared(prepared), labels, sources=sources)
+    found = model.predict([result.shape for result in read if result.shape is not None], seed=seed, prepared=prepared)
     return [replace(prediction, source=source) for prediction, source in zip(found, sources, strict=True)]
 
 
@@ -160,10 +157,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _rendered(
+def _prepared(
     model: Model | FewShotClassifier, path: Path, shape: Shape | Failure, labels: Sequence[str], options: ReadOptions
 ) -> FileResult:
-    """Turn a shape upright and render it; the result holds the error if that fails."""
+    """Turn a shape upright and prepare it; the result holds the error if that fails."""
     if isinstance(shape, Failure):
         return FileResult(path, error=shape.reason)
     try:
@@ -171,6 +168,6 @@ def _rendered(
         if options.pose != "file":
             pose = resolve_pose([shape], model=_zero_shot(model), labels=labels, search=options.pose, seed=options.seed)[0]
             shape = pose.apply(shape)
-        return FileResult(path, shape=shape, images=model.depth_images([shape], seed=options.seed)[0], pose=pose)
+        return FileResult(path, shape=shape, prepared=model.prepare([shape], seed=options.seed)[0], pose=pose)
     except GeometryError as error:
         return FileResult(path, error=str(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,7 +21,9 @@ from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
 from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.render import Projection, get_projection, render_batch, sample_points
+from basrelief.models.shape_encoder import ShapeEncoder, ViewEncoder, combined_fingerprint
+from basrelief.models.shape_input import DepthInput, Prepared, ShapeInput
+from basrelief.render import Projection
 from basrelief.tasks import LabelEmbeddings, LabelScores, Pooling, mix_embeddings, score_labels
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
 
@@ -41,18 +42,19 @@ class Model:
     Attributes:
         recipe: What the model does, as data.
         encoder: The CLIP towers.
-        projection: How a shape becomes depth images.
+        shape_encoder: What turns shapes into features: the image tower over depth views, or a point network.
         prompter: How labels become text embeddings.
     """
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, *, prompter: Prompter | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, encoder: Encoder, *, prompter: Prompter | None = None, shape_encoder: ShapeEncoder | None = None
+    ) -> None:
         self.recipe = recipe
         self.encoder = encoder
-        self.projection: Projection = get_projection(recipe.projection, **recipe.projection_options)
+        self.shape_encoder: ShapeEncoder = shape_encoder or ViewEncoder(recipe, encoder)
         self.prompter = prompter or Prompter(recipe.templates)
-        preprocessing = NORMALISATIONS[recipe.normalisation]
-        self._depth_encoder = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
-        self._photo_encoder = self._depth_encoder if recipe.normalisation == "imagenet" else encoder
+        pictures = NORMALISATIONS[recipe.normalisation] if recipe.normalisation == "imagenet" else None
+        self._photo_encoder = encoder if pictures is None else encoder.with_preprocessing(*pictures)
 
     @property
     def name(self) -> str:
@@ -61,46 +63,69 @@ class Model:
 
     def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Model:
         """Return the model with the recipe's settings for a data set, see `Recipe.for_dataset`; a published prompt list stays."""
-        recipe = self.recipe.for_dataset(dataset, points=points, templates=templates)
-        return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
+        return self._with_recipe(self.recipe.for_dataset(dataset, points=points, templates=templates))
 
     def for_few_shot(self) -> Model:
         """Return the model with the recipe's few-shot settings, see `Recipe.for_few_shot`."""
-        recipe = self.recipe.for_few_shot()
-        return Model(recipe, self.encoder, prompter=Prompter(recipe.templates, self.prompter.prompt_list))
+        return self._with_recipe(self.recipe.for_few_shot())
+
+    def _with_recipe(self, recipe: Recipe) -> Model:
+        prompter = Prompter(recipe.templates, self.prompter.prompt_list)
+        return Model(recipe, self.encoder, prompter=prompter, shape_encoder=self.shape_encoder.with_recipe(recipe))
 
     def __repr__(self) -> str:
-        """Return name, projection and encoder."""
-        return f"Model({self.name!r}, {self.views} views by {self.recipe.projection}, encoder {self.encoder.name} on {self.encoder.device})"
+        """Return name, what it reads of a shape, and encoder."""
+        reads = f"{self.views} views by {self.recipe.projection}" if self.recipe.projection else f"{self.recipe.points:,} points"
+        return f"Model({self.name!r}, {reads}, encoder {self.encoder.name} on {self.encoder.device})"
 
     @property
-    def rendering(self) -> str:
-        """Key of the depth images: models with the same key draw the same images of a shape."""
-        recipe = self.recipe
-        return json.dumps(
-            [recipe.projection, recipe.projection_options, recipe.points, recipe.remove_outliers], default=str, sort_keys=True
-        )
+    def input(self) -> ShapeInput:
+        """How a shape becomes what the model reads."""
+        return self.shape_encoder.input
+
+    @property
+    def projection(self) -> Projection:
+        """How a shape becomes depth images.
+
+        Raises:
+            ConfigError: If the model reads no depth images.
+        """
+        if not isinstance(self.input, DepthInput):
+            raise ConfigError(f"{self.name} reads points, not depth images. Name a model that renders, e.g. opendlign-b32.")
+        return self.input.projection
 
     @property
     def views(self) -> int:
-        """Number of features per shape: one per camera, or two if every view goes through both branches."""
-        return len(self.projection.cameras) * (2 if self.recipe.branches == "both" else 1)
+        """Number of features per shape: one per camera, or two if every view goes through both branches; one or two for a point network."""
+        return self.shape_encoder.views
 
-    def depth_images(self, shapes: Sequence[Shape], *, seed: int = 0) -> Float[Tensor, "shapes views side side"]:
-        """Render the depth images for the encoder, before mean and standard deviation are applied.
+    @property
+    def fingerprint(self) -> str:
+        """Hash that changes with the weights of any part, tokenizer, preprocessing or dtype."""
+        return combined_fingerprint(self.encoder.fingerprint, self.shape_encoder.fingerprint)
+
+    @property
+    def embedding_dim(self) -> int:
+        """Length of the embeddings."""
+        return self.encoder.embedding_dim
+
+    @property
+    def logit_scale(self) -> float:
+        """Multiplier of cosines, already exponentiated."""
+        own = self.shape_encoder.logit_scale
+        return self.encoder.logit_scale if own is None else own
+
+    def prepare(self, shapes: Sequence[Shape], *, seed: int = 0) -> list[Prepared]:
+        """Turn shapes into what the network reads: depth images (V, S, S) before mean and standard deviation, or a cloud (N, 6) each.
 
         Args:
             shapes: World frame; meshes are sampled to `recipe.points` points, larger clouds thinned to that.
             seed: Of the sampling.
         """
-        recipe = self.recipe
-        clouds = [sample_points(shape, recipe.points, seed=seed, remove_outliers=recipe.remove_outliers).points for shape in shapes]
-        return render_batch(clouds, self.projection, device=self.encoder.device)
+        return self.input.prepare(shapes, seed=seed, device=self.encoder.device)
 
     def embed_views(self, shapes: ShapeLike | Sequence[ShapeLike], *, seed: int = 0) -> Float[Tensor, "shapes views dim"]:
-        """Embed every view of every shape, unit length, float32.
-
-        Views named in `recipe.tuned_views` go through the tuned last block; one trunk pass serves both.
+        """Embed every view of every shape, unit length, float32; a point network has one or two "views".
 
         Args:
             shapes: A shape, path, array (N, 3) or trimesh object, or a sequence of them; see `ShapeLike`.
@@ -113,28 +138,15 @@ class Model:
         """
         many = as_shapes(shapes)
         parts = (many[start : start + SHAPES_PER_PASS] for start in range(0, len(many), SHAPES_PER_PASS))
-        return torch.cat([self.embed_depth_images(self.depth_images(part, seed=seed)) for part in parts])
+        return torch.cat([self.embed_prepared(self.prepare(part, seed=seed)) for part in parts])
 
-    def embed_depth_images(self, images: Float[Tensor, "shapes cameras side side"]) -> Float[Tensor, "shapes views dim"]:
-        """Embed depth images drawn by `depth_images`, unit length, float32; see `embed_views`."""
-        return F.normalize(self.view_features(images), dim=-1)
+    def embed_prepared(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
+        """Embed what `prepare` returned, unit length, float32; see `embed_views`."""
+        return F.normalize(self.features(prepared), dim=-1)
 
-    def view_features(self, images: Float[Tensor, "shapes cameras side side"]) -> Float[Tensor, "shapes views dim"]:
-        """Encode depth images without normalising, float32: the features that heads are fitted on.
-
-        With `recipe.branches` of `both`, all views through the frozen branch, then all through the tuned one.
-        """
-        shapes, views = images.shape[:2]
-        if self.recipe.branches == "both":
-            both = self._depth_encoder.encode_both(images.flatten(0, 1))
-            return torch.cat([branch.view(shapes, views, -1) for branch in both], dim=1)
-        tuned = None
-        if self.recipe.tuned_views:
-            mask = torch.zeros(views, dtype=torch.bool)
-            mask[list(self.recipe.tuned_views)] = True
-            tuned = mask.repeat(shapes)
-        features = self._depth_encoder.encode_images(images.flatten(0, 1), tuned=tuned)
-        return features.view(shapes, views, -1)
+    def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
+        """Encode what `prepare` returned without normalising, float32: the features that heads are fitted on."""
+        return self.shape_encoder.features(prepared)
 
     def embed_shapes(self, shapes: ShapeLike | Sequence[ShapeLike], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
         """Embed shapes as one vector each: the mean of their view embeddings, unit length, float32.
@@ -301,7 +313,7 @@ class Model:
         self, views: Float[Tensor, "shapes views dim"], labels: LabelEmbeddings, *, pooling: Pooling | None = None
     ) -> LabelScores:
         """Score embedded labels for shapes whose views are embedded, with the recipe's pooling or another; see `score_labels`."""
-        return score_labels(views, labels, pooling=pooling or self.recipe.pooling, logit_scale=self.encoder.logit_scale)
+        return score_labels(views, labels, pooling=pooling or self.recipe.pooling, logit_scale=self.logit_scale)
 
 
 def _source(shape: Shape) -> str:

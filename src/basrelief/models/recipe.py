@@ -27,7 +27,7 @@ EMBEDDED = "tiny"
 """The encoder whose weights ship in the wheel."""
 
 Branches = Literal["split", "both"]
-_PER_DATASET = ("points", "templates", "variant")
+_PER_DATASET = ("points", "templates", "variant", "cloud")
 _FOR_SHOTS = ("projection", "templates", "head", "second", "branches")
 BRANCHES: tuple[Branches, ...] = ("split", "both")
 
@@ -64,15 +64,38 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class CloudSettings:
+    """What a point network reads.
+
+    Attributes:
+        network: Name of the point network, one of `basrelief.encoders.points.registry.list_point_networks()`.
+        frame: Axes it was trained with, a key of `basrelief.models.shape_input.FRAMES`.
+        missing_color: Red, green and blue of points without a colour.
+        use_colors: Whether it reads colours; otherwise every point has `missing_color`.
+        normalise: Whether clouds are centred on their mean and scaled to radius 1.
+        replace: Whether points are drawn with replacement, so that smaller clouds are filled up.
+    """
+
+    network: str
+    frame: str = "y-up"
+    missing_color: float = 0.4
+    use_colors: bool = True
+    normalise: bool = True
+    replace: bool = False
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A method as data. `load_model` turns it into a `Model`.
+
+    A recipe is one of three kinds: it renders depth images (`projection`), reads clouds (`cloud`), or joins other models (`members`).
 
     Attributes:
         name: What users type.
         title: One line for people.
         paper: Title, venue and arXiv number; empty for our own.
-        encoder: Name of the CLIP weights, as open_clip spells it, or `tiny`.
-        projection: Name of the depth projection.
+        encoder: Name of the CLIP weights, as open_clip spells it, or `tiny`; a point network needs their text tower.
+        projection: Name of the depth projection; empty for other kinds.
         projection_options: Options of the projection that differ from its defaults.
         points: Points sampled from each shape.
         remove_outliers: Whether isolated points of a cloud are removed, which no paper does; see `basrelief.geometry.remove_outliers`.
@@ -86,11 +109,13 @@ class Recipe:
         licence: Licence of the weights.
         training_data: What the weights were trained on.
         numbers: The paper's figures.
-        datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`.
+        datasets: What the paper did otherwise on a data set, by its name: `points`, `templates`, `variant`, fields of `cloud`.
         few_shot: What the paper does otherwise with labelled shapes: `projection`, `templates`, `head`, and `second`, the recipe whose
             tower is the head's second path, `branches`.
         published_prompts: The prompt list, `FILE#DATASET`, that the paper's numbers need and that is not shipped; empty for none.
         figure_notes: What is known about reproducing the paper's numbers; may be empty.
+        cloud: The point network and how clouds are prepared for it, or None.
+        members: Names of the models of an ensemble; empty for other kinds.
         notes: What a user should know.
     """
 
@@ -98,13 +123,13 @@ class Recipe:
     title: str
     paper: str
     encoder: str
-    projection: str
     points: int
-    normalisation: str
     templates: str
     pooling: Pooling
     licence: str
     training_data: str
+    projection: str = ""
+    normalisation: str = "weights"
     projection_options: Mapping[str, Any] = field(default_factory=dict)
     remove_outliers: bool = False
     activation: Activation | None = None
@@ -116,7 +141,14 @@ class Recipe:
     few_shot: Mapping[str, str] = field(default_factory=dict)
     published_prompts: str = ""
     figure_notes: str = ""
+    cloud: CloudSettings | None = None
+    members: tuple[str, ...] = ()
     notes: str = ""
+
+    @property
+    def kind(self) -> str:
+        """`views`, `points` or `ensemble`."""
+        return "points" if self.cloud else "ensemble" if self.members else "views"
 
     @property
     def needs_clip(self) -> bool:
@@ -165,6 +197,7 @@ class Recipe:
             self,
             points=own.get("points", self.points) if points is None else points,
             templates=own.get("templates", self.templates) if templates is None else templates,
+            cloud=replace(self.cloud, **own.get("cloud", {})) if self.cloud else None,
         )
 
     @classmethod
@@ -206,6 +239,8 @@ class Recipe:
         for key in self.few_shot:
             if key not in _FOR_SHOTS:
                 raise ConfigError(unknown_choice("few_shot key", key, _FOR_SHOTS))
+        if bool(self.projection) + (self.cloud is not None) + bool(self.members) != 1:
+            raise ConfigError(f"Recipe {self.name!r} needs exactly one of projection, cloud and members.")
         if self.normalisation not in NORMALISATIONS:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
         if self.branches not in BRANCHES or (self.branches == "both" and not self.tuned_views):
@@ -218,9 +253,12 @@ class Recipe:
 
 def _parts(record: dict[str, Any]) -> dict[str, Any]:
     parts = dict(record)
-    projection = dict(record["projection"])
-    parts["projection"] = projection.pop("name")
-    parts["projection_options"] = projection
+    if "projection" in record:
+        projection = dict(record["projection"])
+        parts["projection"] = projection.pop("name")
+        parts["projection_options"] = projection
+    if "cloud" in record:
+        parts["cloud"] = CloudSettings(**record["cloud"])
     pooling = dict(record["pooling"])
     weights = pooling.pop("weights", None)
     parts["pooling"] = Pooling(**pooling, weights=None if weights is None else tuple(weights))

@@ -87,9 +87,9 @@ def contact_sheet(
 
 def evidence_sheet(
     prediction: Prediction,
-    images: Float[np.ndarray, "views size size"],
+    images: Float[np.ndarray, "views size size *channels"],
     *,
-    cameras: Cameras,
+    captions: Sequence[str],
     picture: Float[np.ndarray, "side side 3"] | None = None,
     top: int = 5,
 ) -> Image.Image:
@@ -100,8 +100,8 @@ def evidence_sheet(
 
     Args:
         prediction: The prediction for one shape.
-        images: The V depth images it is based on; scaled down if they exceed 1.
-        cameras: V cameras.
+        images: The V pictures it is based on, grey or RGB; scaled down if they exceed 1.
+        captions: A few words on each, e.g. `camera_captions(cameras)`.
         picture: Image of the shape, sRGB in [0, 1], e.g. from `render_thumbnail`, or None.
         top: Number of labels to show.
 
@@ -109,19 +109,19 @@ def evidence_sheet(
         RGB, 1200 pixels wide.
 
     Raises:
-        ConfigError: If images, cameras and view scores differ in number, or `top` is below 1.
+        ConfigError: If images, captions and view scores differ in number, or `top` is below 1.
     """
-    if np.ndim(images) != 3 or images.shape[1] != images.shape[2] or len(images) != len(cameras):
+    if np.ndim(images) not in (3, 4) or images.shape[1] != images.shape[2] or len(images) != len(captions):
         raise ConfigError(
-            f"images has shape {np.shape(images)}; expected ({len(cameras)}, S, S), one for each camera. Pass `DepthViews.image`."
+            f"images has shape {np.shape(images)}; expected ({len(captions)}, S, S), one for each caption. Pass `DepthViews.image`."
         )
-    if len(prediction.view_scores) != len(cameras):
+    if len(prediction.view_scores) != len(captions):
         raise ConfigError(
-            f"prediction has scores of {len(prediction.view_scores)} views, but there are {len(cameras)} cameras. Pass its own."
+            f"prediction has scores of {len(prediction.view_scores)} views, but there are {len(captions)} captions. Pass its own."
         )
     check_at_least("top", top, 1, "Pass the number of labels to show.")
     head = MARGIN + 60
-    grid = _Grid.of(_view_tiles(prediction, camera_captions(cameras)), (MARGIN + LEFT + 2 * GAP, head))
+    grid = _Grid.of(_view_tiles(prediction, captions), (MARGIN + LEFT + 2 * GAP, head))
     ranks = head + (LEFT + GAP if picture is not None else 0)
     rows = min(top, len(prediction.labels))
     canvas = Canvas(WIDTH, max(grid.bottom, ranks + rows * ROW) + MARGIN)

@@ -18,7 +18,7 @@ import torch
 from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Hit, Index, IndexOptions, Query, Report, TagProposal, describe_file
-from basrelief.index.read import DepthOptions
+from basrelief.index.read import FileOptions
 from basrelief.io import FORMATS
 from basrelief.limits import limits
 from basrelief.markup import visible
@@ -208,7 +208,7 @@ class LibraryService:
         views = self._embed_views(rendered)
         with self._image_lock:
             (prediction,) = model.classify_views(views, names)
-        picture = evidence_sheet(prediction, rendered.images, cameras=model.projection.cameras, picture=rendered.thumbnail)
+        picture = evidence_sheet(prediction, rendered.pictures, captions=model.input.captions, picture=rendered.thumbnail)
         return prediction, self.files.generate(f"{secrets.token_hex(16)}.webp", lambda target: picture.save(target, quality=85, method=1))
 
     def add(self, folder: str, *, progress: Progress | None = None) -> Report:
@@ -246,13 +246,12 @@ class LibraryService:
         self._folder.cleanup()
 
     def _render(self, file: Path, *, thumbnail: bool = False) -> RenderedShape:
-        model = self.index.model
-        options = DepthOptions(model.projection, model.recipe.points, remove_outliers=model.recipe.remove_outliers)
+        options = FileOptions(self.index.model.input)
         return self._run(render_shape, ShapeTask(check_upload(file, FORMATS), options, thumbnail), file)
 
     def _embed_views(self, rendered: RenderedShape) -> torch.Tensor:
         with self._image_lock:
-            return self.index.model.embed_depth_images(torch.from_numpy(rendered.images)[None])
+            return self.index.model.embed_prepared([rendered.prepared])
 
     def _cache_label_embeddings(self, names: Sequence[str]) -> None:
         """Embed labels a few at a time, so that searches can run in between; the model caches the embeddings."""

@@ -11,8 +11,9 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from basrelief.index import read_image
-from basrelief.index.read import DepthOptions, depth_images, import_readers
+from basrelief.index.read import FileOptions, import_readers
 from basrelief.io import load, save
+from basrelief.models.shape_input import Prepared
 from basrelief.render import render_thumbnail
 from basrelief.render.shade import CLAY
 from basrelief.types import Mesh, PointCloud, Shape
@@ -30,12 +31,12 @@ class ShapeTask:
 
     Attributes:
         path: Path of the file.
-        options: How it becomes depth images.
+        options: How it becomes what the model reads.
         thumbnail: Whether to render a thumbnail, too.
     """
 
     path: Path
-    options: DepthOptions
+    options: FileOptions
     thumbnail: bool = False
 
 
@@ -44,11 +45,13 @@ class RenderedShape:
     """A shape as a model sees it.
 
     Attributes:
-        images: Depth images.
+        prepared: What the model reads.
+        pictures: Pictures of that.
         thumbnail: Shaded picture, sRGB in [0, 1], or None.
     """
 
-    images: Float32[np.ndarray, "views side side"]
+    prepared: Prepared
+    pictures: Float32[np.ndarray, "views side side *channels"]
     thumbnail: Float32[np.ndarray, "height width 3"] | None
 
 
@@ -77,15 +80,16 @@ def warm_up(_: None) -> None:
 
 
 def render_shape(task: ShapeTask) -> RenderedShape:
-    """Read a shape and render its depth images.
+    """Read a shape and prepare it for the model.
 
     Raises:
         FileFormatError: If it cannot be read.
         GeometryError: If it holds nothing to render.
     """
     shape = load(task.path)
-    images = depth_images(shape, task.options)
-    return RenderedShape(images, render_thumbnail(shape, size=_THUMBNAIL_SIDE, supersample=2) if task.thumbnail else None)
+    prepared = task.options.prepare(shape)
+    thumbnail = render_thumbnail(shape, size=_THUMBNAIL_SIDE, supersample=2) if task.thumbnail else None
+    return RenderedShape(prepared, task.options.input.pictures(prepared), thumbnail)
 
 
 def read_small_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:

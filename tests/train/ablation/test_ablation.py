@@ -136,7 +136,7 @@ def test_training_and_test_use_the_same_views(study: AblationStudy, monkeypatch:
 def test_a_second_study_reuses_runs_and_features(study: AblationStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ablation_table(study, "aggregation")
     runs = sorted(path.name for path in (study.out / "runs").iterdir())
-    monkeypatch.setattr(Model, "view_features", lambda *_, **__: pytest.fail("rendered again"))
+    monkeypatch.setattr(Model, "features", lambda *_, **__: pytest.fail("rendered again"))
     again = AblationStudy(study.model, study.images, study.benchmarks, study.out, study.settings, study.cache)
     assert ablation_table(again, "aggregation") == first
     assert sorted(path.name for path in (study.out / "runs").iterdir()) == runs

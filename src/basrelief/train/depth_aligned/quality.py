@@ -91,7 +91,7 @@ def filter_aligned(
     """
     if min(aligned.truth, default=-1) < 0:
         raise ConfigError("Some shapes have no label. Name the files ID+CLASS, or make the images again.")
-    thresholds, fingerprint = thresholds or Thresholds(), model.encoder.fingerprint[:16]
+    thresholds, fingerprint = thresholds or Thresholds(), model.fingerprint[:16]
     header, known = read_quality(aligned.home)
     if header.get("judge") != fingerprint:
         known = {}

@@ -1,0 +1,155 @@
+"""Networks that turn prepared shapes into features: an image tower over depth views, a point network over clouds."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basrelief.errors import ConfigError
+from basrelief.models.recipe import NORMALISATIONS, Recipe
+from basrelief.models.shape_input import CloudInput, DepthInput, Prepared, ShapeInput
+
+if TYPE_CHECKING:
+    from basrelief.encoders import Encoder
+    from basrelief.encoders.points.encoder import PointEncoder
+
+
+class ShapeEncoder(ABC):
+    """Turns prepared shapes into features.
+
+    Attributes:
+        input: How a shape is prepared.
+        views: Features of a shape.
+    """
+
+    input: ShapeInput
+    views: int
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash that changes with the weights; empty where the text tower's covers them."""
+
+    @property
+    def logit_scale(self) -> float | None:
+        """Multiplier of cosines, already exponentiated; None for that of the text tower."""
+        return None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the weights that decides a feature, as plain data."""
+        return self.input.settings
+
+    @abstractmethod
+    def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
+        """Encode prepared shapes; float32, not normalised."""
+
+    @abstractmethod
+    def with_recipe(self, recipe: Recipe) -> ShapeEncoder:
+        """Return the same networks under the settings of another recipe."""
+
+
+class ViewEncoder(ShapeEncoder):
+    """The image tower of a CLIP over depth images; one feature for each camera, or two if every view goes through both branches."""
+
+    def __init__(self, recipe: Recipe, encoder: Encoder) -> None:
+        self.recipe, self.encoder = recipe, encoder
+        depth = DepthInput.of(recipe.projection, recipe.projection_options, recipe.points, remove_outliers=recipe.remove_outliers)
+        self.input: DepthInput = depth
+        self.cameras = len(depth.projection.cameras)
+        self.views = self.cameras * (2 if recipe.branches == "both" else 1)
+        preprocessing = NORMALISATIONS[recipe.normalisation]
+        self._tower = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
+
+    @property
+    def fingerprint(self) -> str:
+        """Empty: image and text tower are one encoder."""
+        return ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The rendering, and which view goes where."""
+        recipe = self.recipe
+        return {
+            **self.input.settings,
+            "normalisation": recipe.normalisation,
+            "views": self.cameras,
+            "tuned views": list(recipe.tuned_views),
+            "branches": recipe.branches,
+        }
+
+    def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
+        """Encode depth images; views named in `recipe.tuned_views` go through the tuned last block, and one trunk pass serves both.
+
+        With `recipe.branches` of `both`, all views through the frozen branch, then all through the tuned one.
+        """
+        images = torch.stack([torch.as_tensor(each) for each in prepared])
+        images = images.to(self.encoder.device)
+        shapes, views = images.shape[:2]
+        if self.recipe.branches == "both":
+            both = self._tower.encode_both(images.flatten(0, 1))
+            return torch.cat([branch.view(shapes, views, -1) for branch in both], dim=1)
+        tuned = None
+        if self.recipe.tuned_views:
+            mask = torch.zeros(views, dtype=torch.bool)
+            mask[list(self.recipe.tuned_views)] = True
+            tuned = mask.repeat(shapes)
+        return self._tower.encode_images(images.flatten(0, 1), tuned=tuned).view(shapes, views, -1)
+
+    def with_recipe(self, recipe: Recipe) -> ViewEncoder:
+        """Return the same tower under another recipe."""
+        return ViewEncoder(recipe, self.encoder)
+
+
+class CloudEncoder(ShapeEncoder):
+    """A point network over clouds; one feature for each cloud, or two for TAMM's adapters."""
+
+    def __init__(self, recipe: Recipe, points: PointEncoder) -> None:
+        if recipe.cloud is None:
+            raise ConfigError(f"{recipe.name} has no point network. Name a model that has one, e.g. openshape-pointbert.")
+        self.recipe, self.encoder, self.views = recipe, points, points.views
+        cloud = recipe.cloud
+        self.input: CloudInput = CloudInput(
+            points=recipe.points,
+            frame=cloud.frame,
+            missing_color=cloud.missing_color,
+            use_colors=cloud.use_colors,
+            normalise=cloud.normalise,
+            replace=cloud.replace,
+            names=("points",) if points.views == 1 else ("text adapter", "image adapter"),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the point network."""
+        return self.encoder.fingerprint
+
+    @property
+    def logit_scale(self) -> float | None:
+        """The scale that was trained with the point network, or None."""
+        return self.encoder.logit_scale
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The network, and how clouds are prepared."""
+        return {"point network": self.encoder.name, "views": self.views, **self.input.settings}
+
+    def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
+        """Encode clouds of any sizes."""
+        return self.encoder.encode_points([torch.as_tensor(cloud) for cloud in prepared])
+
+    def with_recipe(self, recipe: Recipe) -> CloudEncoder:
+        """Return the same network under another recipe."""
+        return CloudEncoder(recipe, self.encoder)
+
+
+def combined_fingerprint(*parts: str) -> str:
+    """Hash of fingerprints; that of a single one is itself."""
+    known = [part for part in parts if part]
+    return known[0] if len(known) == 1 else hashlib.sha256("\0".join(known).encode()).hexdigest()

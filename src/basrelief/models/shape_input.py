@@ -1,0 +1,243 @@
+"""How a shape becomes what a network reads: depth images, a cloud of points, or several of these. Needs no weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from basrelief.geometry import normalise_unit_sphere, subsample
+from basrelief.render import Projection, get_projection, render_batch, render_thumbnail, sample_points
+from basrelief.render.sheet import camera_captions
+from basrelief.types import PointCloud, Shape
+
+Prepared = Any
+"""What a network reads of one shape: depth images (V, S, S), a cloud (N, 6), or a tuple of these for an ensemble; tensors or arrays."""
+
+FRAMES: Mapping[str, tuple[tuple[int, int, int], ...]] = {
+    "y-up": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "z-up": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "z-up-mirrored": ((1, 0, 0), (0, -1, 0), (0, 0, 1)),
+}
+"""Axes that point networks were trained with, as rows in the world frame.
+
+`z-up-mirrored` is what OpenShape and TAMM read: they exchange y and z of a cloud with +Y up, which is a reflection. Their weights know
+mirrored shapes only, so the reflection is kept.
+"""
+
+_PICTURE = 224  # side of the picture of a cloud, pixels
+
+
+class ShapeInput(ABC):
+    """How a shape becomes what a network reads. Can be pickled, so that worker processes prepare shapes.
+
+    Attributes:
+        points: Points sampled from a mesh; larger clouds are thinned to that.
+    """
+
+    points: int
+
+    @abstractmethod
+    def prepare(self, shapes: Sequence[Shape], *, seed: int = 0, device: torch.device | str = "cpu") -> list[Prepared]:
+        """Prepare shapes of the world frame.
+
+        Args:
+            shapes: Meshes and point clouds.
+            seed: Seed of the surface sampling.
+            device: Compute device, and that of the result.
+
+        Raises:
+            GeometryError: If a shape cannot be sampled.
+        """
+
+    @property
+    @abstractmethod
+    def captions(self) -> tuple[str, ...]:
+        """A few words on each picture of `pictures`."""
+
+    @property
+    def view_records(self) -> list[dict[str, Any]]:
+        """What tells the views of a prediction apart, as plain data."""
+        return [{"view": caption} for caption in self.captions]
+
+    @abstractmethod
+    def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "pictures side side *channels"]:
+        """Show what a network reads of a shape: grey or RGB pictures, values from 0; `evidence_sheet` scales those above 1."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is prepared, as plain data; inputs of equal settings prepare the same."""
+
+
+@dataclass(frozen=True)
+class DepthInput(ShapeInput):
+    """Depth images of a shape.
+
+    Attributes:
+        projection: How points become depth images.
+        options: Options of the projection, as the recipe names them.
+        points: Points sampled from a mesh; larger clouds are thinned to that.
+        remove_outliers: Whether isolated points of clouds are removed; see `basrelief.geometry.remove_outliers`.
+    """
+
+    projection: Projection
+    options: Mapping[str, Any]
+    points: int
+    remove_outliers: bool = False
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Any], points: int, *, remove_outliers: bool = False) -> DepthInput:
+        """Build it from the name of a projection and its options."""
+        return cls(get_projection(name, **options), dict(options), points, remove_outliers)
+
+    def prepare(
+        self, shapes: Sequence[Shape], *, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> list[Float[Tensor, "views side side"]]:
+        """Render the depth images of shapes, before mean and standard deviation are applied."""
+        clouds = [sample_points(shape, self.points, seed=seed, remove_outliers=self.remove_outliers).points for shape in shapes]
+        return list(render_batch(clouds, self.projection, device=device))
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Number and angles of each camera."""
+        return tuple(camera_captions(self.projection.cameras))
+
+    @property
+    def view_records(self) -> list[dict[str, Any]]:
+        """Angles of each camera, degrees."""
+        cameras = self.projection.cameras
+        return [
+            {"azimuth": round(float(azimuth), 1), "elevation": round(float(elevation), 1)}
+            for azimuth, elevation in zip(cameras.azimuth, cameras.elevation, strict=True)
+        ]
+
+    def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "views side side"]:
+        """Return the depth images."""
+        return _array(prepared)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Projection, its options, points, and whether outliers are removed."""
+        return {
+            "projection": self.projection.name,
+            "projection options": dict(self.options),
+            "points": self.points,
+            "outliers": "removed" if self.remove_outliers else "kept",
+        }
+
+
+@dataclass(frozen=True)
+class CloudInput(ShapeInput):
+    """A cloud of points with colours.
+
+    Attributes:
+        points: Points sampled from a mesh; larger clouds are thinned to that, and smaller ones kept.
+        frame: Key of `FRAMES`.
+        missing_color: Red, green and blue of points without a colour.
+        use_colors: Whether the network reads colours of its own; otherwise every point has `missing_color`.
+        normalise: Whether the cloud is centred on its mean and scaled to radius 1.
+        replace: Whether points are drawn with replacement, so that smaller clouds are filled up to `points`.
+        names: A few words on each feature of the network.
+    """
+
+    points: int
+    frame: str
+    missing_color: float = 0.4
+    use_colors: bool = True
+    normalise: bool = True
+    replace: bool = False
+    names: tuple[str, ...] = ("points",)
+
+    def prepare(self, shapes: Sequence[Shape], *, seed: int = 0, device: torch.device | str = "cpu") -> list[Float[Tensor, "points 6"]]:
+        """Sample, turn and normalise clouds."""
+        return [self._one(shape, seed).to(device) for shape in shapes]
+
+    def _one(self, shape: Shape, seed: int) -> Float[Tensor, "points 6"]:
+        cloud = sample_points(shape, self.points, seed=seed)
+        if self.replace and len(cloud.points) < self.points:
+            cloud = subsample(cloud, self.points, seed=seed)
+        xyz = cloud.points.astype(np.float64) @ np.array(FRAMES[self.frame], np.float64).T
+        xyz = normalise_unit_sphere(xyz) if self.normalise else xyz
+        colored = self.use_colors and cloud.colors is not None
+        rgb = cloud.colors if colored else np.full_like(xyz, self.missing_color)
+        return torch.from_numpy(np.concatenate([xyz, rgb], axis=1).astype(np.float32))
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The names of the features."""
+        return self.names
+
+    def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "features side side 3"]:
+        """Draw the cloud as the network reads it, one picture for each feature; turned upright, not mirrored back."""
+        cloud = _array(prepared)
+        upright = cloud[:, :3] @ np.array(FRAMES["y-up"], np.float32) if self.frame == "y-up" else cloud[:, :3]
+        picture = render_thumbnail(PointCloud(upright, cloud[:, 3:].clip(0, 1)), size=_PICTURE, supersample=2)
+        return np.stack([picture] * len(self.names))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Points, frame, colour, scaling."""
+        return {
+            "points": self.points,
+            "frame": self.frame,
+            "colour": f"own, else {self.missing_color:g}" if self.use_colors else f"{self.missing_color:g}",
+            "scaled": "to radius 1" if self.normalise else "no",
+            "sampling": "with replacement" if self.replace else "without replacement",
+        }
+
+
+@dataclass(frozen=True)
+class JointInput(ShapeInput):
+    """What the members of an ensemble read.
+
+    Attributes:
+        members: Input of each member.
+        names: Name of each member.
+    """
+
+    members: tuple[ShapeInput, ...]
+    names: tuple[str, ...]
+
+    @property
+    def points(self) -> int:  # type: ignore[override]
+        """The most points of any member."""
+        return max(member.points for member in self.members)
+
+    def prepare(self, shapes: Sequence[Shape], *, seed: int = 0, device: torch.device | str = "cpu") -> list[tuple[Prepared, ...]]:
+        """Prepare each shape for every member."""
+        return list(zip(*(member.prepare(shapes, seed=seed, device=device) for member in self.members), strict=True))
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The names of the members."""
+        return self.names
+
+    def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "members side side 3"]:
+        """Show the first picture of each member."""
+        firsts = [member.pictures(part)[0] for member, part in zip(self.members, prepared, strict=True)]
+        return np.stack([_square(picture, _PICTURE) for picture in firsts])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of each member by its name."""
+        return {name: member.settings for name, member in zip(self.names, self.members, strict=True)}
+
+
+def _array(values: Tensor | np.ndarray) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+
+
+def _square(picture: np.ndarray, side: int) -> Float32[np.ndarray, "side side 3"]:
+    """Bring a grey or RGB picture to RGB of one size, values in [0, 1]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(picture / max(1.0, float(picture.max()))))
+    pixels = pixels[..., None].expand(-1, -1, 3) if pixels.ndim == 2 else pixels
+    small = torch.nn.functional.interpolate(pixels.movedim(-1, 0)[None].float(), (side, side), mode="bilinear", antialias=True)
+    found: np.ndarray = small[0].movedim(0, -1).numpy()
+    return found
