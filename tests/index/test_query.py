@@ -90,7 +90,7 @@ def test_max_pooling_scores_the_best_view(index: Index, model: Model) -> None:
     assert Query(images=(np.zeros((8, 8, 3)),)).options.pooling == "mean"
     assert Query(("chair",), pooling="max").options.pooling == "max"
     row = index.tables.rows("path", [next(iter(index.tables.indexed_files()))])[0]
-    view = np.reshape(row["views"], (images.shape[1], -1)).astype(np.float32)[3]
+    view = np.reshape(row["views"], (len(images), -1)).astype(np.float32)[3]
     hit = search(index.tables, view, SearchOptions(pooling="max"), top_k=1)[0]
     assert (hit.path, hit.view) == (row["path"], 3)
     assert hit.score == pytest.approx(float(np.linalg.norm(view)), abs=1e-3)

@@ -65,7 +65,7 @@ def test_images_depend_on_the_seed_alone(tmp_path: Path) -> None:
 def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
     file = save(MUG, tmp_path / "mug.glb")
     options = FileOptions(model.input, seed=5)
-    assert np.array_equal(read_file(file, options).prepared, model.prepare([load(file)], seed=5).numpy()[0])
+    assert np.array_equal(read_file(file, options).prepared, model.prepare([load(file)], seed=5)[0].numpy())
 
 
 @pytest.mark.parametrize("removed", [False, True])

@@ -114,7 +114,8 @@ def test_explicit_settings_win_over_the_papers() -> None:
 
 def test_a_setting_nobody_reads_is_an_error() -> None:
     with pytest.raises(
-        ConfigError, match="Unknown key 'point' of modelnet40 under datasets; expected one of points, templates, variant, cloud. Did you mean"
+        ConfigError,
+        match="Unknown key 'point' of modelnet40 under datasets; expected one of points, templates, variant, cloud. Did you mean",
     ):
         made(datasets={"modelnet40": {"point": 3}})
 
