@@ -14,8 +14,13 @@ import torch
 from basrelief.encoders.points.base import PointNetwork
 from basrelief.errors import ConfigError, unknown_choice
 
-FAMILIES: Mapping[str, str] = {"point_bert": "PointBert", "uni3d": "Uni3d", "point_patch": "PointPatchTransformer"}
-"""For each family, which is a module of this package and a table in `sizes/`, the class of its networks."""
+FAMILIES: Mapping[str, str] = {
+    "point_bert": "point_bert.PointBert",
+    "uni3d": "uni3d.Uni3d",
+    "point_patch": "point_patch.PointPatchTransformer",
+    "tamm_point_patch": "tamm.TammPointPatch",
+}
+"""For each family, which is a table in `sizes/`, the module in this package and the class of its networks."""
 
 
 def list_point_networks() -> tuple[str, ...]:
@@ -48,7 +53,8 @@ def build_network(name: str) -> PointNetwork:
     if name not in _sizes():
         raise ConfigError(unknown_choice("point network", name, _sizes()))
     family, record = _sizes()[name]
-    kind: type[PointNetwork] = getattr(import_module(f"{__package__}.{family}"), FAMILIES[family])
+    module, _, name_of_class = FAMILIES[family].partition(".")
+    kind: type[PointNetwork] = getattr(import_module(f"{__package__}.{module}"), name_of_class)
     return kind(kind.size_type(**record))
 
 
