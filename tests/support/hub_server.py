@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 _LFS = (".safetensors", ".bin", ".pth", ".pt", ".npy", ".npz", ".h5", ".zip")
-_RESOLVE = re.compile(r"(?:/datasets)?/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
-_LISTED = re.compile(r"/api/(?:models|datasets)/(?P<repository>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?")
+_RESOLVE = re.compile(r"/(?P<repository>(?:datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_LISTED = re.compile(r"/api/(?:models/)?(?P<repository>(?:datasets/)?[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?")
 
 
 @dataclass
@@ -74,7 +74,7 @@ class LocalHub:
     """The server. `repositories` may be changed while it runs; `requests` holds what was asked.
 
     Attributes:
-        repositories: By name, `owner/name`.
+        repositories: By name, `owner/name`, or `datasets/owner/name`.
         requests: In order.
         endpoint: Its address, for `HF_ENDPOINT`.
     """
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, name: str, repository: HubRepository) -> None:
         record = {
-            "id": name,
+            "id": name.removeprefix("datasets/"),
             "sha": repository.commit,
             "private": False,
             "gated": "auto" if repository.gated else False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from basrelief.encoders.folder import WEIGHTS_FILE
 from basrelief.encoders.hub.choose import WEIGHTS_ORDER, choose_weights
@@ -68,7 +68,8 @@ def _local(spec: EncoderSpec, path: Path) -> Path:
         raise WeightsNotFoundError(f"Folder or file {str(path)!r} not found. {_remedy(spec)}")
     names = [entry.name for entry in path.iterdir() if entry.is_file()]
     try:
-        return path / choose_weights(names, origin=str(path), preferred=(*spec.files, *WEIGHTS_ORDER, WEIGHTS_FILE))
+        own = (PurePosixPath(file).name for file in spec.files)
+        return path / choose_weights(names, origin=str(path), preferred=(*own, *WEIGHTS_ORDER, WEIGHTS_FILE))
     except WeightsNotFoundError as error:
         raise WeightsNotFoundError(f"{error} {_remedy(spec)}") from error
 

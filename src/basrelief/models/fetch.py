@@ -100,10 +100,12 @@ def plan_fetch(name: str, *, file: str = "") -> FetchPlan:
     manual = manual_file(own)
     if not own.repository:
         return FetchPlan(name, _encoder(spec, file, command), manual)
+    more = _encoder(spec, "", command) if recipe.needs_clip else tuple(select_vocabulary(spec))
     if find_checkpoint(recipe) is not None and not file:
-        return FetchPlan(name, tuple(select_vocabulary(spec)), manual)
-    chosen = select_checkpoint(own.repository, architecture=_architecture(recipe), licence=recipe.licence, file=file, command=command)
-    return FetchPlan(name, (chosen, *select_vocabulary(spec)), manual)
+        return FetchPlan(name, more, manual)
+    wanted, architecture = file or own.path, _architecture(recipe)
+    chosen = select_checkpoint(own.repository, architecture=architecture, licence=recipe.licence, file=wanted, command=command)
+    return FetchPlan(name, (chosen, *more), manual)
 
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
@@ -111,7 +113,7 @@ def find_checkpoint(recipe: Recipe) -> Path | None:
     own = recipe.checkpoint
     if own is None:
         return None
-    if own.repository and (found := cached_checkpoint(own.repository, architecture=_architecture(recipe))) is not None:
+    if own.repository and (found := cached_checkpoint(own.repository, file=own.path, architecture=_architecture(recipe))) is not None:
         return found
     manual = manual_file(own)
     return manual.path if manual is not None and manual.exists else None
@@ -140,7 +142,8 @@ def missing_files(recipe: Recipe) -> list[str]:
 
 def where(checkpoint: Checkpoint) -> str:
     """Describe a method's own weights in a few words: which file, where it was published, licence."""
-    return f"{checkpoint.file} of {checkpoint.repository or checkpoint.address or checkpoint.source} (licence: {checkpoint.licence})"
+    place = checkpoint.repository or checkpoint.address or checkpoint.source
+    return f"{checkpoint.path or checkpoint.file} of {place} (licence: {checkpoint.licence})"
 
 
 def _encoder(spec: EncoderSpec, file: str, command: str) -> tuple[Selection, ...]:

@@ -51,7 +51,9 @@ class Checkpoint:
         file: File name, or which one to take.
         source: Where its authors published it, in words.
         licence: Its licence as stated there.
-        repository: Its repository on the Hugging Face hub, or empty.
+        repository: Its repository on the Hugging Face hub, `owner/name` or `datasets/owner/name`, or empty.
+        path: Its path in the repository; if empty, the one file whose path names the architecture of the encoder.
+        bytes: Its size, or None where it is not known.
         address: Page to download it from by hand where it is not on the hub, or empty.
     """
 
@@ -60,6 +62,8 @@ class Checkpoint:
     source: str
     licence: str
     repository: str = ""
+    path: str = ""
+    bytes: int | None = None
     address: str = ""
 
 

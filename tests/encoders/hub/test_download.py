@@ -47,6 +47,24 @@ def test_a_listing_has_sizes_hashes_and_the_licence(hub: LocalHub) -> None:
     assert hub.requests[-1].path == f"/api/models/{NAME}"
 
 
+def test_a_data_set_is_another_repository_of_the_same_name(hub: LocalHub) -> None:
+    hub.repositories[f"datasets/{NAME}"] = HubRepository({"deep/model.pt": b"1234"}, card={"license": "cc-by-4.0"})
+    repository = list_repository(f"datasets/{NAME}")
+    assert (repository.licence, repository.page, list(repository.files)) == (
+        "cc-by-4.0",
+        f"{hub.endpoint}/datasets/{NAME}",
+        ["deep/model.pt"],
+    )
+    assert hub.requests[-1].path == f"/api/datasets/{NAME}"
+    path = download(repository, repository.files["deep/model.pt"])
+    assert path.read_bytes() == b"1234"
+    assert hub_folder(repository.name).name == "datasets--someone--clip"
+    assert cached_file(repository.name, ["deep/model.pt"]) == path
+    assert cached_names(NAME) == []
+    with pytest.raises(WeightsNotFoundError, match=r"datasets/someone/other is not on http://"):
+        list_repository("datasets/someone/other")
+
+
 @pytest.mark.parametrize(
     ("card", "expected"),
     [

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from basrelief.encoders.hub.repository import HubFile, Repository, is_safe_path
+from basrelief.encoders.hub.repository import HubFile, Repository, is_safe_path, split_kind
 from basrelief.output import make_folder, output_errors, write_text
 
 
@@ -30,7 +30,8 @@ def hub_folder(repository: str) -> Path:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
+    identifier, kind = split_kind(repository)
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=identifier, repo_type=kind)
 
 
 def blob_path(repository: str, file: HubFile) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from basrelief.encoders.hub.cache import blob_path, has_file, hub_folder, link_file
-from basrelief.encoders.hub.repository import HubFile, Repository, explain
+from basrelief.encoders.hub.repository import HubFile, Repository, explain, split_kind
 from basrelief.errors import OutputError, WeightsNotFoundError
 from basrelief.output import make_folder, output_errors
 
@@ -73,7 +73,8 @@ def _transfer(repository: Repository, file: HubFile, part: Path) -> None:
     if have > file.size:
         have = 0
     _check_space(part, file.size - have)
-    url = hf_hub_url(repository.name, file.name, revision=repository.commit, endpoint=repository.endpoint)
+    identifier, kind = split_kind(repository.name)
+    url = hf_hub_url(identifier, file.name, repo_type=kind, revision=repository.commit, endpoint=repository.endpoint)
     with output_errors(part):
         target = part.open("r+b" if have else "wb")
     with target:

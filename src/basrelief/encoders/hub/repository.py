@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from basrelief.encoders.hub.licences import NO_LICENCE
 from basrelief.errors import WeightsNotFoundError
 
 if TYPE_CHECKING:
-    from huggingface_hub import ModelInfo
+    from huggingface_hub import DatasetInfo, ModelInfo
 
+DATASETS = "datasets/"
+"""How the name of a data set repository begins, as in the address of its page."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_FILES = 10_000
@@ -47,7 +49,7 @@ class Repository:
     """A repository at one revision.
 
     Attributes:
-        name: `owner/name`.
+        name: `owner/name`, or `datasets/owner/name` for a data set.
         commit: The revision, 40 hexadecimal digits.
         licence: As its card states it, or `none stated`.
         gated: Whether its terms must be accepted on the hub's page before a download.
@@ -71,6 +73,9 @@ class Repository:
 def list_repository(name: str) -> Repository:
     """Ask the hub what a repository holds; `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are respected.
 
+    Args:
+        name: `owner/name`, or `datasets/owner/name` for a data set.
+
     Raises:
         WeightsNotFoundError: If the hub cannot be asked, the repository is not there or closed, or the answer makes no sense.
     """
@@ -78,7 +83,9 @@ def list_repository(name: str) -> Repository:
 
     endpoint = str(constants.ENDPOINT).rstrip("/")
     try:
-        info = HfApi(endpoint=endpoint).model_info(name, files_metadata=True, timeout=_SECONDS)
+        api, (identifier, kind) = HfApi(endpoint=endpoint), split_kind(name)
+        ask = api.dataset_info if kind == "dataset" else api.model_info
+        info = ask(identifier, files_metadata=True, timeout=_SECONDS)
         commit, files = str(info.sha), {file.name: file for file in _files(info)}
     except Exception as error:  # the hub's client raises the errors of whichever HTTP library it has
         raise WeightsNotFoundError(explain(error, name, endpoint)) from error
@@ -87,6 +94,11 @@ def list_repository(name: str) -> Repository:
     if len(files) > _MOST_FILES:
         raise WeightsNotFoundError(f"{name} lists {len(files):,} files, more than {_MOST_FILES:,}. It is no repository of weights.")
     return Repository(name, commit, _licence(info), bool(info.gated), files, endpoint)
+
+
+def split_kind(name: str) -> tuple[str, Literal["dataset", "model"]]:
+    """Split the name of a repository into the hub's own, `owner/name`, and its kind."""
+    return (name.removeprefix(DATASETS), "dataset") if name.startswith(DATASETS) else (name, "model")
 
 
 def explain(error: Exception, repository: str, endpoint: str) -> str:
@@ -112,7 +124,7 @@ def explain(error: Exception, repository: str, endpoint: str) -> str:
     return f"{endpoint} did not deliver {repository}: {reason.rstrip('.')}. Check the network, HF_ENDPOINT and the proxy settings."
 
 
-def _files(info: ModelInfo) -> Iterator[HubFile]:
+def _files(info: ModelInfo | DatasetInfo) -> Iterator[HubFile]:
     """Files with a safe path, a size and a hash; others cannot be fetched and are left out."""
     for entry in info.siblings or ():
         sha256 = str(entry.lfs.sha256) if entry.lfs else ""
@@ -131,7 +143,7 @@ def is_safe_path(name: object) -> bool:
     return not set(name) & set('\\:*?"<>|') and all(part.strip(". ") and part == part.rstrip(". ") for part in parts)
 
 
-def _licence(info: ModelInfo) -> str:
+def _licence(info: ModelInfo | DatasetInfo) -> str:
     card: Any = info.card_data
     stated = [_plain(getattr(card, field, None)) for field in ("license", "license_name", "license_link")]
     identifier, name, link = stated

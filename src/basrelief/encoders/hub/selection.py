@@ -93,16 +93,17 @@ def select_encoder(spec: EncoderSpec, *, file: str = "", command: str = "") -> l
 
 
 def select_checkpoint(repository_name: str, *, architecture: str, licence: str, file: str = "", command: str = "") -> Selection:
-    """Select a method's weights from a repository whose file names are not known.
+    """Select a method's weights from a repository.
 
     Args:
-        repository_name: `owner/name`.
+        repository_name: `owner/name`, or `datasets/owner/name` for a data set.
         architecture: Which the path must name, e.g. `ViT-H-14`.
         licence: As basrelief knows it.
-        file: Name of the weights; chosen by rule if empty.
+        file: Path of the weights; chosen by `architecture` if empty.
         command: How a user names a file, for messages.
 
     Raises:
+        ConfigError: If the repository has no such file.
         WeightsNotFoundError: If the hub cannot be asked, or the file is not decided.
     """
     repository = list_repository(repository_name)
@@ -134,8 +135,16 @@ def cached_weights(spec: EncoderSpec) -> Path | None:
     return _cached(spec.repository, partial(weights_candidates, preferred=spec.files))
 
 
-def cached_checkpoint(repository: str, *, architecture: str) -> Path | None:
-    """Return the hub's local copy of a method's weights, or None if there is none or more than one; never uses the network."""
+def cached_checkpoint(repository: str, *, architecture: str, file: str = "") -> Path | None:
+    """Return the hub's local copy of a method's weights, or None; never uses the network.
+
+    Args:
+        repository: `owner/name`, or `datasets/owner/name` for a data set.
+        architecture: Which the path must name, if `file` is empty; None if more than one does.
+        file: Path in the repository.
+    """
+    if file:
+        return cached_file(repository, [file])
     return _cached(repository, partial(weights_candidates, architecture=architecture))
 
 
