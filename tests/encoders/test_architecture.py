@@ -26,7 +26,7 @@ def test_every_layout_of_a_vision_transformer(tuned_encoder: ClipEncoder, openai
 
 def test_every_layout_of_a_resnet(resnet_encoder: ClipEncoder, openai_layout: Layout) -> None:
     own = resnet_encoder.towers.state_dict()
-    assert tower_of(own) == tower_of(openai_layout(own)) == tower_in(resnet_encoder.config.vision) == ImageTower(4, 0, 5)
+    assert tower_of(own) == tower_of(openai_layout(own)) == tower_in(resnet_encoder.config.vision) == ImageTower(4, 0, 5, "resnet")
 
 
 def test_names_are_not_looked_for_inside_names() -> None:

@@ -86,6 +86,7 @@ def test_every_mode_becomes_three_channels(mode: str) -> None:
 def test_the_big_tower_of_dfn_squashes() -> None:
     fits = {name: encoder_spec(name).image_fit for name in list_encoders()}
     assert fits.pop("ViT-H-14/dfn5b") == ImageFit("squash", "bicubic")
+    assert fits.pop("SLIP-ViT-B-16/yfcc15m") == ImageFit("shortest", "bilinear")
     assert set(fits.values()) == {ImageFit("shortest", "bicubic")}
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from basrelief.encoders import encoder_spec
-from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD
+from basrelief.encoders.clip import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from basrelief.encoders.preprocessing import ImageFit
 from basrelief.encoders.registry import list_encoders
 from basrelief.encoders.towers import empty_towers
 from basrelief.errors import ConfigError
 
 NAMES = (
+    "EVA02-E-14-plus/laion2b_s9b_b144k",
     "RN101/openai",
     "RN50/openai",
+    "SLIP-ViT-B-16/yfcc15m",
     "ViT-B-16/datacomp_xl_s13b_b90k",
     "ViT-B-16/dfn2b",
     "ViT-B-16/openai",
@@ -22,6 +24,7 @@ NAMES = (
     "ViT-H-14/dfn5b",
     "ViT-L-14/datacomp_xl_s13b_b90k",
     "ViT-L-14/dfn2b",
+    "ViT-L-14/openai",
     "ViT-bigG-14/laion2b_s39b_b160k",
 )
 
@@ -35,27 +38,31 @@ def test_a_record_holds_together(name: str) -> None:
     spec = encoder_spec(name)
     assert spec.name == name
     assert spec.parameters == sum(p.numel() for p in empty_towers(spec.config).parameters())
+    assert (spec.config.text.context_length, spec.config.text.eot) == (77, 49407)
+    assert spec.repository.removeprefix("datasets/").count("/") == 1
+    assert spec.bytes is None or spec.bytes > spec.parameters
+    if name == "SLIP-ViT-B-16/yfcc15m":
+        assert (spec.mean, spec.std, spec.image_fit) == (IMAGENET_MEAN, IMAGENET_STD, ImageFit("shortest", "bilinear"))
+        return
     assert (spec.mean, spec.std) == (CLIP_MEAN, CLIP_STD)
     assert spec.files[:2] == ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     assert spec.files[2:] == (() if spec.repository.startswith("timm/") else ("model.safetensors", "pytorch_model.bin"))
     assert spec.image_fit == ImageFit("squash" if name == "ViT-H-14/dfn5b" else "shortest", "bicubic")
-    assert spec.config.vision.image_size == 224
-    assert (spec.config.text.context_length, spec.config.text.eot) == (77, 49407)
-    assert spec.repository.count("/") == 1
-    assert spec.bytes is None or spec.bytes > spec.parameters
+    assert (spec.config.vision is None) == name.startswith("EVA02")
+    assert spec.config.vision is None or spec.config.vision.image_size == 224
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_openai_and_apple_trained_with_quick_gelu(name: str) -> None:
+def test_openai_slip_and_apple_trained_with_quick_gelu(name: str) -> None:
     spec = encoder_spec(name)
-    quick = "openai" in name or spec.repository.startswith("apple/")
+    quick = "openai" in name or "SLIP" in name or spec.repository.startswith("apple/")
     assert spec.config.activation == ("quick_gelu" if quick else "gelu")
     assert ("research" in spec.licence) == spec.repository.startswith("apple/")
     assert spec.licence.startswith("apple-amlr" if spec.repository.startswith("apple/") else "MIT")
 
 
 def test_the_heads_of_the_large_ones() -> None:
-    huge, giant = (encoder_spec(n).config.vision for n in ("ViT-H-14/dfn5b", "ViT-bigG-14/laion2b_s39b_b160k"))
+    huge, giant = (encoder_spec(n).config.image_tower for n in ("ViT-H-14/dfn5b", "ViT-bigG-14/laion2b_s39b_b160k"))
     assert (huge.heads, huge.width // huge.heads) == (16, 80)
     assert (giant.heads, giant.width // giant.heads, giant.mlp_width) == (16, 104, 8192)
 
@@ -69,7 +76,8 @@ def test_open_clips_other_spelling() -> None:
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(
-        ConfigError, match=r"Unknown encoder 'ViT-B-32/openia'; expected one of RN101/openai, .*\. Did you mean 'ViT-B-32/openai'\?"
+        ConfigError,
+        match=r"Unknown encoder 'ViT-B-32/openia'; expected one of EVA02-E-14-plus/laion2b_s9b_b144k, .*\. Did you mean 'ViT-B-32/openai'\?",
     ):
         encoder_spec("ViT-B-32/openia")
 

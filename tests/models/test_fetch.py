@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from basrelief.encoders.preprocessing import ImageFit
 from basrelief.errors import ConfigError, WeightsNotFoundError
 from basrelief.models import get_recipe, list_models, load_model
 from basrelief.models.fetch import find_checkpoint, plan_fetch
-from support.hub_server import LocalHub
+from support.hub_server import HubRepository, LocalHub
 from support.small_hub import CLIP, ENCODER, OPENDLIGN, VOCABULARY, small_hub
 from support.small_models import box, small_encoder
 
@@ -115,6 +116,35 @@ def test_names_that_do_not_decide(hub: LocalHub) -> None:
         match=r"Unknown file 'ViT-B-32/bets\.pth' in OpenDlign/OpenDlign-Models; expected one of ViT-B-32/best\.pth, ViT-B-32/last\.pth",
     ):
         plan_fetch("opendlign-b32", file="ViT-B-32/bets.pth")
+
+
+def test_a_path_in_a_data_set_is_taken_exactly(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = get_recipe("opendlign-b32")
+    assert own.checkpoint is not None
+    exact = replace(own, checkpoint=replace(own.checkpoint, repository="datasets/SFXX/ulip", path="ULIP-1/ckpt.pt"))
+    for module in ("recipe", "fetch", "registry"):
+        monkeypatch.setattr(f"basrelief.models.{module}.recipes", lambda: {"opendlign-b32": exact})
+    content = hub.repositories[OPENDLIGN].files["ViT-B-32.pth"]
+    hub.repositories["datasets/SFXX/ulip"] = HubRepository({"ULIP-1/ckpt.pt": content, "ULIP-1/ViT-B-32.pt": b"other"}, card={})
+    assert missing("opendlign-b32") == "ULIP-1/ckpt.pt of datasets/SFXX/ulip (licence: none stated)"
+    assert listed("opendlign-b32")[0] == ("datasets/SFXX/ulip", "ULIP-1/ckpt.pt")
+    path = plan_fetch("opendlign-b32").fetch()[0]
+    assert find_checkpoint(exact) == path
+    assert listed("opendlign-b32") == []
+    assert load_model("opendlign-b32", dtype="float32").encoder.has_tuned_block
+    shutil.rmtree(path.parents[3])
+    del hub.repositories["datasets/SFXX/ulip"].files["ULIP-1/ckpt.pt"]
+    with pytest.raises(ConfigError, match=r"^Unknown file 'ULIP-1/ckpt\.pt' in datasets/SFXX/ulip; expected one of ULIP-1/ViT-B-32\.pt"):
+        plan_fetch("opendlign-b32")
+
+
+def test_text_towers_of_point_models(hub: LocalHub) -> None:
+    slip = "pretrained-weights/ulip/image-text-encoder/slip_base_100ep.pt"
+    hub.repositories["datasets/auniquesun/Point-PRC"] = HubRepository({slip: b"1", "pretrained-weights/ulip/other.pt": b"2"}, card={})
+    assert listed("SLIP-ViT-B-16/yfcc15m") == [("datasets/auniquesun/Point-PRC", slip), (VOCABULARY, "tokenizer.json")]
+    eva = "timm/eva02_enormous_patch14_plus_clip_224.laion2b_s9b_b144k"
+    hub.repositories[eva] = HubRepository({"open_clip_pytorch_model.bin": b"1", "model.safetensors": b"2", "open_clip_config.json": b"{}"})
+    assert listed("EVA02-E-14-plus/laion2b_s9b_b144k")[0] == (eva, "open_clip_pytorch_model.bin")
 
 
 def test_what_ships_needs_nothing(hub: LocalHub) -> None:

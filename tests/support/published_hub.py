@@ -62,7 +62,8 @@ def published_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Loc
 def _small(spec: EncoderSpec) -> EncoderSpec:
     words = Tokenizer.of_bytes()
     text = TextConfig(width=32, layers=1, heads=2, context_length=77, vocab_size=words.vocab_size, eot=words.eot)
-    vision = RESNET if spec.config.vision.kind == "resnet" else VISION
+    own = spec.config.vision
+    vision = None if own is None else RESNET if own.kind == "resnet" else replace(VISION, kind=own.kind)
     return replace(spec, config=ClipConfig(16, vision, text, spec.config.activation))
 
 

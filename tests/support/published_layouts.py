@@ -43,6 +43,29 @@ def to_opendlign(state: State) -> State:
     return out | {"logit_scale": out["clip_model.logit_scale"]}
 
 
+def to_slip(state: State) -> State:
+    """Rename to SLIP's names: OpenAI's for the text tower, timm's for the image tower."""
+    out = {name: t for name, t in to_openai(state | _ABSENT).items() if not name.startswith("visual.")}
+    out["image_projection"] = state["visual_projection.weight"].T
+    out["visual.cls_token"] = state["vision_model.embeddings.class_embedding"][None, None]
+    out["visual.pos_embed"] = state["vision_model.embeddings.position_embedding.weight"][None]
+    for kind in ("weight", "bias"):
+        out[f"visual.patch_embed.proj.{kind}"] = state[f"vision_model.embeddings.patch_embedding.{kind}"]
+        out[f"visual.norm.{kind}"] = state[f"vision_model.post_layernorm.{kind}"]
+    ours, theirs = "vision_model.encoder.layers.", "visual.blocks."
+    for n in {name.removeprefix(ours).split(".")[0] for name in state if name.startswith(ours)}:
+        for kind in ("weight", "bias"):
+            parts = [state[f"{ours}{n}.self_attn.{p}_proj.{kind}"] for p in "qkv"]
+            out[f"{theirs}{n}.attn.qkv.{kind}"] = torch.cat(parts)
+            for a, b in (("layer_norm1", "norm1"), ("layer_norm2", "norm2"), ("self_attn.out_proj", "attn.proj"), *_SAME):
+                out[f"{theirs}{n}.{b}.{kind}"] = state[f"{ours}{n}.{a}.{kind}"]
+    return out
+
+
+_SAME = (("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2"))
+_ABSENT = {f"vision_model.pre_layrnorm.{kind}": torch.zeros(0) for kind in ("weight", "bias")}
+
+
 def _blocks(state: State, ours: str, theirs: str, out: State) -> None:
     numbers = {name.removeprefix(ours).split(".")[0] for name in state if name.startswith(ours)}
     for n in numbers:

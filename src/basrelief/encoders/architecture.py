@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from basrelief.encoders.config import VisionConfig
+from basrelief.encoders.config import Kind, VisionConfig
 from basrelief.encoders.registry import encoder_spec, list_encoders
 from basrelief.errors import WeightsError
 
-_FIRST = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "vision_model.conv1.weight")
+_TIMM = "visual.patch_embed.proj.weight"
+_FIRST = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "vision_model.conv1.weight", _TIMM)
 _STAGES = ("visual.layer", "vision_model.layer")
-_BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.")
+_BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.", "visual.blocks.")
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,19 @@ class ImageTower:
         width: Channels.
         patch: Side of a patch in pixels; 0 for a ResNet.
         blocks: Number of blocks.
+        kind: As in `VisionConfig`.
     """
 
     width: int
     patch: int
     blocks: int
+    kind: Kind = "vit"
 
     def __str__(self) -> str:
         """Describe it, e.g. `a ViT of width 768, patch 32, 12 blocks`."""
-        if self.patch == 0:
+        if self.kind == "resnet":
             return f"a ResNet of width {self.width}, {self.blocks} blocks"
-        return f"a ViT of width {self.width}, patch {self.patch}, {self.blocks} blocks"
+        return f"a {'timm ' if self.kind == 'timm-vit' else ''}ViT of width {self.width}, patch {self.patch}, {self.blocks} blocks"
 
     @property
     def known_as(self) -> str:
@@ -46,7 +49,7 @@ class ImageTower:
 def tower_in(vision: VisionConfig) -> ImageTower:
     """Return the image tower of a configuration."""
     layers = vision.layers if isinstance(vision.layers, int) else sum(vision.layers)
-    return ImageTower(vision.width, vision.patch_size or 0, layers)
+    return ImageTower(vision.width, vision.patch_size or 0, layers, vision.kind)
 
 
 def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
@@ -61,10 +64,11 @@ def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
         return None
     stages = {tuple(name.split(".")[1:3]) for name in names if name.startswith(_STAGES)}
     if stages:
-        return ImageTower(int(conv.shape[0]) * 2, 0, len(stages))
+        return ImageTower(int(conv.shape[0]) * 2, 0, len(stages), "resnet")
     numbers = {name[len(mark) :].split(".")[0] for name in names for mark in _BLOCKS if name.startswith(mark)}
     stem = sum(".embeddings.stem." in name and tensor.ndim == 4 for name, tensor in names.items())
-    return ImageTower(int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers))
+    kind: Kind = "timm-vit" if _TIMM in names or "vision_model.embeddings.patch_embedding.bias" in names else "vit"
+    return ImageTower(int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers), kind)
 
 
 def check_tower(state: Mapping[str, Tensor], vision: VisionConfig | None, *, source: str) -> None:

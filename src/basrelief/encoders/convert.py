@@ -5,6 +5,7 @@ Layouts:
     huggingface: Names of transformers.
     opendlign: The published checkpoints: names of open_clip below `clip_model.`, a copy of the last block, `logit_scale` twice.
     clip2point: The pre-training checkpoint: an image tower below `point_model.`.
+    slip: SLIP's, alone or in a checkpoint of ULIP: a text tower as in `openai`, timm's image tower, `image_projection`.
 
 The conversion is strict: an unknown or missing name or a wrong shape raises `WeightsError`.
 """
@@ -36,6 +37,7 @@ _BLOCK = {
 _VISION = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
     "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.bias": "vision_model.embeddings.patch_embedding.bias",
     "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
     "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
     "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
@@ -51,6 +53,15 @@ _TEXT = {
     "text_projection": "text_projection.weight",
     "logit_scale": "logit_scale",
 }
+_SLIP = {
+    "image_projection": "visual.proj",
+    "visual.cls_token": "visual.class_embedding",
+    "visual.pos_embed": "visual.positional_embedding",
+    "visual.patch_embed.proj": "visual.conv1",
+    "visual.norm": "visual.ln_post",
+}
+_SLIP_BLOCK = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+_SLIP_OTHERS = ("image_mlp.", "point_encoder.", "pc_projection")
 _RESBLOCK = re.compile(r"(?P<where>visual\.|)transformer\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
 _PLACES = {
     "vision_model.encoder.layers": "visual.transformer.resblocks",
@@ -64,7 +75,7 @@ _IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
 
 def layout_of(names: Iterable[str]) -> str:
-    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point` or `unknown`.
+    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point`, `slip` or `unknown`.
 
     Raises:
         WeightsError: If the names are those of a few-shot adapter, not of an encoder.
@@ -76,7 +87,7 @@ def layout_of(names: Iterable[str]) -> str:
             "Use the pre-training checkpoint, whose names start with point_model."
         )
     marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "text_model": "huggingface"}
-    marks |= {"visual": "openai"}
+    marks |= {"image_projection": "slip", "visual": "openai"}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
@@ -132,6 +143,8 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
         return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
+    if layout == "slip":
+        state = {_slip_name(name): _slip_tensor(name, t) for name, t in state.items() if not name.startswith(_SLIP_OTHERS)}
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name not in _NO_WEIGHTS:
@@ -164,6 +177,21 @@ def _rename_block(prefix: str, rest: str, tensor: Tensor) -> dict[str, Tensor]:
         parts = tensor.chunk(3) if tensor.ndim else (tensor,) * 3
         return {f"{prefix}self_attn.{p}_proj.{kind}": t for p, t in zip("qkv", parts, strict=False)}
     return {f"{prefix}{_BLOCK[part]}.{kind}": tensor} if part in _BLOCK else {}
+
+
+def _slip_name(name: str) -> str:
+    """OpenAI's name of a tensor of SLIP's image tower; other names stay."""
+    part, dot, kind = name.rpartition(".")
+    if name.startswith("visual.blocks."):
+        number, _, inner = part.removeprefix("visual.blocks.").partition(".")
+        place = f"visual.transformer.resblocks.{number}"
+        return f"{place}.attn.in_proj_{kind}" if inner == "attn.qkv" else f"{place}.{_SLIP_BLOCK.get(inner, inner)}.{kind}"
+    return _SLIP.get(name) or f"{_SLIP.get(part, part)}{dot}{kind}"
+
+
+def _slip_tensor(name: str, tensor: Tensor) -> Tensor:
+    """A tensor of SLIP in OpenAI's shape: class token and positions without axes of length one."""
+    return tensor.squeeze() if name in ("visual.cls_token", "visual.pos_embed") else tensor
 
 
 def _turned(tensor: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class EncoderSpec:
 
     Attributes:
         name: open_clip's, `architecture/weights`.
-        repository: On the Hugging Face hub.
+        repository: On the Hugging Face hub, `owner/name`, or `datasets/owner/name` for a data set.
         files: Names to look for there or in a folder, best first.
         licence: Of the weights, to be shown to the user.
         parameters: Numbers in both towers.

@@ -1,4 +1,4 @@
-"""CLIP's transformers: blocks that normalise first, patches in for pictures, token ids in for words.
+"""CLIP's transformers, and timm's for pictures: blocks that normalise first, patches in for pictures, token ids in for words.
 
 Follows Radford et al. 2021 (arXiv:2103.00020), sec. 2.4 and 2.5; parameter names are those of Hugging Face's files. Written out here
 because importing a library for it takes longer than a search by words.
@@ -67,12 +67,12 @@ class Perceptron(nn.Module):
 class Block(nn.Module):
     """Attention and perceptron, each on normalised tokens and added to them."""
 
-    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation) -> None:
+    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation, *, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.self_attn = Attention(tower.width, tower.heads)
-        self.layer_norm1 = nn.LayerNorm(tower.width)
+        self.layer_norm1 = nn.LayerNorm(tower.width, eps=epsilon)
         self.mlp = Perceptron(tower.width, tower.mlp_width or 0, activation)
-        self.layer_norm2 = nn.LayerNorm(tower.width)
+        self.layer_norm2 = nn.LayerNorm(tower.width, eps=epsilon)
 
     def forward(self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False) -> Float[Tensor, "n tokens width"]:
         """All tokens."""
@@ -96,10 +96,10 @@ class Blocks(nn.Module):
         layers: The blocks.
     """
 
-    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation) -> None:
+    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation, *, epsilon: float = 1e-5) -> None:
         super().__init__()
         count = tower.layers if isinstance(tower.layers, int) else 0
-        self.layers = nn.ModuleList(Block(tower, activation) for _ in range(count))
+        self.layers = nn.ModuleList(Block(tower, activation, epsilon=epsilon) for _ in range(count))
 
     def forward(self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False) -> Float[Tensor, "n tokens width"]:
         """All tokens through all blocks."""
@@ -139,7 +139,7 @@ class PatchEmbeddings(nn.Module):
         self.stem = Stem(tower.stem)
         self.class_embedding = nn.Parameter(torch.zeros(tower.width))
         cut, channels = patch // tower.reduction, tower.stem[-1] if tower.stem else 3
-        self.patch_embedding = nn.Conv2d(channels, tower.width, cut, stride=cut, bias=False)
+        self.patch_embedding = nn.Conv2d(channels, tower.width, cut, stride=cut, bias=tower.kind == "timm-vit")
         self.position_embedding = _table((tower.image_size // patch) ** 2 + 1, tower.width)
 
     def forward(self, pixels: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n tokens width"]:
@@ -150,15 +150,17 @@ class PatchEmbeddings(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """CLIP's image tower up to the projection; its parts are run by `ClipTowers`, which branches before the end."""
+    """An image tower up to the projection, CLIP's or timm's; its parts are run by `ClipTowers`, which branches before the end."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         vision = config.image_tower
+        timm = vision.kind == "timm-vit"
+        epsilon = 1e-6 if timm else 1e-5
         self.embeddings = PatchEmbeddings(vision)
-        self.pre_layrnorm = nn.LayerNorm(vision.width)  # spelled so in the files
-        self.encoder = Blocks(vision, config.activation)
-        self.post_layernorm = nn.LayerNorm(vision.width)
+        self.pre_layrnorm = nn.Identity() if timm else nn.LayerNorm(vision.width)  # spelled so in the files
+        self.encoder = Blocks(vision, "gelu" if timm else config.activation, epsilon=epsilon)
+        self.post_layernorm = nn.LayerNorm(vision.width, eps=epsilon)
 
 
 class TokenEmbeddings(nn.Module):
