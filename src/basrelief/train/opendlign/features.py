@@ -7,8 +7,6 @@ computes the others.
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,15 +17,13 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder
-from basrelief.errors import ConfigError
-from basrelief.output import make_folder, output_errors, to_json, write_text
 from basrelief.render.rigs import evenly_spaced_views
+from basrelief.train.arrays import ArrayCache
 from basrelief.train.depth_aligned.read import AlignedSet
 from basrelief.train.opendlign.settings import OpenDlignSettings
 from basrelief.types import Progress
 
 _AT_ONCE = 4  # shapes per pass of the trunk
-_FLUSH = 64  # shapes between flushes
 
 
 class Row(NamedTuple):
@@ -60,9 +56,8 @@ class FeatureStore:
         self.aligned, self.encoder, self.settings, self.folder = aligned, encoder, settings, folder
         self.usable = [row for row in range(len(aligned)) if aligned.kept(row).any()]
         self.views = evenly_spaced_views(settings.views, aligned.views)
-        self._arrays: dict[str, Any] = {}
         if settings.cache != "none":
-            self._open()
+            self._arrays = self._open()
 
     def fill(self, *, rank: int = 0, world_size: int = 1, progress: Progress | None = None) -> None:
         """Compute what is missing.
@@ -77,29 +72,18 @@ class FeatureStore:
         """
         if self.settings.cache == "none":
             return
-        left = [row for row in np.flatnonzero(self._arrays["done"] == 0).tolist() if row % world_size == rank]
-        pending: list[int] = []
+        left = self._arrays.missing(rank=rank, world_size=world_size)
         try:
             for start in range(0, len(left), _AT_ONCE):
                 rows = left[start : start + _AT_ONCE]
-                self._arrays["pictures"][rows] = self._pictures(rows)
+                values = {"pictures": self._pictures(rows)}
                 if self.settings.cache == "tokens":
-                    self._arrays["tokens"][rows], self._arrays["frozen"][rows] = self._tokens(rows)
-                pending += rows
-                if len(pending) >= _FLUSH:
-                    self._flush(pending)
-                    pending = []
+                    values["tokens"], values["frozen"] = self._tokens(rows)
+                self._arrays.put(rows, **values)
                 if progress:
                     progress(start + len(rows), len(left))
         finally:
-            self._flush(pending)
-
-    def _flush(self, rows: list[int]) -> None:
-        """Flush rows to disk, then mark them as done."""
-        for array in self._arrays.values():
-            array.flush()
-        self._arrays["done"][rows] = 1
-        self._arrays["done"].flush()
+            self._arrays.flush()
 
     def row(self, row: int) -> Row:
         """Return the features of a shape; those that are not cached are computed."""
@@ -133,43 +117,23 @@ class FeatureStore:
         whole = torch.from_numpy(np.concatenate(views)).float() / 255
         return whole.movedim(3, 1) if whole.ndim == 4 else whole
 
-    def _open(self) -> None:
+    def _open(self) -> ArrayCache:
         """Open or create the arrays; check that they belong to this encoder and these images."""
-        vision, count = self.encoder.config.image_tower, len(self.aligned)
-        shapes = {"done": ((count,), "uint8"), "pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
+        vision, count = self.encoder.config.vision, len(self.aligned)
+        sizes = {"pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
         if self.settings.cache == "tokens":
             tokens = 1 + (vision.image_size // (vision.patch_size or 1)) ** 2
-            shapes["tokens"] = ((count, self.aligned.views, tokens, vision.width), self.settings.cache_type)
-            shapes["frozen"] = ((count, self.aligned.views, vision.width), "float32")
-        identity, path = self._identity(shapes), self.folder / "features.json"
-        if path.is_file():
-            if json.loads(path.read_text(encoding="utf-8")) != identity:
-                raise ConfigError(f"The cache {self.folder.name!r} holds features of another encoder or other images. Name another folder.")
-        else:
-            self._make(shapes)
-            write_text(path, to_json(identity))
-        self._arrays = {name: np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r+") for name in shapes}
+            sizes["tokens"] = ((count, self.aligned.views, tokens, vision.width), self.settings.cache_type)
+            sizes["frozen"] = ((count, self.aligned.views, vision.width), "float32")
+        remedy = "Set cache=pictures to cache the features of the images alone."
+        return ArrayCache(self.folder, sizes, identity=self._identity(), remedy=remedy)
 
-    def _make(self, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
-        make_folder(self.folder)
-        wanted = sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize for shape, kind in shapes.values())
-        free = shutil.disk_usage(self.folder).free
-        if wanted > free:
-            raise ConfigError(
-                f"The cache needs {wanted / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Set cache=pictures "
-                "to cache the features of the images alone."
-            )
-        for name, (shape, kind) in shapes.items():
-            with output_errors(self.folder / f"{name}.npy"):
-                np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
-
-    def _identity(self, shapes: dict[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:
+    def _identity(self) -> dict[str, Any]:
         from basrelief.encoders.tuned import base_fingerprint
 
         keys = hashlib.sha256("\0".join(self.aligned.keys).encode()).hexdigest()[:16]
-        sizes = {name: [list(shape), kind] for name, (shape, kind) in sorted(shapes.items())}
         tower = [base_fingerprint(self.encoder), list(self.encoder.mean), list(self.encoder.std), self.settings.blocks]
-        return {"format": 1, "tower": tower, "keys": keys, "arrays": sizes}
+        return {"format": 1, "tower": tower, "keys": keys}
 
 
 def cache_bytes(config: ClipConfig, aligned: AlignedSet, *, settings: OpenDlignSettings) -> int:
