@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from basrelief.train.contrast import symmetric_cross_entropy
+
 PEAK_LR = 3e-4
 """Peak of the one-cycle schedule; the rate of 3e-5 in the published code has no effect."""
 
@@ -55,9 +57,7 @@ def alignment_losses(
         weight: Weight of the second part; 1 in the paper.
     """
     one, other = pool_features(depth, kept), pool_features(pictures, kept).detach()
-    logits = logit_scale * one @ other.T
-    target = torch.arange(len(logits), device=logits.device)
-    contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    contrast = symmetric_cross_entropy(logit_scale * one @ other.T)
     distance = F.mse_loss(one, other)
     return AlignmentLosses(contrast + weight * distance, contrast, distance)
 
