@@ -50,13 +50,14 @@ class TrainingSettings:
         check_choice(self, "precision", PRECISIONS)
 
 
-def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[str] = ()) -> T:
+def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[str] = (), *, start: T | None = None) -> T:
     """Read settings.
 
     Args:
         kind: A frozen dataclass whose fields are numbers, strings, booleans or other such dataclasses, all with defaults.
         path: YAML file that overrides the defaults, or None.
         overrides: `name=value` or `group.name=value`; they override the file.
+        start: Settings to override in place of the defaults.
 
     Raises:
         ConfigError: If a name is unknown or a value has the wrong type.
@@ -68,7 +69,16 @@ def read_settings(kind: type[T], path: Path | None = None, overrides: Sequence[s
         if not equals:
             raise ConfigError(f"{override!r} is not of the form NAME=VALUE. Write, for example, batch_size=64.")
         _put(record, name.strip().split("."), _yaml(value, override))
-    return _replace(kind(), record, "")
+    return replace_settings(kind() if start is None else start, record)
+
+
+def replace_settings(start: T, record: Mapping[str, Any]) -> T:
+    """Return settings with the values of a nested mapping; what it does not name stays.
+
+    Raises:
+        ConfigError: If a name is unknown or a value has the wrong type.
+    """
+    return _replace(start, record, "")
 
 
 def settings_record(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - any settings dataclass

@@ -5,8 +5,7 @@ Each step turns a batch of upright shapes by `candidate_rotations`; the loss is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from basrelief.output import replace_file
 from basrelief.train.data import ShapeSet, load_shapes, save_shapes
 from basrelief.train.lock import lock_run
 from basrelief.train.resources import Resources
-from basrelief.train.run import RunContext, TrainingRun, derive_seed, make_accelerator
+from basrelief.train.run import RunContext, TrainingRun, derive_seed, make_accelerator, seeded
 from basrelief.train.stopping import StopSignal
 from basrelief.train.upright.data import augmented_clouds, candidate_rotations, sampling_weights, upright_shapes
 from basrelief.train.upright.settings import UprightSettings
@@ -109,7 +108,7 @@ class _UprightRun(TrainingRun[None]):
     def __init__(self, shapes: ShapeSet, *, settings: UprightSettings, context: RunContext) -> None:
         super().__init__(settings, context, rows=settings.batch_size * settings.epoch_steps)
         device = self.accelerator.device
-        with _seeded(settings.seed, device):
+        with seeded(settings.seed, device):
             self.net = UprightNet().to(device)
         self.network = self.net
         self.points, self.weights = shapes.points.to(device), sampling_weights(shapes, settings.file_fraction).to(device)
@@ -129,7 +128,7 @@ class _UprightRun(TrainingRun[None]):
         device, seed = self.accelerator.device, derive_seed(self.settings.seed, self.step, self.accelerator.process_index)
         images = self._images(Generator(device).manual_seed(seed))
         with self.accelerator.accumulate(self.prepared):
-            with _seeded(seed, device):
+            with seeded(seed, device):
                 scores: Tensor = self.prepared(images.flatten(0, 1)).float().view(images.shape[:2])
             target = torch.zeros(len(scores), dtype=torch.int64, device=device)
             loss = F.cross_entropy(scores, target, label_smoothing=self.settings.smoothing)
@@ -190,11 +189,3 @@ def _candidate_images(
     turns = candidate_rotations(len(clouds), generator)
     images: Tensor = face_images(torch.einsum("nkij,npj->nkpi", turns, clouds).flatten(0, 1)).unflatten(0, turns.shape[:2])
     return images
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the generators of weights and dropout, which take none of their own; afterwards the global state is as before."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
