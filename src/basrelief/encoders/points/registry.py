@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -23,6 +24,50 @@ FAMILIES: Mapping[str, str] = {
 """For each family, which is a table in `sizes/`, the module in this package and the class of its networks."""
 
 
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Family and size of a point network.
+
+    Attributes:
+        name: Name for reports.
+        family: A key of `FAMILIES`.
+        size: Fields of the family's size.
+    """
+
+    name: str
+    family: str
+    size: Mapping[str, Any]
+
+    def build(self) -> PointNetwork:
+        """Build the network with PyTorch's initial weights, drawn from its global generator.
+
+        Raises:
+            ConfigError: If there is no such family, or its sizes have other fields.
+        """
+        if self.family not in FAMILIES:
+            raise ConfigError(unknown_choice("family of point networks", self.family, FAMILIES))
+        module, _, name_of_class = FAMILIES[self.family].partition(".")
+        kind: type[PointNetwork] = getattr(import_module(f"{__package__}.{module}"), name_of_class)
+        names = [known.name for known in fields(kind.size_type)]
+        for name in self.size:
+            if name not in names:
+                raise ConfigError(unknown_choice(f"field of the size of {self.name}", name, names))
+        return kind(kind.size_type(**self.size))
+
+    def empty(self) -> PointNetwork:
+        """Build the network on the meta device: names and dimensions, no numbers and no memory.
+
+        Raises:
+            ConfigError: As `build` does.
+        """
+        with torch.device("meta"):
+            return self.build()
+
+    def with_changes(self, changes: Mapping[str, Any]) -> NetworkSpec:
+        """Return the size with other values of some fields."""
+        return replace(self, size={**self.size, **changes})
+
+
 def list_point_networks() -> tuple[str, ...]:
     """List the names of all sizes of all families, sorted."""
     return tuple(sorted(_sizes()))
@@ -37,8 +82,7 @@ def empty_network(name: str) -> PointNetwork:
     Raises:
         ConfigError: If the name is unknown.
     """
-    with torch.device("meta"):
-        return build_network(name)
+    return network_spec(name).empty()
 
 
 def build_network(name: str) -> PointNetwork:
@@ -50,12 +94,21 @@ def build_network(name: str) -> PointNetwork:
     Raises:
         ConfigError: If the name is unknown.
     """
+    return network_spec(name).build()
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """Return family and size of a network.
+
+    Args:
+        name: One of `list_point_networks()`.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
     if name not in _sizes():
         raise ConfigError(unknown_choice("point network", name, _sizes()))
-    family, record = _sizes()[name]
-    module, _, name_of_class = FAMILIES[family].partition(".")
-    kind: type[PointNetwork] = getattr(import_module(f"{__package__}.{module}"), name_of_class)
-    return kind(kind.size_type(**record))
+    return NetworkSpec(name, *_sizes()[name])
 
 
 @cache
