@@ -56,7 +56,7 @@ def _read_objaverse(home: Path, _: Wanted) -> Contents:
     listed = home / "lvis.json"
     entries = [(_text(entry, "category", listed), _text(entry, "data_path", listed)) for entry in _entries(listed)]
     names = sorted({name for name, _ in entries})
-    found = [(names.index(name), inside(home, _below(home, path))) for name, path in entries]
+    found = [(names.index(name), inside(home, path_below(home, path))) for name, path in entries]
     items = tuple(item(home, path, label) for label, path in found if path.is_file())
     absent = len(found) - len(items)
     notes = (f"{absent:,} shapes of the list are missing.",) if absent else ()
@@ -72,7 +72,7 @@ def _record(path: Path) -> dict[Any, Any]:
     return found
 
 
-def _below(home: Path, path: str) -> str:
+def path_below(home: Path, path: str) -> str:
     """Convert a listed absolute path to one relative to `home`: its longest existing tail, else its last two parts."""
     parts = [part for part in Path(path).parts if part not in ("/", "..", ".")]
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
