@@ -119,8 +119,8 @@ class FeatureStore:
 
     def _open(self) -> ArrayCache:
         """Open or create the arrays; check that they belong to this encoder and these images."""
-        vision, count = self.encoder.config.vision, len(self.aligned)
-        sizes = {"pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
+        vision, count = self.encoder.config.image_tower, len(self.aligned)
+        sizes: dict[str, tuple[tuple[int, ...], str]] = {"pictures": ((count, self.aligned.views, self.encoder.embedding_dim), "float32")}
         if self.settings.cache == "tokens":
             tokens = 1 + (vision.image_size // (vision.patch_size or 1)) ** 2
             sizes["tokens"] = ((count, self.aligned.views, tokens, vision.width), self.settings.cache_type)
