@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from basrelief.encoders.points.operators import farthest_points, gather_points, nearest_points
 
 _LOCAL = 256
-_ROWS = 16_384  # points encoded at once in evaluation mode; 32 MB for each activation
+_ROWS, _CUDA_ROWS = 4096, 1 << 18  # points encoded at once in evaluation mode; their activations stay in the cache of a CPU
 
 
 def make_groups(
@@ -52,7 +52,8 @@ class GroupEncoder(nn.Module):
     def forward(self, groups: Float[Tensor, "batch count neighbours channels"]) -> Float[Tensor, "batch count width"]:
         """Encode groups; in evaluation mode a part of them at a time, which bounds memory."""
         rows = groups.flatten(0, 1)
-        parts = (rows,) if self.training else rows.split(max(1, _ROWS // rows.shape[1]))
+        most = _ROWS if rows.device.type == "cpu" else _CUDA_ROWS
+        parts = (rows,) if self.training else rows.split(max(1, most // rows.shape[1]))
         features: Tensor = torch.cat([self._encode(part) for part in parts]).unflatten(0, groups.shape[:2])
         return features
 
