@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from basrelief.encoders.points.base import PointNetwork, pad_clouds
+from basrelief.encoders.points.base import PointNetwork, fill_network, pad_clouds
 from basrelief.encoders.points.group_encoder import GroupEncoder, make_groups
 from basrelief.encoders.points.operators import nearest_points
 from basrelief.encoders.points.point_bert import PointBert, PointBertSize
 from basrelief.encoders.points.point_patch import PointPatchSize, PointPatchTransformer
 from basrelief.encoders.points.tamm import TammPointPatch, TammPointPatchSize
 from basrelief.encoders.points.uni3d import Uni3d, Uni3dSize
+from basrelief.errors import WeightsError
 from support import parity_arrays
 from support.recorded_networks import recorded_cloud
 
@@ -165,6 +167,21 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1000
+
+
+@pytest.mark.parametrize(("kind", "place"), [(PointBert, "state_dict"), (Uni3d, "module")])
+def test_a_file_without_the_network(kind: type[PointNetwork], place: str) -> None:
+    expected = f"The file has weights at optimizer; expected them at {place} or its top. Check that it belongs to this model."
+    with pytest.raises(WeightsError, match=re.escape(expected)):
+        kind.from_published({"optimizer": {}})
+
+
+@every_network
+def test_saved_weights_load_as_published(name: str) -> None:
+    network, other = build(name).eval(), NETWORKS[name]()
+    fill_network(other, type(network).from_published({"": network.state_dict()}), source="model.safetensors")
+    (cloud,) = clouds(50)
+    assert torch.equal(network(cloud[None], torch.tensor([50])), other(cloud[None], torch.tensor([50])))
 
 
 @pytest.mark.parametrize("name", ["ulip2-colored", "uni3d-g"])

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from basrelief.encoders.points.base import Parts, PointNetwork
+from basrelief.encoders.points.base import Parts, PointNetwork, published_part
 from basrelief.encoders.points.blocks import Block, FusedAttention, Perceptron, drop_path_rates
 from basrelief.encoders.points.group_encoder import GroupEncoder, make_groups
 
@@ -66,7 +66,7 @@ class PointBert(PointNetwork):
     @staticmethod
     def from_published(parts: Parts) -> dict[str, Tensor]:
         """Leave out the text and image towers, which ULIP's file holds as well; see `PointNetwork.from_published`."""
-        state = parts["state_dict"] if "state_dict" in parts else parts[""]
+        state = published_part(parts, "state_dict", "")
         return {name: tensor for name, tensor in state.items() if not name.startswith(_OTHERS) and name not in _OTHER_NAMES}
 
 

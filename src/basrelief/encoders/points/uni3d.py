@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from basrelief.encoders.points.base import Parts, PointNetwork
+from basrelief.encoders.points.base import Parts, PointNetwork, published_part
 from basrelief.encoders.points.eva import EvaTrunk, Variant
 from basrelief.encoders.points.group_encoder import GroupEncoder, make_groups
 
@@ -69,7 +69,7 @@ class Uni3d(PointNetwork):
     @staticmethod
     def from_published(parts: Parts) -> dict[str, Tensor]:
         """Leave out what the EVA trunk has for images only; see `PointNetwork.from_published`."""
-        state = parts["module"] if "module" in parts else parts[""]
+        state = published_part(parts, "module", "")
         return {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED) and name not in _UNUSED_NAMES}
 
 
