@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from basrelief.encoders import (
     ClipConfig,
     ClipEncoder,
+    Encoder,
     encoder_spec,
     load_encoder,
     load_encoder_folder,
@@ -22,6 +24,7 @@ from basrelief.encoders import (
     save_encoder,
 )
 from basrelief.encoders.convert import convert
+from basrelief.encoders.photos import fit_image
 from basrelief.encoders.precision import bfloat16_gain, choose_dtype, least_cosine
 from basrelief.errors import ConfigError, WeightsError
 
@@ -113,7 +116,10 @@ def test_a_text_tower_for_good(file: Path, images: Tensor, encoder: ClipEncoder)
     ):
         found.encode_images(images)
     with pytest.raises(ConfigError, match=r"This encoder is a text tower alone: it cannot encode images\. Choose an encoder with"):
-        _ = found.image_size
+        _ = found.config.image_tower
+    assert isinstance(found, Encoder)
+    with pytest.raises(ConfigError, match=r"This model's encoder holds no image tower: it cannot encode pictures\. Use words, or a model"):
+        fit_image(Image.new("RGB", (8, 8)), found.image_size, found.image_fit)
 
 
 def test_its_configuration_goes_through_json(config: ClipConfig, text_config: ClipConfig) -> None:

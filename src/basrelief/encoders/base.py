@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
     @property
     def image_size(self) -> int:
-        """Side of the input images in pixels."""
+        """Side of the input images in pixels; 0 if it cannot encode images."""
         ...
 
     @property

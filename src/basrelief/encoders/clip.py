@@ -88,8 +88,8 @@ class ClipEncoder:
 
     @property
     def image_size(self) -> int:
-        """Side of the input images in pixels; raises ConfigError if the encoder is a text tower alone."""
-        return self.config.image_tower.image_size
+        """Side of the input images in pixels; 0 for a text tower alone."""
+        return 0 if self.config.vision is None else self.config.vision.image_size
 
     @property
     def logit_scale(self) -> float:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.encoders.preprocessing import ImageFit
+from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,9 +28,14 @@ def fit_image(image: Image.Image, side: int, fit: ImageFit) -> Float[Tensor, "3 
 
     Args:
         image: Of any size and mode.
-        side: Of the square, pixels.
+        side: Of the square, pixels: the encoder's `image_size`.
         fit: Resize mode and interpolation.
+
+    Raises:
+        ConfigError: If the encoder cannot encode images.
     """
+    if side == 0:
+        raise ConfigError("This model's encoder holds no image tower: it cannot encode pictures. Use words, or a model with one.")
     from PIL import Image
 
     method = Image.Resampling.BICUBIC if fit.interpolation == "bicubic" else Image.Resampling.BILINEAR

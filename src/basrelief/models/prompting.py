@@ -30,8 +30,14 @@ class Prompter:
 
     def __init__(self, template_set: str, prompt_list: PromptList | None = None) -> None:
         self.templates = templates(template_set)
+        self._template_set = template_set
         self.prompt_list = prompt_list
         self._kept: dict[str, Float[Tensor, " dim"]] = {}
+
+    @property
+    def description(self) -> str:
+        """Name of the template set, or of the data set of the published prompts."""
+        return self._template_set if self.prompt_list is None else f"published prompts of {self.prompt_list.dataset or 'a list'}"
 
     def prompts(self, label: str) -> tuple[str, ...]:
         """Return the prompts of a label.
