@@ -28,7 +28,8 @@ ARRAYS = (
     "opendlign_small clip_towers_small pointnet2_ops "
     "ulip1_pointbert_small ulip2_pointbert_colored_small ulip1_pointbert_full ulip2_pointbert_colored_full "
     "uni3d_eva02_packed_small uni3d_eva02_split_small uni3d_eva_g_small uni3d_tiny_full "
-    "openshape_pointbert_small openshape_pointbert_relpe_small openshape_pointbert_g14_full"
+    "openshape_pointbert_small openshape_pointbert_relpe_small openshape_pointbert_g14_full "
+    "minkowski_layers openshape_spconv_small openshape_spconv_all_full"
 ).split()
 SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws again, exactly once rounded to float16
     "ulip1_pointbert_small": 20250,
@@ -38,6 +39,7 @@ SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws aga
     "uni3d_eva_g_small": 20265,
     "openshape_pointbert_small": 20240,
     "openshape_pointbert_relpe_small": 20241,
+    "openshape_spconv_small": 20300,
 }
 LAYOUTS = (
     "opendlign_state_dict_layouts.json",
@@ -46,10 +48,11 @@ LAYOUTS = (
     "ulip_layouts.json",
     "uni3d_layouts.json",
     "openshape_pointbert_layouts.json",
+    "openshape_spconv_layouts.json",
 )
 TEXTS = ("labels.json", "templates.json", "prompts_pointclip.json", "prompts_clip2point.json")
 MERGES = 48_894
-THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_|bilateral_|median_")
+THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_(?!k)|bilateral_|median_")
 FILLED = re.compile(
     r"sd/|(tokens|pos|block0|block_last|normed|xyz|sa_centroids|tokens_after_lift|transformer_out)$"
 )  # weights, and what lies between the tokens of groups and the output
