@@ -20,6 +20,7 @@ FAMILIES: Mapping[str, str] = {
     "uni3d": "uni3d.Uni3d",
     "point_patch": "point_patch.PointPatchTransformer",
     "tamm_point_patch": "tamm.TammPointPatch",
+    "mink_resnet": "mink_resnet.MinkResNet",
 }
 """For each family, which is a table in `sizes/`, the module in this package and the class of its networks."""
 
