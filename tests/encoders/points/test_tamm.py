@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from basrelief.encoders.points.base import fill_network
 from basrelief.encoders.points.registry import build_network, empty_network
-from basrelief.encoders.points.tamm import Adapter, Tamm, TammPointPatch, TammPointPatchSize
+from basrelief.encoders.points.tamm import Adapter, Tamm, TammPointPatch, TammPointPatchSize, TammSparseConv, TammSparseConvSize
 from basrelief.encoders.state_dict import read_state_dicts
 from basrelief.errors import WeightsError
 from support import parity_json
@@ -26,12 +26,27 @@ ADAPTER = {
     **{f"classifier.5.{name}": (1280,) for name in ("weight", "bias", "running_mean", "running_var")},
     "classifier.5.num_batches_tracked": (),
 }
+SPARSE_ADAPTER = {
+    f"final.{layer}.{name}": shape
+    for layer in (0, 2)
+    for name, shape in {
+        "0.linear.weight": (1280, 1280),
+        **{f"1.bn.{name}": (1280,) for name in ("weight", "bias", "running_mean", "running_var")},
+        "1.bn.num_batches_tracked": (),
+    }.items()
+}
 
 
-def small() -> TammPointPatch:
+def small(kind: type[Tamm] = TammPointPatch) -> Tamm:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TammPointPatch(TammPointPatchSize(32, 2, 2, 40, 16, 12, 0.4, 8, hidden=20, embedding_dim=24)).eval()
+        if kind is TammPointPatch:
+            return TammPointPatch(TammPointPatchSize(32, 2, 2, 40, 16, 12, 0.4, 8, hidden=20, embedding_dim=24)).eval()
+        size = TammSparseConvSize(4, (4, 6, 8, 8), (1, 1, 2, 1), 16, 0.05, shared=20, hidden=18, embedding_dim=24)
+        return TammSparseConv(size).eval()
+
+
+every_network = pytest.mark.parametrize("kind", [TammPointPatch, TammSparseConv])
 
 
 def clouds() -> tuple[Tensor, Tensor]:
@@ -64,12 +79,23 @@ def test_published_layout_fits() -> None:
     assert {name: tuple(tensor.shape) for name, tensor in empty_network("tamm-pointbert").state_dict().items()} == shapes
 
 
-def test_a_published_file_is_read(tmp_path: Path) -> None:
-    network = small()
+def test_sparse_layout_is_that_of_the_training_program() -> None:
+    (layout,) = parity_json("openshape_spconv_layouts.json").values()
+    shapes = {name.removeprefix("module."): tuple(shape) for name, shape, _ in layout if not name.startswith("module.final.")}
+    shapes |= {"final.0.0.linear.weight": (1280, 2048)}
+    shapes |= {f"final.0.1.bn.{name}": (1280,) for name in ("weight", "bias", "running_mean", "running_var")}
+    shapes |= {"final.0.1.bn.num_batches_tracked": ()}
+    shapes |= {f"{place}_alignment_adapter.{name}": shape for place in ("image", "text") for name, shape in SPARSE_ADAPTER.items()}
+    assert {name: tuple(tensor.shape) for name, tensor in empty_network("tamm-sparseconv").state_dict().items()} == shapes
+
+
+@every_network
+def test_a_published_file_is_read(kind: type[Tamm], tmp_path: Path) -> None:
+    network = small(kind)
     torch.save(published(network), tmp_path / "tamm.pt")
     parts = read_state_dicts(tmp_path / "tamm.pt")
     assert parts["logit_scale"].keys() == {"logit_scale"}
-    again = fill_network(small(), Tamm.from_published(parts), source="tamm.pt")
+    again = fill_network(small(kind), Tamm.from_published(parts), source="tamm.pt")
     points, sizes = clouds()
     torch.testing.assert_close(again(points, sizes), network(points, sizes), atol=1e-6, rtol=0)
     assert Tamm.from_published({"": network.state_dict()}).keys() == network.state_dict().keys()
@@ -112,14 +138,35 @@ def test_an_adapter_is_two_layers_with_an_activation_after_each() -> None:
     assert adapter(features).min() > -0.17
 
 
-def test_the_text_adapter_comes_first() -> None:
-    network = small()
+@every_network
+def test_the_text_adapter_comes_first(kind: type[Tamm]) -> None:
+    network = small(kind)
     points, sizes = clouds()
     text, image = network(points, sizes).unbind(1)
     shared = network.shared_features(points, sizes)
     assert torch.equal(text, network.text_alignment_adapter(shared))
     assert torch.equal(image, network.image_alignment_adapter(shared))
-    assert [adapter.get_submodule("classifier.3").p for adapter in (network.text_alignment_adapter, network.image_alignment_adapter)] == [
-        0.2,
-        0.5,
-    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "expected"), [(TammPointPatch, "classifier.3", [0.2, 0.5]), (TammSparseConv, "final.3", [0.5, 0.5])]
+)
+def test_dropout_of_the_adapters(kind: type[Tamm], layer: str, expected: list[float]) -> None:
+    network = small(kind)
+    dropouts = [adapter.get_submodule(layer) for adapter in (network.text_alignment_adapter, network.image_alignment_adapter)]
+    assert [dropout.p for dropout in dropouts if isinstance(dropout, nn.Dropout)] == expected
+
+
+def test_sparse_network_is_openshapes_up_to_pooling_and_trains() -> None:
+    network = small(TammSparseConv)
+    points, sizes = clouds()
+    assert isinstance(network, TammSparseConv)
+    pooled = network.pooled_features(points, sizes)
+    adapter = network.text_alignment_adapter
+    assert torch.equal(network(points, sizes)[:, 0], adapter(network.final(pooled)))
+    assert network(points, sizes).min() > -0.17
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network.train()(points, sizes).square().mean().backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
+    assert without == []

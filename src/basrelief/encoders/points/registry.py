@@ -21,6 +21,7 @@ FAMILIES: Mapping[str, str] = {
     "point_patch": "point_patch.PointPatchTransformer",
     "tamm_point_patch": "tamm.TammPointPatch",
     "mink_resnet": "mink_resnet.MinkResNet",
+    "tamm_sparse_conv": "tamm.TammSparseConv",
 }
 """For each family, which is a table in `sizes/`, the module in this package and the class of its networks."""
 

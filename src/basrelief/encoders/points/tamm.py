@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from basrelief.encoders.points.base import Parts, PointNetwork, published_part
+from basrelief.encoders.points.mink_resnet import MinkTrunk, MinkTrunkSize, dense_layer
 from basrelief.encoders.points.point_patch import PatchTransformer, PointPatchSize
 
 _ADAPTERS = ("image_alignment_adapter", "text_alignment_adapter")
@@ -74,6 +75,54 @@ class TammPointPatch(Tamm):
         """Return the class token; see `Tamm.shared_features`."""
         features: Tensor = self.ppat(points, sizes)
         return features
+
+
+@dataclass(frozen=True)
+class TammSparseConvSize(MinkTrunkSize):
+    """Size of a `TammSparseConv`.
+
+    Attributes:
+        shared: Length of the features that both adapters read.
+        hidden: Hidden length of an adapter.
+        embedding_dim: Length of the features.
+    """
+
+    shared: int
+    hidden: int
+    embedding_dim: int
+
+
+class TammSparseConv(MinkTrunk, Tamm):
+    """TAMM's network "SparseConv": OpenShape's with one layer after pooling, and two adapters. No weights are published."""
+
+    size_type = TammSparseConvSize
+
+    def __init__(self, size: TammSparseConvSize) -> None:
+        super().__init__(size)
+        self.embedding_dim = size.embedding_dim
+        self.final = nn.Sequential(dense_layer(2 * size.width, size.shared, nn.LeakyReLU(0.01, inplace=True)))
+        self.image_alignment_adapter = SparseConvAdapter(size.shared, size.hidden, size.embedding_dim)
+        self.text_alignment_adapter = SparseConvAdapter(size.shared, size.hidden, size.embedding_dim)
+
+    def shared_features(self, points: Float[Tensor, "batch points 6"], sizes: Int[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
+        """Return the features after the layer that follows pooling; see `Tamm.shared_features`."""
+        features: Tensor = self.final(self.pooled_features(points, sizes))
+        return features
+
+
+class SparseConvAdapter(nn.Module):
+    """The adapter of `TammSparseConv`: that of `TammPointPatch` without biases, and with a dropout of 0.5 in both."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.final = nn.Sequential(
+            dense_layer(inputs, hidden, nn.GELU()), nn.Dropout(0.5), dense_layer(hidden, outputs, nn.GELU()), nn.Dropout(0.5)
+        )
+
+    def forward(self, features: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+        """Map features of the network to features in the space of a CLIP."""
+        adapted: Tensor = self.final(features)
+        return adapted
 
 
 class Adapter(nn.Module):
