@@ -66,7 +66,7 @@ def test_configs_are_frozen_and_comparable() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "vitt"}, r"Unknown vision\.kind 'vitt'; expected one of vit, timm-vit, resnet\. Did you mean 'vit'\?"),
+        ({"kind": "vitt"}, r"Unknown vision\.kind 'vitt'; expected one of vit, timm-vit, eva-vit, resnet\. Did you mean 'vit'\?"),
         ({"layers": (1, 2, 1, 1)}, r"vision\.layers is \(1, 2, 1, 1\); vision\.kind 'vit' needs one number of blocks"),
         ({"layers": 0}, r"vision\.layers is 0; expected a whole number from 1 to 2147483647\. Check the configuration\."),
         ({"width": -32}, r"vision\.width is -32; expected a whole number"),

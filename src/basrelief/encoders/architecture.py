@@ -12,6 +12,7 @@ from basrelief.encoders.registry import encoder_spec, list_encoders
 from basrelief.errors import WeightsError
 
 _TIMM = "visual.patch_embed.proj.weight"
+_EVA = ("visual.blocks.0.attn.q_bias", "visual_projection.bias")
 _FIRST = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "vision_model.conv1.weight", _TIMM)
 _STAGES = ("visual.layer", "vision_model.layer")
 _BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.", "visual.blocks.")
@@ -37,7 +38,8 @@ class ImageTower:
         """Describe it, e.g. `a ViT of width 768, patch 32, 12 blocks`."""
         if self.kind == "resnet":
             return f"a ResNet of width {self.width}, {self.blocks} blocks"
-        return f"a {'timm ' if self.kind == 'timm-vit' else ''}ViT of width {self.width}, patch {self.patch}, {self.blocks} blocks"
+        family = {"timm-vit": "a timm ViT", "eva-vit": "an EVA ViT"}.get(self.kind, "a ViT")
+        return f"{family} of width {self.width}, patch {self.patch}, {self.blocks} blocks"
 
     @property
     def known_as(self) -> str:
@@ -68,6 +70,8 @@ def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
     numbers = {name[len(mark) :].split(".")[0] for name in names for mark in _BLOCKS if name.startswith(mark)}
     stem = sum(".embeddings.stem." in name and tensor.ndim == 4 for name, tensor in names.items())
     kind: Kind = "timm-vit" if _TIMM in names or "vision_model.embeddings.patch_embedding.bias" in names else "vit"
+    if any(name in names for name in _EVA):
+        kind = "eva-vit"
     return ImageTower(int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers), kind)
 
 
@@ -91,7 +95,7 @@ def check_tower(state: Mapping[str, Tensor], vision: VisionConfig | None, *, sou
 
 
 def _visual(name: str) -> str:
-    name = name.removeprefix("clip_model.")
+    name = name.removeprefix("clip_model.").replace("visual.trunk.", "visual.", 1)
     return f"visual.{name.removeprefix('point_model.')}" if name.startswith("point_model.") else name
 
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.limits import limits
 
-Kind = Literal["vit", "timm-vit", "resnet"]
+Kind = Literal["vit", "timm-vit", "eva-vit", "resnet"]
 Activation = Literal["gelu", "quick_gelu"]
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "quick_gelu")
-KINDS: tuple[Kind, ...] = ("vit", "timm-vit", "resnet")
+KINDS: tuple[Kind, ...] = ("vit", "timm-vit", "eva-vit", "resnet")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class VisionConfig:
         patch_size: Side of a patch, pixels; None for a ResNet.
         mlp_width: Hidden units in the MLP of a block; 4 * `width` by default.
         kind: `vit`, CLIP's; `timm-vit`, timm's: a bias in the patch embedding, no norm before the blocks, norms with epsilon 1e-6, GELU
-            whatever the text tower has; or `resnet`.
+            whatever the text tower has; `eva-vit`, EVA-02-CLIP-E's: like `timm-vit`, but blocks normalise what they add, not what they
+            read, and the projection has a bias; or `resnet`.
         stem: Output channels of the convolutions before the patch embedding, see `Stem`; empty in CLIP.
 
     Raises:

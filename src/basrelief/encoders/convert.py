@@ -5,6 +5,7 @@ Layouts:
     huggingface: Names of transformers.
     opendlign: The published checkpoints: names of open_clip below `clip_model.`, a copy of the last block, `logit_scale` twice.
     clip2point: The pre-training checkpoint: an image tower below `point_model.`.
+    eva: open_clip's with timm's EVA-02-CLIP-E below `visual.trunk.`.
     slip: SLIP's, alone or in a checkpoint of ULIP: a text tower as in `openai`, timm's image tower, `image_projection`.
 
 The conversion is strict: an unknown or missing name or a wrong shape raises `WeightsError`.
@@ -44,6 +45,7 @@ _VISION = {
     "visual.ln_post.weight": "vision_model.post_layernorm.weight",
     "visual.ln_post.bias": "vision_model.post_layernorm.bias",
     "visual.proj": "visual_projection.weight",
+    "visual.head.bias": "visual_projection.bias",
 }
 _TEXT = {
     "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
@@ -61,6 +63,8 @@ _SLIP = {
     "visual.norm": "visual.ln_post",
 }
 _SLIP_BLOCK = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+_TRUNK = "visual.trunk."
+_QUERY_BIAS = re.compile(r"(visual\.blocks\.\d+\.attn)\.q_bias")
 _SLIP_OTHERS = ("image_mlp.", "point_encoder.", "pc_projection")
 _RESBLOCK = re.compile(r"(?P<where>visual\.|)transformer\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
 _PLACES = {
@@ -75,11 +79,12 @@ _IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
 
 def layout_of(names: Iterable[str]) -> str:
-    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point`, `slip` or `unknown`.
+    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point`, `slip`, `eva` or `unknown`.
 
     Raises:
         WeightsError: If the names are those of a few-shot adapter, not of an encoder.
     """
+    names = list(names)
     tops = {name.split(".")[0] for name in names}
     if tops & {"adapter1", "pre_model", "adapter"}:
         raise WeightsError(
@@ -87,7 +92,7 @@ def layout_of(names: Iterable[str]) -> str:
             "Use the pre-training checkpoint, whose names start with point_model."
         )
     marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "text_model": "huggingface"}
-    marks |= {"image_projection": "slip", "visual": "openai"}
+    marks |= {"image_projection": "slip", "visual": "eva" if any(name.startswith(_TRUNK) for name in names) else "openai"}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
@@ -143,6 +148,8 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
         return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
+    if layout == "eva":
+        state = {_slip_name(name): _slip_tensor(name, t) for name, t in _from_eva(state).items()}
     if layout == "slip":
         state = {_slip_name(name): _slip_tensor(name, t) for name, t in state.items() if not name.startswith(_SLIP_OTHERS)}
     renamed: dict[str, Tensor] = {}
@@ -192,6 +199,18 @@ def _slip_name(name: str) -> str:
 def _slip_tensor(name: str, tensor: Tensor) -> Tensor:
     """A tensor of SLIP in OpenAI's shape: class token and positions without axes of length one."""
     return tensor.squeeze() if name in ("visual.cls_token", "visual.pos_embed") else tensor
+
+
+def _from_eva(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of EVA's image tower in SLIP's names: one bias for query, key and value, in which the key's is zero."""
+    found = {f"visual.{name.removeprefix(_TRUNK)}" if name.startswith(_TRUNK) else name: t for name, t in state.items()}
+    for match in filter(None, map(_QUERY_BIAS.fullmatch, list(found))):
+        if (value := found.pop(f"{match[1]}.v_bias", None)) is not None:
+            query = found.pop(match[0])
+            found[f"{match[1]}.qkv.bias"] = torch.cat([query, torch.zeros_like(query), value])
+    if "visual.head.weight" in found:
+        found["visual.proj"] = _turned(found.pop("visual.head.weight"))
+    return found
 
 
 def _turned(tensor: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ class ClipTowers(nn.Module):
         self.vision_model: Any = None if vision is None else _image_tower(config)
         self.text_model = TextTransformer(config)
         projects = vision is not None and vision.kind != "resnet"  # the attention pooling of a ResNet projects already
-        self.visual_projection: Any = nn.Linear(vision.width, config.embed_dim, bias=False) if vision and projects else None
+        self.visual_projection: Any = None
+        if vision is not None and projects:
+            self.visual_projection = nn.Linear(vision.width, config.embed_dim, bias=vision.kind == "eva-vit")
         self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.tuned_blocks: nn.ModuleList | None = None

@@ -76,16 +76,32 @@ class Block(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False) -> Float[Tensor, "n tokens width"]:
         """All tokens."""
-        normal = self.layer_norm1(tokens)
-        return self._end(tokens + self.self_attn(normal, normal, causal=causal))
+        return self._end(tokens + self._attended(tokens, tokens.shape[1], causal=causal))
 
     def class_token(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
         """The class token alone: of a last block, about a sixth of the work."""
+        return self._end(tokens[:, :1] + self._attended(tokens, 1))[:, 0]
+
+    def _attended(self, tokens: Float[Tensor, "n tokens width"], queries: int, *, causal: bool = False) -> Float[Tensor, "n queries width"]:
+        """What attention adds to the first tokens."""
         normal = self.layer_norm1(tokens)
-        return self._end(tokens[:, :1] + self.self_attn(normal[:, :1], normal))[:, 0]
+        attended: Tensor = self.self_attn(normal[:, :queries], normal, causal=causal)
+        return attended
 
     def _end(self, tokens: Float[Tensor, "n rows width"]) -> Float[Tensor, "n rows width"]:
         ended: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
+        return ended
+
+
+class PostNormBlock(Block):
+    """Attention and perceptron, each normalised and then added to the tokens, as in EVA-02-CLIP-E (Sun et al. 2023, arXiv:2303.15389)."""
+
+    def _attended(self, tokens: Float[Tensor, "n tokens width"], queries: int, *, causal: bool = False) -> Float[Tensor, "n queries width"]:
+        attended: Tensor = self.layer_norm1(self.self_attn(tokens[:, :queries], tokens, causal=causal))
+        return attended
+
+    def _end(self, tokens: Float[Tensor, "n rows width"]) -> Float[Tensor, "n rows width"]:
+        ended: Tensor = tokens + self.layer_norm2(self.mlp(tokens))
         return ended
 
 
@@ -96,10 +112,12 @@ class Blocks(nn.Module):
         layers: The blocks.
     """
 
-    def __init__(self, tower: VisionConfig | TextConfig, activation: Activation, *, epsilon: float = 1e-5) -> None:
+    def __init__(
+        self, tower: VisionConfig | TextConfig, activation: Activation, *, epsilon: float = 1e-5, block: type[Block] = Block
+    ) -> None:
         super().__init__()
         count = tower.layers if isinstance(tower.layers, int) else 0
-        self.layers = nn.ModuleList(Block(tower, activation, epsilon=epsilon) for _ in range(count))
+        self.layers = nn.ModuleList(block(tower, activation, epsilon=epsilon) for _ in range(count))
 
     def forward(self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False) -> Float[Tensor, "n tokens width"]:
         """All tokens through all blocks."""
@@ -139,7 +157,7 @@ class PatchEmbeddings(nn.Module):
         self.stem = Stem(tower.stem)
         self.class_embedding = nn.Parameter(torch.zeros(tower.width))
         cut, channels = patch // tower.reduction, tower.stem[-1] if tower.stem else 3
-        self.patch_embedding = nn.Conv2d(channels, tower.width, cut, stride=cut, bias=tower.kind == "timm-vit")
+        self.patch_embedding = nn.Conv2d(channels, tower.width, cut, stride=cut, bias=tower.kind != "vit")
         self.position_embedding = _table((tower.image_size // patch) ** 2 + 1, tower.width)
 
     def forward(self, pixels: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n tokens width"]:
@@ -155,11 +173,11 @@ class VisionTransformer(nn.Module):
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         vision = config.image_tower
-        timm = vision.kind == "timm-vit"
+        timm, block = vision.kind != "vit", PostNormBlock if vision.kind == "eva-vit" else Block
         epsilon = 1e-6 if timm else 1e-5
         self.embeddings = PatchEmbeddings(vision)
         self.pre_layrnorm = nn.Identity() if timm else nn.LayerNorm(vision.width)  # spelled so in the files
-        self.encoder = Blocks(vision, "gelu" if timm else config.activation, epsilon=epsilon)
+        self.encoder = Blocks(vision, "gelu" if timm else config.activation, epsilon=epsilon, block=block)
         self.post_layernorm = nn.LayerNorm(vision.width, eps=epsilon)
 
 
