@@ -23,6 +23,7 @@ from basrelief.encoders import (
     registry,
     save_encoder,
 )
+from basrelief.encoders.checkpoint.read import Checkpoint
 from basrelief.encoders.convert import convert
 from basrelief.encoders.photos import fit_image
 from basrelief.encoders.precision import bfloat16_gain, choose_dtype, least_cosine
@@ -83,6 +84,22 @@ def test_image_weights_are_not_read_before_the_first_image(file: Path, images: T
     found = load(file)
     with pytest.raises(WeightsError, match=r"visual_projection\.weight holds NaN or infinity"):
         found.encode_images(images)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "clip_model.", "module.clip_model."])
+def test_image_tensors_of_a_checkpoint_are_not_read(
+    prefix: str, encoder: ClipEncoder, openai_layout: Layout, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {f"{prefix}{name}": tensor for name, tensor in openai_layout(encoder.towers.state_dict()).items()}
+    if "clip_model." in prefix:
+        state[f"{prefix.removesuffix('clip_model.')}logit_scale"] = state[f"{prefix}logit_scale"]
+    path, read = file.with_name("clip.pt"), []
+    torch.save({"state_dict": state}, path)
+    original = Checkpoint.tensor
+    monkeypatch.setattr(Checkpoint, "tensor", lambda self, stored: read.append(stored) or original(self, stored))
+    found = load(path)
+    assert torch.equal(found.encode_text(WORDS), encoder.encode_text(WORDS))
+    assert len(read) == sum("visual." not in name for name in state)
 
 
 def test_tuned_blocks_come_with_the_image_tower(

@@ -75,6 +75,8 @@ _PLACES = {
 _OURS = re.compile(rf"(?P<place>{'|'.join(map(re.escape, _PLACES))})\.(?P<number>\d+)\.(?P<part>.+)\.(?P<kind>weight|bias)")
 IMAGE_PARTS = ("vision_model.", "visual_projection.", "tuned_blocks.")
 """How the names of `ClipTowers` begin that belong to the image tower."""
+IMAGE_TENSORS = r"(?:module\.|_orig_mod\.)*(?:clip_model\.)?(?:visual\.|vision_model\.|visual_projection\.|tuned_blocks\.)"
+"""Regular expression for the beginning of names of the image tower in files of any layout."""
 _IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
 
@@ -102,7 +104,7 @@ def convert(state: Mapping[str, Tensor], config: ClipConfig, *, images: bool = T
     Args:
         state: Tensors by name, in any known layout except `clip2point`.
         config: Architecture of the towers.
-        images: Whether to take the image tower, which `convert_visual` gives alone; without it, its tensors are not read from the file.
+        images: Whether to take the image tower, which `convert_visual` gives alone.
         source: Name of the file, for messages.
 
     Returns:

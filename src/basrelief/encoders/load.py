@@ -10,7 +10,7 @@ import torch
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import Activation, ClipConfig
-from basrelief.encoders.convert import convert
+from basrelief.encoders.convert import IMAGE_TENSORS, convert
 from basrelief.encoders.precision import choose_dtype
 from basrelief.encoders.preprocessing import read_preprocessing
 from basrelief.encoders.random_weights import random_towers
@@ -52,7 +52,9 @@ def load_encoder(
     spec = spec if activation is None else spec.with_activation(activation)
     place = choose_device(device)
     path = find_weights(spec, weights)
-    state = convert(read_state_dict(path), spec.config, images=not text_only, source=path.name)
+    text_only = text_only or spec.config.vision is None
+    tensors = read_state_dict(path, without=IMAGE_TENSORS if text_only else "")
+    state = convert(tensors, spec.config, images=not text_only, source=path.name)
     towers = towers_from_state(spec.config, state)
     kept = VectorCache.shared("text") if isinstance(cache, str) else cache
     vision = spec.config.vision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,9 +41,18 @@ class StateDict:
     dropped: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_state_dict(path: Path | str) -> dict[str, Tensor]:
-    """Read the tensors of a weights file; see `open_state_dict`."""
-    return open_state_dict(path).tensors
+def read_state_dict(path: Path | str, *, without: str = "") -> dict[str, Tensor]:
+    """Read the tensors of a weights file; see `open_state_dict`.
+
+    Args:
+        path: A weights file of any format.
+        without: Regular expression that matches the beginning of names, prefixes included, whose tensors are not read; empty for none.
+    """
+
+    def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in tensors.items() if not without or not re.match(without, name)}
+
+    return _open(path, whole, lambda path, checkpoint: _choose(path, checkpoint, without=without).tensors)
 
 
 def open_state_dict(path: Path | str) -> StateDict:
@@ -120,7 +130,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"Cannot read {path.name} as safetensors: {error}. Download it again.") from error
 
 
-def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
+def _choose(path: Path, checkpoint: Checkpoint, *, without: str = "") -> StateDict:
     """Find the state dict in a checkpoint, and read its tensors."""
     found, place, unused = _locate(checkpoint.content)
     stored = found if isinstance(found, Mapping) else {}
@@ -128,7 +138,8 @@ def _choose(path: Path, checkpoint: Checkpoint) -> StateDict:
         _check_complete(path, checkpoint, place)
     if not stored or not all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in stored.items()):
         raise _no_tensors(path, checkpoint.content, stored)
-    return StateDict(_tensors(path, checkpoint, stored), place, unused, checkpoint.dropped)
+    wanted = {name: tensor for name, tensor in stored.items() if not without or not re.match(without, name)}
+    return StateDict(_tensors(path, checkpoint, wanted), place, unused, checkpoint.dropped)
 
 
 def _choose_all(path: Path, checkpoint: Checkpoint) -> dict[str, dict[str, Tensor]]:
