@@ -136,6 +136,15 @@ def test_padding_and_company_change_nothing(name: str, padding: float) -> None:
         assert torch.equal(OPERATORS[name](points[None], None)[0], found)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("tf32", [False, True])
+def test_cuda_gives_the_same(name: str, tf32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.cuda.matmul.allow_tf32", tf32)
+    xyz, sizes = torch.stack([cloud(2000), cloud(2000, 1)]) / 3, torch.tensor([2000, 700])
+    assert torch.equal(OPERATORS[name](xyz.cuda(), sizes.cuda()).cpu(), OPERATORS[name](xyz, sizes))
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_autocast_changes_nothing(name: str) -> None:
     xyz = cloud(2000)[None] / 3

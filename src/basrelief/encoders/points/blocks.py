@@ -92,14 +92,16 @@ class Block(nn.Module):
 
 
 def attend(
-    query: Float[Tensor, "batch tokens width"],
+    query: Float[Tensor, "batch queries width"],
     key: Float[Tensor, "batch tokens width"],
     value: Float[Tensor, "batch tokens width"],
     heads: int,
-) -> Float[Tensor, "batch tokens width"]:
-    """Scaled dot-product attention of several heads, which lie one after another in the width."""
+    *,
+    bias: Float[Tensor, "batch 1 queries tokens"] | None = None,
+) -> Float[Tensor, "batch queries width"]:
+    """Scaled dot-product attention of several heads, which lie one after another in the width; `bias` is added to the logits."""
     query, key, value = (rows.unflatten(-1, (heads, -1)).transpose(1, 2) for rows in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).flatten(2)
 
 
 def drop_path_rates(most: float, depth: int) -> list[float]:

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.encoders.points.base import Parts, PointNetwork, published_part
+from basrelief.encoders.points.blocks import attend
 from basrelief.encoders.points.operators import ball_query, farthest_points, gather_points
 
 _HEAD_DIM = 64
-_CHUNK = 4096  # points of patches at a time, while batch norm does not need all: their features stay in the cache of a CPU
+_CHUNK, _CUDA_CHUNK = 4096, 1 << 18  # points of patches encoded at once in evaluation mode; their features stay in the cache of a CPU
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ class SetAbstraction(nn.Module):
         index = ball_query(xyz, centres, radius=self.size.radius, count=self.size.samples, sizes=sizes)
         members = gather_points(points, index)
         members = torch.cat([members[..., :3] - centres[:, :, None], members], dim=-1)
-        step = members.shape[0] * members.shape[1] if self.training else max(1, _CHUNK // self.size.samples)
+        chunk = _CHUNK if members.device.type == "cpu" else _CUDA_CHUNK
+        step = members.shape[0] * members.shape[1] if self.training else max(1, chunk // self.size.samples)
         features = torch.cat([self._features(part) for part in members.flatten(0, 1).split(step)])
         return centres, features.unflatten(0, centres.shape[:2])
 
@@ -178,19 +180,13 @@ class Attention(nn.Module):
         """Attend from the first `queries` tokens to all."""
         inner = self.heads * _HEAD_DIM
         if queries == tokens.shape[1]:
-            query, key, value = self._split(self.to_qkv(tokens), 3)
+            query, key, value = self.to_qkv(tokens).chunk(3, dim=-1)
         else:
-            (query,) = self._split(F.linear(tokens[:, :queries], self.to_qkv.weight[:inner]), 1)
-            key, value = self._split(F.linear(tokens, self.to_qkv.weight[inner:]), 2)
+            query = F.linear(tokens[:, :queries], self.to_qkv.weight[:inner])
+            key, value = F.linear(tokens, self.to_qkv.weight[inner:]).chunk(2, dim=-1)
         bias = self._bias(centres, queries) if hasattr(self, "pe") else None
-        read = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        found: Tensor = self.to_out(read.transpose(1, 2).flatten(2))
+        found: Tensor = self.to_out(attend(query, key, value, self.heads, bias=bias))
         return found
-
-    def _split(self, rows: Tensor, count: int) -> tuple[Tensor, ...]:
-        """Split (B, T, count * heads * 64) into tensors (B, heads, T, 64)."""
-        parts: Tensor = rows.unflatten(-1, (count, self.heads, _HEAD_DIM))
-        return parts.permute(2, 0, 3, 1, 4).unbind()
 
     def _bias(self, centres: Tensor, queries: int) -> Tensor:
         """Compute f(c_i - c_j) / 8 for the first tokens i and all j, (B, 1, queries, T)."""
