@@ -19,13 +19,13 @@ class FusedAttention(nn.Module):
         self.v_bias = nn.Parameter(torch.zeros(width)) if bias else None
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        """Attend from all tokens to all tokens."""
+    def forward(self, tokens: Float[Tensor, "batch tokens width"], queries: int) -> Float[Tensor, "batch queries width"]:
+        """Attend from the first tokens to all tokens."""
         bias = None
         if self.q_bias is not None and self.v_bias is not None:
             bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         query, key, value = F.linear(tokens, self.qkv.weight, bias).chunk(3, dim=-1)
-        attended: Tensor = self.proj(attend(query, key, value, self.heads))
+        attended: Tensor = self.proj(attend(query[:, :queries], key, value, self.heads))
         return attended
 
 
@@ -40,9 +40,9 @@ class SplitAttention(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        """Attend from all tokens to all tokens."""
-        attended: Tensor = self.proj(attend(self.q_proj(tokens), self.k_proj(tokens), self.v_proj(tokens), self.heads))
+    def forward(self, tokens: Float[Tensor, "batch tokens width"], queries: int) -> Float[Tensor, "batch queries width"]:
+        """Attend from the first tokens to all tokens."""
+        attended: Tensor = self.proj(attend(self.q_proj(tokens[:, :queries]), self.k_proj(tokens), self.v_proj(tokens), self.heads))
         return attended
 
 
@@ -79,10 +79,11 @@ class Block(nn.Module):
         self.mlp = mlp
         self.drop_path = drop_path
 
-    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        """Transform all tokens."""
-        tokens = tokens + self._kept(self.attn(self.norm1(tokens)))
-        return tokens + self._kept(self.mlp(self.norm2(tokens)))
+    def forward(self, tokens: Float[Tensor, "batch tokens width"], queries: int | None = None) -> Float[Tensor, "batch queries width"]:
+        """Transform all tokens, or only the first, which read all."""
+        queries = tokens.shape[1] if queries is None else queries
+        read = tokens[:, :queries] + self._kept(self.attn(self.norm1(tokens), queries))
+        return read + self._kept(self.mlp(self.norm2(read)))
 
     def _kept(self, branch: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         if not self.training or not self.drop_path:

@@ -38,9 +38,9 @@ class EvaTrunk(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch width"]:
         """Return the first token after all blocks, normalised."""
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             tokens = block(tokens)
-        first: Tensor = self.fc_norm(tokens[:, 0])
+        first: Tensor = self.fc_norm(self.blocks[-1](tokens, 1)[:, 0])
         return first
 
 
