@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
@@ -64,6 +65,21 @@ class NetworkSpec:
         """
         with torch.device("meta"):
             return self.build()
+
+    def with_embedding_dim(self, dim: int) -> NetworkSpec:
+        """Return the size whose features have another length.
+
+        Raises:
+            ConfigError: If the family has features of one length only.
+        """
+        if self.empty().embedding_dim == dim:
+            return self
+        for name in ("embedding_dim", "projection"):
+            changed = replace(self, size={**self.size, name: dim})
+            with suppress(ConfigError):
+                if changed.empty().embedding_dim == dim:
+                    return changed
+        raise ConfigError(f"The features of {self.name} cannot have length {dim}. Name another network.")
 
     def with_changes(self, changes: Mapping[str, Any]) -> NetworkSpec:
         """Return the size with other values of some fields."""
