@@ -15,14 +15,17 @@ import pytest
 import torch
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
+from basrelief.encoders.points.base import PointNetwork
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
-from basrelief.train import Clip2PointSettings, OpenDlignSettings, TrainOptions, UprightSettings
+from basrelief.train import Clip2PointSettings, OpenDlignSettings, PointSettings, TrainOptions, UprightSettings
 from basrelief.train.clip2point.settings import OptimiserSettings
 from basrelief.train.clip2point.trainer import pretrain
 from basrelief.train.data import ShapeSet
 from basrelief.train.depth_aligned.read import AlignedSet
 from basrelief.train.opendlign.trainer import align
 from basrelief.train.pairs.read import PairSet
+from basrelief.train.point.fit import Space, fit_point
+from basrelief.train.point.triplets import StoredTriplets
 from basrelief.train.run import RunContext, TrainingRun, make_accelerator
 from basrelief.train.stopping import StopSignal
 from basrelief.train.tiny.settings import TinySettings
@@ -31,6 +34,7 @@ from basrelief.train.tiny.towers import PROJECTION
 from basrelief.train.tiny.vision import Pictures, VisionModel, VisionRun, label_targets
 from basrelief.train.upright.trainer import fit_upright
 from basrelief.train.validation import Validate, evaluation_mode
+from support.small_points import register, small_spec
 
 Training = Callable[[Path, Validate | None, int], None]
 """Trains in a folder to the end, with a validation, adding the gradients of so many steps."""
@@ -143,6 +147,36 @@ def upright(shapes: ShapeSet) -> Training:
     return train
 
 
+@pytest.fixture
+def point(monkeypatch: pytest.MonkeyPatch) -> Training:
+    register(monkeypatch)
+    rng = np.random.default_rng(0)
+    clouds, images = rng.random((4, 32, 6), dtype=np.float32), rng.normal(size=(4, 2, 16)).astype(np.float32)
+    told = [[0], [], [1], [0, 1]]
+    triplets = StoredTriplets("abcd", clouds=clouds, images=images, shown=np.ones((4, 2), bool), texts=images[0], told=told)
+
+    def train(out: Path, validate: Validate | None, accumulate: int) -> None:
+        how = PointSettings(
+            batch_size=2, epochs=4, accumulate=accumulate, points=24, workers=1, save_every=SAVE_EVERY, max_logit_scale=14.3
+        )
+        context = RunContext(make_accelerator("float32", accumulate=accumulate, cpu=True), out)
+        validation = None if validate is None else disturbing_points
+        fit_point(triplets, settings=how, context=context, space=Space("none"), spec=small_spec(), validate=validation)
+
+    return train
+
+
+def disturbing_points(network: PointNetwork) -> float:
+    """`disturbing` for a point network."""
+    assert not any(part.training for part in network.modules())
+    torch.rand(3)
+    np.random.rand(3)
+    random.random()
+    found = float(network(torch.linspace(0, 1, 60).view(1, 10, 6), torch.tensor([10])).detach().abs().mean())
+    network.train()
+    return found - int(found)
+
+
 @pytest.fixture(scope="module")
 def text() -> Training:
     known = {name: torch.nn.functional.normalize(torch.arange(i + 1.0, i + 513.0).sin(), dim=0).numpy() for i, name in enumerate("abc")}
@@ -168,11 +202,12 @@ def text() -> Training:
         "opendlign",
         pytest.param("tiny", marks=pytest.mark.slow),
         pytest.param("upright", marks=pytest.mark.slow),
+        "point",
         "text",
     ]
 )
 def training(request: pytest.FixtureRequest) -> Training:
-    named = request.param in ("tiny", "upright", "text")
+    named = request.param in ("tiny", "upright", "point", "text")
     found: Training = request.getfixturevalue(request.param) if named else globals()[request.param]
     return found
 

@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from basrelief.cli import ablate, app_page, classify, doctor, evaluate, index, models, render, tag, train, train_opendlign, train_tiny
+from basrelief.cli import (
+    ablate,
+    app_page,
+    classify,
+    doctor,
+    evaluate,
+    index,
+    models,
+    render,
+    tag,
+    train,
+    train_opendlign,
+    train_point,
+    train_tiny,
+)
 from basrelief.errors import BasreliefError
 
 app = typer.Typer(
@@ -32,6 +46,7 @@ app.add_typer(models.app)
 train.app.command("depth-aligned")(train_opendlign.depth_aligned)
 train.app.command("filter")(train_opendlign.filter_images)
 train.app.command("opendlign")(train_opendlign.opendlign)
+train.app.command("point")(train_point.point)
 train.app.command("tiny")(train_tiny.tiny)
 train.app.command("upright")(train_tiny.upright)
 app.add_typer(train.app)

@@ -1,4 +1,4 @@
-"""Training: few-shot heads, CLIP2Point, OpenDlign, and the networks that ship with basrelief. Inference never imports it.
+"""Training: few-shot heads, CLIP2Point, OpenDlign, point networks, and the networks that ship with basrelief. Inference never imports it.
 
 Names are loaded on first access.
 """
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from basrelief.train.opendlign.trainer import TrainOptions, train_opendlign, training_cost
     from basrelief.train.pairs.draw import PairSettings
     from basrelief.train.pairs.make import PairMaker
+    from basrelief.train.point.fit import StartingPoint
+    from basrelief.train.point.settings import PointSettings, list_presets, preset_settings, read_point_settings
+    from basrelief.train.point.trainer import PointData, train_point
     from basrelief.train.records.make import Workers, estimate_cost, make_records
     from basrelief.train.resources import Resources
     from basrelief.train.tiny.run import Sources, train_tiny
@@ -40,8 +43,11 @@ _HOMES = {
     "OpenDlignSettings": "opendlign.settings",
     "PairMaker": "pairs.make",
     "PairSettings": "pairs.draw",
+    "PointData": "point.trainer",
+    "PointSettings": "point.settings",
     "Resources": "resources",
     "Sources": "tiny.run",
+    "StartingPoint": "point.fit",
     "Thresholds": "depth_aligned.read",
     "TinySettings": "tiny.settings",
     "TrainOptions": "opendlign.trainer",
@@ -50,11 +56,15 @@ _HOMES = {
     "ablation_table": "ablation.tables",
     "estimate_cost": "records.make",
     "filter_images": "depth_aligned.quality",
+    "list_presets": "point.settings",
     "make_records": "records.make",
+    "preset_settings": "point.settings",
+    "read_point_settings": "point.settings",
     "read_settings": "config",
     "train_adapter": "adapter",
     "train_clip2point": "clip2point.trainer",
     "train_opendlign": "opendlign.trainer",
+    "train_point": "point.trainer",
     "train_tiny": "tiny.run",
     "train_upright": "upright.trainer",
     "training_cost": "opendlign.trainer",
@@ -69,8 +79,11 @@ __all__ = [
     "OpenDlignSettings",
     "PairMaker",
     "PairSettings",
+    "PointData",
+    "PointSettings",
     "Resources",
     "Sources",
+    "StartingPoint",
     "Thresholds",
     "TinySettings",
     "TrainOptions",
@@ -79,11 +92,15 @@ __all__ = [
     "ablation_table",
     "estimate_cost",
     "filter_images",
+    "list_presets",
     "make_records",
+    "preset_settings",
+    "read_point_settings",
     "read_settings",
     "train_adapter",
     "train_clip2point",
     "train_opendlign",
+    "train_point",
     "train_tiny",
     "train_upright",
     "training_cost",

@@ -1,0 +1,118 @@
+"""From a folder of shapes, or published features, to a file: validation on other shapes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from basrelief.datasets import open_benchmark
+from basrelief.encoders.points.files import read_point_record
+from basrelief.errors import ConfigError
+from basrelief.evaluate import DataSource, ModelSource
+from basrelief.models import load_model
+from basrelief.shapes import write_library
+from basrelief.train import PairMaker, PairSettings, PointData, Resources, make_records, train_point
+from basrelief.train.point.validation import check_disjoint, label_scores
+
+from .conftest import SMALL
+from .test_published import shape, write
+
+NAMES = ("chair", "mug", "table")
+CPU = Resources(cpu=True)
+TINY = ModelSource("tiny", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_library(tmp_path_factory.mktemp("shapes"), NAMES, each=2)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    return DataSource(write_library(tmp_path_factory.mktemp("held_out"), NAMES, first=50, each=1), split="val")
+
+
+def test_a_folder_of_shapes_trains_a_network_in_the_space_of_tiny(root: Path, held_out: DataSource, tmp_path: Path) -> None:
+    library = DataSource(root, split="train", strict=False)
+    make_records(library.open(), tmp_path / "pairs", maker=PairMaker(PairSettings(size=32, points=64, supersample=1)))
+    data = PointData(library, (tmp_path / "pairs",))
+    train_point(data, out=tmp_path / "run", model=TINY, settings=SMALL, validation=held_out, resources=CPU)
+    record, model = read_point_record(tmp_path / "run" / "point.safetensors"), load_model("tiny", device="cpu", dtype="float32")
+    assert (record.encoder, record.encoder_fingerprint) == ("tiny", model.encoder.fingerprint)
+    assert record.size["embedding_dim"] == 512
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    figures = [row["accuracy"] for row in rows if row["stage"] == "validation"]
+    assert len(figures) == 4
+    assert all(0 <= figure <= 1 for figure in figures)
+    assert record.notes["validation"] == pytest.approx(max(figures), abs=1e-4)
+
+
+def test_published_features_train_without_a_clip(tmp_path: Path) -> None:
+    split = write(tmp_path / "data", {f"s{i}": shape("ABO") for i in range(4)})
+    data = PointData(published=tmp_path / "data", split=split)
+    train_point(data, out=tmp_path / "run", model=ModelSource("opendlign-h14"), settings=replace(SMALL, epochs=1), resources=CPU)
+    record = read_point_record(tmp_path / "run" / "point.safetensors")
+    assert (record.encoder_fingerprint, record.size["embedding_dim"]) == ("", 4)
+
+
+def test_shared_shapes_are_found(root: Path, tmp_path: Path) -> None:
+    training = open_benchmark(root)
+    with pytest.raises(ConfigError, match=r"The validation shape 'chair/0.glb' is a training shape, too. Remove it from one of them."):
+        check_disjoint(training, training)
+    other = write_library(tmp_path / "other", NAMES, first=50, each=1)
+    check_disjoint(training, open_benchmark(other))
+    (other / "mug" / "copy.glb").write_bytes((root / "mug" / "1.glb").read_bytes())
+    with pytest.raises(ConfigError, match=r"The validation shape 'mug/copy.glb' is a training shape, too."):
+        check_disjoint(training, open_benchmark(other))
+
+
+def test_training_on_validation_shapes_is_refused(root: Path, tmp_path: Path) -> None:
+    data = PointData(DataSource(root, split="train", strict=False))
+    with pytest.raises(ConfigError, match=r"is a training shape, too"):
+        train_point(data, out=tmp_path, model=TINY, settings=SMALL, validation=DataSource(root, split="train"), resources=CPU)
+
+
+def test_data_is_one_of_two_kinds(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Name a folder of shapes or one of published features, not both. Use --root"):
+        PointData()
+    with pytest.raises(ConfigError, match=r"Name a folder of shapes or one of published features, not both."):
+        PointData(DataSource(root), published=root)
+    with pytest.raises(ConfigError, match=r"Published features need their list of shapes. Pass --split"):
+        PointData(published=root)
+
+
+@pytest.mark.parametrize(("size", "message"), [("dim", r"size is 'dim'; expected name=number"), ("dimm=3", r"Unknown field of the size")])
+def test_wrong_sizes_are_refused(size: str, message: str, tmp_path: Path) -> None:
+    split = write(tmp_path / "data", {f"s{i}": shape("ABO") for i in range(4)})
+    data = PointData(published=tmp_path / "data", split=split)
+    with pytest.raises(ConfigError, match=message):
+        train_point(data, out=tmp_path / "run", settings=replace(SMALL, size=size), resources=CPU)
+
+
+def test_sizes_can_be_changed(tmp_path: Path) -> None:
+    split = write(tmp_path / "data", {f"s{i}": shape("ABO") for i in range(4)})
+    data, settings = PointData(published=tmp_path / "data", split=split), replace(SMALL, size="width=8, dropout=0.5", epochs=1)
+    train_point(data, out=tmp_path / "run", settings=settings, resources=CPU)
+    assert read_point_record(tmp_path / "run" / "point.safetensors").size == {"embedding_dim": 4, "width": 8, "dropout": 0.5}
+
+
+def test_tamms_features_are_weighted() -> None:
+    features, texts = torch.randn(3, 2, 5), torch.nn.functional.normalize(torch.randn(4, 5), dim=-1)
+    unit = torch.nn.functional.normalize(features, dim=-1)
+    torch.testing.assert_close(label_scores(features, texts), unit[:, 0] @ texts.T + 0.5 * unit[:, 1] @ texts.T)
+    torch.testing.assert_close(label_scores(features[:, :1], texts), unit[:, 0] @ texts.T)
+
+
+def test_the_cache_may_be_shared(root: Path, tmp_path: Path) -> None:
+    data = PointData(DataSource(root, split="train", strict=False), cache=tmp_path / "cache")
+    settings = replace(SMALL, epochs=1)
+    train_point(data, out=tmp_path / "one", model=TINY, settings=settings, resources=CPU)
+    before = np.load(tmp_path / "cache" / "clouds.npy")
+    train_point(data, out=tmp_path / "two", model=TINY, settings=settings, resources=CPU)
+    np.testing.assert_array_equal(np.load(tmp_path / "cache" / "clouds.npy"), before)
+    assert not (tmp_path / "one" / "features").exists()
