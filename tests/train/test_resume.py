@@ -152,8 +152,8 @@ def point(monkeypatch: pytest.MonkeyPatch) -> Training:
     register(monkeypatch)
     rng = np.random.default_rng(0)
     clouds, images = rng.random((4, 32, 6), dtype=np.float32), rng.normal(size=(4, 2, 16)).astype(np.float32)
-    told = [[0], [], [1], [0, 1]]
-    triplets = StoredTriplets("abcd", clouds=clouds, images=images, shown=np.ones((4, 2), bool), texts=images[0], told=told)
+    text_rows = [[0], [], [1], [0, 1]]
+    triplets = StoredTriplets("abcd", clouds=clouds, images=images, exists=np.ones((4, 2), bool), texts=images[0], text_rows=text_rows)
 
     def train(out: Path, validate: Validate | None, accumulate: int) -> None:
         how = PointSettings(

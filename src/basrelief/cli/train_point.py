@@ -43,9 +43,9 @@ def point(
     OUT/point.safetensors. preset=tamm-image-adapter trains TAMM's first stage.
     """
     from basrelief.evaluate import DataSource, ModelSource
-    from basrelief.train import PointData, Resources, StartingPoint, read_point_settings, train_point
+    from basrelief.train import PointData, PointSettings, Resources, StartingPoint, train_point
 
-    settings = read_point_settings(recipe, overrides or [])
+    settings = PointSettings.read(recipe, overrides or [])
     library = None if root is None else DataSource(root, opt.dataset_name(dataset), split="train", up=up, limit=limit, strict=False)
     data = PointData(library, tuple(images or ()), captions, cache, published, split, text_filter)
     source = ModelSource(model, weights=weights, device=device)

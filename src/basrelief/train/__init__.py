@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from basrelief.train.pairs.draw import PairSettings
     from basrelief.train.pairs.make import PairMaker
     from basrelief.train.point.fit import StartingPoint
-    from basrelief.train.point.settings import PointSettings, list_presets, preset_settings, read_point_settings
+    from basrelief.train.point.settings import PointSettings
     from basrelief.train.point.trainer import PointData, train_point
     from basrelief.train.records.make import Workers, estimate_cost, make_records
     from basrelief.train.resources import Resources
@@ -56,10 +56,7 @@ _HOMES = {
     "ablation_table": "ablation.tables",
     "estimate_cost": "records.make",
     "filter_images": "depth_aligned.quality",
-    "list_presets": "point.settings",
     "make_records": "records.make",
-    "preset_settings": "point.settings",
-    "read_point_settings": "point.settings",
     "read_settings": "config",
     "train_adapter": "adapter",
     "train_clip2point": "clip2point.trainer",
@@ -92,10 +89,7 @@ __all__ = [
     "ablation_table",
     "estimate_cost",
     "filter_images",
-    "list_presets",
     "make_records",
-    "preset_settings",
-    "read_point_settings",
     "read_settings",
     "train_adapter",
     "train_clip2point",

@@ -42,16 +42,16 @@ def made_triplets(count: int = 8, *, classes: int = 4, images: int = 3, seed: in
     xyz = rng.uniform(-1, 1, (count, POINTS, 3)) * sides[truth][:, None]
     rgb = np.broadcast_to((truth / classes)[:, None, None], xyz.shape)
     pictures = unit(texts[truth][:, None] + 0.1 * rng.normal(size=(count, images, DIM)))
-    shown = np.ones((count, images), dtype=bool)
-    shown[4::5] = False
-    told = [[] if row % 7 == 3 else [int(label)] for row, label in enumerate(truth)]
+    exists = np.ones((count, images), dtype=bool)
+    exists[4::5] = False
+    text_rows = [[] if row % 7 == 3 else [int(label)] for row, label in enumerate(truth)]
     return StoredTriplets(
         [f"shape{row}" for row in range(count)],
         clouds=np.concatenate([xyz, rgb], axis=2).astype(np.float32),
         images=pictures,
-        shown=shown,
+        exists=exists,
         texts=texts,
-        told=told,
+        text_rows=text_rows,
         labels=[f"class {c}" for c in range(classes)],
         truth=truth,
     )

@@ -77,9 +77,9 @@ def test_clouds_are_sampled_from_the_shapes(library: Benchmark, model: Model, tm
 
 def test_images_of_all_folders_join_in_one_pool(library: Benchmark, model: Model, records: tuple[Path, Path], tmp_path: Path) -> None:
     _, triplets = filled(library, model, LibraryOptions(tmp_path, images=records, points=50))
-    shown = triplets.sample(2, np.random.default_rng(0), images=20).images
-    assert shown is not None
-    assert len(np.unique(shown.round(5), axis=0)) == 20
+    exists = triplets.sample(2, np.random.default_rng(0), images=20).images
+    assert exists is not None
+    assert len(np.unique(exists.round(5), axis=0)) == 20
     from basrelief.train.depth_aligned.read import open_aligned
     from basrelief.train.pairs.read import open_pairs
     from basrelief.train.records.make import record_key
@@ -88,7 +88,7 @@ def test_images_of_all_folders_join_in_one_pool(library: Benchmark, model: Model
     pairs, aligned = open_pairs(records[0]), open_aligned(records[1])
     row = list(pairs.keys).index(key)
     expected = model.embed_images([pairs.picture(row, view) for view in range(10)] + list(aligned.pictures(list(aligned.keys).index(key))))
-    found = shown[np.lexsort(shown.T)]
+    found = exists[np.lexsort(exists.T)]
     np.testing.assert_allclose(found, expected.numpy()[np.lexsort(expected.numpy().T)], atol=1e-6)
 
 

@@ -17,13 +17,13 @@ def features(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def targets(count: int = 6, *, images: int = 1, shown: list[int] | None = None, told: list[int] | None = None) -> Targets:
+def targets(count: int = 6, *, images: int = 1, has_images: list[int] | None = None, has_text: list[int] | None = None) -> Targets:
     rows = range(count)
     return Targets(
         features(count, images, 5, seed=1),
-        torch.tensor([shown is None or row in shown for row in rows]),
+        torch.tensor([has_images is None or row in has_images for row in rows]),
         features(count, 5, seed=2),
-        torch.tensor([told is None or row in told for row in rows]),
+        torch.tensor([has_text is None or row in has_text for row in rows]),
     )
 
 
@@ -68,7 +68,7 @@ def test_of_two_features_the_first_meets_text_and_the_second_images() -> None:
 
 
 def test_a_shape_without_text_or_images_is_left_out_of_that_term() -> None:
-    points, goal = features(6, 1, 5), targets(shown=[0, 2, 3, 5], told=[0, 1, 5])
+    points, goal = features(6, 1, 5), targets(has_images=[0, 2, 3, 5], has_text=[0, 1, 5])
     losses = Contrast().losses(points, goal, logit_scale=SCALE)
     assert losses.image.item() == pytest.approx(reference(points[:, 0], goal.images[:, 0], [0, 2, 3, 5]), rel=1e-5)
     assert losses.text.item() == pytest.approx(reference(points[:, 0], goal.text, [0, 1, 5]), rel=1e-5)
@@ -76,7 +76,7 @@ def test_a_shape_without_text_or_images_is_left_out_of_that_term() -> None:
 
 def test_a_batch_without_any_text_has_gradients() -> None:
     points, scale = features(6, 1, 5).requires_grad_(), SCALE.clone().requires_grad_()
-    losses = Contrast().losses(points, targets(told=[], shown=[]), logit_scale=scale)
+    losses = Contrast().losses(points, targets(has_text=[], has_images=[]), logit_scale=scale)
     losses.total.backward()
     assert losses.total.item() == 0
     assert points.grad is not None
@@ -123,7 +123,7 @@ def test_masked_logits_are_zero_as_published_or_left_out(exclude: bool) -> None:
 
 
 def test_groups_may_hold_shapes_without_text() -> None:
-    goal = confusing()._replace(told=torch.tensor([True, False, True, True, True, True]))
+    goal = confusing()._replace(has_text=torch.tensor([True, False, True, True, True, True]))
     keep = true_negatives(goal, group=3, margin=0.1)
     assert keep[1].all()
     assert keep[:, 1].all()

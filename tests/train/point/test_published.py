@@ -49,7 +49,9 @@ def write(root: Path, records: dict[str, dict[str, Any]]) -> Path:
         path = root / record["dataset"] / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.array(record, dtype=object), allow_pickle=True)
-        entries.append({"id": name, "dataset": record["dataset"], "group": "0", "data_path": f"/mnt/all/{record['dataset']}/{name}.npy"})
+        entries.append(
+            {"id": name, "dataset": record["dataset"], "group": "0", "data_path": f"/elsewhere/all/{record['dataset']}/{name}.npy"}
+        )
     (root / "split.json").write_text(json.dumps(entries))
     return root / "split.json"
 
@@ -57,13 +59,13 @@ def write(root: Path, records: dict[str, dict[str, Any]]) -> Path:
 def draws(triplets: PublishedTriplets, row: int = 0, *, images: int = 1, count: int = 400) -> tuple[Counter[float], Counter[float | None]]:
     """How often each image and each text is drawn, by their first number."""
     seen: Counter[float] = Counter()
-    told: Counter[float | None] = Counter()
+    texts: Counter[float | None] = Counter()
     for seed in range(count):
         found = triplets.sample(row, np.random.default_rng(seed), images=images)
         assert found.images is not None
         seen.update(found.images[:, 0].tolist())
-        told[None if found.text is None else float(found.text[0])] += 1
-    return seen, told
+        texts[None if found.text is None else float(found.text[0])] += 1
+    return seen, texts
 
 
 def test_clouds_are_rotated_to_the_world_and_mirrored_for_openshape(tmp_path: Path) -> None:
@@ -81,15 +83,15 @@ def test_clouds_are_rotated_to_the_world_and_mirrored_for_openshape(tmp_path: Pa
 
 def test_objaverse_shows_its_thumbnail_half_of_the_time(tmp_path: Path) -> None:
     triplets = PublishedTriplets(tmp_path, write(tmp_path, {"a": shape("Objaverse"), "b": shape("ShapeNet")}))
-    seen, told = draws(triplets)
+    seen, texts = draws(triplets)
     assert 160 < seen[100.0] < 240
     assert len(seen) == 13
-    assert set(told) == {1.5, 3.5, 4.5, 5.0, 6.0}
-    assert 100 < told[1.5] < 170
-    assert 100 < told[3.5] + told[4.5] < 170
-    other, told = draws(triplets, 1)
+    assert set(texts) == {1.5, 3.5, 4.5, 5.0, 6.0}
+    assert 100 < texts[1.5] < 170
+    assert 100 < texts[3.5] + texts[4.5] < 170
+    other, texts = draws(triplets, 1)
     assert 100.0 not in other
-    assert set(told) == {1.5, 2.5, 3.5, 4.5, 5.0, 6.0}
+    assert set(texts) == {1.5, 2.5, 3.5, 4.5, 5.0, 6.0}
 
 
 def test_of_several_images_the_first_is_the_thumbnail(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from basrelief.encoders.points.registry import list_point_networks
 from basrelief.errors import ConfigError
-from basrelief.train import PointSettings, list_presets, preset_settings, read_point_settings
-from basrelief.train.point.settings import CloudAugmentation, OptimiserSettings, ScheduleSettings
+from basrelief.train import PointSettings
+from basrelief.train.point.settings import CloudAugmentation, OptimiserSettings, ScheduleSettings, list_presets, preset_settings
 
 
 def test_the_defaults_are_openshape_pointbert() -> None:
@@ -44,7 +44,7 @@ def test_published_values() -> None:
 
 
 def test_overrides_change_a_preset() -> None:
-    settings = read_point_settings(None, ["preset=ulip", "batch_size=16", "optimiser.lr=1e-4"])
+    settings = PointSettings.read(None, ["preset=ulip", "batch_size=16", "optimiser.lr=1e-4"])
     ulip = preset_settings("ulip")
     assert settings == replace(ulip, batch_size=16, optimiser=replace(ulip.optimiser, lr=1e-4))
 
@@ -52,9 +52,9 @@ def test_overrides_change_a_preset() -> None:
 def test_a_file_may_name_the_preset(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("preset: uni3d\nepochs: 3\naugmentation: {spin: false}\n")
-    settings = read_point_settings(path)
+    settings = PointSettings.read(path)
     assert (settings.network, settings.epochs, settings.augmentation.spin, settings.optimiser.clip) == ("uni3d-b", 3, False, 5)
-    assert read_point_settings(path, ["preset=ulip"]).network == "ulip"
+    assert PointSettings.read(path, ["preset=ulip"]).network == "ulip"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_file_may_name_the_preset(tmp_path: Path) -> None:
 )
 def test_wrong_values_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_point_settings(None, [override])
+        PointSettings.read(None, [override])
 
 
 def test_an_unknown_preset_is_refused() -> None:

@@ -101,7 +101,7 @@ class LibraryCache:
                 "sizes": ((count,), "int32"),
                 "clouds": ((count, options.points, 6), "float16"),
                 "images": ((count, views, model.encoder.embedding_dim), "float32"),
-                "shown": ((count, views), "bool"),
+                "exists": ((count, views), "bool"),
             },
             identity=self._identity(),
             remedy="Use fewer points, or name another folder.",
@@ -134,15 +134,23 @@ class LibraryCache:
         if not len(rows):
             raise ConfigError(f"None of the {len(self.library)} shapes of {self.library.name!r} can be read. Run basrelief doctor on it.")
         items = [self.library.items[row] for row in rows.tolist()]
-        texts, told = self._texts(items)
+        texts, text_rows = self._texts(items)
         some = len(rows) < len(self.library)  # all rows stay mapped
-        clouds, images, shown, sizes = (
-            self.arrays[name][rows] if some else self.arrays[name] for name in ("clouds", "images", "shown", "sizes")
+        clouds, images, exists, sizes = (
+            self.arrays[name][rows] if some else self.arrays[name] for name in ("clouds", "images", "exists", "sizes")
         )
         truth = np.array([item.label for item in items])
         keys = [item.id for item in items]
         return StoredTriplets(
-            keys, clouds=clouds, images=images, shown=shown, texts=texts, told=told, sizes=sizes, labels=self.library.labels, truth=truth
+            keys,
+            clouds=clouds,
+            images=images,
+            exists=exists,
+            texts=texts,
+            text_rows=text_rows,
+            sizes=sizes,
+            labels=self.library.labels,
+            truth=truth,
         )
 
     @property
@@ -156,14 +164,14 @@ class LibraryCache:
         clouds = np.zeros((len(rows), *self.arrays["clouds"].shape[1:]), np.float16)
         sizes = np.zeros(len(rows), np.int32)
         images = np.zeros((len(rows), *self.arrays["images"].shape[1:]), np.float32)
-        shown = np.zeros((len(rows), images.shape[1]), bool)
+        exists = np.zeros((len(rows), images.shape[1]), bool)
         for place, (row, cloud) in enumerate(pairs):
             if isinstance(cloud, Failure):
                 continue
             sizes[place], clouds[place, : len(cloud)] = len(cloud), cloud
             for start, features, kept in self._images(self.library.items[row]):
-                images[place, start : start + len(features)], shown[place, start : start + len(features)] = features, kept
-        self.arrays.put(rows, sizes=sizes, clouds=clouds, images=images, shown=shown)
+                images[place, start : start + len(features)], exists[place, start : start + len(features)] = features, kept
+        self.arrays.put(rows, sizes=sizes, clouds=clouds, images=images, exists=exists)
 
     def _images(self, item: Item) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield the place of the first image of each folder, the images' features, and which the quality filter kept."""
@@ -179,9 +187,9 @@ class LibraryCache:
         captions = _captions(self.options.captions) if self.options.captions else {}
         own = [[text for name in _names(item) for text in captions.get(name, ())] for item in items]
         known = {text: len(self.library.labels) + place for place, text in enumerate(sorted({text for texts in own for text in texts}))}
-        told = [[item.label, *(known[text] for text in texts)] for item, texts in zip(items, own, strict=True)]
+        text_rows = [[item.label, *(known[text] for text in texts)] for item, texts in zip(items, own, strict=True)]
         labels = self.model.embed_text(self.library.labels).cpu().numpy()
-        return np.concatenate([labels, self._captions(list(known))]), told
+        return np.concatenate([labels, self._captions(list(known))]), text_rows
 
     def _captions(self, texts: list[str]) -> np.ndarray:
         """Embed captions; they are kept on disk, too."""

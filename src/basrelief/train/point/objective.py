@@ -17,15 +17,15 @@ class Targets(NamedTuple):
 
     Attributes:
         images: Features of K images of each shape.
-        shown: Whether a shape has images.
+        has_images: Whether a shape has images.
         text: Features of a text of each shape.
-        told: Whether a shape has a text.
+        has_text: Whether a shape has a text.
     """
 
     images: Float[Tensor, "batch images dim"]
-    shown: Bool[Tensor, " batch"]
+    has_images: Bool[Tensor, " batch"]
     text: Float[Tensor, "batch dim"]
-    told: Bool[Tensor, " batch"]
+    has_text: Bool[Tensor, " batch"]
 
 
 class PointLosses(NamedTuple):
@@ -64,15 +64,15 @@ class Contrast(NamedTuple):
             keep = true_negatives(targets, group=self.neighbours, margin=self.margin)
         zero = points.sum() * 0 + logit_scale * 0  # keeps every parameter in the graph if nobody has an image or a text
         image, text, image_right, text_right = zero, zero, zero.detach(), zero.detach()
-        if bool(targets.shown.any()):
-            rows = targets.shown.nonzero()[:, 0]
+        if bool(targets.has_images.any()):
+            rows = targets.has_images.nonzero()[:, 0]
             terms = [
                 self._term(points[rows, -1], one, logit_scale, None if keep is None else keep[rows][:, rows])
                 for one in targets.images[rows].unbind(dim=1)
             ]
             image, image_right = torch.stack([loss for loss, _ in terms]).sum(), torch.stack([right for _, right in terms]).mean()
-        if bool(targets.told.any()):
-            rows = targets.told.nonzero()[:, 0]
+        if bool(targets.has_text.any()):
+            rows = targets.has_text.nonzero()[:, 0]
             own = None if keep is None else keep[rows][:, rows]
             text, text_right = self._term(points[rows, 0], targets.text[rows], logit_scale, own)
         total = self.image_weight * image + self.text_weight * text + zero
@@ -105,5 +105,5 @@ def true_negatives(targets: Targets, *, group: int, margin: float) -> Bool[Tenso
     better = cosine.diagonal()[:, None] - cosine > margin
     place = torch.arange(count, device=cosine.device)
     elsewhere = place[:, None] // group != place // group
-    unknown = ~(targets.shown & targets.told)[:, None] | ~targets.told
+    unknown = ~(targets.has_images & targets.has_text)[:, None] | ~targets.has_text
     return better | elsewhere | unknown | torch.eye(count, dtype=torch.bool, device=cosine.device)

@@ -87,7 +87,7 @@ class ContrastedImages(Contrasted):
     def features(self, points: Tensor, sizes: Tensor, targets: Targets) -> tuple[Float[Tensor, "batch views dim"], Targets]:
         """Adapt the first image of each shape; shapes without one are left out."""
         adapted: Tensor = self.trained(targets.images[:, :1])
-        return adapted, targets._replace(told=targets.told & targets.shown, shown=torch.zeros_like(targets.shown))
+        return adapted, targets._replace(has_text=targets.has_text & targets.has_images, has_images=torch.zeros_like(targets.has_images))
 
 
 class _Sample(NamedTuple):

@@ -178,6 +178,13 @@ class PointSettings(TrainingSettings):
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     augmentation: CloudAugmentation = field(default_factory=CloudAugmentation)
 
+    @classmethod
+    def read(cls, path: Path | None = None, overrides: Sequence[str] = ()) -> PointSettings:
+        """Read settings: those of the preset, a YAML file and overrides, each over the one before; see `read_settings`."""
+        named = [override for override in overrides if override.partition("=")[0].strip() == "preset"]
+        preset = read_settings(_Preset, None, named[-1:]).preset or (read_settings(cls, path).preset if path else "")
+        return read_settings(cls, path, overrides, start=preset_settings(preset) if preset else cls())
+
     def __post_init__(self) -> None:
         """Check the values."""
         check_choice(self, "preset", list_presets())
@@ -221,19 +228,6 @@ def preset_settings(name: str) -> PointSettings:
     return replace_settings(PointSettings(), {"preset": name, **_presets()[name]})
 
 
-def read_point_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> PointSettings:
-    """Read settings: those of the preset, a YAML file and overrides, each over the one before; see `read_settings`."""
-    named = [override for override in overrides if override.partition("=")[0].strip() == "preset"]
-    preset = read_settings(_Preset, None, named[-1:]).preset or (_preset_of(path) if path else "")
-    start = preset_settings(preset) if preset else PointSettings()
-    return read_settings(PointSettings, path, overrides, start=start)
-
-
 @dataclass(frozen=True)
 class _Preset:
     preset: str = ""
-
-
-def _preset_of(path: Path) -> str:
-    """Return the preset that a YAML file names, or the default one."""
-    return read_settings(PointSettings, path).preset

@@ -69,9 +69,9 @@ class StoredTriplets(TripletSet):
         *,
         clouds: Float[np.ndarray, "shapes points 6"],
         images: Float[np.ndarray, "shapes images dim"],
-        shown: Bool[np.ndarray, "shapes images"],
+        exists: Bool[np.ndarray, "shapes images"],
         texts: Float[np.ndarray, "texts dim"],
-        told: Sequence[Sequence[int]],
+        text_rows: Sequence[Sequence[int]],
         sizes: Int[np.ndarray, " shapes"] | None = None,
         labels: Sequence[str] = (),
         truth: Int[np.ndarray, " shapes"] | None = None,
@@ -82,16 +82,16 @@ class StoredTriplets(TripletSet):
             keys: Name of each shape.
             clouds: See `cloud`.
             images: Features of the images of each shape.
-            shown: Which of them exist.
+            exists: Which of them exist.
             texts: Features of texts.
-            told: Rows of `texts` that describe each shape.
+            text_rows: Rows of `texts` that describe each shape.
             sizes: Number of points of each cloud; the others are padding. All when None.
             labels: Class names.
             truth: Class index of each shape.
         """
         self.keys, self.dim, self.labels = keys, texts.shape[-1], tuple(labels)
         self.truth = np.full(len(keys), -1) if truth is None else truth
-        self._clouds, self._images, self._shown, self._texts, self._told = clouds, images, shown, texts, told
+        self._clouds, self._images, self._exists, self._texts, self._text_rows = clouds, images, exists, texts, text_rows
         self._sizes = np.full(len(keys), clouds.shape[1]) if sizes is None else sizes
 
     def cloud(self, row: int) -> Float32[np.ndarray, "points 6"]:
@@ -100,9 +100,9 @@ class StoredTriplets(TripletSet):
 
     def sample(self, row: int, generator: np.random.Generator, *, images: int = 1) -> Triplet:
         """Draw from all images and all texts of a shape."""
-        pool, told = np.flatnonzero(self._shown[row]), self._told[row]
+        pool, text_rows = np.flatnonzero(self._exists[row]), self._text_rows[row]
         chosen = None if not len(pool) else np.asarray(self._images[row][draw(len(pool), images, generator, among=pool)], np.float32)
-        text = None if not len(told) else np.asarray(self._texts[told[int(generator.integers(len(told)))]], np.float32)
+        text = None if not len(text_rows) else np.asarray(self._texts[text_rows[int(generator.integers(len(text_rows)))]], np.float32)
         return Triplet(chosen, text)
 
 
