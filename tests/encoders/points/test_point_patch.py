@@ -82,6 +82,12 @@ def test_published_layout_fits(name: str, title: str) -> None:
     assert network.embedding_dim == {"vitl14": 768, "vitb32": 512}.get(name.rpartition("-")[2], 1280)
 
 
+def test_only_names_of_the_parallel_module_count_if_there_are_any() -> None:
+    state = {f"module.{name}": tensor for name, tensor in empty_network("openshape-pointbert").state_dict().items()}
+    found = PointPatchTransformer.from_published({"state_dict": {**state, "text_proj.weight": torch.zeros(1)}})
+    fill_network(empty_network("openshape-pointbert"), found, source="model.pt")
+
+
 def test_own_names_are_read_like_published_ones() -> None:
     state = empty_network("openshape-pointbert").state_dict()
     assert PointPatchTransformer.from_published({"": state}).keys() == state.keys()

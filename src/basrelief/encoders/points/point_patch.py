@@ -73,11 +73,13 @@ class PointPatchTransformer(PointNetwork):
 
     @staticmethod
     def from_published(parts: Parts) -> dict[str, Tensor]:
-        """Take the point part of OpenShape's files, of the small ones with the prefix `pc_encoder.`, too."""
+        """Take the point part of OpenShape's files: names with `module.`, or `pc_encoder.` in the small ones, if there are any."""
         state = published_part(parts, "state_dict", "")
-        small = {name.removeprefix("pc_encoder."): tensor for name, tensor in state.items() if name.startswith("pc_encoder.")}
-        bare = small and not any(name.startswith("ppat.") for name in small)  # the network of ViT-B-32 has no projection
-        return {f"ppat.{name}" if bare else name: tensor for name, tensor in (small or state).items()}
+        for prefix in ("module.", "pc_encoder."):
+            inner = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+            state = inner or state
+        bare = "cls_token" in state  # the network for ViT-B-32 has no projection, and no `ppat.` before its names
+        return {f"ppat.{name}" if bare else name: tensor for name, tensor in state.items()}
 
 
 class PatchTransformer(nn.Module):
