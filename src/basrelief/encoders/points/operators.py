@@ -100,7 +100,7 @@ def ball_query(
     Returns:
         Ascending indices. Where fewer than `count` points are in reach the first repeats; where none is, index 0.
     """
-    limit = torch.tensor(radius, dtype=xyz.dtype).square().item()
+    limit = radius**2 if inclusive else torch.tensor(radius, dtype=xyz.dtype).square().item()  # the kernel squares in float32
 
     def lowest(distance: Tensor) -> Tensor:
         inside = (distance <= limit if inclusive else distance < limit).flatten().nonzero()[:, 0]
