@@ -25,9 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.encoders.points.base import PointNetwork
+from basrelief.encoders.points.blocks import SplitAttention
+from basrelief.encoders.points.point_bert import PointBert
 from basrelief.encoders.points.point_patch import PatchTransformer, PointPatchTransformer
 from basrelief.encoders.points.registry import build_network, list_point_networks
 from basrelief.encoders.points.tamm import TammPointPatch
+from basrelief.encoders.points.uni3d import Uni3d
 
 Peer = Callable[[PointNetwork, Tensor], Tensor]
 TOLERANCE = 1e-4  # of the largest feature
@@ -133,11 +136,70 @@ def tamm(network: TammPointPatch, points: Tensor) -> Tensor:
     return torch.stack([network.text_alignment_adapter(features), network.image_alignment_adapter(features)], dim=1)
 
 
+def group_tokens(encoder: nn.Module, points: Tensor, channels: int, count: int, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Centres (B, G, 3) and features (B, G, width) of groups of nearest points, encoded by convolutions."""
+    xyz = points[..., :3]
+    centres = usual_gather(xyz, usual_farthest(xyz, count))
+    members = usual_gather(points[..., :channels], usual_distances(centres, xyz).topk(neighbours, largest=False, sorted=False)[1])
+    groups = torch.cat([members[..., :3] - centres[:, :, None], members[..., 3:]], dim=-1).flatten(0, 1).transpose(1, 2)
+    local = encoder.first_conv(groups)
+    joint = torch.cat([local.max(2, keepdim=True)[0].expand_as(local), local], dim=1)
+    return centres, encoder.second_conv(joint).max(2)[0].unflatten(0, centres.shape[:2])
+
+
+def usual_attention(attention: nn.Module, tokens: Tensor) -> Tensor:
+    """Attention of Point-BERT and EVA by two matrix products."""
+    if isinstance(attention, SplitAttention):
+        query, key, value = attention.q_proj(tokens), attention.k_proj(tokens), attention.v_proj(tokens)
+    else:
+        query, key, value = attention.qkv(tokens).chunk(3, dim=-1)
+        if attention.q_bias is not None:
+            query, value = query + attention.q_bias, value + attention.v_bias
+    query, key, value = (part.unflatten(-1, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value))
+    read = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1) @ value
+    return attention.proj(read.transpose(1, 2).flatten(2))
+
+
+def usual_block(block: nn.Module, tokens: Tensor) -> Tensor:
+    """A block of Point-BERT or EVA."""
+    tokens = tokens + usual_attention(block.attn, block.norm1(tokens))
+    return tokens + block.mlp(block.norm2(tokens))
+
+
+def ulip(network: PointBert, points: Tensor) -> Tensor:
+    """Peer of Point-BERT."""
+    size, inner = network.size, network.point_encoder
+    centres, tokens = group_tokens(inner.encoder, points, 6 if size.colored else 3, size.groups, size.neighbours)
+    tokens = torch.cat([inner.cls_token.expand(len(points), -1, -1), inner.reduce_dim(tokens)], dim=1)
+    positions = torch.cat([inner.cls_pos.expand(len(points), -1, -1), inner.pos_embed(centres)], dim=1)
+    for block in inner.blocks.blocks:
+        tokens = usual_block(block, tokens + positions)
+    tokens = inner.norm(tokens)
+    return (torch.cat([tokens[:, 0], tokens[:, 1:].max(1)[0]], dim=-1) @ network.pc_projection)[:, None]
+
+
+def uni3d(network: Uni3d, points: Tensor) -> Tensor:
+    """Peer of Uni3D."""
+    size, inner = network.size, network.point_encoder
+    centres, tokens = group_tokens(inner.encoder, points, 6, size.groups, size.neighbours)
+    tokens = torch.cat([inner.cls_token.expand(len(points), -1, -1), inner.encoder2trans(tokens)], dim=1)
+    tokens = tokens + torch.cat([inner.cls_pos.expand(len(points), -1, -1), inner.pos_embed(centres)], dim=1)
+    for block in inner.visual.blocks:
+        tokens = usual_block(block, tokens)
+    return inner.trans2embed(inner.visual.fc_norm(tokens[:, 0]))[:, None]
+
+
 PEERS: Mapping[str, Peer | None] = {
     "openshape-pointbert": openshape,
     "openshape-pointbert-vitl14": openshape,
     "openshape-pointbert-vitb32": openshape,
     "tamm-pointbert": tamm,
+    "ulip": ulip,
+    "ulip2-colored": ulip,
+    "uni3d-ti": uni3d,
+    "uni3d-s": uni3d,
+    "uni3d-b": uni3d,
+    "uni3d-l": uni3d,
 }
 """What is measured without `--network`, with the peer of each network."""
 
