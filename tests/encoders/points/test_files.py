@@ -18,9 +18,11 @@ from basrelief.encoders.points.files import (
     load_point_network,
     read_point_record,
     save_point_network,
+    space_fingerprint,
 )
 from basrelief.encoders.state_dict import read_metadata
 from basrelief.errors import ConfigError, WeightsError
+from support.small_models import small_encoder
 from support.small_points import register, small_spec
 
 
@@ -93,6 +95,22 @@ def test_unknown_families_and_fields_are_refused(file: Path) -> None:
 def test_weights_of_another_size_are_refused(file: Path) -> None:
     with pytest.raises(WeightsError, match=r"The weights belong to another size of the network"):
         load_point_network(rewrite(file, lambda record: record["size"].update(width=8)))
+
+
+def test_a_space_is_told_by_its_text_tower() -> None:
+    one, other, rounded = small_encoder(), small_encoder(seed=1), small_encoder()
+    known = space_fingerprint(one)
+    assert len(known) == 16
+    assert space_fingerprint(other) != known
+    rounded.towers.to(torch.bfloat16)
+    assert space_fingerprint(rounded) == known
+    rounded.towers.to(torch.float16)
+    assert not space_fingerprint(rounded)
+    with torch.no_grad():
+        for name, parameter in one.towers.named_parameters():
+            if name.startswith("vision_model"):
+                parameter.zero_()
+    assert space_fingerprint(one) == known
 
 
 def test_a_spec_can_be_changed(record: PointRecord) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from basrelief.datasets import open_benchmark
-from basrelief.encoders.points.files import read_point_record
+from basrelief.encoders.points.files import read_point_record, space_fingerprint
 from basrelief.errors import ConfigError
 from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import load_model
@@ -43,7 +43,7 @@ def test_a_folder_of_shapes_trains_a_network_in_the_space_of_tiny(root: Path, he
     data = PointData(library, (tmp_path / "pairs",))
     train_point(data, out=tmp_path / "run", model=TINY, settings=SMALL, validation=held_out, resources=CPU)
     record, model = read_point_record(tmp_path / "run" / "point.safetensors"), load_model("tiny", device="cpu", dtype="float32")
-    assert (record.encoder, record.encoder_fingerprint) == ("tiny", model.encoder.fingerprint)
+    assert (record.encoder, record.encoder_fingerprint) == ("tiny", space_fingerprint(model.encoder))
     assert record.size["embedding_dim"] == 512
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     figures = [row["accuracy"] for row in rows if row["stage"] == "validation"]

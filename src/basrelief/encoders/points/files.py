@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -9,6 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from basrelief.encoders.base import Encoder
+from basrelief.encoders.clip import ClipEncoder
+from basrelief.encoders.convert import IMAGE_PARTS
+from basrelief.encoders.fingerprint import sampled_bytes
 from basrelief.encoders.points.base import PointNetwork, fill_network
 from basrelief.encoders.points.registry import NetworkSpec
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
@@ -38,7 +45,7 @@ class PointRecord:
         missing_color: Red, green and blue of points without colour.
         logit_scale: Multiplier of cosines, already exponentiated.
         encoder: Name of the CLIP weights whose space it was trained in.
-        encoder_fingerprint: Fingerprint of that encoder; empty if the training read published features and never loaded it.
+        encoder_fingerprint: Its `space_fingerprint`; empty if the training read published features and never loaded it.
         notes: Settings, data and validation of the training; plain data.
     """
 
@@ -57,6 +64,24 @@ class PointRecord:
     def spec(self) -> NetworkSpec:
         """The network's size."""
         return NetworkSpec(self.network, self.family, self.size)
+
+
+def space_fingerprint(encoder: Encoder) -> str:
+    """16 hexadecimal digits that tell whether two encoders have one text tower, whether or not their image towers were loaded.
+
+    Weights are compared in bfloat16, so float32 and bfloat16 give the same; float16 rounds differently and gives an empty text.
+
+    Args:
+        encoder: A CLIP.
+    """
+    if not isinstance(encoder, ClipEncoder) or encoder.dtype == torch.float16:
+        return ""
+    digest = hashlib.sha256(encoder.tokenizer.fingerprint.encode())
+    for name, tensor in sorted(encoder.towers.state_dict().items()):
+        if not name.startswith((*IMAGE_PARTS, "logit_scale")):
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(sampled_bytes(tensor.to(torch.bfloat16), torch.float32))
+    return digest.hexdigest()[:16]
 
 
 def save_point_network(network: PointNetwork, path: Path | str, *, record: PointRecord) -> Path:

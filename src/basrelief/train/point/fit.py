@@ -58,7 +58,7 @@ class Space:
 
     Attributes:
         encoder: Name of its weights.
-        fingerprint: Fingerprint of the loaded encoder; empty if only published features were read.
+        fingerprint: Its `space_fingerprint`; empty if only published features were read.
     """
 
     encoder: str

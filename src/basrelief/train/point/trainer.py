@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from basrelief.datasets import Benchmark
+from basrelief.encoders.points.files import space_fingerprint
 from basrelief.errors import ConfigError
 from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import Model, get_recipe
@@ -88,7 +89,7 @@ def train_point(
     settings, resources, source = settings or PointSettings(), resources or Resources(), model or ModelSource("tiny")
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=resources.cpu)
     loaded = source.load_untuned() if data.library is not None or validation is not None else None
-    space = Space(get_recipe(source.name).encoder, "" if loaded is None else loaded.encoder.fingerprint)
+    space = Space(get_recipe(source.name).encoder, "" if loaded is None else space_fingerprint(loaded.encoder))
     with lock_run(out, writes=accelerator.is_main_process):
         triplets, shapes = _open(data, out, loaded, settings=settings, resources=resources, accelerator=accelerator)
         validate = None
