@@ -47,14 +47,14 @@ def retrieval(
     asked: Mapping[str, Callable[[], Queries]] = {
         "text": lambda: _words(embedder.model, benchmark, found),
         "image": lambda: _pictures(embedder.model, benchmark, found) if pictures is None else _folder(embedder.model, benchmark, pictures),
-        "shape": lambda: (_unit(found.views.mean(axis=1)), found.truth, np.arange(len(found.items))),
+        "shape": lambda: (_pooled(embedder.model, found), found.truth, np.arange(len(found.items))),
     }
     metrics: list[Metric] = []
     rows: list[tuple[Cell, ...]] = []
     for direction in directions:
         queries = asked[direction]()
         for pooling in ("mean", "best"):
-            scored = _score(queries, found, pooling)
+            scored = _score(queries, found, views if pooling == "best" else _pooled(embedder.model, found)[:, None])
             rows += [_row(direction, pooling, scored)] if len(scored.first) else []
             metrics += _metrics(direction, scored) if pooling == "mean" and len(scored.first) else ()
     unasked = [direction for direction in directions if not any(row[0] == f"{direction} to shape" for row in rows)]

@@ -160,7 +160,7 @@ class _IndexRun:
         if not batch:
             return
         views = model.embed_prepared([read.prepared for _, read in batch]).cpu()
-        vectors = F.normalize(views.mean(dim=1), dim=-1)
+        vectors = model.pool_embeddings(views)
         tags = self._existing_tags([file for file, _ in batch])
         for i, (file, read) in enumerate(batch):
             width, depth, height = read.extent

@@ -90,7 +90,7 @@ def search(
     """
     if top_k < 1:
         raise ConfigError(f"top_k is {top_k}; it must be at least 1.")
-    where, all_columns, best_view = sql_condition(options.where), [*METADATA_COLUMNS, *columns, "views"], options.pooling == "max"
+    where, all_columns, best_view = sql_condition(options.where), [*METADATA_COLUMNS, *columns, "vector", "views"], options.pooling == "max"
     top_k = top_k if top_k <= _CANDIDATES else max(1, min(top_k, tables.count()))
     limit = max(_CANDIDATES if best_view else _NAME_CANDIDATES if options.text else 0, top_k + 1)
     ranks_only = bool(options.text) and not best_view  # most candidates are dropped again, and need no metadata
@@ -123,9 +123,9 @@ def _score(rows: pa.Table, vector: np.ndarray, *, dim: int, best_view: bool) -> 
     views = torch.from_numpy(vectors_of(rows, "views", dim))
     query = torch.from_numpy(np.asarray(vector, dtype=np.float32))
     view_scores = torch.nn.functional.normalize(views, dim=-1) @ query
-    mean_scores = torch.nn.functional.normalize(views.mean(dim=1), dim=-1) @ query
+    mean_scores = torch.from_numpy(vectors_of(rows, "vector", dim))[:, 0] @ query
     scores = (view_scores.amax(dim=1) if best_view else mean_scores).tolist()
     best_views = view_scores.argmax(dim=1).tolist()
-    metadata = rows.drop_columns(["views"]).to_pylist()
+    metadata = rows.drop_columns(["vector", "views"]).to_pylist()
     found = zip(metadata, scores, best_views, strict=True)
     return {row["path"]: Hit(row["path"], score, view, name_match=False, metadata=row) for row, score, view in found}

@@ -149,7 +149,7 @@ class Model:
         return self.shape_encoder.features(prepared)
 
     def embed_shapes(self, shapes: ShapeLike | Sequence[ShapeLike], *, seed: int = 0) -> Float[Tensor, "shapes dim"]:
-        """Embed shapes as one vector each: the mean of their view embeddings, unit length, float32.
+        """Embed shapes as one vector each: the mean of their view embeddings, unit length, float32; see `pool_embeddings`.
 
         Arguments and errors are those of `embed_views`; one shape gives one row.
 
@@ -159,7 +159,13 @@ class Model:
             >>> br.load_model("tiny").embed_shapes(make_shape("chair", seed=1_000_000)).shape
             torch.Size([1, 512])
         """
-        return F.normalize(self.embed_views(shapes, seed=seed).mean(dim=1), dim=-1)
+        return self.pool_embeddings(self.embed_views(shapes, seed=seed))
+
+    def pool_embeddings(self, views: Float[Tensor, "shapes views dim"]) -> Float[Tensor, "shapes dim"]:
+        """Return one embedding for each shape from those of its views: their mean, weighted as the recipe's pooling is, at unit length."""
+        weights = self.recipe.pooling.weights
+        weighted = views if weights is None else views * views.new_tensor(weights)[:, None]
+        return F.normalize(weighted.mean(dim=1), dim=-1)
 
     def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """Embed labels or phrases, each filled into the recipe's templates, averaged, at unit length, float32.
@@ -200,10 +206,13 @@ class Model:
             >>> model.encode_labels(["chair", "airplane"]).similarity(model.embed_shapes([shape])).argmax().item()
             0
         """
-        vocabulary = self.encoder.vocabulary
-        penalty = vocabulary.class_penalties(labels) if vocabulary else (0.0,) * len(labels)
         texts = self.embed_text(labels)
-        return LabelEmbeddings(texts, torch.tensor(penalty, device=texts.device))
+        return LabelEmbeddings(texts, torch.tensor(self.class_penalties(labels), device=texts.device))
+
+    def class_penalties(self, labels: Sequence[str]) -> tuple[float, ...]:
+        """Return what is subtracted from the cosines of each label, see `Vocabulary.class_penalties`; 0 for an open vocabulary."""
+        vocabulary = self.encoder.vocabulary
+        return tuple(vocabulary.class_penalties(labels)) if vocabulary else (0.0,) * len(labels)
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures, unit length, float32, with the preprocessing that belongs to the weights.

@@ -173,7 +173,7 @@ class LibraryService:
             FileFormatError: If it is rejected or cannot be read.
         """
         views = self._embed_views(self._render(file))
-        vector: np.ndarray = torch.nn.functional.normalize(views.mean(dim=1), dim=-1)[0].cpu().numpy()
+        vector: np.ndarray = self.index.model.pool_embeddings(views)[0].cpu().numpy()
         return vector
 
     def open(self, path: str) -> OpenedShape:
