@@ -12,7 +12,7 @@ from PIL import Image
 
 from basrelief.datasets import maker_split
 from basrelief.encoders import load_encoder_folder
-from basrelief.models.registry import embedded_folder
+from basrelief.models.load import embedded_folder
 from basrelief.train.tiny import library
 from basrelief.train.tiny.report import loss_curves
 from support.tiny_training_data import write_clip_text, write_labelled

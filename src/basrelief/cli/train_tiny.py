@@ -28,8 +28,8 @@ def tiny(
 
     Writes the model, result.json, curves.png and confusion.png (of the validation packs) to OUT.
     """
+    from basrelief.models.load import embedded_folder
     from basrelief.models.recipe import EMBEDDED
-    from basrelief.models.registry import embedded_folder
     from basrelief.train import Resources, Sources, TinySettings, read_settings, train_tiny
 
     settings = read_settings(TinySettings, recipe, overrides or [])

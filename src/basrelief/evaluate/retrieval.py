@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from basrelief.datasets import Benchmark
 from basrelief.errors import ConfigError, unknown_choice
@@ -44,17 +45,18 @@ def retrieval(
         if direction not in DIRECTIONS:
             raise ConfigError(unknown_choice("direction", direction, DIRECTIONS))
     found = embedder.embed(benchmark)
+    pooled = embedder.model.pool_embeddings(torch.from_numpy(found.views)).numpy()
     asked: Mapping[str, Callable[[], Queries]] = {
         "text": lambda: _words(embedder.model, benchmark, found),
         "image": lambda: _pictures(embedder.model, benchmark, found) if pictures is None else _folder(embedder.model, benchmark, pictures),
-        "shape": lambda: (_pooled(embedder.model, found), found.truth, np.arange(len(found.items))),
+        "shape": lambda: (pooled, found.truth, np.arange(len(found.items))),
     }
     metrics: list[Metric] = []
     rows: list[tuple[Cell, ...]] = []
     for direction in directions:
         queries = asked[direction]()
         for pooling in ("mean", "best"):
-            scored = _score(queries, found, views if pooling == "best" else _pooled(embedder.model, found)[:, None])
+            scored = _score(queries, found, found.views if pooling == "best" else pooled[:, None])
             rows += [_row(direction, pooling, scored)] if len(scored.first) else []
             metrics += _metrics(direction, scored) if pooling == "mean" and len(scored.first) else ()
     unasked = [direction for direction in directions if not any(row[0] == f"{direction} to shape" for row in rows)]
@@ -65,9 +67,8 @@ def retrieval(
     return Result(tuple(metrics), (Table("retrieval", columns, tuple(rows)),), failures=failures, notes=tuple(notes))
 
 
-def _score(queries: Queries, found: ViewFeatures, pooling: str) -> RetrievalScores:
+def _score(queries: Queries, found: ViewFeatures, views: np.ndarray) -> RetrievalScores:
     vectors, classes, own = queries
-    views = found.views if pooling == "best" else _unit(found.views.mean(axis=1))[:, None]
     scores = np.full((len(vectors), len(views)), -np.inf, dtype=np.float32)
     for v in range(views.shape[1]):  # a view at a time: Q x N, not Q x N x V
         scores = np.maximum(scores, vectors @ views[:, v].T)
@@ -123,11 +124,6 @@ def _embedded(model: Model, pictures: Iterator[np.ndarray]) -> np.ndarray:
     if waiting:
         rows.append(model.embed_images(waiting).float().cpu().numpy())
     return np.concatenate(rows)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
-    return scaled
 
 
 def _metrics(direction: str, scored: RetrievalScores) -> tuple[Metric, ...]:

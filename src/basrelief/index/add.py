@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.nn import functional as F
 
 from basrelief.errors import FileFormatError
 from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text

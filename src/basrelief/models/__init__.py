@@ -5,10 +5,11 @@ from basrelief.models.embed import Embedder, ViewFeatures, embed_paths
 from basrelief.models.fetch import FetchPlan, plan_fetch
 from basrelief.models.few_shot import FewShotClassifier, load_few_shot
 from basrelief.models.files import FileResult, ReadOptions, classify_files
+from basrelief.models.load import load_model, load_untuned
 from basrelief.models.model import Model
 from basrelief.models.pose import Pose, resolve_pose
 from basrelief.models.recipe import PaperNumber, Recipe, get_recipe, recipes
-from basrelief.models.registry import ModelStatus, list_models, load_model, load_untuned
+from basrelief.models.registry import ModelStatus, list_models
 
 __all__ = [
     "Embedder",

@@ -11,9 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from basrelief.encoders import ClipConfig, encoder_spec, load_encoder_folder
 from basrelief.encoders.towers import empty_towers
+from basrelief.models.load import embedded_folder
 from basrelief.models.model import Model
 from basrelief.models.recipe import EMBEDDED, get_recipe
-from basrelief.models.registry import embedded_folder
 from basrelief.render import get_projection
 from basrelief.types import PointCloud
 

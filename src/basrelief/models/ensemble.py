@@ -63,8 +63,14 @@ class EnsembleModel(Model):
         self.scales = tuple(member.logit_scale for member in members) if scales is None else tuple(map(float, scales))
         if not 2 <= len(members) <= _MOST or any(isinstance(member, EnsembleModel) for member in members):
             raise ConfigError(f"An ensemble has 2 to {_MOST} models that are no ensembles themselves, got {len(members)}.")
-        if len(self.scales) != len(members) or not all(math.isfinite(scale) and scale >= 0 for scale in self.scales) or not any(self.scales):
-            raise ConfigError(f"The scales of {len(members)} models are {list(self.scales)}; expected one for each, not negative, not all 0.")
+        if (
+            len(self.scales) != len(members)
+            or not all(math.isfinite(scale) and scale >= 0 for scale in self.scales)
+            or not any(self.scales)
+        ):
+            raise ConfigError(
+                f"The scales of {len(members)} models are {list(self.scales)}; expected one for each, not negative, not all 0."
+            )
         towers = _JointTowers(members, self.scales)
         super().__init__(
             _recipe(members),
@@ -244,7 +250,9 @@ def read_ensemble(path: Path | str) -> tuple[tuple[str, ...], tuple[float, ...]]
             raise ValueError(f"format {record['format']!r}")
         return tuple(map(str, record["members"])), tuple(map(float, record["scales"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(f"{path.name} is no ensemble of basrelief: {str(error)[:200]}. Write one with basrelief train ensemble.") from error
+        raise FileFormatError(
+            f"{path.name} is no ensemble of basrelief: {str(error)[:200]}. Write one with basrelief train ensemble."
+        ) from error
 
 
 def _weights(scales: Sequence[float]) -> tuple[float, ...]:

@@ -18,9 +18,9 @@ from basrelief.encoders import ClipEncoder
 from basrelief.encoders.convert import convert_visual
 from basrelief.encoders.state_dict import read_state_dict
 from basrelief.errors import ConfigError, WeightsError, unknown_choice
+from basrelief.models.load import load_model
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.recipe import get_recipe
-from basrelief.models.registry import load_model
 from basrelief.models.shape_input import Prepared, ShapeInput
 from basrelief.tasks import HEADS, FitOptions, Head, LabelScores, fit_head, head_scores, read_head
 from basrelief.tasks.heads.adapters import published_adapter
