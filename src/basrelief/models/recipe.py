@@ -27,6 +27,7 @@ EMBEDDED = "tiny"
 """The encoder whose weights ship in the wheel."""
 
 Branches = Literal["split", "both"]
+_WITH_CLIP = ("opendlign", "ulip")  # layouts of checkpoints that hold the CLIP, too
 _PER_DATASET = ("points", "templates", "variant", "cloud")
 _FOR_SHOTS = ("projection", "templates", "head", "second", "branches")
 BRANCHES: tuple[Branches, ...] = ("split", "both")
@@ -47,7 +48,7 @@ class Checkpoint:
     """A method's own weights on top of CLIP's.
 
     Attributes:
-        layout: How its keys are named: `clip2point` or `opendlign`.
+        layout: How its keys are named: `clip2point`, `opendlign`, `ulip`, `ulip2`, `openshape`, `tamm`, `uni3d`.
         file: File name, or which one to take.
         source: Where its authors published it, in words.
         licence: Its licence as stated there.
@@ -157,7 +158,7 @@ class Recipe:
     @property
     def needs_clip(self) -> bool:
         """Whether CLIP's own weights are needed: the package does not hold them, nor does the method's checkpoint."""
-        return self.encoder != EMBEDDED and (self.checkpoint is None or self.checkpoint.layout != "opendlign")
+        return self.encoder != EMBEDDED and (self.checkpoint is None or self.checkpoint.layout not in _WITH_CLIP)
 
     def for_few_shot(self) -> Recipe:
         """Return the recipe with its paper's settings for few-shot."""
