@@ -17,6 +17,7 @@ def page(
     model: ModelOfLibrary = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     root: Annotated[list[Path] | None, typer.Option(help="Another folder that may be indexed from the page.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's needs --auth.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes the first free one from 7860.")] = 0,
@@ -32,7 +33,7 @@ def page(
     from basrelief.web import Address, serve_until_interrupted
 
     address = Address(host, port, _credentials(auth), tuple(allow_host or ()))
-    library = open_index(db, model, weights=weights, checkpoint=checkpoint, device=device)
+    library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device)
     serve_until_interrupted(library, address, roots=root or (), jobs=opt.cores(jobs), on_start=_print_url)
 
 

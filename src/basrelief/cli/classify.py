@@ -29,6 +29,7 @@ def classify(
     picture: Annotated[Path | None, typer.Option(help="Write a picture of what the model saw; one per file if there are several.")] = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
     pose: Annotated[str, typer.Option(help="file: keep it. axes, any: turn shapes upright by an axis, or freely.")] = "file",
@@ -64,7 +65,7 @@ def classify(
     if adapter is not None:
         classifier: Model | FewShotClassifier = load_few_shot(adapter, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
     else:
-        classifier = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+        classifier = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
     names = classifier.default_labels if labels is None else opt.read_labels(labels)
     unknown = _warn(classifier, names, given=labels is not None or adapter is not None)
     printer = _Printer(classifier, top, picture, as_json, {"unknown": unknown} if unknown else {}, paths, names)

@@ -65,6 +65,7 @@ def evaluate(
     plan: _Plan = False,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
     seed: opt.Seed = 0,
@@ -86,7 +87,7 @@ def evaluate(
     from basrelief.evaluate import evaluate as run
 
     opt.check_points(points)
-    source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+    source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
     data = DataSource(root, opt.dataset_name(dataset), variant=variant, split=split, up=up, limit=limit, strict=not partial)
     options = EvalOptions(
         task,

@@ -30,6 +30,7 @@ def index(
     model: ModelOfLibrary = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     up: opt.Up = None,
     jobs: opt.Jobs = 0,
     retry: Annotated[bool, typer.Option(help="Retry files that could not be read before.")] = False,
@@ -43,7 +44,7 @@ def index(
     """
     from basrelief.index import IndexOptions
 
-    library = open_index(db, model, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
+    library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
     options = IndexOptions(opt.cores(jobs), up, retry_failed=retry)
     failures: list[tuple[str, str]] = []
     for folder in folders:
@@ -71,6 +72,7 @@ def search(
     page: _Page = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -86,7 +88,7 @@ def search(
         pooling=pooling,
         match_names=names,
     )
-    library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
+    library = open_index(db, weights=weights, checkpoint=checkpoint, text=text, device=device)
     hits = library.search(query, top_k=top)
     for text, nearest in library.model.unknown_words([*query.words, *query.without]).items():
         typer.echo(f"basrelief: {library.model.name} does not know {text!r}; nearest known: {nearest!r}", err=True)
@@ -102,11 +104,12 @@ def similar(
     page: _Page = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
     """Find the shapes most similar to that of a file, best first."""
-    library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
+    library = open_index(db, weights=weights, checkpoint=checkpoint, text=text, device=device)
     hits = library.similar(file, top_k=top, where=where or ())
     _print_hits(library, hits, page=page, title=f"similar to {file.name}", as_json=as_json)
 
@@ -132,6 +135,7 @@ def open_index(
     *,
     weights: Path | None = None,
     checkpoint: Path | None = None,
+    text: Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Index:
@@ -139,7 +143,7 @@ def open_index(
     from basrelief.index import Index
     from basrelief.models import load_model
 
-    loader = functools.partial(load_model, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
+    loader = functools.partial(load_model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
     return Index.open(db, model=model, loader=loader)
 
 

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from basrelief.types import Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
-ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model; `basrelief models` lists them.")]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model (see basrelief models), or names joined by + for an ensemble.")]
 Weights = Annotated[
     Path | None,
     typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub if the licence allows any use."),
 ]
 CheckpointFile = Annotated[
-    Path | None, typer.Option("--checkpoint", help="The method's own weights (CLIP2Point, OpenDlign). Default: the file from models fetch.")
+    Path | None,
+    typer.Option("--checkpoint", help="The method's own weights. Default: the file from models fetch. For an ensemble: NAME=FILE,..."),
+]
+TextFile = Annotated[
+    Path | None, typer.Option("--text", help="Labels from models export-text, in place of the text tower of a model that reads points.")
 ]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
 Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]

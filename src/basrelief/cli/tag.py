@@ -32,6 +32,7 @@ def tag(
     jobs: opt.Jobs = 0,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -39,7 +40,7 @@ def tag(
     from basrelief.index import IndexOptions, ProposalFile
     from basrelief.tasks import RejectPolicy
 
-    library = open_index(db, weights=weights, checkpoint=checkpoint, device=device)
+    library = open_index(db, weights=weights, checkpoint=checkpoint, text=text, device=device)
     if undo:
         typer.echo(f"restored the tags of {library.undo_tags():,} files")
         return

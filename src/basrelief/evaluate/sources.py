@@ -20,6 +20,7 @@ class ModelSource:
         weights: CLIP weights, a file or a folder; None for the local hub cache, then the hub.
         checkpoint: The method's own weights, or None.
         prompts: A published prompt list, `FILE` or `FILE#dataset`, or None.
+        text: Exported embeddings of labels in place of a point network's text tower, or None.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
     """
@@ -28,13 +29,20 @@ class ModelSource:
     weights: Path | None = None
     checkpoint: Path | None = None
     prompts: Path | None = None
+    text: Path | None = None
     device: str = "auto"
     dtype: str = "float32"
 
     def load(self) -> Model:
         """Load the model, see `load_model`."""
         return load_model(
-            self.name, weights=self.weights, checkpoint=self.checkpoint, prompts=self.prompts, device=self.device, dtype=self.dtype
+            self.name,
+            weights=self.weights,
+            checkpoint=self.checkpoint,
+            prompts=self.prompts,
+            text=self.text,
+            device=self.device,
+            dtype=self.dtype,
         )
 
     def load_untuned(self) -> Model:

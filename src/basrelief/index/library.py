@@ -107,7 +107,7 @@ class Index:
 
     def _load_model(self) -> Model:
         model = self._loader(self._model) if isinstance(self._model, str) else self._model
-        if self.exists and model.fingerprint != self.tables.info.weights:
+        if self.exists and model.shape_encoder.fingerprint != self.tables.info.weights:
             raise ConfigError(
                 f"Library {self.uri!r} was created with other weights of {model.name}. Give those weights, or start a new library."
             )
@@ -210,5 +210,5 @@ class Index:
 
 def library_info(model: Model) -> LibraryInfo:
     """Return what a new library records of its model."""
-    text_mean = model.embed_text(parse_labels(_EVERYDAY_NAMES)).mean(dim=0).cpu()
-    return LibraryInfo(model.name, model.fingerprint, model.views, model.embedding_dim, tuple(text_mean.tolist()))
+    text_mean = model.embed_text(model.known_labels or parse_labels(_EVERYDAY_NAMES)).mean(dim=0).cpu()
+    return LibraryInfo(model.name, model.shape_encoder.fingerprint, model.views, model.embedding_dim, tuple(text_mean.tolist()))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 
 import numpy as np
 import torch
@@ -24,13 +28,13 @@ class ModelCost:
 
     Attributes:
         name: Of the recipe.
-        parameters: Numbers in the image tower, tuned block included.
+        parameters: Numbers in the image tower, tuned block included, or in the point network.
         text_parameters: Numbers in the text tower, which runs once for each word.
-        views: Pictures of a shape.
-        multiply_adds: Of the image tower over all views.
-        points: Points drawn.
-        draw_ms: Milliseconds to draw one shape, or None where it was not measured.
-        encode_ms: Milliseconds to encode its views, or None.
+        views: Pictures of a shape; features of a cloud for a point network.
+        multiply_adds: Of the image tower over all views, or of the point network.
+        points: Points sampled.
+        draw_ms: Milliseconds to prepare one shape, or None where it was not measured.
+        encode_ms: Milliseconds to encode it, or None.
     """
 
     name: str
@@ -62,6 +66,11 @@ def model_cost(model: str | Model, *, repeats: int = 5, seed: int = 0) -> ModelC
 
 def _count(name: str) -> ModelCost:
     recipe = get_recipe(name)
+    if recipe.cloud is not None:
+        record = point_costs()[recipe.cloud.network]
+        return ModelCost(
+            name, record["parameters"], _text_parameters(recipe.encoder), record["views"], record["multiply_adds"], recipe.points
+        )
     config = _config(recipe.encoder)
     projection = get_projection(recipe.projection, **recipe.projection_options)
     views = len(projection.cameras)
@@ -72,9 +81,25 @@ def _count(name: str) -> ModelCost:
             towers.image_features(pixels)
     image = [towers.vision_model, towers.visual_projection, towers.tuned_blocks]
     counted = sum(parameter.numel() for part in image if part is not None for parameter in part.parameters())
-    everything = sum(parameter.numel() for parameter in towers.parameters())
     each = counter.get_total_flops() // 2
-    return ModelCost(name, counted, everything - counted, views, each * views, recipe.points)
+    return ModelCost(name, counted, _text_parameters(recipe.encoder), views, each * views, recipe.points)
+
+
+@cache
+def point_costs() -> Mapping[str, Mapping[str, int]]:
+    """Return parameters, features of a cloud and multiply-adds of every point network, by its name.
+
+    Multiply-adds depend on the cloud for sparse convolution, so they are recorded: `benchmarks/throughput.py --write` counts those of one
+    sphere of as many points as the network's recipe reads.
+    """
+    found: dict[str, dict[str, int]] = json.loads((resources.files("basrelief.models") / "point_costs.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def _text_parameters(encoder: str) -> int:
+    towers = empty_towers(_config(encoder), images=False)
+    return sum(parameter.numel() for parameter in towers.parameters())
 
 
 def _times(model: Model, repeats: int, seed: int) -> tuple[float, float]:

@@ -174,7 +174,7 @@ class Embedder:
     def _fingerprint(self) -> str:
         """Changes with everything but the shape that decides a view embedding."""
         settings = self.model.shape_encoder.settings
-        text = json.dumps(["features", __version__, self.model.fingerprint, settings, self.seed], default=str, sort_keys=True)
+        text = json.dumps(["features", __version__, self.model.shape_encoder.fingerprint, settings, self.seed], default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -76,7 +76,7 @@ class EnsembleModel(Model):
             _recipe(members),
             towers,
             prompter=_JointPrompter(members, towers.weights),
-            shape_encoder=_JointShapes(members, combined_fingerprint(towers.fingerprint, *(m.shape_encoder.fingerprint for m in members))),
+            shape_encoder=_JointShapes(members),
         )
 
     def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> EnsembleModel:
@@ -96,6 +96,12 @@ class EnsembleModel(Model):
         """Embed colour pictures by every member's own image tower; unit length, float32."""
         return _concatenated([member.embed_images(images) for member in self.members], _weights(self.scales))
 
+    @property
+    def known_labels(self) -> tuple[str, ...]:
+        """Labels that every member can embed; empty if all can embed any text."""
+        known = [member.known_labels for member in self.members if member.known_labels]
+        return tuple(label for label in known[0] if all(label in other for other in known)) if known else ()
+
     def class_penalties(self, labels: Sequence[str]) -> tuple[float, ...]:
         """Combine the members' class penalties; each view bears an equal part, because the views are added up."""
         weights, count = _weights(self.scales), len(self.members)
@@ -106,15 +112,15 @@ class EnsembleModel(Model):
 class _JointShapes(ShapeEncoder):
     """Each member's pooled embedding of a shape, in its own block of coordinates."""
 
-    def __init__(self, members: Sequence[Model], fingerprint: str) -> None:
-        self.members, self.views, self._fingerprint = tuple(members), len(members), fingerprint
+    def __init__(self, members: Sequence[Model]) -> None:
+        self.members, self.views = tuple(members), len(members)
         self.input: JointInput = JointInput(tuple(member.input for member in members), tuple(member.name for member in members))
         self._sizes = [member.embedding_dim for member in members]
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all members and their scales."""
-        return self._fingerprint
+        """Hash of all members; their scales do not change an embedding of a shape."""
+        return combined_fingerprint("ensemble", *(member.shape_encoder.fingerprint for member in self.members))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -24,10 +24,10 @@ from basrelief.models.ensemble import EnsembleModel, read_ensemble
 from basrelief.models.fetch import find_checkpoint, where
 from basrelief.models.model import Model
 from basrelief.models.prompting import Prompter
-from basrelief.models.recipe import EMBEDDED, NORMALISATIONS, Recipe, get_recipe, recipes
+from basrelief.models.recipe import EMBEDDED, NORMALISATIONS, Recipe, get_recipe
 
 Files = Path | str | Mapping[str, Path | str] | None
-"""A file, or for an ensemble one for each member that needs it, by the member's name."""
+"""A file, or for an ensemble one for each member that needs it: by the member's name, or as the text `NAME=FILE,NAME=FILE`."""
 
 
 def load_model(
@@ -125,14 +125,24 @@ class _ModelFiles:
 
 def _members(names: tuple[str, ...], files: Mapping[str, Files], place: _Placement) -> list[Model]:
     """Load the members of an ensemble, each with its own files."""
-    for option, given in files.items():
-        if given is not None and not isinstance(given, Mapping):
-            raise ConfigError(f"{option} must say which member of {'+'.join(names)} it is for, as NAME=FILE.")
-        for name in given or ():
-            if name not in names:
-                raise ConfigError(unknown_choice("member", name, names, where=f" under {option}"))
-    own = [_ModelFiles(**{option: given.get(name) for option, given in files.items() if isinstance(given, Mapping)}) for name in names]
+    given = {option: _by_member(option, value, names) for option, value in files.items()}
+    own = [_ModelFiles(**{option: value.get(name) for option, value in given.items()}) for name in names]
     return [_load_one(name, each, place) for name, each in zip(names, own, strict=True)]
+
+
+def _by_member(option: str, given: Files, names: tuple[str, ...]) -> Mapping[str, Path | str]:
+    """Files by member: a mapping, or the text `NAME=FILE,NAME=FILE`."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        pairs = [part.partition("=") for part in str(given).split(",")]
+        if not all(name and path for name, _, path in pairs):
+            raise ConfigError(f"{option} is {str(given)!r}; an ensemble needs the member it is for: {names[-1]}=FILE.")
+        given = {name: path for name, _, path in pairs}
+    for name in given:
+        if name not in names:
+            raise ConfigError(unknown_choice("member", name, names, where=f" under {option}"))
+    return given
 
 
 def _load_one(name: str, files: _ModelFiles, place: _Placement) -> Model:
@@ -166,12 +176,16 @@ def _load_one(name: str, files: _ModelFiles, place: _Placement) -> Model:
 
 def _base_recipe(name: str, *, trained: bool) -> Recipe:
     """The recipe of a name; `NAME-points` is NAME with a point network that was trained in its space."""
-    base = name.removesuffix("-points")
-    if base == name or name in recipes() or base not in recipes():
+    try:
         return get_recipe(name)
+    except ConfigError:
+        base = name.removesuffix("-points")
+        if base == name:
+            raise
+        recipe = get_recipe(base)
     if not trained:
         raise WeightsNotFoundError(f"{name} needs a point network. Run basrelief train point, then give its file: --checkpoint FILE.")
-    return get_recipe(base)
+    return recipe
 
 
 def _check_embedded(recipe: Recipe, weights: Path | str | None) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.datasets import list_label_sets, parse_labels
+from basrelief.encoders.exported_text import ExportedText
 from basrelief.encoders.photos import fit_image
 from basrelief.errors import ConfigError
 from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
@@ -102,7 +103,7 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """Hash that changes with the weights of any part, tokenizer, preprocessing or dtype."""
-        return combined_fingerprint(self.encoder.fingerprint, self.shape_encoder.fingerprint)
+        return combined_fingerprint(self.shape_encoder.fingerprint, self.encoder.fingerprint)
 
     @property
     def embedding_dim(self) -> int:
@@ -250,13 +251,20 @@ class Model:
         return self.embed_images([part])[0]
 
     @property
+    def known_labels(self) -> tuple[str, ...]:
+        """The only labels that can be embedded, where exported embeddings take a text tower's place; empty if any text can be."""
+        return self.encoder.labels if isinstance(self.encoder, ExportedText) else ()
+
+    @property
     def default_labels(self) -> tuple[str, ...]:
-        """Names to choose from if none are given: those the model was trained on with 3D shapes.
+        """Names to choose from if none are given: those the model was trained on with 3D shapes, or all that were exported for it.
 
         Raises:
             ConfigError: If the model has an open vocabulary.
         """
         vocabulary = self.encoder.vocabulary
+        if self.known_labels:
+            return self.known_labels
         if vocabulary is None:
             sets = ", ".join(list_label_sets())
             raise ConfigError(f"{self.name} has an open vocabulary, so it needs labels: a list such as chair,table, or a set: {sets}.")

@@ -34,7 +34,7 @@ class ShapeEncoder(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hash that changes with the weights; empty where the text tower's covers them."""
+        """Hash that changes with everything in the networks that decides a feature."""
 
     @property
     def logit_scale(self) -> float | None:
@@ -69,8 +69,8 @@ class ViewEncoder(ShapeEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """Empty: image and text tower are one encoder."""
-        return ""
+        """Hash of both towers, which are one encoder."""
+        return self.encoder.fingerprint
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -150,6 +150,6 @@ class CloudEncoder(ShapeEncoder):
 
 
 def combined_fingerprint(*parts: str) -> str:
-    """Hash of fingerprints; that of a single one is itself."""
-    known = [part for part in parts if part]
+    """Hash of fingerprints; equal ones count once, and a single one is its own."""
+    known = list(dict.fromkeys(parts))
     return known[0] if len(known) == 1 else hashlib.sha256("\0".join(known).encode()).hexdigest()
