@@ -18,7 +18,7 @@ from basrelief.evaluate.run import run_evaluation
 from basrelief.models import Embedder, Model, get_recipe
 from basrelief.testing import FakeEncoder
 from support import dataset_miniatures
-from support.small_models import MODEL_PARAMS, small_encoder
+from support.small_models import MODEL_PARAMS, small_model
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_two_runs_over_a_layout_give_one_card(layout: str, fake: Model, tmp_path
 @pytest.mark.parametrize("name", MODEL_PARAMS)
 def test_every_recipe_runs_over_scanobjectnn_in_its_papers_way(name: str, tmp_path: Path) -> None:
     recipe = get_recipe(name)
-    model = Model(recipe, small_encoder(tuned=bool(recipe.tuned_views))).for_dataset("scanobjectnn")
+    model = small_model(recipe).for_dataset("scanobjectnn")
     benchmark = opened("scanobjectnn", tmp_path, most=4)
     card = run_evaluation(Embedder(model), benchmark).card
     assert card.failures == ()

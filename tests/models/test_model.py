@@ -16,19 +16,18 @@ from basrelief.geometry import sample_surface
 from basrelief.models import Model, get_recipe, recipes
 from basrelief.render import get_projection, render_depth
 from basrelief.types import Mesh, PointCloud
-from support.small_models import MODEL_PARAMS, ball, box, small_encoder
+from support.small_models import MODEL_PARAMS, ball, box, small_encoder, small_model
 
 LABELS = ["chair", "table", "lamp"]
 
 
 @pytest.mark.parametrize("name", MODEL_PARAMS)
 def test_every_recipe_runs_from_shape_to_label(name: str) -> None:
-    recipe = get_recipe(name)
-    model = Model(recipe, small_encoder(tuned=bool(recipe.tuned_views)))
+    model = small_model(get_recipe(name))
     box_answer, ball_answer = model.classify([box(), ball()], LABELS)
     assert sorted(box_answer.labels) == sorted(ball_answer.labels) == sorted(LABELS)
     assert box_answer.model == name
-    assert box_answer.view_scores.shape == (len(model.projection.cameras), 3)
+    assert box_answer.view_scores.shape == (model.views, 3)
     assert not np.array_equal(box_answer.view_scores, ball_answer.view_scores)
     assert np.all(np.abs(box_answer.view_scores) <= 1 + 1e-5)
 

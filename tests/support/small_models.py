@@ -1,13 +1,17 @@
-"""A small random CLIP with all features of the large ones, and shapes for it."""
+"""A small random CLIP with all features of the large ones, a small point network beside it, and shapes for them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, Tokenizer, VisionConfig, random_encoder
-from basrelief.models import recipes
+from basrelief.encoders.points.encoder import PointEncoder
+from basrelief.models import Model, Recipe, recipes
+from basrelief.models.shape_encoder import CloudEncoder
 from basrelief.types import Mesh, PointCloud
+from support.small_points import SmallPoints, SmallSize
 
 VISION = VisionConfig(image_size=32, width=32, layers=2, heads=2, patch_size=16)
 
@@ -42,7 +46,22 @@ def ball(points: int = 500) -> PointCloud:
     return PointCloud((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
+def small_points(*, dim: int = 16, views: int = 1, seed: int = 0) -> PointEncoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = SmallPoints(SmallSize(dim, views=views))
+    return PointEncoder(network.eval().requires_grad_(False), name="small", logit_scale=20.0)
+
+
+def small_model(recipe: Recipe, *, seed: int = 0) -> Model:
+    """A recipe on small random networks."""
+    if recipe.cloud is None:
+        return Model(recipe, small_encoder(tuned=bool(recipe.tuned_views), seed=seed))
+    points = small_points(views=len(recipe.pooling.weights or (1,)), seed=seed)
+    return Model(recipe, small_encoder(seed=seed), shape_encoder=CloudEncoder(recipe, points))
+
+
 MODELS = tuple(name for name in recipes() if name != "tiny")
-QUICK = ("pointclip", "pointclip-v2", "clip2point", "opendlign-h14", "opendlign-untuned")
+QUICK = ("pointclip", "pointclip-v2", "clip2point", "opendlign-h14", "opendlign-untuned", "ulip", "openshape-spconv", "tamm-pointbert")
 MODEL_PARAMS = tuple(name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS)
 """Parameters for tests of every recipe: one of each method is quick, those that differ in the backbone alone are slow."""

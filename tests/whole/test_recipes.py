@@ -14,17 +14,16 @@ from basrelief.models import Model, get_recipe
 from basrelief.render import sample_points
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
-from support.small_models import MODEL_PARAMS, MODELS, small_encoder
+from support.small_models import MODEL_PARAMS, MODELS, small_encoder, small_model
 
 LABELS = ("chair", "airplane", "mug")
-PROJECTIONS = sorted({get_recipe(name).projection: name for name in sorted(MODELS, reverse=True)}.values())
+PROJECTIONS = sorted({get_recipe(name).projection: name for name in sorted(MODELS, reverse=True) if get_recipe(name).projection}.values())
 """One recipe for each projection."""
 
 
 def build(name: str, points: int = 400) -> Model:
     """A recipe with few points, so that drawing is quick."""
-    recipe = get_recipe(name)
-    return Model(replace(recipe, points=points), small_encoder(tuned=bool(recipe.tuned_views)))
+    return small_model(replace(get_recipe(name), points=points))
 
 
 def mesh(name: str = "chair") -> Mesh:
@@ -41,7 +40,7 @@ def cloud(name: str = "chair", points: int = 400) -> PointCloud:
 def test_a_prediction_has_all_fields(name: str) -> None:
     model = build(name)
     (answer,) = model.classify([cloud()], LABELS)
-    views = len(model.projection.cameras)
+    views = len(model.input.captions)
     assert sorted(answer.labels) == sorted(LABELS)
     assert list(answer.scores) == sorted(answer.scores, reverse=True)
     assert len(answer.view_labels) == len(answer.view_scores) == views
@@ -140,4 +139,6 @@ def test_settings_of_a_data_set_change_nothing_else(name: str, dataset: str) -> 
     changed = recipe.for_dataset(dataset)
     for key in ("points", "templates"):
         assert getattr(changed, key) == recipe.datasets[dataset].get(key, getattr(recipe, key))
-    assert replace(changed, points=recipe.points, templates=recipe.templates) == recipe
+    cloud = recipe.datasets[dataset].get("cloud", {})
+    assert all(getattr(changed.cloud, key) == value for key, value in cloud.items())
+    assert replace(changed, points=recipe.points, templates=recipe.templates, cloud=recipe.cloud) == recipe

@@ -20,6 +20,7 @@ from basrelief.cli import (
     render,
     tag,
     train,
+    train_ensemble,
     train_opendlign,
     train_point,
     train_tiny,
@@ -47,6 +48,7 @@ train.app.command("depth-aligned")(train_opendlign.depth_aligned)
 train.app.command("filter")(train_opendlign.filter_images)
 train.app.command("opendlign")(train_opendlign.opendlign)
 train.app.command("point")(train_point.point)
+train.app.command("ensemble")(train_ensemble.ensemble)
 train.app.command("tiny")(train_tiny.tiny)
 train.app.command("upright")(train_tiny.upright)
 app.add_typer(train.app)

@@ -90,8 +90,8 @@ def search(
     )
     library = open_index(db, weights=weights, checkpoint=checkpoint, text=text, device=device)
     hits = library.search(query, top_k=top)
-    for text, nearest in library.model.unknown_words([*query.words, *query.without]).items():
-        typer.echo(f"basrelief: {library.model.name} does not know {text!r}; nearest known: {nearest!r}", err=True)
+    for unknown, nearest in library.model.unknown_words([*query.words, *query.without]).items():
+        typer.echo(f"basrelief: {library.model.name} does not know {unknown!r}; nearest known: {nearest!r}", err=True)
     title = " + ".join([*query.words, *(path.name for path in [*(image or ()), *(shape or ())])])
     _print_hits(library, hits, page=page, title=title, as_json=as_json)
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from basrelief.types import Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
-ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model (see basrelief models), or names joined by + for an ensemble.")]
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model (see basrelief models), or names joined by + for an ensemble.")
+]
 Weights = Annotated[
     Path | None,
     typer.Option(help="CLIP weights: a file or a folder. Default: the local hub cache, then the hub if the licence allows any use."),

@@ -92,6 +92,19 @@ class EnsembleModel(Model):
         """Return the ensemble with other scales."""
         return EnsembleModel(self.members, scales=scales)
 
+    def member_similarity(
+        self, views: Float[Tensor, "shapes members dim"], labels: Sequence[str]
+    ) -> Float[Tensor, "members shapes labels"]:
+        """Return the cosines of each member alone, less its class penalties.
+
+        Args:
+            views: From `embed_views`.
+            labels: C names.
+        """
+        blocks = torch.split(views, [member.embedding_dim for member in self.members], dim=-1)
+        own = [block[:, m] for m, block in enumerate(blocks)]
+        return torch.stack([member.encode_labels(labels).similarity(each) for member, each in zip(self.members, own, strict=True)])
+
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> Float[Tensor, "images dim"]:
         """Embed colour pictures by every member's own image tower; unit length, float32."""
         return _concatenated([member.embed_images(images) for member in self.members], _weights(self.scales))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from basrelief.checks import check_at_least
 from basrelief.encoders.config import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.models.shape_input import FRAMES
 from basrelief.render import get_projection
 from basrelief.tasks import Pooling
 
@@ -87,6 +88,11 @@ class CloudSettings:
     use_colors: bool = True
     normalise: bool = True
     replace: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the frame."""
+        if self.frame not in FRAMES:
+            raise ConfigError(unknown_choice("frame", self.frame, FRAMES))
 
 
 @dataclass(frozen=True)
