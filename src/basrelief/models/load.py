@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from basrelief.datasets import PromptList
+from basrelief.datasets import PromptList, parse_labels
 from basrelief.encoders import (
     ClipEncoder,
     Encoder,
@@ -52,8 +52,8 @@ def load_model(
             CLIP, which is then rendered as in their training; without tuned views it sends the second half there. Or a point network that
             `basrelief train point` wrote, for any recipe on the same CLIP, which then reads points.
         prompts: Your copy of a published prompt list (PointCLIP V2), as `FILE` or `FILE#dataset`; takes the place of the templates.
-        text: Embeddings of labels that `basrelief models export-text` wrote, in place of a point network's text tower; the model then
-            knows these labels alone.
+        text: Embeddings of labels that `basrelief models export-text` wrote or OpenShape published (`FILE#labels` for an array without
+            names), in place of a point network's text tower; the model then knows these labels alone.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: Of the CLIP towers: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
@@ -216,7 +216,8 @@ def _load_text(recipe: Recipe, files: _ModelFiles, checkpoint: Path, place: _Pla
     if files.text is not None:
         from basrelief.encoders.exported_text import read_exported_text
 
-        return read_exported_text(files.text, device=choose_device(place.device))
+        path, _, listed = str(files.text).partition("#")
+        return read_exported_text(path, labels=parse_labels(listed) if listed else (), device=choose_device(place.device))
     if recipe.encoder == EMBEDDED:
         return choose_dtype(_load_embedded(place), place.dtype)
     weights = files.weights if recipe.needs_clip or files.weights is not None else checkpoint
