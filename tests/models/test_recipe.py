@@ -95,7 +95,8 @@ def test_the_models_page_lists_every_recipe() -> None:
     page = (REPOSITORY / "docs" / "use" / "models.md").read_text(encoding="utf-8")
     for recipe in recipes().values():
         views = f"{min(recipe.tuned_views)}-{max(recipe.tuned_views)}" if recipe.tuned_views else "none"
-        cells = (f"`{recipe.name}`", recipe.encoder, recipe.projection, views, recipe.templates, recipe.pooling.rule)
+        reads = (recipe.projection, views) if recipe.cloud is None else (recipe.cloud.network, f"{recipe.points:,}", recipe.cloud.frame)
+        cells = (f"`{recipe.name}`", recipe.encoder, *reads, recipe.templates, recipe.pooling.rule)
         assert f"| {' | '.join(cells)} |" in page
 
 

@@ -60,11 +60,15 @@ def test_every_task_is_documented() -> None:
 
 
 def test_every_model_is_documented_with_its_settings() -> None:
-    table = {row[0].strip("`"): row[1:] for row in rows(read("use/models.md"), after="# Models and weights")}
-    assert sorted(table) == sorted(recipes())
-    for name, (encoder, projection, _, templates, pooling) in table.items():
+    page = read("use/models.md")
+    views, points = (
+        {row[0].strip("`"): row[1:] for row in rows(page, after=after)} for after in ("# Models and weights", "Models that read points")
+    )
+    assert sorted([*views, *points]) == sorted(recipes())
+    for name, (encoder, reads, *_, templates, pooling) in {**views, **points}.items():
         recipe = get_recipe(name)
-        assert (encoder, projection, templates, pooling) == (recipe.encoder, recipe.projection, recipe.templates, recipe.pooling.rule), name
+        own = recipe.cloud.network if recipe.cloud else recipe.projection
+        assert (encoder, reads, templates, pooling) == (recipe.encoder, own, recipe.templates, recipe.pooling.rule), name
 
 
 def test_every_mistake_of_the_table_has_a_test() -> None:
