@@ -141,6 +141,19 @@ def test_a_cloud_in_a_batch_is_the_cloud_alone() -> None:
         torch.testing.assert_close(network(cloud[None], torch.tensor([len(cloud)]))[0], features, atol=1e-5, rtol=1e-5)
 
 
+def test_a_large_batch_is_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build()
+    points, sizes = pad_clouds(clouds(90, 60, 70, 80, 50))
+    whole = network.eval()(points, sizes)
+    kept = keep_outputs(network, last="conv4p8s2")
+    monkeypatch.setattr("basrelief.encoders.points.mink_resnet._POINTS", 200)
+    torch.testing.assert_close(network(points, sizes), whole, atol=1e-5, rtol=1e-5)
+    in_part = len(kept["last"])
+    with torch.random.fork_rng():
+        network.train()(points, sizes)
+    assert len(kept["last"]) > 3 * in_part
+
+
 def test_order_of_the_points_does_not_matter() -> None:
     network = build().eval()
     (cloud,) = clouds(300)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from basrelief.encoders.points.base import Parts, PointNetwork, published_part
 from basrelief.encoders.points.sparse import KernelMap, SparseConv, kernel_map, pool_clouds, voxel_means, voxelise
 
+_POINTS = 1 << 17  # encoded at a time: about 1 GB
+
 
 @dataclass(frozen=True)
 class MinkTrunkSize:
@@ -130,7 +132,15 @@ class MinkTrunk(nn.Module):
         self.conv5 = nn.ModuleList([ConvNorm(sum(size.planes), size.width // 2), ConvNorm(size.width // 2, size.width)])
 
     def pooled_features(self, points: Float[Tensor, "batch points 6"], sizes: Int[Tensor, " batch"]) -> Float[Tensor, "batch pooled"]:
-        """Return the maximum, then the mean, over the voxels of each cloud."""
+        """Return the maximum, then the mean, over the voxels of each cloud.
+
+        A large batch is encoded in parts, except in training, where batch norm reads all of it.
+        """
+        clouds = len(points) if self.training else max(1, _POINTS // points.shape[1])
+        parts = zip(points.split(clouds), sizes.split(clouds), strict=True)
+        return torch.cat([self._pooled_part(*part) for part in parts])
+
+    def _pooled_part(self, points: Float[Tensor, "batch points 6"], sizes: Int[Tensor, " batch"]) -> Float[Tensor, "batch pooled"]:
         cloud, row = (torch.arange(points.shape[1], device=points.device) < sizes[:, None]).nonzero(as_tuple=True)
         features = points[cloud, row]
         grid, voxel = voxelise(features[:, :3], cloud, voxel_size=self.voxel_size)
