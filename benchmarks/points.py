@@ -6,8 +6,8 @@
 Weights are random, clouds lie on a bumpy surface. Times are the best of several runs, divided by the clouds of a batch; memory is how much
 the process's peak grows during the runs, or the peak of the GPU's memory, likewise. Each measurement has a process of its own. `peer` is
 what the published code becomes when its CUDA parts are rewritten in plain torch: farthest points in the usual loop, neighbours by sorting
-the indices or the distances of all points, attention by two matrix products, batch norm as a layer. It reads the same weights and must
-give the same features.
+the indices or the distances of all points, attention by two matrix products, batch norm as a layer, neighbouring voxels by a dictionary. It
+reads the same weights and must give the same features.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from basrelief.encoders.points.point_patch import PatchTransformer, PointPatchTr
 from basrelief.encoders.points.registry import build_network, list_point_networks
 from basrelief.encoders.points.tamm import TammPointPatch
 from basrelief.encoders.points.uni3d import Uni3d
+from peers.sparse_conv import openshape_sparse, tamm_sparse
 
 Peer = Callable[[PointNetwork, Tensor], Tensor]
 TOLERANCE = 1e-4  # of the largest feature
@@ -200,6 +201,8 @@ PEERS: Mapping[str, Peer | None] = {
     "uni3d-s": uni3d,
     "uni3d-b": uni3d,
     "uni3d-l": uni3d,
+    "openshape-sparseconv": openshape_sparse,
+    "tamm-sparseconv": tamm_sparse,
 }
 """What is measured without `--network`, with the peer of each network."""
 
