@@ -107,6 +107,19 @@ def test_double_precision(name: str) -> None:
     torch.testing.assert_close(single.double(), double, atol=1e-5, rtol=1e-4)
 
 
+@every_network
+def test_mixed_precision(name: str) -> None:
+    network = build(name)
+    points, sizes = pad_clouds(clouds(80, 50, 64))
+    with torch.autocast("cpu", torch.bfloat16):
+        network.train()(points, sizes).float().square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    full = network.eval()(points, sizes)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network(points, sizes)
+    assert torch.nn.functional.cosine_similarity(full, mixed.float(), dim=-1).min() > 0.999
+
+
 def test_training_drops_groups_and_evaluation_does_not() -> None:
     (cloud,) = clouds(100)
     points, sizes = cloud.expand(2, -1, -1), torch.tensor([100, 100])
