@@ -55,7 +55,7 @@ class Limits:
         connections: Connections that the page serves at a time.
         waiting: Searches and other calls that wait for their turn at a time.
         visitors: Visitors whose last answer is remembered.
-        parameters: Numbers of an encoder; the largest that is known by name has 986 million.
+        parameters: Numbers of an encoder; the largest that is known by name has 5.0 billion.
         layers: Blocks of a tower.
         list_bytes: Size of a list, a vocabulary or a JSON file, unpacked.
         settings_bytes: Size of a YAML file of settings.
