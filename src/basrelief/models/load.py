@@ -100,6 +100,38 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
     return Model(recipe, _load_views(recipe, weights, None, _Placement(device, dtype)))
 
 
+def load_text(
+    name: str,
+    *,
+    weights: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    prompts: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> tuple[Prompter, Encoder]:
+    """Load what embeds the labels of a model: its prompts and its text tower, without its image tower or point network.
+
+    Args:
+        name: One of `list_models()`.
+        weights: CLIP weights, as for `load_model`.
+        checkpoint: The method's own weights where they hold the text tower (OpenDlign, ULIP), as for `load_model`.
+        prompts: Your copy of a published prompt list; takes the place of the templates.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
+
+    Raises:
+        ConfigError: If the name or an option is wrong.
+        WeightsNotFoundError: If weights are not on this machine and cannot be fetched.
+        WeightsError: If a file is broken or belongs to another architecture.
+    """
+    recipe, place = get_recipe(name), _Placement(device, dtype)
+    _check_embedded(recipe, weights)
+    inside = not recipe.needs_clip and recipe.encoder != EMBEDDED and weights is None
+    path = _checkpoint(recipe, checkpoint) if inside else Path()
+    listed = None if prompts is None else PromptList.read(prompts, backbone=recipe.encoder)
+    return Prompter(recipe.templates, listed), _load_text(recipe, _ModelFiles(weights=weights), path, place)
+
+
 def embedded_folder() -> Path:
     """Return the folder of the weights that ship with basrelief."""
     return Path(str(resources.files("basrelief.models") / EMBEDDED))
