@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from basrelief.encoders import ClipConfig, ClipEncoder, encoder_spec, load_encod
 from basrelief.encoders.architecture import ImageTower, tower_of
 from basrelief.encoders.convert import convert, convert_visual, layout_of
 from basrelief.errors import WeightsError
-from support import shared_path
+from support import parity_json
 from support.published_layouts import State, to_slip
 
 SPEC = encoder_spec("SLIP-ViT-B-16/yfcc15m")
@@ -134,7 +133,6 @@ def test_its_image_tower_is_distinguished_from_that_of_clip(published: State, co
 
 
 def test_ulips_published_names_fit() -> None:
-    layouts = json.loads(shared_path("parity/ulip_layouts.json").read_text())
-    (names,) = (rows for title, rows in layouts.items() if "ULIP-1" in title)
+    (names,) = (rows for title, rows in parity_json("ulip_layouts.json").items() if "ULIP-1" in title)
     state = {name.removeprefix("module."): torch.empty(shape, device="meta") for name, shape, _ in names}
     assert len(convert(state, SPEC.config)) == 397
