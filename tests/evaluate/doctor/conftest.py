@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from basrelief.encoders.points.registry import empty_network
 from basrelief.geometry import rotation_to_z_up
 from basrelief.io import save
 from basrelief.models import Pose
@@ -35,6 +36,13 @@ def levels(findings: Sequence[Finding]) -> dict[str, str]:
 def standing(axis: str = "z", confidence: float = 0.99) -> Vote:
     """A vote that says of every shape that an axis is up."""
     return lambda shapes: [Pose(rotation_to_z_up(axis), axis, confidence, "by what the test says") for _ in shapes]
+
+
+def published_network(network: str, place: str, folder: Path) -> Path:
+    """A file in the layout of a point network; its numbers are bytes, so that it is small."""
+    state = {name: torch.zeros(tensor.shape, dtype=torch.uint8) for name, tensor in empty_network(network).state_dict().items()}
+    torch.save({place: state, "epoch": 3}, folder / "model.pt")
+    return folder / "model.pt"
 
 
 def lying(name: str, path: Path, *, axis: str = "y") -> Path:

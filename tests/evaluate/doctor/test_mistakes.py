@@ -30,7 +30,7 @@ from basrelief.shapes import make_shape
 from basrelief.types import PointCloud
 from support import dataset_miniatures
 
-from .conftest import B16, B32, Put, levels, of, text, vit
+from .conftest import B16, B32, Put, levels, of, published_network, text, vit
 
 NAMES = ("chair", "table", "car", "airplane")
 
@@ -179,21 +179,22 @@ def test_openshape_4_two_axes_swapped_mirror_a_shape(tmp_path: Path) -> None:
     assert np.linalg.det(swapped[1:] - swapped[0]) == pytest.approx(-np.linalg.det(sides))
 
 
-def test_openshape_4_the_axes_of_its_checkpoints_differ(weights: Put) -> None:
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [("openshape-pointbert-vitb32", ", +Y up, xyz + rgb"), ("openshape-pointbert", ", +Z up, mirrored, as in their training, xyz + rgb")],
+)
+def test_openshape_4_the_axes_of_its_checkpoints_differ(network: str, said: str, tmp_path: Path) -> None:
     """OpenShape #4."""
-    (finding,) = check_weights(weights("model.pt", {"ppat.sa.mlp.0.weight": torch.zeros(4)}))
-    assert "B/32 and L/14 files want +Y up, its bigG file +Z up" in finding.fact
+    assert said in of(check_weights(published_network(network, "state_dict", tmp_path)), "clouds").fact
 
 
 @pytest.mark.parametrize(
-    ("thread", "channels", "said"),
-    [("ULIP #90", 3, "of 3 channels, xyz alone"), ("ULIP #66", 6, "of 6 channels, xyz + rgb: a cloud without colour needs 0.4 grey")],
+    ("thread", "network", "said"),
+    [("ULIP #90", "ulip", ", xyz alone."), ("ULIP #66", "ulip2-colored", ", xyz + rgb: a cloud without colour gets 0.4 grey.")],
 )
-def test_ulip_which_checkpoint_takes_a_cloud_without_colour(thread: str, channels: int, said: str, weights: Put) -> None:
+def test_ulip_which_checkpoint_takes_a_cloud_without_colour(thread: str, network: str, said: str, tmp_path: Path) -> None:
     """ULIP #90, ULIP #66."""
-    name = "point_encoder.encoder.first_conv.0.weight"
-    (finding,) = check_weights(weights("ulip.pt", {f"module.{name}": torch.zeros(128, channels, 1)}))
-    assert said in finding.fact, thread
+    assert said in of(check_weights(published_network(network, "state_dict", tmp_path)), "clouds").fact, thread
 
 
 def test_ulip_66_a_cloud_without_colour_is_explained(cloud: Put) -> None:

@@ -132,24 +132,6 @@ def test_a_broken_file_is_one_finding(content: bytes, tmp_path: Path) -> None:
     assert finding.remedy == "Download the file again; basrelief models says from where."
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("point_encoder.visual.blocks.0.norm1.weight", "a Uni3D point encoder (xyz + rgb)"),
-        ("ppat.transformer.layers.0.weight", "an OpenShape or TAMM point encoder"),
-        ("point_adapter.fc.weight", "a TAMM point encoder with its adapters"),
-    ],
-)
-def test_point_encoders_of_others_are_named(name: str, said: str, weights: Put) -> None:
-    path = weights("encoder.pt", {name: torch.zeros(4)})
-    (alone,) = check_weights(path)
-    assert alone.level == "ok"
-    assert said in alone.fact
-    (meant,) = check_weights(path, get_recipe("clip2point"))
-    assert meant.level == "wrong"
-    assert meant.remedy == "basrelief has no model that reads it: it is not a CLIP image tower."
-
-
 @pytest.fixture
 def tuned_file(tmp_path: Path) -> Path:
     from basrelief.encoders import save_tuned

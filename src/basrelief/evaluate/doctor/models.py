@@ -11,6 +11,7 @@ from basrelief.encoders import encoder_spec
 from basrelief.encoders.hub.selection import cached_vocabulary
 from basrelief.encoders.tokenizer import TOKENIZER_FILES, tokenizer_file
 from basrelief.errors import BasreliefError
+from basrelief.evaluate.doctor.points import check_clouds
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import ModelSource
 from basrelief.models import Recipe, get_recipe, list_models
@@ -68,7 +69,9 @@ def _file(path: Path, recipe: Recipe, *, whole: bool) -> Iterator[Finding]:
 
 def _preprocessing(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
     how = {"none": "no mean and std", "imagenet": "ImageNet's mean and std", "weights": "the weights' own mean and std"}
-    yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}, as in the original code.")
+    if recipe.cloud is None:
+        yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}, as in the original code.")
+    yield from check_clouds(recipe)
     folder = source.weights
     if folder is None or not folder.is_dir() or tokenizer_file(folder) is not None:
         return

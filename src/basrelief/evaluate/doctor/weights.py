@@ -14,17 +14,11 @@ from basrelief.encoders.convert import layout_of
 from basrelief.encoders.state_dict import StateDict, open_state_dict
 from basrelief.encoders.tuned import read_tuned_record
 from basrelief.errors import WeightsError
+from basrelief.evaluate.doctor.points import check_point_network, is_point_network
 from basrelief.models import Recipe
 from basrelief.types import Finding
 
-_POINT_ENCODERS = {
-    "point_encoder.visual.": "a Uni3D point encoder (xyz + rgb)",
-    "point_encoder.encoder.first_conv.0.weight": "a ULIP point encoder",
-    "ppat.": "an OpenShape or TAMM point encoder, PointBERT form (xyz + rgb)",
-    "point_adapter": "a TAMM point encoder with its adapters",
-}
 _SHOWN = 8
-_OPENSHAPE_AXES = "OpenShape's B/32 and L/14 files want +Y up, its bigG file +Z up"
 
 
 def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
@@ -42,12 +36,9 @@ def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
     except WeightsError as error:
         return [Finding("weights file", "wrong", str(error), "Download the file again; basrelief models says from where.")]
     state = weights.tensors
-    foreign = _point_encoder(state)
     identity = f"{path.name}, {path.stat().st_size / 1e6:,.0f} MB, SHA-256 {_digest(path)}, {len(state)} tensors"
-    if foreign is not None:
-        fact = f"{identity}: {foreign}."
-        remedy = "basrelief has no model that reads it: it is not a CLIP image tower." if recipe else "Name its model with --model."
-        return [Finding("weights file", "wrong" if recipe else "ok", fact, remedy if recipe else "")]
+    if is_point_network(path, state):
+        return list(check_point_network(path, identity, recipe))
     if is_tuned_file(path):
         return [Finding("weights file", "ok", f"{identity}: tuned blocks alone."), *_tuned(path, recipe)]
     try:
@@ -91,7 +82,9 @@ def _tuned(path: Path, recipe: Recipe | None) -> Iterator[Finding]:
 def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[Finding]:
     spec = encoder_spec(recipe.encoder)
     found, wanted = tower_of(state), tower_in(spec.config.image_tower)
-    if found is None:
+    if found is None and recipe.cloud is not None:
+        yield Finding("backbone", "ok", f"A text tower alone: {recipe.name} understands words, but not pictures.")
+    elif found is None:
         yield Finding("backbone", "wrong", f"The file has no image tower; {recipe.name} needs {recipe.encoder}.", "Use another file.")
     elif found != wanted:
         fact = f"{recipe.name} is {wanted} ({recipe.encoder}); the file is {_known(found)}."
@@ -111,19 +104,6 @@ def _fit(state: Mapping[str, Tensor], layout: str, recipe: Recipe) -> Iterator[F
 
 def _known(tower: ImageTower) -> str:
     return f"{tower}, as {tower.known_as}" if tower.known_as else f"{tower}, an architecture unknown to basrelief"
-
-
-def _point_encoder(state: Mapping[str, Tensor]) -> str | None:
-    """The point encoder that the names belong to, or None."""
-    for mark, what in _POINT_ENCODERS.items():
-        found = next((name for name in state if name.startswith(mark)), None)
-        if found is None:
-            continue
-        if mark.endswith("first_conv.0.weight"):
-            channels = state[found].shape[1]
-            return f"{what} of {channels} channels, {'xyz alone' if channels == 3 else 'xyz + rgb: a cloud without colour needs 0.4 grey'}"
-        return f"{what}; {_OPENSHAPE_AXES}" if "OpenShape" in what else what
-    return None
 
 
 def _digest(path: Path) -> str:
