@@ -96,3 +96,16 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path: Path) -> None:
 def test_a_row_of_an_array_file_may_be_named(tmp_path: Path) -> None:
     root = dataset_miniatures.modelnet_h5(tmp_path)
     assert of(diagnose(f"{root / 'ply_data_test0.h5'}#3"), "reading").fact == "64 points, h5."
+
+
+def test_the_members_of_an_ensemble_are_checked() -> None:
+    findings = diagnose("opendlign-b32+openshape-pointbert")
+    titles = [finding.fact for finding in findings if finding.check == "recipe"]
+    assert [title.split(" ")[0] for title in titles] == ["OpenDlign", "OpenShape"]
+    assert {"normalisation", "clouds"} <= {finding.check for finding in findings}
+    with pytest.raises(ConfigError, match=r"Unknown target 'openshape'; expected one of .* Did you mean"):
+        diagnose("opendlign-b32+openshape")
+    with pytest.raises(
+        ConfigError, match=r"is an ensemble, whose members have files of their own\. Check each of them: opendlign-b32, tiny\."
+    ):
+        diagnose("opendlign-b32+tiny", model=ModelSource("", weights=Path("w")))

@@ -24,7 +24,7 @@ def diagnose(
     """Check a model, a weights file, a shape file, or the folder of a data set.
 
     Args:
-        target: Name of a model, or path of a file or folder.
+        target: Name of a model, several joined by `+` for an ensemble, or path of a file or folder.
         model: The model that is to run, and its files; None checks a target without a model.
         data: The data set to run on; for a folder, `root` is replaced by it. None recognises a folder and reads its test split.
         sample: Number of shapes of a data set to read.
@@ -46,6 +46,9 @@ def diagnose(
         return [*check_benchmark(benchmark, recipe=recipe, sample=sample, seed=seed), *about_model]
     if path.is_file():
         return check_weights(path, recipe) if path.suffix in WEIGHTS_SUFFIXES else check_file(target, up=data.up, recipe=recipe)
-    if target not in recipes():
-        raise ConfigError(f"{unknown_choice('target', target, recipes())} Or name a file or folder that exists.")
-    return check_model(replace(model, name=target), dataset=data.name)
+    members = target.split("+")
+    if unknown := [name for name in members if name not in recipes()]:
+        raise ConfigError(f"{unknown_choice('target', unknown[0], recipes())} Or name a file or folder that exists.")
+    if len(members) > 1 and (model.weights, model.checkpoint, model.prompts) != (None, None, None):
+        raise ConfigError(f"{target} is an ensemble, whose members have files of their own. Check each of them: {', '.join(members)}.")
+    return [finding for name in members for finding in check_model(replace(model, name=name), dataset=data.name)]
