@@ -97,7 +97,7 @@ def test_weights_of_another_size_are_refused(file: Path) -> None:
         load_point_network(rewrite(file, lambda record: record["size"].update(width=8)))
 
 
-def test_a_space_is_told_by_its_text_tower() -> None:
+def test_the_text_tower_decides_the_space() -> None:
     one, other, rounded = small_encoder(), small_encoder(seed=1), small_encoder()
     known = space_fingerprint(one)
     assert len(known) == 16
