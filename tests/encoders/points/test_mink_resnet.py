@@ -215,3 +215,18 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 2000
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_same_voxels_and_features() -> None:
+    steps = torch.arange(-50, 51) * 0.02  # multiples of the voxel lie on faces
+    xyz = torch.cartesian_prod(steps[::10], steps[::7], steps)
+    cloud = torch.zeros(len(xyz), dtype=torch.int64)
+    grid, voxel = voxelise(xyz, cloud, voxel_size=0.02)
+    on_cuda, voxel_on_cuda = voxelise(xyz.cuda(), cloud.cuda(), voxel_size=0.02)
+    assert torch.equal(on_cuda.keys.cpu(), grid.keys)
+    assert torch.equal(voxel_on_cuda.cpu(), voxel)
+    network = build().eval()
+    points, sizes = pad_clouds(clouds(300, 200))
+    expected = network(points, sizes)
+    torch.testing.assert_close(network.cuda()(points.cuda(), sizes.cuda()).cpu(), expected, atol=1e-4, rtol=1e-4)
