@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from basrelief.encoders.points.base import PointNetwork, fill_network, pad_clouds
 from basrelief.encoders.points.mink_resnet import MinkResNet, MinkResNetSize
+from basrelief.encoders.points.recognise import networks_in
 from basrelief.encoders.points.registry import empty_network
 from basrelief.encoders.points.sparse import voxelise
 from basrelief.errors import WeightsError
@@ -117,6 +118,7 @@ def test_full_network_of_the_original_in_double_precision(full: Recording) -> No
 def test_published_layout_fits() -> None:
     (layout,) = parity_json("openshape_spconv_layouts.json").values()
     state = {name.removeprefix("module."): tensor for name, tensor in meta_state(layout).items()}
+    assert networks_in({"state_dict": state}) == (NAME,)
     network = empty_network(NAME)
     assert network.embedding_dim == 1280
     assert len(state) == len(network.state_dict()) == 266
@@ -206,6 +208,7 @@ def test_memory_at_100_000_points() -> None:
     """A cloud of 100,000 points that fills its volume needs less than 2 GB."""
     program = f"""
 import resource, torch
+from basrelief.encoders.points.recognise import networks_in
 from basrelief.encoders.points.registry import build_network
 network = build_network("{NAME}").eval().requires_grad_(False)
 points = torch.rand(1, 100_000, 6) - 0.5
