@@ -11,7 +11,7 @@ from basrelief.datasets import PromptList
 from basrelief.encoders import ClipEncoder, Encoder
 from basrelief.encoders.points.base import fill_network
 from basrelief.encoders.points.encoder import PointEncoder
-from basrelief.encoders.points.files import PointRecord, load_point_network
+from basrelief.encoders.points.files import PointRecord, load_point_network, space_fingerprint
 from basrelief.encoders.points.registry import empty_network
 from basrelief.encoders.state_dict import read_state_dicts
 from basrelief.errors import ConfigError, WeightsError
@@ -54,9 +54,8 @@ class LoadedPoints:
                 f"{self.file.name} has features of {self.encoder.embedding_dim} numbers, but {text.name} has {text.embedding_dim}. "
                 "Use the text tower it was trained with."
             )
-        whole = isinstance(text, ClipEncoder) and text.image_weights is None
-        trained_with = self.record.encoder_fingerprint if self.record else ""
-        if trained_with and whole and text.fingerprint != trained_with:
+        trained_with, known = self.record.encoder_fingerprint if self.record else "", space_fingerprint(text)
+        if trained_with and known and known != trained_with:
             raise WeightsError(f"{self.file.name} was trained with other weights of {text.name}. Load those, or train again.")
         recipe = self.recipe if isinstance(text, ClipEncoder) else replace(self.recipe, templates="label")
         return Model(recipe, text, prompter=Prompter(recipe.templates, prompts), shape_encoder=CloudEncoder(recipe, self.encoder))

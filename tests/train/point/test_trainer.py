@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from basrelief.datasets import open_benchmark
-from basrelief.encoders.points.files import read_point_record, space_fingerprint
-from basrelief.errors import ConfigError
+from basrelief.encoders.points.files import load_point_network, read_point_record, save_point_network, space_fingerprint
+from basrelief.errors import ConfigError, WeightsError
 from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import load_model
-from basrelief.shapes import write_library
+from basrelief.models.shape_input import CloudInput
+from basrelief.shapes import make_shape, write_library
 from basrelief.train import PairMaker, PairSettings, PointData, Resources, make_records, train_point
 from basrelief.train.point.validation import check_disjoint, label_scores
 
@@ -50,6 +51,37 @@ def test_a_folder_of_shapes_trains_a_network_in_the_space_of_tiny(root: Path, he
     assert len(figures) == 4
     assert all(0 <= figure <= 1 for figure in figures)
     assert record.notes["validation"] == pytest.approx(max(figures), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of OpenShape's kind in the space of tiny, hardly trained."""
+    size = "dim=64,depth=1,heads=1,mlp_dim=64,patch_dim=32,patches=8,samples=8"
+    settings = replace(SMALL, epochs=1, network="openshape-pointbert", size=size)
+    out = tmp_path_factory.mktemp("run")
+    train_point(PointData(DataSource(root, split="train", strict=False)), out=out, model=TINY, settings=settings, resources=CPU)
+    return out / "point.safetensors"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "auto"])
+def test_a_trained_network_answers_in_place_of_the_views(dtype: str, trained: Path) -> None:
+    model, chair = load_model("tiny", checkpoint=trained, device="cpu", dtype=dtype), make_shape("chair", seed=60)
+    assert (model.views, model.input.points) == (1, 64)
+    answer = model.classify(chair, NAMES)
+    assert set(answer.labels) == set(NAMES)
+    record = read_point_record(trained)
+    assert model.logit_scale == pytest.approx(record.logit_scale)
+    network, _ = load_point_network(trained)
+    cloud = CloudInput(64, record.frame).prepare([chair])[0]
+    feature = torch.nn.functional.normalize(network(cloud[None], torch.tensor([64]))[0], dim=-1)
+    torch.testing.assert_close(model.embed_views(chair)[0], feature, atol=1e-5, rtol=1e-4)
+
+
+def test_a_network_is_refused_on_other_weights(trained: Path, tmp_path: Path) -> None:
+    network, record = load_point_network(trained)
+    other = save_point_network(network, tmp_path / "other.safetensors", record=replace(record, encoder_fingerprint="0" * 16))
+    with pytest.raises(WeightsError, match=r"other.safetensors was trained with other weights of .*. Load those, or train again."):
+        load_model("tiny", checkpoint=other, device="cpu")
 
 
 def test_published_features_train_without_a_clip(tmp_path: Path) -> None:
