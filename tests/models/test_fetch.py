@@ -161,3 +161,11 @@ def test_no_repository_has_the_vocabulary(hub: LocalHub) -> None:
     del hub.repositories[VOCABULARY]
     with pytest.raises(WeightsNotFoundError, match=rf"{VOCABULARY} is not on http://"):
         plan_fetch("opendlign-b32")
+
+
+def test_a_text_tower_is_left_out_for_exported_labels(hub: LocalHub) -> None:
+    hub.repositories["BAAI/Uni3D"] = HubRepository({"modelzoo/uni3d-b/model.pt": b"1"}, card={"license": "mit"})
+    (selection,) = plan_fetch("uni3d-b", text=False).selections
+    assert [(selection.repository.name, file.name) for file in selection.files] == [("BAAI/Uni3D", "modelzoo/uni3d-b/model.pt")]
+    with pytest.raises(ConfigError, match=r"^opendlign-b32 reads no points, so exported labels cannot replace its text tower\. Leave out"):
+        plan_fetch("opendlign-b32", text=False)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model, or CLIP weights such as ViT-B-32/openai.")],
     file: Annotated[str, typer.Option(help="File of the repository to take, where its name does not tell which holds the weights.")] = "",
+    without_text: Annotated[
+        bool, typer.Option("--without-text", help="Leave out the text tower of a model that reads points, to use exported labels.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licences shown.")] = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -27,7 +30,7 @@ def fetch(
     """
     from basrelief.models import plan_fetch
 
-    plan = plan_fetch(name, file=file)
+    plan = plan_fetch(name, file=file, text=not without_text)
     _show(plan, as_json=as_json)
     _ask(plan, yes=yes)
     try:

@@ -74,21 +74,24 @@ class FetchPlan:
         return [path for selection in self.selections for path in selection.fetch()]
 
 
-def plan_fetch(name: str, *, file: str = "") -> FetchPlan:
+def plan_fetch(name: str, *, file: str = "", text: bool = True) -> FetchPlan:
     """Ask the hub what must be fetched for a model.
 
     Args:
         name: A model of `list_models()`, or CLIP weights such as `ViT-B-32/openai`.
         file: Name of the weights in their repository, where the rule that chooses it cannot decide.
+        text: Whether the text tower of a point network is fetched, too; exported labels take its place.
 
     Raises:
-        ConfigError: If the name is unknown, or the repository has no such file.
+        ConfigError: If the name is unknown, the repository has no such file, or the text tower of another kind of model is left out.
         WeightsNotFoundError: If the hub cannot be asked, or the file is not decided; the message lists the candidates.
     """
     command = f"{FETCH} {name} --file"
     recipe = recipes().get(name)
     if recipe is None and name.replace("-quickgelu/", "/") not in list_encoders():
         raise ConfigError(unknown_choice("model", name, (*recipes(), *list_encoders())))
+    if not text and (recipe is None or recipe.cloud is None):
+        raise ConfigError(f"{name} reads no points, so exported labels cannot replace its text tower. Leave out --without-text.")
     if recipe is None:
         spec = encoder_spec(name)
         return FetchPlan(name, _encoder(spec, file, command))
@@ -99,8 +102,8 @@ def plan_fetch(name: str, *, file: str = "") -> FetchPlan:
         return FetchPlan(name, _encoder(spec, file, command))
     manual = manual_file(own)
     if not own.repository:
-        return FetchPlan(name, _encoder(spec, file, command), manual)
-    more = _encoder(spec, "", command) if recipe.needs_clip else tuple(select_vocabulary(spec))
+        return FetchPlan(name, _encoder(spec, file, command) if text else (), manual)
+    more = () if not text else _encoder(spec, "", command) if recipe.needs_clip else tuple(select_vocabulary(spec))
     if find_checkpoint(recipe) is not None and not file:
         return FetchPlan(name, more, manual)
     wanted, architecture = file or own.path, _architecture(recipe)
