@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from basrelief.cli import export_text, fetch
+from basrelief.cli import export_text, fetch, recommend
 from basrelief.cli import options as opt
 from basrelief.output import to_json
 
@@ -78,3 +78,4 @@ def _costs(device: str, *, as_json: bool) -> None:
 
 app.command("fetch")(fetch.fetch)
 app.command("export-text")(export_text.export_text)
+app.command("recommend")(recommend.recommend)

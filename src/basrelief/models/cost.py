@@ -64,6 +64,7 @@ def model_cost(model: str | Model, *, repeats: int = 5, seed: int = 0) -> ModelC
     return replace(_count(model.recipe.name), draw_ms=draw_ms, encode_ms=encode_ms)
 
 
+@cache
 def _count(name: str) -> ModelCost:
     recipe = get_recipe(name)
     if recipe.cloud is not None:
