@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from basrelief.encoders.points.base import PointNetwork, fill_network, pad_cloud
 from basrelief.encoders.points.mink_resnet import MinkResNet, MinkResNetSize
 from basrelief.encoders.points.recognise import networks_in
 from basrelief.encoders.points.registry import empty_network
-from basrelief.encoders.points.sparse import voxelise
+from basrelief.encoders.points.sparse import KernelMap, Level, voxelise
 from basrelief.errors import WeightsError
 from support import parity_arrays, parity_json
 from support.recorded_networks import meta_state, recorded_network
@@ -73,8 +73,13 @@ def averaged_in_float32(network: PointNetwork, points: Tensor) -> None:
     grid, voxel = voxelise(points[0, :, :3], torch.zeros(points.shape[1], dtype=torch.int64), voxel_size=0.02)
     count = torch.bincount(voxel, minlength=len(grid)).double()[:, None]
     rounded = (1 / count).float().double() * count
-    for path in ("conv0p1s1", "conv5.0.0"):
-        network.get_submodule(path).register_forward_pre_hook(lambda _, given: (given[0] * rounded, *given[1:]))
+
+    def scale_carried(_: nn.Module, given: tuple[Sequence[Level], KernelMap]) -> tuple[Sequence[Level], KernelMap]:
+        carried = [features if owner is None else features[owner] for features, owner in given[0]]
+        return [(torch.cat(carried, 1) * rounded, None)], given[1]
+
+    network.get_submodule("conv0p1s1").register_forward_pre_hook(lambda _, given: (given[0] * rounded, *given[1:]))
+    network.get_submodule("conv5.0").register_forward_pre_hook(scale_carried)
 
 
 def test_small_network_of_the_original(small: Recording) -> None:

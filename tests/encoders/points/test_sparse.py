@@ -215,6 +215,23 @@ def test_gradients_and_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
 
 
+def test_levels_are_features_side_by_side() -> None:
+    source = scattered(60, reach=3)
+    coarse, parent = source.coarsen(2)
+    coarsest, grandparent = coarse.coarsen(2)
+    owners = [None, parent, grandparent[parent]]
+    levels = [random(len(grid), width).requires_grad_() for grid, width in ((source, 2), (coarse, 1), (coarsest, 3))]
+    layer, pairs = SparseConv(6, 2, 3).double(), kernel_map(source, coarse, 3)
+
+    def convolve(kernel: Tensor, *levels: Tensor) -> Tensor:
+        out: Tensor = torch.func.functional_call(layer, {"kernel": kernel}, (list(zip(levels, owners, strict=True)), pairs))
+        return out
+
+    together = torch.cat([features if owner is None else features[owner] for features, owner in zip(levels, owners, strict=True)], 1)
+    torch.testing.assert_close(convolve(layer.kernel, *levels), layer(together, pairs))
+    assert torch.autograd.gradcheck(convolve, (layer.kernel, *levels))
+
+
 def test_mixed_precision_keeps_the_dtype_of_the_features() -> None:
     source = scattered(40)
     pairs = kernel_map(source, source, 3)

@@ -2,7 +2,8 @@
 
 Follows Liu et al. 2023 (arXiv:2305.10764) and its program. Positions and colours are averaged in voxels of 0.02, four stages halve the
 resolution, and the outputs of all stages are carried back to the finest voxels, where two more strided convolutions read them. The program
-slices them to the points and voxelises again, which gives each voxel the features of its ancestors. They are gathered here directly.
+slices them to the points and voxelises again, which gives each voxel the features of its ancestors. Here the convolution reads the ancestors
+themselves, and multiplies what voxels share only once for each offset of its kernel.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from basrelief.encoders.points.base import Parts, PointNetwork, published_part
-from basrelief.encoders.points.sparse import KernelMap, SparseConv, kernel_map, pool_clouds, voxel_means, voxelise
+from basrelief.encoders.points.sparse import KernelMap, Level, SparseConv, VoxelGrid, kernel_map, pool_clouds, voxel_means, voxelise
 
 _POINTS = 1 << 17  # encoded at a time: about 1 GB
 
@@ -106,10 +107,10 @@ class ConvNorm(nn.ModuleList):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__([SparseConv(inputs, outputs, 3), Norm(outputs)])
 
-    def forward(self, x: Float[Tensor, "inputs channels"], pairs: KernelMap) -> Float[Tensor, "outputs width"]:
-        """Convolve and normalise."""
+    def forward(self, levels: Sequence[Level], pairs: KernelMap) -> Float[Tensor, "outputs width"]:
+        """Convolve and normalise; see `SparseConv.forward`."""
         conv, norm = self
-        normalised: Tensor = norm(conv(x, pairs))
+        normalised: Tensor = norm(conv(levels, pairs))
         return normalised
 
 
@@ -146,7 +147,8 @@ class MinkTrunk(nn.Module):
         grid, voxel = voxelise(features[:, :3], cloud, voxel_size=self.voxel_size)
         x = self.conv0p1s1(voxel_means(features, voxel, len(grid)), kernel_map(grid, grid, 5))
         x = F.relu_(self.bn0(x))
-        grids, carried = [grid], []
+        grids: list[VoxelGrid] = [grid]
+        carried: list[tuple[Tensor, Tensor]] = []
         ancestor = torch.arange(len(grid), device=points.device)
         for conv, norm, blocks in (
             (self.conv1p1s2, self.bn1, self.block1),
@@ -160,11 +162,13 @@ class MinkTrunk(nn.Module):
             for block in blocks:
                 x = block(x, pairs)
             ancestor = parent[ancestor]
-            carried.append(x[ancestor])
+            carried.append((x, ancestor))
             grids.append(coarser)
-        x = torch.cat(carried, 1)
+        fine = torch.cat([features[ancestor] for features, ancestor in carried[:2]], 1)  # few neighbours share an ancestor there
+        levels: Sequence[Level] = [(fine, None), *carried[2:]]
         for layer, source, target in zip(self.conv5, grids, grids[1:], strict=False):
-            x = F.leaky_relu_(layer(x, kernel_map(source, target, 3)), 0.01)
+            x = F.leaky_relu_(layer(levels, kernel_map(source, target, 3)), 0.01)
+            levels = [(x, None)]
         return torch.cat([pool_clouds(x, target, how, clouds=len(points)) for how in ("max", "mean")], 1)
 
 

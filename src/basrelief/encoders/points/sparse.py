@@ -14,7 +14,7 @@ input grid, and the voxels of a coarser grid are the parents of the input's, wha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +26,8 @@ from torch.autograd.function import once_differentiable
 from basrelief.errors import GeometryError
 
 Reduction = Literal["max", "mean", "sum"]
+Level = tuple[Tensor, Tensor | None]
+"""Features of the voxels of a grid, and the row there of each voxel of a finer grid; None if it is the same grid."""
 
 _BITS = 16
 _ZERO = 1 << (_BITS - 1)
@@ -154,24 +156,42 @@ class _Convolve(torch.autograd.Function):
     """Convolution over a kernel map. Gathered rows are gathered again for the gradient rather than kept."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        ctx.save_for_backward(features, kernel)
-        ctx.pairs = pairs
-        out = features.new_zeros(pairs.outputs, kernel.shape[2])
+    def forward(ctx, kernel: Tensor, pairs: KernelMap, owners: Sequence[Tensor | None], *levels: Tensor) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        ctx.save_for_backward(kernel, *levels)
+        ctx.pairs, ctx.owners = pairs, owners
+        out = kernel.new_zeros(pairs.outputs, kernel.shape[2])
+        widths = [features.shape[1] for features in levels]
         for k, rows, into in pairs.blocks():
-            out.index_add_(0, into, (features.index_select(0, rows) @ kernel[k]).to(out.dtype))
+            product: Tensor | None = None
+            for features, owner, weight in zip(levels, owners, kernel[k].split(widths), strict=True):
+                shared, back = _shared_rows(owner, rows)
+                part = features.index_select(0, shared) @ weight
+                part = part if back is None else part.index_select(0, back)
+                product = part if product is None else product.add_(part)
+            if product is not None:
+                out.index_add_(0, into, product.to(out.dtype))
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        features, kernel = ctx.saved_tensors
-        to_features, to_kernel = torch.zeros_like(features), torch.zeros_like(kernel)
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        kernel, *levels = ctx.saved_tensors
+        to_kernel, to_levels = torch.zeros_like(kernel), [torch.zeros_like(features) for features in levels]
+        widths = [features.shape[1] for features in levels]
         for k, rows, into in ctx.pairs.blocks():
             part = gradient.index_select(0, into)
-            to_features.index_add_(0, rows, part @ kernel[k].T)
-            to_kernel[k].addmm_(features.index_select(0, rows).T, part)
-        return to_features, to_kernel, None
+            weights, to_weights = kernel[k].split(widths), to_kernel[k].split(widths)
+            for features, owner, weight, to_weight, to_features in zip(levels, ctx.owners, weights, to_weights, to_levels, strict=True):
+                shared, back = _shared_rows(owner, rows)
+                summed = part if back is None else part.new_zeros(len(shared), part.shape[1]).index_add_(0, back, part)
+                to_features.index_add_(0, shared, summed @ weight.T)
+                to_weight.addmm_(features.index_select(0, shared).T, summed)
+        return to_kernel, None, None, *to_levels
+
+
+def _shared_rows(owner: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Distinct rows of a level's features, and where each row of the input is among them; None if it is in its own place."""
+    return (rows, None) if owner is None else torch.unique(owner[rows], return_inverse=True)
 
 
 class SparseConv(nn.Module):
@@ -186,9 +206,19 @@ class SparseConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, outputs)) if bias else None
         nn.init.normal_(self.kernel, std=math.sqrt(2 / (inputs if size == 1 else size**3 * outputs)))  # the original's, "fan out"
 
-    def forward(self, features: Float[Tensor, "inputs channels"], pairs: KernelMap | None = None) -> Float[Tensor, "outputs width"]:
-        """Convolve along a kernel map; a kernel that is a matrix needs none."""
-        out: Tensor = features @ self.kernel if pairs is None else _Convolve.apply(features, self.kernel, pairs)  # type: ignore[no-untyped-call]
+    def forward(
+        self, features: Float[Tensor, "voxels inputs"] | Sequence[Level], pairs: KernelMap | None = None
+    ) -> Float[Tensor, "outputs width"]:
+        """Convolve along a kernel map; a kernel that is a matrix needs none.
+
+        Levels are read as if their features, each voxel's own and its ancestors', stood side by side. What voxels share is multiplied
+        once for each offset.
+        """
+        levels = [(features, None)] if isinstance(features, Tensor) else features
+        if pairs is None:
+            out = levels[0][0] @ self.kernel
+        else:
+            out = _Convolve.apply(self.kernel, pairs, [owner for _, owner in levels], *[x for x, _ in levels])  # type: ignore[no-untyped-call]
         return out if self.bias is None else out + self.bias
 
 
