@@ -2,8 +2,8 @@
 
 Follows Liu et al. 2023 (arXiv:2305.10764) and its program. Positions and colours are averaged in voxels of 0.02, four stages halve the
 resolution, and the outputs of all stages are carried back to the finest voxels, where two more strided convolutions read them. The program
-slices them to the points and voxelises again, which gives each voxel the features of its ancestors. Here the convolution reads the ancestors
-themselves, and multiplies what voxels share only once for each offset of its kernel.
+slices them to the points and voxelises again, which gives each voxel the features of its ancestors. Here the convolution reads the
+ancestors themselves, and multiplies what voxels share only once for each offset of its kernel.
 """
 
 from __future__ import annotations
