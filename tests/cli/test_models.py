@@ -17,7 +17,7 @@ def test_every_model_has_a_row(run: Run) -> None:
     assert ended.code == 0
     for name in recipes():
         assert name in ended.out
-    for head in ("image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode"):
+    for head in ("image tower or point network", "text tower", "views", "multiply-adds", "points", "prepare", "encode"):
         assert head in ended.out
 
 

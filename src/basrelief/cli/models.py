@@ -52,7 +52,8 @@ def models(
 
 
 def _size(status: ModelStatus) -> str:
-    return f"{'' if status.ready else 'about '}{status.megabytes:,.0f} MB"
+    text = f" + {status.text_megabytes:,.0f} MB ({status.encoder.split('/')[0]})" if status.text_megabytes else ""
+    return f"{'' if status.ready else 'about '}{status.megabytes:,.0f} MB{text}"
 
 
 def _costs(device: str, *, as_json: bool) -> None:
@@ -73,7 +74,7 @@ def _costs(device: str, *, as_json: bool) -> None:
         times = ["" if ms is None else f"{ms:.1f} ms" for ms in (c.draw_ms, c.encode_ms)]
         counts = (f"{c.parameters / 1e6:.1f} M", f"{c.text_parameters / 1e6:.1f} M", str(c.views), f"{c.multiply_adds / 1e9:.1f} G")
         rows.append((c.name, *counts, f"{c.points:,}", *times))
-    opt.print_table(("model", "image tower", "text tower", "views", "multiply-adds", "points", "draw", "encode"), rows)
+    opt.print_table(("model", "image tower or point network", "text tower", "views", "multiply-adds", "points", "prepare", "encode"), rows)
 
 
 app.command("fetch")(fetch.fetch)
