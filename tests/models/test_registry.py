@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from basrelief.encoders import ClipEncoder, export_published, registry, save_tuned
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from basrelief.models import list_models, load_model, load_untuned, recipe, recipes
+from basrelief.train.point.settings import list_presets
 from support.small_models import box, small_encoder
 
 SMALL = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-v2")
@@ -158,3 +160,23 @@ def test_models_are_listed_with_what_is_missing() -> None:
     assert "apple/DFN5B" in found["opendlign-untuned"].missing
     assert found["opendlign-h14"].megabytes > 3000
     assert all(s.licence and s.training_data for s in found.values())
+
+
+def test_the_text_tower_of_a_point_network_is_listed_beside_it() -> None:
+    found = {status.name: status for status in list_models()}
+    large = found["openshape-pointbert"]
+    assert (large.encoder, large.megabytes, large.text_megabytes) == ("ViT-bigG-14/laion2b_s39b_b160k", 388.1, 10158.3)
+    assert (found["ulip"].megabytes > 600, found["ulip"].text_megabytes) == (True, 0)  # its file holds the text tower
+    assert found["ulip2-xyz"].megabytes < 100 < found["ulip2-xyz"].text_megabytes
+    assert (found["tamm-spconv"].megabytes, found["pointclip"].text_megabytes) == (184.2, 0)
+
+
+def test_a_checkpoint_that_nobody_publishes_must_be_trained() -> None:
+    missing = next(status.missing for status in list_models() if status.name == "tamm-spconv")
+    needed = "a checkpoint that nobody publishes (train it: basrelief train point preset=tamm-sparseconv)"
+    assert missing == f"CLIP's weights of laion/CLIP-ViT-bigG-14-laion2B-39B-b160k (licence: MIT); {needed}"
+    with pytest.raises(WeightsNotFoundError, match=re.escape(f"tamm-spconv needs {needed}. Give the file of your training: --checkpoint")):
+        load_model("tamm-spconv")
+    presets = {name: recipe.checkpoint.preset for name, recipe in recipes().items() if recipe.checkpoint}
+    assert {preset for preset in presets.values() if preset} <= set(list_presets())
+    assert sum(map(bool, presets.values())) == 8

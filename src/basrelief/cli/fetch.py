@@ -81,5 +81,7 @@ def _report(plan: FetchPlan, *, as_json: bool) -> None:
             err=True,
         )
         raise typer.Exit(1)
-    if not as_json:
+    if plan.unpublished:
+        typer.echo(f"basrelief: {plan.name} needs {plan.unpublished}. Give the file of your training: --checkpoint FILE.", err=True)
+    elif not as_json:
         typer.echo(f"{plan.name} is ready.")

@@ -48,11 +48,13 @@ class FetchPlan:
         name: Of the model or of CLIP weights.
         selections: Files on the hub; none if all are on this machine.
         manual: A file to download by hand, or None.
+        unpublished: What the model needs that nobody publishes, and how to train it; empty for most models.
     """
 
     name: str
     selections: tuple[Selection, ...] = ()
     manual: ManualFile | None = None
+    unpublished: str = ""
 
     @property
     def size(self) -> int:
@@ -102,7 +104,7 @@ def plan_fetch(name: str, *, file: str = "", text: bool = True) -> FetchPlan:
         return FetchPlan(name, _encoder(spec, file, command))
     manual = manual_file(own)
     if not own.repository:
-        return FetchPlan(name, _encoder(spec, file, command) if text else (), manual)
+        return FetchPlan(name, _encoder(spec, file, command) if text else (), manual, "" if own.published else where(own))
     more = () if not text else _encoder(spec, "", command) if recipe.needs_clip else tuple(select_vocabulary(spec))
     if find_checkpoint(recipe) is not None and not file:
         return FetchPlan(name, more, manual)
@@ -144,7 +146,9 @@ def missing_files(recipe: Recipe) -> list[str]:
 
 
 def where(checkpoint: Checkpoint) -> str:
-    """Describe a method's own weights in a few words: which file, where it was published, licence."""
+    """Describe a method's own weights in a few words: which file, where it was published, licence; or how to train it."""
+    if not checkpoint.published:
+        return f"a checkpoint that nobody publishes (train it: basrelief train point preset={checkpoint.preset})"
     place = checkpoint.repository or checkpoint.address or checkpoint.source
     return f"{checkpoint.path or checkpoint.file} of {place} (licence: {checkpoint.licence})"
 

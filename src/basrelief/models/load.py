@@ -234,6 +234,9 @@ def _checkpoint(recipe: Recipe, given: Path | str | None) -> Path:
     what = f"{recipe.name} needs its checkpoint." if path is None else f"Checkpoint {str(given)!r} not found."
     if own is None:
         raise WeightsNotFoundError(what)
+    if not own.published:
+        what = f"{recipe.name} needs {where(own)}." if path is None else what
+        raise WeightsNotFoundError(f"{what} Give the file of your training: --checkpoint FILE.")
     raise WeightsNotFoundError(f"{what} Run: {FETCH} {recipe.name}, or give your copy of {where(own)}: --checkpoint FILE.")
 
 

@@ -96,7 +96,22 @@ def _trained(recipe: Recipe, path: Path, device: torch.device) -> LoadedPoints:
         )
     if record.frame not in FRAMES:
         raise WeightsError(f"{path.name} reads clouds in an unknown frame, {record.frame!r:.40}. Train again.")
-    own = replace(
+    encoder = PointEncoder(network.to(device), name=record.network, logit_scale=record.logit_scale)
+    own = recipe if _is_of(recipe, record) else _trained_recipe(recipe, record, views=network.views)
+    return LoadedPoints(own, encoder, path, record)
+
+
+def _is_of(recipe: Recipe, record: PointRecord) -> bool:
+    """Return whether a network is the one of a recipe whose weights nobody publishes."""
+    cloud, own = recipe.cloud, recipe.checkpoint
+    if cloud is None or own is None or own.published:
+        return False
+    return (cloud.network, cloud.frame, recipe.points) == (record.network, record.frame, record.points)
+
+
+def _trained_recipe(recipe: Recipe, record: PointRecord, *, views: int) -> Recipe:
+    """Return the recipe of a network that was trained in the space of another one."""
+    return replace(
         recipe,
         name=f"{recipe.name}-points",
         title=f"{record.network}, trained in the space of {recipe.name}",
@@ -107,10 +122,8 @@ def _trained(recipe: Recipe, path: Path, device: torch.device) -> LoadedPoints:
         checkpoint=None,
         points=record.points,
         cloud=CloudSettings(record.network, record.frame, record.missing_color),
-        pooling=Pooling("mean") if network.views == 1 else Pooling("concat", weights=(1.0, 0.5)),
+        pooling=Pooling("mean") if views == 1 else Pooling("concat", weights=(1.0, 0.5)),
         datasets={},
         few_shot={},
         numbers=(),
     )
-    encoder = PointEncoder(network.to(device), name=record.network, logit_scale=record.logit_scale)
-    return LoadedPoints(own, encoder, path, record)

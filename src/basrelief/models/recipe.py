@@ -57,6 +57,7 @@ class Checkpoint:
         path: Its path in the repository; if empty, the one file whose path names the architecture of the encoder.
         bytes: Its size, or None where it is not known.
         address: Page to download it from by hand where it is not on the hub, or empty.
+        preset: Preset of `basrelief train point` that trains it, where nobody publishes it; empty for published weights.
     """
 
     layout: str
@@ -67,6 +68,12 @@ class Checkpoint:
     path: str = ""
     bytes: int | None = None
     address: str = ""
+    preset: str = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether it can be had from somebody; otherwise it must be trained."""
+        return not self.preset
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from basrelief.datasets import Benchmark
+from basrelief.encoders import load_encoder
 from basrelief.encoders.points.files import space_fingerprint
 from basrelief.errors import ConfigError
 from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import Model, get_recipe
+from basrelief.tasks import Pooling
 from basrelief.train.lock import lock_run
 from basrelief.train.point.fit import Space, StartingPoint, fit_point
 from basrelief.train.point.library import LibraryCache, LibraryOptions
@@ -88,7 +90,7 @@ def train_point(
     """
     settings, resources, source = settings or PointSettings(), resources or Resources(), model or ModelSource("tiny")
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=resources.cpu)
-    loaded = source.load_untuned() if data.library is not None or validation is not None else None
+    loaded = _load_clip(source) if data.library is not None or validation is not None else None
     space = Space(get_recipe(source.name).encoder, "" if loaded is None else space_fingerprint(loaded.encoder))
     with lock_run(out, writes=accelerator.is_main_process):
         triplets, shapes = _open(data, out, loaded, settings=settings, resources=resources, accelerator=accelerator)
@@ -100,6 +102,15 @@ def train_point(
             validate = zero_shot_accuracy(held_out, loaded.embed_text(held_out.labels), settings=settings)
         context = RunContext(accelerator, out, resources.echo)
         return fit_point(triplets, settings=settings, context=context, space=space, start=start, validate=validate)
+
+
+def _load_clip(source: ModelSource) -> Model:
+    """Load both towers of a model's CLIP, with its templates."""
+    recipe = get_recipe(source.name)
+    if recipe.cloud is None:
+        return source.load_untuned()
+    plain = replace(recipe, cloud=None, projection="opendlign", pooling=Pooling("mean"), checkpoint=None, numbers=())
+    return Model(plain, load_encoder(recipe.encoder, weights=source.weights, device=source.device, dtype=source.dtype))
 
 
 def _open(
