@@ -113,6 +113,8 @@ def paper_differences(protocol: Protocol) -> tuple[str, ...]:
         "variant": (variant, protocol.data["variant"]),
         "shapes": (card.count(variant, split) or protocol.data["shapes"], protocol.data["shapes"]),
     }
+    if shipped.checkpoint is not None and not shipped.checkpoint.published:
+        wanted["weights"] = ("those of its authors, which nobody publishes,", "your own")
     return tuple(_difference(what, *both) for what, both in wanted.items() if both[0] != both[1])
 
 
