@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from basrelief.models.model import Model
 from basrelief.models.recipe import EMBEDDED, get_recipe
 from basrelief.render import get_projection
 from basrelief.types import PointCloud
+
+COSTS_FILE = Path(__file__).with_name("point_costs.json")
+"""Counts of all point networks; `benchmarks/throughput.py --write` makes it."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def point_costs() -> Mapping[str, Mapping[str, int]]:
     Multiply-adds depend on the cloud for sparse convolution, so they are recorded: `benchmarks/throughput.py --write` counts those of one
     sphere of as many points as the network's recipe reads.
     """
-    found: dict[str, dict[str, int]] = json.loads((resources.files("basrelief.models") / "point_costs.json").read_text(encoding="utf-8"))
+    found: dict[str, dict[str, int]] = json.loads(COSTS_FILE.read_text(encoding="utf-8"))
     return found
 
 
