@@ -171,7 +171,8 @@ def test_the_plan_of_a_table_has_every_row(run: Run) -> None:
         "basrelief models fetch opendlign-h14",
         "4.0 GB",
         "hours, GPU",
-        "a sparse-convolution encoder",
+        "Weights that nobody publishes",
+        "preset=tamm-image-adapter",
     ):
         assert word in printed
 

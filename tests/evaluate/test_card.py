@@ -243,7 +243,11 @@ def test_table_1_has_the_papers_numbers_and_no_others() -> None:
     assert by_row["Ensemble", "TAMM-PointBERT (+dlign)", "omniobject3d"].paper == (37.5, 54.9, 62.1)
     assert by_row["ShapeNet", "TAMM-SparseConv", "omniobject3d"].why == "the paper has no number"
     assert all(row.ours == (None, None, None) and row.why for row in rows)
-    assert by_row["ShapeNet", "ULIP-PointBERT", "modelnet40"].why == "needs Point-BERT and SLIP's text tower, not in this version"
+    assert by_row["ShapeNet", "ULIP-PointBERT", "modelnet40"].why == "weights not on this machine: basrelief models fetch ulip"
+    assert by_row["Ensemble", "TAMM-SparseConv", "modelnet40"].why == (
+        "nobody publishes its weights: --plan says how to train them; then basrelief evaluate tamm-spconv modelnet40 "
+        "--root data/modelnet40_normal_resampled --checkpoint runs/tamm-spconv/point.safetensors"
+    )
     assert by_row["ShapeNet", "OpenDlign", "modelnet40"].why == "weights not on this machine: basrelief models fetch opendlign-h14"
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from basrelief.evaluate.plan import CPU_CORES, PlannedRow, TablePlan
+from basrelief.evaluate.plan import CPU_CORES, TablePlan
 from basrelief.evaluate.table import Numbers
 from basrelief.output import size_text
+
+_WEIGHTS = ("method", "command", "file", "from", "size", "licence")
+_RUNS = ("method", "command", "paper", f"hours, {CPU_CORES} cores", "hours, GPU")
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,13 @@ class Section:
 
 
 def plan_sections(plan: TablePlan) -> tuple[Section, ...]:
-    """Arrange a plan: weights, data sets, runs, known differences, and rows that cannot run."""
+    """Arrange a plan: weights, data sets, runs, known differences, and how to train what nobody publishes."""
     return (
-        Section("weights", "Weights", ("method", "command", "file", "from", "size", "licence"), _once(_weights(plan)), (1,)),
+        Section("weights", "Weights", ("trained on", *_WEIGHTS), _once(_weights(plan)), (2,)),
         Section("data", "Data sets", ("data set", "folder", "holds", "from", "size", "shapes", "licence"), _data(plan), (0, 1)),
-        Section("runs", "Runs", ("data set", "method", "command", "paper", f"hours, {CPU_CORES} cores", "hours, GPU"), _runs(plan), (2,)),
+        Section("runs", "Runs", ("data set", "trained on", *_RUNS), _runs(plan), (3,)),
         Section("differs", "Known to differ from the paper", ("where", "what"), _once(_differences(plan))),
-        Section("needs", "Rows that this version cannot run", ("trained on", "method", "needs", "published weights"), _once(_needs(plan))),
+        Section("train", "Weights that nobody publishes", ("trained on", "method", "command"), _once(_training(plan)), (2,)),
     )
 
 
@@ -57,9 +60,9 @@ def _once(rows: Iterator[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
 
 
 def _weights(plan: TablePlan) -> Iterator[tuple[str, ...]]:
-    for row in plan.runs:
+    for row in plan.rows:
         for file in row.files:
-            yield row.method, row.commands[0], file.file, file.source, _size(file.megabytes), file.licence or "see there"
+            yield row.training, row.method, row.commands[0], file.file, file.source, _size(file.megabytes), file.licence or "see there"
 
 
 def _data(plan: TablePlan) -> tuple[tuple[str, ...], ...]:
@@ -71,8 +74,8 @@ def _data(plan: TablePlan) -> tuple[tuple[str, ...], ...]:
 
 def _runs(plan: TablePlan) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (row.dataset, row.method, row.commands[-1], numbers_text(row.paper), hours_text(row.cpu_hours), hours_text(row.gpu_hours))
-        for row in plan.runs
+        (row.dataset, row.training, row.method, row.commands[-1], numbers_text(row.paper), *map(hours_text, (row.cpu_hours, row.gpu_hours)))
+        for row in plan.rows
     )
 
 
@@ -81,22 +84,17 @@ def _differences(plan: TablePlan) -> Iterator[tuple[str, ...]]:
     own = {difference for data in plan.data for difference in data.differs}
     yield from ((data.name, difference) for data in plan.data for difference in data.differs)
     methods: dict[str, list[str]] = {}
-    for row in plan.runs:
+    for row in plan.rows:
         for difference in row.differs:
             if difference not in own and row.method not in methods.setdefault(difference, []):
                 methods[difference].append(row.method)
     yield from ((", ".join(names), difference) for difference, names in methods.items())
 
 
-def _needs(plan: TablePlan) -> Iterator[tuple[str, ...]]:
+def _training(plan: TablePlan) -> Iterator[tuple[str, ...]]:
     for row in plan.rows:
-        if row.needs:
-            yield row.training, row.method, row.needs, _published(row)
-
-
-def _published(row: PlannedRow) -> str:
-    sizes = {file: f" ({_size(file.megabytes)})" if file.megabytes else "" for file in row.files}
-    return "; ".join(f"{file.file} of {file.source}{size}" for file, size in sizes.items()) or "none"
+        for command in row.train:
+            yield row.training, row.method, command
 
 
 def _size(megabytes: float | None) -> str:

@@ -25,7 +25,7 @@ class TableRow:
     Attributes:
         training: 3D data that the method was trained on.
         method: Name of the method in the paper.
-        recipe: Name of our model, or empty.
+        recipe: Name of our model.
         dataset: Name of the data set.
         paper: Published top-1, top-3 and top-5 in percent; None where the paper, or our record of it, has no number.
         ours: The same from our card; None throughout if it was not run.
@@ -59,7 +59,7 @@ def published_table(name: str, cards: Iterable[EvalCard] = (), *, datasets: Sequ
     best = _best(cards)
     ready = {model.name: model.ready for model in list_models()}
     return [
-        _row(row, dataset, best.get((row.get("recipe", ""), dataset)), ready, record=record)
+        _row(row, dataset, best.get((row["recipe"], dataset)), ready, record=record)
         for dataset in record["datasets"]
         for row in record["rows"]
     ]
@@ -89,13 +89,17 @@ def evaluate_command(record: Mapping[str, Any], row: Mapping[str, Any], dataset:
     """Return the command that measures a row of a `table_record` on a data set."""
     prompts = row.get("prompts", {})
     listed = f" --prompts {prompts['file']}#{dataset}" if dataset in prompts.get("datasets", ()) else ""
-    return f"basrelief evaluate {row['recipe']} {dataset} --root {record['data'][dataset]['folder']}{listed}"
+    trained = f" --checkpoint {trained_file(row['recipe'])}" if "train" in row else ""
+    return f"basrelief evaluate {row['recipe']} {dataset} --root {record['data'][dataset]['folder']}{listed}{trained}"
+
+
+def trained_file(recipe: str) -> str:
+    """Return where the commands of a plan write the weights of a point network that nobody publishes."""
+    return f"runs/{recipe}/point.safetensors"
 
 
 def published_figures(row: Mapping[str, Any], dataset: str, *, source: str) -> Numbers:
     """Return the paper's top-1, top-3 and top-5 of a row of a `table_record`."""
-    if not row.get("recipe"):
-        return _three(row["numbers"].get(dataset, ()))
     numbers = {n.metric: n.value for n in get_recipe(row["recipe"]).numbers if n.dataset == dataset and n.source == source}
     return _three([numbers.get(top) for top in _TOPS])
 
@@ -113,14 +117,14 @@ def _row(row: Mapping[str, Any], dataset: str, card: EvalCard | None, ready: Map
     paper = published_figures(row, dataset, source=record["source"])
     ours = (None, None, None) if card is None else _three([f.value for top in _TOPS for f in card.metrics if f.name == top])
     why = _why(card, row, dataset, ready, record=record) if any(paper) else "the paper has no number"
-    return TableRow(row["training"], row["method"], row.get("recipe", ""), dataset, paper, ours, why)
+    return TableRow(row["training"], row["method"], row["recipe"], dataset, paper, ours, why)
 
 
 def _why(card: EvalCard | None, row: Mapping[str, Any], dataset: str, ready: Mapping[str, bool], *, record: Mapping[str, Any]) -> str:
     if card is not None:
         return "; ".join(card.differences)
-    if "recipe" not in row:
-        return f"needs {row['needs']}, not in this version"
+    if "train" in row:
+        return f"nobody publishes its weights: --plan says how to train them; then {evaluate_command(record, row, dataset)}"
     if not ready[row["recipe"]]:
         return f"weights not on this machine: basrelief models fetch {row['recipe']}"
     return f"not run: {evaluate_command(record, row, dataset)}"
