@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.errors import ConfigError, FileFormatError
@@ -90,6 +91,18 @@ def test_images_of_all_folders_join_in_one_pool(library: Benchmark, model: Model
     expected = model.embed_images([pairs.picture(row, view) for view in range(10)] + list(aligned.pictures(list(aligned.keys).index(key))))
     found = exists[np.lexsort(exists.T)]
     np.testing.assert_allclose(found, expected.numpy()[np.lexsort(expected.numpy().T)], atol=1e-6)
+
+
+def test_images_in_the_published_layout(library: Benchmark, model: Model, tmp_path: Path) -> None:
+    home = tmp_path / "images"
+    (home / "depth_map").mkdir(parents=True)
+    (home / "depth_align_img" / "1").mkdir(parents=True)
+    np.save(home / "depth_map" / "1+mug_dm.npy", np.zeros((2, 32, 32, 3), np.uint8))
+    for view in range(2):
+        Image.fromarray(np.full((32, 32, 3), 100 * view, np.uint8)).save(home / "depth_align_img" / "1" / f"{view}.png")
+    _, triplets = filled(library, model, LibraryOptions(tmp_path / "cache", images=(home,), points=50))
+    shown = [triplets.sample(row, np.random.default_rng(0), images=2).images is not None for row in range(len(triplets))]
+    assert shown == [Path(item.id).stem == "1" for item in library.items]
 
 
 def test_what_is_done_is_not_computed_again(

@@ -148,3 +148,22 @@ def test_the_cache_may_be_shared(root: Path, tmp_path: Path) -> None:
     train_point(data, out=tmp_path / "two", model=TINY, settings=settings, resources=CPU)
     np.testing.assert_array_equal(np.load(tmp_path / "cache" / "clouds.npy"), before)
     assert not (tmp_path / "one" / "features").exists()
+
+
+@pytest.mark.slow
+def test_a_network_beats_chance_on_shapes_it_was_not_trained_on(tmp_path: Path) -> None:
+    root = write_library(tmp_path / "shapes", NAMES, each=16)
+    held_out = DataSource(write_library(tmp_path / "held_out", NAMES, first=50, each=10), split="val")
+    settings = replace(
+        SMALL,
+        network="openshape-pointbert",
+        size="dim=64,depth=2,heads=1,mlp_dim=128,patch_dim=64,patches=32,samples=16,radius=0.4",
+        points=256,
+        batch_size=16,
+        epochs=40,
+        validate_every=40,
+        optimiser=replace(SMALL.optimiser, lr=2e-3),
+    )
+    data = PointData(DataSource(root, split="train", strict=False))
+    train_point(data, out=tmp_path / "run", model=TINY, settings=settings, validation=held_out, resources=CPU)
+    assert read_point_record(tmp_path / "run" / "point.safetensors").notes["validation"] > 0.6  # chance is 1/3

@@ -135,22 +135,17 @@ class LibraryCache:
             raise ConfigError(f"None of the {len(self.library)} shapes of {self.library.name!r} can be read. Run basrelief doctor on it.")
         items = [self.library.items[row] for row in rows.tolist()]
         texts, text_rows = self._texts(items)
-        some = len(rows) < len(self.library)  # all rows stay mapped
-        clouds, images, exists, sizes = (
-            self.arrays[name][rows] if some else self.arrays[name] for name in ("clouds", "images", "exists", "sizes")
-        )
-        truth = np.array([item.label for item in items])
-        keys = [item.id for item in items]
         return StoredTriplets(
-            keys,
-            clouds=clouds,
-            images=images,
-            exists=exists,
+            [item.id for item in items],
+            clouds=self.arrays["clouds"],
+            images=self.arrays["images"],
+            exists=self.arrays["exists"],
             texts=texts,
             text_rows=text_rows,
-            sizes=sizes,
+            sizes=self.arrays["sizes"],
+            rows=rows,
             labels=self.library.labels,
-            truth=truth,
+            truth=np.array([item.label for item in items]),
         )
 
     @property

@@ -73,8 +73,9 @@ class StoredTriplets(TripletSet):
         texts: Float[np.ndarray, "texts dim"],
         text_rows: Sequence[Sequence[int]],
         sizes: Int[np.ndarray, " shapes"] | None = None,
+        rows: Int[np.ndarray, " kept"] | None = None,
         labels: Sequence[str] = (),
-        truth: Int[np.ndarray, " shapes"] | None = None,
+        truth: Int[np.ndarray, " kept"] | None = None,
     ) -> None:
         """Hold the arrays.
 
@@ -86,22 +87,27 @@ class StoredTriplets(TripletSet):
             texts: Features of texts.
             text_rows: Rows of `texts` that describe each shape.
             sizes: Number of points of each cloud; the others are padding. All when None.
+            rows: Row of each shape in `clouds`, `images`, `exists` and `sizes`, which need not be copied for a part of the shapes. All when
+                None.
             labels: Class names.
             truth: Class index of each shape.
         """
         self.keys, self.dim, self.labels = keys, texts.shape[-1], tuple(labels)
         self.truth = np.full(len(keys), -1) if truth is None else truth
         self._clouds, self._images, self._exists, self._texts, self._text_rows = clouds, images, exists, texts, text_rows
-        self._sizes = np.full(len(keys), clouds.shape[1]) if sizes is None else sizes
+        self._sizes = np.full(len(clouds), clouds.shape[1]) if sizes is None else sizes
+        self._rows = np.arange(len(keys)) if rows is None else rows
 
     def cloud(self, row: int) -> Float32[np.ndarray, "points 6"]:
         """Return the stored cloud."""
-        return np.asarray(self._clouds[row, : self._sizes[row]], dtype=np.float32)
+        place = self._rows[row]
+        return np.asarray(self._clouds[place, : self._sizes[place]], dtype=np.float32)
 
     def sample(self, row: int, generator: np.random.Generator, *, images: int = 1) -> Triplet:
         """Draw from all images and all texts of a shape."""
-        pool, text_rows = np.flatnonzero(self._exists[row]), self._text_rows[row]
-        chosen = None if not len(pool) else np.asarray(self._images[row][draw(len(pool), images, generator, among=pool)], np.float32)
+        place, text_rows = self._rows[row], self._text_rows[row]
+        pool = np.flatnonzero(self._exists[place])
+        chosen = None if not len(pool) else np.asarray(self._images[place][draw(len(pool), images, generator, among=pool)], np.float32)
         text = None if not len(text_rows) else np.asarray(self._texts[text_rows[int(generator.integers(len(text_rows)))]], np.float32)
         return Triplet(chosen, text)
 
