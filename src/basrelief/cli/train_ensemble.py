@@ -15,7 +15,9 @@ def ensemble(
     model: Annotated[str, typer.Argument(metavar="MODEL+MODEL", help="Names joined by +, e.g. opendlign-h14+openshape-pointbert.")],
     root: Annotated[Path, typer.Option(help="Folder of the unpacked data set.")],
     dataset: Annotated[str, typer.Option(help="Name of the data set; `auto` detects it.")] = "auto",
-    split: Annotated[str, typer.Option(help="Split that chooses the scales: train or val, never test.")] = "train",
+    split: Annotated[
+        str, typer.Option(help="Split that chooses the scales: train or val. A folder without splits is used whole.")
+    ] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="Use at most this many shapes, balanced over classes.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write the ensemble to; --model takes it.")] = Path("ensemble.json"),
     weights: opt.Weights = None,

@@ -80,7 +80,7 @@ def bfloat16_gain(encoder: ClipEncoder) -> float:
         part, shape = model.encoder.layers[0], (4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width)
     probe = torch.randn(shape, generator=generator)
     dtypes = (torch.float32, torch.bfloat16)
-    full, half = _seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype)) for dtype in dtypes])
+    full, half = best_seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype)) for dtype in dtypes])
     return full / half
 
 
@@ -106,7 +106,7 @@ def _text(encoder: ClipEncoder) -> Tensor:
 
 
 @torch.no_grad()
-def _seconds(works: Sequence[Callable[[], object]]) -> list[float]:
+def best_seconds(works: Sequence[Callable[[], object]]) -> list[float]:
     """Best time of each over a few rounds in turn, after one round to warm up."""
     rounds = [[_once(work) for work in works] for _ in range(_RUNS + 1)]
     return [min(times) for times in zip(*rounds[1:], strict=True)]

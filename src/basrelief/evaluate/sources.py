@@ -7,7 +7,7 @@ from pathlib import Path
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
-from basrelief.models import Embedder, Model, get_recipe, load_model, load_untuned
+from basrelief.models import Embedder, Model, load_model, load_untuned, recipes
 from basrelief.models.few_shot import head_paths
 
 
@@ -95,10 +95,10 @@ class DataSource:
             model: Name of a model; empty for the default variant.
 
         Raises:
-            ConfigError: As `open_benchmark`, or if there is no such model.
+            ConfigError: As `open_benchmark`.
         """
-        paper = get_recipe(model).datasets.get(self.name, {}) if model else {}
-        variant = self.variant or paper.get("variant")
+        recipe = recipes().get(model)  # an ensemble has none
+        variant = self.variant or (recipe.datasets.get(self.name, {}).get("variant") if recipe else None)
         benchmark = open_benchmark(self.root, self.name or None, split=self.split, variant=variant, up=self.up, strict=self.strict)
         return benchmark if self.limit is None else benchmark.limited(self.limit)
 

@@ -55,7 +55,7 @@ def load_model(
         text: Embeddings of labels that `basrelief models export-text` wrote or OpenShape published (`FILE#labels` for an array without
             names), in place of a point network's text tower; the model then knows these labels alone.
         device: `auto`, `cpu`, `cuda`, ...
-        dtype: Of the CLIP towers: `auto` (measured), `float32`, `bfloat16` or `float16`.
+        dtype: Of all networks: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
     Raises:
         ConfigError: If the name or an option is wrong.
@@ -194,7 +194,9 @@ def _load_one(name: str, files: _ModelFiles, place: _Placement) -> Model:
     if recipe.cloud is not None or trained:
         from basrelief.models.load_points import load_points
 
-        points = load_points(recipe, _checkpoint(recipe, files.checkpoint), device=choose_device(place.device), trained=trained)
+        points = load_points(
+            recipe, _checkpoint(recipe, files.checkpoint), device=choose_device(place.device), dtype=place.dtype, trained=trained
+        )
         encoder = _load_text(points.recipe, files, points.file, place)
         return points.join(encoder, prompts=listed)
     if files.checkpoint is not None and tuned:

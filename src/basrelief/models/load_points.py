@@ -12,6 +12,7 @@ from basrelief.encoders import ClipEncoder, Encoder
 from basrelief.encoders.points.base import fill_network
 from basrelief.encoders.points.encoder import PointEncoder
 from basrelief.encoders.points.files import PointRecord, load_point_network, space_fingerprint
+from basrelief.encoders.points.precision import choose_point_dtype
 from basrelief.encoders.points.registry import empty_network
 from basrelief.encoders.state_dict import read_state_dicts
 from basrelief.errors import ConfigError, WeightsError
@@ -54,26 +55,29 @@ class LoadedPoints:
                 f"{self.file.name} has features of {self.encoder.embedding_dim} numbers, but {text.name} has {text.embedding_dim}. "
                 "Use the text tower it was trained with."
             )
-        trained_with, known = self.record.encoder_fingerprint if self.record else "", space_fingerprint(text)
-        if trained_with and known and known != trained_with:
+        trained_with, own = self.record.encoder_fingerprint if self.record else "", space_fingerprint(text)
+        if trained_with and own and own != trained_with:
             raise WeightsError(f"{self.file.name} was trained with other weights of {text.name}. Load those, or train again.")
         recipe = self.recipe if isinstance(text, ClipEncoder) else replace(self.recipe, templates="label")
         return Model(recipe, text, prompter=Prompter(recipe.templates, prompts), shape_encoder=CloudEncoder(recipe, self.encoder))
 
 
-def load_points(recipe: Recipe, path: Path, *, device: torch.device, trained: bool = False) -> LoadedPoints:
+def load_points(recipe: Recipe, path: Path, *, device: torch.device, dtype: str = "auto", trained: bool = False) -> LoadedPoints:
     """Load the point network of a recipe.
 
     Args:
         recipe: With `cloud`, or any recipe on the CLIP that a network was trained with.
         path: Weights in the published layout, or what `save_point_network` wrote.
         device: Compute device.
+        dtype: Of the network, see `choose_point_dtype`.
         trained: Whether the file is of the latter kind.
 
     Raises:
         WeightsError: If the file is broken or belongs to another network.
     """
-    return _trained(recipe, path, device) if trained else _published(recipe, path, device)
+    loaded = _trained(recipe, path, device) if trained else _published(recipe, path, device)
+    choose_point_dtype(loaded.encoder, dtype)
+    return loaded
 
 
 def _published(recipe: Recipe, path: Path, device: torch.device) -> LoadedPoints:

@@ -16,7 +16,7 @@ from basrelief.datasets import Benchmark
 from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError
 from basrelief.evaluate import DataSource, ModelSource
-from basrelief.models import Embedder, FewShotClassifier, embed_paths, get_recipe
+from basrelief.models import Embedder, FewShotClassifier, embed_paths
 from basrelief.tasks import FitOptions, sample_shots
 from basrelief.types import Progress
 
@@ -63,8 +63,8 @@ def train_adapter(
         ConfigError: If a name or option is wrong, or the data set does not match its card.
         WeightsNotFoundError: If weights are missing and cannot be fetched.
     """
-    fit, kind = fit or FitOptions(), head or get_recipe(model.name).default_head
-    loaded = model.load().for_few_shot()
+    fit, loaded = fit or FitOptions(), model.load().for_few_shot()
+    kind = head or loaded.recipe.default_head
     support = replace(data, split="train").open(model.name)
     query = None if support.split == "all" else replace(data, split="test").open(model.name)
     second = model.load_second_path(kind, cache=cache, seed=fit.seed)

@@ -24,10 +24,13 @@ class PointEncoder:
         network: The network.
         name: Name for reports.
         logit_scale: Multiplier of cosines that was trained with it, already exponentiated, or None.
+        dtype: Compute dtype of the matrix products; weights and sampling stay float32.
+        dtype_reason: How the compute dtype was chosen, for reports.
     """
 
     def __init__(self, network: PointNetwork, *, name: str = "points", logit_scale: float | None = None) -> None:
         self.network, self.name, self.logit_scale = network, name, logit_scale
+        self.dtype, self.dtype_reason = torch.float32, "as loaded"
 
     @property
     def embedding_dim(self) -> int:
@@ -46,8 +49,9 @@ class PointEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of up to 512 values of every tensor."""
-        digest = hashlib.sha256(f"{type(self.network).__name__} {self.views}".encode())
+        """Hash of up to 512 values of every tensor, and of the dtype."""
+        lower = "" if self.dtype == torch.float32 else f" {self.dtype}"
+        digest = hashlib.sha256(f"{type(self.network).__name__} {self.views}{lower}".encode())
         for name, tensor in self.network.state_dict().items():
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(sampled_bytes(tensor, torch.float64))
@@ -71,5 +75,6 @@ class PointEncoder:
         for start in range(0, len(order), CLOUDS_PER_PASS):
             rows = order[start : start + CLOUDS_PER_PASS]
             points, sizes = pad_clouds([clouds[i].to(self.device, torch.float32) for i in rows])
-            found[rows] = self.network(points, sizes).float()
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                found[rows] = self.network(points, sizes).float()
         return found
