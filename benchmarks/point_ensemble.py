@@ -97,7 +97,8 @@ def parts(folder: Path | None, each: int) -> tuple[ShapeSet, Part, list[Part]]:
     row = np.arange(len(whole))
     cut = [whole.select((start <= row) & (row < end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     held_out = Part("validation makers", cut[1])
-    return merge([cut[0], cut[3]]), held_out, [Part("test makers", cut[2]), Part("generated, test seeds", cut[5])]
+    reported = [Part("test makers", cut[2]), Part("generated, test seeds", cut[5])]
+    return merge([cut[0], cut[3]]), held_out, [part for part in reported if len(part.shapes)]
 
 
 def triplets(shapes: ShapeSet, model: Model, cache: Path) -> StoredTriplets:

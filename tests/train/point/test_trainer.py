@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from basrelief.datasets import open_benchmark
+from basrelief.datasets import open_benchmark, templates
 from basrelief.encoders.points.files import load_point_network, read_point_record, save_point_network, space_fingerprint
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.evaluate import DataSource, ModelSource
-from basrelief.models import load_model
+from basrelief.models import get_recipe, load_model
 from basrelief.models.shape_input import CloudInput
 from basrelief.shapes import make_shape, write_library
 from basrelief.train import PairMaker, PairSettings, PointData, Resources, make_records, train_point
+from basrelief.train.point import trainer
 from basrelief.train.point.validation import check_disjoint, label_scores
+from support.small_models import small_encoder
 
 from .conftest import SMALL
 from .test_published import shape, write
@@ -82,6 +84,19 @@ def test_a_network_is_refused_on_other_weights(trained: Path, tmp_path: Path) ->
     other = save_point_network(network, tmp_path / "other.safetensors", record=replace(record, encoder_fingerprint="0" * 16))
     with pytest.raises(WeightsError, match=r"other.safetensors was trained with other weights of .*. Load those, or train again."):
         load_model("tiny", checkpoint=other, device="cpu")
+
+
+def test_a_model_that_reads_points_lends_its_clip(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(trainer, "load_encoder", lambda name, **_: loaded.append(name) or small_encoder())
+    clip, recipe = trainer.load_clip(ModelSource("openshape-pointbert")), get_recipe("openshape-pointbert")
+    assert loaded == [recipe.encoder]
+    assert clip.embed_images([np.zeros((32, 32, 3), np.uint8)]).shape == (1, 16)
+    assert clip.prompter.templates == templates(recipe.templates)
+    data = PointData(DataSource(root, split="train", strict=False))
+    train_point(data, out=tmp_path, model=ModelSource("openshape-pointbert"), settings=replace(SMALL, epochs=1), resources=CPU)
+    record = read_point_record(tmp_path / "point.safetensors")
+    assert (record.encoder, record.encoder_fingerprint) == (recipe.encoder, space_fingerprint(clip.encoder))
 
 
 def test_published_features_train_without_a_clip(tmp_path: Path) -> None:

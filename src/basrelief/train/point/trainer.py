@@ -113,6 +113,21 @@ def _load_clip(source: ModelSource) -> Model:
     return Model(plain, load_encoder(recipe.encoder, weights=source.weights, device=source.device, dtype=source.dtype))
 
 
+def load_clip(source: ModelSource) -> Model:
+    """Load the CLIP of a model with its templates, for images and text.
+
+    A model that reads points has none that reads shapes yet; its CLIP is put behind the default depth projection.
+
+    Args:
+        source: Any model that is no ensemble.
+    """
+    recipe = get_recipe(source.name)
+    if recipe.cloud is None:
+        return source.load_untuned()
+    encoder = load_encoder(recipe.encoder, weights=source.weights, device=source.device, dtype="float32", activation=recipe.activation)
+    return Model(replace(recipe, cloud=None, checkpoint=None, projection="opendlign"), encoder)
+
+
 def _open(
     data: PointData, out: Path, loaded: Model | None, *, settings: PointSettings, resources: Resources, accelerator: Accelerator
 ) -> tuple[TripletSet, Benchmark | None]:
