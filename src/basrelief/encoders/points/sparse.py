@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -156,7 +156,7 @@ class _Convolve(torch.autograd.Function):
     """Convolution over a kernel map. Gathered rows are gathered again for the gradient rather than kept."""
 
     @staticmethod
-    def forward(ctx, kernel: Tensor, pairs: KernelMap, owners: Sequence[Tensor | None], *levels: Tensor) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def forward(ctx: Any, kernel: Tensor, pairs: KernelMap, owners: Sequence[Tensor | None], *levels: Tensor) -> Tensor:
         ctx.save_for_backward(kernel, *levels)
         ctx.pairs, ctx.owners = pairs, owners
         out = kernel.new_zeros(pairs.outputs, kernel.shape[2])
@@ -174,7 +174,7 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         kernel, *levels = ctx.saved_tensors
         to_kernel, to_levels = torch.zeros_like(kernel), [torch.zeros_like(features) for features in levels]
         widths = [features.shape[1] for features in levels]
