@@ -11,7 +11,7 @@ import pytest
 from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.shapes import make_shape
-from basrelief.tasks import read_head
+from basrelief.tasks.heads.kinds import read_head
 from basrelief.types import Mesh
 
 from .conftest import Run

@@ -151,7 +151,7 @@ def test_invalid_trainings_are_reported(run: Run, images: Path, tmp_path: Path) 
 
 
 def test_a_tuned_block_of_another_clip_is_rejected(run: Run, images: Path, tmp_path: Path) -> None:
-    from basrelief.encoders import save_tuned
+    from basrelief.encoders.tuned import save_tuned
     from support.small_models import small_encoder
 
     stranger = save_tuned(small_encoder(tuned=True), tmp_path / "stranger.safetensors", notes={})

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basrelief.datasets import fill_template, photo_templates, templates
+from basrelief.datasets import photo_templates, templates
 from basrelief.datasets.labels import label_set
-from basrelief.datasets.prompts import list_templates
+from basrelief.datasets.prompts import fill_template, list_templates
 from basrelief.errors import ConfigError
 from support import parity_json, same_texts
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from basrelief.encoders import ClipEncoder, export_published, is_tuned_file, load_tuned, random_encoder, save_encoder, save_tuned
+from basrelief.encoders import ClipEncoder, is_tuned_file, load_tuned, random_encoder, save_encoder
 from basrelief.encoders.convert import convert, layout_of, to_published
 from basrelief.encoders.folder import load_encoder_folder
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.encoders.towers import empty_towers, tuned_count
-from basrelief.encoders.tuned import base_fingerprint
+from basrelief.encoders.tuned import base_fingerprint, export_published, save_tuned
 from basrelief.errors import WeightsError
 from support import parity_json
 

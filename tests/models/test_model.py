@@ -91,7 +91,8 @@ def test_tuned_views_take_the_tuned_branch() -> None:
 
 def test_text_is_the_mean_over_templates(encoder: ClipEncoder) -> None:
     model = Model(get_recipe("opendlign-untuned"), encoder)
-    from basrelief.datasets import fill_template, templates
+    from basrelief.datasets import templates
+    from basrelief.datasets.prompts import fill_template
 
     prompts = [fill_template(t, "chair") for t in templates("opendlign")]
     expected = F.normalize(F.normalize(encoder.encode_text(prompts), dim=-1).mean(0), dim=-1)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from basrelief.encoders import ClipEncoder, export_published, registry, save_tuned
+from basrelief.encoders import ClipEncoder, registry
+from basrelief.encoders.tuned import export_published, save_tuned
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError
 from basrelief.models import list_models, load_model, load_untuned, recipe, recipes
 from basrelief.train.point.settings import list_presets

@@ -11,7 +11,8 @@ import torch
 
 import basrelief as br
 from basrelief.datasets import open_benchmark
-from basrelief.encoders import ClipEncoder, VectorCache, save_tuned
+from basrelief.encoders import ClipEncoder, VectorCache
+from basrelief.encoders.tuned import save_tuned
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models import Embedder, FewShotClassifier, Model, get_recipe, load_model, load_untuned
 from basrelief.shapes import make_shape, write_library

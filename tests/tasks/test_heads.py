@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.errors import ConfigError, OutputError, WeightsError
-from basrelief.tasks import HEADS, FitOptions, Head, fit_head, head_scores, read_head
+from basrelief.tasks import HEADS, FitOptions, Head, fit_head, head_scores
 from basrelief.tasks.few_shot import ViewProbe
+from basrelief.tasks.heads.kinds import read_head
 
 CLASSES, VIEWS, DIM = 5, 4, 16
 QUICK = FitOptions(epochs=30, batch_size=16, lr=3e-3)

@@ -5,7 +5,7 @@ from basrelief.datasets.card import dataset_card
 from basrelief.datasets.labels import list_label_sets, parse_labels, read_labels_file
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList
-from basrelief.datasets.prompts import fill_template, templates
+from basrelief.datasets.prompts import templates
 from basrelief.datasets.split import maker_split
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Item",
     "PromptList",
     "dataset_card",
-    "fill_template",
     "list_label_sets",
     "maker_split",
     "open_benchmark",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.registry import EncoderSpec, encoder_spec, list_encoders
     from basrelief.encoders.tokenizer import Tokenizer
-    from basrelief.encoders.tuned import export_published, is_tuned_file, load_tuned, save_tuned
+    from basrelief.encoders.tuned import is_tuned_file, load_tuned
 
 _HOMES = {
     "Encoder": "base",
@@ -37,10 +37,8 @@ _HOMES = {
     "load_encoder": "load",
     "random_encoder": "load",
     "Tokenizer": "tokenizer",
-    "export_published": "tuned",
     "is_tuned_file": "tuned",
     "load_tuned": "tuned",
-    "save_tuned": "tuned",
     "cached_weights": "hub.selection",
     "choose_dtype": "precision",
     "EncoderSpec": "registry",
@@ -62,7 +60,6 @@ __all__ = [
     "choose_device",
     "choose_dtype",
     "encoder_spec",
-    "export_published",
     "is_tuned_file",
     "list_encoders",
     "load_encoder",
@@ -70,7 +67,6 @@ __all__ = [
     "load_tuned",
     "random_encoder",
     "save_encoder",
-    "save_tuned",
 ]
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES, public=__all__)

@@ -22,8 +22,9 @@ from basrelief.models.load import load_model
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.recipe import get_recipe
 from basrelief.models.shape_input import Prepared, ShapeInput
-from basrelief.tasks import HEADS, FitOptions, Head, LabelScores, fit_head, head_scores, read_head
+from basrelief.tasks import HEADS, FitOptions, Head, LabelScores, fit_head, head_scores
 from basrelief.tasks.heads.adapters import published_adapter
+from basrelief.tasks.heads.kinds import read_head
 from basrelief.types import Prediction, Shape
 
 _PATHS = "a head of one path takes one model, dual-path takes two: the depth tower, then CLIP's own"

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from basrelief.datasets import PromptList, fill_template, templates
+from basrelief.datasets import PromptList, templates
+from basrelief.datasets.prompts import fill_template
 from basrelief.errors import ConfigError
 
 if TYPE_CHECKING:

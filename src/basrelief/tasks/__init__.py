@@ -3,7 +3,7 @@
 from basrelief.tasks.calibration import Calibration, RejectPolicy
 from basrelief.tasks.few_shot import sample_shots
 from basrelief.tasks.heads.base import FitOptions, Head
-from basrelief.tasks.heads.kinds import HEADS, fit_head, head_scores, read_head
+from basrelief.tasks.heads.kinds import HEADS, fit_head, head_scores
 from basrelief.tasks.pooling import Pooling
 from basrelief.tasks.query import find_nearest, mix_embeddings
 from basrelief.tasks.scoring import LabelEmbeddings, LabelScores, score_labels
@@ -22,7 +22,6 @@ __all__ = [
     "fit_head",
     "head_scores",
     "mix_embeddings",
-    "read_head",
     "sample_shots",
     "score_labels",
     "search_view_weights",

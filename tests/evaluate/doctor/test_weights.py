@@ -134,7 +134,7 @@ def test_a_broken_file_is_one_finding(content: bytes, tmp_path: Path) -> None:
 
 @pytest.fixture
 def tuned_file(tmp_path: Path) -> Path:
-    from basrelief.encoders import save_tuned
+    from basrelief.encoders.tuned import save_tuned
     from support.small_models import small_encoder
 
     encoder = small_encoder(tuned=True)

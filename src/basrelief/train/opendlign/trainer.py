@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from basrelief.encoders import ClipEncoder, export_published, load_tuned, save_tuned
+from basrelief.encoders import ClipEncoder, load_tuned
+from basrelief.encoders.tuned import export_published, save_tuned
 from basrelief.errors import ConfigError
 from basrelief.evaluate import DataSource, ModelSource
 from basrelief.models import Model
