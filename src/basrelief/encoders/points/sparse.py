@@ -156,7 +156,7 @@ class _Convolve(torch.autograd.Function):
     """Convolution over a kernel map. Gathered rows are gathered again for the gradient rather than kept."""
 
     @staticmethod
-    def forward(ctx: Any, kernel: Tensor, pairs: KernelMap, owners: Sequence[Tensor | None], *levels: Tensor) -> Tensor:
+    def forward(ctx: Any, kernel: Tensor, pairs: KernelMap, owners: Sequence[Tensor | None], *levels: Tensor) -> Tensor:  # noqa: ANN401
         ctx.save_for_backward(kernel, *levels)
         ctx.pairs, ctx.owners = pairs, owners
         out = kernel.new_zeros(pairs.outputs, kernel.shape[2])
@@ -174,7 +174,7 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         kernel, *levels = ctx.saved_tensors
         to_kernel, to_levels = torch.zeros_like(kernel), [torch.zeros_like(features) for features in levels]
         widths = [features.shape[1] for features in levels]
