@@ -137,7 +137,9 @@ def test_options_that_documents_name_exist() -> None:
         "research/opendlign-projection.md",
         "research/doctor.md",
         "research/data-sets.md",
+        "research/train-point.md",
         "use/models.md",
+        "use/points.md",
         "use/pose.md",
     ):
         text = re.sub(r"python benchmarks/\S+[^`]*", "", read(document))
@@ -173,7 +175,7 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
         assert (source / name).is_file() or (REPOSITORY / name).is_file(), f"{page} names {name}"
 
 
-@pytest.mark.parametrize("page", ["research/clip2point.md", "research/opendlign.md"])
+@pytest.mark.parametrize("page", [f"research/{name}.md" for name in ("clip2point", "opendlign", "openshape", "tamm", "ulip", "uni3d")])
 def test_names_in_the_tables_of_a_method_exist(page: str) -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
     defined = set(re.findall(r"(?:def|class) (\w+)|^ *(\w+)(?:: [^=\n]+)? = |^ +(\w+): ", source, flags=re.MULTILINE))
