@@ -122,6 +122,8 @@ def test_wrong_ensembles_are_explained() -> None:
     one, other, _ = members()
     with pytest.raises(ConfigError, match="An ensemble has 2 to 8 models that are no ensembles themselves, got 1"):
         EnsembleModel([one])
+    with pytest.raises(ConfigError, match=r"pointclip\+pointclip names a model twice"):
+        EnsembleModel([one, one])
     with pytest.raises(ConfigError, match="expected one for each, not negative, not all 0"):
         EnsembleModel([one, other], scales=(1.0, -1.0))
     with pytest.raises(ConfigError, match="Unknown model 'tinny'.*Did you mean"):

@@ -63,6 +63,8 @@ class EnsembleModel(Model):
         self.scales = tuple(member.logit_scale for member in members) if scales is None else tuple(map(float, scales))
         if not 2 <= len(members) <= _MOST or any(isinstance(member, EnsembleModel) for member in members):
             raise ConfigError(f"An ensemble has 2 to {_MOST} models that are no ensembles themselves, got {len(members)}.")
+        if len({member.name for member in members}) < len(members):
+            raise ConfigError(f"{'+'.join(member.name for member in members)} names a model twice. Name each once.")
         if (
             len(self.scales) != len(members)
             or not all(math.isfinite(scale) and scale >= 0 for scale in self.scales)
