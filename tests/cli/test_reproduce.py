@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from basrelief.models import Model
+from basrelief.models import Model, get_recipe
 from support import dataset_miniatures
 from support.hub_server import LocalHub
 from support.published_hub import published_hub
+from support.published_points import published_file, trained_file
 
 from .conftest import Run
 
@@ -53,6 +54,11 @@ def cards(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: {key: value for key, value in card.items() if key != "run"} for name, card in found.items()}
 
 
+def unpublished(name: str) -> bool:
+    own = get_recipe(name).checkpoint
+    return own is not None and not own.published
+
+
 def fetch_all(run: Run, rows: list[dict[str, Any]], machine: Path) -> None:
     for name, command in dict.fromkeys((row["recipe"], row["commands"][0]) for row in rows):
         ended = run(*shlex.split(command)[1:], "--yes")
@@ -63,7 +69,15 @@ def fetch_all(run: Run, rows: list[dict[str, Any]], machine: Path) -> None:
             shutil.copy(machine / "best_eval.pth", place)
             ended = run(*shlex.split(command)[1:])
         assert ended.code == 0, (command, ended)
-        assert f"{name} is ready." in ended.out
+        assert "nobody publishes" in ended.err if unpublished(name) else f"{name} is ready." in ended.out
+
+
+def train_all(rows: list[dict[str, Any]]) -> None:
+    """Put random networks where the plan's training writes them: TAMM's of ShapeNet as its authors would, others as ours does."""
+    for seed, name in enumerate(dict.fromkeys(row["recipe"] for row in rows if row["train"])):
+        recipe, path = get_recipe(name), trained_file(get_recipe(name), Path("runs") / name / "point.safetensors", seed=70 + seed)
+        if name == "tamm-spconv-shapenet":
+            path.write_bytes(published_file(recipe, 70 + seed))
 
 
 def write_data(rows: list[dict[str, Any]]) -> None:
@@ -88,23 +102,26 @@ def check_all(run: Run, rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-def test_every_row_that_can_run_is_filled_and_nothing_is_computed_twice(
+def test_every_row_is_filled_and_nothing_is_computed_twice(
     hub: LocalHub, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [row for row in lines(run, "--plan") if not row["needs"]]
-    assert len(rows) == 28
+    rows = lines(run, "--plan")
+    assert len(rows) == 88
     fetch_all(run, rows, tmp_path / "machine")
+    train_all(rows)
     write_data(rows)
     check_all(run, rows)
     for row in rows:
         typed(run, row["commands"][2], "--partial")
-    table = {(row["recipe"], row["dataset"]): row for row in lines(run) if row["recipe"]}
+    table = {(row["recipe"], row["dataset"]): row for row in lines(run)}
     assert sorted(table) == sorted((row["recipe"], row["dataset"]) for row in rows)
     for name, row in table.items():
         assert None not in row["ours"], name
-        assert "in the paper" in row["why"], name  # the miniatures have fewer shapes
-        assert row["paper"][0] is not None, name
-    assert all(row["why"].startswith("needs ") or "no number" in row["why"] for row in lines(run) if not row["recipe"])
+        if row["paper"][0] is None:
+            assert row["why"] == "the paper has no number", name
+        else:
+            assert "in the paper" in row["why"], name  # the miniatures have fewer shapes
+            assert ("which nobody publishes" in row["why"]) == unpublished(row["recipe"]), name
 
     first, requests = cards(Path("eval")), len(hub.requests)
     monkeypatch.setattr(Model, "features", _computed_again)
