@@ -122,6 +122,10 @@ def test_doctor(run: Run, library: Path) -> None:
     found = {line["check"]: line for line in map(json.loads, answer(run, "doctor", MODEL, "--json").splitlines())}
     assert "10,000 points" in found["clouds"]["fact"]
     assert "weights" not in found  # all of them are on this machine
+    answer(run, "models", "export-text", MODEL, "-l", "chair,mug", "-o", "labels.safetensors")
+    ended = run("doctor", library, "--model", MODEL, "--text", "labels.safetensors")
+    assert ended.code == 1
+    assert "1 of 3 labels of the data were not exported, e.g. 'table'." in ended.out
     answer(run, "doctor", library, "--model", MODEL)
     assert MODEL in answer(run, "models")
     costs = [json.loads(line) for line in answer(run, "models", "--cost", "--json").splitlines()]

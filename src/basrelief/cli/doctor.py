@@ -50,6 +50,7 @@ def doctor(
     sample: _Sample = 24,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
+    text: opt.TextFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
     seed: opt.Seed = 0,
@@ -66,6 +67,7 @@ def doctor(
             "variant": variant,
             "weights": weights,
             "checkpoint": checkpoint,
+            "text": text,
             "prompts": prompts,
             "up": up,
         }
@@ -80,7 +82,7 @@ def doctor(
         raise ConfigError("doctor needs TARGET, or --maps FOLDER; --sheet belongs to --maps. Example: basrelief doctor chair.ply")
     from basrelief.evaluate import DataSource, ModelSource, diagnose
 
-    source = ModelSource(model or "", weights=weights, checkpoint=checkpoint, prompts=prompts)
+    source = ModelSource(model or "", weights=weights, checkpoint=checkpoint, text=text, prompts=prompts)
     data = DataSource(Path(target), dataset or "", variant=variant, split=split, up=up)
     findings = diagnose(target, model=source, data=data, sample=sample, seed=seed)
     for finding in findings:

@@ -131,16 +131,22 @@ def manual_file(checkpoint: Checkpoint) -> ManualFile | None:
     return ManualFile(checkpoint.address, cache_folder() / "checkpoints" / checkpoint.layout / checkpoint.file, checkpoint.licence)
 
 
-def missing_files(recipe: Recipe) -> list[str]:
-    """Describe what a model lacks on this machine, each in a few words; never uses the network."""
+def missing_files(recipe: Recipe, *, clip: bool = True, checkpoint: bool = True) -> list[str]:
+    """Describe what a model lacks on this machine, each in a few words; never uses the network.
+
+    Args:
+        recipe: Of the model.
+        clip: Whether CLIP's weights are to be found; a user's own take their place.
+        checkpoint: The same for the method's own weights.
+    """
     if recipe.encoder == EMBEDDED:
         return []
     spec, missing = encoder_spec(recipe.encoder), []
-    if recipe.needs_clip and cached_weights(spec) is None:
+    if clip and recipe.needs_clip and cached_weights(spec) is None:
         missing.append(f"CLIP's weights of {spec.repository} (licence: {spec.licence})")
-    if recipe.checkpoint is not None and find_checkpoint(recipe) is None:
+    if checkpoint and recipe.checkpoint is not None and find_checkpoint(recipe) is None:
         missing.append(where(recipe.checkpoint))
-    if not missing and cached_vocabulary(spec) is None:  # else it comes along
+    if clip and not missing and cached_vocabulary(spec) is None:  # else it comes along
         missing.append(f"CLIP's vocabulary (licence: {VOCABULARY_LICENCE})")
     return missing
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from basrelief.encoders.exported_text import save_exported_text
 from basrelief.evaluate.doctor.models import check_model
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import ModelSource
 from basrelief.models import get_recipe
+from support.small_models import small_encoder
 
 from .conftest import B32, Put, levels, of, published_network, text, vit
 
@@ -83,3 +85,26 @@ def test_a_network_trained_here_says_where_it_belongs(tmp_path: Path) -> None:
     assert of(check_weights(path, get_recipe("openshape-pointbert-b32")), "network").level == "ok"
     wrong = of(check_weights(path, get_recipe("uni3d-b")), "network")
     assert (wrong.level, wrong.remedy) == ("wrong", "Use a model on ViT-B-32/openai.")
+
+
+def test_the_text_tower_is_looked_for_beside_a_checkpoint(tmp_path: Path) -> None:
+    path = published_network("openshape-pointbert", "state_dict", tmp_path)
+    finding = of(check_model(ModelSource("openshape-pointbert", checkpoint=path)), "weights")
+    assert (finding.level, finding.remedy) == ("warning", "Run: basrelief models fetch openshape-pointbert.")
+    assert finding.fact == "Not on this machine: CLIP's weights of laion/CLIP-ViT-bigG-14-laion2B-39B-b160k (licence: MIT)."
+    assert of(check_model(ModelSource("tamm-spconv")), "weights").remedy == (
+        "Run: basrelief models fetch tamm-spconv. Give the file of your training with --checkpoint."
+    )
+
+
+def test_exported_labels_take_the_place_of_the_text_tower(tmp_path: Path) -> None:
+    encoder = small_encoder()
+    path = save_exported_text(tmp_path / "labels.safetensors", ["chair", "mug"], torch.ones(2, 16), encoder=encoder, prompts="ulip")
+    findings = check_model(ModelSource("openshape-pointbert", text=path), labels=["chair", "table"])
+    said = [(finding.level, finding.fact) for finding in findings if finding.check == "labels"]
+    assert said[0] == ("ok", f"2 labels by {encoder.name}, 16 numbers each.")
+    assert said[1][0] == said[2][0] == "wrong"
+    assert "does not take them" in said[1][1]
+    assert said[2][1] == "1 of 2 labels of the data were not exported, e.g. 'table'."
+    assert "CLIP's weights" not in of(findings, "weights").fact
+    assert levels(check_model(ModelSource("ulip", text=tmp_path / "absent")))["labels"] == "wrong"

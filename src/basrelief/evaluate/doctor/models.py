@@ -11,11 +11,11 @@ from basrelief.encoders import encoder_spec
 from basrelief.encoders.hub.selection import cached_vocabulary
 from basrelief.encoders.tokenizer import TOKENIZER_FILES, tokenizer_file
 from basrelief.errors import BasreliefError
-from basrelief.evaluate.doctor.points import check_clouds
+from basrelief.evaluate.doctor.points import check_clouds, check_exported_text
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import ModelSource
-from basrelief.models import Recipe, get_recipe, list_models
-from basrelief.models.fetch import find_checkpoint
+from basrelief.models import Recipe, get_recipe
+from basrelief.models.fetch import find_checkpoint, missing_files
 from basrelief.types import Finding
 
 
@@ -34,24 +34,37 @@ def check_model(source: ModelSource, *, dataset: str = "", labels: Sequence[str]
     labels = labels or (dataset_card(dataset).class_names if dataset else ())
     return [
         Finding("recipe", "ok", f"{recipe.title}. Trained on: {recipe.training_data}. Licence: {recipe.licence}."),
-        *_weights(recipe, source),
+        *_weights(recipe, source, labels),
         *_preprocessing(recipe, source),
         *_prompts(recipe, source, dataset, labels),
         *_paper(recipe, dataset),
     ]
 
 
-def _weights(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
+def _weights(recipe: Recipe, source: ModelSource, labels: Sequence[str]) -> Iterator[Finding]:
     files = [path for path in (source.weights, source.checkpoint) if path is not None]
     for path in files:
         yield from _file(path, recipe, whole=path == source.checkpoint)
-    status = next(status for status in list_models() if status.name == recipe.name)
-    if not files and not status.ready:
-        yield Finding("weights", "warning", f"Not on this machine: {status.missing}.", f"Run: basrelief models fetch {recipe.name}.")
+    if missing := _missing(recipe, source):
+        trained = source.checkpoint is None and recipe.checkpoint is not None and not recipe.checkpoint.published
+        more = " Give the file of your training with --checkpoint." if trained else ""
+        yield Finding(
+            "weights", "warning", f"Not on this machine: {'; '.join(missing)}.", f"Run: basrelief models fetch {recipe.name}.{more}"
+        )
+    if source.text is not None:
+        yield from check_exported_text(str(source.text), recipe, labels=labels)
     if recipe.checkpoint is not None and source.checkpoint is None and source.weights is not None and find_checkpoint(recipe) is None:
         yield Finding(
             "checkpoint", "wrong", f"{recipe.name} needs more than CLIP's weights.", f"Add {recipe.checkpoint.file} with --checkpoint."
         )
+
+
+def _missing(recipe: Recipe, source: ModelSource) -> list[str]:
+    """What is neither given nor on this machine; a user's own files are taken to be enough for a model that renders."""
+    clip, own = source.weights is None and source.text is None, source.checkpoint is None and source.weights is None
+    if recipe.cloud is None and not (clip and own):
+        return []
+    return missing_files(recipe, clip=clip, checkpoint=own)
 
 
 def _file(path: Path, recipe: Recipe, *, whole: bool) -> Iterator[Finding]:

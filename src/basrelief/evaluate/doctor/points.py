@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
+from basrelief.datasets import parse_labels
+from basrelief.datasets.layouts.base import plain
+from basrelief.encoders import encoder_spec
+from basrelief.encoders.exported_text import read_exported_text
 from basrelief.encoders.points.files import is_point_file, read_point_record
 from basrelief.encoders.points.recognise import networks_in
 from basrelief.encoders.state_dict import read_state_dicts
-from basrelief.errors import WeightsError
+from basrelief.errors import BasreliefError, WeightsError
 from basrelief.models import Recipe, recipes
 from basrelief.types import Finding
 
@@ -59,6 +63,30 @@ def check_clouds(recipe: Recipe) -> Iterator[Finding]:
     colors = f"xyz + rgb: a cloud without colour gets {cloud.missing_color:.3g} grey" if cloud.use_colors else "xyz alone"
     scaled = "centred and scaled to radius 1, " if cloud.normalise else ""
     yield Finding("clouds", "ok", f"{recipe.points:,} points, {scaled}{_FRAMES.get(cloud.frame, cloud.frame)}, {colors}.")
+
+
+def check_exported_text(path: str, recipe: Recipe, *, labels: Sequence[str] = ()) -> Iterator[Finding]:
+    """Check exported embeddings of labels: whose they are, and whether those of the data are among them.
+
+    Args:
+        path: The file, `FILE#labels` for an array without names.
+        recipe: The model.
+        labels: Class names of the data set, or none.
+    """
+    file, _, listed = path.partition("#")
+    try:
+        found = read_exported_text(file, labels=parse_labels(listed) if listed else ())
+    except BasreliefError as error:
+        yield Finding("labels", "wrong", str(error), "Export them again: basrelief models export-text.")
+        return
+    yield Finding("labels", "ok", f"{len(found.labels):,} labels by {found.encoder}, {found.embedding_dim:,} numbers each.")
+    if recipe.cloud is None or found.embedding_dim != encoder_spec(recipe.encoder).config.embed_dim:
+        fact = f"{recipe.name} does not take them: they are for models that read points and have the text tower of {found.encoder}."
+        yield Finding("labels", "wrong", fact, f"Export them for this model: basrelief models export-text {recipe.name}.")
+    known = {plain(name) for name in found.labels}
+    if missing := [label for label in labels if plain(label) not in known]:
+        fact = f"{len(missing)} of {len(labels)} labels of the data were not exported, e.g. {missing[0]!r}."
+        yield Finding("labels", "wrong", fact, f"Export them, too: basrelief models export-text {recipe.name}.")
 
 
 def _fit(networks: tuple[str, ...], names: list[str], recipe: Recipe) -> Finding:
