@@ -2,10 +2,11 @@
 
     GOMP_SPINCOUNT=10000 python benchmarks/point_ensemble.py --shapes SHAPES --out bench-out
 
-The network is a `PointPatchTransformer` of 0.7 M parameters that reads 1,024 points. It learns from the training makers of the labelled
-shapes and from generated shapes: image features are those of `tiny`'s ten depth views, text features those of the label. For each seed
-the scales of `tiny` and the network are fitted on the validation makers, which also chose the settings of `tiny`; figures are on the test
-makers and on generated shapes of the test seeds, see `basrelief.datasets.maker_split`. All names of the files compete.
+The network is a `PointPatchTransformer` of 0.7 M parameters that reads 1,024 coloured points; `tiny` sees no colours. It learns from the
+training makers of the labelled shapes and from generated shapes: image features are those of `tiny`'s ten depth views, text features
+those of the label. For each seed the scales of `tiny` and the network are fitted on the validation makers, which also chose the settings
+of `tiny`; figures are on the test makers and on generated shapes of the test seeds, see `basrelief.datasets.maker_split`. All names of
+the files compete.
 
 The features of `tiny` are computed once and kept in `--out`. A seed takes under 10 minutes on two idle cores.
 """
@@ -15,28 +16,33 @@ from __future__ import annotations
 import argparse
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 import basrelief as br
+from basrelief.datasets import maker_split
 from basrelief.encoders.points.files import space_fingerprint
 from basrelief.encoders.points.registry import NetworkSpec
+from basrelief.geometry import sample_surface, subsample
+from basrelief.io import load
 from basrelief.metrics import wilson
 from basrelief.models import Model
 from basrelief.output import make_folder
 from basrelief.render.chart import line_chart
-from basrelief.shapes import CATEGORIES
+from basrelief.shapes import CATEGORIES, make_shape
 from basrelief.tasks.scales import fit_scales
 from basrelief.train import PointSettings
-from basrelief.train.data import ShapeSet, generated_shapes, merge, read_shapes, split_by_maker
+from basrelief.train.data import ShapeSet, generated_shapes, list_shapes, merge, read_shapes
 from basrelief.train.point.fit import POINT_FILE, Space, fit_point
 from basrelief.train.point.settings import CloudAugmentation, OptimiserSettings, ScheduleSettings
 from basrelief.train.point.triplets import StoredTriplets
 from basrelief.train.run import RunContext, make_accelerator
-from basrelief.types import PointCloud
+from basrelief.types import Mesh, PointCloud, Shape
 from tiny import first_seed
 
 POINTS = 2048  # of each stored cloud
@@ -61,7 +67,7 @@ SETTINGS = PointSettings(
     workers=1,
     optimiser=OptimiserSettings(lr=2e-3, weight_decay=0.05, decay_all=False, beta2=0.98, clip=1.0),
     schedule=ScheduleSettings("cosine", warm_up=50),
-    augmentation=CloudAugmentation(dropout=0.5, drop_colors=0.0),
+    augmentation=CloudAugmentation(dropout=0.5, drop_colors=0.3),
 )
 
 
@@ -71,11 +77,13 @@ class Part:
 
     title: str
     shapes: ShapeSet
+    colors: np.ndarray
 
     @property
     def clouds(self) -> list[PointCloud]:
-        """The clouds."""
-        return [PointCloud(points) for points in self.shapes.points.float().numpy()]
+        """The clouds, with colours where all points have one."""
+        pairs = zip(self.shapes.points.float().numpy(), self.colors.astype(np.float32), strict=True)
+        return [PointCloud(points, None if np.isnan(own).any() else own.clip(0, 1)) for points, own in pairs]
 
     @property
     def truth(self) -> np.ndarray:
@@ -83,36 +91,51 @@ class Part:
         return self.shapes.label.numpy()
 
 
-def parts(folder: Path | None, each: int) -> tuple[ShapeSet, Part, list[Part]]:
+def colors(shapes: Iterable[tuple[Shape, int]]) -> np.ndarray:
+    """Colours of the points that `surface_points` samples of shapes with their seeds, (S, N, 3) float16; NaN where there are none."""
+    found = []
+    for shape, seed in shapes:
+        own = (sample_surface if isinstance(shape, Mesh) else subsample)(shape, POINTS, seed=seed).colors
+        found.append(np.full((POINTS, 3), np.nan, np.float16) if own is None else own.astype(np.float16))
+    return np.stack(found)
+
+
+def generated(part: Literal["train", "validation", "test"], each: int) -> Part:
+    """Generated shapes of the seeds of a part."""
+    first = first_seed(part)
+    shapes = generated_shapes(CATEGORIES, each, count=POINTS, seed=first)
+    made = ((make_shape(name, seed=first + i), first + i) for name in CATEGORIES for i in range(each))
+    return Part(f"generated, {part} seeds", shapes, colors(made))
+
+
+def parts(folder: Path | None, each: int) -> tuple[Part, Part, list[Part]]:
     """Training shapes, the part that chooses scales, and the parts that are reported, all with the same names."""
-    train, validation, test = (
-        generated_shapes(CATEGORIES, count, count=POINTS, seed=first_seed(part))
-        for part, count in (("train", each), ("validation", 5), ("test", 5))
-    )
+    made = [generated("train", each), generated("validation", 5), generated("test", 5)]
     if folder is None:
-        return train, Part("generated, validation seeds", validation), [Part("generated, test seeds", test)]
-    files = split_by_maker(read_shapes(folder, count=POINTS))
-    whole = merge([*files, train, validation, test])
-    ends = np.cumsum([len(shapes) for shapes in (*files, train, validation, test)])
-    row = np.arange(len(whole))
-    cut = [whole.select((start <= row) & (row < end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    held_out = Part("validation makers", cut[1])
-    reported = [Part("test makers", cut[2]), Part("generated, test seeds", cut[5])]
-    return merge([cut[0], cut[3]]), held_out, [part for part in reported if len(part.shapes)]
+        return made[0], made[1], made[2:]
+    files = read_shapes(folder, count=POINTS)
+    own = colors((load(row.path, up="z"), i) for i, row in enumerate(list_shapes(folder)))
+    whole = merge([files, *(part.shapes for part in made)])
+    painted = np.concatenate([own, *(part.colors for part in made)])
+    of_files = [maker_split().part(group) for group in files.group]
+    kind = np.array(of_files + [name for name, part in zip(("train", "-", "made"), made, strict=True) for _ in range(len(part.shapes))])
+    cut = lambda title, name: Part(title, whole.select(kind == name), painted[kind == name])  # noqa: E731
+    reported = [cut("test makers", "test"), cut("generated, test seeds", "made")]
+    return cut("training", "train"), cut("validation makers", "validation"), [part for part in reported if len(part.shapes)]
 
 
-def triplets(shapes: ShapeSet, model: Model, cache: Path) -> StoredTriplets:
-    """Clouds with the features of `tiny`'s depth views and of their label."""
+def triplets(part: Part, model: Model, cache: Path) -> StoredTriplets:
+    """Coloured clouds with the features of `tiny`'s depth views and of their label."""
+    shapes = part.shapes
     if not cache.is_file():
-        clouds = [PointCloud(points) for points in shapes.points.float().numpy()]
+        clouds = part.clouds
         np.save(cache, np.concatenate([model.embed_views(clouds[i : i + 64]).numpy() for i in range(0, len(clouds), 64)]))
     views = np.load(cache)
     if len(views) != len(shapes):
         raise SystemExit(f"{cache} holds features of {len(views)} shapes, not {len(shapes)}; remove it, or name another folder with --out")
-    blank = np.full((*shapes.points.shape[:2], 3), np.nan, np.float16)
     return StoredTriplets(
         [str(row) for row in range(len(shapes))],
-        clouds=np.concatenate([shapes.points.numpy(), blank], axis=2),
+        clouds=np.concatenate([shapes.points.numpy(), part.colors], axis=2),
         images=views,
         exists=np.ones(views.shape[:2], dtype=bool),
         texts=model.embed_text(shapes.names).numpy(),
@@ -183,9 +206,10 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     make_folder(given.out)
     tiny = br.load_model("tiny", device="cpu", dtype="float32")
-    shapes, held_out, reported = parts(given.shapes, given.each)
+    training, held_out, reported = parts(given.shapes, given.each)
+    shapes = training.shapes
     start = time.perf_counter()
-    data = triplets(shapes, tiny, given.out / "teacher.npy")
+    data = triplets(training, tiny, given.out / "teacher.npy")
     print(f"{platform.machine()}, {given.threads} threads, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}")
     print(f"{len(shapes)} training shapes, {len(shapes.names)} names, {given.steps} steps of {SETTINGS.batch_size} shapes", end="; ")
     print(f"features of tiny in {time.perf_counter() - start:.0f} s", flush=True)

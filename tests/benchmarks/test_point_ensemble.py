@@ -34,15 +34,15 @@ def test_no_shape_is_in_two_parts(few: ModuleType, tmp_path: Path) -> None:
     folder = write_labelled(tmp_path / "shapes", packs=packs)
     train, held_out, reported = few.parts(folder, 3)
     assert [len(part.shapes) for part in (held_out, *reported)] == [2, 2, 10]
-    assert len(train) == 6
-    assert {part.shapes.names for part in (held_out, *reported)} == {train.names}
-    assert {"chair", "mug", "street light"} == set(train.names)
+    assert len(train.shapes) == 6
+    assert {part.shapes.names for part in (held_out, *reported)} == {train.shapes.names}
+    assert {"chair", "mug", "street light"} == set(train.shapes.names)
     first = maker_split().seeds["train"][0][0]
     same = generated_shapes(("chair", "mug"), 3, count=128, seed=first)
-    assert torch.equal(train.points, same.points)
-    assert set(train.group) == {"generated"}
+    assert torch.equal(train.shapes.points, same.points)
+    assert set(train.shapes.group) == {"generated"}
     assert [{maker_split().part(group) for group in part.shapes.group} for part in (held_out, reported[0])] == [{"validation"}, {"test"}]
-    seen = {points.numpy().tobytes() for points in train.points}
+    seen = {points.numpy().tobytes() for points in train.shapes.points}
     assert not seen & {points.numpy().tobytes() for points in reported[1].shapes.points}
 
 
@@ -64,6 +64,6 @@ def test_a_small_run_prints_and_plots(
 
 def test_features_of_other_shapes_are_refused(few: ModuleType, tmp_path: Path) -> None:
     np.save(tmp_path / "teacher.npy", np.zeros((3, 10, 512)))
-    shapes = generated_shapes(("chair",), 2, count=128)
+    shapes = few.Part("two", generated_shapes(("chair",), 2, count=128), np.zeros((2, 128, 3), np.float16))
     with pytest.raises(SystemExit, match=r"holds features of 3 shapes, not 2; remove it"):
         few.triplets(shapes, None, tmp_path / "teacher.npy")
