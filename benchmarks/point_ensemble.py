@@ -4,9 +4,9 @@
 
 The network is a `PointPatchTransformer` of 0.7 M parameters that reads 1,024 coloured points; `tiny` sees no colours. It learns from the
 training makers of the labelled shapes and from generated shapes: image features are those of `tiny`'s ten depth views, text features
-those of the label. For each seed the scales of `tiny` and the network are fitted on the validation makers, which also chose the settings
-of `tiny`; figures are on the test makers and on generated shapes of the test seeds, see `basrelief.datasets.maker_split`. All names of
-the files compete.
+those of the label. For each seed the scales of `tiny` and the network are fitted on the validation makers and on generated shapes of the
+validation seeds, together; figures are on the test makers and on generated shapes of the test seeds, see `basrelief.datasets.maker_split`.
+All names of the files compete.
 
 The features of `tiny` are computed once and kept in `--out`. A seed takes under 10 minutes on two idle cores.
 """
@@ -118,10 +118,13 @@ def parts(folder: Path | None, each: int) -> tuple[Part, Part, list[Part]]:
     whole = merge([files, *(part.shapes for part in made)])
     painted = np.concatenate([own, *(part.colors for part in made)])
     of_files = [maker_split().part(group) for group in files.group]
-    kind = np.array(of_files + [name for name, part in zip(("train", "-", "made"), made, strict=True) for _ in range(len(part.shapes))])
+    kind = np.array(
+        of_files + [name for name, part in zip(("train", "validation", "made"), made, strict=True) for _ in range(len(part.shapes))]
+    )
     cut = lambda title, name: Part(title, whole.select(kind == name), painted[kind == name])  # noqa: E731
     reported = [cut("test makers", "test"), cut("generated, test seeds", "made")]
-    return cut("training", "train"), cut("validation makers", "validation"), [part for part in reported if len(part.shapes)]
+    held_out = cut("validation makers and seeds", "validation")
+    return cut("training", "train"), held_out, [part for part in reported if len(part.shapes)]
 
 
 def triplets(part: Part, model: Model, cache: Path) -> StoredTriplets:

@@ -33,7 +33,7 @@ def test_no_shape_is_in_two_parts(few: ModuleType, tmp_path: Path) -> None:
     packs = maker_split().validation[0], maker_split().test[0]
     folder = write_labelled(tmp_path / "shapes", packs=packs)
     train, held_out, reported = few.parts(folder, 3)
-    assert [len(part.shapes) for part in (held_out, *reported)] == [2, 2, 10]
+    assert [len(part.shapes) for part in (held_out, *reported)] == [12, 2, 10]
     assert len(train.shapes) == 6
     assert {part.shapes.names for part in (held_out, *reported)} == {train.shapes.names}
     assert {"chair", "mug", "street light"} == set(train.shapes.names)
@@ -41,9 +41,11 @@ def test_no_shape_is_in_two_parts(few: ModuleType, tmp_path: Path) -> None:
     same = generated_shapes(("chair", "mug"), 3, count=128, seed=first)
     assert torch.equal(train.shapes.points, same.points)
     assert set(train.shapes.group) == {"generated"}
-    assert [{maker_split().part(group) for group in part.shapes.group} for part in (held_out, reported[0])] == [{"validation"}, {"test"}]
-    seen = {points.numpy().tobytes() for points in train.shapes.points}
-    assert not seen & {points.numpy().tobytes() for points in reported[1].shapes.points}
+    makers = [{maker_split().part(group) for group in part.shapes.group if group != "generated"} for part in (held_out, *reported)]
+    assert makers == [{"validation"}, {"test"}, set()]
+    seen = [{points.numpy().tobytes() for points in part.shapes.points} for part in (train, held_out, *reported)]
+    assert not seen[0] & set.union(*seen[1:])
+    assert not seen[3] & set.union(*seen[:3])
 
 
 def test_a_small_run_prints_and_plots(

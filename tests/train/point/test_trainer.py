@@ -76,7 +76,7 @@ def test_a_trained_network_answers_in_place_of_the_views(dtype: str, trained: Pa
     network, _ = load_point_network(trained)
     cloud = CloudInput(64, record.frame).prepare([chair])[0]
     feature = torch.nn.functional.normalize(network(cloud[None], torch.tensor([64]))[0], dim=-1)
-    torch.testing.assert_close(model.embed_views(chair)[0], feature, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model.embed_views(chair)[0], feature, atol=1e-2 if dtype == "bfloat16" else 1e-5, rtol=1e-4)
 
 
 def test_a_network_is_refused_on_other_weights(trained: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def train_point(
     """
     settings, resources, source = settings or PointSettings(), resources or Resources(), model or ModelSource("tiny")
     accelerator = make_accelerator(settings.precision, accumulate=settings.accumulate, cpu=resources.cpu)
-    loaded = _load_clip(source) if data.library is not None or validation is not None else None
+    loaded = load_clip(source) if data.library is not None or validation is not None else None
     space = Space(get_recipe(source.name).encoder, "" if loaded is None else space_fingerprint(loaded.encoder))
     with lock_run(out, writes=accelerator.is_main_process):
         triplets, shapes = _open(data, out, loaded, settings=settings, resources=resources, accelerator=accelerator)
@@ -102,15 +102,6 @@ def train_point(
             validate = zero_shot_accuracy(held_out, loaded.embed_text(held_out.labels), settings=settings)
         context = RunContext(accelerator, out, resources.echo)
         return fit_point(triplets, settings=settings, context=context, space=space, start=start, validate=validate)
-
-
-def _load_clip(source: ModelSource) -> Model:
-    """Load both towers of a model's CLIP, with its templates."""
-    recipe = get_recipe(source.name)
-    if recipe.cloud is None:
-        return source.load_untuned()
-    plain = replace(recipe, cloud=None, projection="opendlign", pooling=Pooling("mean"), checkpoint=None, numbers=())
-    return Model(plain, load_encoder(recipe.encoder, weights=source.weights, device=source.device, dtype=source.dtype))
 
 
 def load_clip(source: ModelSource) -> Model:
@@ -125,7 +116,8 @@ def load_clip(source: ModelSource) -> Model:
     if recipe.cloud is None:
         return source.load_untuned()
     encoder = load_encoder(recipe.encoder, weights=source.weights, device=source.device, dtype="float32", activation=recipe.activation)
-    return Model(replace(recipe, cloud=None, checkpoint=None, projection="opendlign"), encoder)
+    plain = replace(recipe, cloud=None, checkpoint=None, projection="opendlign", pooling=Pooling("mean"))
+    return Model(plain, encoder)
 
 
 def _open(
