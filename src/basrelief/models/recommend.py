@@ -39,7 +39,6 @@ _NO_FIGURE, _LEAST = 10.0, 5.0  # percent
 _SAMPLE = 24  # files to read
 _BYTES = 4  # of a float32
 _MULTIPLY_ADDS = 60e9  # a second on two cores; benchmarks/throughput.py measures 30 to 43 thousand million on one
-_NOT_PUBLISHED = "your own"
 
 Labels = Literal["any", "exported"]
 """Whether a model takes any words, or those that were exported on a machine with more memory."""
@@ -177,7 +176,7 @@ def _look(path: Path) -> tuple[bool, bool, int]:
 
 def _is_candidate(recipe: Recipe) -> bool:
     own, figure = recipe.checkpoint, _figure(recipe)
-    trained = recipe.encoder == EMBEDDED or (own is not None and own.licence != _NOT_PUBLISHED)
+    trained = recipe.encoder == EMBEDDED or (own is not None and own.published)
     return trained and (figure is None or figure.value >= _LEAST)
 
 
