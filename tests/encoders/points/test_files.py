@@ -79,6 +79,17 @@ def test_wrong_records_are_refused(file: Path, name: str, value: object) -> None
         read_point_record(rewrite(file, lambda record: record.update({name: value})))
 
 
+@pytest.mark.parametrize("size", [{"width": 10**9}, {"depth": 10**6}, {"layers": [1] * 5000}, {"layers": [3, 10**6]}, {"width": {}}])
+def test_sizes_that_would_take_all_memory_are_refused(file: Path, size: dict[str, object]) -> None:
+    with pytest.raises(WeightsError, match=r"no valid record of a point network: a size beyond all reason. Train again."):
+        load_point_network(rewrite(file, lambda record: record["size"].update(size)))
+
+
+def test_more_points_than_the_limit_are_refused(file: Path) -> None:
+    with pytest.raises(WeightsError, match="a size beyond all reason"):
+        read_point_record(rewrite(file, lambda record: record.update(points=10**10)))
+
+
 @pytest.mark.parametrize("name", ["points", "family"])
 def test_records_without_a_field_are_refused(file: Path, name: str) -> None:
     with pytest.raises(WeightsError, match=r"no valid record of a point network"):

@@ -20,9 +20,12 @@ from basrelief.encoders.points.base import PointNetwork, fill_network
 from basrelief.encoders.points.registry import NetworkSpec
 from basrelief.encoders.state_dict import read_metadata, read_state_dict
 from basrelief.errors import ConfigError, WeightsError
+from basrelief.limits import limits
 from basrelief.output import replace_file, to_json
 
 FORMAT = "basrelief point network 1"
+_LARGEST = 16384
+"""Largest number in a size; the largest of a published one is 6,144."""
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("network", "family", "frame", "encoder", "encoder_fingerprint"), str),
     **dict.fromkeys(("missing_color", "logit_scale"), (int, float)),
@@ -124,9 +127,19 @@ def read_point_record(path: Path | str) -> PointRecord:
         wrong = [key for key, kind in _FIELDS.items() if not isinstance(stored[key], kind) or isinstance(stored[key], bool)]
         if wrong or stored["points"] < 1 or not 0 <= stored["missing_color"] <= 1 or not 0 < stored["logit_scale"] < math.inf:
             raise ValueError(f"values of another form: {', '.join(wrong) or 'points, missing_color or logit_scale'}")
+        if stored["points"] > limits().points or not all(_is_reasonable(*each) for each in stored["size"].items()):
+            raise ValueError("a size beyond all reason")
         return PointRecord(**stored)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{name} has no valid record of a point network: {error}. Train again.") from error
+
+
+def _is_reasonable(name: str, value: object) -> bool:
+    """Whether a field of a size is small enough to be built: files of strangers could ask for a billion layers or points of a patch."""
+    if isinstance(value, list):
+        return len(value) <= limits().layers and all(_is_reasonable(name, each) for each in value)
+    most = limits().layers if name in ("depth", "layers") else _LARGEST
+    return value is None or isinstance(value, str) or (isinstance(value, bool | int | float) and abs(value) <= most)
 
 
 def load_point_network(path: Path | str) -> tuple[PointNetwork, PointRecord]:
