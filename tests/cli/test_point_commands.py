@@ -130,3 +130,27 @@ def test_doctor(run: Run, library: Path) -> None:
     assert MODEL in answer(run, "models")
     costs = [json.loads(line) for line in answer(run, "models", "--cost", "--json").splitlines()]
     assert next(cost for cost in costs if cost["name"] == MODEL)["encode_ms"] > 0
+
+
+def test_ensembles(run: Run, library: Path, files: list[Path]) -> None:
+    names = f"tiny+{MODEL}"
+    record = json.loads(answer(run, "classify", files[0], "-l", "chair,table", "-m", names, "--json"))
+    assert [view["view"] for view in record["views"]] == ["tiny", MODEL]
+    fitted = json.loads(answer(run, "train", "ensemble", names, "--root", library, "-o", "both.json", "--json"))
+    assert fitted["shapes"] == 12
+    assert fitted["scales"]["tiny"] > fitted["scales"][MODEL], "the random network knows nothing"
+    assert fitted["accuracy"]["ensemble"] >= fitted["accuracy"][MODEL]
+    again = json.loads(answer(run, "classify", files[0], "-l", "chair,table", "-m", "both.json", "--json"))
+    assert again["model"] == names
+    assert again["scores"] != record["scores"]
+    assert names in answer(run, "evaluate", "both.json", "auto", "--root", library, "-o", "cards")
+    assert "12 read" in answer(run, "index", library, "--db", "both.lance", "-m", names, "--jobs", 1)
+    assert len(answer(run, "search", "a chair", "--db", "both.lance", "--json", "--top", 3).splitlines()) == 3
+
+
+def test_an_ensemble_is_not_fitted_where_figures_are_reported(run: Run, library: Path) -> None:
+    ended = run("train", "ensemble", f"tiny+{MODEL}", "--root", library, "--split", "test")
+    assert ended.code != 0
+    assert "The test split reports figures, so it cannot choose scales" in ended.err
+    ended = run("train", "ensemble", "tiny", "--root", library)
+    assert "tiny is one model. Join several with +" in ended.err
