@@ -2,7 +2,7 @@
 
     GOMP_SPINCOUNT=10000 python benchmarks/point_ensemble.py --shapes SHAPES --out bench-out
 
-The network is a `PointPatchTransformer` of 0.7 M parameters that reads 1,024 coloured points; `tiny` sees no colours. It learns from the
+The network is a `PointPatchTransformer` of 0.6 M parameters that reads 1,024 coloured points; `tiny` sees no colours. It learns from the
 training makers of the labelled shapes and from generated shapes: image features are those of `tiny`'s ten depth views, text features
 those of the label. For each seed the scales of `tiny` and the network are fitted on the validation makers and on generated shapes of the
 validation seeds, together; figures are on the test makers and on generated shapes of the test seeds, see `basrelief.datasets.maker_split`.
