@@ -44,8 +44,8 @@ class ImageTower:
     @property
     def known_as(self) -> str:
         """Names of known encoders with it, e.g. `ViT-B-32`; empty if there are none."""
-        configs = {name.split("/")[0]: encoder_spec(name).config.vision for name in list_encoders()}
-        return " and ".join(sorted(name for name, vision in configs.items() if vision is not None and tower_in(vision) == self))
+        towers = [(name.split("/")[0], encoder_spec(name).config.vision) for name in list_encoders()]
+        return " and ".join(sorted({name for name, vision in towers if vision is not None and tower_in(vision) == self}))
 
 
 def tower_in(vision: VisionConfig) -> ImageTower:
