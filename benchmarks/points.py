@@ -28,7 +28,7 @@ from basrelief.encoders.points.base import PointNetwork
 from basrelief.encoders.points.blocks import SplitAttention
 from basrelief.encoders.points.point_bert import PointBert
 from basrelief.encoders.points.point_patch import PatchTransformer, PointPatchTransformer
-from basrelief.encoders.points.registry import build_network, list_point_networks
+from basrelief.encoders.points.registry import list_point_networks, network_spec
 from basrelief.encoders.points.tamm import TammPointPatch
 from basrelief.encoders.points.uni3d import Uni3d
 from peers.sparse_conv import openshape_sparse, tamm_sparse
@@ -219,7 +219,7 @@ def measure(case: Case) -> tuple[float, float]:
     """Milliseconds and megabytes for each cloud of a batch."""
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)
-    network = build_network(case.network).eval().requires_grad_(False)
+    network = network_spec(case.network).build().eval().requires_grad_(False)
     scattered(network)
     points, sizes = clouds(case.batch, case.points).to(case.device), torch.full((case.batch,), case.points, device=case.device)
     network.to(case.device)

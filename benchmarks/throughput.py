@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from basrelief.encoders import encoder_spec
 from basrelief.encoders.points.base import PointNetwork
-from basrelief.encoders.points.registry import build_network, list_point_networks
+from basrelief.encoders.points.registry import list_point_networks, network_spec
 from basrelief.encoders.towers import ClipTowers
 from basrelief.evaluate.plan import SPEED_FILE, draw_key, plan_table
 from basrelief.models import Recipe, get_recipe, recipes
@@ -100,7 +100,7 @@ def times(repeats: int) -> dict[str, dict[str, float]]:
         recipe = get_recipe(row.recipe).for_dataset(row.dataset)
         architecture = recipe.encoder.split("/")[0]
         if recipe.cloud is not None and recipe.cloud.network not in clouds:
-            network = build_network(recipe.cloud.network).eval()
+            network = network_spec(recipe.cloud.network).build().eval()
             clouds[recipe.cloud.network] = cloud_ms(network, recipe.points, repeats)
             print(f"{recipe.cloud.network:<32} {clouds[recipe.cloud.network]:9.1f} ms a cloud", flush=True)
         elif recipe.cloud is None and architecture not in views:
@@ -117,7 +117,7 @@ def costs() -> dict[str, dict[str, int]]:
     read = {recipe.cloud.network: recipe.points for recipe in recipes().values() if recipe.cloud}
     found = {}
     for name in list_point_networks():
-        found[name] = cost(build_network(name).eval(), read.get(name, POINTS))
+        found[name] = cost(network_spec(name).build().eval(), read.get(name, POINTS))
         print(f"{name:<32} {found[name]['multiply_adds'] / 1e9:9.2f} G multiply-adds", flush=True)
     return found
 

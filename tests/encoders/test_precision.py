@@ -14,7 +14,7 @@ from basrelief.errors import ConfigError
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat the small encoders of these tests as large ones."""
-    monkeypatch.setattr(precision, "_SMALL", 0)
+    monkeypatch.setattr(precision, "SMALL", 0)
 
 
 def test_small_towers_are_not_measured(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

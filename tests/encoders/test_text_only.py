@@ -160,7 +160,7 @@ def test_the_text_tower_decides_on_the_dtype(file: Path, text_config: ClipConfig
     found, other = load(file), load(file, dtype="bfloat16")
     assert bfloat16_gain(found) > 0
     assert 0.9 < least_cosine(found, other) <= 1.0001
-    monkeypatch.setattr("basrelief.encoders.precision._SMALL", 0)
+    monkeypatch.setattr("basrelief.encoders.precision.SMALL", 0)
     monkeypatch.setattr("basrelief.encoders.precision.bfloat16_gain", lambda encoder: 2.0)
     monkeypatch.setattr("basrelief.encoders.precision.LEAST_COSINE", 0.9)
     chosen = choose_dtype(random_encoder(text_config))

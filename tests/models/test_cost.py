@@ -8,7 +8,7 @@ import pytest
 
 import basrelief as br
 from basrelief.encoders import encoder_spec
-from basrelief.encoders.points.registry import empty_network, list_point_networks
+from basrelief.encoders.points.registry import list_point_networks, network_spec
 from basrelief.errors import ConfigError
 from basrelief.models import get_recipe, model_cost, recipes
 from basrelief.models.cost import point_costs
@@ -78,6 +78,6 @@ def test_counts_of_point_networks_are_those_of_the_networks() -> None:
     known = point_costs()
     assert set(known) == set(list_point_networks())
     for name, record in known.items():
-        network = empty_network(name)
+        network = network_spec(name).empty()
         assert record["parameters"] == sum(parameter.numel() for parameter in network.parameters()), name
         assert record["views"] == network.views, name

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from basrelief.encoders.exported_text import save_exported_text
-from basrelief.encoders.points.registry import build_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models import load_model
 from basrelief.models.export_text import export_text
@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the smallest Uni3D, as DeepSpeed saves them."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        state = build_network("uni3d-ti").state_dict()
+        state = network_spec("uni3d-ti").build().state_dict()
     path = tmp_path_factory.mktemp("uni3d") / "model.pt"
     torch.save({"module": {**state, "logit_scale": torch.tensor(3.0)}}, path)
     return path

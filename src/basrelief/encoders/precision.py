@@ -17,8 +17,8 @@ from basrelief.errors import ConfigError, unknown_choice
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LEAST_COSINE = 0.999
-_LEAST_GAIN = 1.2
-_SMALL = 20_000_000
+LEAST_GAIN = 1.2
+SMALL = 20_000_000
 _RUNS = 5
 _PROMPTS = ("a depth map of a chair", "point cloud of a big airplane")
 
@@ -44,11 +44,11 @@ def choose_dtype(encoder: ClipEncoder, requested: str = "auto") -> ClipEncoder:
         encoder.dtype_reason = "requested"
         encoder.towers.cast(DTYPES[requested])
         return encoder
-    if sum(p.numel() for p in encoder.towers.parameters()) < _SMALL:
+    if sum(p.numel() for p in encoder.towers.parameters()) < SMALL:
         encoder.dtype_reason = "float32: the towers are small"
         return encoder
     gain = bfloat16_gain(encoder)
-    if gain < _LEAST_GAIN:
+    if gain < LEAST_GAIN:
         encoder.dtype_reason = f"float32: a block in bfloat16 is {gain:.2f} times as fast here"
         return encoder
     other = copy.copy(encoder)

@@ -153,10 +153,6 @@ class _JointShapes(ShapeEncoder):
             start += size
         return found
 
-    def with_recipe(self, recipe: Recipe) -> ShapeEncoder:
-        """Ensembles change their members instead."""
-        raise NotImplementedError
-
 
 class _JointPrompter(Prompter):
     """Embeds labels by every member's own templates and text tower."""

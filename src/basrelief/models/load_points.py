@@ -9,11 +9,11 @@ import torch
 
 from basrelief.datasets import PromptList
 from basrelief.encoders import ClipEncoder, Encoder
-from basrelief.encoders.points.base import fill_network
+from basrelief.encoders.points.base import VIEW_WEIGHTS, fill_network
 from basrelief.encoders.points.encoder import PointEncoder
 from basrelief.encoders.points.files import PointRecord, load_point_network, space_fingerprint
 from basrelief.encoders.points.precision import choose_point_dtype
-from basrelief.encoders.points.registry import empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.encoders.state_dict import read_state_dicts
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models.model import Model
@@ -83,7 +83,7 @@ def load_points(recipe: Recipe, path: Path, *, device: torch.device, dtype: str 
 def _published(recipe: Recipe, path: Path, device: torch.device) -> LoadedPoints:
     if recipe.cloud is None:
         raise ConfigError(f"{recipe.name} has no point network. Name a model that has one, e.g. openshape-pointbert.")
-    network = empty_network(recipe.cloud.network)
+    network = network_spec(recipe.cloud.network).empty()
     parts = read_state_dicts(path)
     fill_network(network, network.from_published(parts), source=path.name)
     scales = [tensor for names in parts.values() for name, tensor in names.items() if name == "logit_scale" and tensor.numel() == 1]
@@ -126,7 +126,7 @@ def _trained_recipe(recipe: Recipe, record: PointRecord, *, views: int) -> Recip
         checkpoint=None,
         points=record.points,
         cloud=CloudSettings(record.network, record.frame, record.missing_color),
-        pooling=Pooling("mean") if views == 1 else Pooling("concat", weights=(1.0, 0.5)),
+        pooling=Pooling("mean") if views == 1 else Pooling("concat", weights=VIEW_WEIGHTS[views]),
         datasets={},
         few_shot={},
         numbers=(),

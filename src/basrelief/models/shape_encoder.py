@@ -50,9 +50,9 @@ class ShapeEncoder(ABC):
     def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
         """Encode prepared shapes; float32, not normalised."""
 
-    @abstractmethod
     def with_recipe(self, recipe: Recipe) -> ShapeEncoder:
-        """Return the same networks under the settings of another recipe."""
+        """Return the same networks under the settings of another recipe; itself if it reads none."""
+        return self
 
 
 class ViewEncoder(ShapeEncoder):

@@ -170,8 +170,8 @@ def test_memory_at_100_000_points(name: str) -> None:
     """A network of published sizes needs less than 1 GB for four clouds of 100,000 points."""
     program = f"""
 import resource, torch
-from basrelief.encoders.points.registry import build_network
-network = build_network("{name}").eval()
+from basrelief.encoders.points.registry import network_spec
+network = network_spec("{name}").build().eval()
 points = torch.rand(4, 100_000, 6) - 0.5
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with torch.no_grad():
@@ -201,8 +201,8 @@ def test_saved_weights_load_as_published(name: str) -> None:
 def test_an_empty_network_is_built_quickly(name: str) -> None:
     program = f"""
 import sys
-from basrelief.encoders.points.registry import empty_network
-empty_network("{name}")
+from basrelief.encoders.points.registry import network_spec
+network_spec("{name}").empty()
 assert "torch._dynamo" not in sys.modules and "sympy" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from basrelief.encoders.points.base import PointNetwork, fill_network, pad_clouds
 from basrelief.encoders.points.mink_resnet import MinkResNet, MinkResNetSize
 from basrelief.encoders.points.recognise import networks_in
-from basrelief.encoders.points.registry import empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.encoders.points.sparse import KernelMap, Level, voxelise
 from basrelief.errors import WeightsError
 from support import parity_arrays, parity_json
@@ -124,7 +124,7 @@ def test_published_layout_fits() -> None:
     (layout,) = parity_json("openshape_spconv_layouts.json").values()
     state = {name.removeprefix("module."): tensor for name, tensor in meta_state(layout).items()}
     assert networks_in({"state_dict": state}) == (NAME,)
-    network = empty_network(NAME)
+    network = network_spec(NAME).empty()
     assert network.embedding_dim == 1280
     assert len(state) == len(network.state_dict()) == 266
     assert sum(parameter.numel() for parameter in network.parameters()) == 41_327_104
@@ -214,8 +214,8 @@ def test_memory_at_100_000_points() -> None:
     program = f"""
 import resource, torch
 from basrelief.encoders.points.recognise import networks_in
-from basrelief.encoders.points.registry import build_network
-network = build_network("{NAME}").eval().requires_grad_(False)
+from basrelief.encoders.points.registry import network_spec
+network = network_spec("{NAME}").build().eval().requires_grad_(False)
 points = torch.rand(1, 100_000, 6) - 0.5
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 network(points, torch.tensor([100_000]))

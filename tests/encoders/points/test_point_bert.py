@@ -8,7 +8,7 @@ import torch
 
 from basrelief.encoders.points.base import fill_network
 from basrelief.encoders.points.point_bert import PointBert, PointBertSize
-from basrelief.encoders.points.registry import empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.errors import WeightsError
 from support import parity_arrays, parity_json
 from support.recorded_networks import config, meta_state, recorded_cloud, recorded_network
@@ -62,7 +62,7 @@ def test_colours_do_not_matter_without_a_colour_channel() -> None:
 def test_published_layout_fits(name: str, title: str) -> None:
     layout = [(key.removeprefix("module."), shape, dtype) for key, shape, dtype in parity_json("ulip_layouts.json")[title]]
     state = PointBert.from_published({"state_dict": meta_state(layout)})
-    network = fill_network(empty_network(name), state, source="model.pt")
+    network = fill_network(network_spec(name).empty(), state, source="model.pt")
     assert sum(tensor.numel() for tensor in network.parameters()) == pytest.approx(33.5e6 if name == "ulip2-colored" else 22.3e6, rel=0.01)
 
 
@@ -73,8 +73,8 @@ def test_towers_of_clip_in_the_file_are_left_out() -> None:
 
 
 def test_weights_of_the_other_size_are_refused() -> None:
-    state = empty_network("ulip").state_dict()
+    state = network_spec("ulip").empty().state_dict()
     with pytest.raises(
         WeightsError, match=r"pc_projection of model.pt is \(768, 512\) torch.float32; expected \(768, 1280\)|unknown|missing"
     ):
-        fill_network(empty_network("ulip2-colored"), state, source="model.pt")
+        fill_network(network_spec("ulip2-colored").empty(), state, source="model.pt")

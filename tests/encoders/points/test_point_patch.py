@@ -9,7 +9,7 @@ import torch
 from basrelief.encoders.points.base import fill_network
 from basrelief.encoders.points.operators import ball_query, farthest_points, gather_points
 from basrelief.encoders.points.point_patch import PointPatchSize, PointPatchTransformer
-from basrelief.encoders.points.registry import empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.errors import WeightsError
 from support import parity_arrays, parity_json
 from support.recorded_networks import config, meta_state, recorded_network
@@ -77,33 +77,37 @@ def test_published_layout_fits(name: str, title: str) -> None:
     small = name.endswith(("vitl14", "vitb32"))
     place, more = ("", [("tau", [], "float32")]) if small else ("state_dict", [])
     parts = {place: meta_state(layout + more), "logit_scale": meta_state([("logit_scale", [], "float32")])}
-    network = fill_network(empty_network(name), PointPatchTransformer.from_published(parts), source="model.pt")
+    network = fill_network(network_spec(name).empty(), PointPatchTransformer.from_published(parts), source="model.pt")
     assert sum(tensor.numel() for tensor in network.state_dict().values()) == sum(int(np.prod(shape)) for _, shape, _ in layout)
     assert network.embedding_dim == {"vitl14": 768, "vitb32": 512}.get(name.rpartition("-")[2], 1280)
 
 
 def test_only_names_of_the_parallel_module_count_if_there_are_any() -> None:
-    state = {f"module.{name}": tensor for name, tensor in empty_network("openshape-pointbert").state_dict().items()}
+    state = {f"module.{name}": tensor for name, tensor in network_spec("openshape-pointbert").empty().state_dict().items()}
     found = PointPatchTransformer.from_published({"state_dict": {**state, "text_proj.weight": torch.zeros(1)}})
-    fill_network(empty_network("openshape-pointbert"), found, source="model.pt")
+    fill_network(network_spec("openshape-pointbert").empty(), found, source="model.pt")
 
 
 def test_own_names_are_read_like_published_ones() -> None:
-    state = empty_network("openshape-pointbert").state_dict()
+    state = network_spec("openshape-pointbert").empty().state_dict()
     assert PointPatchTransformer.from_published({"": state}).keys() == state.keys()
 
 
 def test_unknown_weights_are_refused() -> None:
-    state = empty_network("openshape-pointbert").state_dict()
+    state = network_spec("openshape-pointbert").empty().state_dict()
     state["ppat.more"] = torch.zeros(1)
     with pytest.raises(WeightsError, match=r"model\.pt does not fit the network; 1 unknown: ppat\.more"):
-        fill_network(empty_network("openshape-pointbert"), PointPatchTransformer.from_published({"state_dict": state}), source="model.pt")
+        fill_network(
+            network_spec("openshape-pointbert").empty(), PointPatchTransformer.from_published({"state_dict": state}), source="model.pt"
+        )
 
 
 def test_weights_of_another_size_are_refused() -> None:
-    state = empty_network("openshape-pointbert-scaling5").state_dict()
+    state = network_spec("openshape-pointbert-scaling5").empty().state_dict()
     with pytest.raises(WeightsError, match=r"ppat\.cls_token of model\.pt is \(768,\) torch\.float32; expected \(512,\) torch\.float32"):
-        fill_network(empty_network("openshape-pointbert"), PointPatchTransformer.from_published({"state_dict": state}), source="model.pt")
+        fill_network(
+            network_spec("openshape-pointbert").empty(), PointPatchTransformer.from_published({"state_dict": state}), source="model.pt"
+        )
 
 
 def test_a_file_without_the_weights_says_what_it_has() -> None:

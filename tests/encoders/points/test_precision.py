@@ -53,7 +53,7 @@ def test_small_networks_stay_in_float32(encoder: PointEncoder) -> None:
 def test_bfloat16_must_be_faster_and_agree(
     encoder: PointEncoder, monkeypatch: pytest.MonkeyPatch, gain: float, cosine: float, dtype: torch.dtype, reason: str
 ) -> None:
-    monkeypatch.setattr(precision, "_SMALL", 1)
+    monkeypatch.setattr(precision, "SMALL", 1)
     monkeypatch.setattr(precision, "_gain", lambda _: gain)
     monkeypatch.setattr(precision, "_cosine", lambda _: cosine)
     choose_point_dtype(encoder)

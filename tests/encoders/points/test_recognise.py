@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from basrelief.encoders.points.recognise import networks_in
-from basrelief.encoders.points.registry import empty_network, list_point_networks
+from basrelief.encoders.points.registry import list_point_networks, network_spec
 from support import parity_json
 
 LAYOUTS = [
@@ -30,11 +30,11 @@ def test_published_layouts(file: str, title: str, place: str, expected: tuple[st
 
 @pytest.mark.parametrize("name", list_point_networks())
 def test_own_names(name: str) -> None:
-    assert name in networks_in({"": empty_network(name).state_dict()})
+    assert name in networks_in({"": network_spec(name).empty().state_dict()})
 
 
 def test_tamms_adapters_stand_beside_its_network() -> None:
-    state = empty_network("tamm-pointbert").state_dict()
+    state = network_spec("tamm-pointbert").empty().state_dict()
     places = {"image_alignment_adapter", "text_alignment_adapter"}
     parts = {place: {n.removeprefix(f"{place}."): t for n, t in state.items() if n.startswith(place)} for place in places}
     parts["state_dict"] = {n: t for n, t in state.items() if n.startswith("ppat.")}
@@ -44,6 +44,6 @@ def test_tamms_adapters_stand_beside_its_network() -> None:
 def test_other_files() -> None:
     assert networks_in({"state_dict": {"visual.conv1.weight": torch.empty(8, 3, 4, 4, device="meta")}}) == ()
     assert networks_in({}) == ()
-    state = empty_network("uni3d-ti").state_dict()
+    state = network_spec("uni3d-ti").empty().state_dict()
     state.popitem()
     assert networks_in({"module": state}) == ()

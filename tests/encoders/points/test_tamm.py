@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.encoders.points.base import fill_network
-from basrelief.encoders.points.registry import build_network, empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.encoders.points.tamm import Adapter, Tamm, TammPointPatch, TammPointPatchSize, TammSparseConv, TammSparseConvSize
 from basrelief.encoders.state_dict import read_state_dicts
 from basrelief.errors import WeightsError
@@ -76,7 +76,7 @@ def test_published_layout_fits() -> None:
     layout = parity_json("openshape_pointbert_layouts.json")["openshape-pointbert-vitg14-rgb (scaling=4, out 1280)"]
     shapes = {name.removeprefix("module."): tuple(shape) for name, shape, _ in layout if not name.startswith("module.proj.")}
     shapes |= {f"{place}_alignment_adapter.{name}": shape for place in ("image", "text") for name, shape in ADAPTER.items()}
-    assert {name: tuple(tensor.shape) for name, tensor in empty_network("tamm-pointbert").state_dict().items()} == shapes
+    assert {name: tuple(tensor.shape) for name, tensor in network_spec("tamm-pointbert").empty().state_dict().items()} == shapes
 
 
 def test_sparse_layout_is_that_of_the_training_program() -> None:
@@ -86,7 +86,7 @@ def test_sparse_layout_is_that_of_the_training_program() -> None:
     shapes |= {f"final.0.1.bn.{name}": (1280,) for name in ("weight", "bias", "running_mean", "running_var")}
     shapes |= {"final.0.1.bn.num_batches_tracked": ()}
     shapes |= {f"{place}_alignment_adapter.{name}": shape for place in ("image", "text") for name, shape in SPARSE_ADAPTER.items()}
-    assert {name: tuple(tensor.shape) for name, tensor in empty_network("tamm-sparseconv").state_dict().items()} == shapes
+    assert {name: tuple(tensor.shape) for name, tensor in network_spec("tamm-sparseconv").empty().state_dict().items()} == shapes
 
 
 @every_network
@@ -114,8 +114,8 @@ def test_a_file_without_an_adapter_is_refused(tmp_path: Path) -> None:
 def test_openshape_weights_are_no_tamm_weights() -> None:
     with pytest.raises(WeightsError, match=r"does not fit the network; 28 missing: image_alignment_adapter\.classifier\.0\.bias"):
         fill_network(
-            empty_network("tamm-pointbert"),
-            Tamm.from_published({"": build_network("openshape-pointbert").ppat.state_dict(prefix="ppat.")}),
+            network_spec("tamm-pointbert").empty(),
+            Tamm.from_published({"": network_spec("openshape-pointbert").build().ppat.state_dict(prefix="ppat.")}),
             source="x",
         )
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from basrelief.encoders.points.base import fill_network
-from basrelief.encoders.points.registry import empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.encoders.points.uni3d import Uni3d, Uni3dSize
 from basrelief.errors import WeightsError
 from support import parity_arrays, parity_json
@@ -37,7 +37,7 @@ def test_same_as_the_original(name: str, size: Uni3dSize) -> None:
 @pytest.mark.parametrize("number", range(5))
 def test_published_layout_fits(number: int) -> None:
     layout = list(parity_json("uni3d_layouts.json").values())[number]
-    network = empty_network(f"uni3d-{SIZES[number]}")
+    network = network_spec(f"uni3d-{SIZES[number]}").empty()
     state = Uni3d.from_published({"module": meta_state(layout)})
     assert set(fill_network(network, state, source="model.pt").state_dict()) == set(state)
     left_out = {name for name, _, _ in layout} - set(state)
@@ -50,7 +50,7 @@ def test_half_precision_becomes_single() -> None:
     layout = parity_json("uni3d_layouts.json")['uni3d-ti (eva02_tiny_patch14_224), ckpt["module"]']
     state = Uni3d.from_published({"module": meta_state(layout)})
     half = {name: torch.zeros(tensor.shape, dtype=torch.float16) for name, tensor in state.items() if tensor.is_floating_point()}
-    network = fill_network(empty_network("uni3d-ti"), state | half, source="model.pt")
+    network = fill_network(network_spec("uni3d-ti").empty(), state | half, source="model.pt")
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
 
 
@@ -58,6 +58,6 @@ def test_weights_of_another_size_are_refused() -> None:
     layout = parity_json("uni3d_layouts.json")['uni3d-ti (eva02_tiny_patch14_224), ckpt["module"]']
     state = Uni3d.from_published({"module": meta_state(layout)})
     with pytest.raises(WeightsError, match=r"cls_token of model\.pt is \(1, 1, 192\) torch\.float32; expected \(1, 1, 384\)"):
-        fill_network(empty_network("uni3d-s"), state, source="model.pt")
+        fill_network(network_spec("uni3d-s").empty(), state, source="model.pt")
     with pytest.raises(WeightsError, match=r"model\.pt does not fit the network; \d+ unknown: .*Check that it belongs"):
-        fill_network(empty_network("uni3d-b"), state, source="model.pt")
+        fill_network(network_spec("uni3d-b").empty(), state, source="model.pt")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from basrelief.encoders.points.registry import empty_network
+from basrelief.encoders.points.registry import network_spec
 from basrelief.geometry import rotation_to_z_up
 from basrelief.io import save
 from basrelief.models import Pose
@@ -40,7 +40,7 @@ def standing(axis: str = "z", confidence: float = 0.99) -> Vote:
 
 def published_network(network: str, place: str, folder: Path) -> Path:
     """A file in the layout of a point network; its numbers are bytes, so that it is small."""
-    state = {name: torch.zeros(tensor.shape, dtype=torch.uint8) for name, tensor in empty_network(network).state_dict().items()}
+    state = {name: torch.zeros(tensor.shape, dtype=torch.uint8) for name, tensor in network_spec(network).empty().state_dict().items()}
     torch.save({place: state, "epoch": 3}, folder / "model.pt")
     return folder / "model.pt"
 

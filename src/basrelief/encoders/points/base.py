@@ -16,6 +16,9 @@ from basrelief.errors import WeightsError
 Parts = Mapping[str, Mapping[str, Tensor]]
 """State dicts of a weights file by their place in it, e.g. `state_dict`; `""` for a file that is one."""
 
+VIEW_WEIGHTS: Mapping[int, tuple[float, ...]] = {1: (1.0,), 2: (1.0, 0.5)}
+"""Weights of the cosines of a network's features by their number; 0.5 for TAMM's image adapter, as in its code."""
+
 
 class PointNetwork(nn.Module, ABC):
     """A network from point clouds to features, which are not normalised.

@@ -8,11 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from basrelief.encoders.points.encoder import PointEncoder
-from basrelief.encoders.precision import DTYPES, LEAST_COSINE, best_seconds
+from basrelief.encoders.precision import DTYPES, LEAST_COSINE, LEAST_GAIN, SMALL, best_seconds
 from basrelief.errors import ConfigError, unknown_choice
 
-_LEAST_GAIN = 1.2
-_SMALL = 20_000_000
 _PROBE = 1024  # points
 
 
@@ -34,11 +32,11 @@ def choose_point_dtype(encoder: PointEncoder, requested: str = "auto") -> PointE
             raise ConfigError(unknown_choice("dtype", requested, ("auto", *DTYPES)))
         encoder.dtype, encoder.dtype_reason = DTYPES[requested], "requested"
         return encoder
-    if sum(parameter.numel() for parameter in encoder.network.parameters()) < _SMALL:
+    if sum(parameter.numel() for parameter in encoder.network.parameters()) < SMALL:
         encoder.dtype_reason = "float32: the network is small"
         return encoder
     gain = _gain(encoder)
-    if gain < _LEAST_GAIN:
+    if gain < LEAST_GAIN:
         encoder.dtype_reason = f"float32: a product in bfloat16 is {gain:.2f} times as fast here"
         return encoder
     cosine = _cosine(encoder)

@@ -91,30 +91,6 @@ def list_point_networks() -> tuple[str, ...]:
     return tuple(sorted(_sizes()))
 
 
-def empty_network(name: str) -> PointNetwork:
-    """Build a network on the meta device: names and dimensions, no numbers and no memory.
-
-    Args:
-        name: One of `list_point_networks()`.
-
-    Raises:
-        ConfigError: If the name is unknown.
-    """
-    return network_spec(name).empty()
-
-
-def build_network(name: str) -> PointNetwork:
-    """Build a network with PyTorch's initial weights, drawn from its global generator.
-
-    Args:
-        name: One of `list_point_networks()`.
-
-    Raises:
-        ConfigError: If the name is unknown.
-    """
-    return network_spec(name).build()
-
-
 def network_spec(name: str) -> NetworkSpec:
     """Return family and size of a network.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.datasets import Benchmark
-from basrelief.encoders.points.base import PointNetwork
+from basrelief.encoders.points.base import VIEW_WEIGHTS, PointNetwork
 from basrelief.encoders.points.encoder import PointEncoder
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, MissingExtraError
 from basrelief.io import split_row
@@ -21,8 +21,6 @@ from basrelief.models.shape_input import CloudInput
 from basrelief.processes import batches
 from basrelief.train.point.settings import PointSettings
 
-VIEW_WEIGHTS: Mapping[int, tuple[float, ...]] = {1: (1.0,), 2: (1.0, 0.5)}
-"""Weights of the cosines of a network's features by their number; 0.5 for TAMM's image adapter."""
 _AT_ONCE = 8
 
 PointAccuracy = Callable[[PointNetwork], float]
