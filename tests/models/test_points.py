@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from basrelief.errors import ConfigError
+from basrelief.errors import ConfigError, WeightsNotFoundError
 from basrelief.geometry import rotate
 from basrelief.geometry.transforms import axis_rotation
-from basrelief.models import FewShotClassifier, get_recipe, recipes
+from basrelief.models import FewShotClassifier, get_recipe, load_model, recipes
 from basrelief.models.recipe import CloudSettings, Recipe
 from basrelief.models.shape_input import FRAMES, CloudInput
 from basrelief.shapes import make_shape
@@ -164,6 +165,16 @@ def test_weights_follow_the_recipe_s_networks() -> None:
     assert one.fingerprint == small_model(get_recipe("ulip")).fingerprint
     assert one.fingerprint != other.fingerprint
     assert one.shape_encoder.fingerprint != one.fingerprint
+
+
+def test_a_trained_network_must_be_given(tmp_path: Path) -> None:
+    (tmp_path / "other.pt").write_bytes(b"other")
+    with pytest.raises(WeightsNotFoundError, match="tiny-points needs a point network. Run basrelief train point"):
+        load_model("tiny-points")
+    with pytest.raises(WeightsNotFoundError, match="Checkpoint 'nope.safetensors' not found. Run basrelief train point"):
+        load_model("tiny-points", checkpoint="nope.safetensors")
+    with pytest.raises(WeightsNotFoundError, match="Checkpoint '.*other.pt' holds no point network. Run basrelief train point"):
+        load_model("tiny-points", checkpoint=tmp_path / "other.pt")
 
 
 def test_a_recipe_is_of_exactly_one_kind() -> None:

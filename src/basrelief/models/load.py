@@ -181,7 +181,7 @@ def _load_one(name: str, files: _ModelFiles, place: _Placement) -> Model:
     from basrelief.encoders.points.files import is_point_file
 
     trained = files.checkpoint is not None and is_point_file(files.checkpoint)
-    recipe = _base_recipe(name, trained=trained)
+    recipe = _base_recipe(name, files.checkpoint, trained=trained)
     tuned = files.checkpoint is not None and is_tuned_file(files.checkpoint)
     if files.checkpoint is not None and recipe.checkpoint is None and not tuned and not trained:
         raise ConfigError(f"{name} takes no checkpoint. Leave out {str(files.checkpoint)!r}, or name the model it belongs to.")
@@ -208,7 +208,7 @@ def _load_one(name: str, files: _ModelFiles, place: _Placement) -> Model:
     return Model(recipe, encoder, prompter=Prompter(recipe.templates, listed))
 
 
-def _base_recipe(name: str, *, trained: bool) -> Recipe:
+def _base_recipe(name: str, checkpoint: Path | str | None, *, trained: bool) -> Recipe:
     """The recipe of a name; `NAME-points` is NAME with a point network that was trained in its space."""
     try:
         return get_recipe(name)
@@ -218,7 +218,10 @@ def _base_recipe(name: str, *, trained: bool) -> Recipe:
             raise
         recipe = get_recipe(base)
     if not trained:
-        raise WeightsNotFoundError(f"{name} needs a point network. Run basrelief train point, then give its file: --checkpoint FILE.")
+        what = f"{name} needs a point network."
+        if checkpoint is not None:
+            what = f"Checkpoint {str(checkpoint)!r} {'holds no point network' if Path(checkpoint).is_file() else 'not found'}."
+        raise WeightsNotFoundError(f"{what} Run basrelief train point, then give its file: --checkpoint FILE.")
     return recipe
 
 
