@@ -1,0 +1,121 @@
+"""Labelled boxes in a scan: what `detect` returns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from basrelief.errors import GeometryError
+from basrelief.scenes.scene import Scene
+from basrelief.types import PointCloud
+
+if TYPE_CHECKING:
+    from basrelief.geometry.boxes import Boxes
+    from basrelief.scenes.proposals import Proposals
+
+NONE_OF_THESE = "none of these"
+"""Name of a box that fits none of the labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """K labelled boxes, best first.
+
+    Attributes:
+        scene: The scan, in the scene frame.
+        proposals: The K boxes with their objectness and points.
+        labels: C labels in the caller's words.
+        probabilities: (K, C) float32, of each label; what is missing to 1 belongs to the background labels.
+        label_ids: (K,) int64, index of the best label; -1 if none fits.
+        scores: (K,) float32 in [0, 1], for ranking; not a calibrated probability.
+        view_embeddings: (K, V, D) float32, unit-length embedding of each view of each box: other labels need no new rendering.
+        model: Name of the model that labelled.
+        settings: How boxes were cropped, scored and suppressed.
+        seconds: Time of each stage.
+    """
+
+    scene: Scene
+    proposals: Proposals
+    labels: tuple[str, ...]
+    probabilities: Float32[np.ndarray, "boxes labels"]
+    label_ids: Int64[np.ndarray, " boxes"]
+    scores: Float32[np.ndarray, " boxes"]
+    view_embeddings: Float32[np.ndarray, "boxes views dim"]
+    model: str = ""
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Check that every field has a row for each box."""
+        for name in ("probabilities", "label_ids", "scores", "view_embeddings"):
+            if len(getattr(self, name)) != len(self.proposals):
+                raise GeometryError(f"{name} has {len(getattr(self, name))} rows for {len(self.proposals)} boxes. Pass one for each box.")
+
+    def __len__(self) -> int:
+        """Return K."""
+        return len(self.proposals)
+
+    def __repr__(self) -> str:
+        """Return the number of boxes of each label."""
+        counted = ", ".join(f"{count} {name}" for name, count in Counter(self.names).most_common(6))
+        return f"Detections({len(self)} boxes: {counted or 'nothing found'})"
+
+    @property
+    def boxes(self) -> Boxes:
+        """The K boxes in the scene frame; `Scene.boxes_in_file` gives them in the coordinates of the file."""
+        return self.proposals.boxes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The label of each box, or `none of these`."""
+        return tuple(NONE_OF_THESE if label < 0 else self.labels[label] for label in self.label_ids)
+
+    @property
+    def points(self) -> tuple[np.ndarray, ...]:
+        """The rows of the scene's points that belong to each box."""
+        if self.proposals.points is None:
+            raise GeometryError("These boxes came without points. Use Detections from basrelief.detect.")
+        return self.proposals.points
+
+    def crop(self, number: int) -> PointCloud:
+        """Return the points of one box in the scene frame."""
+        return self.scene.select(self.points[number])
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one JSON-ready record for each box, in the coordinates and the unit of the file.
+
+        `center`, `size` (along the box's own axes) and `rotation` (3 x 3, columns are those axes) place the box; `bounds` is the aligned
+        box around it in the file's axes. `height` is that of its lowest side above the floor in metres, None without a floor.
+        `probabilities` has the five best labels.
+        """
+        centers, sizes, rotations = self.scene.boxes_in_file(self.boxes)
+        half = np.einsum("nij,nj->ni", np.abs(rotations), sizes / 2)
+        bottoms = self.boxes.bounds()[:, 0, 2]
+        best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :5]
+        return [
+            {
+                "id": number,
+                "label": self.names[number],
+                "score": round(float(self.scores[number]), 4),
+                "objectness": round(float(self.proposals.scores[number]), 4),
+                "probabilities": {self.labels[label]: round(float(self.probabilities[number, label]), 4) for label in best[number]},
+                "center": _rounded(centers[number]),
+                "size": _rounded(sizes[number]),
+                "rotation": _rounded(rotations[number]),
+                "bounds": _rounded([centers[number] - half[number], centers[number] + half[number]]),
+                "yaw": round(float(self.boxes.yaws[number]), 6),
+                "height": None if self.scene.floor is None else round(float(bottoms[number] - self.scene.floor), 4),
+                "points": len(self.points[number]),
+            }
+            for number in range(len(self))
+        ]
+
+
+def _rounded(values: Any) -> Any:  # noqa: ANN401 - nested lists of floats
+    return np.round(np.asarray(values, dtype=np.float64), 6).tolist()
