@@ -1,0 +1,1 @@
+"""Segments of a scan without training: voxels, neighbour graph, regions, boxes."""
