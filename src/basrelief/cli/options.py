@@ -148,8 +148,12 @@ def picture_file(argument: str, path: Path) -> Path:
     return path
 
 
-def read_labels(text: str) -> tuple[str, ...]:
+def read_labels(text: str, *, least: int = 2) -> tuple[str, ...]:
     """Read labels from an option: a label set, a file that exists, or names separated by commas, tried in this order.
+
+    Args:
+        text: The value of the option.
+        least: Least number of labels.
 
     Raises:
         ConfigError: If it is none of these, or the labels are wrong.
@@ -160,7 +164,7 @@ def read_labels(text: str) -> tuple[str, ...]:
     if text in list_label_sets():
         return parse_labels(text)
     looks_like_a_path = "," not in text and (path.suffix != "" or len(path.parts) > 1)
-    return read_labels_file(path) if looks_like_a_path or _exists(path) else parse_labels(text)
+    return read_labels_file(path, least=least) if looks_like_a_path or _exists(path) else parse_labels(text, least=least)
 
 
 def _exists(path: Path) -> bool:

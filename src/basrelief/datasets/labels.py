@@ -45,14 +45,15 @@ def label_set(name: str) -> tuple[str, ...]:
     return tuple(json.loads(text)["labels"])
 
 
-def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+def check_labels(labels: Sequence[str], *, least: int = 2) -> tuple[str, ...]:
     """Check labels and strip surrounding whitespace.
 
     Args:
-        labels: At least two different names.
+        labels: Different names.
+        least: Least number of them: a shape is compared with two or more; in a scan one is enough.
 
     Raises:
-        ConfigError: If there are fewer than two, or one is empty, repeated, no string, or holds control characters.
+        ConfigError: If there are fewer, or one is empty, repeated, no string, or holds control characters.
     """
     if isinstance(labels, str):
         raise ConfigError(f"Labels are a list of names here, got the string {labels!r}. Pass a list, e.g. ['chair', 'table'].")
@@ -64,21 +65,23 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
         if not label.isprintable():
             raise ConfigError(f"Label {label!r} holds control characters. Remove them.")
     names = tuple(label.strip() for label in labels)
-    if len(names) < 2:
-        raise ConfigError(f"Need at least two labels, got {len(names)}. Add one that the shape could also be.")
+    if len(names) < least:
+        needed = "two labels" if least == 2 else "one label"
+        raise ConfigError(f"Need at least {needed}, got {len(names)}. Add one that the shape could also be.")
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise ConfigError(f"Label {twice!r} occurs twice. Remove one.")
     return names
 
 
-def parse_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
+def parse_labels(labels: str | Sequence[str], *, least: int = 2) -> tuple[str, ...]:
     """Turn labels in any form into a tuple: a list of names, names separated by commas or line breaks, or a label set's name.
 
     Text is never taken for a path, so it may come from strangers; see `read_labels_file` for files.
 
     Args:
         labels: E.g. `["chair", "table"]`, `"chair, table"` or `"modelnet40"`.
+        least: Least number of names; with 1, text without a comma is one name.
 
     Raises:
         ConfigError: If it is none of these, or the names fail `check_labels`.
@@ -91,25 +94,25 @@ def parse_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
         40
     """
     if not isinstance(labels, str):
-        return check_labels(labels)
+        return check_labels(labels, least=least)
     name = labels.strip()
     if name in list_label_sets():
         return label_set(name)
     names = [part for line in re.split(r"\r?\n", labels) if line.strip() for part in line.strip().removesuffix(",").split(",")]
-    if len(names) > 1:
-        return check_labels(names)
+    if len(names) >= least:
+        return check_labels(names, least=least)
     near = unknown_choice("labels", name, list_label_sets()).partition("Did you mean")[1:]
     hint = "".join(near) if near[0] else f"Separate them by commas, or name a label set: {', '.join(list_label_sets())}."
     raise ConfigError(f"Need at least two labels, got {name!r}. {hint}")
 
 
-def read_labels_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
+def read_labels_file(path: str | os.PathLike[str], *, least: int = 2) -> tuple[str, ...]:
     """Read labels from a text file: UTF-8, one name per line, lines that start with `#` are comments, at most 1 MB.
 
     Raises:
         ConfigError: If the file cannot be read, or the names fail `check_labels`.
     """
-    return check_labels(_lines(Path(path)))
+    return check_labels(_lines(Path(path)), least=least)
 
 
 def _lines(path: Path) -> list[str]:

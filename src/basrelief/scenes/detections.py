@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,15 @@ from basrelief.scenes.scene import Scene
 from basrelief.types import PointCloud
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL import Image
+
     from basrelief.geometry.boxes import Boxes
+    from basrelief.scenes.crops import EmbeddedBoxes
+    from basrelief.scenes.label import LabelSettings
     from basrelief.scenes.proposals import Proposals
+    from basrelief.types import Prediction
 
 NONE_OF_THESE = "none of these"
 """Name of a box that fits none of the labels."""
@@ -38,6 +46,7 @@ class Detections:
         model: Name of the model that labelled.
         settings: How boxes were cropped, scored and suppressed.
         seconds: Time of each stage.
+        embedded: All boxes that were embedded, those that were suppressed or fit no label among them; None if only the K boxes are known.
     """
 
     scene: Scene
@@ -50,6 +59,7 @@ class Detections:
     model: str = ""
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    embedded: EmbeddedBoxes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check that every field has a row for each box."""
@@ -86,6 +96,76 @@ class Detections:
     def crop(self, number: int) -> PointCloud:
         """Return the points of one box in the scene frame."""
         return self.scene.select(self.points[number])
+
+    def prediction(self, number: int) -> Prediction:
+        """Return how the labels rank for one box, view by view; its `picture` shows what the model saw.
+
+        The background does not compete here.
+
+        Raises:
+            GeometryError: If the model is not at hand.
+        """
+        import torch
+
+        from basrelief.models.picture import draw_evidence
+
+        model = self._embedded().model
+        names = self.labels if len(self.labels) > 1 else (*self.labels, NONE_OF_THESE)
+        (found,) = model.classify_views(torch.from_numpy(self.view_embeddings[[number]]), names, sources=[f"{self.scene.source}#{number}"])
+        return replace(found, evidence=partial(draw_evidence, model, self._crop(number)))
+
+    def evidence(self, number: int) -> list[tuple[Image.Image, str]]:
+        """Return what the model saw of one box: each picture with its caption, e.g. the view and its best label."""
+        from PIL import Image as Pillow
+
+        model = self._embedded().model
+        pictures = model.input.pictures(model.prepare([self._crop(number)])[0])
+        captions = [
+            f"{caption}: {label}" if caption else label
+            for caption, label in zip(model.input.captions, self.prediction(number).view_labels, strict=True)
+        ]
+        grey = [(picture / max(1.0, float(picture.max())) * 255).round().astype(np.uint8) for picture in pictures]
+        return [(Pillow.fromarray(picture), caption) for picture, caption in zip(grey, captions, strict=True)]
+
+    def relabel(self, labels: str | Sequence[str], settings: LabelSettings | None = None) -> Detections:
+        """Ask for other labels; no box is rendered or embedded again.
+
+        Args:
+            labels: As for `detect`.
+            settings: How labels are chosen; the defaults when None.
+
+        Raises:
+            ConfigError: If the labels are wrong.
+            GeometryError: If the embeddings of the boxes are not at hand.
+        """
+        from basrelief.scenes.label import label_boxes
+
+        return label_boxes(self._embedded(), labels, settings)
+
+    def _embedded(self) -> EmbeddedBoxes:
+        if self.embedded is None:
+            raise GeometryError("These boxes came without their model. Use Detections from basrelief.detect.")
+        return self.embedded
+
+    def _crop(self, number: int) -> PointCloud:
+        from basrelief.scenes.crops import upright_crop
+
+        return upright_crop(self.scene, self.proposals, number)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is true of the whole scan, JSON-ready: see docs/use/scenes.md."""
+        return {
+            "scan": self.scene.source,
+            "kind": self.scene.kind,
+            "to_file": _rounded(self.scene.to_file),
+            "points": len(self.scene.cloud.points),
+            "findings": [vars(finding) for finding in self.scene.findings],
+            "labels": list(self.labels),
+            "model": self.model,
+            "proposals": self.proposals.method,
+            "settings": dict(self.settings),
+            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+        }
 
     def records(self) -> list[dict[str, Any]]:
         """Return one JSON-ready record for each box, in the coordinates and the unit of the file.

@@ -1,0 +1,135 @@
+"""Cut the points of proposed boxes out of a scan and embed them: once, whatever is asked of them later."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from basrelief.checks import check_at_least, check_positive
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.geometry.box_iou import points_in_boxes
+from basrelief.geometry.boxes import Boxes
+from basrelief.geometry.transforms import axis_rotation
+from basrelief.scenes.proposals import Proposals
+from basrelief.scenes.scene import Scene
+from basrelief.types import PointCloud, Progress
+
+if TYPE_CHECKING:
+    from basrelief.models import Model
+
+SOURCES = ("own", "box", "objects")
+_BOXES_PER_PASS = 8
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Which points stand for a box.
+
+    Attributes:
+        source: `own`: the points that the proposal was made of, or `objects` if the method gives none; `objects`: all points in the box
+            without floor, walls and ceiling; `box`: all points in the box.
+        margin: Metres by which a box is larger when points are cut out: surfaces of the hidden side lie at its faces.
+        min_points: A box with fewer points is dropped.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    source: str = "own"
+    margin: float = 0.02
+    min_points: int = 32
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if self.source not in SOURCES:
+            raise ConfigError(unknown_choice("crop source", self.source, SOURCES))
+        check_positive("margin", self.margin, "Pass metres.", zero=True)
+        check_at_least("min_points", self.min_points, 1, "An empty box cannot be labelled.")
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedBoxes:
+    """Proposed boxes with what the model sees in them.
+
+    Attributes:
+        scene: The scan.
+        proposals: N boxes with the rows of their points.
+        views: (N, V, D) float32, unit-length embedding of each view of each box.
+        model: What embedded them.
+        seconds: Spent on it.
+    """
+
+    scene: Scene
+    proposals: Proposals
+    views: Float32[np.ndarray, "boxes views dim"]
+    model: Model
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.proposals)
+
+
+def embed_boxes(
+    scene: Scene,
+    proposals: Proposals,
+    model: Model,
+    *,
+    crops: CropSettings | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> EmbeddedBoxes:
+    """Embed the points of every proposed box; boxes with too few points are left out.
+
+    Args:
+        scene: The scan.
+        proposals: N boxes in it.
+        model: Any model: of depth images, colour views or points.
+        crops: Which points stand for a box.
+        seed: Of the sampling of points.
+        progress: Called after each batch of boxes.
+    """
+    start = time.perf_counter()
+    settings = crops or CropSettings()
+    found = crop_points(scene, proposals, settings)
+    parts = [np.zeros((0, model.views, model.embedding_dim), dtype=np.float32)]
+    for first in range(0, len(found), _BOXES_PER_PASS):
+        numbers = range(first, min(first + _BOXES_PER_PASS, len(found)))
+        clouds = [upright_crop(scene, found, number) for number in numbers]
+        parts.append(model.embed_views(clouds, seed=seed).float().cpu().numpy())
+        if progress:
+            progress(numbers.stop, len(found))
+    return EmbeddedBoxes(scene, found, np.concatenate(parts), model, time.perf_counter() - start)
+
+
+def crop_points(scene: Scene, proposals: Proposals, settings: CropSettings) -> Proposals:
+    """Return the proposals that hold enough points, with the rows of the points that stand for each."""
+    if settings.source == "own" and proposals.points is not None:
+        rows = proposals.points
+    else:
+        grown = Boxes(proposals.boxes.centers, proposals.boxes.sizes + 2 * settings.margin, proposals.boxes.yaws)
+        rows = tuple(points_in_boxes(scene.cloud.points, grown))
+        if settings.source != "box":
+            objects = scene.objects
+            rows = tuple(inside[objects[inside]] for inside in rows)
+    enough = np.array([number for number, inside in enumerate(rows) if len(inside) >= settings.min_points], dtype=np.int64)
+    kept = proposals.select(enough)
+    return Proposals(kept.boxes, kept.scores, kept.method, tuple(rows[number] for number in enough), kept.class_probs, kept.class_names)
+
+
+def upright_crop(scene: Scene, proposals: Proposals, number: int) -> PointCloud:
+    """Return the points of one box as a shape of its own: turned so that the box is aligned, its centre at the origin."""
+    rows: Int[np.ndarray, " inside"] = _rows(proposals)[number]
+    cloud = scene.select(rows)
+    turned = (cloud.points - proposals.boxes.centers[number]) @ axis_rotation("z", -float(proposals.boxes.yaws[number])).T
+    return PointCloud(turned, cloud.colors)
+
+
+def _rows(proposals: Proposals) -> tuple[np.ndarray, ...]:
+    if proposals.points is None:
+        raise ConfigError("These proposals came without points. Pass them through embed_boxes.")
+    return proposals.points
