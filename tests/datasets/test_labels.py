@@ -15,7 +15,17 @@ from basrelief.datasets.labels import MAX_FILE_BYTES, check_labels, label_set
 from basrelief.errors import ConfigError
 from support import parity_json, same_texts
 
-SIZES = {"lvis": 1203, "modelnet10": 10, "modelnet40": 40, "omniobject3d": 216, "scanobjectnn": 15, "shapenet55": 55}
+SIZES = {
+    "lvis": 1203,
+    "modelnet10": 10,
+    "modelnet40": 40,
+    "omniobject3d": 216,
+    "scannet": 18,
+    "scannet-ov3det": 20,
+    "scanobjectnn": 15,
+    "shapenet55": 55,
+    "sunrgbd": 10,
+}
 
 
 def test_the_sets_are_those_and_as_large_as_published() -> None:

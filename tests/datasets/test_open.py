@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from basrelief.datasets import Benchmark, open_benchmark
-from basrelief.datasets.card import list_datasets
+from basrelief.datasets.card import dataset_card, list_datasets
 from basrelief.datasets.labels import label_set
 from basrelief.datasets.layouts import base
 from basrelief.errors import ConfigError, FileFormatError
@@ -95,8 +95,6 @@ def test_checksums_are_compared_where_they_are_known(tmp_path: Path, monkeypatch
 def miniatures_card(checksums: dict[str, str]) -> object:
     from dataclasses import replace
 
-    from basrelief.datasets import dataset_card
-
     return replace(dataset_card("modelnet40"), checksums=checksums)
 
 
@@ -117,10 +115,16 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         open_benchmark(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("name", [None, *list_datasets()])
+@pytest.mark.parametrize("name", [None, *(name for name in list_datasets() if dataset_card(name).kind == "shapes")])
 def test_a_folder_that_looks_like_nothing_says_what_was_looked_for(name: str | None, tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("hello")
     with pytest.raises(ConfigError, match=r"does not look like .*\. Looked for: "):
+        open_benchmark(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["scannet", "sunrgbd"])
+def test_a_data_set_of_scans_is_none_of_shapes(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is a data set of scans.*open_scans"):
         open_benchmark(tmp_path, name)
 
 

@@ -6,16 +6,20 @@ from basrelief.datasets.labels import list_label_sets, parse_labels, read_labels
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList
 from basrelief.datasets.prompts import templates
+from basrelief.datasets.scans.open import open_scans
+from basrelief.datasets.scans.scan_set import ScanSet
 from basrelief.datasets.split import maker_split
 
 __all__ = [
     "Benchmark",
     "Item",
     "PromptList",
+    "ScanSet",
     "dataset_card",
     "list_label_sets",
     "maker_split",
     "open_benchmark",
+    "open_scans",
     "parse_labels",
     "read_labels_file",
     "templates",

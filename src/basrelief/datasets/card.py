@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from basrelief.datasets.labels import label_set
 from basrelief.errors import ConfigError, unknown_choice
@@ -20,7 +21,7 @@ class DatasetCard:
         name: What users type.
         title: Its own name.
         labels: Name of its label set; empty where the class names come with the user's files.
-        counts: Shapes of each split, by variant; `all` for files that know no split.
+        counts: Shapes or scans of each split, by variant; `all` for files that know no split.
         source: Where the numbers are from.
         licence: Of the data, in words.
         default_variant: Which variant is read when none is named.
@@ -28,6 +29,7 @@ class DatasetCard:
         classes: Number of classes where there is no label set.
         checksums: SHA-256 by file name, where known.
         notes: What a user should know.
+        kind: `shapes`, which `open_benchmark` reads, or `scans`, which `open_scans` reads.
     """
 
     name: str
@@ -41,6 +43,7 @@ class DatasetCard:
     classes: int = 0
     checksums: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
+    kind: Literal["shapes", "scans"] = "shapes"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -48,7 +51,7 @@ class DatasetCard:
         return label_set(self.labels) if self.labels else ()
 
     def count(self, variant: str, split: str) -> int | None:
-        """Shapes that a split of a variant should hold, or None where that is not known."""
+        """Shapes or scans that a split of a variant should hold, or None where that is not known."""
         return self.counts.get(variant, {}).get(split)
 
 

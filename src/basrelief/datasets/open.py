@@ -44,13 +44,15 @@ def open_benchmark(
         strict: Whether labels or counts that are not the card's are an error; otherwise they are findings.
 
     Raises:
-        ConfigError: If a name or axis is unknown, the folder is no layout that can be read, has no such split or variant, or, when
-            strict, does not hold what the data card says.
+        ConfigError: If a name or axis is unknown or the name is that of a data set of scans; if the folder is no layout that can be read,
+            has no such split or variant, or, when strict, does not hold what the data card says.
         FileFormatError: If a list or label file is broken.
     """
     folder = Path(root)
     if name is not None and name not in (*list_datasets(), FOLDER):
         raise ConfigError(unknown_choice("dataset", name, (*list_datasets(), FOLDER)))
+    if name is not None and name != FOLDER and dataset_card(name).kind == "scans":
+        raise ConfigError(f"{name!r} is a data set of scans, which have many objects each. Use basrelief.datasets.open_scans.")
     if split not in SPLITS:
         raise ConfigError(unknown_choice("split", split, SPLITS))
     if up not in (None, AUTO, *UP_AXES):

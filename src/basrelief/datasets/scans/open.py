@@ -1,0 +1,52 @@
+"""Open a folder of annotated scans: recognise its layout, list the scans of one split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from basrelief.datasets.scans.classes import scan_classes
+from basrelief.datasets.scans.layout import ScanLayout
+from basrelief.datasets.scans.scan_set import ScanSet
+from basrelief.errors import ConfigError, unknown_choice
+from basrelief.types import Finding
+
+SCAN_LAYOUTS: tuple[ScanLayout, ...] = ()
+"""All layouts, in the order in which they are tried."""
+
+SPLITS = ("train", "val", "test")
+
+
+def open_scans(root: str | Path, name: str | None = None, *, split: str = "val", classes: str | None = None) -> ScanSet:
+    """Open a data set of scans as it was unpacked. Scans are read later, one at a time, by `ScanItem.load`.
+
+    Args:
+        root: The folder that was unpacked.
+        name: `scannet` or `sunrgbd`; None to find out.
+        split: `train`, `val` or `test`.
+        classes: Label set that boxes are labelled with, e.g. `scannet-ov3det`; that of the data set when None.
+
+    Raises:
+        ConfigError: If a name is unknown, the folder has no layout that can be read, or it has no scan of the split.
+        FileFormatError: If the list of the split is broken.
+    """
+    folder = Path(root)
+    names = tuple(dict.fromkeys(layout.dataset for layout in SCAN_LAYOUTS))
+    if name is not None and name not in names:
+        raise ConfigError(unknown_choice("data set of scans", name, names))
+    if split not in SPLITS:
+        raise ConfigError(unknown_choice("split", split, SPLITS))
+    if not folder.is_dir():
+        raise ConfigError(f"{str(root)!r} is not a folder. Pass the folder of the unpacked data set.")
+    layouts = [layout for layout in SCAN_LAYOUTS if name in (None, layout.dataset)]
+    for layout in layouts:
+        home = layout.home(folder)
+        if home is None:
+            continue
+        chosen = scan_classes(classes or layout.dataset)
+        scans, findings = layout.find(home, split, chosen)
+        if not scans:
+            raise ConfigError(f"{folder.name!r} has no scan of the {split} split of {layout.dataset}. Check the path, or pass --split.")
+        recognised = Finding("layout", "ok", f"{layout.name}: {layout.shown}.")
+        return ScanSet(layout.dataset, layout.name, split, folder, chosen, scans, (recognised, *findings))
+    shown = "; ".join(layout.shown for layout in layouts)
+    raise ConfigError(f"{folder.name!r} does not look like {name or 'a data set of scans'}. Looked for: {shown}.")
