@@ -32,6 +32,7 @@ class Origin:
         up: Axis of the file that became world +Z: `x`, `y`, `z`, `-x`, `-y` or `-z`.
         up_reason: Why that axis, for the user.
         notes: What was changed or left out while reading, one sentence each.
+        offset: Point of the file, in its own axes, that became the world origin; not zero for coordinates too large for float32.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Origin:
     up: str = "z"
     up_reason: str = "given in the world frame"
     notes: tuple[str, ...] = ()
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,7 +117,8 @@ def _to_world(source: Source, raw: RawShape, up: str | None) -> PointCloud | Mes
             points[at : at + len(moved)] = moved
             at += len(moved)
     colors = raw.colors if raw.colors is None or kept is None else raw.colors[kept]
-    origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes))
+    offset = (float(shift[0]), float(shift[1]), float(shift[2]))
+    origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes), offset=offset)
     if raw.faces is None:
         return PointCloud(points=points, colors=colors, origin=origin)
     return Mesh(vertices=points, faces=raw.faces, colors=colors, origin=origin)
