@@ -111,7 +111,8 @@ def rectangle(center: tuple[float, float] | np.ndarray, size: tuple[float, float
     """Return the corners (4, 2) of a rectangle turned by `yaw`, counter-clockwise."""
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * size
     c, s = np.cos(yaw), np.sin(yaw)
-    return corners @ np.array([[c, s], [-s, c]]) + center
+    turned: np.ndarray = corners @ np.array([[c, s], [-s, c]]) + center
+    return turned
 
 
 def footprints_overlap(first: np.ndarray, second: np.ndarray, *, gap: float = 0.0) -> bool:

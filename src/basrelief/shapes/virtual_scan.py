@@ -12,11 +12,10 @@ from basrelief.checks import check_at_least, check_positive, check_range
 from basrelief.errors import GeometryError
 from basrelief.geometry import sample_surface
 from basrelief.shapes.rooms import Room
-from basrelief.types import Mesh, Origin, PointCloud, check_positions
+from basrelief.shapes.scan_rays import Hits, cast_rays, face_normals, spacing_for
+from basrelief.types import Origin, PointCloud, check_positions
 
-_LARGEST_IMAGE = 2048
 _CLEARANCE = 0.35
-_CUBE = 1.2  # side of a cube in spacings: a plane crosses up to 1.7 cubes per side squared
 _LIGHT = np.array([0.3, 0.2, 0.93])
 
 
@@ -39,24 +38,6 @@ class RoomScan:
     visible: Float[np.ndarray, " objects"]
     positions: Float[np.ndarray, "positions 3"]
     spacing: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Hits:
-    """Points on faces, seen from some position.
-
-    Attributes:
-        points: (N, 3) float64.
-        faces: (N,) index of the face.
-        cosines: (N,) of the angle between ray and normal, in [0, 1].
-    """
-
-    points: Float[np.ndarray, "n 3"]
-    faces: Int[np.ndarray, " n"]
-    cosines: Float[np.ndarray, " n"]
-
-    def __getitem__(self, rows: Int[np.ndarray, " kept"] | Bool[np.ndarray, " n"]) -> _Hits:
-        return _Hits(self.points[rows], self.faces[rows], self.cosines[rows])
 
 
 def scan_room(
@@ -100,13 +81,13 @@ def scan_room(
     eyes = _positions(r, room, positions)
     if points is not None:
         check_range("points", points, 100, 20_000_000, "Pass the wanted number of points.")
-        step = _spacing_for(room, eyes, points)
-    hits = _thinned(r, room, eyes, step)
+        step = spacing_for(room, eyes, points)
+    hits = cast_rays(r, room, eyes, spacing=step)
     if not len(hits.points):
         raise GeometryError("Nothing of the room is seen from these positions. Pass positions inside it.")
     visible = _visible_shares(room, hits, step)
     if holes:
-        hits = hits[_returns(r, room, hits)]
+        hits = hits[_returns(r, room, hits, eyes)]
     cloud, far = _measured(r, room, hits, eyes, sigma=sigma, strays=strays)
     instances = np.concatenate([room.instances[hits.faces], np.full(far, -3, dtype=np.int32)])
     surfaces = np.concatenate([room.surfaces[hits.faces], np.zeros(far, dtype=np.int8)])
@@ -173,92 +154,15 @@ def _positions(r: Generator, room: Room, positions: np.ndarray | int | None) -> 
     return check_positions("positions", positions, dtype=np.float64)
 
 
-def _image_size(room: Room, eyes: np.ndarray, spacing: float) -> int:
-    """Pixels along a face of the cube of directions, so that neighbouring rays are less than a spacing apart at 3 m (1 m on a tabletop)."""
-    reach = 1.0 if room.kind == "tabletop" else 3.0
-    return int(np.clip(2 * reach / spacing * 1.25, 64, _LARGEST_IMAGE))
-
-
-def _cast(room: Room, eye: np.ndarray, size: int) -> _Hits:
-    """Cast a ray through each pixel of the six faces of a cube around the eye."""
-    from basrelief.render.base import Cameras
-    from basrelief.render.cameras import Viewport
-    from basrelief.render.mesh import rasterize_mesh
-
-    vertices = room.mesh.vertices.astype(np.float64) - eye
-    corners = vertices[room.mesh.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    found = []
-    for rotation in _cube():
-        viewport = Viewport(Cameras(rotation[None].astype(np.float32), 1.0), size, 1.0)
-        raster = rasterize_mesh(Mesh(vertices - rotation[2], room.mesh.faces), viewport)  # the camera sits one unit behind the origin
-        seen = raster.seen
-        rows, columns = seen[:, 1].numpy(), seen[:, 2].numpy()
-        middle = (size - 1) / 2
-        flat = np.stack([(columns - middle) / (size / 2), (rows - middle) / (size / 2), np.ones(len(rows))], axis=1)
-        rays = flat @ rotation
-        faces = raster.item[tuple(seen.T)].numpy()
-        depth = raster.depth[tuple(seen.T)].numpy().astype(np.float64)
-        cosines = np.abs((rays * normals[faces]).sum(axis=1)) / np.linalg.norm(rays, axis=1)
-        found.append(_Hits(eye + rays * depth[:, None], faces, cosines))
-    return _joined(found)
-
-
-def _cube() -> list[np.ndarray]:
-    """World-to-camera rotations (rows right, down, forward) that look along the six directions of the axes."""
-    views = []
-    for axis in range(3):
-        for sign in (-1.0, 1.0):
-            forward, up = np.zeros(3), np.array([0.0, 0.0, 1.0]) if axis < 2 else np.array([1.0, 0.0, 0.0])
-            forward[axis] = sign
-            right = np.cross(forward, up)
-            views.append(np.stack([right, np.cross(forward, right), forward]))
-    return views
-
-
-def _joined(parts: list[_Hits]) -> _Hits:
-    return _Hits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("points", "faces", "cosines")))
-
-
-def _thinned(r: Generator, room: Room, eyes: np.ndarray, spacing: float) -> _Hits:
-    """Cast from all positions and keep a random point in each cube."""
-    size = _image_size(room, eyes, spacing)
-    found = [_thin(r, _cast(room, eye, size), spacing) for eye in eyes]
-    return _thin(r, _joined(found), spacing)
-
-
-def _thin(r: Generator, hits: _Hits, spacing: float) -> _Hits:
-    """Keep one point in each cube; the grid is shifted so that axis-parallel surfaces do not lie on its faces."""
-    if not len(hits.points):
-        return hits
-    cells = np.floor(hits.points / (spacing * _CUBE) + (0.37, 0.41, 0.43)).astype(np.int64)
-    cells -= cells.min(axis=0)
-    extent = cells.max(axis=0) + 1
-    keys = (cells[:, 0] * extent[1] + cells[:, 1]) * extent[2] + cells[:, 2]
-    order = r.permutation(len(keys))
-    _, first = np.unique(keys[order], return_index=True)
-    return hits[order[first]]
-
-
-def _spacing_for(room: Room, eyes: np.ndarray, points: int) -> float:
-    """Spacing that leaves about `points` points: the number of occupied cubes grows with 1 / spacing^2."""
-    trial = 0.05 if room.kind != "tabletop" else 0.01
-    r = np.random.default_rng(0)
-    for _ in range(2):
-        found = len(_thinned(r, room, eyes, trial).points)
-        trial = float(np.clip(trial * np.sqrt(max(found, 1) / points), 0.001, 1.0))
-    return trial
-
-
-def _returns(r: Generator, room: Room, hits: _Hits) -> Bool[np.ndarray, " n"]:
+def _returns(r: Generator, room: Room, hits: Hits, eyes: np.ndarray) -> Bool[np.ndarray, " n"]:
     """Which points a scanner gets: few from dark surfaces and grazing rays, none in some round places."""
     from scipy.spatial import cKDTree
 
     colors = np.ones((len(room.mesh.vertices), 3)) if room.mesh.colors is None else room.mesh.colors
     dark = colors[room.mesh.faces[:, 0]].mean(axis=1)[hits.faces] < 0.14
     keep = r.random(len(hits.points)) > np.where(dark, 0.4, 0.02)
-    keep &= r.random(len(hits.points)) < np.clip((hits.cosines - 0.02) / 0.15, 0, 1)
+    cosines = np.abs((face_normals(room.mesh)[hits.faces] * _directions(hits, eyes)).sum(axis=1))
+    keep &= r.random(len(hits.points)) < np.clip((cosines - 0.02) / 0.15, 0, 1)
     scale = 0.1 if room.kind == "tabletop" else 1.0
     centers = hits.points[r.integers(len(hits.points), size=int(r.integers(8, 30)))]
     radii = scale * r.uniform(0.03, 0.22, len(centers)) ** 1.3
@@ -271,16 +175,19 @@ def _returns(r: Generator, room: Room, hits: _Hits) -> Bool[np.ndarray, " n"]:
     return keep
 
 
-def _measured(r: Generator, room: Room, hits: _Hits, eyes: np.ndarray, *, sigma: float, strays: float) -> tuple[PointCloud, int]:
+def _directions(hits: Hits, eyes: np.ndarray) -> Float[np.ndarray, "n 3"]:
+    """Unit vectors from the scanner to the points."""
+    rays = hits.points - eyes[hits.eyes]
+    unit: np.ndarray = rays / np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def _measured(r: Generator, room: Room, hits: Hits, eyes: np.ndarray, *, sigma: float, strays: float) -> tuple[PointCloud, int]:
     """Add noise along the rays, shading, and stray returns; return the cloud and the number of these."""
-    eye = eyes[np.argmin(((hits.points[:, None] - eyes) ** 2).sum(axis=2), axis=1)]
-    rays = hits.points - eye
-    rays /= np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
+    rays = _directions(hits, eyes)
     points = hits.points + rays * r.normal(0, sigma, (len(rays), 1)) + r.normal(0, sigma / 4, rays.shape)
-    corners = room.mesh.vertices.astype(np.float64)[room.mesh.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    facing = normals[hits.faces] * -np.sign((normals[hits.faces] * rays).sum(axis=1, keepdims=True))
+    normals = face_normals(room.mesh)[hits.faces]
+    facing = normals * -np.sign((normals * rays).sum(axis=1, keepdims=True))
     base = np.ones((len(points), 3)) if room.mesh.colors is None else room.mesh.colors[room.mesh.faces[hits.faces, 0]]
     stains = 0.03 * np.sin(hits.points @ r.normal(0, 3, (3, 4)) + r.uniform(0, 6, 4)).sum(axis=1, keepdims=True)
     light = 0.72 + 0.28 * (facing @ _LIGHT)[:, None] + stains
@@ -289,21 +196,21 @@ def _measured(r: Generator, room: Room, hits: _Hits, eyes: np.ndarray, *, sigma:
     if count:
         chosen = r.integers(len(points), size=count)
         factor = np.where(r.random(count) < 0.5, 1 + r.exponential(0.6, count), r.uniform(0.5, 1, count))
-        points = np.concatenate([points, eye[chosen] + (hits.points[chosen] - eye[chosen]) * factor[:, None]])
+        eye = eyes[hits.eyes[chosen]]
+        points = np.concatenate([points, eye + (hits.points[chosen] - eye) * factor[:, None]])
         colors = np.concatenate([colors, colors[chosen]])
     return PointCloud(
         points.astype(np.float32), colors.astype(np.float32), Origin(path=f"scan of {room.kind} {room.seed}", format="generated")
     ), count
 
 
-def _visible_shares(room: Room, hits: _Hits, spacing: float) -> Float[np.ndarray, " objects"]:
+def _visible_shares(room: Room, hits: Hits, spacing: float) -> Float[np.ndarray, " objects"]:
     """Share of points on the surface of each object that have a seen point close by on a surface of the same orientation."""
     from scipy.spatial import cKDTree
 
     corners = room.mesh.vertices.astype(np.float64)[room.mesh.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    areas = np.linalg.norm(cross, axis=1)
-    normals = cross / np.maximum(areas[:, None], 1e-12)
+    normals = face_normals(room.mesh)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     owner = room.instances[hits.faces]
     shares = np.zeros(len(room.labels))
     r = np.random.default_rng(0)
