@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from basrelief.limits import Limits, use_limits
     from basrelief.models import Model, list_models, load_model
     from basrelief.render import DepthViews, render_depth
+    from basrelief.scenes import Detections, detect
     from basrelief.types import Mesh, PointCloud, Prediction
 
 __all__ = [
     "BasreliefError",
     "DepthViews",
+    "Detections",
     "Index",
     "Limits",
     "Mesh",
@@ -29,6 +31,7 @@ __all__ = [
     "PointCloud",
     "Prediction",
     "__version__",
+    "detect",
     "list_models",
     "load",
     "load_model",
@@ -40,12 +43,14 @@ __all__ = [
 _MODULES = {
     "BasreliefError": "errors",
     "DepthViews": "render",
+    "Detections": "scenes",
     "Index": "index",
     "Limits": "limits",
     "Mesh": "types",
     "Model": "models",
     "PointCloud": "types",
     "Prediction": "types",
+    "detect": "scenes",
     "list_models": "models",
     "load": "io",
     "load_model": "models",

@@ -1,7 +1,44 @@
 """Scans as labelled boxes: guard, proposals, crops, labels, suppression, outputs."""
 
-from basrelief.scenes.detections import Detections
-from basrelief.scenes.proposals import Proposals, propose
-from basrelief.scenes.scene import Scene
+from __future__ import annotations
 
-__all__ = ["Detections", "Proposals", "Scene", "propose"]
+from typing import TYPE_CHECKING
+
+from basrelief.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from basrelief.scenes.crops import CropSettings, embed_boxes
+    from basrelief.scenes.detections import Detections
+    from basrelief.scenes.guard import prepare_scene
+    from basrelief.scenes.label import LabelSettings, label_boxes
+    from basrelief.scenes.pipeline import detect
+    from basrelief.scenes.proposals import Proposals, propose
+    from basrelief.scenes.scene import Scene
+
+_MODULES = {
+    "CropSettings": "crops",
+    "Detections": "detections",
+    "LabelSettings": "label",
+    "Proposals": "proposals",
+    "Scene": "scene",
+    "detect": "pipeline",
+    "embed_boxes": "crops",
+    "label_boxes": "label",
+    "prepare_scene": "guard",
+    "propose": "proposals",
+}
+
+__all__ = [
+    "CropSettings",
+    "Detections",
+    "LabelSettings",
+    "Proposals",
+    "Scene",
+    "detect",
+    "embed_boxes",
+    "label_boxes",
+    "prepare_scene",
+    "propose",
+]
+
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES, public=__all__)

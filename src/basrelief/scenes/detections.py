@@ -152,21 +152,6 @@ class Detections:
 
         return upright_crop(self.scene, self.proposals, number)
 
-    def summary(self) -> dict[str, Any]:
-        """Return what is true of the whole scan, JSON-ready: see docs/use/scenes.md."""
-        return {
-            "scan": self.scene.source,
-            "kind": self.scene.kind,
-            "to_file": _rounded(self.scene.to_file),
-            "points": len(self.scene.cloud.points),
-            "findings": [vars(finding) for finding in self.scene.findings],
-            "labels": list(self.labels),
-            "model": self.model,
-            "proposals": self.proposals.method,
-            "settings": dict(self.settings),
-            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-        }
-
     def records(self) -> list[dict[str, Any]]:
         """Return one JSON-ready record for each box, in the coordinates and the unit of the file.
 

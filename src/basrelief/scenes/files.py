@@ -1,0 +1,62 @@
+"""Detect things in many scans: one bad file never stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from basrelief.errors import GeometryError
+from basrelief.io import load
+from basrelief.processes import Failure, WorkerPool
+from basrelief.scenes.detections import Detections
+from basrelief.types import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """Result of one scan: labelled boxes, or an error.
+
+    Attributes:
+        path: The file as the user named it.
+        detections: The labelled boxes, or None if the scan failed.
+        error: Why it failed, or None.
+    """
+
+    path: Path
+    detections: Detections | None = None
+    error: str | None = None
+
+
+def detect_files(
+    paths: Iterable[Path], finder: Callable[[Shape], Detections], *, up: str | None = None, jobs: int = 1
+) -> Iterator[ScanResult]:
+    """Detect things in scans one at a time, yielding results in the order of the paths.
+
+    Args:
+        paths: Files that `basrelief.load` reads.
+        finder: Finds labelled boxes in a scan, e.g. `detect` with its arguments filled in.
+        up: Up axis of every file, `auto`, or None for each format's own rule.
+        jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
+    """
+    with WorkerPool(jobs) as pool:
+        for path in paths:
+            (shape,) = pool.map(partial(load, up=up), [path], size=_size)
+            yield _detected(path, shape, finder)
+
+
+def _detected(path: Path, shape: Shape | Failure, finder: Callable[[Shape], Detections]) -> ScanResult:
+    if isinstance(shape, Failure):
+        return ScanResult(path, error=shape.reason)
+    try:
+        return ScanResult(path, finder(shape))
+    except GeometryError as error:
+        return ScanResult(path, error=str(error))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
