@@ -29,7 +29,7 @@ ARRAYS = (
     "ulip1_pointbert_small ulip2_pointbert_colored_small ulip1_pointbert_full ulip2_pointbert_colored_full "
     "uni3d_eva02_packed_small uni3d_eva02_split_small uni3d_eva_g_small uni3d_tiny_full "
     "openshape_pointbert_small openshape_pointbert_relpe_small openshape_pointbert_g14_full "
-    "minkowski_layers openshape_spconv_small openshape_spconv_all_full 3detr_iou"
+    "minkowski_layers openshape_spconv_small openshape_spconv_all_full 3detr_iou 3detr_ap_scannet 3detr_ap_sunrgbd"
 ).split()
 SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws again, exactly once rounded to float16
     "ulip1_pointbert_small": 20250,
@@ -49,6 +49,7 @@ LAYOUTS = (
     "uni3d_layouts.json",
     "openshape_pointbert_layouts.json",
     "openshape_spconv_layouts.json",
+    "3detr_ap_metrics.json",
 )
 TEXTS = ("labels.json", "templates.json", "prompts_pointclip.json", "prompts_clip2point.json")
 MERGES = 48_894
@@ -56,7 +57,7 @@ THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|max
 FILLED = re.compile(
     r"sd/|(tokens|pos|block0|block_last|normed|xyz|sa_centroids|tokens_after_lift|transformer_out)$"
 )  # weights, and what lies between the tokens of groups and the output
-CORNERS = re.compile(r"(.*/|gt_|pred_)corners\d?$")  # of boxes whose centre, size and angle are kept
+DERIVED = re.compile(r"(.*/|gt_|pred_)corners\d?$|pred_logits")  # corners of boxes, logits of probabilities that are kept
 STEP = 3
 POOLED = 400  # bytes from which an array may be a reference
 
@@ -65,7 +66,7 @@ def thin_arrays(source: Path, target: Path, held: dict[str, str]) -> None:
     """Write one `.npz`, packed by LZMA; `held` maps the hash of an array to where it is kept."""
     with np.load(source, allow_pickle=False) as file, zipfile.ZipFile(target, "w", zipfile.ZIP_LZMA) as archive:
         arrays = {name: file[name] for name in file.files}
-        arrays = {name: array for name, array in arrays.items() if not CORNERS.match(name)}
+        arrays = {name: array for name, array in arrays.items() if not DERIVED.match(name)}
         if source.stem in SEEDS:
             arrays = {name: array for name, array in arrays.items() if not FILLED.match(name)} | {"fill_seed": np.array(SEEDS[source.stem])}
         for name in arrays:

@@ -1,4 +1,4 @@
-"""Figures of merit on arrays, numpy only: accuracy, F1, ranking, calibration, and how sure each is."""
+"""Figures of merit on arrays, numpy only: accuracy, F1, ranking, boxes, calibration, and how sure each is."""
 
 from basrelief.metrics.calibration import reliability
 from basrelief.metrics.classification import class_scores, confusion_matrix, truth_ranks

@@ -50,11 +50,13 @@ def bootstrap(
         seed: Of the draws; the same seed gives the same interval.
 
     Returns:
-        The two ends; NaN for no row.
+        The two ends; NaN for no row, or if the figure is NaN for every draw.
     """
     if rows == 0:
         return Interval(float("nan"), float("nan"))
     random = np.random.default_rng(seed)
     values = np.array([statistic(random.integers(0, rows, rows)) for _ in range(repeats)])
+    if np.isnan(values).all():
+        return Interval(float("nan"), float("nan"))
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
