@@ -33,7 +33,7 @@ class Limits:
         text_bytes: Size of a text format, which takes many times its size while it is parsed.
         xml_bytes: Size of an XML document.
         unpacked_bytes: Size of what a compressed file unpacks to.
-        json_values: Values in the JSON of a glTF file.
+        json_values: Values in the JSON of a glTF file or of the annotations of a scan.
         side_files: Files beside a shape that reading it consults: buffers, materials, textures.
         material_bytes: Size of a material library of an .obj file.
         packing_ratio: Unpacked over packed size above which an archive member is taken for a bomb.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from basrelief.datasets.layouts.base import subfolders
+from basrelief.datasets.scans import scannet, sunrgbd, votenet
 from basrelief.datasets.scans.classes import scan_classes
 from basrelief.datasets.scans.layout import ScanLayout
 from basrelief.datasets.scans.scan_set import ScanSet
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.limits import limits
 from basrelief.types import Finding
 
-SCAN_LAYOUTS: tuple[ScanLayout, ...] = ()
+SCAN_LAYOUTS: tuple[ScanLayout, ...] = (scannet.RELEASE, votenet.EXPORT, sunrgbd.EXPORT)
 """All layouts, in the order in which they are tried."""
 
 SPLITS = ("train", "val", "test")
@@ -38,15 +41,24 @@ def open_scans(root: str | Path, name: str | None = None, *, split: str = "val",
     if not folder.is_dir():
         raise ConfigError(f"{str(root)!r} is not a folder. Pass the folder of the unpacked data set.")
     layouts = [layout for layout in SCAN_LAYOUTS if name in (None, layout.dataset)]
-    for layout in layouts:
-        home = layout.home(folder)
-        if home is None:
-            continue
-        chosen = scan_classes(classes or layout.dataset)
-        scans, findings = layout.find(home, split, chosen)
-        if not scans:
-            raise ConfigError(f"{folder.name!r} has no scan of the {split} split of {layout.dataset}. Check the path, or pass --split.")
-        recognised = Finding("layout", "ok", f"{layout.name}: {layout.shown}.")
-        return ScanSet(layout.dataset, layout.name, split, folder, chosen, scans, (recognised, *findings))
+    place = folder
+    for _ in range(limits().nesting):  # a folder that holds nothing but one other folder is that one
+        for layout in layouts:
+            if home := layout.home(place):
+                return _open(layout, home, folder, split, classes or layout.dataset)
+        if len(inner := subfolders(place)) != 1:
+            break
+        place = inner[0]
     shown = "; ".join(layout.shown for layout in layouts)
     raise ConfigError(f"{folder.name!r} does not look like {name or 'a data set of scans'}. Looked for: {shown}.")
+
+
+def _open(layout: ScanLayout, home: Path, root: Path, split: str, classes: str) -> ScanSet:
+    chosen = scan_classes(classes)
+    if chosen.dataset != layout.dataset:
+        raise ConfigError(f"{classes!r} are classes of {chosen.dataset}, but {root.name!r} is {layout.dataset}. Leave them out.")
+    scans, findings = layout.find(home, split, chosen)
+    if not scans:
+        raise ConfigError(f"{root.name!r} has no scan of the {split} split of {layout.dataset}. Check the path, or pass --split.")
+    recognised = Finding("layout", "ok", f"{layout.name}: {layout.shown}.")
+    return ScanSet(layout.dataset, layout.name, split, root, chosen, scans, (recognised, *findings))
