@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,8 @@ from basrelief.errors import WeightsError
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 """State dicts of a weights file by their place in it, e.g. `state_dict`; `""` for a file that is one."""
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 VIEW_WEIGHTS: Mapping[int, tuple[float, ...]] = {1: (1.0,), 2: (1.0, 0.5)}
 """Weights of the cosines of a network's features by their number; 0.5 for TAMM's image adapter, as in its code."""
@@ -58,7 +60,7 @@ class PointNetwork(nn.Module, ABC):
         """
 
 
-def fill_network(network: PointNetwork, tensors: Mapping[str, Tensor], *, source: str) -> PointNetwork:
+def fill_network(network: AnyNetwork, tensors: Mapping[str, Tensor], *, source: str) -> AnyNetwork:
     """Put weights into a network, strictly, and set it to evaluation mode.
 
     Args:

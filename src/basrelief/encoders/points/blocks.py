@@ -1,4 +1,4 @@
-"""Transformer blocks of Point-BERT and EVA: pre-norm attention and perceptron with timm's parameter names."""
+"""Blocks of several networks: pre-norm attention and perceptron with timm's parameter names, and linear maps stored as convolutions."""
 
 from __future__ import annotations
 
@@ -90,6 +90,26 @@ class Block(nn.Module):
             return branch
         keep = 1 - self.drop_path
         return branch * torch.bernoulli(branch.new_full((len(branch), 1, 1), keep)) / keep
+
+
+class PointLinear(nn.Linear):
+    """A linear map of rows whose weight has the shape of a convolution of kernel size 1, as in published files."""
+
+    def __init__(self, inputs: int, outputs: int, *, axes: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        self.weight = nn.Parameter(self.weight.detach().view(outputs, inputs, *[1] * axes))
+
+    def forward(self, rows: Float[Tensor, "*rows inputs"], norm: nn.BatchNorm1d | None = None) -> Float[Tensor, "*rows outputs"]:
+        """Map rows, and normalise them if there is a norm; in evaluation both are one linear map."""
+        weight, bias = self.weight.flatten(1), self.bias
+        if norm is None:
+            return F.linear(rows, weight, bias)
+        if norm.training:
+            normal: Tensor = norm(F.linear(rows, weight, bias).flatten(0, -2)).unflatten(0, rows.shape[:-1])
+            return normal
+        scale = norm.weight * (norm.get_buffer("running_var") + norm.eps).rsqrt()
+        shift = -norm.get_buffer("running_mean") if bias is None else bias - norm.get_buffer("running_mean")
+        return F.linear(rows, weight * scale[:, None], shift * scale + norm.bias)
 
 
 def attend(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basrelief.encoders.points.base import Parts, PointNetwork, published_part
-from basrelief.encoders.points.blocks import attend
+from basrelief.encoders.points.blocks import PointLinear, attend
 from basrelief.encoders.points.operators import ball_query, farthest_points, gather_points
 
 _HEAD_DIM = 64
@@ -223,22 +223,3 @@ class _Normalised(nn.Module):
     def forward(self, tokens: Tensor, *arguments: object) -> Tensor:
         found: Tensor = self.fn(self.norm(tokens), *arguments)
         return found
-
-
-class PointLinear(nn.Linear):
-    """A linear map of rows whose weight has the shape of a convolution of kernel size 1, as in published files."""
-
-    def __init__(self, inputs: int, outputs: int, *, axes: int) -> None:
-        super().__init__(inputs, outputs)
-        self.weight = nn.Parameter(self.weight.detach().view(outputs, inputs, *[1] * axes))
-
-    def forward(self, rows: Float[Tensor, "*rows inputs"], norm: nn.BatchNorm1d | None = None) -> Float[Tensor, "*rows outputs"]:
-        """Map rows, and normalise them if there is a norm; in evaluation both are one linear map."""
-        weight, bias = self.weight.flatten(1), self.bias
-        if norm is None:
-            return F.linear(rows, weight, bias)
-        if norm.training:
-            normal: Tensor = norm(F.linear(rows, weight, bias).flatten(0, -2)).unflatten(0, rows.shape[:-1])
-            return normal
-        scale = norm.weight * (norm.get_buffer("running_var") + norm.eps).rsqrt()
-        return F.linear(rows, weight * scale[:, None], (bias - norm.get_buffer("running_mean")) * scale + norm.bias)
