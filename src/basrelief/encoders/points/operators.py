@@ -148,7 +148,7 @@ def gather_points(
     """Take rows of each cloud by their indices, which lie in the same cloud."""
     batch, points, channels = values.shape
     first = torch.arange(batch, device=index.device).view(-1, *[1] * (index.dim() - 1)) * points
-    return values.reshape(-1, channels).index_select(0, (index + first).flatten()).view(*index.shape, channels)
+    return values.reshape(batch * points, channels).index_select(0, (index + first).flatten()).view(*index.shape, channels)
 
 
 def _for_each_centre(
