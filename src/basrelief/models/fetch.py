@@ -16,7 +16,8 @@ from basrelief.encoders.hub.selection import (
     select_vocabulary,
 )
 from basrelief.encoders.weights import FETCH
-from basrelief.errors import ConfigError, unknown_choice
+from basrelief.errors import ConfigError, WeightsNotFoundError, unknown_choice
+from basrelief.models.detectors import Detector, detectors
 from basrelief.models.recipe import EMBEDDED, Checkpoint, Recipe, recipes
 
 
@@ -80,7 +81,7 @@ def plan_fetch(name: str, *, file: str = "", text: bool = True) -> FetchPlan:
     """Ask the hub what must be fetched for a model.
 
     Args:
-        name: A model of `list_models()`, or CLIP weights such as `ViT-B-32/openai`.
+        name: A model of `list_models()`, CLIP weights such as `ViT-B-32/openai`, or a detector of `detectors()`.
         file: Name of the weights in their repository, where the rule that chooses it cannot decide.
         text: Whether the text tower of a point network is fetched, too; exported labels take its place.
 
@@ -89,9 +90,11 @@ def plan_fetch(name: str, *, file: str = "", text: bool = True) -> FetchPlan:
         WeightsNotFoundError: If the hub cannot be asked, or the file is not decided; the message lists the candidates.
     """
     command = f"{FETCH} {name} --file"
+    if name in detectors():
+        return _detector(detectors()[name], file, text=text)
     recipe = recipes().get(name)
     if recipe is None and name.replace("-quickgelu/", "/") not in list_encoders():
-        raise ConfigError(unknown_choice("model", name, (*recipes(), *list_encoders())))
+        raise ConfigError(unknown_choice("model", name, (*recipes(), *detectors(), *list_encoders())))
     if not text and (recipe is None or recipe.cloud is None):
         raise ConfigError(f"{name} reads no points, so exported labels cannot replace its text tower. Leave out --without-text.")
     if recipe is None:
@@ -115,13 +118,12 @@ def plan_fetch(name: str, *, file: str = "", text: bool = True) -> FetchPlan:
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
     """Return a method's own weights on this machine, from the hub or put there by hand, or None; never uses the network."""
-    own = recipe.checkpoint
-    if own is None:
-        return None
-    if own.repository and (found := cached_checkpoint(own.repository, file=own.path, architecture=_architecture(recipe))) is not None:
-        return found
-    manual = manual_file(own)
-    return manual.path if manual is not None and manual.exists else None
+    return None if recipe.checkpoint is None else _find(recipe.checkpoint, _architecture(recipe))
+
+
+def find_detector(detector: Detector) -> Path | None:
+    """Return the weights of a detector on this machine, from the hub or put there by hand, or None; never uses the network."""
+    return _find(detector.checkpoint)
 
 
 def manual_file(checkpoint: Checkpoint) -> ManualFile | None:
@@ -163,6 +165,29 @@ def _encoder(spec: EncoderSpec, file: str, command: str) -> tuple[Selection, ...
     if cached_weights(spec) is not None and not file:
         return tuple(select_vocabulary(spec))
     return tuple(select_encoder(spec, file=file, command=command))
+
+
+def _detector(detector: Detector, file: str, *, text: bool) -> FetchPlan:
+    """Plan the copy on the hub, or, by its name, the authors' own file, which only a browser gets."""
+    own, manual = detector.checkpoint, manual_file(detector.checkpoint)
+    if not text:
+        raise ConfigError(f"{detector.name} has no text tower. Leave out --without-text.")
+    if file == own.file and manual is not None:
+        return FetchPlan(detector.name, manual=manual)
+    if find_detector(detector) is not None and not file:
+        return FetchPlan(detector.name)
+    try:
+        chosen = select_checkpoint(own.repository, architecture="", licence=own.licence, file=file or own.path)
+    except (ConfigError, WeightsNotFoundError) as error:
+        raise type(error)(f"{error} The authors' own file: {FETCH} {detector.name} --file {own.file}") from error
+    return FetchPlan(detector.name, (chosen,))
+
+
+def _find(own: Checkpoint, architecture: str = "") -> Path | None:
+    if own.repository and (found := cached_checkpoint(own.repository, file=own.path, architecture=architecture)) is not None:
+        return found
+    manual = manual_file(own)
+    return manual.path if manual is not None and manual.exists else None
 
 
 def _architecture(recipe: Recipe) -> str:
