@@ -29,7 +29,8 @@ ARRAYS = (
     "ulip1_pointbert_small ulip2_pointbert_colored_small ulip1_pointbert_full ulip2_pointbert_colored_full "
     "uni3d_eva02_packed_small uni3d_eva02_split_small uni3d_eva_g_small uni3d_tiny_full "
     "openshape_pointbert_small openshape_pointbert_relpe_small openshape_pointbert_g14_full "
-    "minkowski_layers openshape_spconv_small openshape_spconv_all_full 3detr_iou 3detr_ap_scannet 3detr_ap_sunrgbd"
+    "minkowski_layers openshape_spconv_small openshape_spconv_all_full 3detr_iou 3detr_ap_scannet 3detr_ap_sunrgbd "
+    "3detr_scannet_small 3detrm_scannet_small 3detrm_sunrgbd_small 3detrm_scannet_color_small 3detrm_scannet_full 3detr_sunrgbd_full"
 ).split()
 SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws again, exactly once rounded to float16
     "ulip1_pointbert_small": 20250,
@@ -40,6 +41,10 @@ SEEDS = {  # of weights that `fill` of tests/support/filled_weights.py draws aga
     "openshape_pointbert_small": 20240,
     "openshape_pointbert_relpe_small": 20241,
     "openshape_spconv_small": 20300,
+    "3detr_scannet_small": 20290,
+    "3detrm_scannet_small": 20291,
+    "3detrm_sunrgbd_small": 20292,
+    "3detrm_scannet_color_small": 20293,
 }
 LAYOUTS = (
     "opendlign_state_dict_layouts.json",
@@ -50,10 +55,13 @@ LAYOUTS = (
     "openshape_pointbert_layouts.json",
     "openshape_spconv_layouts.json",
     "3detr_ap_metrics.json",
+    "3detr_layouts.json",
 )
 TEXTS = ("labels.json", "templates.json", "prompts_pointclip.json", "prompts_clip2point.json")
 MERGES = 48_894
-THINNED = re.compile(r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_(?!k)|bilateral_|median_")
+THINNED = re.compile(
+    r"img_|upsample224_|batch2_out|batch2_zbuf|zbuf_.*_rot0|maxpool_(?!k)|bilateral_|median_|(pre|enc|interim|proj)/features$|decoder_layers"
+)
 FILLED = re.compile(
     r"sd/|(tokens|pos|block0|block_last|normed|xyz|sa_centroids|tokens_after_lift|transformer_out)$"
 )  # weights, and what lies between the tokens of groups and the output

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from basrelief.encoders.points.base import PointNetwork, fill_network
 from support.filled_weights import fill
@@ -21,8 +21,13 @@ def recorded_network(kind: type[PointNetwork], size: Any, arrays: Arrays) -> Poi
     """The network of a recording: with its weights, or those that its seed gives."""
     with torch.device("meta"):
         network = kind(size)
+    return fill_network(network, kind.from_published({"": recorded_state(network, arrays)}), source="recording")
+
+
+def recorded_state(network: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
+    """The weights of a recording, or those that its seed gives for a network of its names."""
     held = {name.removeprefix("sd/"): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("sd/")}
-    return fill_network(network, kind.from_published({"": held or _drawn(network, arrays)}), source="recording")
+    return held or _drawn(network, arrays)
 
 
 def recorded_cloud(arrays: Arrays) -> tuple[Tensor, Tensor]:
@@ -49,7 +54,7 @@ def smaller(size: Any, **numbers: Any) -> Any:
     return type(size)(**{field.name: getattr(size, field.name) for field in fields(size)} | quiet | numbers)
 
 
-def _drawn(network: PointNetwork, arrays: Arrays) -> dict[str, Tensor]:
+def _drawn(network: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
     """Small networks have a seed of their own and numbers rounded to float16, full ones a seed in their settings."""
     seed = int(arrays["fill_seed"]) if "fill_seed" in arrays else int(config(arrays)["fill_seed"])
     drawn = {name: fill(name, tuple(tensor.shape), seed) for name, tensor in network.state_dict().items()}
