@@ -20,7 +20,9 @@ SMALL = {"preenc_npoints": 48, "enc_dim": 32, "enc_ffn_dim": 24, "dec_nlayers": 
 def recorded_size(arrays: Arrays) -> ThreeDetrSize:
     given = config(arrays)
     classes, bins = OUTPUTS[given["dataset"]]
-    return ThreeDetrSize(num_semcls=classes, num_angle_bin=bins, **{name: given[name] for name in ThreeDetrSize.__annotations__ if name in given})
+    return ThreeDetrSize(
+        num_semcls=classes, num_angle_bin=bins, **{name: given[name] for name in ThreeDetrSize.__annotations__ if name in given}
+    )
 
 
 @cache

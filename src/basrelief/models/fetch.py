@@ -91,29 +91,15 @@ def plan_fetch(name: str, *, file: str = "", text: bool = True) -> FetchPlan:
     """
     command = f"{FETCH} {name} --file"
     if name in detectors():
-        return _detector(detectors()[name], file, text=text)
+        return _plan_detector(detectors()[name], file, text=text)
     recipe = recipes().get(name)
     if recipe is None and name.replace("-quickgelu/", "/") not in list_encoders():
         raise ConfigError(unknown_choice("model", name, (*recipes(), *detectors(), *list_encoders())))
     if not text and (recipe is None or recipe.cloud is None):
         raise ConfigError(f"{name} reads no points, so exported labels cannot replace its text tower. Leave out --without-text.")
     if recipe is None:
-        spec = encoder_spec(name)
-        return FetchPlan(name, _encoder(spec, file, command))
-    if recipe.encoder == EMBEDDED:
-        return FetchPlan(name)
-    spec, own = encoder_spec(recipe.encoder), recipe.checkpoint
-    if own is None:
-        return FetchPlan(name, _encoder(spec, file, command))
-    manual = manual_file(own)
-    if not own.repository:
-        return FetchPlan(name, _encoder(spec, file, command) if text else (), manual, "" if own.published else where(own))
-    more = () if not text else _encoder(spec, "", command) if recipe.needs_clip else tuple(select_vocabulary(spec))
-    if find_checkpoint(recipe) is not None and not file:
-        return FetchPlan(name, more, manual)
-    wanted, architecture = file or own.path, _architecture(recipe)
-    chosen = select_checkpoint(own.repository, architecture=architecture, licence=recipe.licence, file=wanted, command=command)
-    return FetchPlan(name, (chosen, *more), manual)
+        return FetchPlan(name, _encoder(encoder_spec(name), file, command))
+    return FetchPlan(name) if recipe.encoder == EMBEDDED else _plan_recipe(recipe, file, command, text=text)
 
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
@@ -161,13 +147,29 @@ def where(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.path or checkpoint.file} of {place} (licence: {checkpoint.licence})"
 
 
+def _plan_recipe(recipe: Recipe, file: str, command: str, *, text: bool) -> FetchPlan:
+    """Plan CLIP's weights and the method's own."""
+    name, spec, own = recipe.name, encoder_spec(recipe.encoder), recipe.checkpoint
+    if own is None:
+        return FetchPlan(name, _encoder(spec, file, command))
+    manual = manual_file(own)
+    if not own.repository:
+        return FetchPlan(name, _encoder(spec, file, command) if text else (), manual, "" if own.published else where(own))
+    more = () if not text else _encoder(spec, "", command) if recipe.needs_clip else tuple(select_vocabulary(spec))
+    if find_checkpoint(recipe) is not None and not file:
+        return FetchPlan(name, more, manual)
+    wanted, architecture = file or own.path, _architecture(recipe)
+    chosen = select_checkpoint(own.repository, architecture=architecture, licence=recipe.licence, file=wanted, command=command)
+    return FetchPlan(name, (chosen, *more), manual)
+
+
 def _encoder(spec: EncoderSpec, file: str, command: str) -> tuple[Selection, ...]:
     if cached_weights(spec) is not None and not file:
         return tuple(select_vocabulary(spec))
     return tuple(select_encoder(spec, file=file, command=command))
 
 
-def _detector(detector: Detector, file: str, *, text: bool) -> FetchPlan:
+def _plan_detector(detector: Detector, file: str, *, text: bool) -> FetchPlan:
     """Plan the copy on the hub, or, by its name, the authors' own file, which only a browser gets."""
     own, manual = detector.checkpoint, manual_file(detector.checkpoint)
     if not text:

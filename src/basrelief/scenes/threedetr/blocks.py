@@ -53,7 +53,7 @@ class SetAbstraction(nn.Module):
 
     def _encoded(self, members: Float[Tensor, "balls samples inputs"]) -> Float[Tensor, "balls width"]:
         first, second, third = self.mlp_module.values()
-        encoded: Tensor = third(second(first(members).relu_()).relu_()).amax(1).relu_()
+        encoded: Tensor = third(second(first(members).relu_()).relu_()).amax(1).relu()
         return encoded
 
 
@@ -173,8 +173,6 @@ class DecoderLayer(nn.Module):
 class FourierPositions(nn.Module):
     """Sines and cosines of random projections of positions in the scene (arXiv:2006.10739); the projection is stored in the file."""
 
-    gauss_B: Tensor
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("gauss_B", torch.randn(3, width // 2))
@@ -184,5 +182,5 @@ class FourierPositions(nn.Module):
     ) -> Float[Tensor, "batch points width"]:
         """Embed positions between the lowest and the highest corner of a scene. The original gives NaN for a scene without extent."""
         extent = (high - low).clamp(min=torch.finfo(xyz.dtype).tiny)
-        angles = (xyz - low[:, None]) / extent[:, None] * (2 * torch.pi) @ self.gauss_B
+        angles = (xyz - low[:, None]) / extent[:, None] * (2 * torch.pi) @ self.get_buffer("gauss_B")
         return torch.cat([angles.sin(), angles.cos()], dim=-1)

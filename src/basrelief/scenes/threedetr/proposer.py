@@ -66,9 +66,7 @@ def network_input(cloud: PointCloud, spec: ThreeDetrSpec) -> Float32[np.ndarray,
     return np.concatenate([cloud.points, colors], axis=1, dtype=np.float32)
 
 
-def to_proposals(
-    predictions: BoxPredictions, points: Float32[np.ndarray, "points 3"], spec: ThreeDetrSpec
-) -> Proposals:
+def to_proposals(predictions: BoxPredictions, points: Float32[np.ndarray, "points 3"], spec: ThreeDetrSpec) -> Proposals:
     """Return the boxes of one scene that hold enough points.
 
     Args:
@@ -80,7 +78,7 @@ def to_proposals(
     objectness, probabilities = (part[0].float().cpu().numpy() for part in (predictions.objectness, predictions.class_probs))
     boxes = Boxes(centers, sizes, yaws)
     full = np.array([len(rows) >= MIN_POINTS for rows in points_in_boxes(points, boxes)])
-    kept = np.flatnonzero(full) if full.any() else objectness.argmax(keepdims=True)
+    kept = np.flatnonzero(full) if full.any() else np.array([objectness.argmax()])
     return Proposals(boxes[kept], objectness[kept], spec.method, class_probs=probabilities[kept], class_names=spec.classes)
 
 
