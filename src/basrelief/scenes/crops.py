@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -108,17 +109,21 @@ def embed_boxes(
 
 def crop_points(scene: Scene, proposals: Proposals, settings: CropSettings) -> Proposals:
     """Return the proposals that hold enough points, with the rows of the points that stand for each."""
-    if settings.source == "own" and proposals.points is not None:
-        rows = proposals.points
-    else:
-        grown = Boxes(proposals.boxes.centers, proposals.boxes.sizes + 2 * settings.margin, proposals.boxes.yaws)
-        rows = tuple(points_in_boxes(scene.cloud.points, grown))
-        if settings.source != "box":
-            objects = scene.objects
-            rows = tuple(inside[objects[inside]] for inside in rows)
+    rows = crop_rows(scene, proposals, settings)
     enough = np.array([number for number, inside in enumerate(rows) if len(inside) >= settings.min_points], dtype=np.int64)
-    kept = proposals.select(enough)
-    return Proposals(kept.boxes, kept.scores, kept.method, tuple(rows[number] for number in enough), kept.class_probs, kept.class_names)
+    return dataclasses.replace(proposals, points=rows).select(enough)
+
+
+def crop_rows(scene: Scene, proposals: Proposals, settings: CropSettings) -> tuple[Int[np.ndarray, " inside"], ...]:
+    """Return the rows of the points that stand for each proposal, however few."""
+    if settings.source == "own" and proposals.points is not None:
+        return proposals.points
+    grown = Boxes(proposals.boxes.centers, proposals.boxes.sizes + 2 * settings.margin, proposals.boxes.yaws)
+    rows = tuple(points_in_boxes(scene.cloud.points, grown))
+    if settings.source == "box":
+        return rows
+    objects = scene.objects
+    return tuple(inside[objects[inside]] for inside in rows)
 
 
 def upright_crop(scene: Scene, proposals: Proposals, number: int) -> PointCloud:

@@ -112,20 +112,32 @@ def label_boxes(embedded: EmbeddedBoxes, labels: str | Sequence[str], settings: 
 
 def label_probabilities(embedded: EmbeddedBoxes, names: Sequence[str], settings: LabelSettings) -> Float32[np.ndarray, "boxes labels"]:
     """Return the probability of each name for each box, rows that sum to 1."""
+    logits, own = label_logits(embedded, names)
+    return own if settings.probabilities == "method" and own is not None else softmax(logits / settings.temperature)
+
+
+def label_logits(
+    embedded: EmbeddedBoxes, names: Sequence[str]
+) -> tuple[Float32[np.ndarray, "boxes labels"], Float32[np.ndarray, "boxes labels"] | None]:
+    """Return mean cosines times the logit scale, and the pooling rule's own probabilities if it has any."""
     import torch
 
     model = embedded.model
     if len(embedded) == 0:
-        return np.zeros((0, len(names)), dtype=np.float32)
+        return np.zeros((0, len(names)), dtype=np.float32), np.zeros((0, len(names)), dtype=np.float32)
     found = model.score_views(torch.from_numpy(embedded.views).to(model.encoder.device), model.encode_labels(names))
-    own = found.probabilities
-    if settings.probabilities == "cosine" or own is None:
-        weights = model.recipe.pooling.weights
-        weight = found.similarity.new_ones(model.views) if weights is None else found.similarity.new_tensor(weights)
-        cosines = torch.einsum("v,bvc->bc", weight / weight.sum(), found.similarity)
-        own = (model.logit_scale * cosines / settings.temperature).softmax(dim=1)
-    chances: np.ndarray = own.float().cpu().numpy()
-    return chances
+    weights = model.recipe.pooling.weights
+    weight = found.similarity.new_ones(model.views) if weights is None else found.similarity.new_tensor(weights)
+    cosines = torch.einsum("v,bvc->bc", weight / weight.sum(), found.similarity)
+    own = None if found.probabilities is None else found.probabilities.float().cpu().numpy()
+    return (model.logit_scale * cosines).float().cpu().numpy(), own
+
+
+def softmax(logits: Float32[np.ndarray, "boxes labels"]) -> Float32[np.ndarray, "boxes labels"]:
+    """Return rows that sum to 1."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    shares: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return shares
 
 
 def known_background(model: Model, labels: Sequence[str], background: Sequence[str]) -> tuple[str, ...]:
