@@ -12,7 +12,7 @@ from basrelief.errors import ConfigError, GeometryError
 from basrelief.geometry.boxes import Boxes
 from basrelief.models import Model
 from basrelief.scenes import Proposals, Scene
-from basrelief.scenes.crops import CropSettings, EmbeddedBoxes, crop_points, embed_boxes, upright_crop
+from basrelief.scenes.crops import CropSettings, EmbeddedBoxes, FirstPass, crop_points, embed_boxes, upright_crop
 from basrelief.scenes.label import LabelSettings, known_background, label_boxes, label_probabilities
 from support.small_scenes import given, planted_scene
 
@@ -75,6 +75,27 @@ def test_boxes_with_few_points_are_dropped(planted: tuple[Scene, Boxes], tiny: M
     assert nothing.views.shape == (0, 10, 512)
 
 
+def test_a_first_pass_keeps_what_looks_like_a_label(planted: tuple[Scene, Boxes], tiny: Model) -> None:
+    scene, boxes = planted
+    asked = FirstPass(("bathtub",), keep=1)
+    found = embed_boxes(scene, given(boxes), tiny, first_pass=asked)
+    np.testing.assert_array_equal(found.proposals.boxes.centers, boxes.centers[2:])
+    everything = embed_boxes(scene, given(boxes), tiny)
+    np.testing.assert_allclose(found.views, everything.views[2:], atol=1e-5)
+    assert len(embed_boxes(scene, given(boxes), tiny, first_pass=FirstPass(NAMES, keep=3))) == 3
+    with pytest.raises(ConfigError, match="keep is 0"):
+        FirstPass(NAMES, keep=0)
+
+
+def test_a_quick_look_takes_some_views_of_all(planted: tuple[Scene, Boxes], tiny: Model) -> None:
+    scene, _ = planted
+    prepared = tiny.prepare([scene.cloud])
+    every = tiny.features(prepared)
+    some = tiny.shape_encoder.quick_features(prepared, views=2)
+    np.testing.assert_allclose(some, every[:, [0, 5]], atol=1e-4)
+    assert tiny.shape_encoder.quick_features(prepared, views=99).shape == every.shape
+
+
 def test_a_turned_box_gives_the_crop_of_an_aligned_one(planted: tuple[Scene, Boxes]) -> None:
     scene, boxes = planted
     angle = 0.7
@@ -117,6 +138,13 @@ def test_probabilities_sum_to_one_and_follow_the_temperature(embedded: EmbeddedB
     np.testing.assert_allclose(sharp.sum(axis=1), 1, atol=1e-5)
     assert (sharp.max(axis=1) > flat.max(axis=1)).all()
     np.testing.assert_allclose(label_probabilities(embedded, NAMES, LabelSettings(probabilities="method")), sharp, atol=1e-5)
+
+
+def test_the_size_prior_turns_a_keyboard_of_two_metres_down(embedded: EmbeddedBoxes) -> None:
+    words = ("computer keyboard", "bathtub")
+    plain, prior = (label_probabilities(embedded, words, LabelSettings(size_prior=on)) for on in (False, True))
+    np.testing.assert_allclose(prior.sum(axis=1), 1, atol=1e-5)
+    assert prior[2, 0] < plain[2, 0] / 10
 
 
 @pytest.mark.parametrize(("suppression", "expected"), [("any", 1), ("class", 2), ("none", 3)])

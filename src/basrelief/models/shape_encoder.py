@@ -50,6 +50,10 @@ class ShapeEncoder(ABC):
     def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
         """Encode prepared shapes; float32, not normalised."""
 
+    def quick_features(self, prepared: Sequence[Prepared], *, views: int) -> Float[Tensor, "shapes some dim"]:
+        """Encode fewer views of prepared shapes, evenly chosen, where that is cheaper; else all."""
+        return self.features(prepared)
+
     def with_recipe(self, recipe: Recipe) -> ShapeEncoder:
         """Return the same networks under the settings of another recipe; itself if it reads none."""
         return self
@@ -101,6 +105,12 @@ class ViewEncoder(ShapeEncoder):
             mask[list(self.recipe.tuned_views)] = True
             tuned = mask.repeat(shapes)
         return self._tower.encode_images(images.flatten(0, 1), tuned=tuned).view(shapes, views, -1)
+
+    def quick_features(self, prepared: Sequence[Prepared], *, views: int) -> Float[Tensor, "shapes some dim"]:
+        """Encode some of the depth images, evenly chosen, by the frozen branch."""
+        chosen = torch.linspace(0, self.cameras, min(views, self.cameras) + 1)[:-1].long()
+        images = torch.stack([torch.as_tensor(each) for each in prepared])[:, chosen].to(self.encoder.device)
+        return self._tower.encode_images(images.flatten(0, 1)).view(len(prepared), len(chosen), -1)
 
     def with_recipe(self, recipe: Recipe) -> ViewEncoder:
         """Return the same tower under another recipe."""

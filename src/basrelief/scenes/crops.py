@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from basrelief.types import PointCloud, Progress
 
 if TYPE_CHECKING:
     from basrelief.models import Model
+    from basrelief.models.shape_input import Prepared
 
 SOURCES = ("own", "box", "objects")
 _BOXES_PER_PASS = 8
@@ -52,6 +54,30 @@ class CropSettings:
         check_at_least("min_points", self.min_points, 1, "An empty box cannot be labelled.")
 
 
+@dataclass(frozen=True)
+class FirstPass:
+    """A cheap look at every box, for models that are slow: only the most promising ones are embedded in full.
+
+    Attributes:
+        labels: What is looked for.
+        keep: Boxes to embed in full: those with the largest product of objectness and likeness to a label.
+        views: Views that the first look takes; a point network has one only and takes it.
+
+    Raises:
+        ConfigError: If there is no label, or a number is below 1.
+    """
+
+    labels: tuple[str, ...]
+    keep: int
+    views: int = 3
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_at_least("labels", len(self.labels), 1, "Name what is looked for.")
+        check_at_least("keep", self.keep, 1, "Leave the first pass out to embed every box.")
+        check_at_least("views", self.views, 1, "Leave the first pass out to embed every box.")
+
+
 @dataclass(frozen=True, eq=False)
 class EmbeddedBoxes:
     """Proposed boxes with what the model sees in them.
@@ -81,6 +107,7 @@ def embed_boxes(
     model: Model,
     *,
     crops: CropSettings | None = None,
+    first_pass: FirstPass | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> EmbeddedBoxes:
@@ -91,20 +118,41 @@ def embed_boxes(
         proposals: N boxes in it.
         model: Any model: of depth images, colour views or points.
         crops: Which points stand for a box.
+        first_pass: Embed only boxes that a cheap look found promising; every box when None.
         seed: Of the sampling of points.
         progress: Called after each batch of boxes.
     """
     start = time.perf_counter()
-    settings = crops or CropSettings()
-    found = crop_points(scene, proposals, settings)
+    found = crop_points(scene, proposals, crops or CropSettings())
+    if first_pass is not None and len(found) > first_pass.keep:
+        found = found.select(_promising(scene, found, model, first_pass, seed))
     parts = [np.zeros((0, model.views, model.embedding_dim), dtype=np.float32)]
-    for first in range(0, len(found), _BOXES_PER_PASS):
-        numbers = range(first, min(first + _BOXES_PER_PASS, len(found)))
-        clouds = [upright_crop(scene, found, number) for number in numbers]
-        parts.append(model.embed_views(clouds, seed=seed).float().cpu().numpy())
+    for prepared in _prepared(scene, found, model, seed):
+        parts.append(model.embed_prepared(prepared).float().cpu().numpy())
         if progress:
-            progress(numbers.stop, len(found))
+            progress(sum(map(len, parts)), len(found))
     return EmbeddedBoxes(scene, found, np.concatenate(parts), model, time.perf_counter() - start)
+
+
+def _prepared(scene: Scene, proposals: Proposals, model: Model, seed: int) -> Iterator[Sequence[Prepared]]:
+    """Yield what the model reads of the boxes, a few at a time."""
+    for first in range(0, len(proposals), _BOXES_PER_PASS):
+        numbers = range(first, min(first + _BOXES_PER_PASS, len(proposals)))
+        yield model.prepare([upright_crop(scene, proposals, number) for number in numbers], seed=seed)
+
+
+def _promising(scene: Scene, proposals: Proposals, model: Model, first_pass: FirstPass, seed: int) -> np.ndarray:
+    """Rows of the boxes that are worth a full embedding, in the order of the proposals."""
+    import torch
+    from torch.nn import functional as F
+
+    labels = model.encode_labels(first_pass.labels)
+    best = []
+    for prepared in _prepared(scene, proposals, model, seed):
+        views = F.normalize(model.shape_encoder.quick_features(prepared, views=first_pass.views), dim=-1)
+        best.append(labels.similarity(views).mean(dim=1).amax(dim=1))
+    chances = torch.sigmoid((torch.cat(best) - torch.cat(best).median()) * model.logit_scale).cpu().numpy()
+    return np.sort(np.argsort(-chances * proposals.scores, kind="stable")[: first_pass.keep])
 
 
 def crop_points(scene: Scene, proposals: Proposals, settings: CropSettings) -> Proposals:

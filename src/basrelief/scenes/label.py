@@ -18,6 +18,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry.box_iou import suppress
 from basrelief.scenes.crops import EmbeddedBoxes
 from basrelief.scenes.detections import Detections
+from basrelief.scenes.size_prior import size_factors
 
 if TYPE_CHECKING:
     from basrelief.models import Model
@@ -44,6 +45,7 @@ class LabelSettings:
         min_confidence: A box whose best label has less probability is none of these.
         suppression: Suppress boxes that overlap a better one: of `any` label, of the same `class`, or `none`.
         iou: Intersection over union from which boxes overlap.
+        size_prior: Whether the probability of a label falls where the longest side of the box is unusual for it, see `size_factors`.
         keep_none: Whether boxes that fit none of the labels are kept, as `none of these`.
 
     Raises:
@@ -58,6 +60,7 @@ class LabelSettings:
     min_confidence: float = 0.0
     suppression: str = "any"
     iou: float = 0.25
+    size_prior: bool = False
     keep_none: bool = False
 
     def __post_init__(self) -> None:
@@ -113,7 +116,11 @@ def label_boxes(embedded: EmbeddedBoxes, labels: str | Sequence[str], settings: 
 def label_probabilities(embedded: EmbeddedBoxes, names: Sequence[str], settings: LabelSettings) -> Float32[np.ndarray, "boxes labels"]:
     """Return the probability of each name for each box, rows that sum to 1."""
     logits, own = label_logits(embedded, names)
-    return own if settings.probabilities == "method" and own is not None else softmax(logits / settings.temperature)
+    chances = own if settings.probabilities == "method" and own is not None else softmax(logits / settings.temperature)
+    if settings.size_prior:
+        chances = chances * size_factors(embedded.proposals.boxes, names)
+        chances /= chances.sum(axis=1, keepdims=True)
+    return chances
 
 
 def label_logits(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from basrelief.scenes.crops import CropSettings, embed_boxes
+from basrelief.datasets import parse_labels
+from basrelief.scenes.crops import CropSettings, FirstPass, embed_boxes
 from basrelief.scenes.detections import Detections
 from basrelief.scenes.guard import prepare_scene
 from basrelief.scenes.label import LabelSettings, label_boxes
@@ -31,6 +32,7 @@ def detect(
     model: Model | str = "tiny",
     proposals: str | Proposals = "segments",
     limit: int | None = 200,
+    first_pass: int | None = None,
     crops: CropSettings | None = None,
     settings: LabelSettings | None = None,
     guard: Mapping[str, Any] | None = None,
@@ -46,6 +48,7 @@ def detect(
         model: A model or its name.
         proposals: A method of `PROPOSERS`, or boxes.
         limit: Label this many proposals at most, the best ones; all when None.
+        first_pass: Look at every box from three sides, and at this many, the most promising, from all; for slow models. All when None.
         crops: Which points stand for a box.
         settings: How labels are chosen and boxes suppressed.
         guard: Arguments of `prepare_scene`, such as `up` and `unit`.
@@ -72,7 +75,8 @@ def detect(
     start = time.perf_counter()
     found = propose(scene, proposals, limit=limit, seed=seed, **(options or {})) if isinstance(proposals, str) else proposals
     times["propose"] = time.perf_counter() - start
-    embedded = embed_boxes(scene, found, network, crops=crops, seed=seed, progress=progress)
+    first = None if first_pass is None else FirstPass(parse_labels(names, least=1), first_pass)
+    embedded = embed_boxes(scene, found, network, crops=crops, first_pass=first, seed=seed, progress=progress)
     result = label_boxes(embedded, names, settings)
     return dataclasses.replace(result, seconds=MappingProxyType(times | dict(result.seconds)))
 
