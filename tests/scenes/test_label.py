@@ -61,7 +61,7 @@ def test_points_of_the_floor_are_left_out_unless_asked_for(planted: tuple[Scene,
 def test_own_points_of_a_proposal_come_first(planted: tuple[Scene, Boxes]) -> None:
     scene, boxes = planted
     own = Proposals(boxes[:1], np.ones(1, np.float32), "mine", (np.arange(100, 150),))
-    (rows,) = crop_points(scene, own, CropSettings()).points or ()
+    (rows,) = crop_points(scene, own, CropSettings(source="own")).points or ()
     assert list(rows) == list(range(100, 150))
 
 
@@ -101,7 +101,7 @@ def test_a_turned_box_gives_the_crop_of_an_aligned_one(planted: tuple[Scene, Box
     angle = 0.7
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     turned = Scene(br.PointCloud(scene.cloud.points @ turn.T), np.eye(4), scene.structure, floor=0.0)
-    settings = CropSettings()
+    settings = CropSettings(margin=0.01)
     straight = upright_crop(scene, crop_points(scene, given(boxes), settings), 0)
     found = crop_points(turned, given(Boxes(boxes.centers @ turn.T, boxes.sizes, np.full(len(boxes), angle))), settings)
     np.testing.assert_allclose(upright_crop(turned, found, 0).points, straight.points, atol=1e-5)

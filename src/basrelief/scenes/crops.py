@@ -35,15 +35,16 @@ class CropSettings:
     Attributes:
         source: `own`: the points that the proposal was made of, or `objects` if the method gives none; `objects`: all points in the box
             without floor, walls and ceiling; `box`: all points in the box.
-        margin: Metres by which a box is larger when points are cut out: surfaces of the hidden side lie at its faces.
+        margin: Metres by which a box grows on every side when points are cut out, because boxes of one-sided scans are tight; at most a
+            tenth of its longest side.
         min_points: A box with fewer points is dropped.
 
     Raises:
         ConfigError: If a value is out of range.
     """
 
-    source: str = "own"
-    margin: float = 0.02
+    source: str = "objects"
+    margin: float = 0.03
     min_points: int = 32
 
     def __post_init__(self) -> None:
