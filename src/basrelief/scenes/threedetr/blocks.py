@@ -175,7 +175,7 @@ class FourierPositions(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("gauss_B", torch.randn(3, width // 2))
+        self.register_buffer("gauss_B", nn.init.uniform_(torch.empty(3, width // 2), -2, 2))
 
     def forward(
         self, xyz: Float[Tensor, "batch points 3"], low: Float[Tensor, "batch 3"], high: Float[Tensor, "batch 3"]

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import torch
 
+from basrelief.datasets.labels import label_set
 from basrelief.scenes.threedetr.network import ThreeDetr, ThreeDetrSize
 
 
@@ -19,7 +21,7 @@ class ThreeDetrSpec:
 
     Attributes:
         name: Name of the trained network, as in `basrelief.models.detectors.detectors()`; `3detr-m-scannet-color` has no published weights.
-        dataset: `scannet` or `sunrgbd`.
+        dataset: Data set and label set: `scannet` or `sunrgbd`.
         size: Its size.
         classes: Names of its classes, in the order of its outputs.
         points: Points of a scene that it was trained on.
@@ -46,10 +48,9 @@ class ThreeDetrSpec:
 def published_sizes() -> Mapping[str, ThreeDetrSpec]:
     """Return all sizes that the authors trained, by name."""
     record = json.loads((resources.files("basrelief.scenes.threedetr") / "sizes.json").read_text(encoding="utf-8"))
-    found = {}
-    for name, options in record["networks"].items():
-        dataset = options.pop("dataset")
-        data = record["datasets"][dataset]
-        size = ThreeDetrSize(num_semcls=len(data["classes"]), num_angle_bin=data["num_angle_bin"], **options)
-        found[name] = ThreeDetrSpec(name, dataset, size, tuple(data["classes"]), data["points"])
-    return found
+    return {name: _spec(name, **options) for name, options in record.items()}
+
+
+def _spec(name: str, dataset: str, points: int, **options: Any) -> ThreeDetrSpec:  # noqa: ANN401
+    classes = label_set(dataset)
+    return ThreeDetrSpec(name, dataset, ThreeDetrSize(num_semcls=len(classes), **options), classes, points)

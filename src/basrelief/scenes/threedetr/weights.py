@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor
@@ -73,16 +74,26 @@ def recognise_threedetr(state: Mapping[str, Tensor]) -> ThreeDetrSpec | None:
     Args:
         state: Tensors of a file; names of either kind.
     """
-    shapes = _shapes(from_published({"": state}))
-    return next((spec for spec in published_sizes().values() if shapes == _shapes(spec.empty().state_dict())), None)
+    if not {"pos_embedding.gauss_B", "pos_embedding.gauss_b"} & state.keys():
+        return None
+    try:
+        shapes = _shapes(from_published({"": state}))
+    except WeightsError:
+        return None
+    return next((spec for spec in published_sizes().values() if shapes == _expected(spec)), None)
 
 
 def _nearest(state: Mapping[str, Tensor]) -> ThreeDetrSpec | None:
     """The size with which a file shares the most tensors; None if it shares none."""
     found = _shapes(state).items()
-    shared = {name: len(found & _shapes(spec.empty().state_dict()).items()) for name, spec in published_sizes().items()}
+    shared = {name: len(found & _expected(spec).items()) for name, spec in published_sizes().items()}
     name = max(shared, key=lambda name: shared[name])
     return published_sizes()[name] if shared[name] else None
+
+
+@cache
+def _expected(spec: ThreeDetrSpec) -> dict[str, tuple[int, ...]]:
+    return _shapes(spec.empty().state_dict())
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
