@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pickle
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
+from torch import Tensor
 
 from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, random_encoder, save_encoder
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.models import get_recipe
+from basrelief.scenes.threedetr.network import ThreeDetr
 from support.hostile_pickles import MakesFolder
+from support.published_threedetr import authors_file, copied_file, small_sizes
 
 from .conftest import B16, B32, Put, levels, of, text, vit
 
@@ -167,3 +171,16 @@ def test_other_contents_of_a_checkpoint_are_listed(tmp_path: Path) -> None:
     fact = of(findings, "left out").fact
     assert fact.startswith("Not read, since nothing in a file is executed: args (argparse.Namespace), paths.0 (pathlib.PurePosixPath), ")
     assert fact.endswith("and 23 more.")
+
+
+@pytest.mark.parametrize("file", [authors_file, copied_file])
+def test_a_detector_is_recognised(file: Callable[[dict[str, Tensor]], bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    size = small_sizes(monkeypatch)["3detr-m-scannet"].size
+    path = tmp_path / "detector.pth"
+    path.write_bytes(file(ThreeDetr(size).state_dict()))
+    findings = check_weights(path)
+    assert of(findings, "weights file").fact.endswith("197 tensors: the detector 3detr-m-scannet.")
+    assert of(findings, "model").fact == "Read by basrelief detect: --proposals 3detr-m --proposal-weights detector.pth."
+    finding = of(check_weights(path, get_recipe("pointclip-b32")), "network")
+    assert (finding.level, finding.fact) == ("wrong", "pointclip-b32 names shapes; the file proposes boxes in scans.")
+    assert finding.remedy

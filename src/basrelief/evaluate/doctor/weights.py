@@ -16,6 +16,7 @@ from basrelief.encoders.tuned import read_tuned_record
 from basrelief.errors import WeightsError
 from basrelief.evaluate.doctor.points import check_point_network, is_point_network
 from basrelief.models import Recipe
+from basrelief.scenes.threedetr.weights import recognise_threedetr
 from basrelief.types import Finding
 
 _SHOWN = 8
@@ -39,6 +40,9 @@ def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
     identity = f"{path.name}, {path.stat().st_size / 1e6:,.0f} MB, SHA-256 {_digest(path)}, {len(state)} tensors"
     if is_point_network(path, state):
         return list(check_point_network(path, identity, recipe))
+    if (detector := recognise_threedetr(state)) is not None:
+        found = Finding("weights file", "ok", f"{identity}: the detector {detector.name}.")
+        return [found, *_left_out(weights), _detector(detector.method, path, recipe)]
     if is_tuned_file(path):
         return [Finding("weights file", "ok", f"{identity}: tuned blocks alone."), *_tuned(path, recipe)]
     try:
@@ -47,9 +51,16 @@ def check_weights(path: Path, recipe: Recipe | None = None) -> list[Finding]:
         return [Finding("weights file", "wrong", f"{identity}: {error}", "An adapter alone predicts at chance level.")]
     shape = tower_of(state)
     findings = [Finding("weights file", "ok", f"{identity}: layout {layout}, {shape or 'no image tower'}."), *_left_out(weights)]
+    known = [] if shape is None else [Finding("backbone", "ok", f"{_known(shape)}.")]
+    return [*findings, *(known if recipe is None else _fit(state, layout, recipe))]
+
+
+def _detector(method: str, path: Path, recipe: Recipe | None) -> Finding:
     if recipe is not None:
-        return [*findings, *_fit(state, layout, recipe)]
-    return findings if shape is None else [*findings, Finding("backbone", "ok", f"{_known(shape)}.")]
+        return Finding(
+            "network", "wrong", f"{recipe.name} names shapes; the file proposes boxes in scans.", "Use the weights of this model."
+        )
+    return Finding("model", "ok", f"Read by basrelief detect: --proposals {method} --proposal-weights {path.name}.")
 
 
 def _left_out(weights: StateDict) -> Iterator[Finding]:
