@@ -132,15 +132,15 @@ class Layout:
 
 _FLAT_TOPS = ("table", "desk", "cabinet", "nightstand", "dresser", "tv stand", "bookshelf", "shelf")
 _SMALL = (
-    Piece(("vase", "cup"), (0, 2), "top", _FLAT_TOPS, height=(0.05, 0.5), turn=180),
+    Piece(("vase", "cup"), (1, 3), "top", _FLAT_TOPS, height=(0.05, 0.5), turn=180),
     Piece(("potted plant",), (0, 2), "top", _FLAT_TOPS, height=(0.1, 0.5), width=(0.1, 0.45), turn=180),
-    Piece(("bottle", "mug"), (0, 3), "top", _FLAT_TOPS, turn=180),
+    Piece(("bottle", "mug"), (1, 3), "top", _FLAT_TOPS, turn=180),
 )
-_FLOOR_PLANT = Piece(("potted plant",), (0, 2), "corner", height=(0.5, 1.8), turn=180)
+_FLOOR_PLANT = Piece(("potted plant",), (0, 3), "corner", height=(0.5, 1.8), turn=180)
 _FLOOR_LAMP = Piece(("lamp",), (0, 1), "corner", height=(1.2, 2.2), turn=180)
 _CEILING_LAMP = Piece(("lamp",), (0, 1), "hanging", height=(0.4, 1.2))
-_TRASH_CAN = Piece(("trash can", "bucket"), (0, 2), "wall", turn=180)
-_TABLE_LAMP = Piece(("lamp",), (0, 2), "top", _FLAT_TOPS, height=(0.2, 0.75), turn=180)
+_TRASH_CAN = Piece(("trash can", "bucket"), (1, 2), "wall", turn=180)
+_TABLE_LAMP = Piece(("lamp",), (1, 3), "top", _FLAT_TOPS, height=(0.2, 0.75), turn=180)
 
 
 def _dining(count: tuple[int, int], *, table: tuple[int, int] = (1, 1), place: Place = "floor") -> tuple[Piece, ...]:
@@ -152,16 +152,16 @@ def _dining(count: tuple[int, int], *, table: tuple[int, int] = (1, 1), place: P
 
 LAYOUTS: Mapping[str, Layout] = {
     "living room": Layout(
-        (3.8, 6.8),
+        (3.6, 6.2),
         (
             Piece(("sofa",), (1, 2), "wall"),
-            Piece(("table",), (0, 1), "front", ("sofa",), height=(0.28, 0.55), width=(0.5, 1.3)),
+            Piece(("table",), (1, 2), "front", ("sofa",), height=(0.28, 0.55), width=(0.5, 1.3)),
             Piece(("tv stand", "cabinet"), (1, 1), "opposite", ("sofa",), height=(0.3, 1.0), width=(0.7, 2.0)),
-            Piece(("television",), (0, 1), "top", ("tv stand", "cabinet"), depth=(0.07, 0.6), spot="back", turn=5),
+            Piece(("television",), (1, 1), "top", ("tv stand", "cabinet"), depth=(0.07, 0.6), spot="back", turn=5),
             Piece(("television",), (0, 1), "mounted", depth=(0.0, 0.07)),
-            Piece(("bookshelf", "shelf"), (0, 2), "wall", height=(0.6, 2.3)),
-            Piece(("table", "nightstand"), (0, 2), "beside", ("sofa",), height=(0.4, 0.7), width=(0.3, 0.62)),
-            Piece(("armchair", "chair"), (0, 2), "floor", turn=180),
+            Piece(("bookshelf", "shelf"), (1, 2), "wall", height=(0.6, 2.3)),
+            Piece(("table", "nightstand"), (1, 2), "beside", ("sofa",), height=(0.4, 0.7), width=(0.3, 0.62)),
+            Piece(("armchair", "chair"), (1, 2), "floor", turn=180),
             *_dining((2, 4), table=(0, 1)),
             Piece(("cabinet", "dresser"), (0, 1), "wall"),
             _FLOOR_LAMP,
@@ -178,13 +178,13 @@ LAYOUTS: Mapping[str, Layout] = {
         (3.2, 5.2),
         (
             Piece(("bed",), (1, 2), "wall"),
-            Piece(("nightstand", "table"), (0, 2), "beside", ("bed",), height=(0.35, 0.7), width=(0.3, 0.6)),
+            Piece(("nightstand", "table"), (1, 2), "beside", ("bed",), height=(0.35, 0.7), width=(0.3, 0.6)),
             Piece(("wardrobe",), (1, 2), "wall"),
             Piece(("desk",), (0, 1), "wall"),
             Piece(("chair",), (1, 1), "front", ("desk",), turn=35),
             Piece(("laptop", "computer keyboard"), (0, 1), "top", ("desk",), spot="front", turn=15),
             Piece(("monitor",), (0, 1), "top", ("desk",), spot="back", turn=15),
-            Piece(("dresser", "cabinet"), (0, 1), "wall", height=(0.5, 1.3)),
+            Piece(("dresser", "cabinet"), (1, 1), "wall", height=(0.5, 1.3)),
             Piece(("television",), (0, 1), "top", ("dresser", "cabinet"), depth=(0.07, 0.6), spot="back", turn=5),
             Piece(("bookshelf",), (0, 1), "wall"),
             Piece(("chair", "armchair"), (0, 1), "floor", turn=180),
@@ -198,15 +198,15 @@ LAYOUTS: Mapping[str, Layout] = {
         ),
     ),
     "office": Layout(
-        (3.8, 7.5),
+        (3.6, 6.8),
         (
-            Piece(("desk",), (1, 4), "wall"),
+            Piece(("desk",), (2, 4), "wall"),
             Piece(("desk",), (0, 2), "floor", turn=4),
             Piece(("chair",), (1, 6), "front", ("desk",), turn=40),
             Piece(("monitor",), (1, 6), "top", ("desk",), spot="back", turn=15),
             Piece(("laptop", "computer keyboard"), (0, 4), "top", ("desk",), spot="front", turn=20),
-            Piece(("bookshelf", "shelf"), (0, 3), "wall", height=(0.6, 2.3)),
-            Piece(("cabinet",), (0, 3), "wall"),
+            Piece(("bookshelf", "shelf"), (1, 3), "wall", height=(0.6, 2.3)),
+            Piece(("cabinet",), (1, 3), "wall"),
             *_dining((2, 6), table=(0, 1)),
             Piece(("lamp",), (0, 2), "top", ("desk",), height=(0.2, 0.7), spot="back", turn=90),
             Piece(("bottle", "mug"), (0, 3), "top", ("desk", "table"), turn=180),
@@ -230,7 +230,7 @@ LAYOUTS: Mapping[str, Layout] = {
             _CEILING_LAMP,
             Piece(("bottle", "pot"), (1, 4), "top", ("table", "cabinet"), turn=180),
             Piece(("vase", "cup"), (0, 2), "top", ("table", "cabinet"), turn=180),
-            Piece(("trash can",), (0, 2), "wall", turn=180),
+            Piece(("trash can",), (1, 2), "wall", turn=180),
             Piece(("potted plant",), (0, 2), "top", ("table", "cabinet"), height=(0.1, 0.5), width=(0.1, 0.45), turn=180),
             _FLOOR_PLANT,
         ),
@@ -241,9 +241,9 @@ LAYOUTS: Mapping[str, Layout] = {
             Piece(("bathtub",), (1, 1), "wall"),
             Piece(("toilet",), (1, 1), "wall"),
             Piece(("sink",), (1, 2), "wall"),
-            Piece(("cabinet", "washing machine"), (0, 2), "wall"),
-            Piece(("trash can",), (0, 1), "wall", turn=180),
-            Piece(("bottle",), (0, 3), "top", ("cabinet", "washing machine"), turn=180),
+            Piece(("cabinet", "washing machine"), (1, 2), "wall"),
+            Piece(("trash can",), (1, 1), "wall", turn=180),
+            Piece(("bottle",), (1, 3), "top", ("cabinet", "washing machine"), turn=180),
             Piece(("vase", "potted plant"), (0, 1), "top", ("cabinet",), height=(0.1, 0.5), turn=180),
             _FLOOR_PLANT,
             _CEILING_LAMP,
@@ -255,18 +255,19 @@ LAYOUTS: Mapping[str, Layout] = {
     "workshop": Layout(
         (4.0, 8.0),
         (
-            Piece(("table", "desk"), (1, 3), "wall", height=(0.62, 0.85), width=(1.0, 2.0)),
-            Piece(("cabinet", "shelf"), (1, 3), "wall"),
-            Piece(("bookshelf", "shelf"), (0, 2), "wall", height=(0.6, 2.3)),
-            *_dining((0, 3), table=(0, 1)),
-            Piece(("chair", "stool"), (0, 2), "floor", turn=180),
+            Piece(("table", "desk"), (3, 5), "wall", height=(0.62, 0.85), width=(1.0, 2.0)),
+            Piece(("table",), (0, 2), "floor", height=(0.62, 0.85), width=(1.0, 2.0), turn=8),
+            Piece(("cabinet", "shelf"), (2, 4), "wall"),
+            Piece(("bookshelf", "shelf"), (1, 3), "wall", height=(0.6, 2.3)),
+            Piece(("chair",), (0, 3), "around", ("table",), turn=25),
+            Piece(("chair", "stool"), (1, 3), "floor", turn=180),
             Piece(("chair",), (0, 2), "front", ("desk",), turn=40),
             Piece(("wardrobe",), (0, 1), "wall"),
-            Piece(("laptop",), (0, 2), "top", ("table", "desk"), turn=40),
+            Piece(("laptop",), (1, 2), "top", ("table", "desk"), turn=40),
             Piece(("monitor",), (0, 2), "top", ("table", "desk"), spot="back", turn=20),
-            Piece(("lamp",), (0, 2), "top", ("table", "desk"), height=(0.2, 0.7), turn=180),
-            Piece(("bottle",), (0, 4), "top", _FLAT_TOPS, turn=180),
-            Piece(("trash can", "bucket"), (1, 3), "wall", turn=180),
+            Piece(("lamp",), (1, 3), "top", ("table", "desk"), height=(0.2, 0.7), turn=180),
+            Piece(("bottle",), (1, 4), "top", _FLAT_TOPS, turn=180),
+            Piece(("trash can", "bucket"), (1, 3), "floor", turn=180),
             Piece(("cardboard box", "traffic cone"), (0, 3), "floor", turn=180),
             _CEILING_LAMP,
         ),
@@ -274,6 +275,24 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
 }
 """Types of rooms by name."""
+
+FRONT_SPACE: Mapping[str, float] = {
+    "bathtub": 0.3,
+    "bed": 0.3,
+    "bookshelf": 0.4,
+    "cabinet": 0.35,
+    "desk": 0.65,
+    "dresser": 0.4,
+    "refrigerator": 0.6,
+    "sink": 0.5,
+    "sofa": 0.3,
+    "stove": 0.5,
+    "toilet": 0.45,
+    "tv stand": 0.4,
+    "wardrobe": 0.5,
+    "washing machine": 0.5,
+}
+"""Space before the front that only chairs and low tables may take, metres."""
 
 TABLETOP_PIECE = Piece((), (1, 1), "floor", height=(0.01, 0.6), width=(0.04, 0.65), turn=180)
 """A thing on a table top, of any allowed label."""

@@ -9,13 +9,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from basrelief.geometry import sample_surface
 from basrelief.shapes.parts import chance, pick
-from basrelief.shapes.room_layouts import Piece
+from basrelief.shapes.room_layouts import FRONT_SPACE, Piece
 from basrelief.shapes.room_shapes import Body
 from basrelief.shapes.room_structure import Shell, Wall, footprints_overlap, rectangle
 from basrelief.shapes.room_support import Support
-from basrelief.types import Mesh
 
 _TRIES = 30
 _GAP = 0.02
@@ -55,6 +53,15 @@ class Item:
     def front(self) -> Float[np.ndarray, "2"]:
         """Unit vector that its front looks along."""
         return np.array([np.sin(self.yaw), -np.cos(self.yaw)])
+
+    @property
+    def front_space(self) -> Float[np.ndarray, "4 2"] | None:
+        """The area before it that is kept free, or None."""
+        deep = FRONT_SPACE.get(self.label)
+        if deep is None:
+            return None
+        middle = self.at[:2] + self.front * (self.body.size[1] + deep) / 2
+        return rectangle(middle, (float(self.body.size[0]), deep), self.yaw)
 
     def to_room(self, points: Float[np.ndarray, "n k"]) -> np.ndarray:
         """Map points (N, 3) of the body's own frame into the room."""
@@ -99,8 +106,9 @@ class Placer:
         Returns:
             The item, or None if there is no space for it.
         """
+        near = piece.place in ("front", "around")
         for item in self._suggest(label, body, piece):
-            if self.is_free(item):
+            if self.is_free(item) and (near or not self._blocks(item)):
                 self.items.append(item)
                 return item
         return None
@@ -113,6 +121,18 @@ class Placer:
         if any(low < z1 and high > z0 and footprints_overlap(area, zone) for zone, z0, z1 in self._zones):
             return False
         return not any(self._collide(item, other) for other in self.items)
+
+    def _blocks(self, item: Item) -> bool:
+        """Whether it stands before the front of another item, or another before its own."""
+        if item.support is not None or item.at[2] > 0.5:
+            return False
+        on_floor = [other for other in self.items if other.support is None and other.at[2] < 0.5]
+        before, own = item.front_space, item.footprint
+        return any(
+            (other.front_space is not None and footprints_overlap(own, other.front_space))
+            or (before is not None and footprints_overlap(before, other.footprint))
+            for other in on_floor
+        )
 
     def _collide(self, item: Item, other: Item) -> bool:
         if item.support is other or other.support is item:
@@ -230,9 +250,6 @@ def _facing(wall: Wall) -> float:
 
 def _touch(first: Item, second: Item) -> bool:
     """Whether two items come closer than about 4 cm, by points on their surfaces."""
-    keys = []
-    for item in (first, second):
-        points = item.to_room(sample_surface(Mesh(item.body.vertices, item.body.faces), 6000).points.astype(np.float64))
-        keys.append(np.unique(np.round(points / _TOUCH_CELL).astype(np.int64), axis=0))
-    both = np.concatenate(keys)
-    return len(np.unique(both, axis=0)) < len(both)
+    cells = [np.round(item.to_room(item.body.surface) / _TOUCH_CELL).astype(np.int64) + 1000 for item in (first, second)]
+    keys = [(cell[:, 0] << 24) + (cell[:, 1] << 12) + cell[:, 2] for cell in cells]
+    return bool(np.isin(keys[0], keys[1]).any())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float, Float32, Int64
 from numpy.random import Generator
 
 from basrelief.errors import ConfigError
+from basrelief.geometry import sample_surface
 from basrelief.io import find_shapes, load
 from basrelief.shapes.primitives import Solid, join
 from basrelief.shapes.procedural import make_shape
@@ -60,6 +62,11 @@ class Body:
     def from_solids(cls, solids: Sequence[Solid]) -> Body:
         """Join solids."""
         return cls.from_mesh(join(solids, name="parts"))
+
+    @cached_property
+    def surface(self) -> Float[np.ndarray, "n 3"]:
+        """Points spread over the surface."""
+        return sample_surface(Mesh(self.vertices, self.faces), 6000).points.astype(np.float64)
 
     @property
     def hangs(self) -> bool:

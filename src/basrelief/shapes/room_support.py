@@ -8,9 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.random import Generator
 
-from basrelief.geometry import sample_surface
 from basrelief.shapes.room_shapes import Body
-from basrelief.types import Mesh
 
 _CELL = 0.02
 _LEVEL_STEP = 0.005
@@ -51,9 +49,8 @@ class Support:
             if mask.sum() * _CELL**2 >= _SMALLEST_AREA:
                 found.append(corners[heights == height][:, :, 2].max())
                 masks.append(mask.reshape(shape))
-        surface = sample_surface(Mesh(body.vertices, body.faces), 8000).points.astype(np.float64)
         covered = np.stack(masks) if masks else np.zeros((0, *shape), dtype=bool)
-        return cls(origin, np.array(found, dtype=np.float64), covered, surface)
+        return cls(origin, np.array(found, dtype=np.float64), covered, body.surface)
 
     def place(
         self, r: Generator, size: Float[np.ndarray, "3"], *, yaw: float, spot: str, tries: int = 40
