@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from numpy.random import Generator
 from basrelief.errors import ConfigError
 from basrelief.geometry import sample_surface
 from basrelief.io import find_shapes, load
+from basrelief.limits import limits
 from basrelief.shapes.primitives import Solid, join
 from basrelief.shapes.procedural import make_shape
 from basrelief.shapes.room_layouts import TYPICAL_SIZES, Piece
@@ -26,6 +28,7 @@ GivenShapes = Mapping[str, Sequence[ShapeFile]] | str | os.PathLike[str]
 HELD_OUT = (500_000, 1_000_000)
 """First seeds of validation and of test rooms; a room takes shapes of its own range only."""
 
+_NOT_STANDING = ("ceiling", "pendant", "wall ", "hanging", "chandelier")
 _TRIES = 24
 _GREY = 0.6
 
@@ -117,7 +120,7 @@ class ShapeSource:
                 body = _scaled(r, label, _mesh(files[int(r.integers(len(files)))]))
             else:
                 body = Body.from_mesh(make_shape(label, seed=self.first + int(r.integers(self.count))))
-            if body.fits(piece):
+            if body.fits(piece) and not (files and piece.place == "hanging"):
                 return body
         return None
 
@@ -134,11 +137,24 @@ def _given(shapes: GivenShapes | None) -> Mapping[str, Sequence[ShapeFile]]:
     root = root / "shapes" if (root / "shapes").is_dir() else root
     if not root.is_dir():
         raise ConfigError(f"Folder '{shapes}' not found. Pass a folder with one folder of shapes for each label.")
-    found = {folder.name.replace("_", " "): find_shapes([folder]) for folder in sorted(root.iterdir()) if folder.is_dir()}
-    found = {label: files for label, files in found.items() if files}
+    skipped = _wall_and_ceiling_pieces(Path(shapes) / "shapes.csv")
+    folders = {folder.name.replace("_", " "): find_shapes([folder]) for folder in sorted(root.iterdir()) if folder.is_dir()}
+    found = {label: kept for label, files in folders.items() if (kept := [file for file in files if file.stem not in skipped])}
     if not found:
         raise ConfigError(f"Folder '{shapes}' holds no folders of shapes. Make one folder for each label, e.g. chair/1.ply.")
     return found
+
+
+def _wall_and_ceiling_pieces(table: Path) -> set[str]:
+    """Names of files that cannot stand, by the column `fine_name` of a table of the shapes, if there is one."""
+    if not table.is_file() or table.stat().st_size > limits().list_bytes:
+        return set()
+    with table.open(newline="", encoding="utf-8") as file:
+        return {
+            row["id"]
+            for row in csv.DictReader(file)
+            if any(word in (row.get("fine_name") or "") for word in _NOT_STANDING) and row.get("id")
+        }
 
 
 def _mesh(file: ShapeFile) -> Mesh:

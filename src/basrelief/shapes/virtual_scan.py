@@ -112,7 +112,7 @@ def scanner_positions(room: Room, count: int, *, seed: int) -> Float[np.ndarray,
     r = np.random.default_rng([21, seed])
     low, high = room.outline.min(axis=0), room.outline.max(axis=0)
     if room.kind == "tabletop":
-        azimuth = np.radians(-90 + np.linspace(-45, 45, count + 2)[1:-1] + r.uniform(-10, 10, count))
+        azimuth = np.radians(-90 + np.linspace(-80, 80, count + 2)[1:-1] + r.uniform(-10, 10, count))
         elevation, away = np.radians(r.uniform(30, 50, count)), r.uniform(0.6, 1.0, count) + (high - low).max() / 4
         flat = np.stack([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=1)
         eyes: np.ndarray = np.array([*(low + high) / 2, 0.0]) + flat * away[:, None]
