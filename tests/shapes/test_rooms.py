@@ -12,8 +12,9 @@ import basrelief
 from basrelief.errors import ConfigError
 from basrelief.geometry.boxes import Boxes
 from basrelief.shapes import CATEGORIES, make_room, make_shape, write_library, write_rooms
-from basrelief.shapes.room_layouts import LAYOUTS, MORE_ROOM_WORDS, ROOM_WORDS, TABLETOP_WORDS, TYPICAL_SIZES, Piece
+from basrelief.shapes.room_layouts import LAYOUTS, MORE_ROOM_WORDS, ROOM_WORDS, TABLETOP_WORDS, Piece
 from basrelief.shapes.room_shapes import Body, ShapeSource
+from basrelief.shapes.room_sizes import TYPICAL_SIZES
 from basrelief.shapes.room_structure import CEILING, FLOOR, WALL, footprints_overlap, rectangle
 from basrelief.shapes.rooms import ROOM_KINDS, Room
 from basrelief.types import PointCloud

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from numpy.random import Generator
 
 from basrelief.shapes.parts import chance, pick
-from basrelief.shapes.room_layouts import FRONT_SPACE, Piece
+from basrelief.shapes.room_layouts import Piece
 from basrelief.shapes.room_shapes import Body
+from basrelief.shapes.room_sizes import FRONT_SPACE
 from basrelief.shapes.room_structure import Shell, Wall, footprints_overlap, rectangle
 from basrelief.shapes.room_support import Support
 

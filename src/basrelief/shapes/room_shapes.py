@@ -19,7 +19,8 @@ from basrelief.io import find_shapes, load
 from basrelief.limits import limits
 from basrelief.shapes.primitives import Solid, join
 from basrelief.shapes.procedural import make_shape
-from basrelief.shapes.room_layouts import TYPICAL_SIZES, Piece
+from basrelief.shapes.room_layouts import Piece
+from basrelief.shapes.room_sizes import TYPICAL_SIZES
 from basrelief.types import Mesh
 
 ShapeFile = Mesh | str | os.PathLike[str]
