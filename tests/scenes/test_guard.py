@@ -39,7 +39,7 @@ def test_a_unit_given_by_the_caller_is_used() -> None:
         prepare_scene(points, unit="yard")
 
 
-@pytest.mark.parametrize("up", ["y", "x", "-z"])
+@pytest.mark.parametrize("up", ["y", "-y", "x", "-z"])
 def test_a_wrong_up_axis_is_corrected_with_a_finding(up: str) -> None:
     points, things, _ = small_room()
     lying = (points @ rotation_to_z_up(up)).astype(np.float32)

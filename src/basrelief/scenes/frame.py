@@ -1,4 +1,4 @@
-"""The frame of a scan: its unit, which way is up, and the direction of its walls."""
+"""The frame of a scan: its unit and the direction of its walls; `up` finds which way is up."""
 
 from __future__ import annotations
 
@@ -15,12 +15,6 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "ft": 0.3048}
 
 _LARGEST_ROOM = 80.0  # metres; more is taken for another unit
 _CENTIMETRES = 1500.0  # a scan of a larger extent is in millimetres
-_SAME_AXIS = np.cos(np.radians(15))
-_MODES, _MODE_ANGLE = 4, np.cos(np.radians(6))
-_LEAST_SHARE = 0.06  # of all normals, for a direction that counts
-_KEEP_AXIS = 0.35  # by how much another axis must be better than that of the file
-_ENOUGH_FLOOR = 0.4  # share of the footprint; more of a floor or of a ceiling is no better evidence
-_VIEW_CONE = np.cos(np.radians(50))
 
 
 def find_unit(extent: float, unit: str = "auto") -> tuple[float, Finding]:
@@ -75,94 +69,6 @@ def rotation_between(source: Float[np.ndarray, " 3"], target: Float[np.ndarray, 
     skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     rotation: np.ndarray = np.eye(3) + skew + skew @ skew / (1 + cosine)
     return rotation
-
-
-def dominant_normals(normals: Float[np.ndarray, "voxels 3"], *, seed: int = 0) -> Float[np.ndarray, "axes 3"]:
-    """Return the axes that most normals share, most frequent first."""
-    rng = np.random.default_rng(seed)
-    left = normals[rng.permutation(len(normals))[:20_000]]
-    total = len(left)
-    axes: list[np.ndarray] = []
-    while len(axes) < _MODES and len(left) > _LEAST_SHARE * total:
-        tried = left[:1000]
-        votes = (np.abs(left[:5000] @ tried.T) > _MODE_ANGLE).sum(axis=0)
-        axis = tried[int(votes.argmax())]
-        for _ in range(3):
-            inside = left[np.abs(left @ axis) > _MODE_ANGLE]
-            axis = np.linalg.svd(inside.T @ inside)[0][:, 0]
-        near = np.abs(left @ axis)
-        share = float((near > _MODE_ANGLE).sum()) / total
-        if share < _LEAST_SHARE:
-            break
-        axes.append(axis)
-        left = left[near < _SAME_AXIS]
-    return np.array(axes).reshape(-1, 3)
-
-
-def find_up(surface: Surface, *, given: bool = False, level: bool = True) -> tuple[Float[np.ndarray, " 3"], Finding]:
-    """Find which way is up in a scan from its planes: a floor below everything else, and things that stand on it.
-
-    Args:
-        surface: The scan, +Z up as far as is known.
-        given: Whether the user said so, in which case only a tilt up to 15 degrees is removed.
-        level: Whether to remove such a tilt.
-
-    Returns:
-        The direction that points up, unit length, and what was found.
-    """
-    up = np.array([0.0, 0.0, 1.0])
-    axes = dominant_normals(surface.normals)
-    near = np.abs(axes @ up) > _SAME_AXIS if len(axes) else np.zeros(0, dtype=bool)
-    kept = axes[near][0] * np.sign(axes[near][0] @ up) if near.any() else up
-    tilt = float(np.degrees(np.arccos(min(1.0, float(kept @ up)))))
-    if not given and len(axes):
-        camera = _camera_up(surface.points)
-        candidates = np.concatenate([axes, -axes])
-        scores = np.array([_up_score(surface, axis) + (0 if camera is None else 2 * float(axis @ camera)) for axis in candidates])
-        best = int(scores.argmax())
-        stays = _up_score(surface, kept) + (0 if camera is None else 2 * float(kept @ camera)) + _KEEP_AXIS if near.any() else -np.inf
-        if scores[best] > stays:
-            reason = "The scan is one view of a camera" if camera is not None else "Planes of the scan"
-            x, y, z = candidates[best]
-            fact = f"{reason}: ({x:.2f}, {y:.2f}, {z:.2f}) seems to be up, not the assumed axis."
-            return candidates[best], Finding("up axis", "warning", fact, "Pass the up axis if that is wrong.")
-    if not level or tilt < 0.05:
-        return up, Finding("up axis", "ok", "The floor is level." if near.any() else "No plane contradicts the up axis.")
-    return kept, Finding("up axis", "ok", f"Levelled: horizontal planes are tilted by {tilt:.1f} degrees.")
-
-
-def _up_score(surface: Surface, axis: np.ndarray) -> float:
-    """Rate a direction as up: a plane below everything, open or less covered above, and most of what is between nearer to the plane."""
-    height, size = surface.points @ axis, surface.size
-    flat = np.abs(surface.normals @ axis) > 0.9
-    low, high = np.percentile(height, [0.5, 99.5])
-    rows = np.clip(((height - low) / size).astype(np.int64), 0, max(int((high - low) / size), 1))
-    areas = np.convolve(np.bincount(rows[flat], minlength=rows.max() + 1), np.ones(3), mode="same")
-    across = surface.points @ np.linalg.svd(axis[None])[2][1:].T
-    footprint = len(np.unique(np.floor(across / size).astype(np.int64), axis=0))
-    strong = np.flatnonzero(areas > 0.25 * areas.max())
-    floor, top = int(strong[0]), int(strong[-1])
-    below = float((rows < floor - 1).mean())
-    above = float((rows > floor + 2).mean())
-    lidded = top > floor + 4
-    between = rows[flat & (rows > floor + 2) & ((rows < top - 2) | (not lidded))]
-    lean = 0.5 - float((between - floor).mean()) / max(int(rows.max()) - floor, 1) if len(between) else 0.0
-    bottom = min(areas[floor] / footprint, _ENOUGH_FLOOR)
-    lid = min(areas[top] / footprint, _ENOUGH_FLOOR) if lidded else 0.0
-    return float(bottom - 0.5 * lid + lean - 2 * below + 0.3 * min(above, 0.5))
-
-
-def _camera_up(points: np.ndarray) -> np.ndarray | None:
-    """Return the up direction of an upright camera at the origin that looks along z, if the scan is one view of such a camera."""
-    distance = np.linalg.norm(points, axis=1)
-    if distance.min() < 0.05 * distance.max():
-        return None
-    rays = points / distance[:, None]
-    middle = rays.mean(axis=0)
-    middle /= max(float(np.linalg.norm(middle)), 1e-12)
-    if abs(middle[2]) < np.cos(np.radians(30)) or np.percentile(rays @ middle, 1) < _VIEW_CONE:
-        return None
-    return np.array([0.0, -np.sign(middle[2]), 0.0])
 
 
 def find_yaw(surface: Surface) -> tuple[float, Finding]:

@@ -13,10 +13,11 @@ from basrelief.geometry import UP_AXES, rotation_to_z_up, sample_surface
 from basrelief.geometry.transforms import axis_rotation
 from basrelief.geometry.voxels import Voxels, estimate_normals, voxelize
 from basrelief.io import load
-from basrelief.scenes.frame import Surface, find_unit, find_up, find_yaw, rotation_between
+from basrelief.scenes.frame import Surface, find_unit, find_yaw, rotation_between
 from basrelief.scenes.scene import FLOOR, Scene, SceneKind
 from basrelief.scenes.structure import Structure, find_structure
 from basrelief.scenes.trim import stray_points
+from basrelief.scenes.up import find_up
 from basrelief.types import Finding, Mesh, Origin, PointCloud, Shape
 
 KINDS = ("auto", "room", "tabletop", "object")

@@ -12,12 +12,17 @@ from basrelief.scenes.frame import Surface
 
 _UPRIGHT = 0.75  # |x| or |y| of the normal of a wall
 _CELL = 0.1  # metres; walls are judged column by column of this width
+_ROW = 0.2  # metres; height of the cells in which a column is seen or not
+_SPARSE = 4  # columns without points between two with points, in a sparse scan
 _TALL = 1.5  # metres that a column at the outline must reach
 _COVERED, _COVERED_FULL = 0.35, 0.5  # share of a column's height that must be seen
 _SHORTEST, _SHORTEST_FULL = 0.5, 0.6  # metres of adjacent columns
 _TOP_REACH = 0.2  # metres below the top of the room that still count as full height
 _OPENING = 2.0  # metres; gaps up to this belong to the wall: doors, windows, furniture in front
 _DEPTH = 1.0  # metres; a plane nearer in front of a wall is furniture, unless it has full height
+_LAYER = 0.04  # metres; a parallel surface at this distance is another one
+_SKEW = 0.02  # slope of a wall against the axes, at most
+_RECESS = 0.35  # metres; a plane this little behind a wall is a door or a window
 _LEAST_AREA = 0.5  # square metres
 _BEYOND = 0.15  # metres behind a wall where nothing may be seen
 _THINNEST, _THICKEST = 0.02, 0.06
@@ -114,7 +119,7 @@ def _planes(surface: Surface, sample: np.ndarray, normal: np.ndarray, floor: flo
     low, step = float(across.min()), 0.02
     sample_along = sample[:, 1] * normal[0] - sample[:, 0] * normal[1]
     sample_across = sample[:, :2] @ normal
-    cell = max(_CELL, 1.5 * surface.size)
+    cell = max(_ROW, 1.5 * surface.size)
     reach = max(0.06, 1.2 * surface.size)
     planes: list[_Plane] = []
     while len(planes) < 40:
@@ -131,9 +136,9 @@ def _planes(surface: Surface, sample: np.ndarray, normal: np.ndarray, floor: flo
         height = surface.points[:, 2] - floor
         levels = max(int(height.max() / cell) + 1, 1)
         seen = np.zeros((columns, levels), dtype=bool)
-        chosen = on & facing & (height > 0)
+        chosen = on & left & (height > 0)
         seen[column[chosen], np.minimum((height[chosen] / cell).astype(np.int64), levels - 1)] = True
-        seen |= _neighbours(seen)
+        seen = _between(seen)
         top = np.where(seen.any(axis=1), (levels - seen[:, ::-1].argmax(axis=1)) * cell, 0.0)
         covered = seen.sum(axis=1) * cell / np.maximum(top, cell)
         behind = [_column_share(column, sign * distance > _BEYOND + reach, columns) for sign in (1, -1)]
@@ -144,15 +149,18 @@ def _planes(surface: Surface, sample: np.ndarray, normal: np.ndarray, floor: flo
     return planes
 
 
-def _neighbours(seen: np.ndarray) -> np.ndarray:
-    """Fill columns between two that are seen at the same height, so that sparse scans have no stripes."""
-    between = np.zeros_like(seen)
-    between[1:-1] = seen[:-2] & seen[2:]
-    return between
+def _between(seen: np.ndarray) -> np.ndarray:
+    """Fill what lies between columns that are seen at the same height, so that sparse scans have no stripes."""
+    from scipy.ndimage import binary_closing
+
+    filled: np.ndarray = seen | binary_closing(np.pad(seen, ((_SPARSE, _SPARSE), (0, 0))), np.ones((_SPARSE + 1, 1)))[_SPARSE:-_SPARSE]
+    return filled
 
 
 def _column_share(column: np.ndarray, chosen: np.ndarray, columns: int) -> np.ndarray:
-    share: np.ndarray = np.bincount(column[chosen], minlength=columns) / np.maximum(np.bincount(column, minlength=columns), 1)
+    window = np.ones(5)
+    some, all_of = (np.convolve(np.bincount(of, minlength=columns), window)[2:-2] for of in (column[chosen], column))
+    share: np.ndarray = some / np.maximum(all_of, 1)
     return share
 
 
@@ -160,7 +168,8 @@ def _fit(along: np.ndarray, across: np.ndarray, place: float, reach: float) -> t
     """Fit `across = offset + slope * along` to points near a place; return offset, slope and the spread of the points around it."""
     near = np.abs(across - place) < reach
     a, b = along[near].astype(np.float64), across[near].astype(np.float64)
-    offset, slope, spread = place, 0.0, reach
+    slope, offset = _densest_line(a, b, place, reach)
+    spread = _LAYER
     for _ in range(4):
         residual = b - offset - slope * a
         inside = np.abs(residual) < spread
@@ -174,24 +183,38 @@ def _fit(along: np.ndarray, across: np.ndarray, place: float, reach: float) -> t
     return float(offset), float(slope), float(spread)
 
 
+def _densest_line(along: np.ndarray, across: np.ndarray, place: float, reach: float) -> tuple[float, float]:
+    """Return slope and offset of the line near which most points lie: the wall, where there is a back of a shelf right in front of it."""
+    middle, fine = float(np.median(along)) if len(along) else 0.0, 0.005
+    best, chosen = -1.0, (0.0, place)
+    for slope in np.linspace(-_SKEW, _SKEW, 17):
+        rows = ((across - slope * (along - middle) - place + 2 * reach) / fine).astype(np.int64)
+        counts = np.convolve(np.bincount(rows[(rows >= 0) & (rows < 4 * reach / fine)], minlength=1), np.ones(3), mode="same")
+        row = int(counts.argmax())
+        if counts[row] > best:
+            best, chosen = float(counts[row]), (float(slope), place - 2 * reach + (row + 0.5) * fine - float(slope) * middle)
+    return chosen
+
+
 def _select(planes: list[_Plane], normal: np.ndarray, surface: Surface, floor: float, room_top: float) -> list[Wall]:
-    """Choose the columns of each plane that belong to a wall; outer planes first, because furniture stands in front of them."""
-    _, _, start, columns = _start(surface, normal)
-    middle = start + columns * _CELL / 2
-    walls: list[Wall] = []
-    accepted: list[tuple[_Plane, np.ndarray]] = []
-    for plane in sorted(planes, key=lambda plane: -plane.outward * (plane.offset + plane.slope * middle)):
+    """Choose the columns of each plane that belong to a wall, larger walls first: what is close to one is furniture, a door or a window."""
+    start = _start(surface, normal)[2]
+    judged = []
+    for plane in planes:
         full = (plane.top > room_top - _TOP_REACH) & (plane.covered > _COVERED_FULL)
         tall = (plane.top > floor + max(_TALL, 0.6 * (room_top - floor))) & (plane.covered > _COVERED) & plane.outer
+        judged.append((plane, full, tall | full))
+    walls: list[Wall] = []
+    accepted: list[tuple[_Plane, np.ndarray]] = []
+    for plane, full, tall in sorted(judged, key=lambda judgement: -int(judgement[2].sum())):
         for other, chosen in accepted:
-            ahead = other.outward * (other.offset - plane.offset)
-            if other.outward == plane.outward and 0 < ahead < _DEPTH:
+            if -_RECESS < other.outward * (other.offset - plane.offset) < _DEPTH:
                 first, last = np.flatnonzero(chosen)[[0, -1]]
                 tall[first : last + 1] = False
-        chosen = _runs(full, round(_SHORTEST_FULL / _CELL)) | _runs(tall | full, round(_SHORTEST / _CELL))
+        chosen = _runs(full, round(_SHORTEST_FULL / _CELL)) | _runs(tall, round(_SHORTEST / _CELL))
         if not chosen.any():
             continue
-        chosen = _widened(_closed(chosen, round(_OPENING / _CELL)))
+        chosen = _widened(_joined(chosen, plane.top > room_top - _TOP_REACH, round(_OPENING / _CELL)))
         accepted.append((plane, chosen))
         tolerance = float(np.clip(plane.spread + 0.005, _THINNEST, _THICKEST))
         walls.append(Wall(normal, plane.offset, plane.slope, tolerance, start, chosen))
@@ -205,6 +228,15 @@ def _runs(mask: np.ndarray, least: int) -> np.ndarray:
         if last - first >= least:
             kept[first:last] = mask[first:last]
     return kept
+
+
+def _joined(chosen: np.ndarray, seen: np.ndarray, longest: int) -> np.ndarray:
+    """Add the columns that are seen at the top of the room, from one chosen column to the next, with gaps of up to `longest`."""
+    linked = _closed(chosen | seen, longest)
+    joined = np.zeros_like(chosen)
+    for first, last in _spans(linked):
+        joined[first:last] = chosen[first:last].any()
+    return joined
 
 
 def _closed(mask: np.ndarray, longest: int) -> np.ndarray:
