@@ -118,8 +118,8 @@ def test_number_of_points_can_be_asked_for(room: Room) -> None:
     assert 0.8 * 20_000 < len(scan.cloud.points) < 1.2 * 20_000
 
 
-def test_stray_returns_are_marked(room: Room) -> None:
-    scan = scan_room(room, seed=1, spacing=0.08, strays=0.05)
+def test_outliers_are_marked(room: Room) -> None:
+    scan = scan_room(room, seed=1, spacing=0.08, outliers=0.05)
     outside = (scan.cloud.points[:, :2] > room.outline.max(axis=0) + 0.3).any(axis=1)
     assert 0.03 < (scan.instances == -3).mean() < 0.06
     assert (scan.instances[outside] == -3).all() and outside.any()
@@ -152,7 +152,7 @@ def test_tabletops_are_seen_from_one_side() -> None:
         ({"spacing": float("nan")}, r"spacing is nan"),
         ({"noise": -1.0}, r"noise is -1.0; it must be finite and not negative"),
         ({"points": 10}, r"points is 10; it must lie in"),
-        ({"strays": 2.0}, r"strays is 2.0; it must lie in"),
+        ({"outliers": 2.0}, r"outliers is 2.0; it must lie in"),
         ({"positions": 0}, r"positions is 0; it must lie in"),
     ],
 )

@@ -25,7 +25,7 @@ class RoomScan:
 
     Attributes:
         cloud: N points with colours, metres, +Z up, in the frame of the room.
-        instances: (N,) int32, index of the object of each point; -1 structure, -2 clutter, -3 stray returns.
+        instances: (N,) int32, index of the object of each point; -1 structure, -2 clutter, -3 outliers.
         surfaces: (N,) int8, kind of structure of each point as in `Room.surfaces`.
         visible: (M,) share of the surface of each object that was seen, in [0, 1]; hidden inner faces count as unseen.
         positions: (P, 3) of the scanner.
@@ -49,7 +49,7 @@ def scan_room(
     points: int | None = None,
     noise: float | None = None,
     holes: bool = True,
-    strays: float = 0.0,
+    outliers: float = 0.0,
 ) -> RoomScan:
     """Scan a room from several positions.
 
@@ -64,7 +64,7 @@ def scan_room(
         points: Wanted number of points, instead of `spacing`; met to about 10 %.
         noise: Standard deviation of the measured range, metres; 0.005 by default, 0.001 for a tabletop.
         holes: Whether dark surfaces, grazing rays and random places have no or fewer points.
-        strays: Share of additional points that lie outside the room or between near and far surfaces.
+        outliers: Share of additional points that lie outside the room or between near and far surfaces.
 
     Raises:
         ConfigError: If a number is out of range.
@@ -76,7 +76,7 @@ def scan_room(
     check_at_least("seed", seed, 0, "Pass a whole number.")
     check_range("spacing", step, 0.001, 1.0, "Pass metres.")
     check_positive("noise", sigma, "Pass metres.", zero=True)
-    check_range("strays", strays, 0, 0.5, "Pass a share of the points.")
+    check_range("outliers", outliers, 0, 0.5, "Pass a share of the points.")
     r = np.random.default_rng([20, seed])
     eyes = _positions(r, room, positions)
     if points is not None:
@@ -88,7 +88,7 @@ def scan_room(
     visible = _visible_shares(room, hits, step)
     if holes:
         hits = hits[_returns(r, room, hits, eyes)]
-    cloud, far = _measured(r, room, hits, eyes, sigma=sigma, strays=strays)
+    cloud, far = _measured(r, room, hits, eyes, sigma=sigma, outliers=outliers)
     instances = np.concatenate([room.instances[hits.faces], np.full(far, -3, dtype=np.int32)])
     surfaces = np.concatenate([room.surfaces[hits.faces], np.zeros(far, dtype=np.int8)])
     order = r.permutation(len(instances))
@@ -182,8 +182,8 @@ def _directions(hits: Hits, eyes: np.ndarray) -> Float[np.ndarray, "n 3"]:
     return unit
 
 
-def _measured(r: Generator, room: Room, hits: Hits, eyes: np.ndarray, *, sigma: float, strays: float) -> tuple[PointCloud, int]:
-    """Add noise along the rays, shading, and stray returns; return the cloud and the number of these."""
+def _measured(r: Generator, room: Room, hits: Hits, eyes: np.ndarray, *, sigma: float, outliers: float) -> tuple[PointCloud, int]:
+    """Add noise along the rays, shading, and outliers; return the cloud and the number of these."""
     rays = _directions(hits, eyes)
     points = hits.points + rays * r.normal(0, sigma, (len(rays), 1)) + r.normal(0, sigma / 4, rays.shape)
     normals = face_normals(room.mesh)[hits.faces]
@@ -192,7 +192,7 @@ def _measured(r: Generator, room: Room, hits: Hits, eyes: np.ndarray, *, sigma: 
     stains = 0.03 * np.sin(hits.points @ r.normal(0, 3, (3, 4)) + r.uniform(0, 6, 4)).sum(axis=1, keepdims=True)
     light = 0.72 + 0.28 * (facing @ _LIGHT)[:, None] + stains
     colors = np.clip(base * light * r.uniform(0.85, 1.1) + r.normal(0, 0.02, base.shape), 0, 1)
-    count = int(strays * len(points))
+    count = int(outliers * len(points))
     if count:
         chosen = r.integers(len(points), size=count)
         factor = np.where(r.random(count) < 0.5, 1 + r.exponential(0.6, count), r.uniform(0.5, 1, count))
