@@ -14,11 +14,12 @@ from support.console_examples import documents
 
 SOURCE = REPOSITORY / "src" / "basrelief"
 METAPHORS = ["room", "rooms", "door", "doors", "twin", "twins", "house", "houses", "desk", "strays", "handicap"]
+SCENES = ("scenes/", "docs/research/rooms.md", "docs/research/index.md", "docs/use/scenes.md", "docs/use/index.md")
 THINGS = {  # where these words are meant literally
-    "room": ("shapes/",),
-    "rooms": ("shapes/", "models/tiny/MODEL_CARD.md"),
-    "door": ("shapes/", "models/tiny/MODEL_CARD.md"),
-    "doors": ("shapes/",),
+    "room": (*SCENES, "shapes/"),
+    "rooms": (*SCENES, "shapes/", "models/tiny/MODEL_CARD.md"),
+    "door": (*SCENES, "shapes/", "models/tiny/MODEL_CARD.md"),
+    "doors": (*SCENES, "shapes/"),
     "house": ("shapes/",),
     "houses": ("shapes/",),
     "desk": ("shapes/",),
@@ -89,6 +90,7 @@ def test_no_archaic_phrases(phrase: str) -> None:
 def test_names_and_summaries_of_tests_are_plain() -> None:
     words = [*(word for word in METAPHORS if word != "desk"), *PHRASES, *IN_TESTS]
     pattern = re.compile(r"\b(?:" + "|".join(words) + r")\b", re.IGNORECASE)
+    literal = re.compile(r"\b(?:rooms?|doors?)\b", re.IGNORECASE)
     found = []
     for path in sorted((REPOSITORY / "tests").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -97,7 +99,9 @@ def test_names_and_summaries_of_tests_are_plain() -> None:
         found += [
             f"{path.relative_to(REPOSITORY)}: {text}"
             for text in [path.stem, *names, summary]
-            if path.name != Path(__file__).name and pattern.search(text.replace("_", " "))
+            for plain in [text.replace("_", " ")]
+            if path.name != Path(__file__).name
+            and pattern.search(literal.sub("", plain) if path.parent.name in ("shapes", "scenes", "support") else plain)
         ]
     assert found == []
 
