@@ -17,7 +17,9 @@ from basrelief.scenes.scene import Scene
 from basrelief.types import PointCloud
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     from PIL import Image
 
@@ -116,16 +118,10 @@ class Detections:
 
     def evidence(self, number: int) -> list[tuple[Image.Image, str]]:
         """Return what the model saw of one box: each picture with its caption, e.g. the view and its best label."""
-        from PIL import Image as Pillow
+        from basrelief.scenes.evidence import seen_views
 
-        model = self._embedded().model
-        pictures = model.input.pictures(model.prepare([self._crop(number)])[0])
-        captions = [
-            f"{caption}: {label}" if caption else label
-            for caption, label in zip(model.input.captions, self.prediction(number).view_labels, strict=True)
-        ]
-        grey = [(picture / max(1.0, float(picture.max())) * 255).round().astype(np.uint8) for picture in pictures]
-        return [(Pillow.fromarray(picture), caption) for picture, caption in zip(grey, captions, strict=True)]
+        (views,) = seen_views(self, self._embedded(), [number])
+        return [(view.picture, ": ".join(filter(None, (view.caption, view.label)))) for view in views]
 
     def relabel(self, labels: str | Sequence[str], settings: LabelSettings | None = None) -> Detections:
         """Ask for other labels; no box is rendered or embedded again.
@@ -142,9 +138,22 @@ class Detections:
 
         return label_boxes(self._embedded(), labels, settings)
 
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:  # noqa: ANN401 - of the format
+        """Write the boxes to a file: .json, .csv, .ply, .glb, .txt (KITTI), .npz or a page to look at them, .html.
+
+        See `basrelief.scenes.export.save.save_detections`.
+
+        Raises:
+            FileFormatError: If the suffix is another one.
+            OutputError: If the file cannot be written.
+        """
+        from basrelief.scenes.export.save import save_detections
+
+        return save_detections(self, path, **options)
+
     def _embedded(self) -> EmbeddedBoxes:
         if self.embedded is None:
-            raise GeometryError("These boxes came without their model. Use Detections from basrelief.detect.")
+            raise GeometryError("These boxes came without their model. Use Detections from basrelief.detect, or load them with model=...")
         return self.embedded
 
     def _crop(self, number: int) -> PointCloud:

@@ -1,0 +1,1 @@
+"""Write detections to files, one module a format, and read them back from .npz."""
