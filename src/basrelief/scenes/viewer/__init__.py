@@ -1,0 +1,1 @@
+"""One HTML page that shows detections in 3D."""
