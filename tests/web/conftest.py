@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,8 +22,6 @@ from basrelief.shapes import make_shape
 from basrelief.web.service import LibraryService
 
 needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="the page needs gradio")  # not imported: it takes three seconds
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SERVER = """
 import sys, time
 from pathlib import Path
@@ -50,15 +45,6 @@ def running_page(home: Path, root: Path) -> Iterator[str]:
             raise RuntimeError("the server says nothing")
         yield server.stdout.readline().strip().rstrip("/")
         server.kill()
-
-
-def drive(driver: str, *arguments: str) -> dict[str, Any]:
-    """What a browser found, which a process of its own drives; it prints JSON last."""
-    command = [sys.executable, "-c", textwrap.dedent(driver), *arguments, str(CHROMIUM), json.dumps(FLAGS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 FILES = {"seats/chair.glb": "chair", "mug.ply": "mug", "car.off": "car"}

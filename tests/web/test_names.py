@@ -14,8 +14,9 @@ from basrelief.io import save
 from basrelief.markup import as_text, visible
 from basrelief.models import Model
 from basrelief.shapes import make_shape
+from support.browser import CHROMIUM, drive
 
-from .conftest import CHROMIUM, drive, needs_gradio, running_page
+from .conftest import needs_gradio, running_page
 
 pytestmark = needs_gradio
 

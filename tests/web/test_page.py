@@ -15,8 +15,9 @@ pytest.importorskip("playwright", reason="the browser is driven by playwright")
 
 from basrelief.io import save
 from basrelief.shapes import make_shape
+from support.browser import CHROMIUM, drive
 
-from .conftest import CHROMIUM, drive, needs_gradio, running_page
+from .conftest import needs_gradio, running_page
 
 pytestmark = needs_gradio
 

@@ -86,5 +86,5 @@ function depthGrid({ matrix, width, height, cloud, options }) {
     grid[cell] = Math.min(grid[cell], w);
   }
   const depth = ({ x, y }) => grid[clamp(Math.floor((y / height) * rows), 0, rows - 1) * GRID + clamp(Math.floor((x / width) * GRID), 0, GRID - 1)];
-  return { depth, hides: (at, distance) => depth(at) < distance - 0.25 };
+  return { hides: (at, distance) => depth(at) < distance - 0.03 * cloud.extent };
 }
