@@ -146,6 +146,12 @@ def test_other_words_can_be_asked_for() -> None:
     assert set(make_room(seed=3, kind="workshop", words=("table", "bucket")).labels) == {"table", "bucket"}
 
 
+def test_chairs_stand_around_high_tables_only() -> None:
+    room = make_room(seed=60, kind="living room")
+    high = [i for i, label in enumerate(room.labels) if label == "table" and room.boxes.sizes[i, 2] > 0.6]
+    assert high or room.labels.count("chair") <= 2  # the layout has up to two chairs that stand alone
+
+
 def test_front_of_a_sofa_looks_into_the_room() -> None:
     room = make_room(seed=0, kind="living room")
     i = room.labels.index("sofa")
@@ -214,7 +220,7 @@ def test_point_clouds_are_no_furniture(tmp_path: Path) -> None:
 
 
 def test_rooms_are_written_with_their_boxes(tmp_path: Path) -> None:
-    (file,) = write_rooms(tmp_path / "scans", [4], kind="tabletop")
+    (file,) = write_rooms(tmp_path / "scans", [4], kind="tabletop", spacing=0.02)
     truth = json.loads(file.with_suffix(".json").read_text())
     room = make_room(seed=4, kind="tabletop")
     assert file.name == "room-4.ply"

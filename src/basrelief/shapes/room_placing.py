@@ -20,6 +20,7 @@ _TRIES = 30
 _GAP = 0.02
 _LIFT = 0.001
 _TOUCH_CELL = 0.04
+_SITTING_HEIGHT = 0.6  # chairs stand around tables of at least this height
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +194,7 @@ class Placer:
             yield Item(label, body, np.array([*wall.at(offset, away), z]), _facing(wall) + turn)
 
     def _near(self, label: str, body: Body, piece: Piece) -> Iterator[Item]:
-        anchors = self._anchors(piece.of)
+        anchors = [item for item in self._anchors(piece.of) if piece.place != "around" or item.body.size[2] > _SITTING_HEIGHT]
         for anchor in [a for a in anchors for _ in range(10)]:
             width, depth = anchor.body.size[:2]
             own = body.size[:2]

@@ -178,13 +178,16 @@ def _assemble(
     )
 
 
-def write_rooms(root: Path | str | os.PathLike[str], seeds: Iterable[int], *, kind: str | None = None) -> list[Path]:
+def write_rooms(
+    root: Path | str | os.PathLike[str], seeds: Iterable[int], *, kind: str | None = None, spacing: float | None = None
+) -> list[Path]:
     """Write virtual scans of generated rooms as `room-SEED.ply`, with labels and boxes in `room-SEED.json`.
 
     Args:
         root: Folder, made if it is not there.
         seeds: Seeds of the rooms.
         kind: See `make_room`.
+        spacing: See `scan_room`.
 
     Returns:
         The .ply files.
@@ -198,7 +201,7 @@ def write_rooms(root: Path | str | os.PathLike[str], seeds: Iterable[int], *, ki
     written = []
     for seed in seeds:
         room = make_room(seed=seed, kind=kind)
-        scan = scan_room(room, seed=seed)
+        scan = scan_room(room, seed=seed, spacing=spacing)
         rows = zip(room.labels, room.boxes.centers, room.boxes.sizes, room.oriented.sizes, room.oriented.yaws, scan.visible, strict=True)
         objects = [
             {
