@@ -28,8 +28,9 @@ const FIELD = (45 * Math.PI) / 180; // vertical field of view
 const RISE = Math.tan(FIELD / 2);
 
 class Camera {
-  // A view of a box with the lowest and the highest corner.
-  constructor(low, high) {
+  // A view of a box with the lowest and the highest corner; `reach` is the extent of everything there is.
+  constructor(low, high, reach) {
+    this.reach = reach;
     this.corners = [low[0], high[0]].flatMap((x) => [low[1], high[1]].flatMap((y) => [low[2], high[2]].map((z) => [x, y, z])));
     this.center = scale(add(low, high), 0.5);
     this.radius = Math.max(Math.hypot(...subtract(high, low)) / 2, 1e-3);
@@ -67,7 +68,7 @@ class Camera {
   }
 
   get far() {
-    return this.distance + 6 * this.radius + Math.hypot(...subtract(this.target, this.center));
+    return this.distance + 2 * this.reach + Math.hypot(...subtract(this.target, this.center));
   }
 
   matrix(aspect) {

@@ -8,7 +8,7 @@ const WALL = 2;
 const POINTS_VERTEX = `#version 300 es
 precision highp float; precision highp int;
 layout(location=0) in vec3 place; layout(location=1) in uint box; layout(location=2) in vec3 own; layout(location=3) in uint kind;
-uniform mat4 view; uniform vec3 low, high, eye, dimmed; uniform float extent, size, cut, most; uniform int mode, kinds, selected;
+uniform mat4 view; uniform vec3 low, inner, outer, eye, dimmed; uniform float extent, size, cut, most; uniform int mode, kinds, selected;
 uniform bool hasWalls; uniform sampler2D boxes; uniform vec2 heights;
 out vec3 color;
 vec3 ramp(float t) {
@@ -17,7 +17,7 @@ vec3 ramp(float t) {
   return mix(stops[i], stops[i + 1], at - float(i));
 }
 bool inTheWay(vec3 p) {  // a wall between the eye and what it encloses
-  vec2 middle = (low.xy + high.xy) / 2., half_ = max((high.xy - low.xy) / 2., vec2(1e-6)), at = (p.xy - middle) / half_;
+  vec2 middle = (inner.xy + outer.xy) / 2., half_ = max((outer.xy - inner.xy) / 2., vec2(1e-6)), at = (p.xy - middle) / half_;
   bool alongX = abs(at.x) * half_.x - half_.x > abs(at.y) * half_.y - half_.y;
   return alongX ? sign(at.x) * (eye.x - p.x) > 0. && abs(at.x) > .5 : sign(at.y) * (eye.y - p.y) > 0. && abs(at.y) > .5;
 }
@@ -25,7 +25,7 @@ void main() {
   vec3 p = low + place * extent;
   bool hidden = (kinds & (1 << int(kind))) == 0 || p.z > cut || (hasWalls && kind == 2u && inTheWay(p));
   gl_Position = hidden ? vec4(2., 2., 2., 1.) : view * vec4(p, 1.);
-  gl_PointSize = hidden ? 1. : clamp(size / gl_Position.w, 1.5, most);
+  gl_PointSize = hidden ? 1. : clamp(size / gl_Position.w, 2., most);
   vec4 mine = box == 65535u ? vec4(0.) : texelFetch(boxes, ivec2(int(box) % 256, int(box) / 256), 0);
   bool shown = mine.a > .1;
   vec3 plain = vec3(dot(own, vec3(.3, .59, .11))) * .45 + .32;
@@ -244,7 +244,7 @@ class Drawing {
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.useProgram(program);
     gl.uniformMatrix4fv(at.view, false, view);
-    for (const [name, value] of [["low", cloud.low], ["high", cloud.high], ["eye", camera.eye], ["dimmed", background]]) gl.uniform3fv(at[name], value);
+    for (const [name, value] of [["low", cloud.low], ["inner", cloud.focus[0]], ["outer", cloud.focus[1]], ["eye", camera.eye], ["dimmed", background]]) gl.uniform3fv(at[name], value);
     gl.uniform1f(at.extent, cloud.extent);
     gl.uniform1f(at.size, (size * cloud.spacing * this.canvas.height) / (2 * RISE) / Math.sqrt(share));
     gl.uniform1f(at.most, 28 * this.ratio);

@@ -22,7 +22,7 @@ function readCloud(stored) {
   const places = new Uint16Array(bytes(stored.places).buffer);
   const colors = bytes(stored.colors);
   const high = stored.low.map((value, axis) => value + stored.size[axis]);
-  return { ...stored, places, colors, high, heights: [stored.low[2], high[2]] };
+  return { ...stored, places, colors, high, heights: stored.focus.map((corner) => corner[2]) };
 }
 
 function readBox(box) {
@@ -50,7 +50,7 @@ const state = {
   labels: true,
 };
 const options = { mode: data.cloud.colored ? 0 : 1, kinds: data.cloud.ceiling_hidden ? 0b0111 : 0b1111, cut: Infinity, size: 1.5, share: 1, background: [0, 0, 0] };
-const camera = new Camera(cloud.low, cloud.high);
+const camera = new Camera(...cloud.focus, Math.hypot(...cloud.size));
 const canvas = find("canvas");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 let drawing = null;
@@ -166,7 +166,11 @@ function hover(number) {
 // ---- list and filters ---------------------------------------------------------------------------------------------------------------------
 
 const percent = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
-const metres = (size) => `${size.map((side) => side.toFixed(2)).join(" × ")} m`;
+function metres(size) {
+  const small = Math.max(...size) < 0.3;
+  return `${size.map((side) => (small ? (100 * side).toFixed(1) : side.toFixed(2))).join(" × ")} ${small ? "cm" : "m"}`;
+}
+
 
 function bar(share) {
   const filled = make("i");

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 
 from basrelief.checks import check_at_least, check_positive
 from basrelief.markup import data_block, standalone_page, visible
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SCRIPTS = ("camera.js", "drawing.js", "labels.js", "viewer.js")
 _QUANTA = 65535  # 16 bits for each coordinate
 _NO_BOX = 65535
+_OUTSIDE = 0.02  # of the points at either end of an axis
 _SHARE_OF_OBJECTS = 0.75  # of the points kept, where floor and walls would crowd things out
 
 
@@ -133,6 +134,7 @@ def _cloud(detections: Detections, max_points: int) -> dict[str, Any]:
         "low": _numbers(low),
         "size": _numbers(size),
         "extent": extent,
+        "focus": [_numbers(corner) for corner in _focus(points, detections)],
         "spacing": _spacing(points),
         "colored": scene.cloud.colors is not None,
         "kinds": present,
@@ -154,6 +156,18 @@ def _thinned(scene: Scene, count: int) -> Int[np.ndarray, " kept"]:
     first = order[things][:most]
     kept: np.ndarray = rng.permutation(np.concatenate([first, order[~things][: count - len(first)]]))
     return kept
+
+
+def _focus(points: Float64[np.ndarray, "points 3"], detections: Detections) -> Float64[np.ndarray, "2 3"]:
+    """Return the lowest and highest corner of what the first view shows: the boxes with their surroundings."""
+    boxes = detections.boxes.bounds()
+    if detections.scene.kind == "room" or not len(boxes):  # all boxes, and most points: scanners see far through windows
+        around = np.quantile(points, (_OUTSIDE, 1 - _OUTSIDE), axis=0)
+    else:
+        low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
+        around = np.stack([low, high]) + np.array([[-0.4], [0.4]]) * (high - low).max()
+    shown = np.concatenate([around, *boxes])
+    return np.stack([np.maximum(shown.min(axis=0), points.min(axis=0)), np.minimum(shown.max(axis=0), points.max(axis=0))])
 
 
 def _spacing(points: np.ndarray) -> float:
