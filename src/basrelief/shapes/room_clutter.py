@@ -120,3 +120,15 @@ def tabletop_solids(r: Generator, shell: Shell) -> list[Solid]:
     thick = r.uniform(0.02, 0.05)
     cloth = chance(r, 0.3)
     return [box((x, y, thick), (x / 2, y / 2, -thick), color=fabric(r) if cloth else wood(r))]
+
+
+def floor_below(r: Generator, shell: Shell) -> list[Solid]:
+    """Build the floor around the table, and sometimes a wall behind it; half of the tables stand alone."""
+    if chance(r, 0.5):
+        return []
+    x, y = shell.size
+    low, color = -r.uniform(0.68, 0.78), wood(r)
+    parts = [box((x + 0.8, y + 0.8, 0.02), (x / 2, y / 2, low - 0.02), color=color)]
+    if chance(r, 0.4):
+        parts.append(box((x + 0.8, 0.02, r.uniform(0.9, 1.6)), (x / 2, y + 0.2, low), color=(0.88, 0.88, 0.85)))
+    return parts

@@ -19,7 +19,7 @@ from basrelief.geometry.boxes import Boxes
 from basrelief.io import save
 from basrelief.output import replace_file
 from basrelief.shapes.procedural import CATEGORIES
-from basrelief.shapes.room_clutter import add_clutter, tabletop_shell, tabletop_solids
+from basrelief.shapes.room_clutter import add_clutter, floor_below, tabletop_shell, tabletop_solids
 from basrelief.shapes.room_layouts import LAYOUTS, ROOM_WORDS, TABLETOP_PIECE, TABLETOP_WORDS, Layout, Piece
 from basrelief.shapes.room_placing import Item, Placer
 from basrelief.shapes.room_shapes import Body, GivenShapes, ShapeSource
@@ -37,7 +37,7 @@ class Room:
     Attributes:
         mesh: All surfaces, coloured.
         instances: (F,) int32, for each face the index of its object; -1 for structure (floor, walls, doors, windows, ceiling, the slab of a
-            tabletop), -2 for clutter without a label.
+            tabletop), -2 for clutter without a label and the floor below a table.
         surfaces: (F,) int8, `FLOOR`, `WALL` or `CEILING` for structure, 0 for everything else; the codes of `Scene.structure`.
         labels: Name of each of the N objects.
         boxes: N axis-aligned boxes, each exactly around the vertices of its object.
@@ -116,6 +116,7 @@ def _tabletop(r: Generator, seed: int, source: ShapeSource, allowed: Sequence[st
             _add(placer, TABLETOP_PIECE, source, allowed)
     add_clutter(placer, int(r.integers(0, 3)), small=True)
     parts = [(Body.from_solids([solid]), FLOOR, solid.vertices) for solid in structure]
+    parts += [(Body.from_solids([solid]), 0, solid.vertices) for solid in floor_below(r, shell)]
     return _assemble(parts, placer.items, outline=shell.outline, height=0.0, kind="tabletop", seed=seed)
 
 
@@ -150,7 +151,7 @@ def _assemble(
     """Join everything to one mesh; boxes are those of the float32 vertices in it."""
     objects = [item for item in items if item.label]
     numbers = {id(item): i for i, item in enumerate(objects)}
-    blocks = [(vertices, body, -1, code) for body, code, vertices in structure]
+    blocks = [(vertices, body, -1 if code else -2, code) for body, code, vertices in structure]
     blocks += [(item.to_room(item.body.vertices), item.body, numbers.get(id(item), -2), 0) for item in items]
     starts = np.cumsum([0, *(len(vertices) for vertices, *_ in blocks)])
     vertices = np.concatenate([block[0] for block in blocks]).astype(np.float32)
