@@ -32,7 +32,7 @@ near = (points[:, 0] > room.outline[:, 0].max() - 0.15) | (points[:, 1] < 0.15)
 shown = (scan.surfaces != CEILING) & ~((scan.surfaces == WALL) & near)
 
 centers = room.mesh.vertices[room.mesh.faces].mean(axis=1)
-hidden = (room.surfaces == WALL) & ((centers[:, 0] > room.outline[:, 0].max() - 0.02) | (centers[:, 1] < 0.02))
+hidden = (room.surfaces == WALL) & ((centers[:, 0] > room.outline[:, 0].max() - 0.1) | (centers[:, 1] < 0.1))
 mesh = replace(room.mesh, faces=room.mesh.faces[(room.surfaces != CEILING) & ~hidden])
 
 palette = np.random.default_rng(3).uniform(0.15, 0.9, (len(room.labels), 3))
