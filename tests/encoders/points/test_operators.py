@@ -168,3 +168,13 @@ def test_gathered_points_keep_their_cloud_and_gradient() -> None:
     found.sum().backward()
     assert values.grad is not None
     assert values.grad[..., 0].tolist() == [[1, 0, 0, 1], [0, 2, 0, 0]]
+
+
+def test_the_number_of_threads_is_put_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        farthest_points(torch.rand(1, 50, 3), 4)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -7,7 +7,8 @@ on TF32 or autocast.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int, Int64, Shaped
@@ -50,12 +51,27 @@ def farthest_points(
         distance.masked_fill_(_sum_of_squares(columns, work, latest).double() <= _NEAR_ORIGIN, -1)
     chosen = torch.zeros(len(xyz), count, dtype=torch.int64, device=xyz.device)
     current = chosen[:, :1]  # index 0 is first in either order
-    for i in range(1, count):
-        torch.sub(columns, columns.gather(2, current.expand(3, -1, 1)), out=work)
-        torch.minimum(distance, _sum_of_squares(work, work, latest), out=distance)
-        current = distance.argmax(1, keepdim=True)
-        chosen[:, i : i + 1] = current
+    with _one_thread(xyz.device):
+        for i in range(1, count):
+            torch.sub(columns, columns.gather(2, current.expand(3, -1, 1)), out=work)
+            torch.minimum(distance, _sum_of_squares(work, work, latest), out=distance)
+            current = distance.argmax(1, keepdim=True)
+            chosen[:, i : i + 1] = current
     return chosen if order is None else order.gather(1, chosen)
+
+
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Keep thousands of short operations on one thread of a CPU: more save nothing, and on a busy machine they wait for each other."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _sum_of_squares(columns: Tensor, work: Tensor, out: Tensor) -> Tensor:
