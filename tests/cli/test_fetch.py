@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.hub_server import LocalHub
+from support.hub_server import HubRepository, LocalHub
 from support.small_hub import CLIP, OPENDLIGN, VOCABULARY, small_hub
 
 from .conftest import Run
@@ -122,6 +122,22 @@ def test_the_list_says_what_is_missing_and_how_to_get_it(hub: LocalHub, run: Run
     assert missing(run) == "the ViT-B-32 file of OpenDlign/OpenDlign-Models (licence: none stated)"
     run("models", "fetch", "opendlign-b32", "--yes")
     assert missing(run) == ""
+
+
+def test_a_detector_is_fetched(hub: LocalHub, run: Run, tmp_path: Path) -> None:
+    hub.repositories["torch-pointcloud/3detr-m.scannet.fair"] = HubRepository(
+        {"model.safetensors": b"weights"}, card={"license": "apache-2.0"}
+    )
+    ended = run("models", "fetch", "3detr-m-scannet")
+    assert ended.code == 0
+    for word in ("model.safetensors", "Apache-2.0 (trained on ScanNet, whose terms allow", "3detr-m-scannet is ready."):
+        assert word in ended.out
+    assert run("models", "fetch", "3detr-m-scannet").out == "3detr-m-scannet is ready.\n"
+    by_hand = run("models", "fetch", "3detr-m-scannet", "--file", "scannet_masked_ep1080.pth")
+    assert by_hand.code == 1
+    assert "Download it with a browser: https://dl.fbaipublicfiles.com/3detr/checkpoints/scannet_masked_ep1080.pth" in by_hand.err
+    assert f"Put it here: {tmp_path / 'basrelief' / 'checkpoints' / '3detr' / 'scannet_masked_ep1080.pth'}" in by_hand.err
+    assert "Did you mean '3detr-m-scannet'?" in run("models", "fetch", "3detr-m-scanet").err
 
 
 def missing(run: Run) -> str:

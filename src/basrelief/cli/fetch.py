@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model, or CLIP weights such as ViT-B-32/openai.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A model, CLIP weights such as ViT-B-32/openai, or a detector such as 3detr-m-scannet.")
+    ],
     file: Annotated[str, typer.Option(help="File of the repository to take, where its name does not tell which holds the weights.")] = "",
     without_text: Annotated[
         bool, typer.Option("--without-text", help="Leave out the text tower of a model that reads points, to use exported labels.")

@@ -82,14 +82,11 @@ class Perceptron(nn.Module):
 
     def __init__(self, *widths: int, norm: bool = True, dropout: bool = False, output: bool = False) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for i, (inputs, outputs) in enumerate(pairwise(widths), start=2):
-            if output and i == len(widths):
-                layers.append(PointLinear(inputs, outputs, axes=1))
-                break
-            layers.append(PointLinear(inputs, outputs, axes=1, bias=not norm))
-            layers += [nn.BatchNorm1d(outputs)] * norm + [nn.ReLU()] + [nn.Identity()] * dropout
-        self.layers = nn.ModuleList(layers)
+        pairs, layers = list(pairwise(widths)), nn.ModuleList()
+        for inputs, outputs in pairs[:-1] if output else pairs:
+            layers += [PointLinear(inputs, outputs, axes=1, bias=not norm), *[nn.BatchNorm1d(outputs)] * norm]
+            layers += [nn.ReLU(), *[nn.Identity()] * dropout]
+        self.layers = layers + [PointLinear(*pairs[-1], axes=1)] * output
 
     def forward(self, rows: Float[Tensor, "*rows inputs"]) -> Float[Tensor, "*rows outputs"]:
         """Map each row."""

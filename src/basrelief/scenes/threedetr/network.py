@@ -88,7 +88,7 @@ class ThreeDetr(nn.Module):
 
         Args:
             points: Positions in metres, +Z up, walls along x and y; then, if the network reads colours, red, green and blue as
-                `colours_for` returns them.
+                `network_input` returns them.
         """
         low, high = points[..., :3].amin(1), points[..., :3].amax(1)
         xyz, features = self.encode(points)
