@@ -14,6 +14,7 @@ pytest.importorskip("lancedb")
 
 from basrelief.io import save
 from basrelief.shapes import make_shape
+from support.small_scans import small_scan
 
 from .conftest import Ended
 
@@ -43,7 +44,36 @@ def db(run: Run, made: Path) -> Path:
 def test_indexing_again_reads_nothing(run: Run, made: Path, db: Path) -> None:
     ended = run("index", made / "files", "--db", db, "--json")
     assert ended.code == 0
-    assert json.loads(ended.out) == {"folder": str(made / "files"), "read": 0, "reused": 0, "removed": 0, "unchanged": 3, "failures": []}
+    assert json.loads(ended.out) == {
+        "folder": str(made / "files"),
+        "read": 0,
+        "reused": 0,
+        "removed": 0,
+        "unchanged": 3,
+        "failures": [],
+        "boxes": 0,
+    }
+
+
+def test_things_in_a_scan_are_found(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    save(small_scan(spacing=0.08), tmp_path / "scans" / "office.ply")
+    db = tmp_path / "lib.lance"
+    ended = run("index", tmp_path / "scans", "--db", db, "--scenes", "--jobs", 1)
+    assert ended.code == 0, ended.err
+    counts, _, found = ended.out.partition(" unchanged; ")
+    assert counts.endswith("1 read, 0 moved or copied, 0 removed, 0")
+    assert found.endswith(f" boxes in scans; 1 files in {db}\n")
+    ended = run("search", "cabinet", "--db", db, "--top", 3, "--html", tmp_path / "hits.html")
+    assert "office.ply#box-" in ended.out
+    assert " at " in ended.out
+    assert "office.ply#box-" in (tmp_path / "hits.html").read_text(encoding="utf-8")
+    hit = json.loads(run("search", "cabinet", "--db", db, "--top", 1, "--where", "kind:box", "--json").out)
+    assert hit["scan"] == str(tmp_path / "scans" / "office.ply")
+    assert (len(hit["center"]), len(hit["rotation"]), len(hit["rotation"][0])) == (3, 3, 3)
+    assert run("similar", hit["path"], "--db", db, "--top", 1).code == 0
+    tagged = run("tag", "--labels", "cabinet,mug", "--db", db, "--where", "kind:box")
+    assert "office.ply#box-0" in tagged.out
 
 
 def test_bad_file_is_reported_and_exit_code_is_1(run: Run, made: Path, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_an_old_library_that_cannot_be_written_says_what_to_do(empty_index: Inde
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(table, "_rename_columns", refuse)
-    with pytest.raises(OutputError, match="was made by basrelief 0.1 and must be converted, but it cannot be written: .* Make it writable"):
+    monkeypatch.setattr(table, "convert_columns", refuse)
+    with pytest.raises(
+        OutputError, match="was made by an earlier basrelief and must be converted, but it cannot be written: .* Make it writable"
+    ):
         Index.open(empty_index.uri)

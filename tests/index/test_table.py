@@ -14,9 +14,10 @@ import pyarrow as pa  # noqa: E402
 
 from basrelief.errors import ConfigError, FileFormatError, OutputError  # noqa: E402
 from basrelief.geometry.descriptor import DESCRIPTOR_SIZE  # noqa: E402
-from basrelief.index import table  # noqa: E402
+from basrelief.index import rows, table  # noqa: E402
+from basrelief.index.rows import quoted, vectors_of  # noqa: E402
 from basrelief.index.schema import FileState, LibraryInfo  # noqa: E402
-from basrelief.index.table import Tables, quoted  # noqa: E402
+from basrelief.index.table import Tables  # noqa: E402
 
 INFO = LibraryInfo("tiny", "f" * 64, 3, 8, tuple([0.125] * 8))
 
@@ -115,7 +116,7 @@ def test_quotes_are_doubled() -> None:
 
 
 def test_many_values_are_queried_in_parts(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_PATHS_PER_QUERY", 3)
+    monkeypatch.setattr(rows, "_PATHS_PER_QUERY", 3)
     tables.upsert([_row(f"p{i}", i) for i in range(10)])
     assert len(tables.rows("path", [f"p{i}" for i in range(10)], columns=["path"])) == 10
     tables.delete([f"p{i}" for i in range(9)])
@@ -128,7 +129,7 @@ def test_batches_hold_every_row_and_their_vectors(tables: Tables) -> None:
     batches = list(tables.batches(["path", "views"], where="faces > 0", size=2))
     paths = [path for batch in batches for path in batch.column("path").to_pylist()]
     assert sorted(paths) == ["p1", "p2", "p3", "p4"]
-    views = np.concatenate([table.vectors_of(batch, "views", 8) for batch in batches])
+    views = np.concatenate([vectors_of(batch, "views", 8) for batch in batches])
     assert views.shape == (4, 3, 8)
     expected = np.asarray(_row("p3", 3)["views"], np.float32).reshape(3, 8)
     assert np.array_equal(views[paths.index("p3")], expected)

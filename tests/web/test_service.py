@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from basrelief.errors import BasreliefError, ConfigError, FileFormatError
-from basrelief.index import Index, Report
+from basrelief.index import Index, IndexOptions, Report, boxes
 from basrelief.io import load, save
 from basrelief.limits import Limits, use_limits
 from basrelief.models import Model
@@ -19,6 +19,7 @@ from basrelief.shapes import make_shape
 from basrelief.types import Mesh, PointCloud
 from basrelief.web.service import LibraryService
 from basrelief.web.workers import save_for_viewer
+from support.small_scans import small_scan
 
 from .conftest import FILES
 
@@ -86,6 +87,33 @@ def test_a_hit_is_opened_in_a_form_browsers_show(service: LibraryService, made: 
     with Image.open(opened.sheet) as sheet:
         assert sheet.size == (560, 224)
     assert f"{len(original.faces):,} faces" in opened.description
+
+
+@pytest.mark.parametrize("kind", ["cloud", "mesh"])
+def test_a_box_in_a_scan_is_opened_alone(
+    service: LibraryService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, model: Model
+) -> None:
+    monkeypatch.setattr(boxes, "LIMIT", 3)
+    scan = tmp_path / "more" / "office.ply"
+    cloud = small_scan(spacing=0.04)
+    triangles = np.arange(3 * (len(cloud.points) // 3)).reshape(-1, 3)
+    save(cloud if kind == "cloud" else Mesh(cloud.points, triangles), scan)
+    index = Index.open(tmp_path / "scans.lance", model=model)
+    index.add(tmp_path / "more", options=IndexOptions(scenes=True))
+    service.index = index
+    hits = service.search(service.make_query("cabinet", where="kind:box"))
+    answer = service.search_results(service.make_query("cabinet", where="kind:box"))
+    assert answer.paths == tuple(hit.path for hit in hits)
+    assert answer.thumbnails[0][1].startswith(f"office.ply#box-{hits[0].path.rpartition('-')[2]}  ")
+    opened = service.open(hits[0].path)
+    shown = load(opened.viewer_file)
+    assert isinstance(shown, Mesh if kind == "mesh" else PointCloud)
+    points = shown.vertices if isinstance(shown, Mesh) else shown.points
+    assert np.ptp(points, axis=0).max() < 2.2
+    assert opened.relative_path.startswith("office.ply#box-")
+    assert " at " in opened.description
+    assert opened.sheet.is_file()
+    assert service.open(str(scan)).viewer_file != opened.viewer_file
 
 
 def test_a_cloud_is_thinned_for_the_viewer(tmp_path: Path) -> None:

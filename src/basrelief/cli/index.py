@@ -33,6 +33,9 @@ def index(
     text: opt.TextFile = None,
     up: opt.Up = None,
     jobs: opt.Jobs = 0,
+    scenes: Annotated[
+        bool | None, typer.Option(help="Find the things in scans, each with a row of its own. Default: as the library did before.")
+    ] = None,
     retry: Annotated[bool, typer.Option(help="Retry files that could not be read before.")] = False,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
@@ -45,7 +48,7 @@ def index(
     from basrelief.index import IndexOptions
 
     library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
-    options = IndexOptions(opt.cores(jobs), up, retry_failed=retry)
+    options = IndexOptions(opt.cores(jobs), up, retry_failed=retry, scenes=scenes)
     failures: list[tuple[str, str]] = []
     for folder in folders:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
@@ -55,7 +58,8 @@ def index(
             typer.echo(to_json({"folder": str(folder), **asdict(report)}))
         else:
             counts = f"{report.read:,} read, {report.reused:,} moved or copied, {report.removed:,} removed, {report.unchanged:,} unchanged"
-            typer.echo(f"{opt.printable(str(folder))}: {counts}; {len(library):,} files in {db}")
+            found = f"; {report.boxes:,} boxes in scans" if report.boxes else ""
+            typer.echo(f"{opt.printable(str(folder))}: {counts}{found}; {len(library):,} files in {db}")
     opt.end_with(failures, see_all="--json lists them all")
 
 

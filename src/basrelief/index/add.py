@@ -7,22 +7,28 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.index.boxes import ScanBoxes, box_columns, box_rows, find_boxes
 from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text
 from basrelief.index.read import FileOptions, ReadFile, import_readers, read_file
+from basrelief.index.rows import IS_FILE
+from basrelief.index.schema import BOX_MARK
 from basrelief.index.table import Tables
+from basrelief.limits import limits, use_limits
 from basrelief.models import Model
 from basrelief.models.model import SHAPES_PER_PASS
-from basrelief.processes import Failure, WorkerPool, batches
+from basrelief.processes import Failure, WorkerPool, attempt, batches
 from basrelief.types import Progress
 
+T = TypeVar("T")
 _ROWS_PER_WRITE = 64
 _FILES_PER_BATCH = 256
 _SIZE = operator.attrgetter("size")
+_SCAN_TIME = 30  # times what reading a file may take
 _CHANGED_MEANWHILE = "The file changed while it was read. Run basrelief index again."
 
 
@@ -35,12 +41,14 @@ class IndexOptions:
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
         retry_failed: Whether to read files again that could not be read before, even if they did not change.
+        scenes: Whether to find the things in scans, each with a row of its own; None for what the library did before.
     """
 
     jobs: int = 0
     up: str | None = None
     seed: int = 0
     retry_failed: bool = False
+    scenes: bool | None = None
 
 
 @dataclass
@@ -53,6 +61,7 @@ class Report:
         removed: Files that no longer exist.
         unchanged: Files that needed nothing.
         failures: Path and reason of every file under the folder that could not be read, now or before.
+        boxes: Boxes that were found in the scans that were read.
     """
 
     read: int = 0
@@ -60,6 +69,7 @@ class Report:
     removed: int = 0
     unchanged: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    boxes: int = 0
 
 
 def add_folder(
@@ -79,8 +89,12 @@ def add_folder(
     """
     indexed = tables.indexed_files()
     found = find_files(folder, roots={file.root for file in indexed.values()})
-    run = _IndexRun(tables, model, options or IndexOptions())
-    changes = find_changes(folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=run.options.retry_failed)
+    counts = tables.scan_files()
+    chosen = options or IndexOptions()
+    scenes = any(count is not None for count in counts.values()) if chosen.scenes is None else chosen.scenes
+    run = _IndexRun(tables, model, replace(chosen, scenes=scenes))
+    unseen = {path for path, count in counts.items() if count is None} if scenes else set()
+    changes = find_changes(folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=chosen.retry_failed, again=unseen)
     run.report.removed, run.report.unchanged = len(changes.removed), changes.unchanged
     with WorkerPool(run.options.jobs, prepare=import_readers) as pool:
         done = 0
@@ -126,28 +140,51 @@ class _IndexRun:
 
     def _reuse_rows(self, files: Sequence[FileEntry]) -> list[FileEntry]:
         """Write rows for files whose content has a row, and return the other files."""
-        rows = self.tables.rows("content_hash", list({file.state.content_hash for file in files}))
-        known = {(row["content_hash"], row["format"]): row for row in rows}
+        rows = self.tables.rows("content_hash", list({file.state.content_hash for file in files}), where=IS_FILE)
+        known = {(row["content_hash"], row["format"]): row for row in rows if row["boxes"] is not None or not self.options.scenes}
         copies = [file for file in files if _content_key(file) in known]
-        self.tables.upsert([{**known[_content_key(file)], **_file_columns(file)} for file in copies])
-        self.report.reused += len(copies)
-        return [file for file in files if _content_key(file) not in known]
+        plain = [file for file in copies if not known[_content_key(file)]["boxes"]]
+        self.tables.upsert([{**known[_content_key(file)], **_file_columns(file)} for file in plain])
+        lost = [file for file in copies if file not in plain and not self._reuse_scan(file, known[_content_key(file)])]
+        self.report.reused += len(copies) - len(lost)
+        return [file for file in files if _content_key(file) not in known or file in lost]
+
+    def _reuse_scan(self, file: FileEntry, row: Mapping[str, Any]) -> bool:
+        """Write rows for a scan whose content has a row with boxes; return whether all of them were there."""
+        boxes = self.tables.rows("scan", [row["path"]])
+        if len(boxes) != row["boxes"]:  # a process was killed while it wrote them
+            return False
+        moved = [{**box, **box_columns(file, box["path"].rpartition(BOX_MARK)[2])} for box in boxes]
+        self.tables.upsert([{**row, **_file_columns(file)}, *moved])
+        return True
 
     def _read(self, files: Sequence[FileEntry], pool: WorkerPool) -> Iterator[int]:
         if not files:
             return
         model = self.model()
-        options = FileOptions(model.input, self.options.up, self.options.seed)
-        results = pool.map(functools.partial(_read_unchanged, options=options), files, size=_SIZE)
+        options = FileOptions(model.input, self.options.up, self.options.seed, scenes=bool(self.options.scenes))
+        results = pool.map(functools.partial(_read_unchanged, read=read_file, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[FileEntry, str]] = []
+        scans: dict[FileEntry, dict[str, Any]] = {}
         for batch in batches(zip(files, results, strict=True), SHAPES_PER_PASS):  # embedded while the workers read on
-            rows += self._rows(model, [(file, result) for file, result in batch if not isinstance(result, Failure)])
+            good = [(file, result) for file, result in batch if not isinstance(result, Failure)]
+            for (file, result), row in zip(good, self._rows(model, good), strict=True):
+                if result.scene:
+                    scans[file] = row
+                else:
+                    rows.append(row)
             failures += [(file, result.reason) for file, result in batch if isinstance(result, Failure)]
             if len(rows) + len(failures) >= _ROWS_PER_WRITE:
                 yield self._write(rows, failures)
                 rows, failures = [], []
         yield self._write(rows, failures)
+        for some in batches(scans, max(1, self.options.jobs)):
+            find = functools.partial(_read_unchanged, read=find_boxes, options=options)
+            with use_limits(replace(limits(), seconds=_SCAN_TIME * limits().seconds)):
+                found = list(pool.map(find, some, size=_SIZE))
+            for file, boxes in zip(some, found, strict=True):
+                yield self._write_scan(model, file, scans[file], boxes)
 
     def _write(self, rows: Sequence[Mapping[str, Any]], failures: Sequence[tuple[FileEntry, str]]) -> int:
         self.tables.upsert(rows)
@@ -155,12 +192,25 @@ class _IndexRun:
         self.report.read += len(rows)
         return len(rows) + len(failures)
 
+    def _write_scan(self, model: Model, file: FileEntry, row: dict[str, Any], boxes: ScanBoxes | Failure | None) -> int:
+        """Write the row of a scan together with those of its boxes."""
+        embed = functools.partial(box_rows, model, file, seed=self.options.seed)
+        of_boxes = boxes if isinstance(boxes, Failure) else attempt(embed, boxes)
+        if isinstance(of_boxes, Failure):
+            self._record_failures([(file, of_boxes.reason)])
+            return 1
+        tags = self._existing_tags([(box["path"], file) for box in of_boxes])
+        self.tables.upsert([row | {"boxes": len(of_boxes)}, *(box | {"tags": tags.get(box["path"], [])} for box in of_boxes)])
+        self.report.read += 1
+        self.report.boxes += len(of_boxes)
+        return 1
+
     def _rows(self, model: Model, batch: Sequence[tuple[FileEntry, ReadFile]]) -> Iterator[dict[str, Any]]:
         if not batch:
             return
         views = model.embed_prepared([read.prepared for _, read in batch]).cpu()
         vectors = model.pool_embeddings(views)
-        tags = self._existing_tags([file for file, _ in batch])
+        tags = self._existing_tags([(file.key, file) for file, _ in batch])
         for i, (file, read) in enumerate(batch):
             width, depth, height = read.extent
             yield {
@@ -178,12 +228,13 @@ class _IndexRun:
                 "form": read.form,
                 "thumbnail": read.thumbnail,
                 "sheet": read.sheet,
+                "boxes": 0 if self.options.scenes else None,
             }
 
-    def _existing_tags(self, files: Sequence[FileEntry]) -> dict[str, list[str]]:
-        """Return the tags of files of which only side files changed, by path."""
-        rows = self.tables.rows("path", [file.key for file in files], columns=["path", "content_hash", "tags"])
-        hashes = {file.key: _own_hash(file.state.content_hash) for file in files}
+    def _existing_tags(self, files: Sequence[tuple[str, FileEntry]]) -> dict[str, list[str]]:
+        """Return the tags of rows whose files did not change themselves, side files excepted, by path."""
+        rows = self.tables.rows("path", [path for path, _ in files], columns=["path", "content_hash", "tags"])
+        hashes = {path: _own_hash(file.state.content_hash) for path, file in files}
         return {row["path"]: row["tags"] or [] for row in rows if _own_hash(row["content_hash"]) == hashes[row["path"]]}
 
     def _record_failures(self, failures: Sequence[tuple[FileEntry, str]]) -> None:
@@ -202,17 +253,17 @@ class _IndexRun:
         return f"The file is a copy of {original.path}, which cannot be read. See the reason there."
 
 
-def _read_unchanged(file: FileEntry, *, options: FileOptions) -> ReadFile:
+def _read_unchanged(file: FileEntry, *, read: Callable[[Path, FileOptions], T], options: FileOptions) -> T:
     """Read a file that is still the one that was hashed, so that no vectors are stored under the hash of other bytes."""
     try:
-        read = read_file(file.path, options)
+        found = read(file.path, options)
     except Exception:
         if hash_file(file) != file:
             raise FileFormatError(_CHANGED_MEANWHILE) from None
         raise
     if hash_file(file) != file:
         raise FileFormatError(_CHANGED_MEANWHILE)
-    return read
+    return found
 
 
 def _own_hash(content_hash: str) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,6 +116,7 @@ def find_changes(
     indexed: Mapping[str, FileState],
     failed: Mapping[str, FileState],
     retry_failed: bool = False,
+    again: Collection[str] = (),
 ) -> Changes:
     """Compare a folder with a library by root folder, size and time of files and of their side files.
 
@@ -125,12 +126,13 @@ def find_changes(
         indexed: States of indexed files, by path.
         failed: States of files that could not be read, by path.
         retry_failed: Whether to read those again even if they did not change.
+        again: Paths of files to read in any case.
     """
     keys, to_read = set(), []
     for file in found:
         keys.add(file.key)
         recorded = indexed.get(file.key) or (None if retry_failed else failed.get(file.key))
-        if recorded is None or not _is_unchanged(file, recorded):
+        if recorded is None or file.key in again or not _is_unchanged(file, recorded):
             to_read.append(file)
     resolved, unlisted = folder.resolve(), [file.path for file in to_read if file.state.mtime is None]
     removed = [path for path in {**failed, **indexed} if is_inside(resolved, path) and path not in keys]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.index.table import quoted
+from basrelief.index.rows import quoted
 from basrelief.limits import limits
 
 NUMBER_COLUMNS = ("faces", "points", "bytes", "width", "depth", "height")
@@ -27,7 +27,7 @@ def sql_condition(filters: Iterable[str]) -> str:
     """Translate filters to one SQL condition, empty if there are none; all filters must hold.
 
     `faces<50k` (also `points`, `bytes`, and `width`, `depth`, `height` in the file's units; signs `< <= > >= = !=`; units k, M, G, kB,
-    MB, GB); `format:glb`, `kind:mesh|cloud`, `under:folder/`, `name:word`, `tag:word`, alternatives separated by commas; `not ` or `-`
+    MB, GB); `format:glb`, `kind:mesh|cloud|box`, `under:folder/`, `name:word`, `tag:word`, alternatives separated by commas; `not ` or `-`
     in front negates a filter.
 
     Raises:
@@ -81,8 +81,14 @@ def _keyword_condition(keyword: str, values: list[str]) -> str:
     if keyword == "tag":
         return _any(f"array_contains(tags, {quoted(value)})" for value in values)
     if keyword == "name":
-        return _any(f"name_words LIKE {quoted('%' + _escape_like(value.lower()) + '%')}" for value in values)
+        return _any(map(_name_condition, values))
     return _any(f"relative_path LIKE {quoted(_escape_like(value.strip('/')) + '/%')}" for value in values)
+
+
+def _name_condition(word: str) -> str:
+    """Compare a word with the words of a file's name; of a box with the path, because its row has no words."""
+    wanted = quoted(f"%{_escape_like(word.lower())}%")
+    return f"(name_words LIKE {wanted} OR (kind = 'box' AND lower(relative_path) LIKE {wanted}))"
 
 
 def _escape_like(text: str) -> str:

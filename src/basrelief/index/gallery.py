@@ -44,7 +44,7 @@ def gallery_page(hits: Sequence[Hit], thumbnails: Mapping[str, bytes], *, title:
 
 
 def describe_file(metadata: Mapping[str, Any]) -> str:
-    """Return format, number of faces or points, extent and tags in one line.
+    """Return format, number of faces or points, extent and tags in one line; for a box also its centre.
 
     Args:
         metadata: `Hit.metadata` or a row of the library.
@@ -52,6 +52,8 @@ def describe_file(metadata: Mapping[str, Any]) -> str:
     size = f"{metadata['faces']:,} faces" if metadata["kind"] == "mesh" else f"{metadata['points']:,} points"
     extent = " x ".join(f"{metadata[name]:.3g}" for name in ("width", "depth", "height"))
     tags = ", ".join(metadata["tags"] or ())
+    if metadata["kind"] == "box":
+        extent += " at " + ", ".join(f"{value:.3g}" for value in metadata["center"])
     return " · ".join(filter(None, (metadata["format"], size, extent, tags)))
 
 

@@ -17,9 +17,10 @@ from basrelief.index.duplicates import DUPLICATE_TOLERANCE, group_duplicates
 from basrelief.index.files import check_folder
 from basrelief.index.filters import sql_condition
 from basrelief.index.query import Query
+from basrelief.index.rows import IS_FILE, vectors_of
 from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import Hit, SearchOptions, search
-from basrelief.index.table import Tables, vectors_of
+from basrelief.index.table import Tables
 from basrelief.index.tags import TagProposal, propose_tags, undo_tags, write_tags
 from basrelief.models import Model, load_model
 from basrelief.tasks import RejectPolicy
@@ -114,6 +115,7 @@ class Index:
         return model
 
     def __len__(self) -> int:
+        """Return the number of indexed files."""
         return self.tables.count()
 
     def add(self, folder: str | PathLike[str], *, options: IndexOptions | None = None, progress: Progress | None = None) -> Report:
@@ -159,6 +161,8 @@ class Index:
     def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = ()) -> list[Hit]:
         """Find the shapes most similar to that of a file, which need not be in the library and is never among the hits.
 
+        The path of a box in a scan (`scan.ply#box-3`) finds things like it.
+
         Raises:
             FileFormatError: If it cannot be read.
         """
@@ -170,12 +174,15 @@ class Index:
     def duplicates(self, *, where: Iterable[str] = (), tolerance: float = DUPLICATE_TOLERANCE) -> list[list[str]]:
         """Return groups of files with the same geometry in any format, position, rotation and scale. Nothing is deleted.
 
+        Boxes in scans are not compared.
+
         Args:
             where: Filters.
             tolerance: See `group_duplicates`.
         """
         paths, forms = [], []
-        for batch in self.tables.batches(["path", "form"], where=sql_condition(where)):
+        condition = " AND ".join(filter(None, (IS_FILE, sql_condition(where))))
+        for batch in self.tables.batches(["path", "form"], where=condition):
             if batch.num_rows:
                 paths += batch.column("path").to_pylist()
                 forms.append(vectors_of(batch, "form", batch.schema.field("form").type.list_size)[:, 0])

@@ -20,6 +20,7 @@ from basrelief.types import Mesh, Shape
 THUMBNAIL = 128
 """Side of a thumbnail in pixels."""
 
+_SCAN_POINTS = 5000  # a file with fewer points or vertices is no scan
 _WEBP_METHOD = 1  # files a third larger than with the default 4, two to three times as fast
 
 
@@ -31,11 +32,13 @@ class FileOptions:
         input: How the model's network reads shapes; see `Model.input`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
+        scenes: Whether to tell whether a file is a scan of many things.
     """
 
     input: ShapeInput
     up: str | None = None
     seed: int = 0
+    scenes: bool = False
 
     def prepare(self, shape: Shape) -> Prepared:
         """Prepare one shape, world frame, as arrays, which pass between processes."""
@@ -56,6 +59,7 @@ class ReadFile:
         faces: Number of triangles; 0 for a point cloud.
         points: Number of vertices or points.
         extent: Width, depth and height in the file's units, world frame.
+        scene: Whether it looks like a scan of many things.
     """
 
     prepared: Prepared
@@ -67,6 +71,7 @@ class ReadFile:
     faces: int
     points: int
     extent: tuple[float, float, float]
+    scene: bool = False
 
 
 def import_readers() -> None:
@@ -89,15 +94,26 @@ def read_file(path: Path, options: FileOptions) -> ReadFile:
     prepared = options.prepare(shape)
     return ReadFile(
         prepared=prepared,
-        sheet=encode_webp(_sheet(options.input.pictures(prepared))),
+        sheet=view_sheet(options.input, prepared),
         form=shape_descriptor(shape),
-        thumbnail=encode_webp(render_thumbnail(shape, size=THUMBNAIL, supersample=2)),
+        thumbnail=thumbnail_of(shape),
         format=path.suffix.lower().lstrip("."),
         kind="mesh" if isinstance(shape, Mesh) else "cloud",
         faces=len(shape.faces) if isinstance(shape, Mesh) else 0,
         points=len(points),
         extent=extent,
+        scene=options.scenes and len(points) >= _SCAN_POINTS,
     )
+
+
+def thumbnail_of(shape: Shape) -> bytes:
+    """Draw a small picture of a shape, WebP."""
+    return encode_webp(render_thumbnail(shape, size=THUMBNAIL, supersample=2))
+
+
+def view_sheet(shape_input: ShapeInput, prepared: Prepared) -> bytes:
+    """Draw what the model reads of a shape, WebP."""
+    return encode_webp(_sheet(shape_input.pictures(prepared)))
 
 
 def encode_webp(picture: Float32[np.ndarray, "height width *channels"]) -> bytes:

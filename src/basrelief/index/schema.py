@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 RENAMED_COLUMNS = {"place": "relative_path", "words": "name_words", "content": "content_hash", "beside": "side_files"}
 """Column names of layout 1 (basrelief 0.1), and what they are called since layout 2."""
 
+BOX_MARK = "#box-"
+"""Stands between the path of a scan and the number of a box in the path of its row."""
+
 _METADATA_KEY = b"basrelief"
 _READABLE_LAYOUTS = (1, 2)
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
@@ -77,7 +80,10 @@ class FileState:
 
 
 def shapes_schema(info: LibraryInfo) -> pa.Schema:
-    """Return the schema of the table with one row per shape file."""
+    """Return the schema of the table with one row for each shape file, and one for each box that was found in a scan.
+
+    The row of a box has the path of the scan, `BOX_MARK` and a number as its path, and repeats what is recorded of the scan's file.
+    """
     import pyarrow as pa
 
     fields = [
@@ -94,8 +100,26 @@ def shapes_schema(info: LibraryInfo) -> pa.Schema:
         pa.field("form", pa.list_(pa.float32(), DESCRIPTOR_SIZE)),
         pa.field("thumbnail", pa.binary()),
         pa.field("sheet", pa.binary()),
+        *scan_fields(),
     ]
     return pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(info)).encode()})
+
+
+def scan_fields() -> list[pa.Field]:
+    """Return the columns for boxes in scans, which libraries made before them lack; all may be null.
+
+    `scan`: path of the scan that a box was found in; null for a file. `boxes`: for a file, the number of its boxes; null if none were
+    looked for. `center` (3) and `rotation` (9, row by row) place a box in the coordinates of the file; `width`, `depth` and `height` are
+    its lengths along its own axes.
+    """
+    import pyarrow as pa
+
+    return [
+        pa.field("scan", pa.string()),
+        pa.field("boxes", pa.int64()),
+        pa.field("center", pa.list_(pa.float64())),
+        pa.field("rotation", pa.list_(pa.float64())),
+    ]
 
 
 def failures_schema() -> pa.Schema:

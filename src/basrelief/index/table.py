@@ -1,4 +1,4 @@
-"""A library on disk: LanceDB tables of shapes, of files that could not be read, and of tag changes."""
+"""A library on disk: LanceDB tables of shapes and boxes in scans, of files that could not be read, and of tag changes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from basrelief.index.database import (
     translate_write_errors,
     unreadable_message,
 )
-from basrelief.index.schema import RENAMED_COLUMNS, FileState, LibraryInfo, changes_schema, failures_schema, shapes_schema
+from basrelief.index.rows import IS_FILE, check_columns, convert_columns, delete_rows, file_states, one_of, parts, upsert
+from basrelief.index.schema import RENAMED_COLUMNS, FileState, LibraryInfo, changes_schema, failures_schema, scan_fields, shapes_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import Table
 
 LARGE = 20_000
-"""Number of files above which nearest vectors are found by an approximate index instead of a full scan."""
+"""Number of rows above which nearest vectors are found by an approximate index instead of a full scan."""
 
 _PROBES = 1
 _REFINE_FACTOR = 4
 _TABLES = ("shapes", "failures", "changes")
-_PATHS_PER_QUERY = 256
-_FILE_STATE_COLUMNS = ("path", "root", "bytes", "mtime", "content_hash", "side_files")
 
 
 class Tables:
@@ -47,6 +46,7 @@ class Tables:
         self.uri, self.info = uri, info
         self.shapes, self.failures, self.changes = (tables[name] for name in _TABLES)
         self._indexed_columns: set[str] = set()
+        self._boxes_version, self._has_boxes = -1, False  # version of the table that was looked at, and what was found
 
     @classmethod
     def create(cls, uri: str, info: LibraryInfo) -> Tables:
@@ -88,7 +88,7 @@ class Tables:
         opened._migrate()
         with database_errors(unreadable_message(uri), FileFormatError):
             for table, schema in zip(tables.values(), (shapes_schema(info), failures_schema(), changes_schema()), strict=True):
-                _check_columns(table.schema, schema)
+                check_columns(table.schema, schema)
             if len(info.text_mean) != info.dim:
                 raise ValueError(f"text mean of {len(info.text_mean)} numbers for vectors of {info.dim}")
         return opened
@@ -109,12 +109,18 @@ class Tables:
     @translate_read_errors
     def indexed_files(self) -> dict[str, FileState]:
         """Return the state of every indexed file, by path."""
-        return _file_states(self.shapes)
+        return file_states(self.shapes, IS_FILE)
+
+    @translate_read_errors
+    def scan_files(self) -> dict[str, int | None]:
+        """Return for every indexed file the number of boxes found in it; None if none were looked for."""
+        found = self.shapes.search().where(IS_FILE).select(["path", "boxes"]).limit(None).to_arrow().to_pydict()
+        return dict(zip(found["path"], found["boxes"], strict=True))
 
     @translate_read_errors
     def failed_files(self) -> dict[str, FileState]:
         """Return the state of every file that could not be read, by path."""
-        return _file_states(self.failures)
+        return file_states(self.failures)
 
     @translate_read_errors
     def failure_reasons(self) -> dict[str, str]:
@@ -124,43 +130,56 @@ class Tables:
 
     @translate_write_errors
     def upsert(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows, replacing those of the same path and their failures."""
-        _delete_paths(self.failures, [row["path"] for row in rows])
-        _upsert(self.shapes, rows)
+        """Insert rows of files with all their boxes, replacing those of the same files and their failures."""
+        files = [row["path"] for row in rows if row.get("scan") is None]
+        delete_rows(self.failures, "path", files)
+        had_boxes = self.has_boxes()
+        upsert(self.shapes, rows)
+        for part in parts(files if had_boxes else []):
+            kept = [row["path"] for row in rows if row.get("scan") in part]
+            self.shapes.delete(one_of("scan", part) + (f" AND NOT {one_of('path', kept)}" if kept else ""))
 
     @translate_write_errors
     def upsert_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record files that could not be read; their former rows are deleted."""
-        _delete_paths(self.shapes, [row["path"] for row in rows])
-        _upsert(self.failures, rows)
+        self._delete_files([row["path"] for row in rows])
+        upsert(self.failures, rows)
 
     @translate_write_errors
     def delete(self, paths: Iterable[str]) -> None:
         """Delete the rows and failures of files."""
         removed = list(paths)
-        _delete_paths(self.shapes, removed)
-        _delete_paths(self.failures, removed)
+        self._delete_files(removed)
+        delete_rows(self.failures, "path", removed)
 
-    def rows(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def _delete_files(self, paths: Sequence[str]) -> None:
+        """Delete the rows of files and of the boxes in them."""
+        delete_rows(self.shapes, "path", paths)
+        if self.has_boxes():
+            delete_rows(self.shapes, "scan", paths)
+
+    def rows(self, column: str, values: Sequence[str], *, columns: Sequence[str] = (), where: str = "") -> list[dict[str, Any]]:
         """Return the rows of `fetch` as dictionaries."""
-        rows: list[dict[str, Any]] = self.fetch(column, values, columns=columns).to_pylist()
+        rows: list[dict[str, Any]] = self.fetch(column, values, columns=columns, where=where).to_pylist()
         return rows
 
     @translate_read_errors
-    def fetch(self, column: str, values: Sequence[str], *, columns: Sequence[str] = ()) -> pa.Table:
+    def fetch(self, column: str, values: Sequence[str], *, columns: Sequence[str] = (), where: str = "") -> pa.Table:
         """Return the rows whose `column` has one of the values.
 
         Args:
-            column: `path` or `content_hash`.
+            column: `path`, `content_hash` or `scan`.
             values: Values to look for.
             columns: Columns to return; all when empty.
+            where: A further SQL condition.
         """
         import pyarrow as pa
 
         names = list(columns) or self._schema.names
         found = [pa.schema([self._schema.field(name) for name in names]).empty_table()]
-        for part in _parts(values):
-            query = self.shapes.search().where(f"{column} IN ({', '.join(map(quoted, part))})").select(names).limit(None)
+        for part in parts(values):
+            condition = one_of(column, part) + (f" AND {where}" if where else "")
+            query = self.shapes.search().where(condition).select(names).limit(None)
             found.append(query.to_arrow().select(names))
         return pa.concat_tables(found)
 
@@ -178,7 +197,20 @@ class Tables:
     @translate_read_errors
     def count(self) -> int:
         """Return the number of indexed files."""
+        return int(self.shapes.count_rows(IS_FILE) if self.has_boxes() else self.shapes.count_rows())
+
+    @translate_read_errors
+    def count_rows(self) -> int:
+        """Return the number of indexed files and of boxes in them."""
         return int(self.shapes.count_rows())
+
+    @translate_read_errors
+    def has_boxes(self) -> bool:
+        """Return whether the library has boxes in scans."""
+        version = int(self.shapes.version)
+        if version != self._boxes_version:
+            self._boxes_version, self._has_boxes = version, bool(self.shapes.count_rows("scan IS NOT NULL"))
+        return self._has_boxes
 
     @translate_read_errors
     def nearest(self, vector: Float32[np.ndarray, " dim"], columns: Sequence[str], *, where: str = "", limit: int = 10) -> pa.Table:
@@ -246,8 +278,8 @@ class Tables:
         """
         from lancedb.index import FTS, BTree, HnswSq
 
-        wanted: dict[str, Any] = {"path": BTree(), "content_hash": BTree(), "name_words": FTS()} if self.count() else {}
-        if self.count() > LARGE:
+        wanted: dict[str, Any] = {"path": BTree(), "content_hash": BTree(), "name_words": FTS()} if self.count_rows() else {}
+        if self.count_rows() > LARGE:
             wanted["vector"] = HnswSq(distance_type="cosine", num_partitions=1)
         indexed = self._list_indexed_columns()
         try:
@@ -261,15 +293,15 @@ class Tables:
                 raise
 
     def _migrate(self) -> None:
-        """Rename the columns of a library of basrelief 0.1, and add the one that its first versions lack."""
-        message = f"Library {self.uri!r} was made by basrelief 0.1 and must be converted, but it cannot be written: {{}}. "
+        """Rename the columns of a library of basrelief 0.1, and add those that earlier versions lack."""
+        message = f"Library {self.uri!r} was made by an earlier basrelief and must be converted, but it cannot be written: {{}}. "
         with database_errors(message + "Make it writable, or index the folder into a new library.", OutputError):
-            for table in (self.shapes, self.failures):
+            for table, added in ((self.shapes, scan_fields()), (self.failures, [])):
                 try:
-                    _rename_columns(table)
+                    convert_columns(table, added)
                 except (RuntimeError, OSError, ValueError):
-                    names = set(table.schema.names)
-                    if names & RENAMED_COLUMNS.keys() or "side_files" not in names:  # otherwise another process was quicker
+                    names, wanted = set(table.schema.names), {"side_files", *(field.name for field in added)}
+                    if names & RENAMED_COLUMNS.keys() or not wanted <= names:  # otherwise another process was quicker
                         raise
 
     @cached_property
@@ -284,56 +316,3 @@ class Tables:
 
     def _list_indexed_columns(self) -> set[str]:
         return {column for index in self.shapes.list_indices() for column in index.columns}
-
-
-def quoted(text: str) -> str:
-    """Quote a text for LanceDB's SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def vectors_of(batch: pa.RecordBatch | pa.Table, column: str, dim: int) -> Float32[np.ndarray, "rows vectors dim"]:
-    """Return a column of vectors as an array; a row may hold several vectors, one after the other."""
-    values = batch.column(column)
-    whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
-    flat = whole.flatten().to_numpy(zero_copy_only=False)
-    vectors: np.ndarray = flat.astype(np.float32).reshape(batch.num_rows, -1, dim)
-    return vectors
-
-
-def _check_columns(schema: pa.Schema, expected: pa.Schema) -> None:
-    for field in expected:
-        if field.name not in schema.names or schema.field(field.name).type != field.type:
-            raise ValueError(f"there is no column {field.name!r} of type {field.type}")
-
-
-def _rename_columns(table: Table) -> None:
-    names = table.schema.names
-    renamed = [{"path": old, "rename": new} for old, new in RENAMED_COLUMNS.items() if old in names]
-    if renamed:
-        table.alter_columns(*renamed)  # type: ignore[arg-type] # LanceDB's annotation is wrong
-    if not {"beside", "side_files"} & set(names):
-        table.add_columns({"side_files": "CAST(NULL AS STRING)"})
-
-
-def _upsert(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    import pyarrow as pa
-
-    if rows:
-        data = pa.Table.from_pylist([dict(row) for row in rows], schema=table.schema)
-        table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all().execute(data)
-
-
-def _delete_paths(table: Table, paths: Sequence[str]) -> None:
-    if table.count_rows() == 0:
-        return
-    for part in _parts(paths):
-        table.delete(f"path IN ({', '.join(map(quoted, part))})")
-
-
-def _file_states(table: Table) -> dict[str, FileState]:
-    found = table.search().select(list(_FILE_STATE_COLUMNS)).limit(None).to_arrow().to_pydict()
-    return {path: FileState(*state) for path, *state in zip(*(found[name] for name in _FILE_STATE_COLUMNS), strict=True)}
-
-
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    yield from (values[start : start + _PATHS_PER_QUERY] for start in range(0, len(values), _PATHS_PER_QUERY))

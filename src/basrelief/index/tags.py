@@ -16,7 +16,8 @@ import torch
 from basrelief.errors import ConfigError, OutputError
 from basrelief.index.files import is_inside
 from basrelief.index.filters import sql_condition
-from basrelief.index.table import Tables, vectors_of
+from basrelief.index.rows import IS_FILE, vectors_of
+from basrelief.index.table import Tables
 from basrelief.models import Model
 from basrelief.output import to_json, write_text
 from basrelief.tasks import RejectPolicy
@@ -128,7 +129,7 @@ def write_tags(tables: Tables, tags: Mapping[str, Sequence[str]], *, sidecars: b
     Args:
         tables: Tables of the library.
         tags: New tags by path.
-        sidecars: Whether to write `FILE.tags.json` next to each file, too.
+        sidecars: Whether to write `FILE.tags.json` next to each file, too; boxes in scans have none.
 
     Returns:
         The number of files whose tags changed.
@@ -137,13 +138,13 @@ def write_tags(tables: Tables, tags: Mapping[str, Sequence[str]], *, sidecars: b
         OutputError: If the library or some of the sidecars cannot be written; the other sidecars are.
     """
     wanted = {path: sorted(set(names)) for path, names in tags.items()}
-    rows = tables.rows("path", list(wanted), columns=["path", "root", "tags"])
+    rows = tables.rows("path", list(wanted), columns=["path", "root", "tags", "scan"])
     before = {row["path"]: row["tags"] or [] for row in rows}
     changed = {path: names for path, names in wanted.items() if path in before and before[path] != names}
     tables.record_tag_change([{"path": path, "before": before[path], "after": names} for path, names in changed.items()])
     tables.set_tags(changed)
     if sidecars:
-        _write_sidecars(_Sidecar(Path(row["path"]), Path(row["root"]), wanted[row["path"]]) for row in rows)
+        _write_sidecars(_Sidecar(Path(row["path"]), Path(row["root"]), wanted[row["path"]]) for row in rows if row["scan"] is None)
     return len(changed)
 
 
@@ -159,7 +160,7 @@ def undo_tags(tables: Tables) -> int:
     change = tables.last_tag_change()
     tables.set_tags({row["path"]: row["before"] for row in change})
     tables.delete_tag_change(change)
-    rows = tables.rows("path", [row["path"] for row in change], columns=["path", "root"])
+    rows = tables.rows("path", [row["path"] for row in change], columns=["path", "root"], where=IS_FILE)
     roots = {row["path"]: Path(row["root"]) for row in rows}
     files = [(_Sidecar(Path(row["path"]), roots[row["path"]], row["before"]), row["after"]) for row in change if row["path"] in roots]
     _write_sidecars(sidecar for sidecar, after in files if _holds(sidecar.path, _sidecar_text(after)))

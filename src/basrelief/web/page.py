@@ -176,7 +176,8 @@ def _index_tab(service: LibraryService) -> None:
         report = service.add(path or "", progress=lambda done, total: progress((done, total), unit="files"))
         counts = f"{report.read} read, {report.reused} moved or copied, {report.removed} removed, {report.unchanged} unchanged"
         failures = "".join(f"\n- {as_text(path)}: {as_text(reason)}" for path, reason in report.failures[:50])
-        return f"{counts}; {len(service.index)} files in the library{failures}"
+        boxes = f"; {report.boxes} boxes in scans" if report.boxes else ""
+        return f"{counts}{boxes}; {len(service.index)} files in the library{failures}"
 
     start.click(add, [folder], [status], concurrency_id="index", concurrency_limit=1, api_visibility="private")
 

@@ -18,6 +18,7 @@ import torch
 from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.index import Hit, Index, IndexOptions, Query, Report, TagProposal, describe_file
+from basrelief.index.places import PLACE_COLUMNS
 from basrelief.index.read import FileOptions
 from basrelief.io import FORMATS
 from basrelief.limits import limits
@@ -177,21 +178,27 @@ class LibraryService:
         return vector
 
     def open(self, path: str) -> OpenedShape:
-        """Open a file of the library to view it; no other file of this machine is ever read.
+        """Open a file of the library, or a box in a scan, to view it; no other file of this machine is ever read.
 
         Raises:
             ConfigError: If the library does not hold the path.
-            FileFormatError: If it can no longer be read.
+            FileFormatError: If it can no longer be read, or nothing is in the box any more.
         """
         rows = self.index.tables.rows("path", [path])
         if not rows:
             raise ConfigError(f"{path!r} is not in the library. Choose one of the results.")
         row = rows[0]
+        file, place, kind = Path(path), None, row["kind"]
         name = row["content_hash"][:32]
+        if row["scan"] is not None:
+            whole = self.index.tables.rows("path", [row["scan"]], columns=["kind"])
+            file, kind = Path(row["scan"]), whole[0]["kind"] if whole else "cloud"
+            place = {column: row[column] for column in PLACE_COLUMNS}
+            name += path.rpartition("#")[2]
         sheet = self.files.generate(f"{name}.webp", lambda target: target.write_bytes(row["sheet"]))
-        suffix = ".glb" if row["kind"] == "mesh" else ".ply"
+        suffix = ".glb" if kind == "mesh" else ".ply"
         viewer_file = self.files.generate(
-            f"{name}{suffix}", lambda target: self._run(write_viewer_file, ViewerTask(Path(path), target), Path(path))
+            f"{name}{suffix}", lambda target: self._run(write_viewer_file, ViewerTask(file, target, place), file)
         )
         return OpenedShape(viewer_file, sheet, describe_file(row), row["relative_path"])
 

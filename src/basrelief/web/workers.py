@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from basrelief.index import read_image
+from basrelief.index.places import cut_box
 from basrelief.index.read import FileOptions, import_readers
 from basrelief.io import load, save
 from basrelief.models.shape_input import Prepared
@@ -62,10 +65,12 @@ class ViewerTask:
     Attributes:
         path: Path of the file.
         target: Path of the copy, without suffix.
+        place: Where the box lies that is shown, see `basrelief.index.places`; None to show the whole file.
     """
 
     path: Path
     target: Path
+    place: Mapping[str, Any] | None = None
 
 
 def prepare_worker() -> None:
@@ -104,12 +109,14 @@ def read_small_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def write_viewer_file(task: ViewerTask) -> Path:
-    """Convert a file to a format that browsers show: a mesh to `.glb`, a point cloud to `.ply`.
+    """Convert a file, or what is in a box of a scan, to a format that browsers show: a mesh to `.glb`, a point cloud to `.ply`.
 
     Raises:
         FileFormatError: If the file cannot be read.
+        GeometryError: If nothing is in the box.
     """
-    return save_for_viewer(load(task.path), task.target)
+    shape = load(task.path)
+    return save_for_viewer(shape if task.place is None else cut_box(shape, task.place), task.target)
 
 
 def save_for_viewer(shape: Shape, target: Path) -> Path:
