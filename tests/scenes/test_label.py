@@ -115,6 +115,14 @@ def test_other_words_need_no_new_embedding(embedded: EmbeddedBoxes, monkeypatch:
     assert again.labels == ("stool", "sofa", "lamp")
 
 
+def test_boxes_are_ranked_by_a_phrase(embedded: EmbeddedBoxes) -> None:
+    found = label_boxes(embedded, NAMES)
+    ranked = found.query("lamp")
+    assert found.names[ranked[0][0]] == "lamp"
+    assert [cosine for _, cosine in ranked] == sorted((cosine for _, cosine in ranked), reverse=True)
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings(), axis=1), 1, atol=1e-5)
+
+
 def test_one_label_competes_with_the_background(embedded: EmbeddedBoxes) -> None:
     found = label_boxes(embedded, "lamp", LabelSettings(background=("chair", "bathtub")))
     assert found.names == ("lamp",)

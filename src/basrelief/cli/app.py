@@ -13,6 +13,7 @@ from basrelief.cli import (
     ablate,
     app_page,
     classify,
+    detect,
     doctor,
     evaluate,
     index,
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("classify")(classify.classify)
+app.command("detect")(detect.detect)
 app.command("render")(render.render)
 for command in (index.index, index.search, index.similar, index.dedupe, tag.tag):
     app.command()(command)

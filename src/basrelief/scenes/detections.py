@@ -151,6 +151,19 @@ class Detections:
 
         return save_detections(self, path, **options)
 
+    def embeddings(self) -> Float32[np.ndarray, "boxes dim"]:
+        """Return one unit-length embedding for each box, as for a shape: for libraries, duplicates, or queries by a picture or a shape."""
+        import torch
+
+        pooled: np.ndarray = self._embedded().model.pool_embeddings(torch.from_numpy(self.view_embeddings)).cpu().numpy()
+        return pooled
+
+    def query(self, text: str) -> list[tuple[int, float]]:
+        """Rank the boxes by a phrase, e.g. `something to sit on`: the number of each box and its cosine with the phrase, best first."""
+        model = self._embedded().model
+        cosines = self.embeddings() @ model.embed_text([text])[0].cpu().numpy()
+        return [(int(number), float(cosines[number])) for number in np.argsort(-cosines, kind="stable")]
+
     def _embedded(self) -> EmbeddedBoxes:
         if self.embedded is None:
             raise GeometryError("These boxes came without their model. Use Detections from basrelief.detect, or load them with model=...")
