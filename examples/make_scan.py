@@ -2,8 +2,8 @@
 
 Run from anywhere: `python examples/make_scan.py [folder]`.
 
-The room and the designs of its furniture have seed 2,000,000 or more, fixed before any result was looked at. `tiny` was trained on other designs of these
-things (seeds below 300), and its settings for scans were chosen on rooms with seeds below 1,000,000.
+The room and the designs of its furniture have seed 2,000,000 or more, fixed before any result was looked at. `tiny` was trained on other
+designs of these things (seeds below 300); the settings for scans were chosen on rooms with seeds below 1,000,000.
 """
 
 import sys

@@ -67,7 +67,7 @@ def classify(
     else:
         classifier = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
     names = classifier.default_labels if labels is None else opt.read_labels(labels)
-    unknown = _warn(classifier, names, given=labels is not None or adapter is not None)
+    unknown = opt.warn_unknown(classifier, names, given=labels is not None or adapter is not None)
     printer = _Printer(classifier, top, picture, as_json, {"unknown": unknown} if unknown else {}, paths, names)
     results = classify_files(classifier, paths, labels=names, options=options, policy=policy)
     for number, result in enumerate(_progress(results, len(paths), quiet=as_json)):
@@ -75,16 +75,6 @@ def classify(
     if printer.failed:
         typer.echo(f"basrelief: {printer.failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
-
-
-def _warn(classifier: Model | FewShotClassifier, names: Sequence[str], *, given: bool) -> list[str]:
-    """Tell on stderr which labels are used by default, or which ones the model does not know; return the latter."""
-    if not given:
-        typer.echo(f"basrelief: choosing among the {len(names)} names {classifier.name} was trained on; --labels takes yours", err=True)
-    unknown = classifier.unknown_words(names)
-    for label, nearest in unknown.items():
-        typer.echo(f"basrelief: {classifier.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
-    return sorted(unknown)
 
 
 @dataclass

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.errors import ConfigError
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
@@ -86,19 +85,19 @@ def detect(
     from basrelief.models import load_model
     from basrelief.scenes import LabelSettings
     from basrelief.scenes import detect as find
+    from basrelief.scenes.export.archive import load_detections
+    from basrelief.scenes.export.save import check_suffix
     from basrelief.scenes.files import detect_files
 
-    if boxes is not None and proposals not in ("segments", "boxes"):
-        raise ConfigError("Boxes of your own replace --proposals. Leave out one of them.")
+    for path in out or ():
+        check_suffix(path)
     settings = LabelSettings(min_score=min_score, min_confidence=min_confidence, keep_none=keep_none, size_prior=size_prior)
     if background is not None:
         settings = dataclasses.replace(settings, background=() if background == "none" else opt.read_labels(background, least=1))
     paths = opt.expand_files(files)
     network = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
     names = network.default_labels if labels is None else opt.read_labels(labels, least=1)
-    for label, nearest in network.unknown_words(names).items():
-        typer.echo(f"basrelief: {network.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
-    failed = 0
+    opt.warn_unknown(network, names, given=labels is not None)
     with opt.progress("label boxes", quiet=as_json) as progress:
         finder = partial(
             find,
@@ -113,30 +112,30 @@ def detect(
             seed=seed,
             progress=progress,
         )
-        for result in detect_files(paths, finder, up=up):
-            failed += result.error is not None
-            _show(result, out or [], many=len(paths) > 1, top=top, as_json=as_json)
+        results = detect_files(paths, finder, again=lambda path: load_detections(path, model=network).relabel(names, settings), up=up)
+        failed = sum(_show(result, out or [], many=len(paths) > 1, top=top, as_json=as_json) for result in results)
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
 
 
-def _show(result: ScanResult, out: Sequence[Path], *, many: bool, top: int, as_json: bool) -> None:
-    """Print one scan's boxes, and write the files that were asked for."""
+def _show(result: ScanResult, out: Sequence[Path], *, many: bool, top: int, as_json: bool) -> bool:
+    """Print one scan's boxes, and write the files that were asked for; return whether it failed."""
     from basrelief.scenes.export.records import json_document
     from basrelief.scenes.export.table import COLUMNS, table_rows
 
     if result.detections is None:
         record = {"file": str(result.path), "error": result.error}
         typer.echo(to_json(record) if as_json else f"{result.path}: error: {result.error}", err=not as_json)
-        return
+        return True
     found = result.detections
     for path in out:
         found.save(path.with_name(f"{path.stem}-{result.path.stem}{path.suffix}") if many else path)
     if as_json:
         typer.echo(to_json({"file": str(result.path), **json_document(found)}))
-        return
+        return False
     for finding in found.scene.findings:
         if finding.level != "ok":
             typer.echo(f"basrelief: {finding.check}: {' '.join(filter(None, (finding.fact, finding.remedy)))}", err=True)
     opt.print_table(COLUMNS, table_rows(found, top=top), title=f"{result.path}: {len(found)} boxes")
+    return False

@@ -17,6 +17,7 @@ from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
+    from basrelief.models import FewShotClassifier, Model
     from basrelief.types import Progress
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Shape files or folders; `-` reads names from stdin, one per line.")]
@@ -165,6 +166,16 @@ def read_labels(text: str, *, least: int = 2) -> tuple[str, ...]:
         return parse_labels(text)
     looks_like_a_path = "," not in text and (path.suffix != "" or len(path.parts) > 1)
     return read_labels_file(path, least=least) if looks_like_a_path or _exists(path) else parse_labels(text, least=least)
+
+
+def warn_unknown(classifier: Model | FewShotClassifier, names: Sequence[str], *, given: bool) -> list[str]:
+    """Tell on stderr which labels are used by default, or which ones the model does not know; return the latter."""
+    if not given:
+        typer.echo(f"basrelief: choosing among the {len(names)} names {classifier.name} was trained on; --labels takes yours", err=True)
+    unknown = classifier.unknown_words(names)
+    for label, nearest in unknown.items():
+        typer.echo(f"basrelief: {classifier.name} does not know {label!r}; nearest known: {nearest!r}", err=True)
+    return sorted(unknown)
 
 
 def _exists(path: Path) -> bool:

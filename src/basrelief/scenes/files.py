@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from basrelief.errors import GeometryError
+from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io import load
 from basrelief.processes import Failure, WorkerPool
 from basrelief.scenes.detections import Detections
+from basrelief.scenes.export.archive import holds_detections
 from basrelief.types import Shape
 
 
@@ -30,28 +31,35 @@ class ScanResult:
 
 
 def detect_files(
-    paths: Iterable[Path], finder: Callable[[Shape], Detections], *, up: str | None = None, jobs: int = 1
+    paths: Iterable[Path],
+    finder: Callable[[Shape], Detections],
+    *,
+    again: Callable[[Path], Detections],
+    up: str | None = None,
+    jobs: int = 1,
 ) -> Iterator[ScanResult]:
     """Detect things in scans one at a time, yielding results in the order of the paths.
 
     Args:
-        paths: Files that `basrelief.load` reads.
+        paths: Files that `basrelief.load` reads, or .npz files of `Detections.save`.
         finder: Finds labelled boxes in a scan, e.g. `detect` with its arguments filled in.
+        again: Labels saved boxes again, e.g. by `load_detections` and `relabel`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
     """
     with WorkerPool(jobs) as pool:
         for path in paths:
+            if path.suffix.lower() == ".npz" and holds_detections(path):
+                yield _result(path, partial(again, path))
+                continue
             (shape,) = pool.map(partial(load, up=up), [path], size=_size)
-            yield _detected(path, shape, finder)
+            yield ScanResult(path, error=shape.reason) if isinstance(shape, Failure) else _result(path, partial(finder, shape))
 
 
-def _detected(path: Path, shape: Shape | Failure, finder: Callable[[Shape], Detections]) -> ScanResult:
-    if isinstance(shape, Failure):
-        return ScanResult(path, error=shape.reason)
+def _result(path: Path, find: Callable[[], Detections]) -> ScanResult:
     try:
-        return ScanResult(path, finder(shape))
-    except GeometryError as error:
+        return ScanResult(path, find())
+    except (GeometryError, FileFormatError) as error:
         return ScanResult(path, error=str(error))
 
 

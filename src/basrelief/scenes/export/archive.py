@@ -78,6 +78,15 @@ def save_npz(detections: Detections, path: Path) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
+def holds_detections(path: Path) -> bool:
+    """Return whether a file is an .npz of `save_npz`, by the names of its arrays; other .npz files hold points."""
+    try:
+        with open_archive(path) as archive:
+            return {"info.npy", "view_embeddings.npy"} <= set(archive.namelist())
+    except (FileFormatError, OSError, zipfile.BadZipFile, ValueError):
+        return False
+
+
 def load_detections(path: str | os.PathLike[str], *, model: Model | None = None) -> Detections:
     """Read detections that were saved as .npz.
 
