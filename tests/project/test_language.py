@@ -14,7 +14,15 @@ from support.console_examples import documents
 
 SOURCE = REPOSITORY / "src" / "basrelief"
 METAPHORS = ["room", "rooms", "door", "doors", "twin", "twins", "house", "houses", "desk", "strays", "handicap"]
-SCENES = ("scenes/", "docs/research/rooms.md", "docs/research/index.md", "docs/use/scenes.md", "docs/use/index.md")
+SCENES = (
+    "scenes/",
+    "cli/detect.py",
+    "docs/research/rooms.md",
+    "docs/research/detection.md",
+    "docs/research/index.md",
+    "docs/use/scenes.md",
+    "docs/use/index.md",
+)
 THINGS = {  # where these words are meant literally
     "room": (*SCENES, "shapes/"),
     "rooms": (*SCENES, "shapes/", "models/tiny/MODEL_CARD.md"),
@@ -22,7 +30,7 @@ THINGS = {  # where these words are meant literally
     "doors": (*SCENES, "shapes/"),
     "house": ("shapes/",),
     "houses": ("shapes/",),
-    "desk": ("shapes/",),
+    "desk": (*SCENES, "shapes/"),
 }
 PHRASES = [
     "what became of",
