@@ -6,7 +6,7 @@ from basrelief.datasets.labels import list_label_sets, parse_labels, read_labels
 from basrelief.datasets.open import open_benchmark
 from basrelief.datasets.prompt_list import PromptList
 from basrelief.datasets.prompts import templates
-from basrelief.datasets.scans.open import open_scans
+from basrelief.datasets.scans.open import holds_scans, open_scans
 from basrelief.datasets.scans.scan_set import ScanSet
 from basrelief.datasets.split import maker_split
 
@@ -16,6 +16,7 @@ __all__ = [
     "PromptList",
     "ScanSet",
     "dataset_card",
+    "holds_scans",
     "list_label_sets",
     "maker_split",
     "open_benchmark",

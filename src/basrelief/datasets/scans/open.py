@@ -40,17 +40,30 @@ def open_scans(root: str | Path, name: str | None = None, *, split: str = "val",
         raise ConfigError(unknown_choice("split", split, SPLITS))
     if not folder.is_dir():
         raise ConfigError(f"{str(root)!r} is not a folder. Pass the folder of the unpacked data set.")
-    layouts = [layout for layout in SCAN_LAYOUTS if name in (None, layout.dataset)]
+    found = _layout(folder, name)
+    if found is None:
+        shown = "; ".join(layout.shown for layout in SCAN_LAYOUTS if name in (None, layout.dataset))
+        raise ConfigError(f"{folder.name!r} does not look like {name or 'a data set of scans'}. Looked for: {shown}.")
+    layout, home = found
+    return _open(layout, home, folder, split, classes or layout.dataset)
+
+
+def holds_scans(root: str | Path) -> bool:
+    """Return whether a folder has the layout of a data set of scans."""
+    return _layout(Path(root), None) is not None
+
+
+def _layout(folder: Path, name: str | None) -> tuple[ScanLayout, Path] | None:
+    """Return the first layout that fits, with its top folder; a folder that holds nothing but one other folder is that one."""
     place = folder
-    for _ in range(limits().nesting):  # a folder that holds nothing but one other folder is that one
-        for layout in layouts:
-            if home := layout.home(place):
-                return _open(layout, home, folder, split, classes or layout.dataset)
+    for _ in range(limits().nesting):
+        for layout in SCAN_LAYOUTS:
+            if name in (None, layout.dataset) and (home := layout.home(place)):
+                return layout, home
         if len(inner := subfolders(place)) != 1:
-            break
+            return None
         place = inner[0]
-    shown = "; ".join(layout.shown for layout in layouts)
-    raise ConfigError(f"{folder.name!r} does not look like {name or 'a data set of scans'}. Looked for: {shown}.")
+    return None
 
 
 def _open(layout: ScanLayout, home: Path, root: Path, split: str, classes: str) -> ScanSet:

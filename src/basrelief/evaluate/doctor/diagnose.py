@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from basrelief.datasets import dataset_card, holds_scans, open_scans
+from basrelief.datasets.card import list_datasets
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.doctor.data import check_benchmark
 from basrelief.evaluate.doctor.files import check_file
 from basrelief.evaluate.doctor.models import check_model
+from basrelief.evaluate.doctor.scans import check_scans
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.io import split_row
@@ -26,7 +29,8 @@ def diagnose(
     Args:
         target: Name of a model, several joined by `+` for an ensemble, or path of a file or folder.
         model: The model that is to run, and its files; None checks a target without a model.
-        data: The data set to run on; for a folder, `root` is replaced by it. None recognises a folder and reads its test split.
+        data: The data set to run on; for a folder, `root` is replaced by it. None recognises a folder and reads its test split, of scans
+            the val split.
         sample: Number of shapes of a data set to read.
         seed: Seed of that choice.
 
@@ -39,6 +43,11 @@ def diagnose(
     model, data = model or ModelSource(""), data or DataSource(Path(target))
     recipe = get_recipe(model.name) if model.name else None
     path, _ = split_row(target)
+    if path.is_dir() and _is_scan_set(path, data.name):
+        split = "val" if data.split == "test" else data.split  # test scans have no annotations; papers report val
+        scans = open_scans(path, data.name or None, split=split)
+        about_model = check_model(model, labels=scans.class_names) if recipe else []
+        return [*check_scans(scans, sample=sample, seed=seed), *about_model]
     if path.is_dir():
         benchmark = replace(data, root=path, strict=False).open(model.name)
         dataset = benchmark.name if benchmark.card else ""
@@ -52,3 +61,8 @@ def diagnose(
     if len(members) > 1 and (model.weights, model.checkpoint, model.prompts) != (None, None, None):
         raise ConfigError(f"{target} is an ensemble, whose members have files of their own. Check each of them: {', '.join(members)}.")
     return [finding for name in members for finding in check_model(replace(model, name=name), dataset=data.name)]
+
+
+def _is_scan_set(folder: Path, name: str) -> bool:
+    """Return whether the name, or without one the folder, is that of a data set of scans."""
+    return dataset_card(name).kind == "scans" if name in list_datasets() else not name and holds_scans(folder)
