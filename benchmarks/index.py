@@ -26,9 +26,9 @@ from trimesh.remesh import subdivide
 import basrelief as br
 from basrelief.geometry.descriptor import DESCRIPTOR_SIZE
 from basrelief.index import IndexOptions, Query
+from basrelief.index.rows import vectors_of
 from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import SearchOptions, search
-from basrelief.index.rows import vectors_of
 from basrelief.index.table import Tables
 from basrelief.io import load, save
 from basrelief.render import render_thumbnail

@@ -82,16 +82,15 @@ def detect(
 
     Exit code 1 if a file failed; the others are still processed.
     """
+    from basrelief import scenes
     from basrelief.models import load_model
-    from basrelief.scenes import LabelSettings
-    from basrelief.scenes import detect as find
     from basrelief.scenes.export.archive import load_detections
     from basrelief.scenes.export.save import check_suffix
     from basrelief.scenes.files import detect_files
 
     for path in out or ():
         check_suffix(path)
-    settings = LabelSettings(min_score=min_score, min_confidence=min_confidence, keep_none=keep_none, size_prior=size_prior)
+    settings = scenes.LabelSettings(min_score=min_score, min_confidence=min_confidence, keep_none=keep_none, size_prior=size_prior)
     if background is not None:
         settings = dataclasses.replace(settings, background=() if background == "none" else opt.read_labels(background, least=1))
     paths = opt.expand_files(files)
@@ -100,7 +99,7 @@ def detect(
     opt.warn_unknown(network, names, given=labels is not None)
     with opt.progress("label boxes", quiet=as_json) as progress:
         finder = partial(
-            find,
+            scenes.detect,
             labels=names,
             model=network,
             proposals="boxes" if boxes else proposals,
