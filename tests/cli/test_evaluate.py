@@ -11,7 +11,7 @@ from basrelief.geometry import sample_surface
 from basrelief.io import save
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh
-from support import dataset_miniatures
+from support import dataset_miniatures, scan_miniatures
 
 from .conftest import Run
 
@@ -202,7 +202,13 @@ def test_a_broken_card_is_named_beside_the_table(run: Run, tmp_path: Path) -> No
         (("--plan",), "--plan needs a table. Add --table 1."),
         (("--table", "2", "--plan"), "Unknown table '2'; expected one of 1"),
         (("--table", "1", "modelnet4", "--plan"), "Unknown dataset 'modelnet4'; expected one of modelnet40"),
-        (("--table", "2"), "Unknown table '2'; expected one of 1"),
+        (("--table", "2"), "Unknown table '2'; expected one of 1, 3"),
+        (("--table", "3", "--plan"), "Table 3 has no plan. docs/research/detection.md says what it needs."),
+        (("tiny", "rooms", "--seeds", "a-b", "--task", "detection"), "--seeds 'a-b' is no list of whole numbers"),
+        (("tiny", "rooms", "--seeds", "3-2", "--task", "detection"), "There is no room to evaluate on"),
+        (("tiny", "rooms", "--seeds", "1", "--task", "detection", "--set", "scoring.clases=best"), "clases"),
+        (("tiny", "rooms", "--seeds", "1", "--task", "detection", "--set", "proposals=segment"), "Did you mean 'segments'"),
+        (("tiny", "scannet", "--root", "ROOT", "--task", "detection", "--set", "proposals=segments"), "does not look like scannet"),
     ],
 )
 def test_a_wrong_command_ends_with_2_and_a_reason(arguments: tuple[str, ...], message: str, run: Run, root: Path, tmp_path: Path) -> None:
@@ -210,3 +216,26 @@ def test_a_wrong_command_ends_with_2_and_a_reason(arguments: tuple[str, ...], me
     assert ended.code == 2, ended
     assert message in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_scans_are_evaluated_and_a_broken_one_ends_with_1(run: Run, tmp_path: Path) -> None:
+    data = scan_miniatures.scannet(tmp_path / "data", names=scan_miniatures.VAL)
+    arguments = ("scannet", "--root", data, "-t", "detection", "--set", "proposals=segments", "--set", "limit=8", "-o", tmp_path / "out")
+    ended = run("evaluate", "tiny", *arguments)
+    assert ended.code == 0
+    assert "mean AP at IoU 0.25" in ended.out
+    table = run("evaluate", "--table", 3, "-o", tmp_path / "out")
+    assert "ours: true boxes" in table.out
+    (data / "scans" / scan_miniatures.VAL[0] / f"{scan_miniatures.VAL[0]}_vh_clean_2.ply").write_bytes(b"ply\n")
+    ended = run("evaluate", "tiny", *arguments)
+    assert ended.code == 1
+    assert "1 of 2 scans could not be used" in ended.err
+
+
+def test_the_published_table_of_detection(run: Run, tmp_path: Path) -> None:
+    ended = run("evaluate", "--table", 3, "-o", tmp_path / "out")
+    assert ended.code == 0
+    for words in ("50.7", "86.3", "not run: basrelief evaluate pointclip-v2 scannet", "The paper prints 11 of the 18 classes"):
+        assert words in ended.out
+    rows = [json.loads(line) for line in run("evaluate", "--table", 3, "-o", tmp_path / "out", "--json").out.splitlines()]
+    assert {row["iou"] for row in rows} == {0.25, 0.5}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from basrelief.errors import ConfigError, GeometryError
-from basrelief.metrics.detection import ScoredBoxes, found_boxes, recall_interval, score_detections
+from basrelief.metrics import ScoredBoxes, found_boxes, recall_interval, score_detections
 
 NONE = np.nan
 

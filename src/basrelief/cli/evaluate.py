@@ -5,27 +5,30 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from basrelief.cli import options as opt
-from basrelief.errors import ConfigError
+from basrelief.errors import ConfigError, unknown_choice
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
     from basrelief.evaluate import EvalCard, TableRow
+    from basrelief.evaluate.detection.protocol import DetectionProtocol
+    from basrelief.evaluate.detection.table import DetectionRow, DetectionTable
 
 
 _ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="Name of a model; `basrelief models` lists them.")]
 _DatasetArgument = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name of a data set; `auto` recognises it.")]
 _Root = Annotated[Path | None, typer.Option(help="Folder of the unpacked data set.")]
-_Task = Annotated[str, typer.Option("--task", "-t", help="zero-shot, few-shot, retrieval, robustness or calibration.")]
+_Task = Annotated[str, typer.Option("--task", "-t", help="zero-shot, few-shot, retrieval, robustness, calibration or detection.")]
 _Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the cards, one folder each.")]
 _Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS. Default: the paper's.")]
-_Split = Annotated[str, typer.Option(help="train, val or test.")]
-_Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many shapes, balanced over classes; the card says so.")]
+_Split = Annotated[str | None, typer.Option(help="train, val or test. Default: test, for detection val.")]
+_Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many shapes, balanced over classes, or scans; the card says so.")]
 _Points = Annotated[int | None, typer.Option(min=1, help="Points per shape. Default: the paper's on this data set.")]
 _Templates = Annotated[str | None, typer.Option(help="Template set. Default: the paper's on this data set.")]
 _Shots = Annotated[str, typer.Option(help="For few-shot: shapes per class, comma-separated.")]
@@ -36,9 +39,18 @@ _Pictures = Annotated[
     Path | None,
     typer.Option(help="For retrieval by image: folder with one folder of pictures per class. Default: renderings of the shapes."),
 ]
+_Seeds = Annotated[str | None, typer.Option(help="For detection on generated `rooms`: seeds, e.g. 0-19 or 3,7.")]
+_Choices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="For detection: a choice of the protocol, e.g. proposals=segments or scoring.classes=best. Repeat for more.",
+    ),
+]
 _Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set whose counts or labels differ from its card.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore cached embeddings.")]
-_Table = Annotated[str | None, typer.Option(help="Print a published table beside our cards: 1 is OpenDlign's Table 1.")]
+_Table = Annotated[str | None, typer.Option(help="Print a published table beside our cards: Table 1 or 3 of OpenDlign.")]
 _Plan = Annotated[bool, typer.Option("--plan", help="With --table: files, commands, hours and known differences of every row.")]
 _Dtype = Annotated[str, typer.Option(help="float32 repeats exactly; auto picks the fastest.")]
 
@@ -50,7 +62,7 @@ def evaluate(
     task: _Task = "zero-shot",
     out: _Out = Path("eval"),
     variant: _Variant = None,
-    split: _Split = "test",
+    split: _Split = None,
     limit: _Limit = None,
     points: _Points = None,
     templates: _Templates = None,
@@ -59,6 +71,8 @@ def evaluate(
     head: _Head = "probe",
     queries: _Queries = "text,image,shape",
     pictures: _Pictures = None,
+    seeds: _Seeds = None,
+    choices: _Choices = None,
     partial: _Partial = False,
     fresh: _Fresh = False,
     table: _Table = None,
@@ -75,20 +89,23 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a data set and write an eval card. An interrupted run resumes.
 
-    Exit code 1 when a shape could not be used; it counts as wrong.
+    Exit code 1 when a shape could not be used; it counts as wrong. The boxes of a scan that could not be used are not counted.
     """
     if table is not None or plan:
         datasets = [name for name in (model, dataset) if name]
         _print_plan(table, datasets, as_json=as_json) if plan else _print_table(str(table), out, datasets, as_json=as_json)
         return
-    if model is None or dataset is None or root is None:
+    if model is None or dataset is None or (root is None and seeds is None):
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
     from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, write_evaluation
     from basrelief.evaluate import evaluate as run
 
     opt.check_points(points)
     source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
-    data = DataSource(root, opt.dataset_name(dataset), variant=variant, split=split, up=up, limit=limit, strict=not partial)
+    name = opt.dataset_name(dataset)
+    data = DataSource(
+        root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=_seeds(seeds) if seeds else ()
+    )
     options = EvalOptions(
         task,
         points=points,
@@ -96,6 +113,7 @@ def evaluate(
         few_shot=FewShotOptions(_numbers(shots), draws, seed, head),
         directions=tuple(word.strip() for word in queries.split(",")),
         pictures=pictures,
+        detection=_protocol(name, choices),
         seed=seed,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
@@ -104,7 +122,8 @@ def evaluate(
     card, folder = evaluation.card, write_evaluation(evaluation, out)
     typer.echo(to_json(dataclasses.asdict(card)) if as_json else _summary(card, folder))
     if card.failures:
-        typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} shapes could not be used", err=True)
+        kind = "scans" if card.task == "detection" else "shapes"
+        typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} {kind} could not be used", err=True)
         raise typer.Exit(1)
 
 
@@ -113,6 +132,25 @@ def _numbers(words: str) -> tuple[int, ...]:
         return tuple(int(word) for word in words.split(","))
     except ValueError as error:
         raise ConfigError(f"--shots {words!r} is no list of whole numbers. Example: --shots 1,2,4,8,16") from error
+
+
+def _seeds(words: str) -> tuple[int, ...]:
+    """Seeds from a list of numbers and ranges."""
+    try:
+        parts = [part.partition("-") for part in words.split(",")]
+        return tuple(seed for first, dash, last in parts for seed in range(int(first), int(last if dash else first) + 1))
+    except ValueError as error:
+        raise ConfigError(f"--seeds {words!r} is no list of whole numbers. Example: --seeds 0-19 or --seeds 3,7") from error
+
+
+def _protocol(dataset: str, choices: list[str] | None) -> DetectionProtocol | None:
+    """The protocol of a data set with some choices changed; None if none is."""
+    if not choices:
+        return None
+    from basrelief.evaluate.detection.protocol import DetectionProtocol, default_protocol
+    from basrelief.train.config import read_settings
+
+    return read_settings(DetectionProtocol, None, choices, start=default_protocol(dataset))
 
 
 def _summary(card: EvalCard, folder: Path) -> str:
@@ -128,25 +166,48 @@ def _summary(card: EvalCard, folder: Path) -> str:
 
 def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) -> None:
     from basrelief.evaluate import EvalCard, published_table
+    from basrelief.evaluate.detection.table import DETECTION_TABLES, detection_table
+    from basrelief.evaluate.table import TABLES
 
     cards, errors = EvalCard.find(out)
-    rows = published_table(name, cards, datasets=datasets)
     for error in errors:
         typer.echo(f"basrelief: {error}", err=True)
-    for row in rows if as_json else ():
-        typer.echo(to_json(dataclasses.asdict(row)))
-    if not as_json:
-        _print_rows(rows)
+    if name not in TABLES and name not in DETECTION_TABLES:
+        raise ConfigError(unknown_choice("table", name, (*TABLES, *DETECTION_TABLES)))
+    if name in DETECTION_TABLES:
+        table = detection_table(name, cards)
+        _print_json(table.rows) if as_json else _print_detection(table)
+    else:
+        rows = published_table(name, cards, datasets=datasets)
+        _print_json(rows) if as_json else _print_rows(rows)
     if errors:
         raise typer.Exit(1)
 
 
+def _print_json(rows: Sequence[TableRow | DetectionRow]) -> None:
+    for row in rows:
+        typer.echo(to_json(dataclasses.asdict(row)))
+
+
+def _print_detection(table: DetectionTable) -> None:
+    columns = ("method", "figures", "mean", *table.classes, "source, or why there is none")
+    for iou in sorted({row.iou for row in table.rows}):
+        shown = [row for row in table.rows if row.iou == iou]
+        cells = [(row.method, row.choices, *("" if n is None else f"{n:.1f}" for n in (row.mean, *row.classes)), row.note) for row in shown]
+        opt.print_table(columns, cells, title=f"{table.title}, at IoU {iou:g}")
+    for note in table.notes:
+        typer.echo(note)
+
+
 def _print_plan(name: str | None, datasets: list[str], *, as_json: bool) -> None:
     from basrelief.evaluate import plan_table
+    from basrelief.evaluate.detection.table import DETECTION_TABLES
     from basrelief.evaluate.plan_sections import plan_sections
 
     if name is None:
         raise ConfigError("--plan needs a table. Add --table 1.")
+    if name in DETECTION_TABLES:
+        raise ConfigError(f"Table {name} has no plan. docs/research/detection.md says what it needs.")
     plan = plan_table(name, datasets=datasets)
     for row in plan.rows if as_json else ():
         data = next(data for data in plan.data if data.name == row.dataset)

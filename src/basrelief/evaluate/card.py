@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from basrelief.datasets import Benchmark
 from basrelief.errors import FileFormatError
-from basrelief.evaluate.protocol import Protocol, paper_differences, published_numbers
+from basrelief.evaluate.protocol import EvaluatedData, Protocol, paper_differences, published_numbers
 from basrelief.evaluate.result import Metric, Result, Table
-from basrelief.models import Embedder, Model, PaperNumber
+from basrelief.models import Model, PaperNumber
+from basrelief.models.embed import EmbedStats
 from basrelief.output import to_json
 from basrelief.types import Finding
 
@@ -146,7 +146,7 @@ class EvalCard:
             raise FileFormatError(f"Cannot read card {str(path)!r}: {error}. Check the path.") from error
 
 
-def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Benchmark, command: str, cost: RunCost) -> EvalCard:
+def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: EvaluatedData, command: str, cost: RunCost) -> EvalCard:
     """Put result, protocol and run cost together."""
     counts = () if result.confusion is None else result.confusion.nonzero()
     cells = zip(*(axis.tolist() for axis in counts), strict=True) if counts else ()
@@ -173,16 +173,16 @@ def make_card(result: Result, protocol: Protocol, *, model: Model, benchmark: Be
     )
 
 
-def measured_cost(embedder: Embedder, *, seconds: float) -> RunCost:
+def measured_cost(model: Model, stats: EmbedStats, *, seconds: float) -> RunCost:
     """Return the cost of a run that has just ended.
 
     Args:
-        embedder: Embedder of the run; its statistics count the shapes of this run only.
+        model: What embedded.
+        stats: Counts the shapes of this run only.
         seconds: Wall time of the whole run.
     """
-    stats = embedder.stats
     speed = round(stats.shapes / max(stats.seconds, 1e-9), 2) if stats.shapes else None
-    return RunCost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(embedder.model), stats.shapes)
+    return RunCost(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 2), speed, _peak_megabytes(model), stats.shapes)
 
 
 def _peak_megabytes(model: Model) -> float | None:

@@ -6,10 +6,51 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, runtime_checkable
+from typing import Protocol as Interface
 
-from basrelief.datasets import Benchmark, dataset_card
+from basrelief.datasets import dataset_card
 from basrelief.models import Model, PaperNumber, get_recipe, recipes
+from basrelief.types import Finding
+
+
+@runtime_checkable
+class EvaluatedData(Interface):
+    """What a card says of its data; a `Benchmark`, or annotated scans."""
+
+    @property
+    def name(self) -> str:
+        """Name of its data card, or of its folder."""
+
+    @property
+    def layout(self) -> str:
+        """How it lies on disk."""
+
+    @property
+    def variant(self) -> str:
+        """Which of several; empty where there is one."""
+
+    @property
+    def split(self) -> str:
+        """`train`, `val`, `test` or `all`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names."""
+
+    @property
+    def up(self) -> str | None:
+        """Up axis of the files, or None for each format's own."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was checked."""
+
+    def __len__(self) -> int:
+        """Return the number of shapes or scans."""
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits of what is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +58,7 @@ class Protocol:
     """Every setting of an evaluation.
 
     Attributes:
-        task: `zero-shot`, `few-shot`, `retrieval`, `robustness` or `calibration`.
+        task: `zero-shot`, `few-shot`, `retrieval`, `robustness`, `calibration` or `detection`.
         model: Settings of the model: recipe, weights, projection, points, prompts, pooling.
         data: Settings of the data: name, layout, variant, split, labels, shapes, axis, fingerprint.
         options: Settings of the task.
@@ -43,13 +84,13 @@ class Protocol:
 
 
 def describe_protocol(
-    model: Model, benchmark: Benchmark, *, task: str, options: Mapping[str, Any] | None = None, seed: int = 0
+    model: Model, benchmark: EvaluatedData, *, task: str, options: Mapping[str, Any] | None = None, seed: int = 0
 ) -> Protocol:
     """Record the protocol of a run.
 
     Args:
         model: The model, with the settings it runs under.
-        benchmark: The shapes that are evaluated, after any limit.
+        benchmark: The shapes or scans that are evaluated, after any limit.
         task: Name of the task.
         options: Settings of the task.
         seed: Seed of every random draw.

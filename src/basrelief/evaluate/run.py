@@ -17,6 +17,8 @@ from basrelief.encoders import VectorCache
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.evaluate.calibrate import calibration
 from basrelief.evaluate.card import EvalCard, make_card, measured_cost
+from basrelief.evaluate.detection.protocol import DetectionProtocol
+from basrelief.evaluate.detection.run import evaluate_detection
 from basrelief.evaluate.few_shot import FewShotOptions, few_shot
 from basrelief.evaluate.page import card_page, card_picture
 from basrelief.evaluate.protocol import describe_protocol
@@ -30,6 +32,9 @@ from basrelief.output import write_picture, write_text
 from basrelief.tasks import Calibration
 from basrelief.types import Progress
 
+DETECTION = "detection"
+"""The task on annotated scans; the others are in `TASKS`."""
+
 _ANSWERS = ("shape", "label", "answers, best first", "probability of the first")
 
 
@@ -38,12 +43,13 @@ class EvalOptions:
     """Which task to run, and how.
 
     Attributes:
-        task: One of `TASKS`.
+        task: One of `TASKS`, or `detection`.
         points: Points per shape; None for the paper's number on the data set.
         templates: Name of a template set; None for the paper's.
         few_shot: Options of the task `few-shot`.
         directions: For `retrieval`: kinds of queries.
         pictures: For `retrieval`: folder with one folder of pictures per class; None renders the shapes.
+        detection: For `detection`: every choice; that of the data set when None.
         seed: Seed of surface samples and corruptions.
         command: Command line to record in the card.
     """
@@ -54,13 +60,14 @@ class EvalOptions:
     few_shot: FewShotOptions = field(default_factory=FewShotOptions)
     directions: tuple[str, ...] = DIRECTIONS
     pictures: Path | None = None
+    detection: DetectionProtocol | None = None
     seed: int = 0
     command: str = ""
 
     def __post_init__(self) -> None:
         """Check the task."""
-        if self.task not in TASKS:
-            raise ConfigError(unknown_choice("task", self.task, TASKS))
+        if self.task not in (*TASKS, DETECTION):
+            raise ConfigError(unknown_choice("task", self.task, (*TASKS, DETECTION)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +123,8 @@ def evaluate(
         WeightsNotFoundError: If weights are missing and cannot be fetched.
     """
     options = options or EvalOptions()
+    if options.task == DETECTION:
+        return _detection(model, data, options, keep=cache is not None, progress=progress)
     benchmark = data.open(model.name)
     loaded, extra = model.load(), FewShotSource()
     if options.task == "few-shot":
@@ -147,7 +156,7 @@ def run_evaluation(
     embedder = dataclasses.replace(embedder)  # counts from zero
     start = time.perf_counter()
     fitted, result = TASKS[options.task](embedder, benchmark, options, extra)
-    cost = measured_cost(embedder, seconds=time.perf_counter() - start)
+    cost = measured_cost(embedder.model, embedder.stats, seconds=time.perf_counter() - start)
     settings = _task_settings(options, extra)
     protocol = describe_protocol(embedder.model, benchmark, task=options.task, options=settings, seed=embedder.seed)
     card = make_card(result, protocol, model=embedder.model, benchmark=benchmark, command=options.command, cost=cost)
@@ -190,6 +199,15 @@ def card_folder(card: EvalCard) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in which if part)
 
 
+def _detection(model: ModelSource, data: DataSource, options: EvalOptions, *, keep: bool, progress: Progress | None) -> Evaluation:
+    scans = data.open_scans(options.detection)
+    ready = model.load().for_dataset(scans.name, points=options.points, templates=options.templates)
+    card, result = evaluate_detection(
+        ready, scans, protocol=options.detection, seed=options.seed, keep=keep, command=options.command, progress=progress
+    )
+    return Evaluation(card, result)
+
+
 def _task_settings(options: EvalOptions, extra: FewShotSource) -> dict[str, Any]:
     """Settings of the task for the protocol."""
     if options.task == "few-shot":
@@ -220,4 +238,4 @@ TASKS: Mapping[str, _Task] = {
     "robustness": lambda e, b, _o, _x: (None, robustness(e, b)),
     "calibration": lambda e, b, _o, _x: calibration(e, b),
 }
-"""Tasks by name."""
+"""Tasks on shapes, by name."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from basrelief.datasets import Benchmark, open_benchmark
 from basrelief.encoders import VectorCache
+from basrelief.evaluate.detection.protocol import DetectionProtocol
+from basrelief.evaluate.detection.run import ScanBenchmark, open_scan_benchmark
 from basrelief.models import Embedder, Model, load_model, load_untuned, recipes
 from basrelief.models.few_shot import head_paths
 
@@ -74,19 +76,21 @@ class DataSource:
         root: Folder of the unpacked data set.
         name: Name of its data card, or `folder`; empty to recognise it.
         variant: Which variant, e.g. `PB_T50_RS`; None for the one in the model's paper, else the card's default.
-        split: `train`, `val` or `test`.
+        split: `train`, `val` or `test`; None for `test`, and for `val` of annotated scans.
         up: Up axis of the files; None for that of the layout.
-        limit: Use at most this many shapes, balanced over classes; None for all.
+        limit: Use at most this many shapes, balanced over classes, or the first scans; None for all.
         strict: Whether counts or labels that differ from the data card are an error.
+        seeds: For the scans `rooms`: seeds of the generated rooms.
     """
 
     root: Path
     name: str = ""
     variant: str | None = None
-    split: str = "test"
+    split: str | None = None
     up: str | None = None
     limit: int | None = None
     strict: bool = True
+    seeds: tuple[int, ...] = ()
 
     def open(self, model: str = "") -> Benchmark:
         """Open the data set, in the variant that the paper of a model used.
@@ -99,8 +103,21 @@ class DataSource:
         """
         recipe = recipes().get(model)  # an ensemble has none
         variant = self.variant or (recipe.datasets.get(self.name, {}).get("variant") if recipe else None)
-        benchmark = open_benchmark(self.root, self.name or None, split=self.split, variant=variant, up=self.up, strict=self.strict)
+        split = self.split or "test"
+        benchmark = open_benchmark(self.root, self.name or None, split=split, variant=variant, up=self.up, strict=self.strict)
         return benchmark if self.limit is None else benchmark.limited(self.limit)
+
+    def open_scans(self, protocol: DetectionProtocol | None = None) -> ScanBenchmark:
+        """Open the data set as annotated scans.
+
+        Args:
+            protocol: Its label set, or None for the data set's own.
+
+        Raises:
+            ConfigError: As `open_scan_benchmark`.
+        """
+        split = self.split or "val"
+        return open_scan_benchmark(self.root, self.name, split=split, protocol=protocol, seeds=self.seeds, limit=self.limit)
 
     def open_support(self, query: Benchmark) -> Benchmark | None:
         """Open the training split that belongs to a query split; None for data without splits, or if the query is the training split."""

@@ -2,7 +2,21 @@
 
 from basrelief.metrics.calibration import reliability
 from basrelief.metrics.classification import class_scores, confusion_matrix, truth_ranks
+from basrelief.metrics.detection import DetectionScores, ScoredBoxes, found_boxes, recall_interval, score_detections
 from basrelief.metrics.intervals import bootstrap, wilson
 from basrelief.metrics.retrieval import RetrievalScores
 
-__all__ = ["RetrievalScores", "bootstrap", "class_scores", "confusion_matrix", "reliability", "truth_ranks", "wilson"]
+__all__ = [
+    "DetectionScores",
+    "RetrievalScores",
+    "ScoredBoxes",
+    "bootstrap",
+    "class_scores",
+    "confusion_matrix",
+    "found_boxes",
+    "recall_interval",
+    "reliability",
+    "score_detections",
+    "truth_ranks",
+    "wilson",
+]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from basrelief.errors import ConfigError
-from basrelief.evaluate.detection.scoring import ScoringRules, score_boxes
+from basrelief.evaluate.detection.scoring import LabelledBoxes, ScoringRules, score_boxes
 from basrelief.geometry.box_iou import box_iou, points_in_boxes
 from basrelief.geometry.boxes import Boxes
-from basrelief.metrics.detection import DetectionScores, ScoredBoxes, score_detections
+from basrelief.metrics import DetectionScores, ScoredBoxes, score_detections
 from support import parity_arrays, parity_json
 
 VARIANTS = {
@@ -43,13 +43,9 @@ def scored(dataset: str, variant: str) -> list[ScoredBoxes]:
     arrays, scenes = recorded(dataset), []
     for scene in range(len(arrays["point_clouds"])):
         found, real = boxes(dataset, scene, "pred"), np.flatnonzero(arrays["gt_present"][scene])
-        scores = score_boxes(
-            found,
-            objectness=arrays["pred_objectness"][scene],
-            probabilities=arrays["pred_sem_cls_prob"][scene],
-            point_counts=np.array([len(rows) for rows in points_in_boxes(arrays["point_clouds"][scene], found)]),
-            rules=VARIANTS[variant],
-        )
+        inside = points_in_boxes(arrays["point_clouds"][scene], found)
+        objectness, chances = arrays["pred_objectness"][scene], arrays["pred_sem_cls_prob"][scene]
+        scores = score_boxes(LabelledBoxes(found, objectness, chances, np.array([len(rows) for rows in inside])), VARIANTS[variant])
         overlaps = box_iou(found, boxes(dataset, scene, "gt")[real])
         scenes.append(ScoredBoxes(scores, overlaps, arrays["gt_sem_cls_label"][scene][real]))
     return scenes
@@ -110,14 +106,12 @@ SMALL = Boxes(np.array([[0, 0, 0], [0.1, 0, 0], [5, 0, 0]]), np.ones((3, 3)))
 CHANCES = np.array([[0.6, 0.4], [0.9, 0.1], [0.3, 0.7]])
 
 
-def small_scores(point_counts: tuple[int, ...] = (9, 9, 9), **rules: object) -> list[list[float | None]]:
-    scores = score_boxes(
-        SMALL,
-        objectness=np.array([0.9, 0.5, 0.04]),
-        probabilities=CHANCES,
-        point_counts=np.array(point_counts),
-        rules=ScoringRules(**rules),  # type: ignore[arg-type]
-    )
+def small_scores(
+    point_counts: tuple[int, ...] = (9, 9, 9), rejected: tuple[bool, ...] | None = None, **rules: object
+) -> list[list[float | None]]:
+    none = None if rejected is None else np.array(rejected)
+    found = LabelledBoxes(SMALL, np.array([0.9, 0.5, 0.04]), CHANCES, np.array(point_counts), none)
+    scores = score_boxes(found, ScoringRules(**rules))  # type: ignore[arg-type]
     return [[None if np.isnan(value) else round(float(value), 6) for value in row] for row in scores]
 
 
@@ -140,9 +134,24 @@ def test_boxes_without_points_go_but_one_stays() -> None:
     assert small_scores((0, 0, 0)) == [[0.54, 0.36], [None, None], [None, None]]
 
 
+def test_boxes_that_are_none_of_the_classes_suppress_nothing() -> None:
+    assert small_scores(rejected=(True, False, False)) == [[None, None], [0.45, 0.05], [None, None]]
+    assert small_scores((0, 0, 0), rejected=(True, True, True)) == [[None, None]] * 3
+
+
+def test_the_order_of_suppression_may_be_that_of_the_scores() -> None:
+    assert small_scores(order="score", score="probability", classes="best") == [[None, None], [0.9, None], [None, None]]
+
+
+def test_faint_detections_are_left_out() -> None:
+    assert small_scores(min_score=0.4) == [[0.54, None], [None, None], [None, None]]
+    assert small_scores(min_score=0.55) == [[None, None]] * 3
+
+
 def test_no_boxes() -> None:
-    none = SMALL[:0]
-    assert score_boxes(none, objectness=np.zeros(0), probabilities=np.zeros((0, 2)), point_counts=np.zeros(0, dtype=int)).shape == (0, 2)
+    none = LabelledBoxes(SMALL[:0], np.zeros(0), np.zeros((0, 2)), np.zeros(0, dtype=int))
+    assert score_boxes(none).shape == (0, 2)
+    assert score_boxes(none, ScoringRules(classes="best", suppression="any")).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +163,8 @@ def test_no_boxes() -> None:
         ({"score": "objectness"}, "All classes of a box would have the same score"),
         ({"min_points": -1}, "min_points"),
         ({"iou": 1.5}, "iou"),
+        ({"order": "size"}, "Unknown order 'size'"),
+        ({"over": "smaller"}, "Unknown over 'smaller'"),
     ],
 )
 def test_rules_are_checked(rules: dict[str, object], message: str) -> None:
