@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _POINTS, _LINES = 0, 1  # modes of primitives
 _BYTES, _SHORTS, _FLOATS = 5121, 5123, 5126  # types of accessors
+_VERTICES, _INDICES = 34962, 34963  # targets of buffer views
 _UNLIT = "KHR_materials_unlit"
 _THINNEST = 1e-6  # share of a box's longest side; a side of 0 would make a matrix singular
 
@@ -67,7 +68,8 @@ class _Buffer:
     def add(self, rows: np.ndarray, kind: str, component: int, **more: Any) -> int:  # noqa: ANN401 - fields of an accessor
         """Append an array, whose rows take a multiple of 4 bytes; return its accessor."""
         stored = rows.tobytes()
-        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(stored)}
+        target = _INDICES if kind == "SCALAR" else _VERTICES
+        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(stored), "target": target}
         self.content += stored + b"\0" * (-len(stored) % 4)
         self.accessors.append({"bufferView": len(self.views), "componentType": component, "count": len(rows), "type": kind, **more})
         self.views.append(view)

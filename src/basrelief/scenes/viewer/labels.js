@@ -11,6 +11,7 @@ class Labels {
     this.items = boxes.map((box, number) => {
       const item = make("div", "label", [make("i", "dot"), make("span", "", [box.label])]);
       item.style.setProperty("--color", box.color);
+      item.style.setProperty("--ink", box.ink);
       item.addEventListener("click", () => select(number));
       item.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") hover(number); });
       item.addEventListener("pointerleave", () => hover(-1));

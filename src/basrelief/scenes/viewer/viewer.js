@@ -31,7 +31,8 @@ function readBox(box) {
     const [a, b] = [(x * box.size[0]) / 2, (y * box.size[1]) / 2];
     return [box.center[0] + cos * a - sin * b, box.center[1] + sin * a + cos * b, box.center[2] + (z * box.size[2]) / 2];
   }));
-  return { ...box, corners, color: `rgb(${box.rgb.join(" ")})` };
+  const light = box.rgb[0] * 0.3 + box.rgb[1] * 0.59 + box.rgb[2] * 0.11;
+  return { ...box, corners, color: `rgb(${box.rgb.join(" ")})`, ink: light > 128 ? "#101418" : "#ffffff" };
 }
 
 const data = JSON.parse(find("data").textContent);
@@ -403,7 +404,10 @@ function connectPointer() {
     const at = held.get(event.pointerId);
     held.delete(event.pointerId);
     canvas.classList.remove("dragging");
-    if (event.type === "pointerup" && at && travelled <= 4 && held.size === 0 && event.button === 0) select(pick(at.x, at.y));
+    if (event.type === "pointerup" && at && travelled <= 4 && held.size === 0 && event.button === 0) {
+      const number = pick(at.x, at.y);
+      if (number !== state.selected) select(number);
+    }
   };
   canvas.addEventListener("pointerup", release);
   canvas.addEventListener("pointercancel", release);

@@ -16,6 +16,7 @@ from basrelief.output import to_json, write_text
 from basrelief.scenes.export.colors import label_colors, point_boxes, point_colors
 from basrelief.scenes.scene import CEILING, OBJECT, WALL
 from basrelief.scenes.viewer.pictures import gather_pictures
+from basrelief.version import __version__
 
 if TYPE_CHECKING:
     from basrelief.scenes.detections import Detections
@@ -111,6 +112,7 @@ def _facts(detections: Detections) -> list[tuple[str, str]]:
         ("Proposals", detections.proposals.method),
         ("Labels", ", ".join(detections.labels)),
         ("Unit of the file", f"{1 / scene.scale:.4g} m"),
+        ("Made by", f"basrelief {__version__}"),
     ]
 
 
