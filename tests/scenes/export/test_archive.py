@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -195,3 +196,15 @@ def test_truncated_files_are_refused(saved: Path) -> None:
         saved.write_bytes(content[: int(len(content) * share)])
         with pytest.raises(FileFormatError):
             load_detections(saved)
+
+
+def test_damaged_files_are_refused_or_read(saved: Path) -> None:
+    content = saved.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content), 8):
+            damaged[place] = rng.integers(0, 256)
+        saved.write_bytes(bytes(damaged))
+        with contextlib.suppress(FileFormatError):
+            assert len(load_detections(saved)) == 4
