@@ -2,6 +2,7 @@
 // set as text, never as HTML.
 
 const FIRST_SHOWN = 40; // boxes shown before the slider is moved
+const CONTEXT = 0.6; // radius of the scan that a selection keeps in view
 const STEP = 0.12; // radians that an arrow key turns
 
 const find = (id) => document.getElementById(id);
@@ -138,11 +139,12 @@ function center() {
 
 const fromAbove = () => fly(camera.whole({ yaw: -TOP, pitch: TOP }, aspect(), 1 - covered()));
 
-function select(number, { move = false } = {}) {
-  state.selected = number === state.selected && !move ? -1 : number;
-  if (move && number >= 0) {
+// Select a box, or none for -1; with `near`, a share of the scan's radius, move there, no closer than that.
+function select(number, { near = 0 } = {}) {
+  state.selected = number === state.selected && !near ? -1 : number;
+  if (near && number >= 0) {
     const box = boxes[number];
-    fly({ target: box.center, distance: clamp(Math.hypot(...box.size) * 2.8, camera.radius / 3, camera.distance), pitch: clamp(camera.pitch, 0.35, 1.2) });
+    fly({ target: box.center, distance: clamp(Math.hypot(...box.size) * 2.8, near * camera.radius, camera.distance), pitch: clamp(camera.pitch, 0.35, 1.2) });
   }
   for (const row of find("list").children) row.setAttribute("aria-selected", String(Number(row.dataset.number) === state.selected));
   const row = find("list").querySelector('[aria-selected="true"]');
@@ -186,7 +188,7 @@ function row(box, number) {
   item.dataset.number = String(number);
   item.style.setProperty("--color", box.color);
   item.title = box.label;
-  item.addEventListener("click", () => select(number, { move: number !== state.selected }));
+  item.addEventListener("click", () => select(number, { near: number === state.selected ? 0 : CONTEXT }));
   item.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") hover(number); });
   item.addEventListener("pointerleave", () => hover(-1));
   return item;
@@ -413,7 +415,7 @@ function connectPointer() {
   canvas.addEventListener("pointercancel", release);
   canvas.addEventListener("pointerleave", () => hover(-1));
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener("dblclick", (event) => { const { x, y } = place(event); const number = pick(x, y); if (number >= 0) select(number, { move: true }); });
+  canvas.addEventListener("dblclick", (event) => { const { x, y } = place(event); const number = pick(x, y); if (number >= 0) select(number, { near: 0.15 }); });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     const { x, y } = place(event);
@@ -461,7 +463,7 @@ function connectKeys() {
     const next = { ArrowDown: now + 1, ArrowUp: now < 0 ? 0 : now - 1, Home: 0, End: rows.length - 1 }[event.key];
     if (next === undefined || !rows.length) return;
     event.preventDefault();
-    select(Number(rows[clamp(next, 0, rows.length - 1)].dataset.number), { move: true });
+    select(Number(rows[clamp(next, 0, rows.length - 1)].dataset.number), { near: CONTEXT });
   });
 }
 
