@@ -35,7 +35,7 @@ _Sheet = Annotated[
 _Name = Annotated[str | None, typer.Option(help="Name of the data set. Default: recognised from its folder.")]
 _Model = Annotated[str | None, typer.Option("--model", "-m", help="Model that is to run on the target.")]
 _Variant = Annotated[str | None, typer.Option(help="Variant of the data set, e.g. PB_T50_RS.")]
-_Split = Annotated[str, typer.Option(help="train, val or test.")]
+_Split = Annotated[str | None, typer.Option(help="train, val or test. Default: test, for scans val.")]
 _Sample = Annotated[int, typer.Option(min=1, help="Number of shapes of a data set to read.")]
 
 
@@ -46,7 +46,7 @@ def doctor(
     dataset: _Name = None,
     model: _Model = None,
     variant: _Variant = None,
-    split: _Split = "test",
+    split: _Split = None,
     sample: _Sample = 24,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,

@@ -44,8 +44,7 @@ def diagnose(
     recipe = get_recipe(model.name) if model.name else None
     path, _ = split_row(target)
     if path.is_dir() and _is_scan_set(path, data.name):
-        split = "val" if data.split == "test" else data.split  # test scans have no annotations; papers report val
-        scans = open_scans(path, data.name or None, split=split)
+        scans = open_scans(path, data.name or None, split=data.split or "val")  # test scans have no annotations; papers report val
         about_model = check_model(model, labels=scans.class_names) if recipe else []
         return [*check_scans(scans, sample=sample, seed=seed), *about_model]
     if path.is_dir():
