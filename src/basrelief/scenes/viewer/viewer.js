@@ -105,9 +105,10 @@ const pace = {
     const taken = now - this.last;
     this.last = now;
     if (!moving && !this.busy) { options.share = 1; return; }
-    if (taken < 1000) options.share = clamp(taken > 45 ? options.share * 0.75 : taken < 25 ? options.share * 1.15 : options.share, 0.08, 1);
+    options.share = clamp(options.share * (taken > 200 ? 0.5 : taken > 45 ? 0.75 : taken < 25 ? 1.15 : 1), 0.08, 1);
   },
   touch() {
+    if (!this.busy) this.last = performance.now();
     this.busy = true;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => { this.busy = false; redraw(); }, 180);
@@ -117,6 +118,7 @@ const pace = {
 
 function fly(goal, milliseconds = 450) {
   camera.fly(goal, performance.now(), still.matches ? 0 : milliseconds);
+  if (!pace.busy) pace.last = performance.now();
   redraw();
 }
 
