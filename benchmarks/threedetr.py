@@ -241,7 +241,7 @@ def main() -> None:
     print(f"{'seconds':20}{'ours':>10}{'peer':>10}{'ratio':>8}")
     for stage, one, other in [*((stage, ours[stage], peer[stage]) for stage in STAGES), ("all", sum(ours.values()), sum(peer.values()))]:
         print(f"{stage:20}{one:>10.3f}{other:>10.3f}{other / one:>7.1f}x")
-    print(f"{'peak memory, MB':20}{memory:>10,.0f}{more:>10,.0f}{more / memory:>7.1f}x")
+    print(f"{'peak memory, MB':20}{memory:>10,.0f}{more:>10,.0f}{more / max(memory, 1):>7.1f}x")
 
 
 if __name__ == "__main__":
