@@ -177,11 +177,14 @@ class Detections:
     def records(self) -> list[dict[str, Any]]:
         """Return one JSON-ready record for each box, in the coordinates and the unit of the file.
 
-        `center`, `size` (along the box's own axes) and `rotation` (3 x 3, columns are those axes) place the box; `bounds` is the aligned
-        box around it in the file's axes. `height` is that of its lowest side above the floor in metres, None without a floor.
-        `probabilities` has the five best labels.
+        `center`, `size` (along the box's own axes) and `rotation` (3 x 3, columns are those axes) place the box; `yaw` is its angle about
+        the axis that is up, radians; `bounds` is the aligned box around it in the file's axes. `height` is that of its lowest side above
+        the floor in metres, None without a floor. `probabilities` has the five best labels.
         """
+        from basrelief.scenes.export.coordinates import file_yaws
+
         centers, sizes, rotations = self.scene.boxes_in_file(self.boxes)
+        yaws = file_yaws(self.scene, rotations)
         half = np.einsum("nij,nj->ni", np.abs(rotations), sizes / 2)
         bottoms = self.boxes.bounds()[:, 0, 2]
         best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :5]
@@ -196,7 +199,7 @@ class Detections:
                 "size": _rounded(sizes[number]),
                 "rotation": _rounded(rotations[number]),
                 "bounds": _rounded([centers[number] - half[number], centers[number] + half[number]]),
-                "yaw": round(float(self.boxes.yaws[number]), 6),
+                "yaw": round(float(yaws[number]), 6),
                 "height": None if self.scene.floor is None else round(float(bottoms[number] - self.scene.floor), 4),
                 "points": len(self.points[number]),
             }

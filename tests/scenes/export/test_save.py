@@ -76,6 +76,16 @@ def test_json_places_boxes_in_the_file(made: Detections, tmp_path: Path) -> None
     assert document["detections"][3]["height"] == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("name", ["metres", "turned by 30 degrees", "surveyed"])
+def test_yaws_are_angles_in_the_file(name: str) -> None:
+    made = made_detections(to_file=FRAMES[name])
+    for number, record in enumerate(made.records()):
+        forward = np.array([np.cos(record["yaw"]), np.sin(record["yaw"]), 0])  # of a file with +Z up
+        assert np.allclose(np.array(record["rotation"])[:, 0], forward, atol=1e-5)
+        local = (thing_in_file(made, number) - record["center"]) @ np.array([forward, [-forward[1], forward[0], 0], [0, 0, 1]]).T
+        assert np.allclose(np.abs(local).max(axis=0), np.array(record["size"]) / 2, atol=1e-4)
+
+
 def test_json_has_a_line_for_each_box(tmp_path: Path) -> None:
     lines = made_detections().save(tmp_path / "a.json").read_text().splitlines()
     assert [json.loads(line.rstrip(","))["id"] for line in lines if line.startswith("    {")] == [0, 1, 2, 3]

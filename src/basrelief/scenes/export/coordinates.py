@@ -30,6 +30,27 @@ def up_axis(scene: Scene) -> str:
     return max(UP_AXES, key=lambda axis: float(rotation_to_z_up(axis)[2] @ up))
 
 
+def upright_axes(scene: Scene, rotations: Float64[np.ndarray, "boxes 3 3"]) -> Float64[np.ndarray, "boxes 3 3"]:
+    """Return the axes of boxes after the axis of the file that is closest to up was turned to +Z.
+
+    Args:
+        scene: The scan.
+        rotations: Axes of the boxes as columns, in the coordinates of the file; see `Scene.boxes_in_file`.
+    """
+    axes: np.ndarray = rotation_to_z_up(up_axis(scene)) @ rotations
+    return axes
+
+
+def file_yaws(scene: Scene, rotations: Float64[np.ndarray, "boxes 3 3"]) -> Float64[np.ndarray, " boxes"]:
+    """Return the angle of boxes about the axis that is up in the file, radians in (-pi, pi], counter-clockwise seen from above.
+
+    It is 0 for a box along the file's axes, once that axis is turned to +Z as `rotation_to_z_up` does.
+    """
+    axes = upright_axes(scene, rotations)
+    yaws: np.ndarray = np.arctan2(axes[:, 1, 0], axes[:, 0, 0])
+    return yaws
+
+
 def origin_near(points: Float64[np.ndarray, "points 3"]) -> Float64[np.ndarray, " 3"]:
     """Return a point with whole coordinates near the middle, so that float32 offsets from it stay exact; 0 if that is close enough."""
     low, high = points.min(axis=0), points.max(axis=0)

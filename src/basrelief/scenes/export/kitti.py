@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from basrelief.geometry import rotation_to_z_up
 from basrelief.output import write_text
-from basrelief.scenes.export.coordinates import up_axis
+from basrelief.scenes.export.coordinates import file_yaws, up_axis, upright_axes
 
 if TYPE_CHECKING:
     from basrelief.scenes.detections import Detections
@@ -50,10 +50,8 @@ def kitti_boxes(
     upright = rotation_to_z_up(up_axis(scene))
     sizes = detections.boxes.sizes
     lidar = centers @ upright.T / scene.scale
-    axes = np.einsum("ij,njk->nik", upright, rotations)
-    lowest = lidar - axes[:, :, 2] * sizes[:, 2:] / 2
-    yaws = np.arctan2(axes[:, 1, 0], axes[:, 0, 0])
-    angles = -yaws - np.pi / 2
+    lowest = lidar - upright_axes(scene, rotations)[:, :, 2] * sizes[:, 2:] / 2
+    angles = -file_yaws(scene, rotations) - np.pi / 2
     wrapped = np.pi - np.mod(np.pi - angles, 2 * np.pi)  # in (-pi, pi]
     return lowest @ np.array(CAMERA_FROM_LIDAR).T, sizes, wrapped
 
