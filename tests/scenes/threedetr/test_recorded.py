@@ -100,6 +100,16 @@ def test_outputs_in_double_precision(name: str) -> None:
     check(-found.yaws, arrays["out64/angle_continuous"], 1e-9)
 
 
+@pytest.mark.gpu
+@every_recording
+def test_outputs_on_a_gpu(name: str) -> None:
+    network, arrays = recorded_threedetr(name)
+    found = copy.deepcopy(network).cuda()(torch.from_numpy(arrays["point_clouds"]).cuda())
+    check(found.class_logits.cpu(), arrays["out/sem_cls_logits"], 10 * LOGITS)
+    check(found.centers.cpu(), arrays["out/center_unnormalized"], 10 * METRES)
+    check(found.sizes.cpu(), arrays["out/size_unnormalized"], 10 * METRES)
+
+
 @every_recording
 def test_heads(name: str) -> None:
     head, boxes, arrays = run(name).heads[-1], run(name).boxes[-1], run(name).arrays
