@@ -229,6 +229,32 @@ def test_a_scan_that_takes_too_long_is_a_failure_of_its_own(folder: Path, empty_
     assert empty_index.add(folder, options=replace(SCENES, retry_failed=True)).boxes > 0
 
 
+def test_an_interrupted_run_resumes_at_the_next_scan(tmp_path: Path, empty_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boxes, "LIMIT", 2)
+    for seed in (0, 1):
+        save(small_scan(spacing=0.08, seed=seed), tmp_path / "scans" / f"{seed}.ply")
+    seen: list[Path] = []
+    real = boxes.find_boxes
+
+    def interrupted(path: Path, options: FileOptions) -> boxes.ScanBoxes | None:
+        seen.append(path)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(path, options)
+
+    monkeypatch.setattr(add, "find_boxes", interrupted)
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        empty_index.add(tmp_path / "scans", options=SCENES, progress=lambda count, _: done.append(count))
+    assert (len(empty_index), done[-1]) == (1, 1)
+    report = empty_index.add(tmp_path / "scans", progress=lambda count, _: done.append(count))
+    assert (report.read, report.unchanged, len(empty_index), done[-1]) == (1, 1, 2, 1)
+    assert seen == [tmp_path / "scans" / "0.ply", tmp_path / "scans" / "1.ply", tmp_path / "scans" / "1.ply"]
+    assert len(empty_index.tables.rows("scan", [str(path) for path in seen[:2]])) == sum(
+        filter(None, empty_index.tables.scan_files().values())
+    )
+
+
 def test_a_file_that_is_no_scan_is_indexed_as_a_whole(folder: Path, empty_index: Index, model: Model) -> None:
     few = PointCloud(np.random.default_rng(0).random((50, 3)).astype(np.float32))
     save(few, folder / "few.ply")
@@ -249,15 +275,16 @@ def test_boxes_that_were_lost_are_found_again(scans: Index, tmp_path: Path) -> N
     assert len(box_rows_of(scans, scan)) == count
 
 
-def test_worker_processes_give_the_same_boxes(scanned: Path, tmp_path: Path, model: Model) -> None:
+def test_worker_processes_give_the_same_boxes(tmp_path: Path, model: Model) -> None:
     """With the module's own limit of boxes, because a patch does not reach them."""
-    own = Index.open(tmp_path / "own.lance", model=model)
-    own.add(scanned / "files" / "office", options=IndexOptions(jobs=1, scenes=True))
-    here = Index.open(tmp_path / "here.lance", model=model)
-    here.add(scanned / "files" / "office", options=SCENES)
-    scan = scanned / "files" / "office" / "Scan.ply"
-    assert [row["center"] for row in box_rows_of(own, scan)] == [row["center"] for row in box_rows_of(here, scan)]
-    assert np.allclose([row["vector"] for row in box_rows_of(own, scan)], [row["vector"] for row in box_rows_of(here, scan)], atol=1e-3)
+    scan = save(small_scan(spacing=0.08, things=1), tmp_path / "scans" / "scan.ply")
+    found = []
+    for jobs in (0, 1):
+        index = Index.open(tmp_path / f"{jobs}.lance", model=model)
+        assert index.add(scan.parent, options=IndexOptions(jobs=jobs, scenes=True)).boxes > 0
+        found.append(box_rows_of(index, scan))
+    assert [row["center"] for row in found[0]] == [row["center"] for row in found[1]]
+    assert np.allclose([row["vector"] for row in found[0]], [row["vector"] for row in found[1]], atol=1e-3)
 
 
 def test_copies_and_similar_things(scans: Index, tmp_path: Path) -> None:

@@ -142,12 +142,11 @@ class _IndexRun:
         """Write rows for files whose content has a row, and return the other files."""
         rows = self.tables.rows("content_hash", list({file.state.content_hash for file in files}), where=IS_FILE)
         known = {(row["content_hash"], row["format"]): row for row in rows if row["boxes"] is not None or not self.options.scenes}
-        copies = [file for file in files if _content_key(file) in known]
-        plain = [file for file in copies if not known[_content_key(file)]["boxes"]]
-        self.tables.upsert([{**known[_content_key(file)], **_file_columns(file)} for file in plain])
-        lost = [file for file in copies if file not in plain and not self._reuse_scan(file, known[_content_key(file)])]
-        self.report.reused += len(copies) - len(lost)
-        return [file for file in files if _content_key(file) not in known or file in lost]
+        copies = [(file, known[_content_key(file)]) for file in files if _content_key(file) in known]
+        self.tables.upsert([{**row, **_file_columns(file)} for file, row in copies if not row["boxes"]])
+        reused = {file.key for file, row in copies if not row["boxes"] or self._reuse_scan(file, row)}
+        self.report.reused += len(reused)
+        return [file for file in files if file.key not in reused]
 
     def _reuse_scan(self, file: FileEntry, row: Mapping[str, Any]) -> bool:
         """Write rows for a scan whose content has a row with boxes; return whether all of them were there."""
