@@ -156,6 +156,7 @@ def test_recall_counts_large_things_only() -> None:
 
 def test_protocols_of_data_sets() -> None:
     assert default_protocol("scannet").proposals == default_protocol("sunrgbd").proposals == "3detr-m"
+    assert (default_protocol("sunrgbd").limit, default_protocol("sunrgbd").sample) == (128, 20_000)
     assert default_protocol("rooms") == detect_protocol()
     assert detect_protocol().scoring.classes == "best"
     settings = detect_protocol().settings()

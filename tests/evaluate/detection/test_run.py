@@ -193,6 +193,20 @@ def test_scans_of_which_none_can_be_used_give_a_card_without_figures(tiny: Model
     assert len(card.failures) == 1
 
 
+def test_a_scan_without_true_boxes_or_proposals_counts(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def empty() -> AnnotatedScan:
+        scan = planted(["chair", "table"])
+        return AnnotatedScan(scan.shape, scan.boxes[:0], scan.labels[:0])
+
+    card, result = evaluate_detection(tiny, scan_set(("a", empty), ("b", partial(planted, ["table"]))), protocol=QUICK, keep=False)
+    assert len(result.answers) == 1
+    assert not card.failures
+    none = Proposals(planted_scene(["chair"])[1][:0], np.zeros(0, np.float32), "segments")
+    monkeypatch.setattr("basrelief.evaluate.detection.measure.propose", lambda *_, **__: none)
+    card, _ = evaluate_detection(tiny, scan_set(("b", partial(planted, ["table"]))), protocol=QUICK, keep=False)
+    assert card.metrics[0].value == 0
+
+
 def test_rooms_need_seeds() -> None:
     with pytest.raises(ConfigError, match="There is no room to evaluate on"):
         room_scans(())

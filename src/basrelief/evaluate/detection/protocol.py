@@ -85,7 +85,9 @@ class DetectionProtocol:
 
 def default_protocol(dataset: str) -> DetectionProtocol:
     """Return the protocol of a data set: 3DETR's for those that it was published on, otherwise that of `basrelief detect`."""
-    return DetectionProtocol() if dataset in ("scannet", "sunrgbd") else detect_protocol()
+    if dataset == "sunrgbd":
+        return DetectionProtocol(limit=128, sample=20_000)
+    return DetectionProtocol() if dataset == "scannet" else detect_protocol()
 
 
 def detect_protocol() -> DetectionProtocol:
