@@ -74,6 +74,8 @@ PROPOSERS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Module and function of each method; imported when it is used."""
 
+_BY_TILE = ("segments", "clusters", "3detr", "3detr-m")  # methods that see a large scan tile by tile
+
 
 def propose(scene: Scene, method: str = "segments", *, limit: int | None = 200, seed: int = 0, **options: Any) -> Proposals:  # noqa: ANN401
     """Propose boxes for a scene.
@@ -88,11 +90,16 @@ def propose(scene: Scene, method: str = "segments", *, limit: int | None = 200, 
     Raises:
         ConfigError: If the method or an option is unknown.
     """
+    from basrelief.scenes.tiles import is_large, propose_by_tile
+
     if method not in PROPOSERS:
         raise ConfigError(unknown_choice("proposals", method, PROPOSERS))
     if limit is not None:
         check_at_least("limit", limit, 1, "Leave it out to keep all proposals.")
     module, function = PROPOSERS[method]
     proposer: Proposer = getattr(importlib.import_module(module), function)
-    found = proposer(scene, seed=seed, **options)
+    if method in _BY_TILE and is_large(scene):
+        found = propose_by_tile(scene, proposer, seed=seed, **options)
+    else:
+        found = proposer(scene, seed=seed, **options)
     return found.select(np.argsort(-found.scores, kind="stable")[:limit])
