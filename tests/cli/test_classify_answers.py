@@ -12,6 +12,8 @@ from basrelief.geometry import rotate, rotation_to_z_up
 from basrelief.io import save
 from basrelief.shapes import make_shape
 from basrelief.tasks import Calibration
+from basrelief.types import PointCloud
+from support.small_room import small_room
 
 from .conftest import Ended, Run
 
@@ -144,3 +146,24 @@ def test_without_labels_the_names_the_model_knows_are_used(run: Run, chair: Path
     assert record["label"] == "chair"
     assert ended.err == "basrelief: choosing among the 346 names tiny was trained on; --labels takes yours\n"
     assert not run("classify", chair, "-l", LABELS).err
+
+
+def test_a_scan_of_a_room_is_recognised_and_still_named(run: Run, tmp_path: Path) -> None:
+    points, _, _ = small_room(things=9, density=300)
+    save(PointCloud(points.astype(np.float32)), tmp_path / "room.ply")
+    ended = run("classify", tmp_path / "room.ply", "-l", LABELS, "--json")
+    assert ended.code == 0
+    (record,) = records(ended)
+    assert record["label"] in LABELS.split(",")
+    scene = record["scene"]
+    assert isinstance(scene, dict)
+    assert scene["things"] >= 4
+    assert (
+        f"This looks like a scan of a room with {scene['things']} or more things, not like one object. Run: basrelief detect" in ended.err
+    )
+
+
+def test_a_single_object_is_no_scene(run: Run, chair: Path) -> None:
+    ended = run("classify", chair, "-l", LABELS, "--json")
+    assert records(ended)[0]["scene"] is None
+    assert "scan" not in ended.err

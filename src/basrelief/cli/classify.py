@@ -108,9 +108,16 @@ class _Printer:
 
     def show(self, number: int, result: FileResult) -> None:
         """Print one result; `number` makes the names of pictures unique."""
+        from basrelief.scenes import recognise_scene
+
         self.failed += result.error is not None
-        text = to_json(_record(result, self.classifier, self.top) | self.notes) if self.as_json else self._row(result)
+        scene = None if result.shape is None else recognise_scene(result.shape)
+        found = {} if result.shape is None else {"scene": None if scene is None else {"things": scene.things}}
+        text = to_json(_record(result, self.classifier, self.top) | found | self.notes) if self.as_json else self._row(result)
         typer.echo(text, err=bool(result.error) and not self.as_json)
+        if scene is not None:
+            finding = scene.finding(str(result.path))
+            typer.echo(f"basrelief: {opt.printable(f'{result.path}: {finding.fact} {finding.remedy}')}", err=True)
         if self.picture and result.prediction:
             path = _numbered(self.picture, number, result.path) if len(self.paths) > 1 else self.picture
             write_picture(path, result.picture(self.classifier, top=self.top))

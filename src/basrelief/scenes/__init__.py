@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from basrelief.scenes.label import LabelSettings, label_boxes
     from basrelief.scenes.pipeline import detect
     from basrelief.scenes.proposals import Proposals, propose
+    from basrelief.scenes.recognise import recognise_scene
     from basrelief.scenes.scene import Scene
 
 _MODULES = {
@@ -26,6 +27,7 @@ _MODULES = {
     "label_boxes": "label",
     "prepare_scene": "guard",
     "propose": "proposals",
+    "recognise_scene": "recognise",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "label_boxes",
     "prepare_scene",
     "propose",
+    "recognise_scene",
 ]
 
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES, public=__all__)

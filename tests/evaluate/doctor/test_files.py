@@ -12,6 +12,7 @@ from basrelief.io import save
 from basrelief.models import get_recipe
 from basrelief.types import PointCloud
 from support.small_models import box
+from support.small_room import small_room
 
 from .conftest import Put, levels, lying, of, standing
 
@@ -146,3 +147,12 @@ def test_what_was_done_while_reading_is_a_warning(tmp_path: Path) -> None:
     findings = [f for f in check_file(tmp_path / "a.xyz", vote=standing()) if f.check == "reading"]
     assert findings[0].level == "ok"
     assert all(f.level == "warning" for f in findings[1:])
+
+
+def test_a_scan_of_a_room_is_a_warning(tmp_path: Path) -> None:
+    points, _, _ = small_room(things=9, density=300)
+    save(PointCloud(points.astype(np.float32)), tmp_path / "room.ply")
+    finding = of(check_file(tmp_path / "room.ply", vote=standing()), "scene")
+    assert finding.level == "warning"
+    assert "more things, not like one object" in finding.fact
+    assert finding.remedy.startswith("Run: basrelief detect ")

@@ -10,6 +10,7 @@ import numpy as np
 from basrelief.errors import BasreliefError
 from basrelief.io import load
 from basrelief.models import Pose, Recipe, resolve_pose
+from basrelief.scenes import recognise_scene
 from basrelief.types import Finding, Mesh, Shape
 
 Vote = Callable[[Sequence[Shape]], list[Pose]]
@@ -42,6 +43,8 @@ def check_file(path: str | Path, *, up: str | None = None, recipe: Recipe | None
     notes = origin.notes if origin else ()
     findings = [Finding("reading", "ok", f"{_size(shape)}, {origin.format if origin else 'shape'}.")]
     findings += [Finding("reading", "warning", note, "Nothing to do if that is intended.") for note in notes]
+    scene = recognise_scene(shape)
+    findings += [] if scene is None else [scene.finding(str(path))]
     return [*findings, *_axis(shape, vote), *_extent(shape), *_points(shape, recipe), *_colors(shape), *_form(shape)]
 
 
