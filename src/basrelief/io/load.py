@@ -193,11 +193,18 @@ def _shift(raw: RawShape, kept: np.ndarray | None, notes: list[str]) -> np.ndarr
         part = _positions(raw, chunk, kept)
         low = np.minimum(low, part.min(axis=0, initial=np.inf))
         high = np.maximum(high, part.max(axis=0, initial=-np.inf))
+    middle = far_offset(low, high)
+    if middle.any():
+        notes.append(f"Moved by {(-middle).tolist()}, in the axes of the file, because float32 cannot hold such coordinates exactly.")
+    return middle
+
+
+def far_offset(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the whole-number offset (3,) of points between two corners that are too far from the origin for float32; else zeros."""
     if not np.isfinite([low, high]).all():
         return np.zeros(3)
     extent = float((high - low).max())
     if extent <= 0 or float(np.abs([low, high]).max()) <= _FAR * extent:
         return np.zeros(3)
     middle: np.ndarray = np.round((low + high) / 2)
-    notes.append(f"Moved by {(-middle).tolist()}, in the axes of the file, because float32 cannot hold such coordinates exactly.")
     return middle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.types import Finding
@@ -47,16 +47,18 @@ class Surface:
     Attributes:
         points: (V, 3).
         normals: (V, 3), unit length, without a consistent sign.
+        counts: (V,) points in each voxel.
         size: Edge of a voxel.
     """
 
     points: Float[np.ndarray, "voxels 3"]
     normals: Float[np.ndarray, "voxels 3"]
+    counts: Int[np.ndarray, " voxels"]
     size: float
 
     def rotated(self, rotation: Float[np.ndarray, "3 3"]) -> Surface:
         """Return the surface in another frame."""
-        return Surface(self.points @ rotation.T, self.normals @ rotation.T, self.size)
+        return Surface(self.points @ rotation.T, self.normals @ rotation.T, self.counts, self.size)
 
 
 def rotation_between(source: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:

@@ -13,9 +13,10 @@ from basrelief.geometry import UP_AXES, rotation_to_z_up, sample_surface
 from basrelief.geometry.transforms import axis_rotation
 from basrelief.geometry.voxels import Voxels, estimate_normals, voxelize
 from basrelief.io import load
+from basrelief.io.load import far_offset
 from basrelief.scenes.frame import Surface, find_unit, find_yaw, rotation_between
 from basrelief.scenes.scene import FLOOR, Scene, SceneKind
-from basrelief.scenes.structure import Structure, find_structure
+from basrelief.scenes.structure import Structure, find_structure, find_support
 from basrelief.scenes.trim import stray_points
 from basrelief.scenes.up import find_up
 from basrelief.types import Finding, Mesh, Origin, PointCloud, Shape
@@ -29,7 +30,8 @@ _VOXELS = 250_000  # at most, by larger cells
 _SMALLEST_VOXEL = 1 / 150  # of the extent
 _MESH_SPACING = 1 / 300  # of the extent; points of a mesh are sampled this densely
 _MESH_POINTS = (20_000, 2_000_000)
-_TABLETOP = 2.5  # metres
+_TABLETOP, _LOWEST_ROOM = 2.5, 1.8  # metres
+_SUPPORT_SHARE = 0.2  # of all points that lie on the top of a table, at least
 _FARTHEST = 1e15
 
 
@@ -71,7 +73,7 @@ def prepare_scene(
         cloud = _trimmed(cloud, findings)
     cloud, to_file = _scaled(cloud, to_file, unit, findings)
     grid = _grid(cloud.points)
-    surface = Surface(grid.points, estimate_normals(grid.points)[0], grid.size)
+    surface = Surface(grid.points, estimate_normals(grid.points)[0], grid.counts, grid.size)
     turn = _orientation(surface, up, align, findings)
     surface = surface.rotated(turn)
     points = _moved(cloud.points, turn, np.zeros(3))
@@ -113,11 +115,13 @@ def _points(shape: Shape | str | os.PathLike[str] | np.ndarray, up: str | None) 
 
 def _from_array(array: np.ndarray) -> PointCloud:
     """Return the finite points of an array; those too far away for float32 are moved."""
-    if array.ndim == 2 and array.shape[1] == 3 and len(array):
-        array = array[np.isfinite(array).all(axis=1)]
-        if not len(array):
-            raise GeometryError("None of the points is finite. Check how the scan was exported.")
-    return PointCloud(array)
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array):
+        return PointCloud(array)  # which says what is wrong
+    array = array[np.isfinite(array).all(axis=1)]
+    if not len(array):
+        raise GeometryError("None of the points is finite. Check how the scan was exported.")
+    shift = far_offset(array.min(axis=0).astype(np.float64), array.max(axis=0).astype(np.float64))
+    return PointCloud(array - shift, origin=Origin("", "array", offset=(float(shift[0]), float(shift[1]), float(shift[2]))))
 
 
 def _surface_points(mesh: Mesh) -> PointCloud:
@@ -199,23 +203,33 @@ def _moved(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.nd
 
 def _structure(surface: Surface, points: np.ndarray, kind: str, findings: list[Finding]) -> tuple[Structure, SceneKind]:
     sample = points[:: max(1, len(points) // _SAMPLE)]
-    extent = np.ptp(np.percentile(surface.points, [1, 99], axis=0), axis=0)
-    structure = Structure() if kind == "object" else find_structure(surface, sample)
-    if kind == "auto":
-        share = float((structure.label(sample) == FLOOR).mean())
-        if structure.floor is None and not structure.walls:
-            kind = "object"
-        elif extent[:2].max() < _TABLETOP:
-            kind = "tabletop" if share > 0.2 else "object"
-        else:
-            kind = "room"
-    if kind == "object":
-        structure = Structure()
-    parts = [name for name, part in (("floor", structure.floor), ("ceiling", structure.ceiling)) if part is not None]
+    structure = Structure()
+    if kind in ("auto", "tabletop"):
+        structure = find_support(surface, sample)
+        if kind == "auto" and structure.floor is not None and _is_tabletop(surface, sample, structure):
+            kind = "tabletop"
+    if kind in ("auto", "room"):
+        structure = find_structure(surface, sample)
+        kind = "room" if kind == "room" or structure.floor is not None or structure.walls else "object"
+    parts = [
+        name
+        for name, part in (("support" if kind == "tabletop" else "floor", structure.floor), ("ceiling", structure.ceiling))
+        if part is not None
+    ]
     walls = len(structure.walls)
     named = ", ".join([*parts, *([f"{walls} wall{'s' if walls > 1 else ''}"] if walls else [])]) or "nothing that bounds it"
     findings.append(Finding("structure", "ok" if parts or kind == "object" else "warning", f"Taken for a {kind}: {named} found."))
     return structure, cast("SceneKind", kind)
+
+
+def _is_tabletop(surface: Surface, sample: np.ndarray, structure: Structure) -> bool:
+    """Whether a small plane carries most of what is seen: no floor of a room, whose walls are higher than a table is wide."""
+    on = structure.label(sample) == FLOOR
+    if on.mean() < _SUPPORT_SHARE:
+        return False
+    extent = np.ptp(np.percentile(sample[on], [1, 99], axis=0), axis=0)
+    height = float(np.ptp(np.percentile(surface.points[:, 2], [1, 99])))
+    return float(extent.max()) < _TABLETOP and height < _LOWEST_ROOM
 
 
 def _middle(points: np.ndarray, structure: Structure) -> np.ndarray:

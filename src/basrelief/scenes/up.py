@@ -151,7 +151,9 @@ def _plane_score(height: np.ndarray, flat: np.ndarray, across: np.ndarray, size:
     rows = np.clip(((height - low) / size).astype(np.int64), 0, max(int((high - low) / size), 1))
     areas = np.convolve(np.bincount(rows[flat], minlength=rows.max() + 1), np.ones(3), mode="same")
     footprint = len(np.unique(np.floor(across / size).astype(np.int64), axis=0))
-    strong = np.flatnonzero(areas > 0.25 * areas.max())
+    strong = np.flatnonzero(areas >= 0.25 * max(areas.max(), 1))
+    if not len(strong):
+        return -1.0
     floor, top = int(strong[0]), int(strong[-1])
     lidded = top > floor + 4
     between = rows[flat & (rows > floor + 2) & ((rows < top - 2) | (not lidded))]
