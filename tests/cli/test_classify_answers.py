@@ -148,7 +148,7 @@ def test_without_labels_the_names_the_model_knows_are_used(run: Run, chair: Path
     assert not run("classify", chair, "-l", LABELS).err
 
 
-def test_a_scan_of_a_room_is_recognised_and_still_named(run: Run, tmp_path: Path) -> None:
+def test_a_scan_of_several_things_is_recognised_and_still_labelled(run: Run, tmp_path: Path) -> None:
     points, _, _ = small_room(things=9, density=300)
     save(PointCloud(points.astype(np.float32)), tmp_path / "room.ply")
     ended = run("classify", tmp_path / "room.ply", "-l", LABELS, "--json")

@@ -96,7 +96,7 @@ def test_tails_are_removed_and_furniture_is_not() -> None:
     turned = np.concatenate([points, tails[outside]]) @ axis_rotation("z", 0.3).T
     scene = prepare_scene(turned.astype(np.float32))
     assert len(points) <= len(scene.cloud.points) < len(points) + 0.1 * outside.sum()
-    assert any(finding.check == "strays" for finding in scene.findings)
+    assert any(finding.check == "outliers" for finding in scene.findings)
     assert np.ptp(scene.cloud.points, axis=0).max() < 7
 
 

@@ -1,4 +1,4 @@
-"""A scan of several things is told from one object."""
+"""Scans of several things are recognised; single objects are not taken for one."""
 
 import dataclasses
 

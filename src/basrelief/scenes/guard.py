@@ -1,4 +1,4 @@
-"""Make a scan ready for detection: unit, axes, strays, floor, walls. The transform back to the file is kept."""
+"""Make a scan ready for detection: unit, axes, outliers, floor, walls. The transform back to the file is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from basrelief.io.load import far_offset
 from basrelief.scenes.frame import Surface, find_unit, find_yaw, rotation_between
 from basrelief.scenes.scene import FLOOR, Scene, SceneKind
 from basrelief.scenes.structure import Structure, find_structure, find_support
-from basrelief.scenes.trim import stray_points
+from basrelief.scenes.trim import outlier_points
 from basrelief.scenes.up import find_up
 from basrelief.types import Finding, Mesh, Origin, PointCloud, Shape
 
@@ -52,7 +52,7 @@ def prepare_scene(
         unit: Of the file: `m`, `cm`, `mm`, `inch` or `ft`; `auto` guesses metres, centimetres or millimetres from the extent.
         align: Whether to level the floor and turn walls along x and y.
         kind: What the scan shows; `auto` decides by its extent and its largest horizontal plane.
-        trim: Whether to remove strays: isolated points, and tails behind windows.
+        trim: Whether to remove outliers: isolated points, and tails behind windows.
 
     Returns:
         The scene; its `findings` say what was decided.
@@ -150,12 +150,12 @@ def _check(cloud: PointCloud) -> None:
 
 
 def _trimmed(cloud: PointCloud, findings: list[Finding]) -> PointCloud:
-    strays = stray_points(cloud.points)
-    count = int(np.count_nonzero(strays))
+    outliers = outlier_points(cloud.points)
+    count = int(np.count_nonzero(outliers))
     if not count:
         return cloud
-    findings.append(Finding("strays", "ok", f"{count:,} of {len(strays):,} points far from all others were removed."))
-    return PointCloud(cloud.points[~strays], None if cloud.colors is None else cloud.colors[~strays], cloud.origin)
+    findings.append(Finding("outliers", "ok", f"{count:,} of {len(outliers):,} points far from all others were removed."))
+    return PointCloud(cloud.points[~outliers], None if cloud.colors is None else cloud.colors[~outliers], cloud.origin)
 
 
 def _scaled(cloud: PointCloud, to_file: np.ndarray, unit: str, findings: list[Finding]) -> tuple[PointCloud, np.ndarray]:

@@ -12,17 +12,17 @@ _GAP = 2  # empty cells that part a group from the others
 _LARGEST_GROUP = 0.01  # share of all points; a larger group stays wherever it is
 
 
-def stray_points(points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
+def outlier_points(points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
     """Find points far from the bulk of a scan.
 
-    The scan is split into groups that are at least a thirtieth of its extent apart. Groups other than the largest with less than 1 % of
-    the points are strays, unless they lie above or within the bounds of the largest: parts of furniture may be seen through gaps.
+    The scan is split into groups that are at least a thirtieth of its extent apart. Groups with less than 1 % of the points are outliers,
+    unless they lie within the bounds of the largest group: lamps, pictures and parts of furniture may be seen apart from the rest.
 
     Args:
         points: N points of any unit.
 
     Returns:
-        A mask (N,) of strays.
+        A mask (N,) of outliers.
     """
     from scipy.ndimage import binary_dilation, find_objects, label
 
@@ -45,6 +45,6 @@ def stray_points(points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " po
     for group in np.flatnonzero(weights):
         kept[group] |= all(b.start >= m.start and b.stop <= m.stop for b, m in zip(bounds[group - 1], bounds[main - 1], strict=True))
     kept[main] = True
-    strays: np.ndarray = ~near
-    strays[near] = ~kept[of][grid.members]
-    return strays
+    outliers: np.ndarray = ~near
+    outliers[near] = ~kept[of][grid.members]
+    return outliers

@@ -149,7 +149,7 @@ def test_what_was_done_while_reading_is_a_warning(tmp_path: Path) -> None:
     assert all(f.level == "warning" for f in findings[1:])
 
 
-def test_a_scan_of_a_room_is_a_warning(tmp_path: Path) -> None:
+def test_a_scan_of_several_things_is_a_warning(tmp_path: Path) -> None:
     points, _, _ = small_room(things=9, density=300)
     save(PointCloud(points.astype(np.float32)), tmp_path / "room.ply")
     finding = of(check_file(tmp_path / "room.ply", vote=standing()), "scene")
