@@ -277,7 +277,7 @@ def test_boxes_that_were_lost_are_found_again(scans: Index, tmp_path: Path) -> N
 
 def test_worker_processes_give_the_same_boxes(tmp_path: Path, model: Model) -> None:
     """With the module's own limit of boxes, because a patch does not reach them."""
-    scan = save(small_scan(spacing=0.08, things=1), tmp_path / "scans" / "scan.ply")
+    scan = save(small_scan(things=1), tmp_path / "scans" / "scan.ply")
     found = []
     for jobs in (0, 1):
         index = Index.open(tmp_path / f"{jobs}.lance", model=model)
