@@ -120,6 +120,9 @@ def evaluate(
     with opt.progress("evaluate", quiet=as_json) as progress:
         evaluation = run(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
     card, folder = evaluation.card, write_evaluation(evaluation, out)
+    for shown in card.tables if card.task == "detection" and not as_json else ():
+        cells = [tuple("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row) for row in shown.rows]
+        opt.print_table(shown.columns, cells, title=shown.title)
     typer.echo(to_json(dataclasses.asdict(card)) if as_json else _summary(card, folder))
     if card.failures:
         kind = "scans" if card.task == "detection" else "shapes"
