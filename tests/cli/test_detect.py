@@ -89,3 +89,8 @@ def test_the_example_scan_is_what_its_script_writes() -> None:
     assert isinstance(cloud, br.PointCloud)
     assert cloud.colors is not None
     assert 30_000 < len(cloud.points) < 80_000
+
+
+def test_weights_for_a_method_without_weights_are_refused(scan: Path, tmp_path: Path) -> None:
+    with pytest.raises(br.BasreliefError, match="weights"):
+        run(scan, "--labels", LABELS, "--proposal-weights", tmp_path / "none.pth")

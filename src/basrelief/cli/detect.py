@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -61,7 +60,7 @@ def detect(
     boxes: _Boxes = None,
     proposal_weights: _ProposalWeights = None,
     background: _Background = None,
-    min_score: _MinScore = 0.05,
+    min_score: _MinScore = 0.15,
     min_confidence: _MinConfidence = 0.0,
     keep_none: _KeepNone = False,
     size_prior: _SizePrior = False,
@@ -88,11 +87,10 @@ def detect(
     from basrelief.scenes.export.save import check_suffix
     from basrelief.scenes.files import detect_files
 
-    for path in out or ():
-        check_suffix(path)
-    settings = scenes.LabelSettings(min_score=min_score, min_confidence=min_confidence, keep_none=keep_none, size_prior=size_prior)
-    if background is not None:
-        settings = dataclasses.replace(settings, background=() if background == "none" else opt.read_labels(background, least=1))
+    outputs = [path for path in out or () if check_suffix(path)]
+    settings = scenes.LabelSettings(
+        _background(background), min_score=min_score, min_confidence=min_confidence, keep_none=keep_none, size_prior=size_prior
+    )
     paths = opt.expand_files(files)
     network = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
     names = network.default_labels if labels is None else opt.read_labels(labels, least=1)
@@ -107,15 +105,22 @@ def detect(
             first_pass=first_pass,
             settings=settings,
             guard={"unit": unit, "kind": kind},
-            options={key: value for key, value in (("boxes", boxes), ("weights", proposal_weights)) if value is not None},
+            options={"boxes": boxes} if boxes else {"weights": proposal_weights} if proposal_weights else {},
             seed=seed,
             progress=progress,
         )
         results = detect_files(paths, finder, again=lambda path: load_detections(path, model=network).relabel(names, settings), up=up)
-        failed = sum(_show(result, out or [], many=len(paths) > 1, top=top, as_json=as_json) for result in results)
+        failed = sum(_show(result, outputs, many=len(paths) > 1, top=top, as_json=as_json) for result in results)
     if failed:
         typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
         raise typer.Exit(1)
+
+
+def _background(text: str | None) -> tuple[str, ...]:
+    """Return the labels that compete but are no answer."""
+    from basrelief.scenes.label import BACKGROUND
+
+    return BACKGROUND if text is None else () if text == "none" else opt.read_labels(text, least=1)
 
 
 def _show(result: ScanResult, out: Sequence[Path], *, many: bool, top: int, as_json: bool) -> bool:

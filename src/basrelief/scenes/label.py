@@ -56,7 +56,7 @@ class LabelSettings:
     probabilities: str = "cosine"
     temperature: float = 1.0
     score: str = "product"
-    min_score: float = 0.05
+    min_score: float = 0.15
     min_confidence: float = 0.0
     suppression: str = "any"
     iou: float = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -98,8 +99,18 @@ def propose(scene: Scene, method: str = "segments", *, limit: int | None = 200, 
         check_at_least("limit", limit, 1, "Leave it out to keep all proposals.")
     module, function = PROPOSERS[method]
     proposer: Proposer = getattr(importlib.import_module(module), function)
+    _check_options(method, proposer, options)
     if method in _BY_TILE and is_large(scene):
         found = propose_by_tile(scene, proposer, seed=seed, **options)
     else:
         found = proposer(scene, seed=seed, **options)
     return found.select(np.argsort(-found.scores, kind="stable")[:limit])
+
+
+def _check_options(method: str, proposer: Proposer, options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(proposer).parameters.values()
+    known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != "seed"]
+    for name in options:
+        if name not in known:
+            what = f"option of the proposals {method!r}"
+            raise ConfigError(unknown_choice(what, name, known) if known else f"{method!r} takes no options, but {name!r} was given.")
