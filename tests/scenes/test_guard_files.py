@@ -50,6 +50,16 @@ def test_survey_coordinates_return_within_a_millimetre(suffix: str, tmp_path: Pa
     np.testing.assert_allclose(high, far[things == 2].max(axis=0), rtol=0, atol=1e-3)
 
 
+def test_a_point_at_the_origin_does_not_cost_survey_coordinates_their_precision(tmp_path: Path) -> None:
+    points, _, _ = small_room(density=200)
+    far = np.concatenate([points + FAR, np.zeros((1, 3))])
+    np.save(tmp_path / "far.npy", far)
+    scene = prepare_scene(tmp_path / "far.npy")
+    assert len(scene.cloud.points) == len(points)
+    returned = scene.cloud.points @ scene.to_file[:3, :3].T + scene.to_file[:3, 3]
+    np.testing.assert_allclose(returned, far[:-1], rtol=0, atol=1e-3)
+
+
 def test_survey_coordinates_of_an_array_return() -> None:
     points, things, _ = small_room(density=200)
     scene = prepare_scene(points + FAR)

@@ -194,6 +194,9 @@ def _shift(raw: RawShape, kept: np.ndarray | None, notes: list[str]) -> np.ndarr
         low = np.minimum(low, part.min(axis=0, initial=np.inf))
         high = np.maximum(high, part.max(axis=0, initial=-np.inf))
     middle = far_offset(low, high)
+    if not middle.any() and raw.faces is None:  # a few points at the origin must not cost all others their precision
+        sample = _positions(raw, slice(None, None, max(1, len(raw.points) // _CHUNK)), kept)
+        middle = far_offset(*np.percentile(sample, [1, 99], axis=0)) if len(sample) else middle
     if middle.any():
         notes.append(f"Moved by {(-middle).tolist()}, in the axes of the file, because float32 cannot hold such coordinates exactly.")
     return middle

@@ -61,6 +61,12 @@ class Surface:
         return Surface(self.points @ rotation.T, self.normals @ rotation.T, self.counts, self.size)
 
 
+def footprint(across: Float[np.ndarray, "voxels 2"], size: float) -> int:
+    """Return how many cells of the ground have anything above them."""
+    cells = np.floor((across - across.min(axis=0)) / size).astype(np.int64)
+    return len(np.unique(cells[:, 0] * (int(cells[:, 1].max()) + 1) + cells[:, 1]))
+
+
 def rotation_between(source: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     """Return the smallest rotation that maps one unit vector to another."""
     axis = np.cross(source, target)

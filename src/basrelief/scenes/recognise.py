@@ -11,7 +11,7 @@ from basrelief.errors import GeometryError
 from basrelief.geometry import sample_surface
 from basrelief.geometry.transforms import axis_rotation
 from basrelief.geometry.voxels import estimate_normals, voxelize
-from basrelief.scenes.frame import Surface, find_yaw, rotation_between
+from basrelief.scenes.frame import Surface, find_yaw, footprint, rotation_between
 from basrelief.scenes.up import find_up
 from basrelief.types import Finding, Mesh, Shape
 
@@ -103,8 +103,11 @@ def _things_on_floor(surface: Surface, *, span: float) -> int:
         return 0
     floor = int(np.flatnonzero(areas >= 0.25 * areas.max())[0])
     on = flat & (np.abs(rows - floor) <= 1)
-    footprint = len(np.unique(np.floor(points[:, :2] / size).astype(np.int64), axis=0))
-    if on.sum() < _COVER * footprint or (rows < floor - 1).mean() > 0.02 or (np.ptp(points[on, :2], axis=0) < span * sides).any():
+    if (
+        on.sum() < _COVER * footprint(points[:, :2], size)
+        or (rows < floor - 1).mean() > 0.02
+        or (np.ptp(points[on, :2], axis=0) < span * sides).any()
+    ):
         return 0
     outline = ((points[:, :2] < low[:2] + 2 * size) | (points[:, :2] > high[:2] - 2 * size)).any(axis=1)
     ceiling = flat & (points[:, 2] > high[2] - 2 * size)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from basrelief.scenes.frame import Surface
+from basrelief.scenes.frame import Surface, footprint
 from basrelief.scenes.scene import CEILING, FLOOR, OBJECT, WALL
 from basrelief.scenes.walls import Wall, find_walls
 
@@ -84,13 +84,13 @@ def find_structure(surface: Surface, sample: Float[np.ndarray, "sample 3"]) -> S
         surface: Voxels with normals in the scene frame, metres.
         sample: Points of the scan, for noise and exact places; some hundred thousand are enough.
     """
-    levels, areas, footprint = _horizontal(surface)
-    strong = np.flatnonzero(areas >= max(_FLOOR_SHARE * footprint, 0.25 * areas.max()))
+    levels, areas, ground = _horizontal(surface)
+    strong = np.flatnonzero(areas >= max(_FLOOR_SHARE * ground, 0.25 * areas.max()))
     if not len(strong):
         return Structure(walls=find_walls(surface, sample, floor=float(np.percentile(surface.points[:, 2], 1)), ceiling=None))
     bottom = _summit(areas, int(strong[0]))
     floor = fit_level(surface, sample, float(levels[bottom]))
-    covering = np.flatnonzero((areas >= _CEILING_SHARE * footprint) & (levels > levels[bottom] + _HEADROOM))
+    covering = np.flatnonzero((areas >= _CEILING_SHARE * ground) & (levels > levels[bottom] + _HEADROOM))
     ceiling = None
     if len(covering):
         top = _summit(areas, int(covering[-1]), step=-1)
@@ -130,8 +130,8 @@ def _horizontal(surface: Surface, weights: np.ndarray | None = None) -> tuple[np
     rows = ((flat[:, 2] - low) / step).astype(np.int64)
     count = int((surface.points[:, 2].max() - low) / step) + 1
     areas = np.convolve(np.bincount(rows, None if weights is None else weights[chosen], minlength=count), np.ones(5), mode="same")[:count]
-    footprint = len(np.unique(np.floor(surface.points[:, :2] / surface.size).astype(np.int64), axis=0))
-    return low + (np.arange(count) + 0.5) * step, areas, float(footprint)
+    ground = footprint(surface.points[:, :2], surface.size)
+    return low + (np.arange(count) + 0.5) * step, areas, float(ground)
 
 
 def _summit(areas: np.ndarray, row: int, step: int = 1) -> int:

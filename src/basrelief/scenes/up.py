@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from basrelief.geometry.transforms import axis_rotation
-from basrelief.scenes.frame import Surface, find_yaw, rotation_between
+from basrelief.scenes.frame import Surface, find_yaw, footprint, rotation_between
 from basrelief.types import Finding
 
 _SAME_AXIS = np.cos(np.radians(15))
@@ -67,8 +67,8 @@ def dominant_normals(normals: Float[np.ndarray, "voxels 3"], *, seed: int = 0) -
     total = len(left)
     axes: list[np.ndarray] = []
     while len(axes) < _MODES and len(left) > _LEAST_SHARE * total:
-        tried = left[:1000]
-        votes = (np.abs(left[:5000] @ tried.T) > _MODE_ANGLE).sum(axis=0)
+        tried = left[:400]
+        votes = (np.abs(left[:3000] @ tried.T) > _MODE_ANGLE).sum(axis=0)
         axis = tried[int(votes.argmax())]
         for _ in range(3):
             inside = left[np.abs(left @ axis) > _MODE_ANGLE]
@@ -150,7 +150,7 @@ def _plane_score(height: np.ndarray, flat: np.ndarray, across: np.ndarray, size:
     low, high = np.percentile(height, [0.5, 99.5])
     rows = np.clip(((height - low) / size).astype(np.int64), 0, max(int((high - low) / size), 1))
     areas = np.convolve(np.bincount(rows[flat], minlength=rows.max() + 1), np.ones(3), mode="same")
-    footprint = len(np.unique(np.floor(across / size).astype(np.int64), axis=0))
+    ground = footprint(across, size)
     strong = np.flatnonzero(areas >= 0.25 * max(areas.max(), 1))
     if not len(strong):
         return -1.0
@@ -158,8 +158,8 @@ def _plane_score(height: np.ndarray, flat: np.ndarray, across: np.ndarray, size:
     lidded = top > floor + 4
     between = rows[flat & (rows > floor + 2) & ((rows < top - 2) | (not lidded))]
     lean = 0.5 - float((between - floor).mean()) / max(int(rows.max()) - floor, 1) if len(between) else 0.0
-    bottom = min(areas[floor] / footprint, _ENOUGH_FLOOR)
-    lid = min(areas[top] / footprint, _ENOUGH_FLOOR) if lidded else 0.0
+    bottom = min(areas[floor] / ground, _ENOUGH_FLOOR)
+    lid = min(areas[top] / ground, _ENOUGH_FLOOR) if lidded else 0.0
     return float(bottom - 0.5 * lid + lean - 2 * (rows < floor - 1).mean())
 
 
