@@ -1,84 +1,179 @@
-"""Propose boxes by graph segmentation at many scales; needs no training and no weights."""
+"""Propose boxes by graph segmentation at many scales; needs no weights."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from basrelief.checks import check_positive
+from basrelief.checks import check_at_least, check_positive
+from basrelief.geometry.box_iou import box_iou, suppress
 from basrelief.geometry.boxes import Boxes
 from basrelief.scenes.proposals import Proposals
 from basrelief.scenes.scene import Scene
-from basrelief.scenes.segmentation.graph import felzenszwalb, neighbour_graph, sort_edges, voxel_normals
-from basrelief.scenes.segmentation.regions import Regions
-from basrelief.scenes.segmentation.voxels import make_voxels
+from basrelief.scenes.segmentation.candidates import FAMILIES, Layer, find_candidates
+from basrelief.scenes.segmentation.objectness import Features, agreement_features, box_features, load_objectness, region_features
+from basrelief.scenes.segmentation.occupancy import Occupancy
 
-_SCALES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
-_FEWEST, _DUPLICATE, _STABLE = 12, 0.7, 0.6
+_VOXEL, _CELLS_PER_VOXEL = 0.04, 1.25
+_TILE, _MARGIN = 12.0, 2.5
+_MOST_OVERLAP, _DECAY = 0.65, 2.0
 
 
-def propose_segments(scene: Scene, *, seed: int = 0, voxel: float | None = None) -> Proposals:
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Distinct boxes of the regions of all layers.
+
+    Attributes:
+        low: (R, 3) lowest corners.
+        high: (R, 3) highest corners.
+        layers: (R,) layer of each.
+        regions: (R,) region in its layer.
+        features: Measurements of each.
+    """
+
+    low: Float[np.ndarray, "regions 3"]
+    high: Float[np.ndarray, "regions 3"]
+    layers: Int[np.ndarray, " regions"]
+    regions: Int[np.ndarray, " regions"]
+    features: Features
+
+
+def propose_segments(scene: Scene, *, seed: int = 0, voxel: float | None = None, most: int = 500) -> Proposals:
     """Propose boxes around the segments of a scan.
 
-    Points of floor, walls and ceiling are left out. The others become voxels, which are segmented by their normals (Felzenszwalb and
-    Huttenlocher 2004) at several scales; connected parts are proposals, too. A box that many scales agree on scores high.
+    Points of floor, walls and ceiling are left out. The others become voxels, which are segmented by their normals and colours at several
+    scales (Felzenszwalb and Huttenlocher 2004); neighbouring segments are merged step by step (after Uijlings et al. 2013), and what
+    stands on level surfaces is segmented again without them. A logistic model of how separate, full and stable each box is ranks them.
 
     Args:
         scene: From `prepare_scene`.
         seed: Unused; the result does not depend on chance.
-        voxel: Edge length of a voxel in metres; chosen by the extent of the scan when None.
+        voxel: Edge length of a voxel in metres; 0.04, or less for small scans, when None.
+        most: Return at most this many.
 
     Returns:
         Proposals, best first, each with its own points.
     """
     rows = np.flatnonzero(scene.objects)
-    size = _voxel_size(scene, rows) if voxel is None else voxel
+    size = voxel_size(scene, rows) if voxel is None else voxel
     check_positive("voxel", size, "Pass the edge length of a voxel in metres, e.g. 0.05.")
-    points = scene.cloud.points[rows].astype(np.float64)
-    colors = None if scene.cloud.colors is None else scene.cloud.colors[rows]
-    voxels = make_voxels(points, size, colors)
-    graph = neighbour_graph(voxels.centers, neighbours=8, reach=3 * size)
-    normals, _ = voxel_normals(voxels, graph)
-    weights = 1 - np.abs(np.einsum("ni,ni->n", normals[graph.pairs[:, 0]], normals[graph.pairs[:, 1]]))
-    if voxels.colors is not None:
-        weights = weights + 0.5 * np.linalg.norm(voxels.colors[graph.pairs[:, 0]] - voxels.colors[graph.pairs[:, 1]], axis=1)
-    pairs, heights = sort_edges(graph.pairs, weights)
-    labelings = [felzenszwalb(len(voxels), pairs, heights, scale) for scale in (*_SCALES, np.inf)]
-    regions = Regions.concatenate([Regions.from_labels(labels) for labels in labelings])
-    regions = regions.select(regions.sizes >= _FEWEST)
-    low, high = regions.bounds(voxels)
-    kept, scores = _most_stable(low, high)
-    scores = (scores + (np.log(regions.sizes[kept] / _FEWEST) / 5).clip(0, 1)) / 2
-    best = np.argsort(-scores, kind="stable")
-    kept, scores = kept[best], scores[best]
-    chosen = regions.select(kept)
-    found = tuple(rows[inside] for inside in chosen.points(voxels))
-    return Proposals(Boxes.from_bounds(low[kept], high[kept]), scores.astype(np.float32), "segments", points=found)
+    check_at_least("most", most, 1, "Pass the number of boxes to keep.")
+    parts = [_propose_tile(scene, tile, core, size, most) for tile, core in _tiles(scene, rows, size)]
+    boxes = Boxes.concatenate([part.boxes for part in parts])
+    scores = np.concatenate([np.zeros(0, dtype=np.float32), *(part.scores for part in parts)])
+    points = [found for part in parts for found in part.points or ()]
+    kept, scores = suppress_softly(boxes, scores, most)
+    return Proposals(boxes[kept], scores, "segments", points=tuple(points[row] for row in kept))
 
 
-def _voxel_size(scene: Scene, rows: Int[np.ndarray, " objects"]) -> float:
+def suppress_softly(
+    boxes: Boxes, scores: Float[np.ndarray, " boxes"], most: int
+) -> tuple[Int[np.ndarray, " kept"], Float[np.ndarray, " kept"]]:
+    """Remove near duplicates and lower the scores of boxes that overlap better ones (after Bodla et al. 2017, soft-NMS).
+
+    Returns:
+        Indices of the kept boxes, best first, and their new scores: multiplied by (1 - IoU)^2 for the largest IoU with a better box.
+    """
+    kept = suppress(boxes, scores, iou=_MOST_OVERLAP)[: 4 * most]
+    if not len(kept):
+        return kept, scores[kept]
+    better = np.tril(box_iou(boxes[kept], boxes[kept]), k=-1).max(axis=1)
+    lowered = (scores[kept] * (1 - better) ** _DECAY).astype(np.float32)
+    order = np.argsort(-lowered, kind="stable")[:most]
+    return kept[order], lowered[order]
+
+
+def voxel_size(scene: Scene, rows: Int[np.ndarray, " objects"]) -> float:
+    """Edge length that gives at least 60 voxels along the longest side."""
+    extent = float(np.ptp(scene.cloud.points[rows], axis=0).max()) if len(rows) else 0.0
+    return min(_VOXEL, extent / 60) if extent > 0 else _VOXEL
+
+
+def _tiles(
+    scene: Scene, rows: Int[np.ndarray, " objects"], size: float
+) -> Iterator[tuple[Int[np.ndarray, " points"], tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]]]:
+    """Yield the rows of each tile with its margin, and the core in which boxes of that tile have their centre."""
     if not len(rows):
-        return 0.05
-    extent = float(np.ptp(scene.cloud.points[rows], axis=0).max())
-    return min(0.04, max(extent / 100, 0.001))
+        return
+    flat = scene.cloud.points[rows][:, :2]
+    low, extent = flat.min(axis=0).astype(np.float64), np.ptp(flat, axis=0).astype(np.float64)
+    factor = size / _VOXEL
+    count = np.maximum(np.ceil((extent - 2 * _MARGIN * factor) / (_TILE * factor)), 1).astype(np.int64)
+    step = extent / count
+    for x in range(count[0]):
+        for y in range(count[1]):
+            start = np.where((x, y) == np.zeros(2), -np.inf, low + step * (x, y))
+            end = np.where((x, y) == count - 1, np.inf, low + step * (x + 1, y + 1))
+            near = ((flat >= start - _MARGIN * factor) & (flat <= end + _MARGIN * factor)).all(axis=1)
+            if near.any():
+                yield rows[near], (start, end)
 
 
-def _overlaps(low: Float[np.ndarray, "n 3"], high: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n n"]:
-    shared = (np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])).clip(0).prod(axis=2)
-    volume = (high - low).prod(axis=1)
-    overlap: np.ndarray = shared / np.maximum(volume[:, None] + volume[None] - shared, 1e-12)
-    return overlap
+def _propose_tile(
+    scene: Scene, rows: Int[np.ndarray, " points"], core: tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]], size: float, most: int
+) -> Proposals:
+    layers, found = measure_candidates(scene, rows, size)
+    middle = (found.low + found.high)[:, :2] / 2
+    inside = np.flatnonzero(((middle >= core[0]) & (middle < core[1])).all(axis=1))
+    boxes = Boxes.from_bounds(found.low[inside], found.high[inside])
+    scores = load_objectness().score({name: values[inside] for name, values in found.features.items()})
+    kept = suppress(boxes, scores, iou=_MOST_OVERLAP)[: 4 * most]
+    points: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(kept)
+    for number, layer in enumerate(layers):
+        own = np.flatnonzero(found.layers[inside[kept]] == number)
+        chosen = layer.regions.select(found.regions[inside[kept[own]]])
+        for place, members in zip(own, chosen.points(layer.voxels), strict=True):
+            points[place] = layer.rows[members]
+    return Proposals(boxes[kept], scores[kept], "segments", points=tuple(points))
 
 
-def _most_stable(low: Float[np.ndarray, "n 3"], high: Float[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of distinct boxes, most stable first, and their scores: how many others are alike."""
-    if not len(low):
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
-    overlap = _overlaps(low, high)
-    alike = (overlap > _STABLE).sum(axis=1)
-    kept: list[int] = []
-    for row in np.argsort(-alike, kind="stable"):
-        if not (overlap[row, kept] > _DUPLICATE).any():
-            kept.append(int(row))
-    chosen = np.array(kept)
-    return chosen, alike[chosen] / alike.max()
+def measure_candidates(scene: Scene, rows: Int[np.ndarray, " points"], size: float) -> tuple[list[Layer], Candidates]:
+    """Find candidate regions among some points of a scene and measure them.
+
+    Args:
+        scene: The scan.
+        rows: Rows of its points.
+        size: Edge length of a voxel in metres.
+    """
+    points = scene.cloud.points[rows].astype(np.float64)
+    layers = find_candidates(points, rows, None if scene.cloud.colors is None else scene.cloud.colors[rows], size)
+    first = layers[0]
+    occupancy = Occupancy.build(
+        {
+            "object": points,
+            "structure": scene.cloud.points[~scene.objects].astype(np.float64),
+            "level": first.voxels.centers[np.abs(first.normals[:, 2]) > 0.9],
+        },
+        _CELLS_PER_VOXEL * size,
+    )
+    shares = np.zeros(len(scene.cloud.points), dtype=np.float32)
+    shares[rows] = occupancy.shares(points)
+    parts = [_distinct(layer, number, size, shares) for number, layer in enumerate(layers)]
+    low, high = (np.concatenate([getattr(part, name) for part, _ in parts]) for name in ("low", "high"))
+    families = np.concatenate([made for _, made in parts])
+    floor = scene.floor if scene.floor is not None else float(points[:, 2].min())
+    features = box_features(low, high, occupancy, floor)
+    features |= {name: np.concatenate([part.features[name] for part, _ in parts]) for name in parts[0][0].features}
+    features["purity"] = features["cells"] / np.maximum(occupancy.count("object", *occupancy.cells(low, high)), 1)
+    features |= agreement_features(Boxes.from_bounds(low, high), families)
+    layer_of, region_of = (np.concatenate([getattr(part, name) for part, _ in parts]) for name in ("layers", "regions"))
+    return layers, Candidates(low, high, layer_of, region_of, features)
+
+
+def _distinct(layer: Layer, number: int, size: float, shares: Float[np.ndarray, " points"]) -> tuple[Candidates, np.ndarray]:
+    """Measure one region of each distinct box of a layer; also return how often each family made that box."""
+    low, high = layer.regions.bounds(layer.voxels)
+    grid = np.round(np.hstack([low, high]) / (size / 2)).astype(np.int64)
+    _, first, same = np.unique(grid, axis=0, return_index=True, return_inverse=True)
+    families = np.zeros((len(first), len(FAMILIES)))
+    np.add.at(families, (same.ravel(), layer.families), 1)
+    large = (high - low)[first].max(axis=1, initial=0) > 2 * size
+    first, families = first[large], families[large]
+    ordered = np.append(shares[layer.rows[layer.voxels.order]], 0.0)  # a closing zero: reduceat of an empty list
+    cells = np.add.reduceat(ordered, layer.voxels.starts)[:-1]
+    features = region_features(layer.regions.select(first), layer.graph.pairs, layer.weights, cells)
+    features["finer"] = np.full(len(first), float(number > 0))
+    return Candidates(low[first], high[first], np.full(len(first), number), first, features), families

@@ -69,7 +69,8 @@ class Regions:
 
     def points(self, voxels: Voxels) -> tuple[Int[np.ndarray, " inside"], ...]:
         """Return the rows of the points of each region, ascending."""
-        return tuple(
-            np.sort(np.concatenate([voxels.order[voxels.starts[voxel] : voxels.starts[voxel + 1]] for voxel in self[region]]))
-            for region in range(len(self))
-        )
+        counts = voxels.counts[self.members]
+        before = np.cumsum(counts) - counts
+        rows = voxels.order[np.arange(counts.sum()) + np.repeat(voxels.starts[self.members] - before, counts)]
+        ends = np.concatenate([[0], np.cumsum(counts)])[self.starts]
+        return tuple(np.sort(rows[start:end]) for start, end in zip(ends[:-1], ends[1:], strict=True))

@@ -1,0 +1,126 @@
+"""Candidate regions of a scan: segments at many scales, connected parts, merged segments, and things on supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from basrelief.scenes.segmentation.graph import Graph, felzenszwalb, neighbour_graph, sort_edges, voxel_normals
+from basrelief.scenes.segmentation.merge import LINKAGES, merge_tree
+from basrelief.scenes.segmentation.regions import Regions
+from basrelief.scenes.segmentation.supports import above_supports, find_supports
+from basrelief.scenes.segmentation.voxels import Voxels, make_voxels
+
+FAMILIES = ("color", "normal", "even", "contrast", "compact", "stacked", "enclosed", "connected")
+"""What makes regions: segments by colour and normal or by normal alone, merging by each of `LINKAGES`, connected parts."""
+
+_SCALES = (0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0)
+_TREES = {0.35: (0, 1, 2, 3, 4), 1.0: (0, 3)}
+_REACHES = (1.5, 2.0, 2.5, 3.0)
+_COLOR = 0.5
+_FEWEST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Candidates on one voxel grid.
+
+    Attributes:
+        rows: (N,) rows of the scene's points that the voxels were made from.
+        voxels: M voxels.
+        graph: Their neighbours.
+        weights: (E,) contrast of each edge.
+        normals: (M, 3) unit normals.
+        regions: R sets of voxels.
+        families: (R,) what made each region.
+    """
+
+    rows: Int[np.ndarray, " points"]
+    voxels: Voxels
+    graph: Graph
+    weights: Float[np.ndarray, " edges"]
+    normals: Float[np.ndarray, "voxels 3"]
+    regions: Regions
+    families: Int[np.ndarray, " regions"]
+
+
+def find_candidates(
+    points: Float[np.ndarray, "points 3"], rows: Int[np.ndarray, " points"], colors: Float[np.ndarray, "points 3"] | None, size: float
+) -> list[Layer]:
+    """Segment points in every way; return a coarse layer, and a finer one of what stands on supports.
+
+    Args:
+        points: (N, 3) positions of objects in metres.
+        rows: (N,) rows in the scene.
+        colors: (N, 3) or None.
+        size: Voxel of the coarse layer.
+    """
+    first = _layer(points, rows, colors, size)
+    supports = find_supports(first.voxels, first.graph, first.normals, area=40 * size**2)
+    on = above_supports(points, supports, first.voxels, gap=0.5 * size, reach=30 * size)
+    above = np.flatnonzero(on >= 0)
+    if len(above) < _FEWEST:
+        return [first]
+    return [first, _layer(points[above], rows[above], None if colors is None else colors[above], 0.6 * size)]
+
+
+def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, size: float) -> Layer:
+    voxels = make_voxels(points, size, colors)
+    graph = neighbour_graph(voxels.centers, neighbours=10, reach=3 * size)
+    normals, _ = voxel_normals(voxels, graph)
+    a, b = graph.pairs.T
+    bend = 1 - np.abs(np.einsum("ni,ni->n", normals[a], normals[b]))
+    weights = [bend]
+    if voxels.colors is not None:
+        weights.insert(0, bend + _COLOR * np.linalg.norm(voxels.colors[a] - voxels.colors[b], axis=1))
+    parts: list[tuple[int, Regions]] = []
+    for family, contrast in enumerate(weights):
+        pairs, heights = sort_edges(graph.pairs, contrast)
+        for scale in _SCALES:
+            labels = felzenszwalb(len(voxels), pairs, heights, scale)
+            parts.append((family, Regions.from_labels(labels)))
+            if scale in _TREES:
+                base = _absorb(labels, graph, contrast)
+                parts.append((family, Regions.from_labels(base)))
+                parts += [(2 + number, merge_tree(base, voxels, graph, contrast, LINKAGES[number])) for number in _TREES[scale]]
+    for reach in _REACHES:
+        parts.append((7, Regions.from_labels(_connected(graph, graph.lengths <= reach * size))))
+    families = np.repeat([family for family, _ in parts], [len(regions) for _, regions in parts])
+    regions = Regions.concatenate([regions for _, regions in parts])
+    kept = np.flatnonzero(regions.sizes >= _FEWEST)
+    return Layer(rows, voxels, graph, weights[0], normals, regions.select(kept), families[kept])
+
+
+def _connected(graph: Graph, joined: np.ndarray) -> np.ndarray:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = graph.pairs[joined].T
+    matrix = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(graph.nodes, graph.nodes))
+    labels: np.ndarray = connected_components(matrix, directed=False)[1]
+    return labels.astype(np.int64)
+
+
+def _absorb(labels: np.ndarray, graph: Graph, weights: np.ndarray, fewest: int = 8) -> np.ndarray:
+    """Give each segment of few voxels to the neighbour with the least contrast, in one pass over the edges."""
+    sizes = np.bincount(labels)
+    pairs, heights = sort_edges(graph.pairs, weights)
+    ends = labels[pairs]
+    loose = ends[(ends[:, 0] != ends[:, 1]) & (sizes[ends] < fewest).any(axis=1)]
+    parent = np.arange(len(sizes)).tolist()
+    members = sizes.tolist()
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = node = parent[parent[node]]
+        return node
+
+    for one, other in loose.tolist():
+        a, b = root(one), root(other)
+        if a != b and min(members[a], members[b]) < fewest:
+            parent[b] = a
+            members[a] += members[b]
+    roots = np.array([root(node) for node in range(len(sizes))])
+    return np.unique(roots[labels], return_inverse=True)[1]
