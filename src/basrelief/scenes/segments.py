@@ -139,7 +139,9 @@ def measure_candidates(scene: Scene, rows: Int[np.ndarray, " points"], size: flo
         size: Edge length of a voxel in metres.
     """
     points = scene.cloud.points[rows].astype(np.float64)
-    layers = find_candidates(points, rows, None if scene.cloud.colors is None else scene.cloud.colors[rows], size)
+    floor = scene.floor if scene.floor is not None else float(points[:, 2].min())
+    colors = None if scene.cloud.colors is None else scene.cloud.colors[rows]
+    layers = find_candidates(points, rows, colors, size=size, floor=floor)
     first = layers[0]
     occupancy = Occupancy.build(
         {
@@ -154,7 +156,6 @@ def measure_candidates(scene: Scene, rows: Int[np.ndarray, " points"], size: flo
     parts = [_distinct(layer, number, size, shares) for number, layer in enumerate(layers)]
     low, high = (np.concatenate([getattr(part, name) for part, _ in parts]) for name in ("low", "high"))
     families = np.concatenate([made for _, made in parts])
-    floor = scene.floor if scene.floor is not None else float(points[:, 2].min())
     features = box_features(low, high, occupancy, floor)
     features |= {name: np.concatenate([part.features[name] for part, _ in parts]) for name in parts[0][0].features}
     features["purity"] = features["cells"] / np.maximum(occupancy.count("object", *occupancy.cells(low, high)), 1)
@@ -165,7 +166,7 @@ def measure_candidates(scene: Scene, rows: Int[np.ndarray, " points"], size: flo
 
 def _distinct(layer: Layer, number: int, size: float, shares: Float[np.ndarray, " points"]) -> tuple[Candidates, np.ndarray]:
     """Measure one region of each distinct box of a layer; also return how often each family made that box."""
-    low, high = layer.regions.bounds(layer.voxels)
+    low, high = layer.bounds()
     grid = np.round(np.hstack([low, high]) / (size / 2)).astype(np.int64)
     _, first, same = np.unique(grid, axis=0, return_index=True, return_inverse=True)
     families = np.zeros((len(first), len(FAMILIES)))

@@ -21,6 +21,7 @@ _TREES = {0.35: (0, 1, 2, 3, 4), 1.0: (0, 3)}
 _REACHES = (1.5, 2.0, 2.5, 3.0)
 _COLOR = 0.5
 _FEWEST = 4
+_STANDING = 2.5  # voxels between a thing and what it stands on
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class Layer:
         graph: Their neighbours.
         weights: (E,) contrast of each edge.
         normals: (M, 3) unit normals.
+        bases: (M,) height of the floor or of the support below each voxel, metres.
         regions: R sets of voxels.
         families: (R,) what made each region.
     """
@@ -42,12 +44,27 @@ class Layer:
     graph: Graph
     weights: Float[np.ndarray, " edges"]
     normals: Float[np.ndarray, "voxels 3"]
+    bases: Float[np.ndarray, " voxels"]
     regions: Regions
     families: Int[np.ndarray, " regions"]
 
+    def bounds(self) -> tuple[Float[np.ndarray, "regions 3"], Float[np.ndarray, "regions 3"]]:
+        """Return the lowest and highest corner of each region; those that end just above what they stand on reach down to it."""
+        low, high = self.regions.bounds(self.voxels)
+        if len(low):
+            base = np.minimum.reduceat(self.bases[self.regions.members], self.regions.starts[:-1])
+            gap = low[:, 2] - base
+            low[:, 2] = np.where((gap > 0) & (gap < _STANDING * self.voxels.size), base, low[:, 2])
+        return low, high
+
 
 def find_candidates(
-    points: Float[np.ndarray, "points 3"], rows: Int[np.ndarray, " points"], colors: Float[np.ndarray, "points 3"] | None, size: float
+    points: Float[np.ndarray, "points 3"],
+    rows: Int[np.ndarray, " points"],
+    colors: Float[np.ndarray, "points 3"] | None,
+    *,
+    size: float,
+    floor: float,
 ) -> list[Layer]:
     """Segment points in every way; return a coarse layer, and a finer one of what stands on supports.
 
@@ -56,18 +73,22 @@ def find_candidates(
         rows: (N,) rows in the scene.
         colors: (N, 3) or None.
         size: Voxel of the coarse layer.
+        floor: Height of the floor in metres.
     """
-    first = _layer(points, rows, colors, size)
+    first = _layer(points, rows, colors, np.full(len(points), floor), size)
     supports = find_supports(first.voxels, first.graph, first.normals, area=40 * size**2)
     on = above_supports(points, supports, first.voxels, gap=0.5 * size, reach=30 * size)
     above = np.flatnonzero(on >= 0)
     if len(above) < _FEWEST:
         return [first]
-    return [first, _layer(points[above], rows[above], None if colors is None else colors[above], 0.6 * size)]
+    heights = supports.heights[on[above]]
+    return [first, _layer(points[above], rows[above], None if colors is None else colors[above], heights, 0.6 * size)]
 
 
-def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, size: float) -> Layer:
+def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, bases: np.ndarray, size: float) -> Layer:
+    """Segment points on one grid; `bases` is the height of what is below each of them."""
     voxels = make_voxels(points, size, colors)
+    lowest = np.minimum.reduceat(bases[voxels.order], voxels.starts[:-1])
     graph = neighbour_graph(voxels.centers, neighbours=10, reach=3 * size)
     normals, _ = voxel_normals(voxels, graph)
     a, b = graph.pairs.T
@@ -90,7 +111,7 @@ def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, size
     families = np.repeat([family for family, _ in parts], [len(regions) for _, regions in parts])
     regions = Regions.concatenate([regions for _, regions in parts])
     kept = np.flatnonzero(regions.sizes >= _FEWEST)
-    return Layer(rows, voxels, graph, weights[0], normals, regions.select(kept), families[kept])
+    return Layer(rows, voxels, graph, weights[0], normals, lowest, regions.select(kept), families[kept])
 
 
 def _connected(graph: Graph, joined: np.ndarray) -> np.ndarray:
