@@ -16,6 +16,7 @@ from basrelief.scenes.scene import Scene
 from basrelief.scenes.segmentation.candidates import FAMILIES, Layer, find_candidates
 from basrelief.scenes.segmentation.objectness import Features, agreement_features, box_features, load_objectness, region_features
 from basrelief.scenes.segmentation.occupancy import Occupancy
+from basrelief.scenes.segmentation.oriented import orient_boxes
 
 _VOXEL, _CELLS_PER_VOXEL = 0.04, 1.25
 _TILE, _MARGIN = 12.0, 2.5
@@ -41,7 +42,9 @@ class Candidates:
     features: Features
 
 
-def propose_segments(scene: Scene, *, seed: int = 0, voxel: float | None = None, most: int = 500) -> Proposals:
+def propose_segments(
+    scene: Scene, *, seed: int = 0, voxel: float | None = None, oriented: bool | None = None, most: int = 500
+) -> Proposals:
     """Propose boxes around the segments of a scan.
 
     Points of floor, walls and ceiling are left out. The others become voxels, which are segmented by their normals and colours at several
@@ -52,6 +55,7 @@ def propose_segments(scene: Scene, *, seed: int = 0, voxel: float | None = None,
         scene: From `prepare_scene`.
         seed: Unused; the result does not depend on chance.
         voxel: Edge length of a voxel in metres; 0.04, or less for small scans, when None.
+        oriented: Whether to turn boxes about the vertical to fit; None: on table tops only.
         most: Return at most this many.
 
     Returns:
@@ -66,7 +70,10 @@ def propose_segments(scene: Scene, *, seed: int = 0, voxel: float | None = None,
     scores = np.concatenate([np.zeros(0, dtype=np.float32), *(part.scores for part in parts)])
     points = [found for part in parts for found in part.points or ()]
     kept, scores = suppress_softly(boxes, scores, most)
-    return Proposals(boxes[kept], scores, "segments", points=tuple(points[row] for row in kept))
+    chosen = [points[row] for row in kept]
+    turned = scene.kind == "tabletop" if oriented is None else oriented
+    found = orient_boxes(boxes[kept], scene.cloud.points, chosen) if turned else boxes[kept]
+    return Proposals(found, scores, "segments", points=tuple(chosen))
 
 
 def suppress_softly(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ _TREES = {0.35: (0, 1, 2, 3, 4), 1.0: (0, 3)}
 _REACHES = (1.5, 2.0, 2.5, 3.0)
 _COLOR = 0.5
 _FEWEST = 4
+_SUPPORT = 40  # voxels of a surface that things stand on, at least
 _STANDING = 2.5  # voxels between a thing and what it stands on
 
 
@@ -75,28 +77,48 @@ def find_candidates(
         size: Voxel of the coarse layer.
         floor: Height of the floor in metres.
     """
-    first = _layer(points, rows, colors, np.full(len(points), floor), size)
-    supports = find_supports(first.voxels, first.graph, first.normals, area=40 * size**2)
+    return _layers(points, rows, colors, size, floor, _segmented)
+
+
+def connected_layers(points: Float[np.ndarray, "points 3"], rows: Int[np.ndarray, " points"], *, size: float, floor: float) -> list[Layer]:
+    """Find connected parts only; see `find_candidates`."""
+    return _layers(points, rows, None, size, floor, _connected_only)
+
+
+Parts = list[tuple[int, Regions]]
+Finder = Callable[[Voxels, Graph, list[np.ndarray]], Parts]
+
+
+def _layers(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, size: float, floor: float, finder: Finder) -> list[Layer]:
+    first = _layer(points, rows, colors, np.full(len(points), floor), size, finder)
+    supports = find_supports(first.voxels, first.graph, first.normals, area=_SUPPORT * size**2)
     on = above_supports(points, supports, first.voxels, gap=0.5 * size, reach=30 * size)
     above = np.flatnonzero(on >= 0)
     if len(above) < _FEWEST:
         return [first]
     heights = supports.heights[on[above]]
-    return [first, _layer(points[above], rows[above], None if colors is None else colors[above], heights, 0.6 * size)]
+    return [first, _layer(points[above], rows[above], None if colors is None else colors[above], heights, 0.6 * size, finder)]
 
 
-def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, bases: np.ndarray, size: float) -> Layer:
+def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, bases: np.ndarray, size: float, finder: Finder) -> Layer:
     """Segment points on one grid; `bases` is the height of what is below each of them."""
     voxels = make_voxels(points, size, colors)
     lowest = np.minimum.reduceat(bases[voxels.order], voxels.starts[:-1])
     graph = neighbour_graph(voxels.centers, neighbours=10, reach=3 * size)
     normals, _ = voxel_normals(voxels, graph)
     a, b = graph.pairs.T
-    bend = 1 - np.abs(np.einsum("ni,ni->n", normals[a], normals[b]))
-    weights = [bend]
+    weights = [1 - np.abs(np.einsum("ni,ni->n", normals[a], normals[b]))]
     if voxels.colors is not None:
-        weights.insert(0, bend + _COLOR * np.linalg.norm(voxels.colors[a] - voxels.colors[b], axis=1))
-    parts: list[tuple[int, Regions]] = []
+        weights.insert(0, weights[0] + _COLOR * np.linalg.norm(voxels.colors[a] - voxels.colors[b], axis=1))
+    parts = finder(voxels, graph, weights)
+    families = np.repeat([family for family, _ in parts], [len(regions) for _, regions in parts])
+    regions = Regions.concatenate([regions for _, regions in parts])
+    kept = np.flatnonzero(regions.sizes >= _FEWEST)
+    return Layer(rows, voxels, graph, weights[0], normals, lowest, regions.select(kept), families[kept])
+
+
+def _segmented(voxels: Voxels, graph: Graph, weights: list[np.ndarray]) -> Parts:
+    parts: Parts = []
     for family, contrast in enumerate(weights):
         pairs, heights = sort_edges(graph.pairs, contrast)
         for scale in _SCALES:
@@ -107,11 +129,12 @@ def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, base
                 parts.append((family, Regions.from_labels(base)))
                 parts += [(2 + number, merge_tree(base, voxels, graph, contrast, LINKAGES[number])) for number in _TREES[scale]]
     for reach in _REACHES:
-        parts.append((7, Regions.from_labels(_connected(graph, graph.lengths <= reach * size))))
-    families = np.repeat([family for family, _ in parts], [len(regions) for _, regions in parts])
-    regions = Regions.concatenate([regions for _, regions in parts])
-    kept = np.flatnonzero(regions.sizes >= _FEWEST)
-    return Layer(rows, voxels, graph, weights[0], normals, lowest, regions.select(kept), families[kept])
+        parts.append((7, Regions.from_labels(_connected(graph, graph.lengths <= reach * voxels.size))))
+    return parts
+
+
+def _connected_only(voxels: Voxels, graph: Graph, weights: list[np.ndarray]) -> Parts:
+    return [(7, Regions.from_labels(_connected(graph, graph.lengths <= 2 * voxels.size)))]
 
 
 def _connected(graph: Graph, joined: np.ndarray) -> np.ndarray:
@@ -127,8 +150,7 @@ def _connected(graph: Graph, joined: np.ndarray) -> np.ndarray:
 def _absorb(labels: np.ndarray, graph: Graph, weights: np.ndarray, fewest: int = 8) -> np.ndarray:
     """Give each segment of few voxels to the neighbour with the least contrast, in one pass over the edges."""
     sizes = np.bincount(labels)
-    pairs, heights = sort_edges(graph.pairs, weights)
-    ends = labels[pairs]
+    ends = labels[sort_edges(graph.pairs, weights)[0]]
     loose = ends[(ends[:, 0] != ends[:, 1]) & (sizes[ends] < fewest).any(axis=1)]
     parent = np.arange(len(sizes)).tolist()
     members = sizes.tolist()

@@ -92,9 +92,7 @@ def _unions(segments: Regions, children: list[tuple[int, int]]) -> Regions:
 class _Merging:
     """Segments, their borders and the queue of possible merges."""
 
-    def __init__(
-        self, low: list[list[float]], high: list[list[float]], sizes: list[int], linkage: Linkage, total: float
-    ) -> None:
+    def __init__(self, low: list[list[float]], high: list[list[float]], sizes: list[int], linkage: Linkage, total: float) -> None:
         self.low, self.high, self.sizes = low, high, sizes
         self.linkage, self.total = linkage, total
         self.borders: list[dict[int, tuple[int, float]]] = [{} for _ in sizes]
@@ -163,9 +161,7 @@ class _Merging:
         common, smaller = 1.0, [1.0, 1.0]
         for axis in (0, 1):
             common *= max(0.0, min(self.high[a][axis], self.high[b][axis]) - max(self.low[a][axis], self.low[b][axis]) + 0.02)
-            smaller = [
-                area * (self.high[part][axis] - self.low[part][axis] + 0.02) for area, part in zip(smaller, (a, b), strict=True)
-            ]
+            smaller = [area * (self.high[part][axis] - self.low[part][axis] + 0.02) for area, part in zip(smaller, (a, b), strict=True)]
         return min(1.0, common / min(smaller))
 
 

@@ -60,9 +60,7 @@ def load_objectness() -> Objectness:
     return Objectness(tuple(data["measurements"]), *columns.values(), data["bias"])
 
 
-def box_features(
-    low: Float[np.ndarray, "regions 3"], high: Float[np.ndarray, "regions 3"], occupancy: Occupancy, floor: float
-) -> Features:
+def box_features(low: Float[np.ndarray, "regions 3"], high: Float[np.ndarray, "regions 3"], occupancy: Occupancy, floor: float) -> Features:
     """Measure boxes: how full they are, what is at each face and just outside, what they stand on.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -73,4 +74,4 @@ class Regions:
         before = np.cumsum(counts) - counts
         rows = voxels.order[np.arange(counts.sum()) + np.repeat(voxels.starts[self.members] - before, counts)]
         ends = np.concatenate([[0], np.cumsum(counts)])[self.starts]
-        return tuple(np.sort(rows[start:end]) for start, end in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(np.sort(rows[start:end]) for start, end in pairwise(ends))
