@@ -58,7 +58,7 @@ def adjacent_segments(
     keys, inverse = np.unique(ends[crossing, 0] * count + ends[crossing, 1], return_inverse=True)
     pairs = np.stack([keys // count, keys % count], axis=1)
     edges = np.bincount(inverse, minlength=len(keys))
-    return pairs, edges, np.bincount(inverse, weights=weights[crossing], minlength=len(keys))
+    return pairs, edges, np.bincount(inverse, weights=weights[crossing], minlength=len(keys)).astype(np.float64)
 
 
 def merge_tree(
