@@ -19,7 +19,7 @@ import numpy as np
 from basrelief.geometry.box_iou import box_iou
 from basrelief.geometry.boxes import Boxes
 from basrelief.scenes.guard import prepare_scene
-from basrelief.scenes.scene import Scene
+from basrelief.scenes.scene import Scene, SceneKind
 from basrelief.scenes.segments import measure_candidates, voxel_size
 from basrelief.shapes.rooms import Room, make_room
 from basrelief.shapes.virtual_scan import RoomScan, scan_room
@@ -32,7 +32,7 @@ RIDGE, CHANCE = 3.0, 0.4
 def scenes(room: Room, scan: RoomScan, *, odd: bool) -> list[Scene]:
     """The two variants of a scan."""
     bare = dataclasses.replace(scan.cloud, colors=None)
-    kind = "tabletop" if room.kind == "tabletop" else "room"
+    kind: SceneKind = "tabletop" if room.kind == "tabletop" else "room"
     exact = Scene(bare if odd else scan.cloud, np.eye(4), scan.surfaces.astype(np.int8), kind=kind, floor=0.0)
     return [prepare_scene(scan.cloud if odd else bare, up="z", unit="m"), exact]
 

@@ -26,7 +26,7 @@ def test_planted_things_are_found_and_ranked_before_their_parts(seed: int) -> No
     scene, truth = small_room(seed)
     found = propose(scene, limit=30)
     best = box_iou(found.boxes, truth).max(axis=0)
-    assert (best > 0.7).all(), best
+    assert (best > 0.6).all(), best
     by_chance = box_iou(random_boxes(truth, 30), truth).max(axis=0)
     assert (by_chance > 0.25).mean() < 0.5
     assert (np.diff(found.scores) <= 0).all()
@@ -59,7 +59,7 @@ def test_tiles_find_what_the_whole_finds(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("basrelief.scenes.segments._TILE", 2.0)
     monkeypatch.setattr("basrelief.scenes.segments._MARGIN", 1.2)
     best = box_iou(propose(scene, limit=40).boxes, truth).max(axis=0)
-    assert (best > 0.7).all(), best
+    assert (best > 0.6).all(), best
 
 
 def test_table_tops_get_turned_boxes() -> None:

@@ -19,7 +19,7 @@ from basrelief.scenes.segmentation.occupancy import Occupancy
 from basrelief.scenes.segmentation.oriented import orient_boxes
 
 _VOXEL, _CELLS_PER_VOXEL = 0.04, 1.25
-_TILE, _MARGIN = 12.0, 2.5
+_TILE, _MARGIN, _MOST_TILES = 12.0, 2.5, 16  # metres, metres, along an axis
 _MOST_OVERLAP, _DECAY = 0.65, 2.0
 
 
@@ -108,7 +108,7 @@ def _tiles(
     flat = scene.cloud.points[rows][:, :2]
     low, extent = flat.min(axis=0).astype(np.float64), np.ptp(flat, axis=0).astype(np.float64)
     factor = size / _VOXEL
-    count = np.maximum(np.ceil((extent - 2 * _MARGIN * factor) / (_TILE * factor)), 1).astype(np.int64)
+    count = np.maximum(np.ceil((extent - 2 * _MARGIN * factor) / (_TILE * factor)), 1).clip(max=_MOST_TILES).astype(np.int64)
     step = extent / count
     for x in range(count[0]):
         for y in range(count[1]):

@@ -12,7 +12,7 @@ from basrelief.scenes.segmentation.graph import Graph, felzenszwalb, neighbour_g
 from basrelief.scenes.segmentation.merge import LINKAGES, merge_tree
 from basrelief.scenes.segmentation.regions import Regions
 from basrelief.scenes.segmentation.supports import above_supports, find_supports
-from basrelief.scenes.segmentation.voxels import Voxels, make_voxels
+from basrelief.scenes.segmentation.voxels import SurfaceVoxels, make_voxels
 
 FAMILIES = ("color", "normal", "even", "contrast", "compact", "stacked", "enclosed", "connected")
 """What makes regions: segments by colour and normal or by normal alone, merging by each of `LINKAGES`, connected parts."""
@@ -21,6 +21,7 @@ _SCALES = (0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0)
 _TREES = {0.35: (0, 1, 2, 3, 4), 1.0: (0, 3)}
 _REACHES = (1.5, 2.0, 2.5, 3.0)
 _COLOR = 0.5
+_NEIGHBOURS, _DENSE = 10, 1.8  # on a dense surface, the sixth neighbour is up to 1.8 voxels away
 _FEWEST = 4
 _SUPPORT = 40  # voxels of a surface that things stand on, at least
 _STANDING = 2.5  # voxels between a thing and what it stands on
@@ -42,7 +43,7 @@ class Layer:
     """
 
     rows: Int[np.ndarray, " points"]
-    voxels: Voxels
+    voxels: SurfaceVoxels
     graph: Graph
     weights: Float[np.ndarray, " edges"]
     normals: Float[np.ndarray, "voxels 3"]
@@ -86,7 +87,7 @@ def connected_layers(points: Float[np.ndarray, "points 3"], rows: Int[np.ndarray
 
 
 Parts = list[tuple[int, Regions]]
-Finder = Callable[[Voxels, Graph, list[np.ndarray]], Parts]
+Finder = Callable[[SurfaceVoxels, Graph, list[np.ndarray]], Parts]
 
 
 def _layers(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, size: float, floor: float, finder: Finder) -> list[Layer]:
@@ -104,7 +105,7 @@ def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, base
     """Segment points on one grid; `bases` is the height of what is below each of them."""
     voxels = make_voxels(points, size, colors)
     lowest = np.minimum.reduceat(bases[voxels.order], voxels.starts[:-1])
-    graph = neighbour_graph(voxels.centers, neighbours=10, reach=3 * size)
+    graph = neighbour_graph(voxels.centers, neighbours=_NEIGHBOURS, reach=3 * _spacing(voxels))
     normals, _ = voxel_normals(voxels, graph)
     a, b = graph.pairs.T
     weights = [1 - np.abs(np.einsum("ni,ni->n", normals[a], normals[b]))]
@@ -117,7 +118,7 @@ def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, base
     return Layer(rows, voxels, graph, weights[0], normals, lowest, regions.select(kept), families[kept])
 
 
-def _segmented(voxels: Voxels, graph: Graph, weights: list[np.ndarray]) -> Parts:
+def _segmented(voxels: SurfaceVoxels, graph: Graph, weights: list[np.ndarray]) -> Parts:
     parts: Parts = []
     for family, contrast in enumerate(weights):
         pairs, heights = sort_edges(graph.pairs, contrast)
@@ -128,13 +129,22 @@ def _segmented(voxels: Voxels, graph: Graph, weights: list[np.ndarray]) -> Parts
                 base = _absorb(labels, graph, contrast)
                 parts.append((family, Regions.from_labels(base)))
                 parts += [(2 + number, merge_tree(base, voxels, graph, contrast, LINKAGES[number])) for number in _TREES[scale]]
-    for reach in _REACHES:
-        parts.append((7, Regions.from_labels(_connected(graph, graph.lengths <= reach * voxels.size))))
+    spacing = _spacing(voxels)
+    parts += [(7, Regions.from_labels(_connected(graph, graph.lengths <= reach * spacing))) for reach in _REACHES]
     return parts
 
 
-def _connected_only(voxels: Voxels, graph: Graph, weights: list[np.ndarray]) -> Parts:
-    return [(7, Regions.from_labels(_connected(graph, graph.lengths <= 2 * voxels.size)))]
+def _connected_only(voxels: SurfaceVoxels, graph: Graph, weights: list[np.ndarray]) -> Parts:
+    return [(7, Regions.from_labels(_connected(graph, graph.lengths <= 2 * _spacing(voxels))))]
+
+
+def _spacing(voxels: SurfaceVoxels) -> float:
+    """Return the edge length of a voxel, or up to 2.5 of them where scan lines lie further apart than that."""
+    from scipy.spatial import cKDTree
+
+    sample = voxels.centers[:: max(1, len(voxels) // 2000)]
+    distance = cKDTree(voxels.centers).query(sample, k=min(7, len(voxels)))[0].reshape(len(sample), -1)[:, -1]
+    return float(np.clip(np.percentile(distance, 75) / _DENSE, voxels.size, 2.5 * voxels.size))
 
 
 def _connected(graph: Graph, joined: np.ndarray) -> np.ndarray:

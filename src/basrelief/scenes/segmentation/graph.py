@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from basrelief.scenes.segmentation.voxels import Voxels
+from basrelief.scenes.segmentation.voxels import SurfaceVoxels
 
 _BLOCKS, _SMALLEST_BLOCK = 100, 1000
 
@@ -50,7 +50,7 @@ def neighbour_graph(centers: Float[np.ndarray, "nodes 3"], *, neighbours: int, r
     return Graph(count, np.stack([keys // count, keys % count], axis=1), distances[valid][first])
 
 
-def voxel_normals(voxels: Voxels, graph: Graph) -> tuple[Float[np.ndarray, "voxels 3"], Float[np.ndarray, " voxels"]]:
+def voxel_normals(voxels: SurfaceVoxels, graph: Graph) -> tuple[Float[np.ndarray, "voxels 3"], Float[np.ndarray, " voxels"]]:
     """Estimate normals from the points of each voxel and of its neighbours.
 
     Args:

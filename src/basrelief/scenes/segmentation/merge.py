@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int
 
 from basrelief.scenes.segmentation.graph import Graph
 from basrelief.scenes.segmentation.regions import Regions
-from basrelief.scenes.segmentation.voxels import Voxels
+from basrelief.scenes.segmentation.voxels import SurfaceVoxels
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def adjacent_segments(
 
 
 def merge_tree(
-    labels: Int[np.ndarray, " nodes"], voxels: Voxels, graph: Graph, weights: Float[np.ndarray, " edges"], linkage: Linkage
+    labels: Int[np.ndarray, " nodes"], voxels: SurfaceVoxels, graph: Graph, weights: Float[np.ndarray, " edges"], linkage: Linkage
 ) -> Regions:
     """Merge the best pair of neighbouring segments until none are left.
 
@@ -150,7 +151,7 @@ class _Merging:
         whole = _volume(low, high)
         waste = max(0.0, 1 - (_volume(self.low[a], self.high[a]) + _volume(self.low[b], self.high[b])) / whole)
         distance = mix.contrast * contrast / edges + mix.waste * waste
-        distance += mix.size * ((self.sizes[a] + self.sizes[b]) / self.total) ** 0.5
+        distance += mix.size * math.sqrt((self.sizes[a] + self.sizes[b]) / self.total)
         distance += mix.border * (1 - edges / max(1, min(self.lengths[a], self.lengths[b])))
         if mix.stacked:
             distance += mix.stacked * (1 - self._stacked(a, b))

@@ -56,8 +56,9 @@ class Objectness:
 def load_objectness() -> Objectness:
     """Load the model that ships; `objectness.json` says what it was fitted to."""
     data = json.loads((resources.files("basrelief.scenes.segmentation") / "objectness.json").read_text())
-    columns = {name: np.array([row[name] for row in data["measurements"].values()]) for name in ("mean", "scale", "weight", "square")}
-    return Objectness(tuple(data["measurements"]), *columns.values(), data["bias"])
+    rows = data["measurements"].values()
+    mean, scale, weights, squares = (np.array([row[name] for row in rows]) for name in ("mean", "scale", "weight", "square"))
+    return Objectness(tuple(data["measurements"]), mean, scale, weights, squares, data["bias"])
 
 
 def box_features(low: Float[np.ndarray, "regions 3"], high: Float[np.ndarray, "regions 3"], occupancy: Occupancy, floor: float) -> Features:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-_MOST_CELLS = 1 << 24
+_MOST_CELLS, _MOST_PER_POINT = 1 << 23, 100
 _MARGIN = 4
 
 
@@ -27,7 +27,7 @@ class Occupancy:
 
     @staticmethod
     def build(kinds: dict[str, Float[np.ndarray, "_ 3"]], cell: float) -> Occupancy:
-        """Count the cells that hold points of each kind; cells are enlarged to keep their number below 17 million.
+        """Count the cells that hold points of each kind; cells are enlarged to keep their number below 8 million.
 
         Args:
             kinds: Points by name; the first of them determine the extent, others outside it do not count.
@@ -35,7 +35,8 @@ class Occupancy:
         """
         first = next(iter(kinds.values()))
         low, high = first.min(axis=0), first.max(axis=0)
-        while np.prod((high - low) / cell + 2 * _MARGIN + 1) > _MOST_CELLS:
+        most = min(_MOST_CELLS, max(_MOST_CELLS // 8, _MOST_PER_POINT * len(first)))
+        while np.prod((high - low) / cell + 2 * _MARGIN + 1) > most:
             cell *= 1.26
         shape = ((high - low) / cell).astype(np.int64) + 1 + 2 * _MARGIN
         origin = low - _MARGIN * cell

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from basrelief.scenes.segmentation.voxels import Voxels
+from basrelief.scenes.segmentation.voxels import SurfaceVoxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Regions:
 
     @property
     def sizes(self) -> Int[np.ndarray, " regions"]:
-        """Voxels of each region."""
+        """SurfaceVoxels of each region."""
         return np.diff(self.starts)
 
     @staticmethod
@@ -61,14 +61,14 @@ class Regions:
         inside = np.arange(starts[-1]) - np.repeat(starts[:-1], sizes)
         return Regions(self.members[np.repeat(self.starts[:-1][rows], sizes) + inside], starts)
 
-    def bounds(self, voxels: Voxels) -> tuple[Float[np.ndarray, "regions 3"], Float[np.ndarray, "regions 3"]]:
+    def bounds(self, voxels: SurfaceVoxels) -> tuple[Float[np.ndarray, "regions 3"], Float[np.ndarray, "regions 3"]]:
         """Return the lowest and highest corner of the points of each region."""
         if not len(self):
             return np.zeros((0, 3)), np.zeros((0, 3))
         low = np.minimum.reduceat(voxels.low[self.members], self.starts[:-1])
         return low, np.maximum.reduceat(voxels.high[self.members], self.starts[:-1])
 
-    def points(self, voxels: Voxels) -> tuple[Int[np.ndarray, " inside"], ...]:
+    def points(self, voxels: SurfaceVoxels) -> tuple[Int[np.ndarray, " inside"], ...]:
         """Return the rows of the points of each region, ascending."""
         counts = voxels.counts[self.members]
         before = np.cumsum(counts) - counts

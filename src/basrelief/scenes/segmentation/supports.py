@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from basrelief.scenes.segmentation.graph import Graph
-from basrelief.scenes.segmentation.voxels import Voxels
+from basrelief.scenes.segmentation.voxels import SurfaceVoxels
 
 _LEVEL, _STEP = 0.92, 0.35
 
@@ -34,7 +34,7 @@ class Supports:
         return len(self.heights)
 
 
-def find_supports(voxels: Voxels, graph: Graph, normals: Float[np.ndarray, "voxels 3"], *, area: float) -> Supports:
+def find_supports(voxels: SurfaceVoxels, graph: Graph, normals: Float[np.ndarray, "voxels 3"], *, area: float) -> Supports:
     """Find level patches of connected voxels.
 
     Args:
@@ -65,7 +65,7 @@ def find_supports(voxels: Voxels, graph: Graph, normals: Float[np.ndarray, "voxe
 
 
 def above_supports(
-    points: Float[np.ndarray, "points 3"], supports: Supports, voxels: Voxels, *, gap: float, reach: float
+    points: Float[np.ndarray, "points 3"], supports: Supports, voxels: SurfaceVoxels, *, gap: float, reach: float
 ) -> Int[np.ndarray, " points"]:
     """Return the surface that each point stands above, -1 if none.
 
