@@ -261,3 +261,15 @@ def test_a_protocol_may_be_changed_by_name() -> None:
 
     found = read_settings(DetectionProtocol, None, ["proposals=segments", "scoring.classes=best", "crops.margin=0.05", "reject=true"])
     assert (found.proposals, found.scoring.classes, found.crops.margin, found.reject) == ("segments", "best", 0.05, True)
+
+
+def test_rooms_take_given_shapes(tmp_path: Path) -> None:
+    from basrelief.evaluate.detection.rooms import room_scans
+    from basrelief.shapes import write_library
+
+    folder = write_library(tmp_path / "mine", ["chair", "desk"], first=40, each=1)
+    (plain,), (given,) = room_scans([2]).scans, room_scans([2], shapes=folder).scans
+    assert plain.path != given.path  # what was measured of one is not taken for the other
+    ours, theirs = plain.load(), given.load()
+    assert len(theirs.boxes) > 3
+    assert ours.boxes.sizes.shape != theirs.boxes.sizes.shape or not np.allclose(ours.boxes.sizes, theirs.boxes.sizes)

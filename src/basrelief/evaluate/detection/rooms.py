@@ -18,30 +18,32 @@ LEAST_POINTS = 5
 """Points of the scan that an object must have to count."""
 
 
-def room_scans(seeds: Iterable[int]) -> ScanSet:
+def room_scans(seeds: Iterable[int], *, shapes: Path | None = None) -> ScanSet:
     """Return one virtual scan for each seed; a scan is made when it is loaded.
 
     True boxes are those of whole objects, their hidden sides included. Objects of which the scan has fewer than five points are left out.
 
     Args:
         seeds: Seeds of rooms. Choose settings on seeds below 500,000, and report those of 1,000,000 and above.
+        shapes: Folder with one folder of shapes for each label, used in place of generated ones where it has them; see `make_room`.
 
     Raises:
         ConfigError: If there is no seed.
     """
-    scans = tuple(ScanItem(f"room-{seed}", Path(f"room-{seed}"), partial(_read, seed)) for seed in seeds)
+    scans = tuple(ScanItem(f"room-{seed}", (shapes or Path()) / f"room-{seed}", partial(_read, seed, shapes)) for seed in seeds)
     if not scans:
         raise ConfigError("There is no room to evaluate on. Pass seeds, e.g. --seeds 0-19.")
     classes = ScanClasses("rooms", "rooms", ROOM_WORDS, tuple(range(len(ROOM_WORDS))), {})
-    finding = Finding("layout", "ok", f"{len(scans)} generated rooms of {len(ROOM_WORDS)} kinds of things, scanned virtually.")
+    from_files = f", with shapes of {shapes.name}" if shapes else ""
+    finding = Finding("layout", "ok", f"{len(scans)} generated rooms of {len(ROOM_WORDS)} kinds of things, scanned virtually{from_files}.")
     return ScanSet("rooms", "generated", "all", Path(), classes, scans, (finding,))
 
 
-def _read(seed: int) -> AnnotatedScan:
+def _read(seed: int, shapes: Path | None) -> AnnotatedScan:
     from basrelief.shapes.rooms import make_room
     from basrelief.shapes.virtual_scan import scan_room
 
-    room = make_room(seed=seed)
+    room = make_room(seed=seed, shapes=shapes)
     scan = scan_room(room, seed=seed)
     counts = np.bincount(scan.instances[scan.instances >= 0], minlength=len(room.labels))
     seen = np.flatnonzero(counts >= LEAST_POINTS)

@@ -86,7 +86,7 @@ def open_scan_benchmark(
     """Open scans for an evaluation.
 
     Args:
-        root: Folder of the unpacked data set; not used for generated rooms.
+        root: Folder of the unpacked data set; for generated rooms that of shapes to use, or `Path()` for generated ones.
         name: `scannet`, `sunrgbd`, `rooms`, or empty to recognise it.
         split: `train`, `val` or `test`.
         protocol: Its label set, or None for the data set's own.
@@ -97,7 +97,7 @@ def open_scan_benchmark(
         ConfigError: If a name is unknown or there is no scan.
     """
     if name == ROOMS:
-        found = room_scans(seeds)
+        found = room_scans(seeds, shapes=None if root == Path() else root)
     else:
         found = open_scans(root, name or None, split=split, classes=(protocol.classes or None) if protocol else None)
     return ScanBenchmark(dataclasses.replace(found, scans=found.scans[:limit]))
