@@ -16,8 +16,7 @@ from basrelief.errors import ConfigError, unknown_choice
 from basrelief.output import to_json
 
 if TYPE_CHECKING:
-    from basrelief.evaluate import EvalCard, TableRow
-    from basrelief.evaluate.detection.protocol import DetectionProtocol
+    from basrelief.evaluate import DetectionProtocol, EvalCard, TableRow
     from basrelief.evaluate.detection.table import DetectionRow, DetectionTable
 
 
@@ -150,7 +149,8 @@ def _protocol(dataset: str, choices: list[str] | None) -> DetectionProtocol | No
     """The protocol of a data set with some choices changed; None if none is."""
     if not choices:
         return None
-    from basrelief.evaluate.detection.protocol import DetectionProtocol, default_protocol
+    from basrelief.evaluate import DetectionProtocol
+    from basrelief.evaluate.detection.protocol import default_protocol
     from basrelief.train.config import read_settings
 
     return read_settings(DetectionProtocol, None, choices, start=default_protocol(dataset))
@@ -168,8 +168,8 @@ def _summary(card: EvalCard, folder: Path) -> str:
 
 
 def _print_table(name: str, out: Path, datasets: list[str], *, as_json: bool) -> None:
-    from basrelief.evaluate import EvalCard, published_table
-    from basrelief.evaluate.detection.table import DETECTION_TABLES, detection_table
+    from basrelief.evaluate import EvalCard, detection_table, published_table
+    from basrelief.evaluate.detection.table import DETECTION_TABLES
     from basrelief.evaluate.table import TABLES
 
     cards, errors = EvalCard.find(out)
