@@ -184,7 +184,7 @@ def test_a_deleted_scan_takes_its_boxes_along(scans: Index, tmp_path: Path) -> N
 def test_a_changed_scan_gets_new_boxes(scans: Index, tmp_path: Path) -> None:
     scan = tmp_path / "files" / "office" / "Scan.ply"
     before = box_rows_of(scans, scan)
-    save(small_scan(seed=5, things=1), scan)
+    save(small_scan(seed=5, things=2), scan)
     report = scans.add(tmp_path / "files")
     after = box_rows_of(scans, scan)
     assert (report.read, report.boxes) == (1, len(after))
@@ -277,7 +277,7 @@ def test_boxes_that_were_lost_are_found_again(scans: Index, tmp_path: Path) -> N
 
 def test_worker_processes_give_the_same_boxes(tmp_path: Path, model: Model) -> None:
     """With the module's own limit of boxes, because a patch does not reach them."""
-    scan = save(small_scan(things=1), tmp_path / "scans" / "scan.ply")
+    scan = save(small_scan(spacing=0.08, things=2), tmp_path / "scans" / "scan.ply")
     found = []
     for jobs in (0, 1):
         index = Index.open(tmp_path / f"{jobs}.lance", model=model)
