@@ -59,7 +59,7 @@ def test_things_in_a_scan_are_found(run: Run, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     save(small_scan(spacing=0.08), tmp_path / "scans" / "office.ply")
     db = tmp_path / "lib.lance"
-    ended = run("index", tmp_path / "scans", "--db", db, "--scenes", "--jobs", 1)
+    ended = run("index", tmp_path / "scans", "--db", db, "--scenes", "all", "--jobs", 1)
     assert ended.code == 0, ended.err
     counts, _, found = ended.out.partition(" unchanged; ")
     assert counts.endswith("1 read, 0 moved or copied, 0 removed, 0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ lancedb = pytest.importorskip("lancedb")
 
 from basrelief.errors import ConfigError, FileFormatError, GeometryError  # noqa: E402
 from basrelief.geometry.transforms import axis_rotation  # noqa: E402
-from basrelief.index import Index, IndexOptions, Query, add, boxes, describe_file, save_gallery  # noqa: E402
+from basrelief.index import Index, IndexOptions, Query, add, boxes, describe_file, read, save_gallery  # noqa: E402
 from basrelief.index.places import cut_box, without_overlaps  # noqa: E402
 from basrelief.index.read import FileOptions  # noqa: E402
 from basrelief.io import load, save  # noqa: E402
@@ -26,7 +27,15 @@ from basrelief.shapes import make_shape  # noqa: E402
 from basrelief.types import Mesh, PointCloud  # noqa: E402
 from support.small_scans import small_scan  # noqa: E402
 
-SCENES = IndexOptions(scenes=True)
+SCENES = IndexOptions(scenes="auto")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def recognition() -> Iterator[None]:
+    """Take files with many points for scans; `recognise_scene` has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read, "recognise_scene", lambda shape: "scene" if len(getattr(shape, "points", ())) >= 5000 else None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +214,9 @@ def test_scenes_can_be_turned_on_and_off(folder: Path, empty_index: Index, monke
     assert report.boxes == len(box_rows_of(empty_index, folder / "scan.ply")) > 0
     assert empty_index.add(folder, options=SCENES).unchanged == 2
     (folder / "scan.ply").touch()
-    assert empty_index.add(folder, options=IndexOptions(scenes=False)).unchanged + 1 == 2
+    assert empty_index.add(folder, options=IndexOptions(scenes="none")).unchanged + 1 == 2
     save(small_scan(seed=9), folder / "scan.ply")
-    assert empty_index.add(folder, options=IndexOptions(scenes=False)).boxes == 0
+    assert empty_index.add(folder, options=IndexOptions(scenes="none")).boxes == 0
     assert box_rows_of(empty_index, folder / "scan.ply") == []
     assert empty_index.add(folder).boxes > 0  # on again, as before; the scan was indexed without
 
@@ -281,7 +290,7 @@ def test_worker_processes_give_the_same_boxes(tmp_path: Path, model: Model) -> N
     found = []
     for jobs in (0, 1):
         index = Index.open(tmp_path / f"{jobs}.lance", model=model)
-        assert index.add(scan.parent, options=IndexOptions(jobs=jobs, scenes=True)).boxes > 0
+        assert index.add(scan.parent, options=IndexOptions(jobs=jobs, scenes="all")).boxes > 0
         found.append(box_rows_of(index, scan))
     assert [row["center"] for row in found[0]] == [row["center"] for row in found[1]]
     assert np.allclose([row["vector"] for row in found[0]], [row["vector"] for row in found[1]], atol=1e-3)
@@ -369,6 +378,20 @@ def test_overlaps_are_judged_in_each_scan_alone() -> None:
         "file": {"scan": None, "center": None},
     }
     assert without_overlaps(["file", "a#2", "a#1", "b#1", "a#3", "named"], places) == ["file", "a#2", "b#1", "a#3", "named"]
+
+
+def test_every_file_can_be_taken_for_a_scan(folder: Path, empty_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boxes, "LIMIT", 3)
+    monkeypatch.setattr(read, "recognise_scene", lambda _: None)
+    save(small_scan(spacing=0.08), folder / "scan.ply")
+    assert empty_index.add(folder, options=SCENES).boxes == 0
+    assert empty_index.add(folder, options=SCENES).unchanged == 2
+    report = empty_index.add(folder, options=IndexOptions(scenes="all"))
+    assert report.read == 2
+    assert len(box_rows_of(empty_index, folder / "scan.ply")) > 0
+    assert empty_index.add(folder).unchanged == 2  # as `auto`
+    with pytest.raises(ConfigError, match="Unknown scenes 'yes'; expected one of auto, all, none"):
+        IndexOptions(scenes="yes")
 
 
 def test_a_wrong_option_is_still_wrong(scans: Index) -> None:

@@ -99,7 +99,7 @@ def test_a_box_in_a_scan_is_opened_alone(
     triangles = np.arange(3 * (len(cloud.points) // 3)).reshape(-1, 3)
     save(cloud if kind == "cloud" else Mesh(cloud.points, triangles), scan)
     index = Index.open(tmp_path / "scans.lance", model=model)
-    index.add(tmp_path / "more", options=IndexOptions(scenes=True))
+    index.add(tmp_path / "more", options=IndexOptions(scenes="all"))
     service.index = index
     hits = service.search(service.make_query("cabinet", where="kind:box"))
     answer = service.search_results(service.make_query("cabinet", where="kind:box"))

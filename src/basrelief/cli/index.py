@@ -34,7 +34,7 @@ def index(
     up: opt.Up = None,
     jobs: opt.Jobs = 0,
     scenes: Annotated[
-        bool | None, typer.Option(help="Find the things in scans, each with a row of its own. Default: as the library did before.")
+        str | None, typer.Option(help="Find the things in scans: auto recognises scans, all takes every file for one, or none.")
     ] = None,
     retry: Annotated[bool, typer.Option(help="Retry files that could not be read before.")] = False,
     device: opt.Device = "auto",

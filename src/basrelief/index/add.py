@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from basrelief.errors import FileFormatError
+from basrelief.errors import ConfigError, FileFormatError, unknown_choice
 from basrelief.index.boxes import ScanBoxes, box_columns, box_rows, find_boxes
 from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text
-from basrelief.index.read import FileOptions, ReadFile, import_readers, read_file
+from basrelief.index.read import SCENES, FileOptions, ReadFile, import_readers, read_file
 from basrelief.index.rows import IS_FILE
 from basrelief.index.schema import BOX_MARK
 from basrelief.index.table import Tables
@@ -41,14 +41,23 @@ class IndexOptions:
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
         retry_failed: Whether to read files again that could not be read before, even if they did not change.
-        scenes: Whether to find the things in scans, each with a row of its own; None for what the library did before.
+        scenes: In which files to find things, each with a row of its own: `auto` in those that look like scans of several things, `all`,
+            or `none`. None continues what the library did before, `auto` or `none`.
+
+    Raises:
+        ConfigError: If `scenes` is another word.
     """
 
     jobs: int = 0
     up: str | None = None
     seed: int = 0
     retry_failed: bool = False
-    scenes: bool | None = None
+    scenes: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the choice of scans."""
+        if self.scenes not in (None, *SCENES):
+            raise ConfigError(unknown_choice("scenes", self.scenes, SCENES))
 
 
 @dataclass
@@ -91,9 +100,9 @@ def add_folder(
     found = find_files(folder, roots={file.root for file in indexed.values()})
     counts = tables.scan_files()
     chosen = options or IndexOptions()
-    scenes = any(count is not None for count in counts.values()) if chosen.scenes is None else chosen.scenes
-    run = _IndexRun(tables, model, replace(chosen, scenes=scenes))
-    unseen = {path for path, count in counts.items() if count is None} if scenes else set()
+    before = "auto" if any(count is not None for count in counts.values()) else "none"
+    run = _IndexRun(tables, model, replace(chosen, scenes=chosen.scenes or before))
+    unseen = {path for path, count in counts.items() if not run.is_examined(count)}
     changes = find_changes(folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=chosen.retry_failed, again=unseen)
     run.report.removed, run.report.unchanged = len(changes.removed), changes.unchanged
     with WorkerPool(run.options.jobs, prepare=import_readers) as pool:
@@ -121,6 +130,10 @@ class _IndexRun:
     report: Report = field(default_factory=Report)
     changed_meanwhile: set[FileEntry] = field(default_factory=set)
 
+    def is_examined(self, boxes: int | None) -> bool:
+        """Return whether things were looked for in a file as this run does, given the number of boxes recorded of it."""
+        return {"none": True, "auto": boxes is not None, "all": bool(boxes)}[self.options.scenes or "none"]
+
     def process(self, files: Sequence[FileEntry], pool: WorkerPool) -> Iterator[int]:
         """Hash files, reuse rows of known content and read the rest; yield how many files were finished since the last time."""
         results = list(zip(files, pool.map(hash_file, files, size=_SIZE), strict=True))
@@ -141,7 +154,7 @@ class _IndexRun:
     def _reuse_rows(self, files: Sequence[FileEntry]) -> list[FileEntry]:
         """Write rows for files whose content has a row, and return the other files."""
         rows = self.tables.rows("content_hash", list({file.state.content_hash for file in files}), where=IS_FILE)
-        known = {(row["content_hash"], row["format"]): row for row in rows if row["boxes"] is not None or not self.options.scenes}
+        known = {(row["content_hash"], row["format"]): row for row in rows if self.is_examined(row["boxes"])}
         copies = [(file, known[_content_key(file)]) for file in files if _content_key(file) in known]
         self.tables.upsert([{**row, **_file_columns(file)} for file, row in copies if not row["boxes"]])
         reused = {file.key for file, row in copies if not row["boxes"] or self._reuse_scan(file, row)}
@@ -161,7 +174,7 @@ class _IndexRun:
         if not files:
             return
         model = self.model()
-        options = FileOptions(model.input, self.options.up, self.options.seed, scenes=bool(self.options.scenes))
+        options = FileOptions(model.input, self.options.up, self.options.seed, scenes=self.options.scenes or "none")
         results = pool.map(functools.partial(_read_unchanged, read=read_file, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[FileEntry, str]] = []
@@ -227,7 +240,7 @@ class _IndexRun:
                 "form": read.form,
                 "thumbnail": read.thumbnail,
                 "sheet": read.sheet,
-                "boxes": 0 if self.options.scenes else None,
+                "boxes": None if self.options.scenes == "none" else 0,
             }
 
     def _existing_tags(self, files: Sequence[tuple[str, FileEntry]]) -> dict[str, list[str]]:

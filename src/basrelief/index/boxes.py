@@ -59,7 +59,7 @@ def find_boxes(path: Path, options: FileOptions) -> ScanBoxes | None:
         options: How files become what the model reads.
 
     Returns:
-        At most `LIMIT` boxes; None if the file shows a single object or cannot be used as a scan.
+        At most `LIMIT` boxes; None if the file cannot be used as a scan, or turns out to show a single object after all.
 
     Raises:
         FileFormatError: If it cannot be read.
@@ -69,7 +69,7 @@ def find_boxes(path: Path, options: FileOptions) -> ScanBoxes | None:
         scene = prepare_scene(shape)
     except GeometryError:
         return None
-    if scene.kind == "object":
+    if scene.kind == "object" and options.scenes != "all":
         return None
     del shape
     found = crop_points(scene, propose(scene, limit=LIMIT, seed=options.seed), CropSettings())

@@ -15,12 +15,15 @@ from basrelief.geometry import shape_descriptor
 from basrelief.io import load
 from basrelief.models.shape_input import Prepared, ShapeInput
 from basrelief.render import render_thumbnail
+from basrelief.scenes.recognise import recognise_scene
 from basrelief.types import Mesh, Shape
 
 THUMBNAIL = 128
 """Side of a thumbnail in pixels."""
 
-_SCAN_POINTS = 5000  # a file with fewer points or vertices is no scan
+SCENES = ("auto", "all", "none")
+"""Files in which things are looked for: those that look like scans of several things, all, or none."""
+
 _WEBP_METHOD = 1  # files a third larger than with the default 4, two to three times as fast
 
 
@@ -32,13 +35,13 @@ class FileOptions:
         input: How the model's network reads shapes; see `Model.input`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
-        scenes: Whether to tell whether a file is a scan of many things.
+        scenes: Which files are taken for scans of several things, one of `SCENES`.
     """
 
     input: ShapeInput
     up: str | None = None
     seed: int = 0
-    scenes: bool = False
+    scenes: str = "none"
 
     def prepare(self, shape: Shape) -> Prepared:
         """Prepare one shape, world frame, as arrays, which pass between processes."""
@@ -59,7 +62,7 @@ class ReadFile:
         faces: Number of triangles; 0 for a point cloud.
         points: Number of vertices or points.
         extent: Width, depth and height in the file's units, world frame.
-        scene: Whether it looks like a scan of many things.
+        scene: Whether it is taken for a scan of several things.
     """
 
     prepared: Prepared
@@ -102,7 +105,7 @@ def read_file(path: Path, options: FileOptions) -> ReadFile:
         faces=len(shape.faces) if isinstance(shape, Mesh) else 0,
         points=len(points),
         extent=extent,
-        scene=options.scenes and len(points) >= _SCAN_POINTS,
+        scene=options.scenes == "all" or (options.scenes == "auto" and recognise_scene(shape) is not None),
     )
 
 
