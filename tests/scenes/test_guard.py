@@ -81,3 +81,21 @@ def _returns(scene: Scene, points: np.ndarray, things: np.ndarray, *, unit: floa
         local = (points[things == thing] - centers[0]) @ rotations[0]
         np.testing.assert_allclose(local.max(axis=0), sizes[0] / 2, atol=0.01 * unit)
         np.testing.assert_allclose(local.min(axis=0), -sizes[0] / 2, atol=0.01 * unit)
+
+
+@pytest.mark.parametrize("up", ["z", "y"])
+def test_a_table_top_is_the_support_and_not_the_ground_below(up: str) -> None:
+    rng = np.random.default_rng(0)
+    top = np.column_stack([rng.random((6000, 2)) * [1.2, 0.8], rng.normal(scale=0.001, size=6000)])
+    ground = np.column_stack([rng.random((6000, 2)) * [1.6, 1.4] - 0.2, np.full(6000, -0.75)])
+    ground = ground[((ground[:, :2] < 0) | (ground[:, :2] > [1.2, 0.8])).any(axis=1)]
+    things = []
+    for x, y in ((0.2, 0.2), (0.6, 0.5), (1.0, 0.3)):
+        angle, height = rng.random((1500, 1)) * 2 * np.pi, rng.random((1500, 1)) * 0.2
+        things.append(np.hstack([x + 0.06 * np.cos(angle), y + 0.06 * np.sin(angle), 0.01 + height]))
+    points = np.concatenate([top, ground, *things])
+    scene = prepare_scene((points @ rotation_to_z_up(up)).astype(np.float32), trim=False)
+    assert scene.kind == "tabletop"
+    assert (scene.structure[: len(top)] != OBJECT).mean() > 0.98
+    assert (scene.structure[-4500:] == OBJECT).mean() > 0.98
+    assert (scene.structure[len(top) : -4500] == OBJECT).mean() < 0.02

@@ -20,6 +20,7 @@ _TILE = 0.5  # metres; the floor may be uneven from tile to tile
 _CEILING_REACH = 0.25  # metres; scanners bend it, and nothing else is there
 _THINNEST, _THICKEST = 0.02, 0.06  # metres; tolerance of a plane to noise
 _SUPPORT_REACH, _SUPPORT_THINNEST = 0.03, 0.004  # metres; a table top is flat
+_CARRIED = 0.03  # of all voxels that are above a support, at least
 _OVERHANG = 0.1  # metres that a thing may stick out over the edge of its support
 
 
@@ -112,7 +113,17 @@ def find_support(surface: Surface, sample: Float[np.ndarray, "sample 3"]) -> Str
     levels, areas, _ = _horizontal(surface, surface.counts)
     if not areas.any():
         return Structure()
-    floor = fit_level(surface, sample, float(levels[int(areas.argmax())]), reach=_SUPPORT_REACH, thinnest=_SUPPORT_THINNEST)
+    best = int(areas.argmax())
+    for row in np.flatnonzero(areas >= 0.25 * areas.max())[::-1]:  # the highest that carries something, so no floor under a table
+        on = surface.points[np.abs(surface.points[:, 2] - levels[row]) < surface.size]
+        low, high = np.percentile(on[:, :2], [1, 99], axis=0)
+        over = (surface.points[:, 2] > levels[row] + _SUPPORT_REACH) & ((surface.points[:, :2] > low) & (surface.points[:, :2] < high)).all(
+            axis=1
+        )
+        if over.mean() > _CARRIED:
+            best = _summit(areas, int(row), step=-1)
+            break
+    floor = fit_level(surface, sample, float(levels[best]), reach=_SUPPORT_REACH, thinnest=_SUPPORT_THINNEST)
     on = sample[np.abs(floor.above(sample)) < floor.tolerance].astype(np.float64)
     low, high = np.percentile(on[:, :2], [0.2, 99.8], axis=0) if len(on) else (np.zeros(2), np.zeros(2))
     try:

@@ -17,6 +17,7 @@ _ENOUGH_FLOOR = 0.4  # share of the footprint; more of a floor or of a ceiling i
 _SKIN = 0.08  # metres; what is nearer to the bounds of a room belongs to them
 _TOUCH = 0.15  # metres from the bounds at which a thing touches them
 _LEAST_THING = 10  # voxels
+_LEAST_PLANE = 0.03  # of all voxels, for a bound to be a plane
 _VIEW_CONE, _AHEAD = np.cos(np.radians(50)), np.cos(np.radians(30))
 _PIXELS, _SPREAD, _LAYERED = 60, 1.15, 0.15  # directions across a view, ratio of distances in one, share of directions with more
 _LEAST_UPRIGHT = 0.3  # cosine between the up of a camera and that of its scene
@@ -164,7 +165,7 @@ def _plane_score(height: np.ndarray, flat: np.ndarray, across: np.ndarray, size:
 
 
 def _contacts(surface: Surface) -> np.ndarray:
-    """Return for the lower and the upper bound along x, y and z (3, 2) the share of what is inside that belongs to things touching it."""
+    """Return for the lower and the upper bound along x, y and z (3, 2) the share of what is inside that touches it, if it is a plane."""
     from scipy.ndimage import label
 
     bounds = np.percentile(surface.points, [1, 99], axis=0)
@@ -184,7 +185,9 @@ def _contacts(surface: Surface) -> np.ndarray:
         for side, sign in enumerate((1, -1)):
             nearest = np.full(len(counts), np.inf)
             np.minimum.at(nearest, of, sign * (points[:, axis] - bounds[side, axis]))
-            touched[axis, side] = things[nearest < skin + _TOUCH].sum() / max(things.sum(), 1)
+            flat = (np.abs(surface.normals[:, axis]) > 0.9) & (np.abs(surface.points[:, axis] - bounds[side, axis]) < skin)
+            if flat.mean() > _LEAST_PLANE:
+                touched[axis, side] = things[nearest < skin + _TOUCH].sum() / max(things.sum(), 1)
     return touched
 
 
