@@ -70,7 +70,8 @@ def test_files_of_boxes(tmp_path: Path) -> None:
     (tmp_path / "object.json").write_text(json.dumps({"detections": records}))
     (tmp_path / "table.csv").write_text("x,y,z,width,depth,height,yaw,score\n0,0,1,1,2,3,,\n1,1,1,1,1,1,0.5,0.25\n")
     for name in ("list.json", "object.json", "table.csv"):
-        boxes, scores = read_boxes(tmp_path / name)
+        boxes, scores, axes = read_boxes(tmp_path / name)
+        assert axes is None
         assert boxes.sizes.tolist() == [[1, 2, 3], [1, 1, 1]]
         assert boxes.yaws.tolist() == [0, 0.5]
         assert scores.tolist() == [1, 0.25]
@@ -82,6 +83,7 @@ def test_files_of_boxes(tmp_path: Path) -> None:
         ("a.json", "{", "cannot be read as boxes: Expecting property name"),
         ("a.json", "[" * 100_000, "cannot be read as boxes: "),
         ("a.json", "{}", "cannot be read as boxes: no list of boxes. Expected JSON records with center and size, or CSV columns x, y, z, width, depth, height."),
+        ("a.json", '[{"center": [0, 0, 0], "size": [1, 1, 1], "rotation": [[1, 0, 0], [0, 1, 0]]}]', "cannot be read as boxes: a rotation is not a 3 x 3 rotation matrix."),
         ("a.json", '[{"center": [0, 0], "size": [1, 1, 1]}]', "cannot be read as boxes: center and size need three numbers."),
         ("a.json", '[{"size": [1, 1, 1]}]', "cannot be read as boxes: a box has no 'x'."),
         ("a.json", '[{"center": [0, 0, 0], "size": [1, 1, 1], "score": 7}]', "has scores outside [0, 1]. Leave them out or scale them."),

@@ -14,7 +14,7 @@ import trimesh
 import basrelief as br
 from basrelief.errors import ConfigError, FileFormatError, OutputError
 from basrelief.geometry import rotation_to_z_up
-from basrelief.scenes import Detections
+from basrelief.scenes import Detections, propose
 from basrelief.scenes.export.colors import PALETTE, label_colors
 from basrelief.scenes.export.coordinates import in_file, up_axis
 from basrelief.scenes.export.save import FORMATS, save_detections
@@ -84,6 +84,13 @@ def test_yaws_are_angles_in_the_file(name: str) -> None:
         assert np.allclose(np.array(record["rotation"])[:, 0], forward, atol=1e-5)
         local = (thing_in_file(made, number) - record["center"]) @ np.array([forward, [-forward[1], forward[0], 0], [0, 0, 1]]).T
         assert np.allclose(np.abs(local).max(axis=0), np.array(record["size"]) / 2, atol=1e-4)
+
+
+def test_saved_boxes_can_be_labelled_again(made: Detections, tmp_path: Path) -> None:
+    given = propose(made.scene, "boxes", boxes=made.save(tmp_path / "boxes.json"))
+    for name in ("centers", "sizes", "yaws"):
+        assert np.allclose(getattr(given.boxes, name), getattr(made.boxes, name), atol=1e-5), name
+    assert np.allclose(given.scores, made.scores, atol=1e-4)
 
 
 def test_json_has_a_line_for_each_box(tmp_path: Path) -> None:
