@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,6 +23,7 @@ from basrelief.output import replace_file
 from basrelief.version import __version__
 
 _FORMAT = 1
+_DECISIVE = ("datasets/scans", "encoders", "evaluate/detection", "geometry", "io", "models", "render", "scenes", "shapes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ class ScanRecord:
 
 
 class RecordCache:
-    """Records of scans in a folder, one file each, under a hash of everything that decides them.
+    """Records of scans in a folder, one file each, under a hash of everything that decides them, the code included.
 
     A file that is missing, broken or of another scan is not read but made again.
 
@@ -109,7 +111,7 @@ class RecordCache:
     """
 
     def __init__(self, settings: Mapping[str, Any], folder: Path | None) -> None:
-        self.settings = json.dumps([_FORMAT, __version__, dict(settings)], sort_keys=True, default=str)
+        self.settings = json.dumps([_FORMAT, __version__, _code(), dict(settings)], sort_keys=True, default=str)
         self.folder = folder
 
     @classmethod
@@ -145,3 +147,12 @@ class RecordCache:
             stamp = "no file"
         digest = hashlib.sha256("\0".join((self.settings, item.id, str(item.path.resolve()), stamp)).encode(errors="replace")).hexdigest()
         return Path(str(self.folder)) / f"{digest[:32]}.npz"
+
+
+@cache
+def _code() -> str:
+    """Hash of the sources that turn a scan into a record: figures of changed code are never taken from the cache."""
+    package, digest = Path(__file__).parents[2], hashlib.sha256()
+    for file in sorted(path for folder in _DECISIVE for path in (package / folder).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
