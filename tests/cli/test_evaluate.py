@@ -208,6 +208,7 @@ def test_a_broken_card_is_named_beside_the_table(run: Run, tmp_path: Path) -> No
         (("tiny", "rooms", "--seeds", "3-2", "--task", "detection"), "There is no room to evaluate on"),
         (("tiny", "rooms", "--seeds", "1", "--task", "detection", "--set", "scoring.clases=best"), "clases"),
         (("tiny", "rooms", "--seeds", "1", "--task", "detection", "--set", "proposals=segment"), "Did you mean 'segments'"),
+        (("tiny", "auto", "--root", "ROOT", "--task", "detection", "--set", "limit=8"), "Name it in place of 'auto'"),
         (("tiny", "scannet", "--root", "ROOT", "--task", "detection", "--set", "proposals=segments"), "does not look like scannet"),
     ],
 )

@@ -149,6 +149,8 @@ def _protocol(dataset: str, choices: list[str] | None) -> DetectionProtocol | No
     """The protocol of a data set with some choices changed; None if none is."""
     if not choices:
         return None
+    if not dataset:
+        raise ConfigError("--set changes the protocol of a data set. Name it in place of 'auto'.")
     from basrelief.evaluate import DetectionProtocol
     from basrelief.evaluate.detection.protocol import default_protocol
     from basrelief.train.config import read_settings

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -65,7 +65,8 @@ class ScanMeasure:
         """
         scene, truth = self._scene(scan)
         sample = subsample(scene.cloud, self.protocol.sample, seed=self.seed)
-        proposals = propose(scene, self.protocol.proposals, limit=self.protocol.limit, seed=self.seed, **self._proposer_options())
+        own = {} if self.weights is None else {"weights": self.weights}
+        proposals = propose(scene, self.protocol.proposals, limit=self.protocol.limit, seed=self.seed, **own)
         inside = points_in_boxes(sample.points, proposals.boxes)
         given = Proposals(truth, np.ones(len(truth), dtype=np.float32), "ground truth")
         return ScanRecord(
@@ -78,14 +79,6 @@ class ScanMeasure:
             anchors=self._anchors(scene),
         )
 
-    def check(self) -> None:
-        """Find out before the first scan whether the weights of the proposer are there.
-
-        Raises:
-            WeightsNotFoundError: If they are not.
-        """
-        self._proposer_options()
-
     def _scene(self, scan: AnnotatedScan) -> tuple[Scene, Boxes]:
         """Return the scene, which is only moved, and the true boxes in it."""
         shape = dataclasses.replace(scan.shape, origin=None)
@@ -97,20 +90,25 @@ class ScanMeasure:
             scene = dataclasses.replace(scene, cloud=scene.select(kept), structure=scene.structure[kept])
         return scene, Boxes(scan.boxes.centers - scene.to_file[:3, 3], scan.boxes.sizes, scan.boxes.yaws)
 
-    def _proposer_options(self) -> dict[str, Any]:
-        """Options of the proposer: its weights."""
+    @cached_property
+    def weights(self) -> Path | None:
+        """Weights of the proposer for this data set; None if it has none, or finds its own.
+
+        Raises:
+            WeightsNotFoundError: If they are not on this machine.
+        """
         if self.protocol.proposal_weights:
-            return {"weights": Path(self.protocol.proposal_weights)}
+            return Path(self.protocol.proposal_weights)
         detector = detectors().get(f"{self.protocol.proposals}-{self.dataset}")
         if detector is None:
-            return {}
+            return None
         path = find_detector(detector)
         if path is None:
             raise WeightsNotFoundError(
                 f"Proposals {self.protocol.proposals} need {detector.checkpoint.file} (licence: {detector.checkpoint.licence}). "
                 f"Run: basrelief models fetch {detector.name}, or choose others, e.g. --set proposals=segments."
             )
-        return {"weights": path}
+        return path
 
     def _label(self, scene: Scene, proposals: Proposals) -> Labelled:
         """Embed the boxes that hold enough points and compare them with the classes and the background."""
@@ -146,7 +144,7 @@ class ScanMeasure:
         return anchors
 
 
-def _grouped(values: np.ndarray, groups: Sequence[int], combine: Any) -> np.ndarray:  # noqa: ANN401 - a function of numpy
+def _grouped(values: np.ndarray, groups: Sequence[int], combine: Callable[..., np.ndarray]) -> np.ndarray:
     """Combine the columns of each group."""
     starts = np.cumsum([0, *groups])
     if len(values) == 0:

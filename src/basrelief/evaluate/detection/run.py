@@ -133,10 +133,10 @@ def evaluate_detection(
     start = time.perf_counter()
     chosen = protocol or default_protocol(benchmark.name)
     measure = ScanMeasure(model, benchmark.scans.classes, chosen, benchmark.name, seed)
-    measure.check()
     options = chosen.settings() | {"background": list(measure.background)}
     described = describe_protocol(model, benchmark, task="detection", options=options, seed=seed)
-    known = RecordCache.shared({**_measured(described.model, measure), "seed": seed}) if keep else RecordCache({}, None)
+    settings = _measured(described.model, measure) | {"seed": seed}
+    known = RecordCache.shared(settings) if keep else RecordCache(settings, None)
     stats, records, failures = EmbedStats(), {}, []
     for done, item in enumerate(benchmark.scans.scans, start=1):
         try:
@@ -163,14 +163,13 @@ def _measure(item: ScanItem, measure: ScanMeasure, stats: EmbedStats, put: Calla
 
 def _measured(model: Mapping[str, Any], measure: ScanMeasure) -> dict[str, Any]:
     """What decides the record of a scan, the scan itself left out."""
-    weights = measure.protocol.proposal_weights
     return {
         **model,
         **measure.protocol.measured_settings(),
         "dataset": measure.dataset,
         "labels": measure.classes.names,
         "known background": measure.background,
-        "proposer": _size(Path(weights)) if weights else "",
+        "proposer": "" if measure.weights is None else _stamp(measure.weights),
     }
 
 
@@ -182,7 +181,7 @@ def _notes(model: Model, measure: ScanMeasure, failures: int) -> tuple[str, ...]
     return tuple(notes)
 
 
-def _size(path: Path) -> str:
+def _stamp(path: Path) -> str:
     try:
         state = path.stat()
     except OSError:
