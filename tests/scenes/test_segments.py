@@ -114,3 +114,17 @@ def test_overlapping_boxes_rank_lower() -> None:
     kept, scores = suppress_softly(boxes, np.array([0.9, 0.8, 0.7, 0.6], dtype=np.float32), 10)
     assert kept.tolist() == [0, 3, 1]
     np.testing.assert_allclose(scores, [0.9, 0.6, 0.8 * (2 / 3) ** 2], rtol=1e-6)
+
+
+def test_memory_does_not_grow_with_points_on_the_same_surfaces() -> None:
+    import tracemalloc
+
+    peaks = []
+    for spacing in (0.02, 0.01):  # four times the points
+        scene, _ = small_room(0, things=2, spacing=spacing)
+        tracemalloc.start()
+        propose_segments(scene, most=50)
+        peaks.append(tracemalloc.get_traced_memory()[1] / scene.objects.sum())
+        tracemalloc.stop()
+    assert peaks[1] < 0.6 * peaks[0]
+    assert peaks[1] * scene.objects.sum() < 100e6

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from basrelief.errors import ConfigError, FileFormatError, GeometryError
+from basrelief.errors import ConfigError, FileFormatError
 from basrelief.geometry.boxes import Boxes
 from basrelief.limits import limits
 from basrelief.scenes.proposals import Proposals
 from basrelief.scenes.scene import Scene
 
 _COLUMNS = ("x", "y", "z", "width", "depth", "height")
+_PARALLEL = 1e-7  # how far the cosine of parallel axes may be from 1; rounded rotations have six digits
 
 
 def propose_boxes(scene: Scene, *, boxes: Boxes | str | os.PathLike[str], seed: int = 0) -> Proposals:
@@ -26,66 +28,56 @@ def propose_boxes(scene: Scene, *, boxes: Boxes | str | os.PathLike[str], seed: 
     Args:
         scene: From `prepare_scene`.
         boxes: In the coordinates and the unit of the file. Either `Boxes`, or a file: JSON with a list of records that have `center` and
-            `size` (three numbers each), and `yaw` (radians) and `score` if wanted, or the records of `Detections.records`, whose `rotation`
-            has the axes of each box; or CSV with columns x, y, z (of the centre), width, depth, height (along x, y, z) and, if wanted, yaw
-            and score.
+            `size` (three numbers each), and if wanted `yaw` (radians about z) or `rotation` (3 x 3), and `score`, as
+            `Detections.records` gives them; or CSV with columns x, y, z (of the centre), width, depth, height (along x, y, z) and, if
+            wanted, yaw and score.
         seed: Unused.
 
     Raises:
         ConfigError: If no boxes are given.
         FileFormatError: If the file cannot be read.
-        GeometryError: If a value is not finite, a size negative, or a box is turned while the scan's up axis is not z.
+        GeometryError: If a value is not finite or a size negative.
     """
     if isinstance(boxes, Boxes):
-        given, scores, axes = boxes, np.ones(len(boxes), dtype=np.float32), None
+        centers, sizes, rotations, scores = boxes.centers, boxes.sizes, boxes.rotations(), np.ones(len(boxes), dtype=np.float32)
     else:
-        given, scores, axes = read_boxes(boxes)
-    if not len(given):
+        centers, sizes, rotations, scores = read_boxes(boxes)
+    if not len(centers):
         raise ConfigError("There are no boxes to use. Pass at least one, or leave out boxes to find some.")
     order = np.argsort(-scores, kind="stable")
-    placed = to_scene(scene, given) if axes is None else _along_axes(scene, given, axes)
-    return Proposals(placed[order], scores[order], "boxes")
+    return Proposals(to_scene(scene, centers, sizes, rotations)[order], scores[order], "boxes")
 
 
-def to_scene(scene: Scene, boxes: Boxes) -> Boxes:
+def to_scene(
+    scene: Scene, centers: Float[np.ndarray, "boxes 3"], sizes: Float[np.ndarray, "boxes 3"], rotations: Float[np.ndarray, "boxes 3 3"]
+) -> Boxes:
     """Convert boxes from the coordinates of the file to those of the scene.
 
-    The boxes keep their shape if the scene is a turn about z away from the file. Otherwise each becomes the aligned box around its corners.
+    Args:
+        scene: The scene.
+        centers: (N, 3).
+        sizes: (N, 3) along each box's own axes.
+        rotations: (N, 3, 3), columns are those axes.
 
-    Raises:
-        GeometryError: If a box has a yaw and the scene's z axis is not the file's.
+    Returns:
+        The same boxes; one that does not stand upright in the scene becomes the aligned box around it.
     """
     inverse = np.linalg.inv(scene.to_file)
-    rotation = inverse[:3, :3] * scene.scale
-    centers = boxes.centers @ inverse[:3, :3].T + inverse[:3, 3]
-    if np.allclose(rotation[2], (0, 0, 1), atol=1e-6):
-        turn = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
-        quarters = round(turn / (np.pi / 2))
-        if abs(turn - quarters * np.pi / 2) < 1e-9 and boxes.aligned:
-            return Boxes(centers, (boxes.sizes / scene.scale)[:, [1, 0, 2] if quarters % 2 else [0, 1, 2]])
-        return Boxes(centers, boxes.sizes / scene.scale, boxes.yaws + turn)
-    if not boxes.aligned:
-        raise GeometryError("The boxes have yaws, but up is not the z axis of this file. Pass aligned boxes, or turn the scan to z up.")
-    corners = boxes.corners() @ inverse[:3, :3].T + inverse[:3, 3]
-    return Boxes.from_bounds(corners.min(axis=1), corners.max(axis=1))
+    axes = inverse[:3, :3] * scene.scale @ rotations
+    moved, lengths = centers @ inverse[:3, :3].T + inverse[:3, 3], sizes / scene.scale
+    around = np.einsum("nij,nj->ni", np.abs(axes), lengths)
+    parallel = (np.abs(axes).max(axis=2) > 1 - _PARALLEL).all(axis=1)
+    upright = ~parallel & (np.abs(axes[:, 2, 2]) > 1 - _PARALLEL)
+    yaws = np.where(upright, np.arctan2(axes[:, 1, 0], axes[:, 0, 0]), 0.0)
+    return Boxes(moved, np.where(upright[:, None], lengths, around), yaws)
 
 
-def _along_axes(scene: Scene, boxes: Boxes, axes: np.ndarray) -> Boxes:
-    """Convert boxes with lengths along their own axes; those that are not upright become aligned boxes around them."""
-    inverse = np.linalg.inv(scene.to_file)
-    centers = boxes.centers @ inverse[:3, :3].T + inverse[:3, 3]
-    turned, sizes = inverse[:3, :3] * scene.scale @ axes, boxes.sizes / scene.scale
-    if np.allclose(turned[:, 2, 2], 1, atol=1e-5):
-        return Boxes(centers, sizes, np.arctan2(turned[:, 1, 0], turned[:, 0, 0]).round(6))
-    return Boxes(centers, np.einsum("nij,nj->ni", np.abs(turned), sizes))
-
-
-def read_boxes(path: str | os.PathLike[str]) -> tuple[Boxes, np.ndarray, np.ndarray | None]:
+def read_boxes(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Read boxes and their scores from a JSON or CSV file.
 
     Returns:
-        Boxes in the coordinates of the file; (N,) float32 scores in [0, 1], 1 where none are given; and (N, 3, 3) axes of the boxes as
-        columns where every record has a `rotation`, else None.
+        Centres (N, 3), sizes (N, 3) and rotations (N, 3, 3) in the coordinates of the file, and (N,) float32 scores in [0, 1]; 1 where none
+        are given.
 
     Raises:
         FileFormatError: If the file is missing, too large, or not of the format.
@@ -98,18 +90,20 @@ def read_boxes(path: str | os.PathLike[str]) -> tuple[Boxes, np.ndarray, np.ndar
     try:
         text = file.read_text(encoding="utf-8-sig")
         rows = list(csv.DictReader(io.StringIO(text))) if file.suffix.lower() == ".csv" else _records(json.loads(text))
-        values = [_numbers(row) for row in rows]
-        axes = np.array([_rotation(row) for row in rows]) if rows and all("rotation" in row for row in rows) else None
+        table = np.array([_numbers(row) for row in rows], dtype=np.float64).reshape(-1, 16)
     except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
         raise FileFormatError(
             f"{path} cannot be read as boxes: {_reason(error)}. Expected JSON records with center and size, or CSV columns "
             f"{', '.join(_COLUMNS)}."
         ) from error
-    table = np.array(values, dtype=np.float64).reshape(-1, 8)
-    scores = table[:, 7].astype(np.float32)
-    if not (np.isfinite(scores) & (scores >= 0) & (scores <= 1)).all():
+    if not np.isfinite(table).all() or (table[:, 3:6] < 0).any():
+        raise FileFormatError(f"{path} has boxes with negative sizes or values that are not finite. Correct or remove them.")
+    scores, rotations = table[:, 6].astype(np.float32), table[:, 7:].reshape(-1, 3, 3)
+    if not ((scores >= 0) & (scores <= 1)).all():
         raise FileFormatError(f"{path} has scores outside [0, 1]. Leave them out or scale them.")
-    return Boxes(table[:, :3], table[:, 3:6], table[:, 6]), scores, axes
+    if not np.allclose(rotations @ rotations.transpose(0, 2, 1), np.eye(3), atol=1e-3):
+        raise FileFormatError(f"{path} has a rotation whose columns are not perpendicular unit vectors. Correct it, or give a yaw.")
+    return table[:, :3], table[:, 3:6], rotations, scores
 
 
 def _records(data: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - parsed JSON
@@ -122,19 +116,23 @@ def _records(data: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - parsed JSON
 
 
 def _numbers(row: dict[str, Any]) -> list[float]:
+    """Centre, size, score and rotation of a record or a row."""
     if "center" in row:
-        center, size = (list(map(float, row[name])) for name in ("center", "size"))
-        if len(center) != 3 or len(size) != 3:
+        place = [float(value) for name in ("center", "size") for value in row[name]]
+        if len(place) != 6:
             raise ValueError("center and size need three numbers")
-        return [*center, *size, float(row.get("yaw", 0.0)), float(row.get("score", 1.0))]
-    return [*(float(row[name]) for name in _COLUMNS), float(row.get("yaw") or 0.0), float(row.get("score") or 1.0)]
+    else:
+        place = [float(row[name]) for name in _COLUMNS]
+    score = row.get("score")
+    turn = np.array(row["rotation"], dtype=np.float64) if "rotation" in row else _turned(float(row.get("yaw") or 0.0))
+    if turn.shape != (3, 3):
+        raise ValueError("rotation needs three rows of three numbers")
+    return [*place, 1.0 if score in (None, "") else float(score), *turn.ravel()]
 
 
-def _rotation(row: dict[str, Any]) -> np.ndarray:
-    rotation = np.array(row["rotation"], dtype=np.float64)
-    if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
-        raise ValueError("a rotation is not a 3 x 3 rotation matrix")
-    return rotation
+def _turned(yaw: float) -> np.ndarray:
+    turned: np.ndarray = Boxes(np.zeros((1, 3)), np.zeros((1, 3)), np.array([yaw])).rotations()[0]
+    return turned
 
 
 def _reason(error: Exception) -> str:
