@@ -15,6 +15,7 @@ from support.console_examples import documents
 SOURCE = REPOSITORY / "src" / "basrelief"
 METAPHORS = ["room", "rooms", "door", "doors", "twin", "twins", "house", "houses", "desk", "strays", "handicap"]
 SCENES = (
+    "README.md",
     "scenes/",
     "cli/detect.py",
     "cli/evaluate.py",

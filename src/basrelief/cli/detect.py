@@ -141,5 +141,5 @@ def _show(result: ScanResult, out: Sequence[Path], *, many: bool, top: int, as_j
     for finding in found.scene.findings:
         if finding.level != "ok":
             typer.echo(f"basrelief: {finding.check}: {' '.join(filter(None, (finding.fact, finding.remedy)))}", err=True)
-    opt.print_table(COLUMNS, table_rows(found, top=top), title=f"{result.path}: {len(found)} boxes")
+    opt.print_table(COLUMNS, table_rows(found, top=top), title=f"{result.path}: {len(found)} box{'' if len(found) == 1 else 'es'}")
     return False

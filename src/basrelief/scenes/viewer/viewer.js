@@ -201,7 +201,8 @@ function fillList() {
   if (state.selected >= 0 && !shown.includes(state.selected)) select(-1);
   find("list").replaceChildren(...shown.map((number) => row(boxes[number], number)));
   for (const item of find("list").children) item.setAttribute("aria-selected", String(Number(item.dataset.number) === state.selected));
-  find("count").textContent = shown.length === boxes.length ? `${boxes.length} boxes` : `${shown.length} of ${boxes.length} boxes`;
+  const all = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
+  find("count").textContent = shown.length === boxes.length ? all : `${shown.length} of ${all}`;
   refresh();
 }
 
