@@ -1,6 +1,6 @@
 """Fit the logistic model that ranks segments to generated rooms; write `src/basrelief/scenes/segmentation/objectness.json`.
 
-    python tools/fit_objectness.py --rooms 24 --tabletops 8
+    python tools/fit_objectness.py --rooms 18 --tabletops 6
 
 Seeds start at 0; those from 500,000 on are for validation and from 1,000,000 on for reports. Each room is measured twice: with and without
 colours, and once with exact floor and walls, once with those that `prepare_scene` finds. The target is the largest IoU with the
@@ -70,8 +70,8 @@ def fit(values: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndar
 def main() -> None:
     """Measure, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rooms", type=int, default=24)
-    parser.add_argument("--tabletops", type=int, default=8)
+    parser.add_argument("--rooms", type=int, default=18)
+    parser.add_argument("--tabletops", type=int, default=6)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     parts = []

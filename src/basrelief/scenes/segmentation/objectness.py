@@ -21,6 +21,7 @@ Features = dict[str, np.ndarray]
 
 _SLAB = 2  # cells that count as just inside or just outside a face
 _BLOCK = 512
+_SPANS = 0.4  # of the footprint that a level surface covers to divide a box
 _FARTHEST = 3.0  # standard deviations
 _ALIKE = (0.5, 0.7, 0.85)
 
@@ -105,6 +106,30 @@ def box_features(low: Float[np.ndarray, "regions 3"], high: Float[np.ndarray, "r
         "above_floor": np.log1p(np.maximum(low[:, 2] - floor, 0) / occupancy.cell),
         "thin": np.log(size.min(axis=1) / size.max(axis=1)),
         "on_level": occupancy.count("level", under[0], under[1]) / area[4],
+        **_shelf_features(first, last, count, occupancy),
+    }
+
+
+def _shelf_features(first: np.ndarray, last: np.ndarray, count: np.ndarray, occupancy: Occupancy) -> Features:
+    """Measure what is above the highest level surface that spans a box: a desk and what stands on it are two things, a chair is one."""
+    cells = last - first
+    footprint = cells[:, 0] * cells[:, 1]
+    split, level = np.zeros(len(first)), np.zeros(len(first), dtype=np.int64)
+    for height in range(1, int(cells[:, 2].max(initial=0)) - _SLAB):
+        rows = np.flatnonzero(cells[:, 2] - _SLAB > height)
+        low, high = first[rows], last[rows]
+        low[:, 2], high[:, 2] = first[rows, 2] + height, first[rows, 2] + height + 2
+        share = np.minimum(occupancy.count("level", low, high) / footprint[rows], 1)
+        spans = share > np.maximum(_SPANS, split[rows] - 0.1)
+        split[rows[spans]], level[rows[spans]] = share[spans], height
+    above = first.copy()
+    above[:, 2] += np.minimum(level + 2, cells[:, 2])
+    tops = occupancy.count("object", above, last) * (split > 0)
+    return {
+        "split": split,
+        "top_share": tops / np.maximum(count, 1),
+        "top_height": (split > 0) * (1 - (level + 2) / cells[:, 2]).clip(0),
+        "top_cover": np.minimum(tops / footprint, 2),
     }
 
 
