@@ -22,6 +22,7 @@ import numpy as np
 from basrelief.geometry.box_iou import box_iou
 from basrelief.geometry.boxes import Boxes
 from basrelief.metrics.detection import ScoredBoxes, found_boxes, score_detections
+from basrelief.scenes.given import to_scene
 from basrelief.scenes.guard import prepare_scene
 from basrelief.scenes.proposals import Proposals, propose
 from basrelief.scenes.scene import Scene
@@ -46,16 +47,9 @@ def random_boxes(scene: Scene, sizes: np.ndarray, *, limit: int, seed: int) -> P
     return Proposals(Boxes(centers, chosen), np.ones(limit, dtype=np.float32), "random")
 
 
-def in_scene(scene: Scene, boxes: Boxes) -> Boxes:
-    """Aligned boxes around boxes of the file, in the frame of the scene."""
-    to_scene = np.linalg.inv(scene.to_file)
-    corners = boxes.corners() @ to_scene[:3, :3].T + to_scene[:3, 3]
-    return Boxes.from_bounds(corners.min(axis=1), corners.max(axis=1))
-
-
 def recall(options: argparse.Namespace) -> None:
     """Print recall and average precision of each method, whatever the class."""
-    sizes = np.concatenate([make_room(seed=seed).boxes.sizes for seed in range(6)])
+    sizes = np.concatenate([make_room(seed=seed, kind=options.kind).boxes.sizes for seed in range(6)])
     methods: dict[str, Callable[[Scene], Proposals]] = {
         method: lambda scene, method=method: propose(scene, method, limit=max(LIMITS)) for method in options.methods
     }
@@ -68,7 +62,8 @@ def recall(options: argparse.Namespace) -> None:
         room = make_room(seed=seed, kind=options.kind)
         scan = scan_room(room, seed=seed)
         scene = prepare_scene(scan.cloud)
-        truth = in_scene(scene, room.boxes)
+        true = room.oriented if scene.kind == "tabletop" else room.boxes
+        truth = to_scene(scene, true.centers, true.sizes, true.rotations())
         large = np.flatnonzero(truth.sizes.max(axis=1) > (0 if options.kind == "tabletop" else LEAST_SIDE))
         things += len(large)
         for name, method in methods.items():

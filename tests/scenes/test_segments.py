@@ -116,6 +116,7 @@ def test_overlapping_boxes_rank_lower() -> None:
     np.testing.assert_allclose(scores, [0.9, 0.6, 0.8 * (2 / 3) ** 2], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_points_on_the_same_surfaces() -> None:
     import tracemalloc
 
