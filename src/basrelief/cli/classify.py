@@ -72,9 +72,7 @@ def classify(
     results = classify_files(classifier, paths, labels=names, options=options, policy=policy)
     for number, result in enumerate(_progress(results, len(paths), quiet=as_json)):
         printer.show(number, result)
-    if printer.failed:
-        typer.echo(f"basrelief: {printer.failed} of {len(paths)} files failed", err=True)
-        raise typer.Exit(1)
+    opt.end_if_failed(printer.failed, len(paths))
 
 
 @dataclass

@@ -105,15 +105,18 @@ def detect(
             first_pass=first_pass,
             settings=settings,
             guard={"unit": unit, "kind": kind},
-            options={"boxes": boxes} if boxes else {"weights": proposal_weights} if proposal_weights else {},
+            options=_options(boxes, proposal_weights),
             seed=seed,
             progress=progress,
         )
         results = detect_files(paths, finder, again=lambda path: load_detections(path, model=network).relabel(names, settings), up=up)
         failed = sum(_show(result, outputs, many=len(paths) > 1, top=top, as_json=as_json) for result in results)
-    if failed:
-        typer.echo(f"basrelief: {failed} of {len(paths)} files failed", err=True)
-        raise typer.Exit(1)
+    opt.end_if_failed(failed, len(paths))
+
+
+def _options(boxes: Path | None, weights: Path | None) -> dict[str, Path]:
+    """Return the options of the method of proposals."""
+    return {name: path for name, path in (("boxes", boxes), ("weights", weights)) if path is not None}
 
 
 def _background(text: str | None) -> tuple[str, ...]:

@@ -96,20 +96,17 @@ def evaluate(
         return
     if model is None or dataset is None or (root is None and seeds is None):
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
-    from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, write_evaluation
-    from basrelief.evaluate import evaluate as run
+    import basrelief.evaluate as ev
 
     opt.check_points(points)
-    source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
-    name = opt.dataset_name(dataset)
-    data = DataSource(
-        root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=_seeds(seeds) if seeds else ()
-    )
-    options = EvalOptions(
+    source = ev.ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
+    name, rooms = opt.dataset_name(dataset), _seeds(seeds) if seeds else ()
+    data = ev.DataSource(root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=rooms)
+    options = ev.EvalOptions(
         task,
         points=points,
         templates=templates,
-        few_shot=FewShotOptions(_numbers(shots), draws, seed, head),
+        few_shot=ev.FewShotOptions(_numbers(shots), draws, seed, head),
         directions=tuple(word.strip() for word in queries.split(",")),
         pictures=pictures,
         detection=_protocol(name, choices),
@@ -117,16 +114,26 @@ def evaluate(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
     with opt.progress("evaluate", quiet=as_json) as progress:
-        evaluation = run(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
-    card, folder = evaluation.card, write_evaluation(evaluation, out)
-    for shown in card.tables if card.task == "detection" and not as_json else ():
-        cells = [tuple("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row) for row in shown.rows]
-        opt.print_table(shown.columns, cells, title=shown.title)
-    typer.echo(to_json(dataclasses.asdict(card)) if as_json else _summary(card, folder))
+        evaluation = ev.evaluate(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
+    card, folder = evaluation.card, ev.write_evaluation(evaluation, out)
+    typer.echo(to_json(dataclasses.asdict(card))) if as_json else _print_card(card, folder)
+    _end(card)
+
+
+def _end(card: EvalCard) -> None:
+    """Exit with code 1 if shapes could not be used, and say how many."""
     if card.failures:
         kind = "scans" if card.task == "detection" else "shapes"
         typer.echo(f"basrelief: {len(card.failures)} of {card.protocol['data']['shapes']} {kind} could not be used", err=True)
         raise typer.Exit(1)
+
+
+def _print_card(card: EvalCard, folder: Path) -> None:
+    """Print the figures; the tables of a detection evaluation, too."""
+    for shown in card.tables if card.task == "detection" else ():
+        cells = [tuple("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row) for row in shown.rows]
+        opt.print_table(shown.columns, cells, title=shown.title)
+    typer.echo(_summary(card, folder))
 
 
 def _numbers(words: str) -> tuple[int, ...]:

@@ -124,6 +124,13 @@ def end_with(failures: Sequence[tuple[str, str]], *, see_all: str = "") -> None:
         raise typer.Exit(1)
 
 
+def end_if_failed(failed: int, total: int) -> None:
+    """Exit with code 1 if files failed, and say how many."""
+    if failed:
+        typer.echo(f"basrelief: {failed} of {total} files failed", err=True)
+        raise typer.Exit(1)
+
+
 def printable(text: str) -> str:
     """Escape control characters and characters that the terminal cannot show, e.g. in file names."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
