@@ -91,9 +91,8 @@ def evaluate(
     Exit code 1 when a shape could not be used; it counts as wrong. The boxes of a scan that could not be used are not counted.
     """
     if table is not None or plan:
-        datasets = [name for name in (model, dataset) if name]
-        _print_plan(table, datasets, as_json=as_json) if plan else _print_table(str(table), out, datasets, as_json=as_json)
-        return
+        names = [name for name in (model, dataset) if name]
+        return _print_plan(table, names, as_json=as_json) if plan else _print_table(str(table), out, names, as_json=as_json)
     if model is None or dataset is None or (root is None and seeds is None):
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
     import basrelief.evaluate as ev
@@ -115,9 +114,9 @@ def evaluate(
     )
     with opt.progress("evaluate", quiet=as_json) as progress:
         evaluation = ev.evaluate(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
-    card, folder = evaluation.card, ev.write_evaluation(evaluation, out)
-    typer.echo(to_json(dataclasses.asdict(card))) if as_json else _print_card(card, folder)
-    _end(card)
+    folder = ev.write_evaluation(evaluation, out)
+    typer.echo(to_json(dataclasses.asdict(evaluation.card))) if as_json else _print_card(evaluation.card, folder)
+    _end(evaluation.card)
 
 
 def _end(card: EvalCard) -> None:
