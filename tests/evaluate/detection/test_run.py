@@ -24,7 +24,7 @@ from basrelief.evaluate.detection.table import detection_table
 from basrelief.evaluate.run import Evaluation, write_evaluation
 from basrelief.models import Model
 from basrelief.scenes.crops import embed_boxes
-from basrelief.scenes.label import label_boxes, label_logits, softmax
+from basrelief.scenes.label import LabelSettings, label_boxes, label_logits, softmax
 from basrelief.scenes.proposals import Proposals, propose
 from support.small_scenes import planted_scene
 
@@ -137,7 +137,7 @@ def test_the_protocol_of_rooms_gives_the_boxes_of_detect(tiny: Model) -> None:
     scene, _ = planted_scene(["chair", "table", "mug"])
     protocol = QUICK
     embedded = embed_boxes(scene, propose(scene, "segments", limit=protocol.limit), tiny, crops=protocol.crops)
-    detections = label_boxes(embedded, NAMES)
+    detections = label_boxes(embedded, NAMES, LabelSettings(min_score=0.0))
     background = ScanMeasure(tiny, CLASSES, protocol, "planted").background
     logits, _ = label_logits(embedded, (*NAMES, *background))
     shares = softmax(logits)

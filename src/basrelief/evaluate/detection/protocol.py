@@ -91,7 +91,10 @@ def default_protocol(dataset: str) -> DetectionProtocol:
 
 
 def detect_protocol() -> DetectionProtocol:
-    """Return what `basrelief detect` does by default: no trained proposals, one label for each box, background labels."""
+    """Return what `basrelief detect` does by default: no trained proposals, one label for each box, background labels.
+
+    Its smallest score is left out: it is for people who read the list, and would cut off the end of the precision curve.
+    """
     labels = LabelSettings()
     return DetectionProtocol(
         proposals="segments",
@@ -109,6 +112,5 @@ def detect_protocol() -> DetectionProtocol:
             suppression=labels.suppression,
             iou=labels.iou,
             min_objectness=0.0,
-            min_score=labels.min_score,
         ),
     )
