@@ -3,11 +3,13 @@
     python benchmarks/scenes.py recall --first 500000 --rooms 6
     python benchmarks/scenes.py speed --points 100000 1000000
     python benchmarks/scenes.py segmentation
+    python benchmarks/scenes.py labels --model tiny
 
 `recall` scans generated rooms virtually, prepares them as `detect` does, and counts the things with a side above 20 cm whose box some
 proposal meets, whatever their name. `random` are boxes of the sizes of things in other rooms, at random places. `AP` ranks
 all proposals of all rooms by score. Seeds below 500,000 were used to choose and fit, those from there to 1,000,000 to validate.
 `segmentation` compares the components with a plain loop over all edges, which must agree, on the same graph.
+`labels` embeds and labels the boxes of a room, then asks for other words.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+import basrelief as br
 from basrelief.geometry.box_iou import box_iou
 from basrelief.geometry.boxes import Boxes
 from basrelief.metrics.detection import ScoredBoxes, found_boxes, score_detections
+from basrelief.scenes import embed_boxes, label_boxes
 from basrelief.scenes.given import to_scene
 from basrelief.scenes.guard import prepare_scene
 from basrelief.scenes.proposals import Proposals, propose
 from basrelief.scenes.scene import Scene
 from basrelief.scenes.segmentation.graph import felzenszwalb, neighbour_graph, sort_edges, voxel_normals
 from basrelief.scenes.segmentation.voxels import make_voxels
+from basrelief.shapes.room_layouts import MORE_ROOM_WORDS, ROOM_WORDS
 from basrelief.shapes.rooms import make_room
 from basrelief.shapes.virtual_scan import scan_room
 from peers.plain_segmentation import plain_felzenszwalb
@@ -131,7 +136,26 @@ def segmentation(options: argparse.Namespace) -> None:
         )
 
 
-PARTS = {"recall": recall, "speed": speed, "segmentation": segmentation}
+def labels(options: argparse.Namespace) -> None:
+    """Print seconds of embedding 200 boxes, of labelling them, and of other words, which need no embedding."""
+    model = br.load_model(options.model)
+    scene = prepare_scene(scan_room(make_room(seed=2), seed=2, points=options.points[0]).cloud)
+    found = propose(scene, options.methods[0], limit=200)
+    times = [time.perf_counter()]
+    embedded = embed_boxes(scene, found, model)
+    times.append(time.perf_counter())
+    detections = label_boxes(embedded, ROOM_WORDS)
+    times.append(time.perf_counter())
+    detections.relabel(MORE_ROOM_WORDS)
+    times.append(time.perf_counter())
+    first, second, third = np.diff(times)
+    print(
+        f"{model.name}: {len(embedded)} of {len(found)} boxes embedded in {first:.2f} s, labelled in {second:.2f} s, "
+        f"other words in {third:.2f} s"
+    )
+
+
+PARTS = {"recall": recall, "speed": speed, "segmentation": segmentation, "labels": labels}
 
 
 def main() -> None:
@@ -142,6 +166,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=6)
     parser.add_argument("--kind", default=None, help="kind of room; all in turn by default")
     parser.add_argument("--points", type=int, nargs="+", default=[100_000])
+    parser.add_argument("--model", default="tiny", help="for labels")
     parser.add_argument("--methods", nargs="+", default=["segments", "clusters"])
     options = parser.parse_args()
     PARTS[options.part](options)
