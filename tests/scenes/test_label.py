@@ -10,10 +10,11 @@ import pytest
 import basrelief as br
 from basrelief.errors import ConfigError, GeometryError
 from basrelief.geometry.boxes import Boxes
-from basrelief.models import Model
+from basrelief.models import Model, recipes
 from basrelief.scenes import Proposals, Scene
 from basrelief.scenes.crops import CropSettings, EmbeddedBoxes, FirstPass, crop_points, embed_boxes, upright_crop
 from basrelief.scenes.label import LabelSettings, known_background, label_boxes, label_probabilities
+from support.small_models import small_model
 from support.small_scenes import given, planted_scene
 
 NAMES = ("chair", "lamp", "bathtub")
@@ -231,6 +232,21 @@ def test_records_are_in_the_coordinates_of_the_file(planted: tuple[Scene, Boxes]
         assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
         assert record["height"] == pytest.approx(0.02, abs=1e-3)
         assert record["points"] == 3000
+
+
+@pytest.mark.parametrize("name", ["pointclip", "pointclip-v2", "clip2point", "opendlign-b32", "openshape-pointbert-b32", "tamm-pointbert"])
+def test_every_kind_of_model_labels_boxes(planted: tuple[Scene, Boxes], name: str) -> None:
+    scene, boxes = planted
+    model = small_model(recipes()[name])
+    embedded = embed_boxes(scene, given(boxes), model, first_pass=FirstPass(NAMES, keep=2))
+    assert embedded.views.shape == (2, model.views, model.embedding_dim)
+    for kind in ("cosine", "method"):
+        chances = label_probabilities(embedded, NAMES, LabelSettings(probabilities=kind))
+        np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-4)
+    found = label_boxes(embedded, NAMES, EVERY)
+    assert len(found) == 2
+    assert len(found.evidence(0)) == len(model.input.captions)
+    assert found.embeddings().shape == (2, model.embedding_dim)
 
 
 def test_records_without_a_model_cannot_be_asked_again(embedded: EmbeddedBoxes) -> None:
