@@ -161,7 +161,7 @@ PARTS = {"recall": recall, "speed": speed, "segmentation": segmentation, "labels
 def main() -> None:
     """Run the chosen part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("part", nargs="?", default="speed", choices=PARTS)
     parser.add_argument("--first", type=int, default=500_000, help="seed of the first room")
     parser.add_argument("--rooms", type=int, default=6)
     parser.add_argument("--kind", default=None, help="kind of room; all in turn by default")
