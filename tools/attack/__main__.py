@@ -1,6 +1,6 @@
 """Attack basrelief with files, folders, signals and requests, and print one table; exit 1 if a failure column is not zero.
 
-    python tools/attack [--corpus DIR ...] [--mutations N] [--pickles N] [--kills N] [--seed 0] [--only NAME ...] [--short]
+    python tools/attack [--corpus DIR ...] [--mutations N] [--pickles N] [--scans N] [--kills N] [--seed 0] [--only NAME ...] [--short]
 
 See README.md beside this file for where corpora come from. Failing content is kept in attack-out/.
 """
@@ -27,6 +27,7 @@ from outcomes import FAILURES, Outcome, Row, table
 from page import attack_page
 from pickles import mutations as hostile_pickles
 from sandbox import Job, read_all, read_in_workers
+from scans import scan_jobs
 from seeds import write_seeds
 
 KEPT = Path("attack-out")
@@ -40,6 +41,7 @@ class Plan:
         corpora: Folders of files.
         mutations: Number of broken copies of files.
         pickles: Number of hostile pickles: arrays, and half as many checkpoints.
+        scans: Number of random tries for each kind of file that belongs to scans.
         kills: Number of runs to kill.
         seed: Seed of everything random.
         children: Number of parallel processes.
@@ -49,6 +51,7 @@ class Plan:
     corpora: tuple[Path, ...]
     mutations: int
     pickles: int
+    scans: int
     kills: int
     seed: int
     children: int
@@ -64,6 +67,7 @@ def main() -> int:
         "amplifiers": _amplifiers,
         "mutations": _mutations,
         "pickles": _pickles,
+        "scans": _scans,
         "folders": lambda plan, folder: attack_folders(folder, short=plan.short),
         "signals": lambda plan, folder: attack_by_signals(folder, kills=plan.kills, seed=plan.seed),
         "page": lambda plan, folder: attack_page(folder, short=plan.short),
@@ -90,16 +94,17 @@ def _arguments() -> tuple[Plan, list[str]]:
     parser.add_argument("--corpus", type=Path, action="append", default=[], help="folder of files; may be repeated")
     parser.add_argument("--mutations", type=int, help="broken copies of the corpora, or of generated files: 10,000, or 200 with --short")
     parser.add_argument("--pickles", type=int, help="hostile pickled arrays, and half as many checkpoints: 20,000, or 300 with --short")
+    parser.add_argument("--scans", type=int, help="random tries for each kind of file that belongs to scans: 400, or 20 with --short")
     parser.add_argument("--kills", type=int, help="how often a run is killed: 20, or once with --short")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--children", type=int, default=2, help="processes that read files side by side")
     parser.add_argument("--only", action="append", default=[], help="an attack; may be repeated")
     parser.add_argument("--short", action="store_true", help="a few hundred tries of everything, about three minutes")
     given = parser.parse_args()
-    usual = (200, 300, 1) if given.short else (10_000, 20_000, 20)
-    asked = (given.mutations, given.pickles, given.kills)
-    mutations, pickles, kills = (default if count is None else count for count, default in zip(asked, usual, strict=True))
-    return Plan(tuple(given.corpus), mutations, pickles, kills, given.seed, given.children, given.short), given.only
+    usual = (200, 300, 20, 1) if given.short else (10_000, 20_000, 400, 20)
+    asked = (given.mutations, given.pickles, given.scans, given.kills)
+    mutations, pickles, scans, kills = (default if count is None else count for count, default in zip(asked, usual, strict=True))
+    return Plan(tuple(given.corpus), mutations, pickles, scans, kills, given.seed, given.children, given.short), given.only
 
 
 def _corpora(plan: Plan, folder: Path) -> Iterator[Outcome]:
@@ -141,6 +146,11 @@ def _pickles(plan: Plan, folder: Path) -> Iterator[Outcome]:
     yield from read_all(jobs, children=plan.children, report=_progress("pickles"))
 
 
+def _scans(plan: Plan, folder: Path) -> Iterator[Outcome]:
+    jobs = scan_jobs(folder, seed=plan.seed, count=plan.scans, short=plan.short)
+    yield from read_all(jobs, children=plan.children, report=_progress("scans"))
+
+
 def _files(plan: Plan, folder: Path) -> list[Path]:
     """Return every file of the corpora with a known suffix, or generated files if no corpus is given."""
     from basrelief.io import FORMATS
@@ -163,9 +173,11 @@ def _keep(row: Row, folder: Path) -> None:
         print(f"{row.name}: {bad.kind.upper()} {bad.name} ({bad.seconds:.1f} s, {bad.megabytes:.0f} MB): {bad.message}", file=sys.stderr)
         name, _, seed = bad.name.rpartition("~")
         source = Path(name if seed.isdigit() and name else bad.name)
-        if bad.kind in FAILURES and source.is_file():
+        target = KEPT / f"{row.name}-{number}-{source.name}"
+        if bad.kind in FAILURES and source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        elif bad.kind in FAILURES and source.is_file():
             KEPT.mkdir(exist_ok=True)
-            target = KEPT / f"{row.name}-{number}-{source.name}"
             target.write_bytes(mutate(source, int(seed))) if seed.isdigit() and name else shutil.copy(source, target)
 
 

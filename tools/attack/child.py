@@ -1,7 +1,8 @@
 """Read the files named on stdin one by one and report each outcome on stdout; runs in its own process.
 
-An input line is JSON: `path`, `seed` (null for the unchanged file), `draw` (whether to index the file instead of only loading it). An
-output line is JSON: `kind`, `message`, `megabytes`. The parent checks how long a line takes and whether the process survives.
+An input line is JSON: `path`, `seed` (null for the unchanged file), `draw` (whether to index the file instead of only loading it),
+`reader` (one of `scan_readers.READERS` instead, or empty). An output line is JSON: `kind`, `message`, `megabytes`. The parent checks how
+long a line takes and whether the process survives.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import traceback
 from pathlib import Path
 
 from mutations import mutate
+from scan_readers import READERS
 
 _HARM = ("os.mkdir", "os.system", "os.remove", "os.exec", "os.posix_spawn", "subprocess.", "socket.", "pickle.", "shutil.", "ctypes.dlopen")
 _SLACK = 1 << 30  # above the promised limit, so that exceeding it can be measured
@@ -55,7 +57,9 @@ def main() -> None:
             kind, message = "read", ""
             try:
                 events.clear()
-                if path.suffix == ".pt":
+                if job["reader"]:
+                    READERS[job["reader"]](path)
+                elif path.suffix == ".pt":
                     read_state_dict(path)
                 else:
                     read_file(path, options) if job["draw"] else load(path)

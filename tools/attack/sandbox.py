@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import queue
@@ -25,6 +26,7 @@ from basrelief.processes import Failure, WorkerPool
 
 _HERE = Path(__file__).parent
 _LARGE = 32 << 20
+_SCENE = 6.0  # times the limit of reading a file, for finding boxes in it
 _START = 30  # a worker that was killed is followed by another, which has to start
 _GRACE = 120  # a hang is ended after this many seconds; what takes longer than the promise counts as one all the same
 
@@ -37,11 +39,13 @@ class Job:
         path: Of the file.
         seed: Of the mutation, None for the file as it is.
         draw: Whether to index the file instead of only loading it.
+        reader: One of `scan_readers.READERS`, instead of loading it.
     """
 
     path: Path
     seed: int | None = None
     draw: bool = False
+    reader: str = ""
 
     @property
     def name(self) -> str:
@@ -122,7 +126,7 @@ class _Child:
         start = time.monotonic()
         line = ""
         try:
-            _stream(process.stdin).write(json.dumps({"path": str(job.path), "seed": job.seed, "draw": job.draw}) + "\n")
+            _stream(process.stdin).write(json.dumps({**dataclasses.asdict(job), "path": str(job.path)}) + "\n")
             _stream(process.stdin).flush()
             line = self._line(_GRACE)
         except (BrokenPipeError, TimeoutError):
@@ -133,7 +137,7 @@ class _Child:
             self.close()
             return Outcome(job.name, "hang" if hung else "crash", seconds, 0.0, f"exit code {process.returncode}")
         said = json.loads(line)
-        kind, allowed = said["kind"], _allowed(job.path)
+        kind, allowed = said["kind"], _allowed(job.path, _SCENE if job.reader else 1.0)
         if kind in ("read", "refused") and said["megabytes"] * 2**20 > limits().memory_bytes:
             kind = "memory"
         if kind in ("read", "refused") and seconds > allowed:
@@ -167,9 +171,9 @@ class _Child:
         return out.readline()
 
 
-def _allowed(path: Path) -> float:
-    """Return the seconds a file may take: the promised limit, more in proportion above 32 MB."""
-    return limits().seconds * max(1.0, path.stat().st_size / _LARGE)
+def _allowed(path: Path, times: float = 1.0) -> float:
+    """Return the seconds a file may take: the promised limit, or some times that; more in proportion above 32 MB."""
+    return limits().seconds * times * max(1.0, path.stat().st_size / _LARGE)
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:
