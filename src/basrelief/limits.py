@@ -55,6 +55,8 @@ class Limits:
         connections: Connections that the page serves at a time.
         waiting: Searches and other calls that wait for their turn at a time.
         visitors: Visitors whose last answer is remembered.
+        scan_metres: Longest side of a scan in which boxes are found, after outliers were removed.
+        boxes: Boxes of saved detections or of a file of boxes.
         parameters: Numbers of an encoder; the largest that is known by name has 5.0 billion.
         layers: Blocks of a tower.
         list_bytes: Size of a list, a vocabulary or a JSON file, unpacked.
@@ -94,6 +96,8 @@ class Limits:
     connections: int = 1000
     waiting: int = 200
     visitors: int = 1000
+    scan_metres: float = 200.0
+    boxes: int = 20_000
     parameters: int = 10_000_000_000
     layers: int = 1000
     list_bytes: int = 64_000_000

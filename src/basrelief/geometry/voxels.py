@@ -65,6 +65,35 @@ def voxelize(points: Float[np.ndarray, "points 3"], size: float) -> Voxels:
     return Voxels(np.stack(sums, axis=1) / counts[:, None], counts, cells, members, size)
 
 
+def connected_cells(cells: Int[np.ndarray, "points 3"]) -> Int[np.ndarray, " points"]:
+    """Group cells of a grid that touch each other, also by a corner; memory depends on the cells, not on the extent of the grid.
+
+    Args:
+        cells: (N, 3) indices along x, y and z; repeated ones count once.
+
+    Returns:
+        (N,) group of each, numbered from 0.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    shifted = cells - cells.min(axis=0) + 1
+    shape = shifted.max(axis=0) + 2
+    steps = np.array([shape[1] * shape[2], shape[2], 1])
+    keys, members = np.unique(shifted @ steps, return_inverse=True)
+    around = [(x, y, z) for x in (0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) > (0, 0, 0)]
+    rows, columns = [], []
+    for offset in np.array(around) @ steps:
+        found = np.searchsorted(keys, keys + offset).clip(max=len(keys) - 1)
+        touching = np.flatnonzero(keys[found] == keys + offset)
+        rows.append(touching)
+        columns.append(found[touching])
+    ends = (np.concatenate(rows), np.concatenate(columns))
+    matrix = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(len(keys), len(keys)))
+    groups: np.ndarray = connected_components(matrix, directed=False)[1][members.ravel()]
+    return groups
+
+
 def estimate_normals(
     points: Float[np.ndarray, "points 3"], *, neighbours: int = 12
 ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, " points"]]:

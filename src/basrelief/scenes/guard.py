@@ -14,6 +14,7 @@ from basrelief.geometry.transforms import axis_rotation
 from basrelief.geometry.voxels import Voxels, estimate_normals, voxelize
 from basrelief.io import load
 from basrelief.io.load import far_offset
+from basrelief.limits import limits
 from basrelief.scenes.frame import Surface, find_unit, find_yaw, rotation_between
 from basrelief.scenes.scene import FLOOR, Scene, SceneKind
 from basrelief.scenes.structure import Structure, find_structure, find_support
@@ -28,6 +29,7 @@ _CHUNK = 1 << 20
 _SAMPLE = 300_000  # points that planes are fitted to
 _VOXELS = 250_000  # at most, by larger cells
 _SMALLEST_VOXEL = 1 / 150  # of the extent
+_MOST_CELLS = 20_000  # voxels along an axis
 _MESH_SPACING = 1 / 300  # of the extent; points of a mesh are sampled this densely
 _MESH_POINTS = (20_000, 2_000_000)
 _TABLETOP, _LOWEST_ROOM = 2.5, 1.8  # metres
@@ -71,7 +73,9 @@ def prepare_scene(
     findings: list[Finding] = []
     if trim:
         cloud = _trimmed(cloud, findings)
+    _check_spread(cloud)
     cloud, to_file = _scaled(cloud, to_file, unit, findings)
+    _check_length(cloud)
     grid = _grid(cloud.points)
     surface = Surface(grid.points, estimate_normals(grid.points)[0], grid.counts, grid.size)
     turn = _orientation(surface, up, align, findings)
@@ -143,10 +147,23 @@ def _check(cloud: PointCloud) -> None:
     largest = float(np.abs(points).max())
     if largest > _FARTHEST:
         raise GeometryError(f"The scan extends to {largest:.3g} units. Check how it was exported.")
+
+
+def _check_spread(cloud: PointCloud) -> None:
+    points = cloud.points
     sample = points[:: max(1, len(points) // 10_000)].astype(np.float64)
     lengths = np.linalg.svd(sample - sample.mean(axis=0), compute_uv=False)
     if lengths[1] <= 1e-6 * lengths[0] or lengths[0] == 0:
         raise GeometryError("All points of the scan lie on one line or at one place. Check how it was exported.")
+
+
+def _check_length(cloud: PointCloud) -> None:
+    length, most = float(np.ptp(cloud.points, axis=0).max()), limits().scan_metres
+    if not length <= most:
+        raise GeometryError(
+            f"The scan is {length:.4g} m long; at most {most:g} m are searched. Pass its unit, remove points far away, or raise the limit "
+            "(see basrelief.Limits)."
+        )
 
 
 def _trimmed(cloud: PointCloud, findings: list[Finding]) -> PointCloud:
@@ -170,9 +187,9 @@ def _scaled(cloud: PointCloud, to_file: np.ndarray, unit: str, findings: list[Fi
 
 
 def _grid(points: Float[np.ndarray, "points 3"]) -> Voxels:
-    """Voxels of 5 cm, smaller for small scans and larger for large ones."""
+    """Voxels of 5 cm, smaller for small scans and larger for large ones or where a few points lie far away."""
     extent = float(np.ptp(np.percentile(points[:: max(1, len(points) // _SAMPLE)], [0.5, 99.5], axis=0), axis=0).max())
-    size = min(0.05, extent * _SMALLEST_VOXEL)
+    size = max(min(0.05, extent * _SMALLEST_VOXEL), float(np.ptp(points, axis=0).max()) / _MOST_CELLS)
     grid = voxelize(points, size)
     while len(grid) > _VOXELS:
         size *= max(1.2, (len(grid) / _VOXELS) ** 0.5)

@@ -116,6 +116,8 @@ def find_support(surface: Surface, sample: Float[np.ndarray, "sample 3"]) -> Str
     best = int(areas.argmax())
     for row in np.flatnonzero(areas >= 0.25 * areas.max())[::-1]:  # the highest that carries something, so no floor under a table
         on = surface.points[np.abs(surface.points[:, 2] - levels[row]) < surface.size]
+        if not len(on):  # nothing but what is smoothed in from the rows around
+            continue
         low, high = np.percentile(on[:, :2], [1, 99], axis=0)
         over = (surface.points[:, 2] > levels[row] + _SUPPORT_REACH) & ((surface.points[:, :2] > low) & (surface.points[:, :2] < high)).all(
             axis=1

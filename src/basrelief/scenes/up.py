@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from basrelief.geometry.transforms import axis_rotation
+from basrelief.geometry.voxels import connected_cells
 from basrelief.scenes.frame import Surface, find_yaw, footprint, rotation_between
 from basrelief.types import Finding
 
@@ -166,8 +167,6 @@ def _plane_score(height: np.ndarray, flat: np.ndarray, across: np.ndarray, size:
 
 def _contacts(surface: Surface) -> np.ndarray:
     """Return for the lower and the upper bound along x, y and z (3, 2) the share of what is inside that touches it, if it is a plane."""
-    from scipy.ndimage import label
-
     bounds = np.percentile(surface.points, [1, 99], axis=0)
     skin = max(_SKIN, 1.5 * surface.size)
     inside = ((surface.points > bounds[0] + skin) & (surface.points < bounds[1] - skin)).all(axis=1)
@@ -175,9 +174,7 @@ def _contacts(surface: Surface) -> np.ndarray:
         return np.zeros((3, 2))
     points = surface.points[inside]
     cells = np.floor((points - points.min(axis=0)) / surface.size).astype(np.int64)
-    occupied = np.zeros(cells.max(axis=0) + 1, dtype=bool)
-    occupied[tuple(cells.T)] = True
-    of = label(occupied, np.ones((3, 3, 3)))[0][tuple(cells.T)]
+    of = connected_cells(cells)
     counts = np.bincount(of)
     things = counts * (counts >= _LEAST_THING)
     touched = np.zeros((3, 2))
