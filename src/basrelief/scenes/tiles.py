@@ -62,19 +62,34 @@ def tiles(scene: Scene, *, size: float = 8.0, overlap: float = 1.5) -> Iterator[
     """
     check_positive("size", size, "Pass metres, e.g. 8.")
     check_positive("overlap", overlap, "Pass metres, or 0 for none.", zero=True)
-    ground = scene.cloud.points[:, :2]
+    ground, objects = scene.cloud.points[:, :2], scene.objects
     low, high = ground.min(axis=0).astype(np.float64), ground.max(axis=0).astype(np.float64)
     counts = np.maximum(np.ceil((high - low) / size), 1).astype(np.int64)
     step = (high - low) / counts
-    for place in np.ndindex(*counts):
-        start, end = low + np.array(place) * step, low + (np.array(place) + 1) * step
-        near = ((ground >= start - overlap) & (ground <= end + overlap)).all(axis=1)
-        if np.count_nonzero(near & scene.objects) < _FEWEST_POINTS:
-            continue
-        rows = np.flatnonzero(near)
-        at_edge = np.array(place) == counts - 1
-        part = replace(scene, cloud=scene.select(rows), structure=scene.structure[rows])
-        yield Tile(part, rows, np.where(np.array(place) == 0, -np.inf, start), np.where(at_edge, np.inf, end))
+    occupied = _occupied(
+        ((ground[objects] - low) / np.maximum(step, 1e-12)).astype(np.int64), counts, reach=overlap / np.maximum(step, 1e-12)
+    )
+    for x in np.flatnonzero(occupied.any(axis=1)):
+        beside = np.flatnonzero((ground[:, 0] >= low[0] + x * step[0] - overlap) & (ground[:, 0] <= low[0] + (x + 1) * step[0] + overlap))
+        for y in np.flatnonzero(occupied[x]):
+            place = np.array([x, y])
+            start, end = low + place * step, low + (place + 1) * step
+            rows = beside[(ground[beside, 1] >= start[1] - overlap) & (ground[beside, 1] <= end[1] + overlap)]
+            if np.count_nonzero(objects[rows]) < _FEWEST_POINTS:
+                continue
+            part = replace(scene, cloud=scene.select(rows), structure=scene.structure[rows])
+            yield Tile(part, rows, np.where(place == 0, -np.inf, start), np.where(place == counts - 1, np.inf, end))
+
+
+def _occupied(cells: np.ndarray, counts: np.ndarray, *, reach: np.ndarray) -> Bool[np.ndarray, "x y"]:
+    """Return which tiles may have points in their core or in the margin around it, whose width is in tiles."""
+    from scipy.ndimage import maximum_filter
+
+    occupied = np.zeros(counts, dtype=bool)
+    occupied[tuple(np.minimum(cells, counts - 1).T)] = True
+    widths = [2 * int(np.ceil(min(width, count))) + 1 for width, count in zip(reach, counts, strict=True)]
+    spread: np.ndarray = maximum_filter(occupied, size=widths)
+    return spread
 
 
 def propose_by_tile(scene: Scene, proposer: Proposer, **options: object) -> Proposals:
