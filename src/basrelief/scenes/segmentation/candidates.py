@@ -23,6 +23,7 @@ _REACHES = (1.5, 2.0, 2.5, 3.0)
 _COLOR = 0.5
 _NEIGHBOURS, _DENSE = 10, 1.8  # on a dense surface, the sixth neighbour is up to 1.8 voxels away
 _FEWEST = 4
+_MOST_MERGED, _MOST_REGIONS = 2000, 12_000  # the largest segments of a layer; rooms have some hundred, and three thousand regions
 _SUPPORT = 40  # voxels of a surface that things stand on, at least
 _STANDING = 2.5  # voxels between a thing and what it stands on
 
@@ -115,6 +116,8 @@ def _layer(points: np.ndarray, rows: np.ndarray, colors: np.ndarray | None, base
     families = np.repeat([family for family, _ in parts], [len(regions) for _, regions in parts])
     regions = Regions.concatenate([regions for _, regions in parts])
     kept = np.flatnonzero(regions.sizes >= _FEWEST)
+    if len(kept) > _MOST_REGIONS:
+        kept = np.sort(kept[np.argsort(-regions.sizes[kept], kind="stable")[:_MOST_REGIONS]])
     return Layer(rows, voxels, graph, weights[0], normals, lowest, regions.select(kept), families[kept])
 
 
@@ -128,6 +131,7 @@ def _segmented(voxels: SurfaceVoxels, graph: Graph, weights: list[np.ndarray]) -
             if scale in _TREES:
                 base = _absorb(labels, graph, contrast)
                 parts.append((family, Regions.from_labels(base)))
+                base = _largest(base, _MOST_MERGED)
                 parts += [(2 + number, merge_tree(base, voxels, graph, contrast, LINKAGES[number])) for number in _TREES[scale]]
     spacing = _spacing(voxels)
     parts += [(7, Regions.from_labels(_connected(graph, graph.lengths <= reach * spacing))) for reach in _REACHES]
@@ -155,6 +159,17 @@ def _connected(graph: Graph, joined: np.ndarray) -> np.ndarray:
     matrix = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(graph.nodes, graph.nodes))
     labels: np.ndarray = connected_components(matrix, directed=False)[1]
     return labels.astype(np.int64)
+
+
+def _largest(labels: np.ndarray, most: int) -> np.ndarray:
+    """Renumber the largest segments; voxels of the others get -1."""
+    sizes = np.bincount(labels)
+    if len(sizes) <= most:
+        return labels
+    numbers = np.full(len(sizes), -1)
+    numbers[np.sort(np.argsort(-sizes, kind="stable")[:most])] = np.arange(most)
+    kept: np.ndarray = numbers[labels]
+    return kept
 
 
 def _absorb(labels: np.ndarray, graph: Graph, weights: np.ndarray, fewest: int = 8) -> np.ndarray:

@@ -13,6 +13,8 @@ from basrelief.scenes.segmentation.graph import Graph
 from basrelief.scenes.segmentation.regions import Regions
 from basrelief.scenes.segmentation.voxels import SurfaceVoxels
 
+_MOST_MEMBERS = 5_000_000  # voxels of all unions of a tree together
+
 
 @dataclass(frozen=True)
 class Linkage:
@@ -81,11 +83,19 @@ def merge_tree(
 
 
 def _unions(segments: Regions, children: list[tuple[int, int]]) -> Regions:
-    """Return the members of each inner node of a tree whose leaves are the segments."""
-    members = [segments[row] for row in range(len(segments))]
+    """Return the members of each inner node of a tree whose leaves are the segments; the smallest ones where there are too many members."""
+    sizes = segments.sizes.tolist()
     for a, b in children:
-        members.append(np.concatenate([members[a], members[b]]))
-    unions = members[len(segments) :]
+        sizes.append(sizes[a] + sizes[b])
+    inner = np.array(sizes[len(segments) :], dtype=np.int64)
+    order = np.argsort(inner, kind="stable")
+    largest = inner[order[np.cumsum(inner[order]) <= _MOST_MEMBERS]].max(initial=0)
+    members = [segments[row] for row in range(len(segments))]
+    unions: list[np.ndarray] = []
+    for (a, b), size in zip(children, inner.tolist(), strict=True):
+        members.append(np.concatenate([members[a], members[b]]) if size <= largest else np.zeros(0, dtype=np.int64))
+        if size <= largest:
+            unions.append(members[-1])
     starts = np.cumsum([0, *(len(union) for union in unions)])
     return Regions(np.concatenate([np.sort(union) for union in unions]) if unions else np.zeros(0, dtype=np.int64), starts)
 

@@ -11,6 +11,7 @@ from basrelief.scenes.segmentation.graph import Graph
 from basrelief.scenes.segmentation.voxels import SurfaceVoxels
 
 _LEVEL, _STEP = 0.92, 0.35
+_MOST = 300  # the largest surfaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ def find_supports(voxels: SurfaceVoxels, graph: Graph, normals: Float[np.ndarray
     labels = connected_components(matrix, directed=False)[1]
     sizes = np.bincount(labels, minlength=1)
     large = np.flatnonzero(sizes * voxels.size**2 >= area)
+    large = np.sort(large[np.argsort(-sizes[large], kind="stable")[:_MOST]])
     numbers = np.full(len(sizes), -1)
     numbers[large] = np.arange(len(large))
     labels = np.where(level, numbers[labels], -1)
