@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 from pathlib import Path
@@ -14,11 +15,14 @@ from jaxtyping import Float
 
 from basrelief.errors import ConfigError, FileFormatError
 from basrelief.geometry.boxes import Boxes
+from basrelief.io.checks import check_count
 from basrelief.limits import limits
+from basrelief.markup import visible
 from basrelief.scenes.proposals import Proposals
 from basrelief.scenes.scene import Scene
 
 _COLUMNS = ("x", "y", "z", "width", "depth", "height")
+_SHOWN = 100  # characters of a value in an error
 _PARALLEL = 1e-7  # how far the cosine of parallel axes may be from 1; rounded rotations have six digits
 
 
@@ -89,9 +93,12 @@ def read_boxes(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, np
         raise FileFormatError(f"{path} has {file.stat().st_size} bytes; boxes may have {limits().list_bytes}. Raise the limit list_bytes.")
     try:
         text = file.read_text(encoding="utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text))) if file.suffix.lower() == ".csv" else _records(json.loads(text))
+        rows = _rows(file, text)
+        check_count(file, len(rows), limits().boxes, of="boxes")
         table = np.array([_numbers(row) for row in rows], dtype=np.float64).reshape(-1, 16)
-    except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
+    except FileFormatError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
         raise FileFormatError(
             f"{path} cannot be read as boxes: {_reason(error)}. Expected JSON records with center and size, or CSV columns "
             f"{', '.join(_COLUMNS)}."
@@ -104,6 +111,14 @@ def read_boxes(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, np
     if not np.allclose(rotations @ rotations.transpose(0, 2, 1), np.eye(3), atol=1e-3):
         raise FileFormatError(f"{path} has a rotation whose columns are not perpendicular unit vectors. Correct it, or give a yaw.")
     return table[:, :3], table[:, 3:6], rotations, scores
+
+
+def _rows(file: Path, text: str) -> list[dict[str, Any]]:
+    """Parse a file, or as much of a table as shows that it has too many rows."""
+    if file.suffix.lower() == ".csv":
+        return list(itertools.islice(csv.DictReader(io.StringIO(text)), limits().boxes + 1))
+    check_count(file, text.count(",") + text.count("[") + text.count("{"), limits().json_values, of="values of JSON")
+    return _records(json.loads(text))
 
 
 def _records(data: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - parsed JSON
@@ -136,4 +151,4 @@ def _turned(yaw: float) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    return f"a box has no {error}" if isinstance(error, KeyError) else str(error)
+    return f"a box has no {error}" if isinstance(error, KeyError) else visible(str(error)[:_SHOWN])

@@ -184,6 +184,8 @@ def test_pickles_are_not_run(saved: Path, tmp_path: Path) -> None:
 def test_declared_sizes_are_checked_before_reading(saved: Path) -> None:
     with use_limits(dataclasses.replace(limits(), points=100)), pytest.raises(FileFormatError, match="declares 3,600 points; at most 100"):
         load_detections(saved)
+    with use_limits(dataclasses.replace(limits(), boxes=3)), pytest.raises(FileFormatError, match="declares 4 boxes; at most 3"):
+        load_detections(saved)
     with use_limits(dataclasses.replace(limits(), list_bytes=10)), pytest.raises(FileFormatError, match="bytes of text; at most 10"):
         load_detections(saved)
     with use_limits(dataclasses.replace(limits(), unpacked_bytes=1000)), pytest.raises(FileFormatError, match="bytes when unpacked"):

@@ -196,6 +196,8 @@ def _read(file: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
         raise FileFormatError(f"The array {name!r} of {file.name} has another type or size than basrelief writes. Save it again.")
     if name == "points":
         check_count(file, header.shape[0], limits().points, of="points")
+    if name.removeprefix(_ALL) in ("centers", "box_point_counts"):
+        check_count(file, header.shape[0], limits().boxes, of="boxes")
     if name == "info":
         check_count(file, header.nbytes, limits().list_bytes, of="bytes of text")
     return np.frombuffer(bytearray(read_member(archive, member.filename)), dtype=expected, offset=start).reshape(header.shape)
