@@ -219,3 +219,10 @@ def test_a_broken_list_of_sun_rgbd(tmp_path: Path) -> None:
     (root / "val_data_idx.txt").write_text("1\ntwo\n")
     with pytest.raises(FileFormatError, match=r"val_data_idx\.txt has lines that are no whole numbers"):
         open_scans(root)
+
+
+def test_a_long_table_of_labels_is_refused(tmp_path: Path) -> None:
+    root = scan_miniatures.scannet(tmp_path, names=VAL)
+    (root / "scannetv2-labels.combined.tsv").write_text("raw_category\tnyu40id\n" + "chair\t5\n" * 100_000)
+    with pytest.raises(FileFormatError, match="declares 100,001 lines; at most 100,000"):
+        open_scans(root)

@@ -14,9 +14,11 @@ from basrelief.datasets.scans.scan_set import ScanItem
 from basrelief.datasets.scans.scannet_scan import MESH, META, OBJECTS, SEGMENTS, beside, read_scannet_scan
 from basrelief.datasets.scans.split_lists import choose_scans
 from basrelief.errors import ConfigError, FileFormatError
+from basrelief.io.checks import check_count
 from basrelief.types import Finding
 
 _FOLDERS = ("scans", "scans_test")
+_MOST_LABELS = 100_000  # the published table has 607
 _LABELS = "scannetv2-labels.combined.tsv"
 _LABEL_FOLDERS = (".", "Tasks/Benchmark", "meta_data")
 
@@ -60,8 +62,10 @@ def _class_numbers(home: Path) -> Mapping[str, int]:
     path = next((path for folder in _LABEL_FOLDERS if (path := home / folder / _LABELS).is_file()), None)
     if path is None:
         raise ConfigError(f"{home.name!r} has no {_LABELS}, which says the class of each annotation. Put it beside the scans.")
+    lines = read_lines(path)
+    check_count(path, len(lines), _MOST_LABELS, of="lines")
     try:
-        rows = csv.DictReader(read_lines(path), delimiter="\t")
+        rows = csv.DictReader(lines, delimiter="\t")
         pairs = [(row.get("raw_category"), row.get("nyu40id")) for row in rows]
         numbers = {raw: int(number) for raw, number in pairs if raw and number}
     except (csv.Error, ValueError) as error:
