@@ -27,8 +27,9 @@ from outcomes import FAILURES, Outcome, Row, table
 from page import attack_page
 from pickles import mutations as hostile_pickles
 from sandbox import Job, read_all, read_in_workers
-from scans import scan_jobs
 from seeds import write_seeds
+
+from scans import scan_jobs
 
 KEPT = Path("attack-out")
 

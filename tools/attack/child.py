@@ -1,8 +1,8 @@
 """Read the files named on stdin one by one and report each outcome on stdout; runs in its own process.
 
 An input line is JSON: `path`, `seed` (null for the unchanged file), `draw` (whether to index the file instead of only loading it),
-`reader` (one of `scan_readers.READERS` instead, or empty). An output line is JSON: `kind`, `message`, `megabytes`. The parent checks how
-long a line takes and whether the process survives.
+`reader` (one of `scan_readers.READERS` instead, or empty). An output line is JSON: `kind`, `message`, `megabytes`,
+`processor_seconds`. The parent checks how long a line takes and whether the process survives.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import resource
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def main() -> None:
             if job["seed"] is not None:
                 content, path = mutate(path, job["seed"]), Path(folder, "mutation" + path.suffix)
                 path.write_bytes(content)
-            before = _peak_from_here()
+            before, start = _peak_from_here(), time.process_time()
             kind, message = "read", ""
             try:
                 events.clear()
@@ -68,7 +69,8 @@ def main() -> None:
             if path.suffix == ".pt" and events:
                 kind, message = "harm", f"the file caused {events[0]}"
             megabytes = (_status("VmHWM") - before) / 2**20
-            print(json.dumps({"kind": kind, "message": message[:500], "megabytes": megabytes}), flush=True)
+            said = {"kind": kind, "message": message[:500], "megabytes": megabytes, "processor_seconds": time.process_time() - start}
+            print(json.dumps(said), flush=True)
 
 
 def _watch() -> list[str]:

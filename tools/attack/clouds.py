@@ -20,7 +20,8 @@ def room(rng: np.random.Generator, count: int = 12_000) -> np.ndarray:
     points = rng.uniform(0, 1, (count, 3))
     axis = rng.integers(0, 3, count)
     points[np.arange(count), axis] = points[np.arange(count), axis].round()
-    return (lows[of] + points * spans[of]).astype(np.float32)
+    placed: np.ndarray = (lows[of] + points * spans[of]).astype(np.float32)
+    return placed
 
 
 def _with(extra: Callable[[np.random.Generator], np.ndarray]) -> Cloud:
@@ -50,9 +51,20 @@ def _between_samples(rng: np.random.Generator) -> np.ndarray:
     return points
 
 
+def _directions(rng: np.random.Generator, count: int) -> np.ndarray:
+    points = rng.normal(size=(count, 3))
+    unit: np.ndarray = points / np.linalg.norm(points, axis=1, keepdims=True)
+    return unit
+
+
+def _slanted(rng: np.random.Generator) -> np.ndarray:
+    ground = rng.uniform(0, 5, (30_000, 2))
+    return np.column_stack([ground, ground @ (0.7, -0.4)])
+
+
 def _all_scales(rng: np.random.Generator) -> np.ndarray:
-    directions = rng.normal(size=(20_000, 3))
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True) * 10.0 ** rng.uniform(-12, 9, (20_000, 1))
+    points: np.ndarray = _directions(rng, 20_000) * 10.0 ** rng.uniform(-12, 9, (20_000, 1))
+    return points
 
 
 def _plates(rng: np.random.Generator) -> np.ndarray:
@@ -107,10 +119,10 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
         "origin": lambda _: np.zeros((50_000, 3)),
         "two places": lambda rng: np.where(rng.random((20_000, 1)) < 0.5, 0.0, 3.0) * np.ones(3),
         "plane": lambda rng: rng.uniform(0, (5, 4, 0), (30_000, 3)),
-        "slanted plane": lambda rng: (lambda p: np.column_stack([p, p @ (0.7, -0.4)]))(rng.uniform(0, 5, (30_000, 2))),
+        "slanted plane": _slanted,
         "line": lambda rng: rng.uniform(0, 5, (30_000, 1)) * (1, 2, 3),
         "thick line": lambda rng: rng.uniform(0, 5, (30_000, 1)) * (1, 2, 3) + rng.normal(0, 1e-4, (30_000, 3)),
-        "sphere": lambda rng: (lambda p: p / np.linalg.norm(p, axis=1, keepdims=True))(rng.normal(size=(30_000, 3))),
+        "sphere": lambda rng: _directions(rng, 30_000),
         "duplicates": lambda rng: np.repeat(room(rng, 500), 200, axis=0),
         "two million at one place": _with(lambda _: np.full((2_000_000, 3), 1.0, dtype=np.float32)),
         "far and tiny": lambda rng: room(rng).astype(np.float64) * 1e-6 + 1e6,
@@ -161,7 +173,7 @@ def odd_arrays(rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
     yield "two columns", points[:, :2]
     yield "forty columns", np.tile(points, 14)[:, :40]
     yield "a batch", points.reshape(2, -1, 3)
-    yield "scalar", np.float64(3)[None][0].reshape(())
+    yield "scalar", np.array(3.0)
 
 
 def changed(rng: np.random.Generator) -> np.ndarray:
@@ -171,7 +183,8 @@ def changed(rng: np.random.Generator) -> np.ndarray:
     for number in rng.integers(0, len(changes), rng.integers(1, 5)):
         with np.errstate(all="ignore"):
             points = changes[int(number)](points, rng)
-    return points.astype(rng.choice([np.float32, np.float64])) if np.abs(points[np.isfinite(points)]).max(initial=0) < 1e38 else points
+    small = np.abs(points[np.isfinite(points)]).max(initial=0) < 1e38
+    return points.astype(np.float32) if small and rng.random() < 0.5 else points
 
 
 def _scaled(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -213,4 +226,5 @@ def _poisoned(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _turned(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return points @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turned: np.ndarray = points @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    return turned

@@ -26,7 +26,7 @@ from basrelief.processes import Failure, WorkerPool
 
 _HERE = Path(__file__).parent
 _LARGE = 32 << 20
-_SCENE = 6.0  # times the limit of reading a file, for finding boxes in it
+_SCENE, _SCENE_PER_MB = 40, 4  # seconds of processor time to find boxes in a scan, and for each megabyte of it
 _START = 30  # a worker that was killed is followed by another, which has to start
 _GRACE = 120  # a hang is ended after this many seconds; what takes longer than the promise counts as one all the same
 
@@ -128,7 +128,7 @@ class _Child:
         try:
             _stream(process.stdin).write(json.dumps({**dataclasses.asdict(job), "path": str(job.path)}) + "\n")
             _stream(process.stdin).flush()
-            line = self._line(_GRACE)
+            line = self._line(3 * _GRACE if job.reader else _GRACE)
         except (BrokenPipeError, TimeoutError):
             pass
         seconds = time.monotonic() - start
@@ -137,7 +137,11 @@ class _Child:
             self.close()
             return Outcome(job.name, "hang" if hung else "crash", seconds, 0.0, f"exit code {process.returncode}")
         said = json.loads(line)
-        kind, allowed = said["kind"], _allowed(job.path, _SCENE if job.reader else 1.0)
+        kind = said["kind"]
+        if job.reader:  # no reading with a deadline, but work that must be bounded on a busy machine, too
+            seconds, allowed = said["processor_seconds"], _SCENE + _SCENE_PER_MB * job.path.stat().st_size / 2**20
+        else:
+            allowed = _allowed(job.path)
         if kind in ("read", "refused") and said["megabytes"] * 2**20 > limits().memory_bytes:
             kind = "memory"
         if kind in ("read", "refused") and seconds > allowed:
@@ -171,9 +175,9 @@ class _Child:
         return out.readline()
 
 
-def _allowed(path: Path, times: float = 1.0) -> float:
-    """Return the seconds a file may take: the promised limit, or some times that; more in proportion above 32 MB."""
-    return limits().seconds * times * max(1.0, path.stat().st_size / _LARGE)
+def _allowed(path: Path) -> float:
+    """Return the seconds a file may take: the promised limit, more in proportion above 32 MB."""
+    return limits().seconds * max(1.0, path.stat().st_size / _LARGE)
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:

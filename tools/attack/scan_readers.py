@@ -7,8 +7,12 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from basrelief.scenes import Proposals, Scene
 
 METHODS = ("segments", "clusters")
 _MOST = 200
@@ -28,8 +32,8 @@ def find_boxes(path: Path) -> None:
     up = dice.choice([None, None, None, "y", "-x"])
     given = np.load(path)[:, :3] if dice.random() < 0.3 and path.suffix == ".npy" else shape
     scene = prepare_scene(given, up=up, unit=dice.choice(units), kind=dice.choice(kinds), **plain)  # type: ignore[arg-type]
-    assert np.isfinite(scene.cloud.points).all(), "points of the scene are not finite"
-    assert np.isfinite(scene.to_file).all(), "to_file is not finite"
+    _require(np.isfinite(scene.cloud.points).all(), "points of the scene are not finite")
+    _require(np.isfinite(scene.to_file).all(), "to_file is not finite")
     refusal: BasreliefError | None = None
     for method in METHODS:
         try:
@@ -40,19 +44,20 @@ def find_boxes(path: Path) -> None:
         raise refusal
 
 
-def _check(found: object, scene: object) -> None:
-    from basrelief.scenes import Proposals, Scene
+def _require(fact: object, failure: str) -> None:
+    if not fact:
+        raise AssertionError(failure)
 
-    assert isinstance(found, Proposals)
-    assert isinstance(scene, Scene)
+
+def _check(found: Proposals, scene: Scene) -> None:
     count = len(scene.cloud.points)
-    assert len(found) <= _MOST, f"{len(found)} boxes"
-    assert np.isfinite(found.scores).all(), "scores are not finite"
-    assert ((found.scores >= 0) & (found.scores <= 1)).all(), "scores outside 0 to 1"
+    _require(len(found) <= _MOST, f"{len(found)} boxes")
+    _require(np.isfinite(found.scores).all(), "scores are not finite")
+    _require(((found.scores >= 0) & (found.scores <= 1)).all(), "scores outside 0 to 1")
     for inside in found.points or ():
-        assert len(inside), "a box without points"
-        assert 0 <= inside.min() <= inside.max() < count, "rows that are not points"
-    assert all(np.isfinite(values).all() for values in scene.boxes_in_file(found.boxes)), "boxes are not finite in the file"
+        _require(len(inside), "a box without points")
+        _require(0 <= inside.min() <= inside.max() < count, "rows that are not points")
+    _require(all(np.isfinite(values).all() for values in scene.boxes_in_file(found.boxes)), "boxes are not finite in the file")
 
 
 def open_saved(path: Path) -> None:
@@ -75,7 +80,7 @@ def use_boxes(path: Path) -> None:
 
     scene = prepare_scene(room(np.random.default_rng(0), 3000))
     found = propose(scene, "boxes", boxes=path, limit=_MOST)
-    assert np.isfinite(found.boxes.corners()).all(), "corners are not finite"
+    _require(np.isfinite(found.boxes.corners()).all(), "corners are not finite")
     found.select(np.arange(min(20, len(found))))
 
 
@@ -86,7 +91,7 @@ def open_set(path: Path) -> None:
     found = open_scans(path)
     for item in found.scans:
         scan = item.load()
-        assert np.isfinite(scan.boxes.corners()).all(), "corners are not finite"
+        _require(np.isfinite(scan.boxes.corners()).all(), "corners are not finite")
 
 
 def load_weights(path: Path) -> None:

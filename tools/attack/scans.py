@@ -65,7 +65,7 @@ def _saved(folder: Path, dice: random.Random, count: int) -> Iterator[Job]:
     with np.load(good) as stored:
         arrays = {name: stored[name] for name in stored.files}
     for name, forged in _forged(arrays):
-        np.savez(folder / f"{name}.npz", **forged)
+        np.savez(folder / f"{name}.npz", **forged)  # type: ignore[arg-type] # no array is called allow_pickle
         yield Job(folder / f"{name}.npz", reader="saved")
     for name, content in _archives(good):
         (folder / f"{name}.npz").write_bytes(content)
@@ -94,7 +94,7 @@ def _detections() -> Any:  # noqa: ANN401 - imported late
 
 def _forged(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     for name, values in arrays.items():
-        yield f"no {name}", {key: value for key, value in arrays.items() if key != name}
+        yield f"no {name}", {key: array for key, array in arrays.items() if key != name}
         yield f"empty {name}", arrays | {name: values[:0]}
         yield f"{name} of objects", arrays | {name: np.array([None, {}], dtype=object)}
         yield f"{name} of other precision", arrays | {name: values.astype(np.complex64)}
@@ -106,8 +106,9 @@ def _forged(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.n
             yield f"{name} of the largest", arrays | {name: np.full_like(values, np.iinfo(values.dtype).max)}
             yield f"{name} of the smallest", arrays | {name: np.full_like(values, np.iinfo(values.dtype).min)}
     info = json.loads(arrays["info"].tobytes())
+    odd: tuple[Any, ...] = (None, {}, [], -1, 1e308, "x", [["a"] * 4] * 3, True, 10**400, [[[]]], {"a": {"b": []}})
     for key in info:
-        for number, value in enumerate((None, {}, [], -1, 1e308, "x", [["a"] * 4] * 3, True, 10**400, [[[]]], {"a": {"b": []}})):
+        for number, value in enumerate(odd):
             yield f"info {key} {number}", arrays | {"info": _text(info | {key: value})}
     for number, word in enumerate(_WORDS):
         words = {"labels": [word, word], "source": word, "model": word, "findings": [[word] * 4], "settings": {word: word}}
@@ -115,13 +116,20 @@ def _forged(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.n
     yield "deep info", arrays | {"info": np.frombuffer(b"[" * 200_000, dtype=np.uint8)}
     yield "long number", arrays | {"info": np.frombuffer(b'{"version": ' + b"9" * 100_000 + b"}", dtype=np.uint8)}
     many = np.zeros(1_000_000, dtype="<u4")
-    yield "a million boxes", arrays | {
-        **{name: np.zeros((1_000_000, *arrays[name].shape[1:]), arrays[name].dtype) for name in ("centers", "sizes", "yaws", "label_ids")},
-        **{name: np.zeros((1_000_000, *arrays[name].shape[1:]), np.float32) for name in ("objectness", "scores", "probabilities")},
-        "view_embeddings": np.zeros((1_000_000, 0, 0), np.float32),
-        "box_point_counts": many,
-        "box_points": many[:0],
-    }
+    yield (
+        "a million boxes",
+        arrays
+        | {
+            **{
+                name: np.zeros((1_000_000, *arrays[name].shape[1:]), arrays[name].dtype)
+                for name in ("centers", "sizes", "yaws", "label_ids")
+            },
+            **{name: np.zeros((1_000_000, *arrays[name].shape[1:]), np.float32) for name in ("objectness", "scores", "probabilities")},
+            "view_embeddings": np.zeros((1_000_000, 0, 0), np.float32),
+            "box_point_counts": many,
+            "box_points": many[:0],
+        },
+    )
 
 
 def _text(info: dict[str, Any]) -> np.ndarray:
@@ -173,7 +181,21 @@ def _boxes(folder: Path, dice: random.Random, count: int) -> Iterator[Job]:
     record = {"center": [1, 1, 0.5], "size": [1, 1, 1], "yaw": 0.3, "score": 0.5, "label": "chair"}
     line = "1,1,0.5,1,1,1,0.3,0.5"
     texts = {"good.json": json.dumps([record] * 4), "good.csv": "x,y,z,width,depth,height,yaw,score\n" + f"{line}\n" * 4}
-    bad = [None, "1e400", "nan", [1e308] * 3, [10**400] * 3, [], [[[]]], {}, True, -1, "9" * 10_000, [float("nan")] * 3, [1e200, 1e-300, 0]]
+    bad: list[Any] = [
+        None,
+        "1e400",
+        "nan",
+        [1e308] * 3,
+        [10**400] * 3,
+        [],
+        [[[]]],
+        {},
+        True,
+        -1,
+        "9" * 10_000,
+        [float("nan")] * 3,
+        [1e200, 1e-300, 0],
+    ]
     for number, value in enumerate(bad):
         for key in record:
             texts[f"{key} {number}.json"] = json.dumps([record, record | {key: value}])
@@ -251,7 +273,9 @@ def _scannet(root: Path) -> None:
     (root / "scannetv2-labels.combined.tsv").write_text("raw_category\tnyu40id\nchair\t5\ncouch\t6\n")
     points = room(np.random.default_rng(1), 60)
     lines = "\n".join(f"{x:.3f} {y:.3f} {z:.3f} 90 90 90 255" for x, y, z in points)
-    properties = "".join(f"property {kind} {name}\n" for kind, names in (("float", "xyz"), ("uchar", ("red", "green", "blue", "alpha"))) for name in names)
+    properties = "".join(
+        f"property {kind} {name}\n" for kind, names in (("float", "xyz"), ("uchar", ("red", "green", "blue", "alpha"))) for name in names
+    )
     head = f"ply\nformat ascii 1.0\nelement vertex 60\n{properties}element face 1\nproperty list uchar int vertex_indices\nend_header\n"
     (scan / f"{name}_vh_clean_2.ply").write_text(f"{head}{lines}\n3 0 1 2\n")
     groups = [{"objectId": 0, "segments": [1, 2], "label": "chair"}, {"objectId": 1, "segments": [3], "label": "couch"}]
