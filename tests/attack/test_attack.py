@@ -34,7 +34,7 @@ def test_a_few_hostile_files_do_no_harm(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mutations", "pickles", "folders", "signals", "page"])
+@pytest.mark.parametrize("name", ["mutations", "pickles", "scans", "folders", "signals", "page"])
 def test_no_try_of_the_short_attack_fails(tmp_path: Path, name: str) -> None:
     check_row(attack(tmp_path, "--short", "--only", name), name, tries=4)
 

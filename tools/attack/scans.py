@@ -317,7 +317,7 @@ def _weights(folder: Path, seed: int, dice: random.Random, count: int) -> Iterat
     folder.mkdir(parents=True)
     state = next(iter(published_sizes().values())).empty().state_dict()
     names = list(state)
-    one = torch.zeros(1)
+    one = torch.tensor(0.0)
     makers: dict[str, Callable[[], dict[str, Any]]] = {
         "enormous": lambda: {"model": {name: one.expand(1 << 20, 1 << 20) for name in names}},
         "one value": lambda: {"model": {name: one.expand(value.shape) for name, value in state.items()}},

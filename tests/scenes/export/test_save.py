@@ -15,6 +15,7 @@ import basrelief as br
 from basrelief.errors import ConfigError, FileFormatError, OutputError
 from basrelief.geometry import rotation_to_z_up
 from basrelief.scenes import Detections, propose
+from basrelief.scenes.export.archive import load_detections
 from basrelief.scenes.export.colors import PALETTE, label_colors
 from basrelief.scenes.export.coordinates import in_file, up_axis
 from basrelief.scenes.export.save import FORMATS, save_detections
@@ -274,3 +275,24 @@ def test_files_are_written_whole_or_not_at_all(suffix: str, tmp_path: Path) -> N
     with pytest.raises(OutputError, match="it is a folder"):
         save_detections(made_detections(), tmp_path / f"taken.{suffix}")
     assert [path.name for path in tmp_path.iterdir()] == [f"taken.{suffix}"]
+
+
+ODD = ('=cmd|"/c calc"!A1', "comment\nend_header\nelement face 9", "a\x00b\x1b[31m\x7f", "x" * 1_000_000)
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_odd_labels_stay_in_their_field(suffix: str, tmp_path: Path) -> None:
+    path = made_detections(labels=ODD, points=50).save(tmp_path / f"odd.{suffix}")
+    content = path.read_bytes()
+    assert len(content) < 10_000_000
+    if suffix in ("json", "html", "txt"):
+        assert not {0x00, 0x1B, 0x7F} & set(content)
+    if suffix in ("ply", "glb"):
+        assert br.load(path).points is not None  # type: ignore[union-attr]
+    if suffix == "txt":
+        assert all(len(line.split(" ")) == 16 for line in content.decode().splitlines())
+    if suffix == "csv":
+        rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+        assert [row["label"] for row in rows] == [f"'{ODD[0]}", ODD[1], ODD[1], ODD[2]]
+    if suffix == "npz":
+        assert load_detections(path).labels == ODD
