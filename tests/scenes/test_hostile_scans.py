@@ -128,3 +128,13 @@ def test_hostile_files_of_boxes_are_refused(name: str, text: str, message: str, 
     with pytest.raises(FileFormatError, match=message) as refused:
         read_boxes(tmp_path / name)
     assert len(str(refused.value)) < 1200
+
+
+def test_tall_scans_are_not_searched_for_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    from basrelief.scenes import guard
+
+    turns = np.repeat(np.arange(60), 200)
+    stairs = np.random.default_rng(0).uniform(-0.4, 0.4, (len(turns), 3)) * (1, 1, 0)
+    stairs += np.stack([3 * np.cos(turns * 0.3), 3 * np.sin(turns * 0.3), turns * 0.1], axis=1)
+    monkeypatch.setattr(guard, "find_support", lambda *_: pytest.fail("searched for a table"))
+    assert prepare_scene(stairs).kind != "tabletop"

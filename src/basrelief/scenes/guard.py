@@ -221,7 +221,7 @@ def _moved(points: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.nd
 def _structure(surface: Surface, points: np.ndarray, kind: str, findings: list[Finding]) -> tuple[Structure, SceneKind]:
     sample = points[:: max(1, len(points) // _SAMPLE)]
     structure = Structure()
-    if kind in ("auto", "tabletop"):
+    if kind == "tabletop" or (kind == "auto" and _height(surface) < _LOWEST_ROOM):
         structure = find_support(surface, sample)
         if kind == "auto" and structure.floor is not None and _is_tabletop(surface, sample, structure):
             kind = "tabletop"
@@ -245,8 +245,11 @@ def _is_tabletop(surface: Surface, sample: np.ndarray, structure: Structure) -> 
     if on.mean() < _SUPPORT_SHARE:
         return False
     extent = np.ptp(np.percentile(sample[on], [1, 99], axis=0), axis=0)
-    height = float(np.ptp(np.percentile(surface.points[:, 2], [1, 99])))
-    return float(extent.max()) < _TABLETOP and height < _LOWEST_ROOM
+    return float(extent.max()) < _TABLETOP and _height(surface) < _LOWEST_ROOM
+
+
+def _height(surface: Surface) -> float:
+    return float(np.ptp(np.percentile(surface.points[:, 2], [1, 99])))
 
 
 def _middle(points: np.ndarray, structure: Structure) -> np.ndarray:

@@ -21,6 +21,7 @@ _CEILING_REACH = 0.25  # metres; scanners bend it, and nothing else is there
 _THINNEST, _THICKEST = 0.02, 0.06  # metres; tolerance of a plane to noise
 _SUPPORT_REACH, _SUPPORT_THINNEST = 0.03, 0.004  # metres; a table top is flat
 _CARRIED = 0.03  # of all voxels that are above a support, at least
+_MOST_LEVELS = 500  # heights at which a support is looked for, the highest ones
 _OVERHANG = 0.1  # metres that a thing may stick out over the edge of its support
 
 
@@ -114,7 +115,9 @@ def find_support(surface: Surface, sample: Float[np.ndarray, "sample 3"]) -> Str
     if not areas.any():
         return Structure()
     best = int(areas.argmax())
-    for row in np.flatnonzero(areas >= 0.25 * areas.max())[::-1]:  # the highest that carries something, so no floor under a table
+    for row in np.flatnonzero(areas >= 0.25 * areas.max())[::-1][
+        :_MOST_LEVELS
+    ]:  # the highest that carries something, so no floor under a table
         on = surface.points[np.abs(surface.points[:, 2] - levels[row]) < surface.size]
         if not len(on):  # nothing but what is smoothed in from the rows around
             continue
