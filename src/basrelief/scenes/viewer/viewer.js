@@ -275,7 +275,7 @@ function showDetails() {
   find("measures").replaceChildren(...facts([
     ["Size", metres(box.size)],
     ...(box.height === null ? [] : [["Above the floor", `${Math.abs(box.height) < 0.005 ? "0.00" : box.height.toFixed(2)} m`]]),
-    ["Turned", `${((box.turned * 180) / Math.PI).toFixed(0)}°`],
+    ["Turned", `${Math.round((box.turned * 180) / Math.PI) || 0}°`],
     ["Points", box.points.toLocaleString("en")],
     ["Objectness", box.objectness.toFixed(2)],
     ["Centre in the file", box.file.map((value) => String(Number(value.toFixed(3)))).join(", ")],
