@@ -26,7 +26,7 @@ from basrelief.processes import Failure, WorkerPool
 
 _HERE = Path(__file__).parent
 _LARGE = 32 << 20
-_SCENE, _SCENE_PER_MB = 40, 4  # seconds of processor time to find boxes in a scan, and for each megabyte of it
+_SCENE, _SCENE_PER_MB = 40, 15  # seconds of processor time to find boxes in a scan, and for each megabyte of it
 _START = 30  # a worker that was killed is followed by another, which has to start
 _GRACE = 120  # a hang is ended after this many seconds; what takes longer than the promise counts as one all the same
 

@@ -20,6 +20,7 @@ from basrelief.scenes.segmentation.oriented import orient_boxes
 
 _VOXEL, _CELLS_PER_VOXEL = 0.04, 1.25
 _TILE, _MARGIN, _MOST_TILES = 12.0, 2.5, 16  # metres, metres, along an axis
+_MOST_DISTINCT = 5000  # boxes of a layer, the largest ones; all pairs are compared
 _MOST_OVERLAP, _DECAY = 0.65, 2.0
 
 
@@ -180,6 +181,9 @@ def _distinct(layer: Layer, number: int, size: float, shares: Float[np.ndarray, 
     np.add.at(families, (same.ravel(), layer.families), 1)
     large = (high - low)[first].max(axis=1, initial=0) > 2 * size
     first, families = first[large], families[large]
+    if len(first) > _MOST_DISTINCT:
+        largest = np.sort(np.argsort(-layer.regions.sizes[first], kind="stable")[:_MOST_DISTINCT])
+        first, families = first[largest], families[largest]
     ordered = np.append(shares[layer.rows[layer.voxels.order]], 0.0)  # a closing zero: reduceat of an empty list
     cells = np.add.reduceat(ordered, layer.voxels.starts)[:-1]
     features = region_features(layer.regions.select(first), layer.graph.pairs, layer.weights, cells)
