@@ -95,17 +95,18 @@ def evaluate(
         return _print_plan(table, names, as_json=as_json) if plan else _print_table(str(table), out, names, as_json=as_json)
     if model is None or dataset is None or (root is None and seeds is None):
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
-    import basrelief.evaluate as ev
+    from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, write_evaluation
+    from basrelief.evaluate import evaluate as run
 
     opt.check_points(points)
-    source = ev.ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
+    source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
     name, rooms = opt.dataset_name(dataset), _seeds(seeds) if seeds else ()
-    data = ev.DataSource(root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=rooms)
-    options = ev.EvalOptions(
+    data = DataSource(root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=rooms)
+    options = EvalOptions(
         task,
         points=points,
         templates=templates,
-        few_shot=ev.FewShotOptions(_numbers(shots), draws, seed, head),
+        few_shot=FewShotOptions(_numbers(shots), draws, seed, head),
         directions=tuple(word.strip() for word in queries.split(",")),
         pictures=pictures,
         detection=_protocol(name, choices),
@@ -113,9 +114,8 @@ def evaluate(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
     with opt.progress("evaluate", quiet=as_json) as progress:
-        evaluation = ev.evaluate(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
-    folder = ev.write_evaluation(evaluation, out)
-    typer.echo(to_json(dataclasses.asdict(evaluation.card))) if as_json else _print_card(evaluation.card, folder)
+        evaluation = run(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
+    _print_card(evaluation.card, write_evaluation(evaluation, out), as_json=as_json)
     _end(evaluation.card)
 
 
@@ -127,8 +127,11 @@ def _end(card: EvalCard) -> None:
         raise typer.Exit(1)
 
 
-def _print_card(card: EvalCard, folder: Path) -> None:
+def _print_card(card: EvalCard, folder: Path, *, as_json: bool) -> None:
     """Print the figures; the tables of a detection evaluation, too."""
+    if as_json:
+        typer.echo(to_json(dataclasses.asdict(card)))
+        return
     for shown in card.tables if card.task == "detection" else ():
         cells = [tuple("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row) for row in shown.rows]
         opt.print_table(shown.columns, cells, title=shown.title)
