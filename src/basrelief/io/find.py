@@ -60,3 +60,11 @@ def _is_points(file: Path) -> bool:
         return len([float(word) for word in words]) >= 3
     except (OSError, ValueError):
         return False
+
+
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes, for its deadline; 0 if there is none, so that reading it says why."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0

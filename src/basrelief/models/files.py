@@ -12,6 +12,7 @@ from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES
 from basrelief.io import load
+from basrelief.io.find import file_size
 from basrelief.io.load import AUTO
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
@@ -124,7 +125,7 @@ def classify_files(
         )
     with WorkerPool(options.jobs) as pool:
         for batch in batches(paths, SHAPES_PER_PASS):
-            shapes = pool.map(functools.partial(load, up=options.up), batch, size=_size)
+            shapes = pool.map(functools.partial(load, up=options.up), batch, size=file_size)
             read = [_prepared(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [result for result in read if result.error is None]
             answers = iter(_predict(model, good, names, options.seed) if good else ())
@@ -148,13 +149,6 @@ def _predict(model: Model | FewShotClassifier, read: Sequence[FileResult], label
         return model.classify_views(model.embed_prepared(prepared), labels, sources=sources)
     found = model.predict([result.shape for result in read if result.shape is not None], seed=seed, prepared=prepared)
     return [replace(prediction, source=source) for prediction, source in zip(found, sources, strict=True)]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return 0
 
 
 def _prepared(

@@ -35,8 +35,7 @@ class CropSettings:
     Attributes:
         source: `own`: the points that the proposal was made of, or `objects` if the method gives none; `objects`: all points in the box
             without floor, walls and ceiling; `box`: all points in the box.
-        margin: Metres by which a box grows on every side when points are cut out, because boxes of one-sided scans are tight; at most a
-            tenth of its longest side.
+        margin: Metres by which a box grows on every side when points are cut out, because boxes of one-sided scans are tight.
         min_points: A box with fewer points is dropped.
 
     Raises:
@@ -117,7 +116,7 @@ def embed_boxes(
     Args:
         scene: The scan.
         proposals: N boxes in it.
-        model: Any model: of depth images, colour views or points.
+        model: Any model: of depth images or of points.
         crops: Which points stand for a box.
         first_pass: Embed only boxes that a cheap look found promising; every box when None.
         seed: Of the sampling of points.
@@ -128,14 +127,14 @@ def embed_boxes(
     if first_pass is not None and len(found) > first_pass.keep:
         found = found.select(_promising(scene, found, model, first_pass, seed))
     parts = [np.zeros((0, model.views, model.embedding_dim), dtype=np.float32)]
-    for prepared in _prepared(scene, found, model, seed):
+    for prepared in prepare_crops(scene, found, model, seed=seed):
         parts.append(model.embed_prepared(prepared).float().cpu().numpy())
         if progress:
             progress(sum(map(len, parts)), len(found))
     return EmbeddedBoxes(scene, found, np.concatenate(parts), model, time.perf_counter() - start)
 
 
-def _prepared(scene: Scene, proposals: Proposals, model: Model, seed: int) -> Iterator[Sequence[Prepared]]:
+def prepare_crops(scene: Scene, proposals: Proposals, model: Model, *, seed: int = 0) -> Iterator[Sequence[Prepared]]:
     """Yield what the model reads of the boxes, a few at a time."""
     for first in range(0, len(proposals), _BOXES_PER_PASS):
         numbers = range(first, min(first + _BOXES_PER_PASS, len(proposals)))
@@ -149,7 +148,7 @@ def _promising(scene: Scene, proposals: Proposals, model: Model, first_pass: Fir
 
     labels = model.encode_labels(first_pass.labels)
     best = []
-    for prepared in _prepared(scene, proposals, model, seed):
+    for prepared in prepare_crops(scene, proposals, model, seed=seed):
         views = F.normalize(model.shape_encoder.quick_features(prepared, views=first_pass.views), dim=-1)
         best.append(labels.similarity(views).mean(dim=1).amax(dim=1))
     chances = torch.sigmoid((torch.cat(best) - torch.cat(best).median()) * model.logit_scale).cpu().numpy()

@@ -10,13 +10,11 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from basrelief.scenes.crops import upright_crop
+from basrelief.scenes.crops import prepare_crops
 
 if TYPE_CHECKING:
     from basrelief.scenes.crops import EmbeddedBoxes
     from basrelief.scenes.detections import Detections
-
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,13 @@ def seen_views(detections: Detections, embedded: EmbeddedBoxes, numbers: Sequenc
     """
     reads = embedded.model.input
     labels = _view_labels(detections, embedded, numbers)
-    for start in range(0, len(numbers), _BATCH):
-        crops = [upright_crop(detections.scene, detections.proposals, number) for number in numbers[start : start + _BATCH]]
-        for row, seen in enumerate(embedded.model.prepare(crops)):
-            pictures, best = reads.pictures(seen), labels[start + row]
-            if len(best) != len(pictures):  # e.g. two branches read the same pictures
-                best = [("", 0.0)] * len(pictures)
-            pictures = pictures / max(1.0, float(np.nanmax(pictures)))
-            yield [SeenView(as_image(one), caption, *label) for one, caption, label in zip(pictures, reads.captions, best, strict=True)]
+    chosen = detections.proposals.select(np.array(numbers, dtype=np.int64))
+    prepared = (seen for batch in prepare_crops(detections.scene, chosen, embedded.model) for seen in batch)
+    for seen, best in zip(prepared, labels, strict=True):
+        pictures = reads.pictures(seen)
+        shown = best if len(best) == len(pictures) else [("", 0.0)] * len(pictures)  # e.g. two branches read the same pictures
+        pictures = pictures / max(1.0, float(np.nanmax(pictures)))
+        yield [SeenView(as_image(one), caption, *label) for one, caption, label in zip(pictures, reads.captions, shown, strict=True)]
 
 
 def as_image(pixels: Float32[np.ndarray, "height width *rgb"]) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io import load
+from basrelief.io.find import file_size
 from basrelief.processes import Failure, WorkerPool
 from basrelief.scenes.detections import Detections
 from basrelief.scenes.export.archive import holds_detections
@@ -52,7 +53,7 @@ def detect_files(
             if path.suffix.lower() == ".npz" and holds_detections(path):
                 yield _result(path, partial(again, path))
                 continue
-            (shape,) = pool.map(partial(load, up=up), [path], size=_size)
+            (shape,) = pool.map(partial(load, up=up), [path], size=file_size)
             yield ScanResult(path, error=shape.reason) if isinstance(shape, Failure) else _result(path, partial(finder, shape))
 
 
@@ -61,10 +62,3 @@ def _result(path: Path, find: Callable[[], Detections]) -> ScanResult:
         return ScanResult(path, find())
     except (GeometryError, FileFormatError) as error:
         return ScanResult(path, error=str(error))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return 0

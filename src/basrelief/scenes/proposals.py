@@ -75,11 +75,8 @@ PROPOSERS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Module and function of each method; imported when it is used."""
 
-_BY_TILE = (
-    "clusters",
-    "3detr",
-    "3detr-m",
-)  # methods that see a large scan tile by tile; segments, which is quick, has larger tiles of its own
+_BY_TILE = ("clusters", "3detr", "3detr-m")
+"""Methods that see a large scan tile by tile; `segments` has tiles of its own, which are larger."""
 
 
 def propose(scene: Scene, method: str = "segments", *, limit: int | None = 200, seed: int = 0, **options: Any) -> Proposals:  # noqa: ANN401
