@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.checks import check_at_least, check_positive
-from basrelief.errors import ConfigError
+from basrelief.errors import ConfigError, unknown_choice
 from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
 from basrelief.render.normals import corner_normals, face_normals
@@ -62,6 +64,27 @@ class Lighting:
             raise ConfigError(
                 f"direction is {self.direction}; it must be finite and not zero. Set directional to 0 to switch the light off."
             )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Lighting:
+        """Build it from values by name; the others keep their default.
+
+        Raises:
+            ConfigError: If a name is unknown or a value is out of range.
+        """
+        names = [each.name for each in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise ConfigError(unknown_choice("light", name, names))
+        direction = values.get("direction", cls.direction)
+        return cls(**{**values, "direction": tuple(map(float, direction))})
+
+
+LIGHTINGS: dict[str, Lighting] = {
+    "phong": Lighting(),
+    "studio": Lighting(ambient=0.45, headlight=0.35, directional=0.35, specular=0.05, occlusion=0.6),
+}
+"""Presets: `phong` models the form with a strong light from above left; `studio` is soft and keeps the colours of materials."""
 
 
 def shade(
