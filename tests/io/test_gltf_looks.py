@@ -13,7 +13,7 @@ from PIL import Image
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError
-from basrelief.io.colors import srgb_from_linear
+from basrelief.geometry.appearance import srgb_from_linear
 from basrelief.limits import limits, use_limits
 from basrelief.types import Mesh
 

@@ -9,7 +9,8 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, OutputError
-from basrelief.io.colors import linear_from_srgb, srgb_from_linear, unit_range
+from basrelief.geometry.appearance import linear_from_srgb, srgb_from_linear
+from basrelief.io.colors import unit_range
 from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.types import Mesh, PointCloud
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from basrelief.errors import FileFormatError, unknown_choice
 from basrelief.geometry import rotate, rotation_to_z_up
-from basrelief.io.colors import linear_from_srgb
+from basrelief.geometry.appearance import linear_from_srgb
 from basrelief.output import replace_file
 from basrelief.types import Mesh, PointCloud
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from basrelief.geometry import rotation_to_z_up
-from basrelief.io.colors import linear_from_srgb
+from basrelief.geometry.appearance import linear_from_srgb
 from basrelief.markup import visible
 from basrelief.output import replace_file, to_json
 from basrelief.scenes.export.colors import label_colors, point_colors
