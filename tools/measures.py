@@ -4,7 +4,7 @@
 
 Covers src/, tools/, benchmarks/ and examples/. The limits are alarms: code that runs into one deserves a second look.
 Files have fewer than 350 lines, functions fewer than 60 from `def` to the end without the docstring; all functions are
-typed, and public ones documented. Packages below the top one export fewer than 190 names together. Parameters are
+typed, and public ones documented. Packages below the top one export fewer than 215 names together. Parameters are
 counted for information only; `tests` is measured but has no limits.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 FOLDERS = ("src", "tools", "benchmarks", "examples")
 FILE_LINES = 350
 FUNCTION_LINES = 60
-PUBLIC_NAMES = 190
+PUBLIC_NAMES = 215
 FORBIDDEN_TEXT = {
     "an unfinished mark": re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X{3})\b"),
     "a machine path": re.compile(r"(?<![\w./~-])(?:/(?:home|Users|root|tmp|work|opt|mnt)/\w|[A-Z]:\\Users)"),

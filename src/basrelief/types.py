@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from basrelief.appearance import Appearance, readonly
 from basrelief.errors import ConfigError, GeometryError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class PointCloud:
 
     def __post_init__(self) -> None:
         """Check every field and make the arrays read-only."""
-        object.__setattr__(self, "points", _readonly(check_positions("points", self.points, dtype=np.float32)))
+        object.__setattr__(self, "points", readonly(check_positions("points", self.points, dtype=np.float32)))
         if self.colors is not None:
             object.__setattr__(self, "colors", _colors(self.colors, len(self.points), "points"))
 
@@ -78,8 +79,9 @@ class Mesh:
     Attributes:
         vertices: (V, 3) float32, finite, V >= 1.
         faces: (F, 3) int64 indices into `vertices`, F >= 1.
-        colors: (V, 3) float32 in [0, 1] (sRGB) per vertex, or None.
+        colors: (V, 3) float32 in [0, 1] (sRGB) per vertex, or None; where there is an appearance, what it gives at the vertices.
         origin: Its source, or None.
+        appearance: Materials and textures, or None.
 
     Raises:
         GeometryError: If a dimension is wrong, a value is not finite, an index is out of range, or there is no face.
@@ -89,13 +91,16 @@ class Mesh:
     faces: Int64[np.ndarray, "faces 3"]
     colors: Float32[np.ndarray, "vertices 3"] | None = None
     origin: Origin | None = None
+    appearance: Appearance | None = None
 
     def __post_init__(self) -> None:
         """Check every field and make the arrays read-only."""
-        object.__setattr__(self, "vertices", _readonly(check_positions("vertices", self.vertices, dtype=np.float32)))
+        object.__setattr__(self, "vertices", readonly(check_positions("vertices", self.vertices, dtype=np.float32)))
         object.__setattr__(self, "faces", _faces(self.faces, len(self.vertices)))
         if self.colors is not None:
             object.__setattr__(self, "colors", _colors(self.colors, len(self.vertices), "vertices"))
+        if self.appearance is not None:
+            _check_appearance(self.appearance, len(self.vertices), len(self.faces))
 
     def __repr__(self) -> str:
         """Return the size and the origin."""
@@ -193,12 +198,6 @@ def _about(colors: np.ndarray | None, origin: Origin | None) -> str:
     return f"{colored}, from {origin.path!r}, {origin.up} up" if origin else colored
 
 
-def _readonly(array: np.ndarray) -> np.ndarray:
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
 def check_positions(name: str, value: np.ndarray, *, dtype: type[np.floating] | None = None) -> np.ndarray:
     """Check that an array holds positions.
 
@@ -254,7 +253,16 @@ def _faces(value: np.ndarray, vertices: int) -> np.ndarray:
     low, high = array.min(), array.max()
     if low < 0 or high >= vertices:
         raise GeometryError(f"Faces use vertices {low} to {high}, but there are only {vertices}. Indices start at 0.")
-    return _readonly(array)
+    return readonly(array)
+
+
+def _check_appearance(appearance: Appearance, vertices: int, faces: int) -> None:
+    if len(appearance.material_ids) != faces:
+        raise GeometryError(f"The appearance has material_ids of {len(appearance.material_ids)} faces, but the mesh has {faces}.")
+    for name in ("uv", "tints"):
+        value = getattr(appearance, name)
+        if value is not None and len(value) != vertices:
+            raise GeometryError(f"The appearance has {name} of {len(value)} vertices, but the mesh has {vertices}.")
 
 
 def _colors(value: np.ndarray, rows: int, of: str) -> np.ndarray:
@@ -266,4 +274,4 @@ def _colors(value: np.ndarray, rows: int, of: str) -> np.ndarray:
     array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
         raise GeometryError("colors has values outside [0, 1]. Divide 8-bit colours by 255.")
-    return _readonly(array)
+    return readonly(array)

@@ -78,7 +78,7 @@ def test_a_good_tree_passes(measures: ModuleType, tree: Path, capsys: pytest.Cap
         "functions typed 100.0 % ok 100 %",
         "lines of a function, most 2 ok under 60",
         "functions of more than 6 parameters 0 ok",
-        "public names: basrelief, its packages 0, 2 ok under 190",
+        "public names: basrelief, its packages 0, 2 ok under 215",
         "lines of tests, of the package 40,",
     ):
         assert line in " ".join(output.split())
@@ -135,11 +135,11 @@ def test_what_is_allowed(measures: ModuleType, tree: Path, capsys: pytest.Captur
 
 
 def test_too_many_public_names_are_an_alarm(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [f"name_{i}" for i in range(190)]
+    names = [f"name_{i}" for i in range(215)]
     (tree / "src" / "sample" / "part" / "__init__.py").write_text(f'"""A package."""\n\n__all__ = {names!r}\n', encoding="utf-8")
     status, output = measure(measures, tree, capsys)
     assert status == 1
-    assert "src:1: packages export 190 names" in output
+    assert "src:1: packages export 215 names" in output
 
 
 def test_scripts_have_limits_too(measures: ModuleType, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

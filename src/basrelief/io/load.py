@@ -121,7 +121,7 @@ def _to_world(source: Source, raw: RawShape, up: str | None) -> PointCloud | Mes
     origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes), offset=offset)
     if raw.faces is None:
         return PointCloud(points=points, colors=colors, origin=origin)
-    return Mesh(vertices=points, faces=raw.faces, colors=colors, origin=origin)
+    return Mesh(vertices=points, faces=raw.faces, colors=colors, origin=origin, appearance=raw.appearance)
 
 
 def _chunks(count: int) -> Iterator[slice]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from basrelief.appearance import Appearance
 from basrelief.errors import FileFormatError
 from basrelief.limits import limits
 
@@ -72,6 +73,7 @@ class RawShape:
         up: The up axis that the file or its format states, or None.
         up_reason: Where that is stated.
         notes: What was changed or left out while reading.
+        appearance: Materials and textures of the faces, or None.
     """
 
     points: np.ndarray
@@ -80,6 +82,7 @@ class RawShape:
     up: str | None = None
     up_reason: str = ""
     notes: tuple[str, ...] = field(default=())
+    appearance: Appearance | None = None
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
