@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from basrelief.encoders import VectorCache
-from basrelief.encoders.cache import cache_folder
+from basrelief.folders import cache_folder
 
 VECTORS = {"a chair": np.arange(4, dtype=np.float32), "a table": -np.arange(4, dtype=np.float32)}
 

@@ -12,7 +12,7 @@ from basrelief.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from basrelief.encoders.base import Encoder
-    from basrelief.encoders.cache import VectorCache, cache_folder
+    from basrelief.encoders.cache import VectorCache
     from basrelief.encoders.clip import ClipEncoder
     from basrelief.encoders.config import ClipConfig, TextConfig, VisionConfig
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Encoder": "base",
     "VectorCache": "cache",
-    "cache_folder": "cache",
     "ClipEncoder": "clip",
     "ClipConfig": "config",
     "TextConfig": "config",
@@ -55,7 +54,6 @@ __all__ = [
     "Tokenizer",
     "VectorCache",
     "VisionConfig",
-    "cache_folder",
     "cached_weights",
     "choose_device",
     "choose_dtype",

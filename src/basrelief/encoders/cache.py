@@ -13,19 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-CACHE_VARIABLE = "BASRELIEF_CACHE"
+from basrelief.folders import cache_folder
+
 _SECONDS = 10.0
 _ASK = 500
 _MOST_BYTES = 1 << 24
 _SELECT = f"SELECT key, vector FROM text WHERE typeof(vector) = 'blob' AND length(vector) <= {_MOST_BYTES}"
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `BASRELIEF_CACHE`, else `basrelief` in the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "basrelief"
 
 
 class VectorCache:

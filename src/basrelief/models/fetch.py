@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from basrelief.encoders import EncoderSpec, cache_folder, cached_weights, encoder_spec, list_encoders
+from basrelief.encoders import EncoderSpec, cached_weights, encoder_spec, list_encoders
 from basrelief.encoders.hub.selection import (
     VOCABULARY_LICENCE,
     Selection,
@@ -17,6 +17,7 @@ from basrelief.encoders.hub.selection import (
 )
 from basrelief.encoders.weights import FETCH
 from basrelief.errors import ConfigError, WeightsNotFoundError, unknown_choice
+from basrelief.folders import cache_folder
 from basrelief.models.detectors import Detector, detectors
 from basrelief.models.recipe import EMBEDDED, Checkpoint, Recipe, recipes
 

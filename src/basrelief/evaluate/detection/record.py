@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from basrelief.datasets.scans.scan_set import ScanItem
-from basrelief.encoders.cache import cache_folder
 from basrelief.errors import BasreliefError
+from basrelief.folders import cache_folder
 from basrelief.geometry.boxes import Boxes
 from basrelief.output import replace_file
 from basrelief.version import __version__
