@@ -55,6 +55,38 @@ def test_a_stem_that_does_not_fit_is_refused(vision: dict[str, Any], said: str) 
         VisionConfig(**vision)
 
 
+def test_fields_beyond_clip_are_named_only_where_they_differ() -> None:
+    plain = ClipConfig(24, VisionConfig(**VIT), TextConfig(**TEXT)).to_json()
+    assert not {"logit_bias"} & plain.keys() | {"class_token"} & plain["vision"].keys() | {"kind", "tokenizer"} & plain["text"].keys()
+    text = TextConfig(**TEXT, kind="siglip", tokenizer="gemma")
+    config = ClipConfig(32, VisionConfig(**VIT, kind="siglip-vit", class_token=False), text, "gelu_tanh", logit_bias=True)
+    assert ClipConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("vision", "text", "message"),
+    [
+        ({"class_token": False}, {}, r"vision\.class_token is false, but a tower of kind 'vit' reads its feature from it\. Leave it out\."),
+        (
+            {"kind": "siglip-vit"},
+            {},
+            r"vision\.width is 32, but a tower of kind 'siglip-vit' has no projection: it must be the embed_dim, 24\.",
+        ),
+        (
+            {"kind": "pe-vit", "heads": 16},
+            {},
+            r"vision\.width is 32 for 16 heads, but a tower of kind 'pe-vit' needs a multiple of 8 channels, and of 4 ",
+        ),
+        ({"kind": "pe-vit", "width": 36, "heads": 3}, {}, r"vision\.width is 36 for 3 heads"),
+        ({}, {"kind": "clap"}, r"Unknown text\.kind 'clap'; expected one of clip, bidirectional, siglip\. Did you mean 'clip'\?"),
+        ({}, {"tokenizer": "gama"}, r"Unknown text\.tokenizer 'gama'; expected one of clip, gemma, xlm-v\. Did you mean 'gemma'\?"),
+    ],
+)
+def test_variants_that_do_not_fit_are_refused(vision: dict[str, Any], text: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ClipConfig(24, VisionConfig(**{**VIT, **vision}), TextConfig(**TEXT, **text))
+
+
 def test_configs_are_frozen_and_comparable() -> None:
     vision = VisionConfig(**VIT)
     with pytest.raises(AttributeError):
@@ -66,7 +98,10 @@ def test_configs_are_frozen_and_comparable() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "vitt"}, r"Unknown vision\.kind 'vitt'; expected one of vit, timm-vit, eva-vit, resnet\. Did you mean 'vit'\?"),
+        (
+            {"kind": "vitt"},
+            r"Unknown vision\.kind 'vitt'; expected one of vit, timm-vit, eva-vit, pe-vit, siglip-vit, resnet\. Did you mean 'vit'\?",
+        ),
         ({"layers": (1, 2, 1, 1)}, r"vision\.layers is \(1, 2, 1, 1\); vision\.kind 'vit' needs one number of blocks"),
         ({"layers": 0}, r"vision\.layers is 0; expected a whole number from 1 to 2147483647\. Check the configuration\."),
         ({"width": -32}, r"vision\.width is -32; expected a whole number"),
@@ -113,7 +148,7 @@ def test_wrong_text_configs_say_why(changes: dict[str, Any], message: str) -> No
 def test_wrong_clip_configs_say_why() -> None:
     vision, text = VisionConfig(**VIT), TextConfig(**TEXT)
     with pytest.raises(
-        ConfigError, match=r"Unknown activation 'quickgelu'; expected one of gelu, quick_gelu\. Did you mean 'quick_gelu'\?"
+        ConfigError, match=r"Unknown activation 'quickgelu'; expected one of gelu, gelu_tanh, quick_gelu\. Did you mean 'quick_gelu'\?"
     ):
         ClipConfig(24, vision, text, "quickgelu")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"config\.embed_dim is 0; expected a whole number"):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from basrelief.encoders import ClipConfig, TextConfig, VisionConfig, load_encoder_folder, random_encoder, save_encoder
-from basrelief.encoders.config import Activation
+from basrelief.encoders.kinds import Activation
 from basrelief.encoders.random_weights import random_towers
 from basrelief.encoders.transformer import Block, Blocks, PatchEmbeddings, TextTransformer, quick_gelu
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from basrelief.encoders.config import Kind, VisionConfig
+from basrelief.encoders.config import VisionConfig
+from basrelief.encoders.kinds import Kind
 from basrelief.encoders.registry import encoder_spec, list_encoders
 from basrelief.errors import WeightsError
 

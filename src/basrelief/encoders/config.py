@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
+from basrelief.encoders.kinds import (
+    ACTIVATIONS,
+    KINDS,
+    TEXT_KINDS,
+    TEXT_TRAITS,
+    TOKENIZERS,
+    VISION_TRAITS,
+    Activation,
+    Kind,
+    TextKind,
+    TextTraits,
+    TokenizerKind,
+    VisionTraits,
+)
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.limits import limits
-
-Kind = Literal["vit", "timm-vit", "eva-vit", "resnet"]
-Activation = Literal["gelu", "quick_gelu"]
-ACTIVATIONS: tuple[Activation, ...] = ("gelu", "quick_gelu")
-KINDS: tuple[Kind, ...] = ("vit", "timm-vit", "eva-vit", "resnet")
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,10 @@ class VisionConfig:
         heads: Attention heads of a block; for a ResNet, of the attention pooling.
         patch_size: Side of a patch, pixels; None for a ResNet.
         mlp_width: Hidden units in the MLP of a block; 4 * `width` by default.
-        kind: `vit`, CLIP's; `timm-vit`, timm's: a bias in the patch embedding, no norm before the blocks, norms with epsilon 1e-6, GELU
-            whatever the text tower has; `eva-vit`, EVA-02-CLIP-E's: like `timm-vit`, but blocks normalise what they add, not what they
-            read, and the projection has a bias; or `resnet`.
+        kind: `vit`, CLIP's; `timm-vit`, timm's; `eva-vit`, EVA-02-CLIP-E's; `pe-vit`, the Perception Encoder's; `siglip-vit`,
+            SigLIP's; or `resnet`. `VISION_TRAITS` says how they differ.
         stem: Output channels of the convolutions before the patch embedding, see `Stem`; empty in CLIP.
+        class_token: Whether a class token stands before the patches; only a tower with attention pooling can do without.
 
     Raises:
         ConfigError: If a number is not positive or the sizes do not divide.
@@ -43,12 +52,15 @@ class VisionConfig:
     mlp_width: int | None = None
     kind: Kind = "vit"
     stem: tuple[int, ...] = ()
+    class_token: bool = True
 
     def __post_init__(self) -> None:
         """Check the numbers and fill the derived one."""
         if self.kind not in KINDS:
             raise ConfigError(unknown_choice("vision.kind", self.kind, KINDS))
         resnet = self.kind == "resnet"
+        if not self.class_token and not self.traits.attention_pooling:
+            raise ConfigError(f"vision.class_token is false, but a tower of kind {self.kind!r} reads its feature from it. Leave it out.")
         object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
         object.__setattr__(self, "layers", self.layers if isinstance(self.layers, int) else tuple(self.layers))
         if isinstance(self.layers, int) == resnet or (isinstance(self.layers, tuple) and len(self.layers) != 4):
@@ -60,6 +72,12 @@ class VisionConfig:
         if not resnet and self.patch_size is None:
             raise ConfigError("vision.patch_size is missing. A vision transformer needs it; CLIP's own use 32, 16 or 14.")
         _divides("vision", self.image_size, "patch_size", 32 if resnet else self.patch_size or 0)
+        pool = (self.traits.pool_heads if self.traits.attention_pooling else None) or 1
+        if self.width % pool or (self.traits.rotary and self.width // self.heads % 4):
+            raise ConfigError(
+                f"vision.width is {self.width} for {self.heads} heads, but a tower of kind {self.kind!r} needs a multiple of {pool} "
+                f"channels, and of 4 for each head. Change one of the two."
+            )
         object.__setattr__(self, "stem", tuple(self.stem))
         if self.stem:
             if len(self.stem) > _MOST_CONVOLUTIONS:
@@ -70,6 +88,21 @@ class VisionConfig:
             _divides("vision", self.patch_size or 0, "stem", self.reduction)
 
     @property
+    def traits(self) -> VisionTraits:
+        """What is particular to the kind; of a ResNet, CLIP's."""
+        return VISION_TRAITS.get(self.kind, VisionTraits())
+
+    @property
+    def side(self) -> int:
+        """Patches in a row of the picture; for a ResNet, places in its last feature map."""
+        return self.image_size // (self.patch_size or 32)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the blocks of a transformer read: patches and the class token, if there is one."""
+        return self.side**2 + self.class_token
+
+    @property
     def reduction(self) -> int:
         """Factor by which the stem downsamples: 4 with one convolution, doubled by each further one; 1 without a stem."""
         return 2 * 2 ** len(self.stem) if self.stem else 1
@@ -77,7 +110,7 @@ class VisionConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Text tower: a causal transformer whose output at the end-of-text token is the text's feature.
+    """Text tower: a transformer; in CLIP it is causal, and its output at the end-of-text token is the text's feature.
 
     Attributes:
         width: Length of the token vectors.
@@ -87,9 +120,11 @@ class TextConfig:
         vocab_size: Number of token ids.
         eot: Id of the end-of-text token; the last id by default.
         mlp_width: Hidden units in the MLP of a block; 4 * `width` by default.
+        kind: `clip`; `bidirectional`, like CLIP's, but tokens read those after them, too; or `siglip`. `TEXT_TRAITS` says how they differ.
+        tokenizer: `clip`, CLIP's byte-pair encoding; `gemma`, Gemma's; or `xlm-v`, XLM-V's.
 
     Raises:
-        ConfigError: If a number is not positive or the sizes do not divide.
+        ConfigError: If a number is not positive, the sizes do not divide, or a name is unknown.
     """
 
     width: int
@@ -99,9 +134,15 @@ class TextConfig:
     vocab_size: int = 49408
     eot: int | None = None
     mlp_width: int | None = None
+    kind: TextKind = "clip"
+    tokenizer: TokenizerKind = "clip"
 
     def __post_init__(self) -> None:
         """Check the numbers and fill the derived ones."""
+        if self.kind not in TEXT_KINDS:
+            raise ConfigError(unknown_choice("text.kind", self.kind, TEXT_KINDS))
+        if self.tokenizer not in TOKENIZERS:
+            raise ConfigError(unknown_choice("text.tokenizer", self.tokenizer, TOKENIZERS))
         object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
         object.__setattr__(self, "eot", self.vocab_size - 1 if self.eot is None else self.eot)
         _positive("text", width=self.width, layers=self.layers, heads=self.heads, context_length=self.context_length)
@@ -109,6 +150,11 @@ class TextConfig:
         _divides("text", self.width, "heads", self.heads)
         if not 0 <= (self.eot or 0) < self.vocab_size:
             raise ConfigError(f"text.eot is {self.eot}; expected a token id below {self.vocab_size}. Take it from the tokenizer.")
+
+    @property
+    def traits(self) -> TextTraits:
+        """What is particular to the kind."""
+        return TEXT_TRAITS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -119,7 +165,9 @@ class ClipConfig:
         embed_dim: Dimension of the joint embeddings.
         vision: Image tower, or None for a text tower alone.
         text: Text tower.
-        activation: Of the MLPs in both towers: `gelu`, or OpenAI's `quick_gelu`, x * sigmoid(1.702 x).
+        activation: Of the MLPs in both towers: `gelu`; `gelu_tanh`, its approximation by tanh; or OpenAI's `quick_gelu`,
+            x * sigmoid(1.702 x).
+        logit_bias: Whether the logits have a bias, which training with the sigmoid loss learns (Zhai et al. 2023, arXiv:2303.15343).
 
     Raises:
         ConfigError: If the activation is unknown, `embed_dim` is not positive, or the towers are larger than `Limits` allows.
@@ -129,12 +177,18 @@ class ClipConfig:
     vision: VisionConfig | None
     text: TextConfig
     activation: Activation = "gelu"
+    logit_bias: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields."""
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
         _positive("config", embed_dim=self.embed_dim)
+        if self.vision is not None and self.vision.traits.projection == "none" and self.vision.width != self.embed_dim:
+            raise ConfigError(
+                f"vision.width is {self.vision.width}, but a tower of kind {self.vision.kind!r} has no projection: it must be the "
+                f"embed_dim, {self.embed_dim}. Change one of the two."
+            )
         self._check_size()
 
     @property
@@ -182,15 +236,24 @@ class ClipConfig:
             raise ConfigError(f"Cannot read the configuration: {error}. Compare it with a file in encoders/specs.") from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON types, without `vision` if there is none, and without `vision.stem` if it is empty."""
+        """Return the fields as JSON types, without `vision` if there is none, and without fields that CLIP does not need."""
         record = asdict(self)
         if self.vision is None:
             del record["vision"]
-        elif not self.vision.stem:
-            del record["vision"]["stem"]
+        for part, defaults in _OPTIONAL.items():
+            fields = record.get(part, {}) if part else record
+            for name, default in defaults.items():
+                if fields.get(name) == default:
+                    del fields[name]
         return record
 
 
+_OPTIONAL: Mapping[str, Mapping[str, object]] = {
+    "": {"logit_bias": False},
+    "vision": {"stem": (), "class_token": True},
+    "text": {"kind": "clip", "tokenizer": "clip"},
+}
+"""Fields that are written only where they differ from CLIP's, so that fingerprints of older weights stay."""
 _MOST_CONVOLUTIONS = 8
 _MOST = 2**31
 _RAISE = "Check the configuration, or raise the limit with BASRELIEF_LIMITS."

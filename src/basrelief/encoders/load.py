@@ -9,8 +9,9 @@ import torch
 
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
-from basrelief.encoders.config import Activation, ClipConfig
+from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import IMAGE_TENSORS, convert
+from basrelief.encoders.kinds import Activation
 from basrelief.encoders.precision import choose_dtype
 from basrelief.encoders.preprocessing import read_preprocessing
 from basrelief.encoders.random_weights import random_towers

@@ -77,7 +77,7 @@ def bfloat16_gain(encoder: ClipEncoder) -> float:
         part, shape = model.get_submodule("layer1"), (4, config.width, config.image_size // 4, config.image_size // 4)
     else:
         config = encoder.config.image_tower
-        part, shape = model.encoder.layers[0], (4, (config.image_size // (config.patch_size or 1)) ** 2 + 1, config.width)
+        part, shape = model.encoder.layers[0], (4, config.tokens, config.width)
     probe = torch.randn(shape, generator=generator)
     dtypes = (torch.float32, torch.bfloat16)
     full, half = best_seconds([partial(copy.deepcopy(part).to(dtype), probe.to(encoder.device, dtype)) for dtype in dtypes])

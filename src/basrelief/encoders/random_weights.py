@@ -15,7 +15,7 @@ def random_towers(config: ClipConfig, *, seed: int = 0, tuned: int = 0) -> ClipT
     """Towers with CLIP's initial distribution; the same seed gives the same numbers.
 
     Matrices are normal with deviation 1/sqrt(inputs), those that end a residual branch smaller by sqrt(2 layers) (Radford et al.
-    2021, arXiv:2103.00020), biases zero, norms one, `logit_scale` ln(1/0.07).
+    2021, arXiv:2103.00020), biases zero, norms one, `logit_scale` ln(1/0.07), `logit_bias` -10.
 
     Args:
         config: The architecture.
@@ -30,6 +30,8 @@ def random_towers(config: ClipConfig, *, seed: int = 0, tuned: int = 0) -> ClipT
 def _draw(name: str, like: Tensor, config: ClipConfig, generator: torch.Generator) -> Tensor:
     if name == "logit_scale":
         return torch.tensor(math.log(1 / 0.07))
+    if name == "logit_bias":
+        return torch.tensor(-10.0)
     if not like.is_floating_point():
         return torch.zeros(like.shape, dtype=like.dtype)
     if name.endswith(("bias", "running_mean")):

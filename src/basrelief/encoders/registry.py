@@ -9,7 +9,8 @@ from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from basrelief.encoders.config import ACTIVATIONS, Activation, ClipConfig
+from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.kinds import ACTIVATIONS, Activation
 from basrelief.encoders.preprocessing import ImageFit, Preprocessing
 from basrelief.errors import ConfigError, unknown_choice
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.resnet import ModifiedResNet
-from basrelief.encoders.transformer import TextTransformer, VisionTransformer, run_blocks
+from basrelief.encoders.transformer import TextTransformer, VisionTransformer
 from basrelief.errors import ConfigError
 
 
@@ -43,12 +43,12 @@ class ClipTowers(nn.Module):
         vision = config.vision if images else None
         self.vision_model: Any = None if vision is None else _image_tower(config)
         self.text_model = TextTransformer(config)
-        projects = vision is not None and vision.kind != "resnet"  # the attention pooling of a ResNet projects already
         self.visual_projection: Any = None
-        if vision is not None and projects:
-            self.visual_projection = nn.Linear(vision.width, config.embed_dim, bias=vision.kind == "eva-vit")
-        self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
+        if isinstance(self.vision_model, VisionTransformer) and vision is not None and vision.traits.projection != "none":
+            self.visual_projection = nn.Linear(vision.width, config.embed_dim, bias=vision.traits.projection == "bias")
+        self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=config.text.traits.projection_bias)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if config.logit_bias else None
         self.tuned_blocks: nn.ModuleList | None = None
         self.tuned_residual = True
 
@@ -63,10 +63,11 @@ class ClipTowers(nn.Module):
         return self.text_projection.weight.device
 
     def cast(self, dtype: torch.dtype) -> None:
-        """Change the floating point type of everything but `logit_scale`, which bfloat16 would move by one in a hundred."""
-        scale = self.logit_scale.data
+        """Change the floating point type of everything but the scale and bias of logits, which bfloat16 would move by one in a hundred."""
+        kept = [(parameter, parameter.data) for parameter in (self.logit_scale, self.logit_bias) if parameter is not None]
         self.to(dtype)
-        self.logit_scale.data = scale
+        for parameter, data in kept:
+            parameter.data = data
 
     def add_image_tower(self, state: Mapping[str, Tensor]) -> None:
         """Add the image tower to a text tower that was created without it, on its device and in its dtype.
@@ -87,11 +88,14 @@ class ClipTowers(nn.Module):
             residual: See `tuned_residual`.
 
         Raises:
-            ConfigError: If the image tower is a ResNet, which has no such blocks, or has fewer than that.
+            ConfigError: If the image tower is a ResNet, which has no such blocks, has fewer than that, or pools by attention.
         """
-        if not 1 <= count <= len(self._blocks):
-            raise ConfigError(f"Cannot tune {count} of the tower's {len(self._blocks)} transformer blocks. Use 1, and a ViT encoder.")
-        self.tuned_blocks = nn.ModuleList(copy.deepcopy(block) for block in self._blocks[-count:])
+        blocks = self._blocks
+        if self.vision_model.head is not None:
+            raise ConfigError(_NO_CLASS_TOKEN)
+        if not 1 <= count <= len(blocks):
+            raise ConfigError(f"Cannot tune {count} of the tower's {len(blocks)} transformer blocks. Use 1, and a ViT encoder.")
+        self.tuned_blocks = nn.ModuleList(copy.deepcopy(block) for block in blocks[-count:])
         self.tuned_residual = residual
 
     def tuned_parameters(self) -> list[nn.Parameter]:
@@ -127,7 +131,7 @@ class ClipTowers(nn.Module):
         """
         blocks = self._blocks[: -self._ends]
         tokens: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(pixels.to(self.dtype)))
-        return run_blocks(blocks, tokens)
+        return cast(Tensor, self.vision_model.run(blocks, tokens))
 
     def finish(self, tokens: Float[Tensor, "n tokens width"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
         """Return features from the trunk's tokens, through the last blocks and, if requested, the tuned ones.
@@ -152,8 +156,8 @@ class ClipTowers(nn.Module):
         return self.project(frozen), self.project(self.tuned_token(tokens, frozen))
 
     def frozen_token(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
-        """The class token after the frozen last blocks."""
-        return _class_token(self._blocks[-self._ends :], tokens)
+        """What stands for the picture after the frozen last blocks: the class token, or what attention pooling reads."""
+        return cast(Tensor, self.vision_model.read(self._blocks[-self._ends :], tokens))
 
     def tuned_token(self, tokens: Float[Tensor, "n tokens width"], frozen: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
         """The class token of the tuned branch.
@@ -165,18 +169,24 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If there are no tuned blocks.
         """
-        own = _class_token(self._tuned, tokens)
+        own: Tensor = self.vision_model.read(self._tuned, tokens)
         return 0.5 * frozen + 0.5 * own if self.tuned_residual else own
 
     def project(self, token: Float[Tensor, "n width"]) -> Float[Tensor, "n dim"]:
-        """Features of class tokens: the final norm and the projection."""
-        features: Tensor = self.visual_projection(self.vision_model.post_layernorm(token))
-        return features
+        """Features of class tokens: the final norm, unless attention pooling came after it, and the projection, if there is one."""
+        token = token if self.vision_model.head is not None else self.vision_model.post_layernorm(token)
+        return token if self.visual_projection is None else cast(Tensor, self.visual_projection(token))
 
     def text_features(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
-        """Return features of token ids at the first end-of-text token, not of unit length; later tokens have no effect."""
-        end = ids.eq(self.config.text.eot or 0).int().argmax(dim=1)
-        read = self.text_model(ids[:, : int(end.max()) + 1])
+        """Return features of token ids, not of unit length: at the first end-of-text token, or at the last one in a tower that pools there.
+
+        In a causal tower later tokens have no effect; ids for any other must have the context's length.
+        """
+        traits, text = self.config.text.traits, self.config.text
+        if not traits.causal and ids.shape[1] != text.context_length:
+            raise ConfigError(f"ids has {ids.shape[1]} columns; expected {text.context_length}. Pass padded=True to the tokenizer.")
+        end = torch.full_like(ids[:, 0], ids.shape[1] - 1) if traits.pools_last else ids.eq(text.eot or 0).int().argmax(dim=1)
+        read = self.text_model(ids[:, : int(end.max()) + 1] if traits.causal else ids)
         features: Tensor = self.text_projection(read[torch.arange(len(ids), device=ids.device), end])
         return features
 
@@ -200,6 +210,10 @@ class ClipTowers(nn.Module):
 
 
 _NO_BLOCKS = "A ResNet has no tuned blocks. Choose a ViT encoder."
+_NO_CLASS_TOKEN = (
+    "This image tower pools all tokens by attention, but tuned blocks change the class token alone. Choose an encoder that reads its "
+    "class token, such as ViT-B-16."
+)
 _NO_TUNED = "The encoder has no tuned blocks. Load OpenDlign's weights or call add_tuned_blocks()."
 
 
@@ -238,10 +252,3 @@ def _image_tower(config: ClipConfig) -> nn.Module:
 def tuned_count(names: Iterable[str]) -> int:
     """How many tuned blocks the names of a state dict hold."""
     return len({name.split(".")[1] for name in names if name.startswith("tuned_blocks.")})
-
-
-def _class_token(blocks: nn.ModuleList, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
-    """The class token after some blocks, at least one."""
-    last: Any = blocks[-1]
-    token: Tensor = last.class_token(run_blocks(blocks[:-1], tokens))
-    return token

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from basrelief.checks import check_at_least
-from basrelief.encoders.config import ACTIVATIONS, Activation
+from basrelief.encoders.kinds import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.models.shape_input import FRAMES
 from basrelief.render import get_projection
