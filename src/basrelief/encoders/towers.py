@@ -90,7 +90,7 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If the image tower is a ResNet, which has no such blocks, has fewer than that, or pools by attention.
         """
-        blocks = self._blocks
+        blocks = self._blocks()
         if self.vision_model.head is not None:
             raise ConfigError(_NO_CLASS_TOKEN)
         if not 1 <= count <= len(blocks):
@@ -104,7 +104,7 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If there are no tuned blocks.
         """
-        return [parameter for block in self._tuned for parameter in block.get_submodule("self_attn").parameters()]
+        return [parameter for block in self._tuned() for parameter in block.get_submodule("self_attn").parameters()]
 
     def image_features(self, pixels: Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
         """Encode normalised images; the features are not normalised.
@@ -129,7 +129,7 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If the image tower is a ResNet.
         """
-        blocks = self._blocks[: -self._ends]
+        blocks = self._blocks()[: -self._ends()]
         tokens: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(pixels.to(self.dtype)))
         return cast(Tensor, self.vision_model.run(blocks, tokens))
 
@@ -150,14 +150,14 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If there are no tuned blocks.
         """
-        _ = self._tuned
+        self._tuned()
         tokens = self.trunk(pixels)
         frozen = self.frozen_token(tokens)
         return self.project(frozen), self.project(self.tuned_token(tokens, frozen))
 
     def frozen_token(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
         """What stands for the picture after the frozen last blocks: the class token, or what attention pooling reads."""
-        return cast(Tensor, self.vision_model.read(self._blocks[-self._ends :], tokens))
+        return cast(Tensor, self.vision_model.read(self._blocks()[-self._ends() :], tokens))
 
     def tuned_token(self, tokens: Float[Tensor, "n tokens width"], frozen: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
         """The class token of the tuned branch.
@@ -169,7 +169,7 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If there are no tuned blocks.
         """
-        own: Tensor = self.vision_model.read(self._tuned, tokens)
+        own: Tensor = self.vision_model.read(self._tuned(), tokens)
         return 0.5 * frozen + 0.5 * own if self.tuned_residual else own
 
     def project(self, token: Float[Tensor, "n width"]) -> Float[Tensor, "n dim"]:
@@ -182,27 +182,40 @@ class ClipTowers(nn.Module):
 
         In a causal tower later tokens have no effect; ids for any other must have the context's length.
         """
-        traits, text = self.config.text.traits, self.config.text
-        if not traits.causal and ids.shape[1] != text.context_length:
+        return self.trimmed_text_features(self.trim_text(ids))
+
+    def trim_text(self, ids: Int[Tensor, "n length"]) -> Int[Tensor, "n trimmed"]:
+        """Return token ids without the columns that no text needs; all of them in a tower that is not causal."""
+        text = self.config.text
+        if text.traits.causal:
+            return ids[:, : int(self._text_end(ids).max()) + 1]
+        if ids.shape[1] != text.context_length:
             raise ConfigError(f"ids has {ids.shape[1]} columns; expected {text.context_length}. Pass padded=True to the tokenizer.")
-        end = torch.full_like(ids[:, 0], ids.shape[1] - 1) if traits.pools_last else ids.eq(text.eot or 0).int().argmax(dim=1)
-        read = self.text_model(ids[:, : int(end.max()) + 1] if traits.causal else ids)
-        features: Tensor = self.text_projection(read[torch.arange(len(ids), device=ids.device), end])
+        return ids
+
+    def trimmed_text_features(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
+        """Return features of what `trim_text` gave; no step depends on values, so that it can be exported."""
+        read = self.text_model(ids)
+        features: Tensor = self.text_projection(read[torch.arange(ids.shape[0], device=ids.device), self._text_end(ids)])
         return features
 
-    @property
+    def _text_end(self, ids: Int[Tensor, "n length"]) -> Int[Tensor, " n"]:
+        """The position whose output is a text's feature."""
+        text = self.config.text
+        if text.traits.pools_last:
+            return torch.full_like(ids[:, 0], ids.shape[1] - 1)
+        return ids.eq(text.eot or 0).int().argmax(dim=1)
+
     def _blocks(self) -> nn.ModuleList:
         if isinstance(self.vision_model, ModifiedResNet):
             raise ConfigError(_NO_BLOCKS)
         blocks: nn.ModuleList = self.vision_model.encoder.layers
         return blocks
 
-    @property
     def _ends(self) -> int:
         """How many blocks at the end are outside the trunk."""
         return 1 if self.tuned_blocks is None else len(self.tuned_blocks)
 
-    @property
     def _tuned(self) -> nn.ModuleList:
         if self.tuned_blocks is None:
             raise ConfigError(_NO_BLOCKS if isinstance(self.vision_model, ModifiedResNet) else _NO_TUNED)

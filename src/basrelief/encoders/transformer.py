@@ -174,7 +174,7 @@ class AttentionPool(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n width"]:
         """One feature for each picture."""
-        read: Tensor = self.attention(self.probe.expand(len(tokens), 1, -1), tokens)[:, 0]
+        read: Tensor = self.attention(self.probe.expand(tokens.shape[0], 1, -1), tokens)[:, 0]
         pooled: Tensor = read + self.mlp(self.layernorm(read))
         return pooled
 
@@ -209,7 +209,7 @@ class PatchEmbeddings(nn.Module):
     def forward(self, pixels: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n tokens width"]:
         """Tokens of normalised pictures at the tower's own size."""
         patches = self.patch_embedding(self.stem(pixels)).flatten(2).transpose(1, 2)
-        first = [] if self.class_embedding is None else [self.class_embedding.expand(len(pixels), 1, -1)]
+        first = [] if self.class_embedding is None else [self.class_embedding.expand(pixels.shape[0], 1, -1)]
         return torch.cat([*first, patches], dim=1) + self.position_embedding.weight
 
 
