@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basrelief.encoders import Tokenizer
-from basrelief.encoders.tokenizer import MERGES_FILE, clean, tokenizer_file
+from basrelief.encoders.kinds import TOKENIZER_FILES
+from basrelief.encoders.tokenizer import clean, tokenizer_file
 from basrelief.errors import WeightsError, WeightsNotFoundError
 
 TEXTS = ["a depth map of a chair", "A Chair &amp; a table", "élan 😀 naïve", "it's 3D!!", "x" * 300]
 BYTES = Tokenizer.of_bytes()
+MERGES_FILE = TOKENIZER_FILES["clip"][-1]
 
 
 def test_clips_own_vocabulary(clip_tokenizer: Tokenizer) -> None:

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 
 from basrelief.encoders import ClipConfig, ClipEncoder, EncoderSpec, TextConfig, Tokenizer, VisionConfig, random_encoder, registry
-from basrelief.encoders.hub.selection import VOCABULARY_REPOSITORIES
+from basrelief.encoders.hub.selection import VOCABULARIES
 from basrelief.models import Recipe, recipes
 from support.hub_server import HubRepository, LocalHub, local_hub
 from support.old_checkpoints import Tensor, training_checkpoint, zip_checkpoint
@@ -69,7 +69,7 @@ def published_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Loc
             repository = hub.repositories.setdefault(own.repository, HubRepository({}, card={}))
             towers = _slip(slip) if own.layout == "ulip" else None
             repository.files.setdefault(own.path, published_file(recipe, seed, towers=towers))
-        assert VOCABULARY_REPOSITORIES[0] in hub.repositories
+        assert VOCABULARIES["clip"].repositories[0] in hub.repositories
         hub.use(monkeypatch, folder / "hub")
         yield hub
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from basrelief.encoders import registry
-from basrelief.encoders.hub.selection import VOCABULARY_REPOSITORIES
+from basrelief.encoders.hub.selection import VOCABULARIES
 from basrelief.models import recipe, recipes
 from support.hub_server import HubRepository, LocalHub, local_hub
 from support.published_layouts import contiguous, to_clip2point, to_openai, to_opendlign
@@ -22,7 +22,7 @@ from support.small_models import small_encoder
 ENCODER = "ViT-B-32/small"
 CLIP = "someone/small-clip"
 OPENDLIGN = "OpenDlign/OpenDlign-Models"
-VOCABULARY = VOCABULARY_REPOSITORIES[0]
+VOCABULARY = VOCABULARIES["clip"].repositories[0]
 RECIPES = ("clip2point-untuned", "clip2point", "opendlign-b32", "pointclip-b32")
 
 

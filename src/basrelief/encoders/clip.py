@@ -97,6 +97,12 @@ class ClipEncoder:
         return float(self.towers.logit_scale.detach().float().exp())
 
     @property
+    def logit_bias(self) -> float | None:
+        """What the sigmoid loss adds to `logit_scale` times a cosine; None for weights without one. See `tasks.sigmoid_probabilities`."""
+        bias = self.towers.logit_bias
+        return None if bias is None else float(bias.detach().float())
+
+    @property
     def device(self) -> torch.device:
         """Compute device."""
         return self.towers.device
@@ -247,7 +253,9 @@ class ClipEncoder:
         features = torch.empty(len(prompts), self.embedding_dim, device=self.device)
         for start in range(0, len(order), _TEXT_BATCH):
             rows = order[start : start + _TEXT_BATCH]
-            ids = self.tokenizer.encode([prompts[i] for i in rows], context_length=self.config.text.context_length)
+            text = self.config.text
+            few = [prompts[i] for i in rows]
+            ids = self.tokenizer.encode(few, context_length=text.context_length, padded=not text.traits.causal)
             features[rows] = self.towers.text_features(ids.to(self.device)).float()
         return features
 

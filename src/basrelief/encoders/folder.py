@@ -48,7 +48,7 @@ def save_encoder(encoder: ClipEncoder, folder: Path | str, *, dtype: torch.dtype
         record["tuned_residual"] = False
     state = encoder.towers.state_dict()
     tensors = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().contiguous() for n, t in state.items()}
-    tensors["logit_scale"] = state["logit_scale"].float().cpu()
+    tensors |= {name: state[name].float().cpu() for name in ("logit_scale", "logit_bias") if name in state}
     with replace_file(folder / WEIGHTS_FILE) as part:  # the tensors may be mapped from the very file that is replaced
         save_file(tensors, part, metadata={_FIELD: to_json(record)})
     encoder.tokenizer.save(folder)
@@ -80,7 +80,9 @@ def load_encoder_folder(folder: Path | str, *, cache: VectorCache | None = None)
         ) from error
     towers = towers_from_state(config, convert(read_state_dict(path), config, source=path.name))
     towers.tuned_residual = bool(record.get("tuned_residual", True))
-    encoder = ClipEncoder(towers, Tokenizer.from_folder(folder), name=name, mean=mean, std=std, image_fit=fit, cache=cache)
+    encoder = ClipEncoder(
+        towers, Tokenizer.from_folder(folder, kind=config.text.tokenizer), name=name, mean=mean, std=std, image_fit=fit, cache=cache
+    )
     encoder.vocabulary = read_vocabulary(folder)
     return encoder
 

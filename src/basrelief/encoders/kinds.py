@@ -14,6 +14,12 @@ KINDS: tuple[Kind, ...] = ("vit", "timm-vit", "eva-vit", "pe-vit", "siglip-vit",
 TEXT_KINDS: tuple[TextKind, ...] = ("clip", "bidirectional", "siglip")
 TOKENIZERS: tuple[TokenizerKind, ...] = ("clip", "gemma", "xlm-v")
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "quick_gelu")
+TOKENIZER_FILES: Mapping[TokenizerKind, tuple[str, ...]] = {
+    "clip": ("tokenizer.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz"),
+    "gemma": ("tokenizer.json",),
+    "xlm-v": ("tokenizer.json",),
+}
+"""Names of files that may hold a vocabulary, best first."""
 
 
 @dataclass(frozen=True)

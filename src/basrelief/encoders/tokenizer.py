@@ -1,4 +1,4 @@
-"""CLIP's byte-pair encoding tokenizer, read from the files that come with weights."""
+"""The tokenizers of text towers, CLIP's byte-pair encoding first, read from the files that come with weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import hashlib
 import html
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from basrelief.encoders.kinds import TOKENIZER_FILES, TokenizerKind
 from basrelief.errors import WeightsError, WeightsNotFoundError
 from basrelief.limits import limits
 from basrelief.output import write_text
@@ -23,41 +25,76 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 _MERGES_USED = 48894
 _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
+@dataclass(frozen=True)
+class TokenRules:
+    """What stands around the tokens of a text, and whether its letters become lower case.
+
+    Attributes:
+        start: Token before the text; empty for none.
+        end: Token after the text.
+        padding: Token that fills rows up; id 0 if it is empty.
+        lower: Whether letters become lower case.
+    """
+
+    start: str
+    end: str
+    padding: str = ""
+    lower: bool = True
+
+
+TOKEN_RULES: Mapping[TokenizerKind, TokenRules] = {
+    "clip": TokenRules(START, END),
+    "gemma": TokenRules("", "<eos>", "<pad>"),
+    "xlm-v": TokenRules("<s>", "</s>", "<pad>", lower=False),
+}
+"""Gemma's tokenizer as SigLIP 2 was trained with it (`lower|tok(bos="no", eos="sticky")` in google-research/big_vision) and as
+transformers runs it; open_clip removes ASCII punctuation as well. XLM-V's (Liang et al. 2023, arXiv:2301.10472) keeps the case."""
+
+
 class Tokenizer:
-    """CLIP's tokenizer around a `tokenizers` backend.
+    """A tokenizer around a `tokenizers` backend.
 
     Text is cleaned like in CLIP: HTML entities are unescaped twice, white space is collapsed, letters become lower case, Unicode is
     normalised to NFC. Unlike OpenAI's code, which uses `ftfy`, this does not repair broken encodings; well-formed text gives equal ids.
 
     Attributes:
-        start: Id of the start-of-text token.
+        kind: Whose it is; `TOKEN_RULES` says how kinds differ.
+        start: Id of the start-of-text token, or None.
         eot: Id of the end-of-text token.
+        padding: Id that fills rows up.
         vocab_size: Highest id plus one.
         fingerprint: SHA-256 of the whole configuration of the tokenizer.
 
     Raises:
-        WeightsError: If the backend has no start or end token.
+        WeightsError: If the backend lacks a token of its kind.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, kind: TokenizerKind = "clip") -> None:
         backend.no_padding()
         backend.no_truncation()
-        start, eot = backend.token_to_id(START), backend.token_to_id(END)
-        if start is None or eot is None:
-            raise WeightsError(f"The tokenizer lacks {START} or {END}. Use the files that belong to the weights.")
-        self.start, self.eot = int(start), int(eot)
+        rules = TOKEN_RULES[kind]
+        found = {token: backend.token_to_id(token) for token in (rules.start, rules.end, rules.padding) if token}
+        if None in found.values():
+            raise WeightsError(f"The tokenizer lacks {' or '.join(found)}. Use the files that belong to the weights.")
+        self.kind = kind
+        self.start: int | None = found.get(rules.start)
+        self.eot, self.padding = int(found[rules.end]), int(found.get(rules.padding, 0))
         self.vocab_size = 1 + max(backend.get_vocab().values())
-        self.fingerprint = hashlib.sha256(backend.to_str().encode()).hexdigest()
+        named = backend.to_str() if kind == "clip" else f"{kind} {backend.to_str()}"
+        self.fingerprint = hashlib.sha256(named.encode()).hexdigest()
         self._backend = backend
 
     @classmethod
-    def from_file(cls, path: Path | str) -> Tokenizer:
-        """Read a `tokenizer.json`, a `merges.txt` with `vocab.json` beside it, or OpenAI's `bpe_simple_vocab_16e6.txt.gz`.
+    def from_file(cls, path: Path | str, *, kind: TokenizerKind = "clip") -> Tokenizer:
+        """Read a `tokenizer.json`; for CLIP also a `merges.txt` with `vocab.json` beside it, or OpenAI's `bpe_simple_vocab_16e6.txt.gz`.
+
+        Args:
+            path: The file.
+            kind: Whose tokenizer it is.
 
         Raises:
             WeightsError: If the file is broken or not one of these.
@@ -66,8 +103,8 @@ class Tokenizer:
 
         path = Path(path)
         try:
-            if path.name.endswith(".json"):
-                return cls(Backend.from_str(_read_bounded(path).decode()))
+            if path.name.endswith(".json") or kind != "clip":
+                return cls(Backend.from_str(_read_bounded(path).decode()), kind=kind)
             return cls(_backend(*_read_merges(path)))
         except WeightsError:
             raise
@@ -75,18 +112,22 @@ class Tokenizer:
             raise WeightsError(f"Cannot read the tokenizer {path.name}: {error}. Download it again.") from error
 
     @classmethod
-    def from_folder(cls, folder: Path | str) -> Tokenizer:
+    def from_folder(cls, folder: Path | str, *, kind: TokenizerKind = "clip") -> Tokenizer:
         """Read the tokenizer in a folder of weights.
+
+        Args:
+            folder: Of the weights.
+            kind: Whose tokenizer it is.
 
         Raises:
             WeightsNotFoundError: If the folder holds none of the known files.
             WeightsError: If the file is broken.
         """
-        path = tokenizer_file(folder)
+        path = tokenizer_file(folder, kind=kind)
         if path is None:
-            names = ", ".join(TOKENIZER_FILES)
+            names = ", ".join(TOKENIZER_FILES[kind])
             raise WeightsNotFoundError(f"{folder} has no tokenizer ({names}). Put it beside the weights.")
-        return cls.from_file(path)
+        return cls.from_file(path, kind=kind)
 
     @classmethod
     def of_bytes(cls) -> Tokenizer:
@@ -116,18 +157,22 @@ class Tokenizer:
         merges = [(left, right) for left, right in model["merges"]][: max(0, vocab_size - 514)]
         return cls(_backend(_vocabulary(merges), merges))
 
-    def encode(self, prompts: Sequence[str], *, context_length: int) -> Int[Tensor, "prompts length"]:
-        """Return token ids: each row is start, text, end, padded with 0 to the longest prompt of this call.
+    def encode(self, prompts: Sequence[str], *, context_length: int, padded: bool = False) -> Int[Tensor, "prompts length"]:
+        """Return token ids: each row is start (if there is one), text, end, padded to the longest prompt of this call.
 
         A causal tower gives the same feature at the end token as with padding to the context length.
 
         Args:
             prompts: At least one text.
             context_length: Maximum length of a row. Longer prompts are truncated and still end with the end token.
+            padded: Pad to `context_length` instead, for towers that are not causal.
         """
-        encoded = self._backend.encode_batch([clean(p) for p in prompts], add_special_tokens=False)
-        rows = [[self.start, *e.ids[: context_length - 2], self.eot] for e in encoded]
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
+        lower = TOKEN_RULES[self.kind].lower
+        encoded = self._backend.encode_batch([clean(p, lower=lower) for p in prompts], add_special_tokens=False)
+        first = [] if self.start is None else [self.start]
+        rows = [[*first, *e.ids[: context_length - 1 - len(first)], self.eot] for e in encoded]
+        longest = context_length if padded else max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.padding, dtype=torch.int64)
         for row, values in zip(ids, rows, strict=True):
             row[: len(values)] = torch.tensor(values)
         return ids
@@ -139,18 +184,16 @@ class Tokenizer:
         return path
 
 
-TOKENIZER_FILES = ("tokenizer.json", "merges.txt", MERGES_FILE)
-
-
-def tokenizer_file(folder: Path | str) -> Path | None:
+def tokenizer_file(folder: Path | str, *, kind: TokenizerKind = "clip") -> Path | None:
     """Return the first known tokenizer file in a folder, or None."""
-    return next((p for p in (Path(folder) / name for name in TOKENIZER_FILES) if p.is_file()), None)
+    return next((p for p in (Path(folder) / name for name in TOKENIZER_FILES[kind]) if p.is_file()), None)
 
 
-def clean(text: str) -> str:
+def clean(text: str, *, lower: bool = True) -> str:
     """Clean text like CLIP: unescape HTML, normalise to NFC, collapse spaces, lower the case; lone surrogates become `?`."""
     text = text.encode(errors="replace").decode()
-    return " ".join(unicodedata.normalize("NFC", html.unescape(html.unescape(text))).split()).lower()
+    text = " ".join(unicodedata.normalize("NFC", html.unescape(html.unescape(text))).split())
+    return text.lower() if lower else text
 
 
 def _bytes() -> list[str]:

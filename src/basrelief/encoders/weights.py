@@ -6,9 +6,17 @@ from pathlib import Path, PurePosixPath
 
 from basrelief.encoders.folder import WEIGHTS_FILE
 from basrelief.encoders.hub.choose import WEIGHTS_ORDER, choose_weights
-from basrelief.encoders.hub.selection import Selection, cached_vocabulary, cached_weights, select_encoder, select_vocabulary
+from basrelief.encoders.hub.selection import (
+    VOCABULARIES,
+    Selection,
+    cached_vocabulary,
+    cached_weights,
+    select_encoder,
+    select_vocabulary,
+)
+from basrelief.encoders.kinds import TOKENIZER_FILES
 from basrelief.encoders.registry import EncoderSpec
-from basrelief.encoders.tokenizer import TOKENIZER_FILES, Tokenizer, tokenizer_file
+from basrelief.encoders.tokenizer import Tokenizer, tokenizer_file
 from basrelief.errors import WeightsNotFoundError
 from basrelief.limits import limits
 from basrelief.output import size_text
@@ -45,20 +53,22 @@ def find_tokenizer(spec: EncoderSpec, weights: Path) -> Tokenizer:
         WeightsNotFoundError: If there is none.
         WeightsError: If its file is broken.
     """
-    found = tokenizer_file(weights.parent) or cached_vocabulary(spec)
+    kind = spec.config.text.tokenizer
+    found = tokenizer_file(weights.parent, kind=kind) or cached_vocabulary(spec)
     if found is not None:
-        return Tokenizer.from_file(found)
+        return Tokenizer.from_file(found, kind=kind)
     try:
         (selection,) = select_vocabulary(spec)
         if selection.size > limits().list_bytes:
             raise WeightsNotFoundError(f"{selection.files[0].name} of {selection.repository.name} is too large for a vocabulary.")
         found = selection.fetch()[0]
     except WeightsNotFoundError as error:
+        *names, last = TOKENIZER_FILES[kind]
         raise WeightsNotFoundError(
-            f"CLIP's vocabulary is not on this machine, which {spec.name} needs to read words. Run: {FETCH} {spec.name}, "
-            f"or put {', '.join(TOKENIZER_FILES[:-1])} or {TOKENIZER_FILES[-1]} beside {weights.name}."
+            f"{VOCABULARIES[kind].owner}'s vocabulary is not on this machine, which {spec.name} needs to read words. "
+            f"Run: {FETCH} {spec.name}, or put {', '.join(names)}{' or ' if names else ''}{last} beside {weights.name}."
         ) from error
-    return Tokenizer.from_file(found)
+    return Tokenizer.from_file(found, kind=kind)
 
 
 def _local(spec: EncoderSpec, path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from basrelief.encoders import EncoderSpec, cached_weights, encoder_spec, list_encoders
 from basrelief.encoders.hub.selection import (
-    VOCABULARY_LICENCE,
+    VOCABULARIES,
     Selection,
     cached_checkpoint,
     cached_vocabulary,
@@ -136,7 +136,8 @@ def missing_files(recipe: Recipe, *, clip: bool = True, checkpoint: bool = True)
     if checkpoint and recipe.checkpoint is not None and find_checkpoint(recipe) is None:
         missing.append(where(recipe.checkpoint))
     if clip and not missing and cached_vocabulary(spec) is None:  # else it comes along
-        missing.append(f"CLIP's vocabulary (licence: {VOCABULARY_LICENCE})")
+        source = VOCABULARIES[spec.config.text.tokenizer]
+        missing.append(f"{source.owner}'s vocabulary (licence: {source.licence})")
     return missing
 
 

@@ -1,8 +1,8 @@
-"""What must be fetched for a set of CLIP weights: the weights, their preprocessing, and CLIP's vocabulary if it is not on this machine."""
+"""What must be fetched for a set of CLIP weights: the weights, their preprocessing, and their vocabulary if it is not on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,18 +12,33 @@ from basrelief.encoders.hub.choose import WEIGHTS_ORDER, choose_weights, weights
 from basrelief.encoders.hub.download import download
 from basrelief.encoders.hub.licences import NO_LICENCE, is_open
 from basrelief.encoders.hub.repository import HubFile, Repository, list_repository
+from basrelief.encoders.kinds import TOKENIZER_FILES, TokenizerKind
 from basrelief.encoders.preprocessing import PREPROCESSING_FILES
 from basrelief.encoders.registry import EncoderSpec
 from basrelief.errors import ConfigError, WeightsNotFoundError, unknown_choice
 
-TOKENIZER_NAMES = ("tokenizer.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz")
-"""Names of CLIP's vocabulary in a repository, best first."""
 
-VOCABULARY_REPOSITORIES = ("timm/vit_base_patch32_clip_224.openai", "openai/clip-vit-base-patch32")
-"""Where the vocabulary is fetched if the repository of the weights has none."""
+@dataclass(frozen=True)
+class VocabularySource:
+    """Where a vocabulary is fetched if the repository of the weights has none.
 
-VOCABULARY_LICENCE = "MIT"
-"""Of the vocabulary: that of openai/CLIP, which published it."""
+    Attributes:
+        owner: Whose vocabulary it is, for messages.
+        repositories: In this order.
+        licence: Of the vocabulary.
+    """
+
+    owner: str
+    repositories: tuple[str, ...]
+    licence: str
+
+
+VOCABULARIES: Mapping[TokenizerKind, VocabularySource] = {
+    "clip": VocabularySource("CLIP", ("timm/vit_base_patch32_clip_224.openai", "openai/clip-vit-base-patch32"), "MIT"),
+    "gemma": VocabularySource("Gemma", ("timm/ViT-B-16-SigLIP2", "google/siglip2-base-patch16-224"), "apache-2.0"),
+    "xlm-v": VocabularySource("XLM-V", ("facebook/xlm-v-base",), "MIT"),
+}
+"""Licences are those of openai/CLIP, google/siglip2-* and facebook/xlm-v-base, which published them."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ def select_encoder(spec: EncoderSpec, *, file: str = "", command: str = "") -> l
     repository = list_repository(spec.repository)
     chosen = _weights(repository, file, preferred=spec.files, command=command)
     sides = [repository.files[name] for name in PREPROCESSING_FILES if name in repository.files]
-    words = _vocabulary_file(repository)
+    words = _vocabulary_file(repository, spec)
     own = Selection(repository, (chosen, *([words] if words else []), *sides[:1]), spec.licence)
     return [own] if words else [own, *select_vocabulary(spec)]
 
@@ -111,7 +126,7 @@ def select_checkpoint(repository_name: str, *, architecture: str, licence: str, 
 
 
 def select_vocabulary(spec: EncoderSpec) -> list[Selection]:
-    """Select CLIP's vocabulary from the first repository that has it, or nothing if it is on this machine.
+    """Select the vocabulary of an encoder from the first repository that has it, or nothing if it is on this machine.
 
     Raises:
         WeightsNotFoundError: If no repository has it.
@@ -119,15 +134,17 @@ def select_vocabulary(spec: EncoderSpec) -> list[Selection]:
     if cached_vocabulary(spec) is not None:
         return []
     error: WeightsNotFoundError | None = None
-    for name in VOCABULARY_REPOSITORIES:
+    source = VOCABULARIES[spec.config.text.tokenizer]
+    for name in source.repositories:
         try:
             repository = list_repository(name)
         except WeightsNotFoundError as caught:
             error = error or caught
             continue
-        if (words := _vocabulary_file(repository)) is not None:
-            return [Selection(replace(repository, licence=VOCABULARY_LICENCE), (words,), VOCABULARY_LICENCE)]
-    raise error or WeightsNotFoundError(f"None of {', '.join(VOCABULARY_REPOSITORIES)} has one of {', '.join(TOKENIZER_NAMES)}.")
+        if (words := _vocabulary_file(repository, spec)) is not None:
+            return [Selection(replace(repository, licence=source.licence), (words,), source.licence)]
+    names = TOKENIZER_FILES[spec.config.text.tokenizer]
+    raise error or WeightsNotFoundError(f"None of {', '.join(source.repositories)} has one of {', '.join(names)}.")
 
 
 def cached_weights(spec: EncoderSpec) -> Path | None:
@@ -149,8 +166,9 @@ def cached_checkpoint(repository: str, *, architecture: str, file: str = "") -> 
 
 
 def cached_vocabulary(spec: EncoderSpec) -> Path | None:
-    """Return the hub's local copy of CLIP's vocabulary, or None; never uses the network."""
-    found = (cached_file(name, TOKENIZER_NAMES) for name in (spec.repository, *VOCABULARY_REPOSITORIES))
+    """Return the hub's local copy of an encoder's vocabulary, or None; never uses the network."""
+    kind = spec.config.text.tokenizer
+    found = (cached_file(name, TOKENIZER_FILES[kind]) for name in (spec.repository, *VOCABULARIES[kind].repositories))
     return next((path for path in found if path is not None), None)
 
 
@@ -170,5 +188,6 @@ def _weights(
     return repository.files[name]
 
 
-def _vocabulary_file(repository: Repository) -> HubFile | None:
-    return next((repository.files[name] for name in TOKENIZER_NAMES if name in repository.files), None)
+def _vocabulary_file(repository: Repository, spec: EncoderSpec) -> HubFile | None:
+    names = TOKENIZER_FILES[spec.config.text.tokenizer]
+    return next((repository.files[name] for name in names if name in repository.files), None)

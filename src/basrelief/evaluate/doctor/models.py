@@ -9,7 +9,8 @@ from basrelief.datasets import PromptList, dataset_card
 from basrelief.datasets.layouts.base import plain
 from basrelief.encoders import encoder_spec
 from basrelief.encoders.hub.selection import cached_vocabulary
-from basrelief.encoders.tokenizer import TOKENIZER_FILES, tokenizer_file
+from basrelief.encoders.kinds import TOKENIZER_FILES
+from basrelief.encoders.tokenizer import tokenizer_file
 from basrelief.errors import BasreliefError
 from basrelief.evaluate.doctor.points import check_clouds, check_exported_text
 from basrelief.evaluate.doctor.weights import check_weights
@@ -86,10 +87,12 @@ def _preprocessing(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
         yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}, as in the original code.")
     yield from check_clouds(recipe)
     folder = source.weights
-    if folder is None or not folder.is_dir() or tokenizer_file(folder) is not None:
+    if folder is None or not folder.is_dir():
         return
-    if cached_vocabulary(encoder_spec(recipe.encoder)) is None:
-        fact = f"The folder {folder.name!r} has no vocabulary ({', '.join(TOKENIZER_FILES)}), nor has the hub's cache."
+    spec = encoder_spec(recipe.encoder)
+    kind = spec.config.text.tokenizer
+    if tokenizer_file(folder, kind=kind) is None and cached_vocabulary(spec) is None:
+        fact = f"The folder {folder.name!r} has no vocabulary ({', '.join(TOKENIZER_FILES[kind])}), nor has the hub's cache."
         yield Finding("tokenizer", "warning", fact, "Put one beside the weights; otherwise it is downloaded on first use.")
 
 
