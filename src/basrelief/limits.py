@@ -44,6 +44,8 @@ class Limits:
         nesting: Levels of XML, of scene nodes and of nested records.
         xml_elements: Elements of XML.
         texture_pixels: Pixels of all textures of a file together.
+        texture_side: Longest side of a texture in pixels; larger ones are reduced.
+        kept_texture_pixels: Pixels of all textures that a mesh keeps; more are reduced further.
         overdraw: Faces that a picture of a mesh may have behind each other at a pixel, on average over the picture.
         picture_pixels: Pixels of a picture that is searched with.
         upload_bytes: Size of an uploaded file.
@@ -85,6 +87,8 @@ class Limits:
     nesting: int = 128
     xml_elements: int = 4_000_000
     texture_pixels: int = 1 << 26
+    texture_side: int = 1024
+    kept_texture_pixels: int = 1 << 24
     overdraw: int = 1500
     picture_pixels: int = 64_000_000
     upload_bytes: int = 64 << 20

@@ -14,6 +14,10 @@ from basrelief.limits import limits
 _LONGEST_NAME = 4096  # bytes; no file system takes a longer one
 
 
+class OutsideFolderError(FileFormatError):
+    """A shape file names a side file outside its own folder; `FolderResolver.notes` says so."""
+
+
 class FolderResolver:
     """Reads side files (buffers, materials, textures) by the names that a shape file holds.
 
@@ -115,9 +119,9 @@ class FolderResolver:
             raise self._refusal(name)
         return self.folder / os.path.relpath(path, home)
 
-    def _refusal(self, name: str) -> FileFormatError:
+    def _refusal(self, name: str) -> OutsideFolderError:
         self.refused.append(name[:200])
-        return FileFormatError(f"The file refers to {name[:200]!r} outside its own folder. Copy that file beside it.")
+        return OutsideFolderError(f"The file refers to {name[:200]!r} outside its own folder. Copy that file beside it.")
 
 
 def _open_beneath(folder: Path, parts: tuple[str, ...]) -> int:
