@@ -4,24 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io.checks import check_count
-from basrelief.io.colors import part_colors
+from basrelief.io.helper_geometry import PlacedPart, shown_parts
 from basrelief.io.source import RawShape
+from basrelief.io.surface import is_invisible, join_appearance, join_colors
 from basrelief.limits import limits
 
-UNCOLORED = (0.8, 0.8, 0.8)  # for parts without colour in a file where others have some
 _CHUNK = 1 << 18  # vertices transformed at a time
+_NAME = 240  # characters of a name that are looked at
 
 Part = Mapping[str, Any]
-"""A part as read: `vertices` (N, 3) and, where present, `faces` (F, 3), `vertex_colors` (N, 3 or more), `face_colors` (F, 3 or more),
-`texture` with coordinates `uv` (N, 2) of the vertices, and `color`, the base colour of the material, in [0, 1]."""
+"""A part as read: `vertices` (N, 3) and, where present,
+
+- `faces` (F, 3);
+- `name`: of its node, object or group, after those above it, joined by `/`; `hidden`: whether the file marks it as not visible;
+- `color`: base colour of the material, 3 or 4 numbers in [0, 1]; `material`: its name;
+- `texture`: a `basrelief.io.textures.Texture`, with coordinates `uv` (N, 2) of the vertices, (0, 0) at the lower left, and `wrap`;
+- `vertex_colors` (N, 3 or 4), which multiply the material; `face_colors` (F, 3 or more), used if there is no other colour;
+- `cutoff`: alpha below which nothing is drawn; `blend`: whether alpha is blended, see `basrelief.io.surface`.
+"""
 
 Instance = tuple[Part, np.ndarray]  # a part and the 4 x 4 transform of one instance
+
+
+class NamedInstance(NamedTuple):
+    """An instance with a name of its own, for parts that occur under several names.
+
+    Attributes:
+        part: The part.
+        matrix: Its 4 x 4 transform.
+        name: As `name` of `Part`.
+        hidden: As `hidden` of `Part`.
+    """
+
+    part: Part
+    matrix: np.ndarray
+    name: str
+    hidden: bool = False
 
 
 def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
@@ -42,8 +66,8 @@ def check_size(path: Path, counts: Iterable[tuple[int, int, int]]) -> None:
     check_count(path, faces, limits().faces, of="faces")
 
 
-def join_parts(instances: Sequence[Instance], *, with_faces: bool, linear: bool = False) -> RawShape:
-    """Transform parts and join them into one list of vertices and faces.
+def join_parts(instances: Sequence[Instance | NamedInstance], *, with_faces: bool, linear: bool = False) -> RawShape:
+    """Transform parts and join them into one list of vertices and faces, without those that a viewer would not show.
 
     Args:
         instances: Each part with a 4 x 4 matrix; a part may occur several times.
@@ -51,14 +75,16 @@ def join_parts(instances: Sequence[Instance], *, with_faces: bool, linear: bool 
         linear: Whether material and vertex colours are linear light, as in glTF, and not sRGB.
 
     Returns:
-        Vertices and faces in the axes of the file.
+        Vertices and faces in the axes of the file, their colours, and notes on what was left out.
 
     Raises:
         GeometryError: If a face refers to a vertex that does not exist.
     """
-    groups = _grouped(instances)
-    points = np.empty((sum(len(part["vertices"]) for part, _ in instances), 3))
-    faces = np.empty((sum(len(part["faces"]) for part, _ in instances), 3), dtype=np.int64) if with_faces else None
+    shown, notes = _shown(instances, with_faces=with_faces)
+    groups = _grouped(shown)
+    points = np.empty((sum(len(part["vertices"]) * len(matrices) for part, matrices in groups), 3))
+    count = sum(len(part["faces"]) * len(matrices) for part, matrices in groups) if with_faces else 0
+    faces = np.empty((count, 3), dtype=np.int64) if with_faces else None
     vertex = face = 0
     for part, matrices in groups:
         first, vertex = vertex, vertex + len(matrices) * len(part["vertices"])
@@ -66,7 +92,31 @@ def join_parts(instances: Sequence[Instance], *, with_faces: bool, linear: bool 
         if faces is not None:
             start, face = face, face + len(matrices) * len(part["faces"])
             _shift(np.asarray(part["faces"]).reshape(-1, 3), matrices, faces[start:face], vertices=len(part["vertices"]), first=first)
-    return RawShape(points=points, faces=faces, colors=_joined_colors(groups, len(points), linear=linear))
+    uses = [(part, len(matrices)) for part, matrices in groups]
+    colors = join_colors(uses, len(points), linear=linear)
+    appearance = join_appearance(uses, vertices=len(points), faces=count, linear=linear) if with_faces else None
+    return RawShape(points=points, faces=faces, colors=colors, appearance=appearance, notes=notes)
+
+
+def _shown(instances: Sequence[Instance | NamedInstance], *, with_faces: bool) -> tuple[list[Instance], tuple[str, ...]]:
+    """Return the instances that a viewer would show, and notes on the others."""
+    if len(instances) < 2:
+        return [(found[0], found[1]) for found in instances], ()
+    invisible = {id(found[0]): is_invisible(found[0]) for found in instances}
+    arrays: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+    for found in instances:
+        if id(found[0]) not in arrays:
+            faces = np.asarray(found[0]["faces"]).reshape(-1, 3) if with_faces else None
+            arrays[id(found[0])] = np.asarray(found[0]["vertices"]).reshape(-1, 3), faces
+    parts = []
+    for found in instances:
+        named = (
+            found if isinstance(found, NamedInstance) else NamedInstance(*found, found[0].get("name", ""), found[0].get("hidden", False))
+        )
+        vertices, faces = arrays[id(named.part)]
+        parts.append(PlacedPart(str(named.name)[-_NAME:], vertices, faces, named.matrix, named.hidden or invisible[id(named.part)]))
+    kept, notes = shown_parts(parts)
+    return [(instances[i][0], instances[i][1]) for i in kept], notes
 
 
 def _grouped(instances: Sequence[Instance]) -> list[tuple[Part, np.ndarray]]:
@@ -76,21 +126,6 @@ def _grouped(instances: Sequence[Instance]) -> list[tuple[Part, np.ndarray]]:
         matrices.setdefault(id(part), []).append(matrix)
     parts = {id(part): part for part, _ in instances}
     return [(parts[key], np.stack(places)) for key, places in matrices.items()]
-
-
-def _joined_colors(groups: list[tuple[Part, np.ndarray]], count: int, *, linear: bool) -> np.ndarray | None:
-    """Compute the colours of each part once and repeat them for each instance."""
-    found = [part_colors(part, linear=linear) for part, _ in groups]
-    if all(colors is None for colors in found):
-        return None
-    if len(groups) == 1 and len(groups[0][1]) == 1:
-        return found[0]
-    joined, at = np.empty((count, 3), dtype=np.float32), 0
-    for i, (part, matrices) in enumerate(groups):
-        start, at = at, at + len(matrices) * len(part["vertices"])
-        colors, found[i] = found[i], None
-        joined[start:at].reshape(len(matrices), -1, 3)[:] = UNCOLORED if colors is None else colors
-    return joined
 
 
 def _move(vertices: np.ndarray, matrices: np.ndarray, moved: np.ndarray) -> None:

@@ -12,10 +12,11 @@ from basrelief.io.colors import part_colors
 from basrelief.io.formats.mtl import Material, library_names, parse_materials
 from basrelief.io.formats.obj_lines import Elements
 from basrelief.io.lines import model_lines
-from basrelief.io.mesh import UNCOLORED, check_size
+from basrelief.io.mesh import check_size
 from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
+from basrelief.io.surface import UNCOLORED
 from basrelief.io.textures import Textures
 from basrelief.limits import limits
 

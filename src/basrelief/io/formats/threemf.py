@@ -15,8 +15,9 @@ from basrelief.errors import FileFormatError
 from basrelief.io.archive import open_archive, read_member
 from basrelief.io.checks import check_count
 from basrelief.io.graph import count_instances
-from basrelief.io.mesh import UNCOLORED, join_parts
+from basrelief.io.mesh import join_parts
 from basrelief.io.source import RawShape, Source
+from basrelief.io.surface import UNCOLORED
 from basrelief.io.xml import each_element
 from basrelief.limits import limits
 
