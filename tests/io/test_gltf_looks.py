@@ -29,10 +29,12 @@ def inline(data: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def textured(images: list[dict[str, Any]], *, count: int = 1, texture: dict[str, Any] | None = None, **more: Any) -> str:
+def textured(
+    images: list[dict[str, Any]], *, count: int = 1, texture: dict[str, Any] | None = None, factor: list[float] | None = None, **more: Any
+) -> str:
     """A triangle for each material; their textures take turns among the images."""
     data = POSITIONS.tobytes() + UV.tobytes()
-    base = [{"baseColorTexture": {"index": i % len(images)}, "baseColorFactor": [0, 1, 0, 1]} for i in range(count)]
+    base = [{"baseColorTexture": {"index": i % len(images)}, "baseColorFactor": factor or [1, 1, 1, 1]} for i in range(count)]
     header: dict[str, Any] = {
         "buffers": [{"byteLength": len(data), "uri": inline(data, "application/octet-stream")}],
         "bufferViews": [{"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 24}],
@@ -83,10 +85,12 @@ def test_textures_are_found_wherever_they_are_stored(where: str, put: Put) -> No
 
 @pytest.mark.parametrize("image", [{"uri": "gone.png"}, {"uri": "../t.png"}, {"bufferView": 9}, {}, {"uri": "data:image/png;base64,!"}, 3])
 def test_a_picture_that_cannot_be_read_leaves_the_color_of_the_material(image: Any, put: Put) -> None:
-    colors, notes = loaded(put, textured([image]))
+    colors, notes = loaded(put, textured([image], factor=[0, 1, 0, 1]))
     assert colors is not None
     assert colors.tolist() == [[0, 1, 0]] * 3
-    assert notes == (("'../t.png' lies outside the folder of the file and was not read.",) if image == {"uri": "../t.png"} else ())
+    name = image.get("uri", "image 0") if isinstance(image, dict) and not image.get("uri", "").startswith("data:") else "image 0"
+    missing = f"1 texture is missing or damaged: {name}."
+    assert notes == (("'../t.png' lies outside the folder of the file and was not read.",) if image == {"uri": "../t.png"} else (missing,))
 
 
 def test_webp_beside_png(put: Put) -> None:
@@ -125,7 +129,7 @@ def test_textures_share_one_budget(put: Put) -> None:
     assert colors is not None
     assert sorted(set(colors[:, 1].tolist())) == [0, 1]
     assert int((colors[:, 1] == 1).sum()) == 3 * 6
-    assert notes == (LEFT_OUT.format(3, 250),)
+    assert notes == (LEFT_OUT.format("3 textures", 250),)
 
 
 def test_pictures_of_materials_that_nothing_shows_are_not_decoded(put: Put) -> None:

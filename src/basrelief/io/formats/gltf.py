@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
-from typing import Any
+from contextlib import closing
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,27 +14,44 @@ from basrelief.errors import FileFormatError, MissingExtraError
 from basrelief.io.draco import FACES
 from basrelief.io.formats.gltf_data import GltfData, Item
 from basrelief.io.formats.gltf_header import Header, json_span, parse_header
+from basrelief.io.formats.gltf_materials import Materials
+from basrelief.io.formats.gltf_nodes import Skeletons, copy_matrices, count_copies, is_hidden, morphed, node_matrix, weights_of
 from basrelief.io.graph import count_uses
-from basrelief.io.mesh import Instance, check_size, join_parts
+from basrelief.io.mesh import NamedInstance, check_size, join_parts
 from basrelief.io.source import RawShape, Source
-from basrelief.io.textures import Texture, Textures
 from basrelief.limits import limits
 
 _DRACO = "KHR_draco_mesh_compression"
 _UNREADABLE = ("EXT_meshopt_compression", "KHR_meshopt_compression")
-_GLOSS = "KHR_materials_pbrSpecularGlossiness"
-_WEBP = "EXT_texture_webp"
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6  # modes of primitives
 _SURFACES, _CLOUDS = (_TRIANGLES, _STRIP, _FAN), (0, 1)  # points and single lines
 
-Primitive = tuple[int, int]  # a mesh, and which of its primitives
-_ROOT = "scene"
+_MAX_LIGHT = 16  # vertex colours up to it are light above white
+_NAME, _NAMES = 60, 4  # characters of the name of a node, and nodes above each other, that are kept
+
+
+class Use(NamedTuple):
+    """A mesh as a node shows it.
+
+    Attributes:
+        mesh: Index of the mesh.
+        skin: Index of the skin that moves it, or None.
+        node: Index of the node where that has weights of morph targets, else None.
+    """
+
+    mesh: int
+    skin: int | None = None
+    node: int | None = None
+
+
+Primitive = tuple[Use, int]  # a mesh, and which of its primitives
 
 
 def read_gltf(source: Source) -> RawShape:
     """Read .glb or .gltf: all triangle primitives with node transforms applied, or points if there is no triangle.
 
-    Sparse accessors, quantised attributes, strips, fans and Draco are supported; skins, morph targets and animations are not applied.
+    Shapes are read at rest, as a viewer shows them before any animation runs: skins in the pose of their joints, morph targets by their
+    default weights. Sparse accessors, quantised attributes, instances, strips, fans, Draco and meshopt compression are supported.
 
     Args:
         source: The file; buffers and textures are read from its folder only.
@@ -51,7 +68,7 @@ def read_gltf(source: Source) -> RawShape:
     with closing(GltfData(source, header, end)) as data:
         scene = _Scene(data)
         raw = join_parts(scene.instances(), with_faces=scene.triangles, linear=True)
-        notes = (*data.resolver.notes, *scene.textures.notes)
+        notes = (*raw.notes, *data.resolver.notes, *scene.materials.textures.notes)
     return dataclasses.replace(raw, up="y", up_reason="glTF is +Y up by its specification", notes=notes)
 
 
@@ -81,58 +98,72 @@ class _Scene:
 
     Attributes:
         triangles: Whether it has triangles; if so, points and lines are ignored.
-        textures: Its textures.
+        materials: Its materials.
     """
 
     def __init__(self, data: GltfData) -> None:
-        self.data, self.textures = data, Textures()
+        self.data, self.materials, self.skeletons = data, Materials(data), Skeletons(data)
         self.nodes: Sequence[Item] = data.header.get("nodes", [])
         self.meshes: Sequence[Item] = data.header.get("meshes", [])
         scenes = data.header.get("scenes", [])
         self.roots: Sequence[int] = scenes[data.header.get("scene", 0)].get("nodes", []) if scenes else []
         shown = self._shown()
-        self.shows_all = not any(shown.values())  # the scene shows no mesh: each is read once, untransformed
-        uses = {(mesh, i): n or 1 for mesh, n in shown.items() if n or self.shows_all for i in range(len(self.meshes[mesh]["primitives"]))}
+        self.shows_all = not shown  # the scene shows no mesh: each is read once, untransformed
+        if self.shows_all:
+            shown = {Use(mesh): 1 for mesh in range(len(self.meshes))}
+        uses = {(use, i): n for use, n in shown.items() for i in range(len(self.meshes[use.mesh]["primitives"]))}
         self.triangles = any(self._mode(key) in _SURFACES for key in uses)
         self.chosen = {key: n for key, n in uses.items() if self._mode(key) in (_SURFACES if self.triangles else _CLOUDS)}
         check_size(data.source.path, [(n, *self._size(self._item(key))) for key, n in self.chosen.items()])
 
-    def instances(self) -> list[Instance]:
+    def instances(self) -> list[NamedInstance]:
         """Read the primitives, and list each with the matrix of each of its instances."""
-        parts = {key: self._part(self._item(key)) for key in self.chosen}
+        parts: dict[Primitive, tuple[dict[str, Any], bool]] = {key: self._part(key) for key in self.chosen}
         if self.shows_all:
-            return [(part, np.eye(4)) for part in parts.values()]
+            return [NamedInstance(part, np.eye(4), str(self.meshes[key[0].mesh].get("name", ""))) for key, (part, _) in parts.items()]
+        by_use: dict[Use, list[tuple[dict[str, Any], bool]]] = {}
+        for key, found in parts.items():
+            by_use.setdefault(key[0], []).append(found)
         return [
-            (parts[key], matrix)
-            for mesh, matrix in self._walk()
-            for key in ((mesh, i) for i in range(len(self.meshes[mesh]["primitives"])))
-            if key in parts
+            NamedInstance(part, np.eye(4) if posed else matrix, name, hidden)
+            for use, matrix, name, hidden in self._walk()
+            for part, posed in by_use.get(use, ())
         ]
 
-    def _shown(self) -> dict[int, int]:
+    def _shown(self) -> dict[Use, int]:
         """Count the instances of each mesh in the scene."""
         children = {str(i): [str(child) for child in node.get("children", [])] for i, node in enumerate(self.nodes)}
         below = {child for of in children.values() for child in of}
         if not children.keys() >= below:
             raise FileFormatError(f"The scene of {self.data.source.path.name} refers to nodes that do not exist. Export it again.")
-        shown = dict.fromkeys(range(len(self.meshes)), 0)
+        shown: dict[Use, int] = {}
         for name, n in count_uses(self.data.source.path, children, [str(root) for root in self.roots]).items():
             if n and "mesh" in self.nodes[int(name)]:
-                shown[self.nodes[int(name)]["mesh"]] += n
+                use = self._use(int(name))
+                shown[use] = shown.get(use, 0) + n * count_copies(self.data, self.nodes[int(name)])
         return shown
 
-    def _walk(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Walk the nodes from the roots; yield each mesh with its matrix."""
-        waiting = [(root, np.eye(4)) for root in reversed(self.roots)]
+    def _use(self, index: int) -> Use:
+        node = self.nodes[index]
+        return Use(node["mesh"], node.get("skin"), index if "weights" in node else None)
+
+    def _walk(self) -> Iterator[tuple[Use, np.ndarray, str, bool]]:
+        """Walk the nodes from the roots; yield each mesh with its matrix, the names above it, and whether it is hidden."""
+        waiting: list[tuple[int, np.ndarray, tuple[str, ...], bool]] = [(root, np.eye(4), (), False) for root in reversed(self.roots)]
         while waiting:
-            index, above = waiting.pop()
-            matrix = above @ node_matrix(self.nodes[index])
-            if "mesh" in self.nodes[index]:
-                yield self.nodes[index]["mesh"], matrix
-            waiting.extend((child, matrix) for child in reversed(self.nodes[index].get("children", [])))
+            index, matrix, names, hidden = waiting.pop()
+            node = self.nodes[index]
+            matrix = matrix @ node_matrix(node)
+            names = (*names, str(node.get("name", ""))[:_NAME].replace("/", "_"))[-_NAMES:]
+            hidden = hidden or is_hidden(node)
+            if "mesh" in node:
+                own = names if names[-1] else (*names[:-1], str(self.meshes[node["mesh"]].get("name", ""))[:_NAME])
+                for copy in copy_matrices(self.data, node):
+                    yield self._use(index), matrix @ copy, "/".join(own), hidden
+            waiting.extend((child, matrix, names, hidden) for child in reversed(node.get("children", [])))
 
     def _item(self, key: Primitive) -> Item:
-        item: Item = self.meshes[key[0]]["primitives"][key[1]]
+        item: Item = self.meshes[key[0].mesh]["primitives"][key[1]]
         return item
 
     def _mode(self, key: Primitive) -> int:
@@ -145,28 +176,36 @@ class _Scene:
         mode = item.get("mode", _TRIANGLES)
         return vertices, corners // 3 if mode == _TRIANGLES else max(corners - 2, 0) if mode in _SURFACES else 0
 
-    def _part(self, item: Item) -> dict[str, Any]:
+    def _part(self, key: Primitive) -> tuple[dict[str, Any], bool]:
+        """Read a primitive; also return whether it is posed by joints, so that its node does not move it."""
+        item, (mesh, skin, node) = self._item(key), key[0]
         names: Item = item["attributes"]
+        material = self.materials.of(item)
+        wanted = ["POSITION", "COLOR_0", material.coordinates]
+        if skin is not None:
+            wanted += [name for name in names if name.startswith(("JOINTS_", "WEIGHTS_"))]
         compressed = item.get("extensions", {}).get(_DRACO)
         stored = "bufferView" in self.data.header["accessors"][names["POSITION"]]
-        arrays, faces = self._compressed(item, compressed) if compressed and not stored else self._plain(item)
-        vertices, uv = arrays["POSITION"], arrays.get("TEXCOORD_0")
+        arrays, faces = self._compressed(item, compressed) if compressed and not stored else self._plain(item, wanted)
+        vertices, uv = arrays["POSITION"], arrays.get(material.coordinates)
         if vertices.shape[1] != 3:
             raise FileFormatError(f"Vertices in {self.data.source.path.name} are not x, y, z. Export it again.")
-        part: dict[str, Any] = {"vertices": vertices, "vertex_colors": arrays.get("COLOR_0")}
-        with suppress(LookupError, TypeError, AttributeError):  # ignore a broken material
-            part |= self._material(self.data.header["materials"][item["material"]])
-        if uv is not None:
-            part["uv"] = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1)
+        if item.get("targets"):
+            weights = weights_of(self.meshes[mesh], None if node is None else self.nodes[node])
+            vertices = morphed(self.data, vertices, item["targets"], weights)
+        posed = None if skin is None else self.skeletons.posed(vertices, skin, arrays)
+        part: dict[str, Any] = {"vertices": vertices if posed is None else posed, "vertex_colors": _unit(arrays.get("COLOR_0"))}
+        part |= material.part
+        if uv is not None and uv.shape[1] == 2:
+            part["uv"] = material.place(uv)
         if self.triangles:
             part["faces"] = faces
-        return part
+        return part, posed is not None
 
-    def _plain(self, item: Item) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _plain(self, item: Item, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         names = item["attributes"]
         count = self.data.count(names["POSITION"])
-        wanted = [name for name in ("POSITION", "TEXCOORD_0", "COLOR_0") if name in names and self.data.count(names[name]) == count]
-        arrays = {name: self.data.array(names[name]) for name in wanted}
+        arrays = {name: self.data.array(names[name]) for name in wanted if name in names and self.data.count(names[name]) == count}
         corners = self.data.array(item["indices"])[:, 0] if "indices" in item else np.arange(count)
         return arrays, _triangles(corners, item.get("mode", _TRIANGLES)) if self.triangles else corners
 
@@ -175,45 +214,12 @@ class _Scene:
         found = self.data.draco(extension, vertices=vertices, faces=faces)
         return {name: found[number] for name, number in extension["attributes"].items() if number in found}, found[FACES]
 
-    def _material(self, item: Item) -> dict[str, Any]:
-        gloss = item.get("extensions", {}).get(_GLOSS)
-        base = item.get("pbrMetallicRoughness", {})
-        if gloss is not None:
-            base = {"baseColorTexture": gloss.get("diffuseTexture"), "baseColorFactor": gloss.get("diffuseFactor")}
-        texture = base.get("baseColorTexture")
-        return {"color": base.get("baseColorFactor"), "texture": None if texture is None else self._texture(texture["index"])}
 
-    def _texture(self, texture: int) -> Texture | None:
-        item = self.data.header["textures"][texture]
-        image = item.get("extensions", {}).get(_WEBP, item).get("source")
-        return None if image is None else self.textures.get(image, lambda: self.data.image_bytes(self.data.header["images"][image]))
-
-
-def node_matrix(node: Item) -> np.ndarray:
-    """Return the 4 x 4 matrix from a node to its parent: its own, or translation, rotation and scale."""
-    matrix = np.reshape(np.asarray(node.get("matrix", np.eye(4)), dtype=np.float64), (4, 4)).T
-    if "translation" in node:
-        moved = np.eye(4)
-        moved[:3, 3] = node["translation"]
-        matrix = matrix @ moved
-    if "rotation" in node:
-        turned = np.eye(4)
-        turned[:3, :3] = _rotation(np.asarray(node["rotation"], dtype=np.float64))
-        matrix = matrix @ turned
-    return matrix @ np.diag([*node["scale"], 1]) if "scale" in node else matrix
-
-
-def _rotation(quaternion: np.ndarray) -> np.ndarray:
-    """Return the 3 x 3 matrix of a quaternion x, y, z, w of any length; zero is the identity."""
-    length = float(np.linalg.norm(quaternion))
-    x, y, z, w = quaternion / length if length > 1e-9 else (0, 0, 0, 1)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+def _unit(colors: np.ndarray | None) -> np.ndarray | None:
+    """Clip floating point colours a little above 1, which would otherwise be taken for a range of 255."""
+    if colors is None or colors.dtype.kind != "f" or not len(colors):
+        return colors
+    return colors.clip(0, 1) if np.nanmax(colors) <= _MAX_LIGHT else colors
 
 
 def _triangles(corners: np.ndarray, mode: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from basrelief.io.source import Source
 from basrelief.limits import limits
 
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _DATA = "data:"
 _MAX_STRIDE = 252  # bytes, of the specification
 _MAX_ZEROS = 4096  # values without stored data
