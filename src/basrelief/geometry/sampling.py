@@ -8,6 +8,7 @@ import numpy as np
 
 from basrelief.checks import check_at_least
 from basrelief.errors import GeometryError
+from basrelief.geometry.appearance import blend_corners, surface_colors
 from basrelief.types import Mesh, PointCloud
 
 _NEIGHBOURS, _DISTANCE_RATIO, _MAX_OUTLIERS = 4, 5.0, 0.2
@@ -25,7 +26,7 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> PointCloud:
         seed: Seed of the random generator.
 
     Returns:
-        `count` points, with colours interpolated from the vertices if the mesh has them; the origin is kept.
+        `count` points, with the colours of textures, materials and vertices if the mesh has any; the origin is kept.
 
     Raises:
         GeometryError: If `count` is not positive, or no triangle has an area.
@@ -40,8 +41,9 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> PointCloud:
     picked = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     root, along = np.sqrt(rng.random(count)), rng.random(count)
     weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
-    points = np.einsum("nk,nkd->nd", weights, corners[picked])
-    colors = None if mesh.colors is None else np.einsum("nk,nkd->nd", weights, mesh.colors[mesh.faces[picked]]).clip(0, 1)
+    points = blend_corners(corners[picked], weights)
+    bare = mesh.colors is None and mesh.appearance is None
+    colors = None if bare else surface_colors(mesh, picked, weights)[:, :3]
     return PointCloud(points=points, colors=colors, origin=mesh.origin)
 
 

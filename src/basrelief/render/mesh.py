@@ -18,6 +18,7 @@ from basrelief.errors import GeometryError
 from basrelief.limits import limits
 from basrelief.render.cameras import Viewport
 from basrelief.render.ops import dot
+from basrelief.render.textures import SurfaceTable
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import Mesh
 
@@ -26,6 +27,8 @@ SUBPIXELS = 4096
 
 def rasterize_mesh(mesh: Mesh, viewport: Viewport, *, device: torch.device | str = "cpu") -> Raster:
     """Find the nearest face at every pixel of every view; faces are two-sided.
+
+    Where the alpha of a face is below the cutoff of its material, what is behind it shows.
 
     Args:
         mesh: F faces, world frame, scene units.
@@ -37,6 +40,7 @@ def rasterize_mesh(mesh: Mesh, viewport: Viewport, *, device: torch.device | str
     """
     vertices, faces = mesh_tensors(mesh, device)
     numbers = torch.arange(len(faces), device=device)
+    mask = _AlphaTest.of(mesh, viewport, device)
     buffer = ZBuffer(viewport, device)
     left = limits().overdraw * len(viewport.cameras) * viewport.size**2
     step = max(1, CHUNK // max(len(vertices), len(faces)))
@@ -45,7 +49,7 @@ def rasterize_mesh(mesh: Mesh, viewport: Viewport, *, device: torch.device | str
         for part in torch.split(numbers, CHUNK):
             triangles = screen.triangles(faces[part], part, first)
             for piece in pieces(triangles.rows):
-                left -= _draw_rows(triangles, piece, buffer, viewport.size)
+                left -= _draw_rows(triangles, piece, buffer, viewport.size, mask)
                 if left < 0:
                     raise GeometryError(
                         f"More than {limits().overdraw:,} of the {len(faces):,} faces lie behind each other at a pixel, on average. "
@@ -73,12 +77,44 @@ def barycentric(mesh: Mesh, viewport: Viewport, raster: Raster) -> Float32[Tenso
     vertices, faces = mesh_tensors(mesh, raster.item.device)
     weights = [torch.empty(0, 3, device=raster.item.device)]
     for pixels in torch.split(raster.seen, CHUNK):
-        origin, direction = viewport.rays(pixels)
-        a, b, c = (vertices[faces[raster.item[tuple(pixels.T)]]] - origin[:, None]).unbind(1)
-        volume = torch.stack([dot(direction, torch.linalg.cross(*pair)) for pair in ((b, c), (c, a), (a, b))])
-        inside = (volume / (volume[0] + volume[1] + volume[2])).clamp(0, 1)
-        weights.append((inside / (inside[0] + inside[1] + inside[2])).float().T)
+        weights.append(_weights(vertices[faces[raster.item[tuple(pixels.T)]]], viewport, pixels).float())
     return torch.cat(weights)
+
+
+def _weights(corners: Float[Tensor, "pixels 3 3"], viewport: Viewport, pixels: Int64[Tensor, "pixels 3"]) -> Float[Tensor, "pixels 3"]:
+    """Return barycentric coordinates of the points where the sight lines of pixels meet the planes of triangles."""
+    origin, direction = viewport.rays(pixels)
+    a, b, c = (corners - origin[:, None]).unbind(1)
+    volume = torch.stack([dot(direction, torch.linalg.cross(*pair)) for pair in ((b, c), (c, a), (a, b))])
+    inside = (volume / (volume[0] + volume[1] + volume[2])).clamp(0, 1)
+    return (inside / (inside[0] + inside[1] + inside[2])).T
+
+
+class _AlphaTest:
+    """Tells which fragments of a mesh are drawn."""
+
+    def __init__(self, mesh: Mesh, viewport: Viewport, surface: SurfaceTable, device: torch.device | str) -> None:
+        self._surface, self._viewport, self._masked = surface, viewport, surface.masked
+        self._vertices, self._faces = mesh_tensors(mesh, device)
+
+    @classmethod
+    def of(cls, mesh: Mesh, viewport: Viewport, device: torch.device | str) -> _AlphaTest | None:
+        """Return the test for a mesh, or None if all of it is drawn."""
+        if mesh.appearance is None or not any(material.cutoff > 0 for material in mesh.appearance.materials):
+            return None
+        return cls(mesh, viewport, SurfaceTable(mesh, mesh.appearance, device), device)
+
+    def drawn(self, pixel: Int64[Tensor, " n"], face: Int64[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Return whether fragments are drawn, from flat indices of pixels in (V, S, S) and indices of faces."""
+        keep = torch.ones_like(pixel, dtype=torch.bool)
+        rows = self._masked[face].nonzero().squeeze(1)
+        if len(rows):
+            size = self._viewport.size
+            flat, chosen = pixel[rows], face[rows]
+            pixels = torch.stack([flat // size**2, flat // size % size, flat % size], dim=1)
+            weights = _weights(self._vertices[self._faces[chosen]], self._viewport, pixels)
+            keep[rows] = ~self._surface.hidden(chosen, weights)
+        return keep
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +213,7 @@ def _span(value: Float[Tensor, "3 n"], crosses: Bool[Tensor, " n"], size: int) -
     return first.long(), (last - first + 1).clamp(min=0).long()
 
 
-def _draw_rows(triangles: _Triangles, piece: slice, buffer: ZBuffer, size: int) -> int:
+def _draw_rows(triangles: _Triangles, piece: slice, buffer: ZBuffer, size: int, mask: _AlphaTest | None) -> int:
     """Split triangles into rows and pixels and add these to the buffer; return the number of rows and pixels."""
     triangle, below = expand(triangles.rows[piece])
     triangle = triangle + piece.start
@@ -202,5 +238,9 @@ def _draw_rows(triangles: _Triangles, piece: slice, buffer: ZBuffer, size: int) 
         row = row + part.start
         level, rise, fall = line[row].unbind(1)
         depth = (level + rise * offset) / (1 + fall * offset)
-        buffer.add(pixel[row] + offset, depth, triangles.face[triangle[row]])
+        place, face = pixel[row] + offset, triangles.face[triangle[row]]
+        if mask is not None:
+            drawn = mask.drawn(place, face)
+            place, depth, face = place[drawn], depth[drawn], face[drawn]
+        buffer.add(place, depth, face)
     return len(below) + int(count.sum())

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from basrelief.checks import check_at_least, check_positive
 from basrelief.errors import ConfigError, unknown_choice
+from basrelief.geometry.appearance import srgb_from_linear
 from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
 from basrelief.render.normals import corner_normals, face_normals
 from basrelief.render.ops import blend, dot
 from basrelief.render.spheres import ball_radius, rasterize_points
+from basrelief.render.textures import SurfaceTable
 from basrelief.render.zbuffer import Raster
 from basrelief.types import Mesh, PointCloud, Shape
 
@@ -159,9 +161,27 @@ def _mesh_surface(mesh: Mesh, viewport: Viewport, device: torch.device | str) ->
     normal = blend(corner_normals(vertices, faces).float()[face], weight)
     facing = dot(face_normals(vertices, faces)[face], viewport.rays(raster.seen)[1])
     normal = torch.where(facing > 0, -1.0, 1.0)[:, None] * torch.nn.functional.normalize(normal, dim=1)
+    return raster, normal, _mesh_albedo(mesh, viewport, raster, weight)
+
+
+def _mesh_albedo(mesh: Mesh, viewport: Viewport, raster: Raster, weight: Tensor) -> Float[Tensor, "pixels 3"]:
+    """Return the colour of each foreground pixel, sRGB."""
+    device = weight.device
+    vertices, faces = mesh_tensors(mesh, device)
+    pixels = raster.seen
+    face = raster.item[tuple(pixels.T)]
+    if mesh.appearance is not None:
+        direction = viewport.rays(pixels)[1]
+        unit = torch.nn.functional.normalize(face_normals(vertices, faces), dim=1)[face]
+        cosine = (dot(unit, direction).abs() / direction.norm(dim=1)).clamp(min=1e-6)
+        distance = viewport.cameras.distance
+        nearness = 1.0 if distance is None else raster.depth[tuple(pixels.T)].double() / distance
+        footprint = (nearness / viewport.scale) ** 2 / cosine
+        light = SurfaceTable(mesh, mesh.appearance, device).light(face, weight.double(), footprint)
+        return torch.from_numpy(srgb_from_linear(light[:, :3].cpu().numpy())).to(device)
     if mesh.colors is None:
-        return raster, normal, normal.new_tensor(CLAY).expand(len(face), 3)
-    return raster, normal, blend(torch.tensor(mesh.colors, device=device)[faces[face]], weight)
+        return weight.new_tensor(CLAY).expand(len(face), 3)
+    return blend(torch.tensor(mesh.colors, device=device)[faces[face]], weight)
 
 
 def _ball_surface(cloud: PointCloud, viewport: Viewport, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
