@@ -130,7 +130,10 @@ GOOD = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n
         ("format ascii 1.0\n" + GOOD + GOOD, "The header of a.ply declares 'vertex' twice"),
         ("format ascii 1.0\n" + GOOD.replace("vertex 1", "vertex 20000001"), "declares 20,000,001 vertices; at most 20,000,000 are read"),
         ("format ascii 1.0\n" + GOOD + "element face 99999999\n", "a.ply declares 99,999,999 faces; at most 20,000,000 are read"),
-        ("format ascii 1.0\n" + GOOD + "element tristrips 1\n", "a.ply stores triangle strips, which are not supported"),
+        (
+            "format ascii 1.0\n" + GOOD + "element tristrips 1\n",
+            "Faces of a.ply need a list of integers named vertex_indices; the lists are: none",
+        ),
         (
             "format ascii 1.0\n" + GOOD + "element face 1\n",
             "Faces of a.ply need a list of integers named vertex_indices; the lists are: none",

@@ -64,6 +64,31 @@ def fan_triangles(polygons: Lists) -> tuple[np.ndarray, np.ndarray]:
     return triangles, polygon
 
 
+def strip_triangles(strips: Lists) -> np.ndarray:
+    """Return the triangles of strips, every second one reversed so that all face the same way.
+
+    Args:
+        strips: Corners of each strip; a negative corner ends a strip inside a list.
+
+    Returns:
+        (F, 3) triangles; those with two equal corners, which only join strips, are left out.
+    """
+    corners = strips.values
+    first = np.zeros(len(corners), dtype=bool)
+    ends = np.cumsum(strips.counts, dtype=np.int64)
+    first[(ends - strips.counts)[strips.counts > 0]] = True
+    cut = corners < 0
+    first[1:] |= cut[:-1]
+    start = np.maximum.accumulate(np.where(first, np.arange(len(corners)), 0))
+    third = np.flatnonzero((np.arange(len(corners)) - start >= 2) & ~cut)
+    triangles = np.stack([corners[third - 2], corners[third - 1], corners[third]], axis=1)
+    odd = (third - start[third]) % 2 == 1
+    triangles[odd, :2] = triangles[odd, 1::-1]
+    a, b, c = triangles.T
+    distinct: np.ndarray = triangles[(a != b) & (b != c) & (a != c)]
+    return distinct
+
+
 def degenerate_note(counts: np.ndarray) -> tuple[str, ...]:
     """Return a note on polygons with fewer than three corners, if there are any."""
     thin = int((counts < 3).sum())

@@ -91,7 +91,7 @@ def _dae_names(path: Path, _resolver: FolderResolver) -> Iterator[str]:
 
 def _ply_names(path: Path, _resolver: FolderResolver) -> Iterator[str]:
     with path.open("rb") as file:
-        yield read_header(path, file.read(_PLY_HEADER)).texture
+        yield from read_header(path, file.read(_PLY_HEADER)).textures
 
 
 _NAMES: Mapping[str, Callable[[Path, FolderResolver], Iterator[str]]] = MappingProxyType(

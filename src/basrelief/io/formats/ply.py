@@ -9,17 +9,17 @@ import numpy as np
 
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
+from basrelief.io.formats.ply_colors import is_splats, splat_points, vertex_colors
 from basrelief.io.formats.ply_header import HEADER_BYTES, read_header
-from basrelief.io.formats.ply_rows import Body, Table
+from basrelief.io.formats.ply_rows import COLOR_COLUMNS, TEXTURE_COLUMNS, Body, Table
 from basrelief.io.mesh import join_parts
-from basrelief.io.polygons import Lists, degenerate_note, fan_triangles
+from basrelief.io.polygons import Lists, degenerate_note, fan_triangles, strip_triangles
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
 from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
 _CORNERS = ("vertex_indices", "vertex_index")
-_TEXTURE_AXES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
 
 
 def read_ply(source: Source) -> RawShape:
@@ -40,27 +40,30 @@ def read_ply(source: Source) -> RawShape:
         source.check_size(limits().text_bytes)
     check_count(source.path, header.count("vertex"), limits().points, of="vertices")
     check_count(source.path, header.count("face"), limits().faces, of="faces")
-    if header.count("tristrips") and not header.count("face"):
-        raise FileFormatError(f"{source.path.name} stores triangle strips, which are not supported. Export it as triangles.")
     with source.path.open("rb") as file:
         body = Body(source.path, header, file)
     tables = {name: body.read(element) for name, element in header.elements.items()}
     vertex, face = tables["vertex"], tables.get("face", Table())
     if vertex.stack("x", "y", "z") is None:
         raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
-    part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex.stack("red", "green", "blue")}
+    part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex_colors(vertex)}
     notes = [f"{body.left} after the last element were ignored."] if body.left else []
     resolver, textures = FolderResolver(source.path.parent), Textures()
     if header.count("face"):
         polygons = _corners(source, face)
         check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), limits().faces, of="faces")
         part["faces"], of = fan_triangles(polygons)
-        colors = face.stack("red", "green", "blue")
+        colors = next((colors for colors in (face.stack(*names) for names in COLOR_COLUMNS) if colors is not None), None)
         part["face_colors"] = None if colors is None else colors[of]
         notes += degenerate_note(polygons.counts)
-        if header.texture:
-            part["texture"] = textures.from_file(resolver, header.texture)
+        if header.textures:
+            part["texture"] = textures.from_file(resolver, header.textures[0])
             part["uv"] = _texture_places(vertex, face, polygons)
+    elif header.count("tristrips"):
+        part["faces"] = strip_triangles(_corners(source, tables["tristrips"]))
+        check_count(source.path, len(part["faces"]), limits().faces, of="faces")
+    elif is_splats(vertex):
+        part = splat_points(part, vertex, notes)
     raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)
     return dataclasses.replace(raw, notes=(*notes, *resolver.notes, *textures.notes))
 
@@ -77,7 +80,7 @@ def _corners(source: Source, face: Table) -> Lists:
 
 def _texture_places(vertex: Table, face: Table, polygons: Lists) -> np.ndarray | None:
     """Return the texture coordinates of each vertex; on a seam, those of the last face."""
-    uv = next((uv for uv in (vertex.stack(*axes) for axes in _TEXTURE_AXES) if uv is not None), None)
+    uv = next((uv for uv in (vertex.stack(*axes) for axes in TEXTURE_COLUMNS) if uv is not None), None)
     wedges = face.lists.get("texcoord")
     if uv is None and wedges is not None and np.array_equal(wedges.counts, 2 * polygons.counts):
         inside = polygons.values < len(vertex.columns["x"])

@@ -61,13 +61,13 @@ class Header:
     Attributes:
         encoding: One of `ENCODINGS`.
         elements: Elements by name, in order.
-        texture: Image file named in a comment, or empty.
+        textures: Image files named in comments, in order.
         size: Bytes before the data.
     """
 
     encoding: str
     elements: dict[str, Element]
-    texture: str
+    textures: tuple[str, ...]
     size: int
 
     def count(self, name: str) -> int:
@@ -107,16 +107,17 @@ def read_header(path: Path, data: bytes) -> Header:
     missing = [axis for axis in "xyz" if axis not in {item.name for item in vertex.properties if item.counter is None}]
     if missing:
         raise FileFormatError(f"Vertices of {path.name} have no property {missing[0]!r}. Export it with x, y and z.")
-    texture = next((line.split(maxsplit=2)[2] for line in lines if line.lower().startswith("comment texturefile ")), "")
-    return Header(encoding, elements, texture, size)
+    textures = tuple(line.split(maxsplit=2)[2] for line in lines if line.lower().startswith("comment texturefile "))
+    return Header(encoding, elements, textures, size)
 
 
 def _lines(path: Path, data: bytes) -> tuple[list[str], int]:
-    """Return the lines before end_header and the position after it."""
+    """Return the lines before end_header, which end in LF, CRLF or CR, and the position after it."""
     lines: list[str] = []
     at = 0
+    newline = b"\r" if data[3:4] == b"\r" and data[4:5] != b"\n" else b"\n"  # after CR alone, binary data may begin with any byte
     while lines[-1:] != ["end_header"]:
-        end = data.find(b"\n", at, HEADER_BYTES)
+        end = data.find(newline, at, HEADER_BYTES)
         if end < 0:
             raise FileFormatError(f"The header of {path.name} does not end with end_header. Export it again as PLY.")
         lines.append(data[at:end].decode("utf-8", "replace").strip())

@@ -20,7 +20,17 @@ from basrelief.io.polygons import Lists, list_positions
 from basrelief.limits import limits
 
 _NUMBER = np.dtype(np.float64)
-_COLUMNS = frozenset(("x", "y", "z", "red", "green", "blue", "s", "t", "u", "v", "texture_u", "texture_v"))  # single values to keep
+COLOR_COLUMNS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
+"""Names of colours, the usual ones first."""
+ALPHA_COLUMNS = ("alpha", "diffuse_alpha", "a")
+GREY_COLUMNS = ("intensity", "scalar_Intensity", "scalar_intensity", "gray", "grey", "reflectance")
+SPLAT_COLUMNS = ("f_dc_0", "f_dc_1", "f_dc_2", "opacity")
+"""Colour (spherical harmonics of degree zero) and opacity (logit) of Gaussian splats."""
+TEXTURE_COLUMNS = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
+_COLUMNS = frozenset(
+    ("x", "y", "z", "texnumber", *sum(COLOR_COLUMNS, ()), *ALPHA_COLUMNS, *GREY_COLUMNS, *SPLAT_COLUMNS, *sum(TEXTURE_COLUMNS, ()))
+)  # single values to keep
+_LISTED = ("face", "tristrips")  # elements whose lists are kept
 _CHUNK = 1 << 17  # rows gathered at a time
 
 
@@ -192,8 +202,8 @@ class Body:
 
 
 def _lists(element: Element) -> list[Property]:
-    """Return the lists to keep: those of faces."""
-    return [item for item in element.properties if item.counter is not None and element.name == "face"]
+    """Return the lists to keep: those of faces and strips."""
+    return [item for item in element.properties if item.counter is not None and element.name in _LISTED]
 
 
 def _as_number(item: Property) -> Property:
