@@ -190,3 +190,44 @@ def test_side_files_are_counted(put: Put, tmp_path: Path) -> None:
             resolver.get(name)
         with pytest.raises(FileFormatError, match="The file refers to more than 2 other files"):
             resolver.get("v.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("WOOD.PNG", "wood.png"),
+        ("..\\textures\\Wood.png", "textures/wood.PNG"),
+        ("C:\\Users\\someone\\models\\wood.png", "wood.png"),
+        ("/home/someone/textures/wood.png", "textures/wood.PNG"),
+        ("file:///c:/maps/wood%2epng", "wood.png"),
+        ("maps/deep/iron.jpg", "maps/deep/Iron.jpg"),
+        ("iron.jpg", "maps/deep/Iron.jpg"),
+    ],
+)
+def test_similar_names_are_found_inside_the_folder(name: str, found: str, tmp_path: Path) -> None:
+    for path in ("wood.png", "textures/wood.PNG", "maps/deep/Iron.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(path.encode())
+    resolver = FolderResolver(tmp_path)
+    assert resolver.get(name, similar=True) == found.encode()
+    assert resolver.notes == ()
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "secret.png", "link.png", "out/secret.png", "/", "..", "", "hidden.png"])
+def test_similar_names_never_leave_the_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    inside = tmp_path / "in"
+    (inside / ".git").mkdir(parents=True)
+    (inside / ".git" / "hidden.png").write_bytes(b"hidden")
+    (inside / "Link.png").symlink_to(tmp_path / "secret.png")
+    (inside / "up").symlink_to(tmp_path)
+    with pytest.raises(FileFormatError, match="outside its own folder|which is not beside it"):
+        FolderResolver(inside).get(name, similar=True)
+
+
+def test_similar_names_are_searched_among_a_bounded_number_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("basrelief.io.resolver._LISTED", 3)
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "b.png", "c.png", "sub/d.png"):
+        (tmp_path / name).write_bytes(b"inside")
+    assert FolderResolver(tmp_path).find("D.png", similar=True) is None
