@@ -148,3 +148,22 @@ def test_an_archive_that_ends_early(part: float, put: Put) -> None:
     data = threemf(painted("", ""))
     with pytest.raises(FileFormatError, match=r"a.3mf cannot be read as 3mf \(BadZipFile"):
         shapes.load(put("a.3mf", data[: int(part * len(data))]))
+
+
+def test_slices_are_passed_over(put: Put) -> None:
+    slices = '<resources><slicestack id="5"><slice ztop="1"><vertices><vertex x="0" y="1"/></vertices></slice></slicestack>'
+    model = f'{slices}<object id="1">{TRIANGLE}</object></resources><build><item objectid="1"/></build>'
+    shape = shapes.load(put("a.3mf", threemf(model)))
+    assert isinstance(shape, Mesh)
+    assert shape.vertices.shape == (3, 3)
+
+
+def test_the_root_model_has_the_name_that_a_relationship_gives_it(put: Put) -> None:
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        relation = '<Relationship Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel" Target="/3D/Body.custom" Id="r"/>'
+        archive.writestr("_rels/.rels", f"<Relationships>{relation}</Relationships>")
+        archive.writestr(
+            "3D/body.custom", f'<model><resources><object id="1">{TRIANGLE}</object></resources><build><item objectid="1"/></build></model>'
+        )
+    assert isinstance(shapes.load(put("a.3mf", out.getvalue())), Mesh)

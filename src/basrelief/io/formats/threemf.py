@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from basrelief.io.surface import UNCOLORED
 from basrelief.io.xml import each_element
 from basrelief.limits import limits
 
-_ROOT = "3d/3dmodel.model"
+_ROOT = "3d/3dmodel.model"  # unless a relationship names another
+_RELATIONS = "_rels/.rels"
 _NO_COLOR = -1
 
 Use = tuple[str, np.ndarray]  # the key of an object, and its transform
@@ -63,12 +65,13 @@ def read_3mf(source: Source) -> RawShape:
     """
     package = _Package()
     with open_archive(source.path) as archive:
-        models = {name: archive.getinfo(name).file_size for name in archive.namelist() if name.lower().endswith(".model")}
-        if not any(name.lower().lstrip("/") == _ROOT for name in models):
+        root = _root_name(source.path, archive)
+        models = [name for name in archive.namelist() if name.lower().endswith(".model") or _key(name) == root]
+        if root not in map(_key, models):
             raise FileFormatError(f"{source.path.name} has no 3D/3dmodel.model. Export it again as 3MF.")
-        check_count(source.path, sum(models.values()), limits().xml_bytes, of="bytes of XML")
+        check_count(source.path, sum(archive.getinfo(name).file_size for name in models), limits().xml_bytes, of="bytes of XML")
         for name in models:
-            model = _Model(source.path, name.lower().strip("/"), package)
+            model = _Model(source.path, _key(name), package, root=_key(name) == root)
             each_element(source.path, read_member(archive, name), model.take)
     instances = _instances(source.path, package)
     parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in instances)}
@@ -78,12 +81,30 @@ def read_3mf(source: Source) -> RawShape:
     return RawShape(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
 
 
+def _key(name: str) -> str:
+    """Return a member name in lower case without the leading slash, as names are compared."""
+    return name.lower().strip("/")
+
+
+def _root_name(path: Path, archive: zipfile.ZipFile) -> str:
+    """Return the key of the root model, which a relationship of the package names."""
+    found: list[str] = []
+
+    def take(_: str, attribute: Mapping[str, str]) -> None:
+        if attribute.get("Type", "").endswith("/3dmodel"):
+            found.append(_key(attribute.get("Target", "")))
+
+    if _RELATIONS in archive.namelist():
+        each_element(path, read_member(archive, _RELATIONS), take)
+    names = set(map(_key, archive.namelist()))
+    return next((name for name in found if name in names), _ROOT)
+
+
 class _Model:
     """Collects the objects, colours and build items of one model file; only the root file's build counts."""
 
-    def __init__(self, path: Path, name: str, package: _Package) -> None:
-        self._path = path
-        self._name = name
+    def __init__(self, path: Path, name: str, package: _Package, *, root: bool) -> None:
+        self._path, self._name, self._root = path, name, root
         self._package = package
         self._object = _Object()
         self._group = ""
@@ -93,6 +114,8 @@ class _Model:
         """Handle an element; vertices and triangles first, since they are the most frequent."""
         tag = tag.rpartition(":")[2]
         if tag == "vertex":
+            if "z" not in attribute:  # of a slice
+                return
             self._object.vertices.extend((float(attribute["x"]), float(attribute["y"]), float(attribute["z"])))
         elif tag == "triangle":
             self._object.triangles.extend((int(attribute["v1"]), int(attribute["v2"]), int(attribute["v3"])))
@@ -116,7 +139,7 @@ class _Model:
         elif tag != "item":
             self._group = f"{self._name}#{attribute['id']}"
             self._package.groups[self._group] = range(len(self._package.colors) // 3, len(self._package.colors) // 3)
-        elif self._name == _ROOT:
+        elif self._root:
             self._package.items.append(_use(self._name, attribute))
 
     def _paint(self, attribute: Mapping[str, str]) -> int:
@@ -143,7 +166,7 @@ def _use(name: str, attribute: Mapping[str, str]) -> Use:
     matrix = np.eye(4)
     if "transform" in attribute:
         matrix[:3] = np.array(attribute["transform"].split(), dtype=np.float64).reshape(4, 3).T
-    return f"{other.lower().strip('/')}#{attribute['objectid']}", matrix
+    return f"{_key(other)}#{attribute['objectid']}", matrix
 
 
 def _instances(path: Path, package: _Package) -> list[Use]:
