@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -12,6 +13,7 @@ from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknow
 from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
 from basrelief.io.checks import parser_errors
 from basrelief.io.formats.dae import read_dae
+from basrelief.io.formats.depth import IMAGES, read_depth_image
 from basrelief.io.formats.gltf import read_gltf
 from basrelief.io.formats.hdf5 import read_h5
 from basrelief.io.formats.las import read_las
@@ -24,6 +26,7 @@ from basrelief.io.formats.ply import read_ply
 from basrelief.io.formats.stl import read_stl
 from basrelief.io.formats.text import read_text
 from basrelief.io.formats.threemf import read_3mf
+from basrelief.io.intrinsics import Intrinsics, parse_intrinsics
 from basrelief.io.sniff import check_content
 from basrelief.io.source import RawShape, Source, open_source
 from basrelief.types import Mesh, Origin, PointCloud
@@ -61,7 +64,9 @@ _FARTHEST = 1e18  # beyond it, squared distances overflow float32
 _FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
 
 
-def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Mesh:
+def load(
+    path: str | os.PathLike[str], up: str | None = None, *, intrinsics: Intrinsics | str | os.PathLike[str] | Sequence[float] | None = None
+) -> PointCloud | Mesh:
     """Read a shape from a file and rotate it to the world frame.
 
     The up axis is `up` when given, else what the file or its format states (glTF +Y, COLLADA `<up_axis>`, 3MF, PCD and LAS +Z), else +Z.
@@ -73,6 +78,8 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
         path: A file whose suffix is one of `FORMATS`; `file.h5#12` selects shape 12, counted from zero, of a file with many.
         up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None for the format's rule, else +Z; `auto` for the
             format's rule, else `basrelief.geometry.guess_up`.
+        intrinsics: Camera of a depth map (.npy, .npz, .h5, 16-bit .png): fx, fy, cx, cy in pixels, or a JSON or text file that holds them.
+            Other files do not need it.
 
     Returns:
         A mesh if the file holds faces, else a point cloud; scene units are those of the file.
@@ -81,7 +88,7 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
         FileFormatError: If the file is missing, broken, too large, or not what its suffix says.
         GeometryError: If it holds no usable shape: no points, or a mesh with NaN or infinity.
         MissingExtraError: If the library for this format is not installed.
-        ConfigError: If `up` is not an axis.
+        ConfigError: If `up` is not an axis, or the intrinsics are incomplete.
 
     Example:
         >>> import basrelief as br
@@ -91,7 +98,9 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
     if up is not None and up not in (*UP_AXES, AUTO):
         raise ConfigError(unknown_choice("up axis", up, (*UP_AXES, AUTO)))
     source = open_source(path)
-    if source.format not in _READERS:
+    if intrinsics is not None:
+        source = replace(source, intrinsics=parse_intrinsics(intrinsics))
+    if source.format not in _READERS and source.format not in IMAGES:
         raise FileFormatError(unknown_choice("file format", source.format, FORMATS))
     check_content(source)
     return _to_world(source, _read(source), up)
@@ -99,7 +108,7 @@ def load(path: str | os.PathLike[str], up: str | None = None) -> PointCloud | Me
 
 def _read(source: Source) -> RawShape:
     with parser_errors(source.path, source.format):
-        return _READERS[source.format](source)
+        return (read_depth_image if source.format in IMAGES else _READERS[source.format])(source)
 
 
 def _to_world(source: Source, raw: RawShape, up: str | None) -> PointCloud | Mesh:

@@ -10,6 +10,7 @@ import numpy as np
 
 from basrelief.appearance import Appearance
 from basrelief.errors import FileFormatError
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.limits import limits
 
 
@@ -22,12 +23,14 @@ class Source:
         format: Its suffix in lower case, without the dot.
         size: Bytes.
         row: Number of the shape in a file with many, from `file.h5#12`; None if not given.
+        intrinsics: Of the camera that took a depth map; None if not given.
     """
 
     path: Path
     format: str
     size: int
     row: int | None = None
+    intrinsics: Intrinsics | None = None
 
     def read(self, limit: int | None = None) -> bytes:
         """Read the whole file.

@@ -91,6 +91,9 @@ class H5Array:
             out[at : at + chunks[-2], left : left + chunks[-1]] = chunk[: rows - at, : columns - left]
         return out
 
+    def read_all(self) -> None:
+        """Return None: chunks that span rows would be unpacked once for each row."""
+
     def _pipeline(self) -> list[int]:
         """List the filters of each chunk in the order of application."""
         plist = self._data.id.get_create_plist()

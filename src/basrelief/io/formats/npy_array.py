@@ -162,6 +162,11 @@ class NpyArray:
                 out[part] = self._next(part.stop - part.start, width)[:, :columns]
         return out
 
+    def read_all(self) -> np.ndarray:
+        """Read the whole array; see `StoredArray.read_all`. Call it once, in place of `read`."""
+        data = self._file.read(math.prod(self.shape) * self.dtype.itemsize)
+        return np.frombuffer(data, dtype=self.dtype).reshape(self.shape, order="F" if self._fortran else "C")
+
     def _next(self, rows: int, width: int) -> np.ndarray:
         data = self._file.read(rows * width * self.dtype.itemsize)
         return np.frombuffer(data, dtype=self.dtype).reshape(rows, width)
