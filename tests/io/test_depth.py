@@ -110,7 +110,11 @@ def test_a_depth_map_among_other_arrays_needs_intrinsics(put: Put) -> None:
     [
         (png(np.zeros((5, 5), np.uint8)), CAMERA, "d.png is an image of mode L; a depth image has one channel of 16 bits"),
         (png(np.zeros((24, 32), np.uint16)), CAMERA, "No pixel of d.png has a depth above zero"),
-        (png(np.ones((24, 32), np.uint16)), Intrinsics(*CAMERA, 640, 480), "d.png has 32 x 24 pixels, but the intrinsics are for 640 x 480"),
+        (
+            png(np.ones((24, 32), np.uint16)),
+            Intrinsics(*CAMERA, 640, 480),
+            "d.png has 32 x 24 pixels, but the intrinsics are for 640 x 480",
+        ),
     ],
 )
 def test_depth_images_that_cannot_be_used(content: bytes, camera: Any, message: str, put: Put) -> None:
@@ -126,7 +130,9 @@ def test_other_files_do_not_mind_intrinsics(put: Put) -> None:
 OPEN3D = {"width": 32, "height": 24, "intrinsic_matrix": K.T.reshape(-1).tolist()}
 FILES = {
     "names.json": json.dumps({"fx": 50, "fy": 60, "cx": 15.5, "cy": 11.5}),
-    "realsense.json": json.dumps({"depth": {"fx": 50, "fy": 60, "ppx": 15.5, "ppy": 11.5, "width": 32, "height": 24}, "depth_scale": 0.001}),
+    "realsense.json": json.dumps(
+        {"depth": {"fx": 50, "fy": 60, "ppx": 15.5, "ppy": 11.5, "width": 32, "height": 24}, "depth_scale": 0.001}
+    ),
     "open3d.json": json.dumps(OPEN3D),
     "nested.json": json.dumps({"intrinsic": OPEN3D, "extrinsic": np.eye(4).reshape(-1).tolist()}),
     "rows.json": json.dumps({"K": K.tolist()}),

@@ -32,6 +32,7 @@ def classify(
     text: opt.TextFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
+    intrinsics: opt.Intrinsics = None,
     pose: Annotated[str, typer.Option(help="file: keep it. axes, any: turn shapes upright by an axis, or freely.")] = "file",
     min_confidence: Annotated[float, typer.Option(help="Answer `none of these` below this probability.")] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Answer `none of these` if the best leads by less probability.")] = 0.0,
@@ -54,7 +55,7 @@ def classify(
         opt.picture_file("picture", picture)
     if labels is not None and adapter is not None:
         raise ConfigError("An adapter brings its own labels. Leave out --labels, or --adapter.")
-    options = ReadOptions(up, cast("Any", pose), seed, jobs=1)
+    options = ReadOptions(up, cast("Any", pose), seed, jobs=1, intrinsics=opt.read_intrinsics(intrinsics))
     policy = RejectPolicy(
         None if calibration is None else Calibration.read(calibration),
         min_confidence,

@@ -66,6 +66,7 @@ def detect(
     size_prior: _SizePrior = False,
     top: _Top = 30,
     up: opt.Up = None,
+    intrinsics: opt.Intrinsics = None,
     unit: _Unit = "auto",
     kind: _Kind = "auto",
     weights: opt.Weights = None,
@@ -109,7 +110,13 @@ def detect(
             seed=seed,
             progress=progress,
         )
-        results = detect_files(paths, finder, again=lambda path: load_detections(path, model=network).relabel(names, settings), up=up)
+        results = detect_files(
+            paths,
+            finder,
+            again=lambda path: load_detections(path, model=network).relabel(names, settings),
+            up=up,
+            intrinsics=opt.read_intrinsics(intrinsics),
+        )
         failed = sum(_show(result, outputs, many=len(paths) > 1, top=top, as_json=as_json) for result in results)
     opt.end_if_failed(failed, len(paths))
 

@@ -53,6 +53,7 @@ def doctor(
     text: opt.TextFile = None,
     prompts: opt.Prompts = None,
     up: opt.Up = None,
+    intrinsics: opt.Intrinsics = None,
     seed: opt.Seed = 0,
     as_json: opt.Json = False,
 ) -> None:
@@ -70,6 +71,7 @@ def doctor(
             "text": text,
             "prompts": prompts,
             "up": up,
+            "intrinsics": intrinsics,
         }
         for name, value in others.items():
             if value is not None:
@@ -84,7 +86,7 @@ def doctor(
 
     source = ModelSource(model or "", weights=weights, checkpoint=checkpoint, text=text, prompts=prompts)
     data = DataSource(Path(target), dataset or "", variant=variant, split=split, up=up)
-    findings = diagnose(target, model=source, data=data, sample=sample, seed=seed)
+    findings = diagnose(target, model=source, data=data, sample=sample, seed=seed, intrinsics=opt.read_intrinsics(intrinsics))
     for finding in findings:
         typer.echo(to_json(dataclasses.asdict(finding)) if as_json else _row(finding))
     _exit(findings)

@@ -32,6 +32,7 @@ def index(
     checkpoint: opt.CheckpointFile = None,
     text: opt.TextFile = None,
     up: opt.Up = None,
+    intrinsics: opt.Intrinsics = None,
     jobs: opt.Jobs = 0,
     scenes: Annotated[
         str | None, typer.Option(help="Find the things in scans: auto recognises scans, all takes every file for one, or none.")
@@ -48,7 +49,7 @@ def index(
     from basrelief.index import IndexOptions
 
     library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
-    options = IndexOptions(opt.cores(jobs), up, retry_failed=retry, scenes=scenes)
+    options = IndexOptions(opt.cores(jobs), up, retry_failed=retry, scenes=scenes, intrinsics=opt.read_intrinsics(intrinsics))
     failures: list[tuple[str, str]] = []
     for folder in folders:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:

@@ -17,6 +17,7 @@ from basrelief.output import make_folder
 
 if TYPE_CHECKING:
     from basrelief.encoders import VectorCache
+    from basrelief.io.intrinsics import Intrinsics as CameraIntrinsics
     from basrelief.models import FewShotClassifier, Model
     from basrelief.types import Progress
 
@@ -37,6 +38,10 @@ TextFile = Annotated[
 ]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
 Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
+Intrinsics = Annotated[
+    str | None,
+    typer.Option(metavar="FX,FY,CX,CY", help="Camera of depth maps (npy, npz, h5, 16-bit png) in pixels, or a JSON or text file of it."),
+]
 Validation = Annotated[Path | None, typer.Option(help="Data set whose accuracy chooses the weights; report another one.")]
 ValidationSplit = Annotated[
     str, typer.Option(help="Split that chooses the weights: val; test only if there is no val and no figure on it is reported.")
@@ -46,6 +51,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes that read and render; 0 uses all cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
+
+
+def read_intrinsics(text: str | None) -> CameraIntrinsics | None:
+    """Return the camera that `--intrinsics` gives, or None."""
+    from basrelief.io.intrinsics import parse_intrinsics
+
+    return None if text is None else parse_intrinsics(text)
 
 
 def check_points(points: int | None) -> None:

@@ -17,6 +17,7 @@ def render(
     projection: Annotated[str, typer.Option("--projection", "-p", help="Name of a depth projection.")] = "opendlign",
     points: Annotated[int | None, typer.Option(min=1, help="Points sampled from a mesh. Default: the projection's own number.")] = None,
     up: opt.Up = None,
+    intrinsics: opt.Intrinsics = None,
     seed: opt.Seed = 0,
 ) -> None:
     """Render every view of a depth projection, labelled with its camera."""
@@ -25,7 +26,7 @@ def render(
 
     opt.picture_file("output", output)
     opt.check_points(points)
-    shape = br.load(file, up=up)
+    shape = br.load(file, up=up, intrinsics=intrinsics)
     views = br.render_depth(shape, projection, points=points, seed=seed)
     write_picture(output, contact_sheet(views, title=f"{file.name}: {projection}"))
     origin = shape.origin

@@ -18,6 +18,7 @@ from basrelief.index.read import SCENES, FileOptions, ReadFile, import_readers, 
 from basrelief.index.rows import IS_FILE
 from basrelief.index.schema import BOX_MARK
 from basrelief.index.table import Tables
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.limits import limits, use_limits
 from basrelief.models import Model
 from basrelief.models.model import SHAPES_PER_PASS
@@ -43,6 +44,7 @@ class IndexOptions:
         retry_failed: Whether to read files again that could not be read before, even if they did not change.
         scenes: In which files to find things, each with a row of its own: `auto` in those that look like scans of several things, `all`,
             or `none`. None continues what the library did before, `auto` or `none`.
+        intrinsics: Camera of depth maps, see `basrelief.load`.
 
     Raises:
         ConfigError: If `scenes` is another word.
@@ -53,6 +55,7 @@ class IndexOptions:
     seed: int = 0
     retry_failed: bool = False
     scenes: str | None = None
+    intrinsics: Intrinsics | None = None
 
     def __post_init__(self) -> None:
         """Check the choice of scans."""
@@ -174,7 +177,9 @@ class _IndexRun:
         if not files:
             return
         model = self.model()
-        options = FileOptions(model.input, self.options.up, self.options.seed, scenes=self.options.scenes or "none")
+        options = FileOptions(
+            model.input, self.options.up, self.options.seed, scenes=self.options.scenes or "none", intrinsics=self.options.intrinsics
+        )
         results = pool.map(functools.partial(_read_unchanged, read=read_file, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[FileEntry, str]] = []

@@ -64,7 +64,7 @@ def find_boxes(path: Path, options: FileOptions) -> ScanBoxes | None:
     Raises:
         FileFormatError: If it cannot be read.
     """
-    shape = load(path, up=options.up)
+    shape = load(path, up=options.up, intrinsics=options.intrinsics)
     try:
         scene = prepare_scene(shape)
     except GeometryError:

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from basrelief.errors import GeometryError
 from basrelief.geometry import shape_descriptor
 from basrelief.io import load
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.models.shape_input import Prepared, ShapeInput
 from basrelief.render import render_thumbnail
 from basrelief.scenes.recognise import recognise_scene
@@ -36,12 +37,14 @@ class FileOptions:
         up: Up axis of every file, `auto`, or None for each format's own rule.
         seed: Seed of the surface sampling.
         scenes: Which files are taken for scans of several things, one of `SCENES`.
+        intrinsics: Camera of depth maps, see `basrelief.load`.
     """
 
     input: ShapeInput
     up: str | None = None
     seed: int = 0
     scenes: str = "none"
+    intrinsics: Intrinsics | None = None
 
     def prepare(self, shape: Shape) -> Prepared:
         """Prepare one shape, world frame, as arrays, which pass between processes."""
@@ -91,7 +94,7 @@ def read_file(path: Path, options: FileOptions) -> ReadFile:
         GeometryError: If it holds nothing to render.
         MissingExtraError: If its format needs a library that is not installed.
     """
-    shape = load(path, up=options.up)
+    shape = load(path, up=options.up, intrinsics=options.intrinsics)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     extent = _extent(points)
     prepared = options.prepare(shape)

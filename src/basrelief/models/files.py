@@ -13,6 +13,7 @@ from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES
 from basrelief.io import load
 from basrelief.io.find import file_size
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.io.load import AUTO
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
@@ -71,6 +72,7 @@ class ReadOptions:
         pose: `file` keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
         seed: Seed of the surface sampling.
         jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
+        intrinsics: Camera of depth maps, see `basrelief.load`.
 
     Raises:
         ConfigError: If `up` is no axis, or `pose` is unknown.
@@ -80,6 +82,7 @@ class ReadOptions:
     pose: Literal["file"] | PoseSearch = "file"
     seed: int = 0
     jobs: int = 0
+    intrinsics: Intrinsics | None = None
 
     def __post_init__(self) -> None:
         """Check the options once, not for every file."""
@@ -125,7 +128,7 @@ def classify_files(
         )
     with WorkerPool(options.jobs) as pool:
         for batch in batches(paths, SHAPES_PER_PASS):
-            shapes = pool.map(functools.partial(load, up=options.up), batch, size=file_size)
+            shapes = pool.map(functools.partial(load, up=options.up, intrinsics=options.intrinsics), batch, size=file_size)
             read = [_prepared(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [result for result in read if result.error is None]
             answers = iter(_predict(model, good, names, options.seed) if good else ())

@@ -10,6 +10,7 @@ from pathlib import Path
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.io import load
 from basrelief.io.find import file_size
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.processes import Failure, WorkerPool
 from basrelief.scenes.detections import Detections
 from basrelief.scenes.export.archive import holds_detections
@@ -37,6 +38,7 @@ def detect_files(
     *,
     again: Callable[[Path], Detections],
     up: str | None = None,
+    intrinsics: Intrinsics | None = None,
     jobs: int = 1,
 ) -> Iterator[ScanResult]:
     """Detect things in scans one at a time, yielding results in the order of the paths.
@@ -46,6 +48,7 @@ def detect_files(
         finder: Finds labelled boxes in a scan, e.g. `detect` with its arguments filled in.
         again: Labels saved boxes again, e.g. by `load_detections` and `relabel`.
         up: Up axis of every file, `auto`, or None for each format's own rule.
+        intrinsics: Camera of depth maps, see `basrelief.load`.
         jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
     """
     with WorkerPool(jobs) as pool:
@@ -53,7 +56,7 @@ def detect_files(
             if path.suffix.lower() == ".npz" and holds_detections(path):
                 yield _result(path, partial(again, path))
                 continue
-            (shape,) = pool.map(partial(load, up=up), [path], size=file_size)
+            (shape,) = pool.map(partial(load, up=up, intrinsics=intrinsics), [path], size=file_size)
             yield ScanResult(path, error=shape.reason) if isinstance(shape, Failure) else _result(path, partial(finder, shape))
 
 

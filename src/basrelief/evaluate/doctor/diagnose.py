@@ -15,6 +15,7 @@ from basrelief.evaluate.doctor.scans import check_scans
 from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.io import split_row
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.models import get_recipe, recipes
 from basrelief.types import Finding
 
@@ -22,7 +23,13 @@ WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
 def diagnose(
-    target: str, *, model: ModelSource | None = None, data: DataSource | None = None, sample: int = 24, seed: int = 0
+    target: str,
+    *,
+    model: ModelSource | None = None,
+    data: DataSource | None = None,
+    sample: int = 24,
+    seed: int = 0,
+    intrinsics: Intrinsics | None = None,
 ) -> list[Finding]:
     """Check a model, a weights file, a shape file, or the folder of a data set.
 
@@ -33,6 +40,7 @@ def diagnose(
             the val split.
         sample: Number of shapes of a data set to read.
         seed: Seed of that choice.
+        intrinsics: Camera of a depth map, as for `basrelief.load`.
 
     Returns:
         Findings in the order of the checks; for a data set with a model, those of both.
@@ -53,7 +61,9 @@ def diagnose(
         about_model = check_model(model, dataset=dataset, labels=benchmark.labels) if recipe else []
         return [*check_benchmark(benchmark, recipe=recipe, sample=sample, seed=seed), *about_model]
     if path.is_file():
-        return check_weights(path, recipe) if path.suffix in WEIGHTS_SUFFIXES else check_file(target, up=data.up, recipe=recipe)
+        if path.suffix in WEIGHTS_SUFFIXES:
+            return check_weights(path, recipe)
+        return check_file(target, up=data.up, intrinsics=intrinsics, recipe=recipe)
     members = target.split("+")
     if unknown := [name for name in members if name not in recipes()]:
         raise ConfigError(f"{unknown_choice('target', unknown[0], recipes())} Or name a file or folder that exists.")

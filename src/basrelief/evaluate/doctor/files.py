@@ -9,6 +9,7 @@ import numpy as np
 
 from basrelief.errors import BasreliefError
 from basrelief.io import load
+from basrelief.io.intrinsics import Intrinsics
 from basrelief.models import Pose, Recipe, resolve_pose
 from basrelief.scenes import recognise_scene
 from basrelief.types import Finding, Mesh, Shape
@@ -20,23 +21,31 @@ _SURE = 0.8
 _GREY = 0.02
 
 
-def check_file(path: str | Path, *, up: str | None = None, recipe: Recipe | None = None, vote: Vote = resolve_pose) -> list[Finding]:
+def check_file(
+    path: str | Path,
+    *,
+    up: str | None = None,
+    intrinsics: Intrinsics | None = None,
+    recipe: Recipe | None = None,
+    vote: Vote = resolve_pose,
+) -> list[Finding]:
     """Check a shape file.
 
     Args:
         path: A shape file, as for `basrelief.load`, or a stack of depth maps mistaken for one.
         up: Up axis, as for `basrelief.load`.
+        intrinsics: Camera of a depth map, as for `basrelief.load`.
         recipe: Model whose number of points is compared, or None.
         vote: Estimates the pose of the shape.
 
     Returns:
         One finding for each check; a single `wrong` one for a file that cannot be read.
     """
-    depth = _depth_maps(Path(str(path)))
+    depth = None if intrinsics else _depth_maps(Path(str(path)))
     if depth is not None:
         return [depth]
     try:
-        shape = load(path, up=up)
+        shape = load(path, up=up, intrinsics=intrinsics)
     except BasreliefError as error:
         return [Finding("reading", "wrong", str(error), "Export it again, or see which formats are read: basrelief classify --help.")]
     origin = shape.origin
