@@ -102,7 +102,8 @@ def load(
         source = replace(source, intrinsics=parse_intrinsics(intrinsics))
     if source.format not in _READERS and source.format not in IMAGES:
         raise FileFormatError(unknown_choice("file format", source.format, FORMATS))
-    check_content(source)
+    if source.format not in IMAGES:
+        check_content(source)
     return _to_world(source, _read(source), up)
 
 

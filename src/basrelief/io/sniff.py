@@ -17,7 +17,7 @@ _SIGNATURES: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
     (b"\x89HDF\r\n\x1a\n", "HDF5 (.h5)", ("h5", "hdf5")),
     (b"LASF", "LAS or LAZ (.las, .laz)", ("las", "laz")),
     (b"# .PCD", "PCD (.pcd)", ("pcd",)),
-    (b"\x89PNG", "a PNG image", ("png",)),
+    (b"\x89PNG", "a PNG image", ()),
     (b"\xff\xd8\xff", "a JPEG image", ()),
     (b"GIF8", "a GIF image", ()),
     (b"%PDF", "a PDF document", ()),
