@@ -17,7 +17,7 @@ from basrelief.tasks.pooling import RULES, pool_views, probabilities
 from basrelief.types import Prediction
 
 seeds = st.integers(0, 10_000)
-rules = st.sampled_from(RULES)
+rules = st.sampled_from([rule for rule in RULES if rule != "entropy"])  # which test_pooling.py compares with its own reference
 
 
 def similarity(seed: int, shapes: int = 3, views: int = 4, labels: int = 5) -> torch.Tensor:

@@ -70,7 +70,7 @@ def test_softmax_sum_has_no_temperature() -> None:
 def test_laws(rule: str, seed: int, shift: float) -> None:
     """View order does not matter, one more unit of every cosine keeps the ranking, probabilities sum to one."""
     s = similarity(seed=seed)
-    pooling = Pooling(rule)
+    pooling = Pooling(rule, keep=2 if rule == "entropy" else None)
     scores = pool_views(s, pooling, logit_scale=10.0)
     assert torch.allclose(scores, pool_views(s.flip(1), pooling, logit_scale=10.0), atol=1e-5)
     gaps = scores - scores[:, :1]
@@ -86,11 +86,68 @@ def test_weights_of_zero_drop_a_view() -> None:
     assert torch.allclose(pool_views(s, Pooling("concat", weights=(1.0, 0.0))), s[:, 0] / math.sqrt(2))
 
 
+def entropy_reference(similarity: np.ndarray, scale: float, keep: int, weights: list[float]) -> np.ndarray:
+    """MV-CLIP's selection, one shape, one view and one label at a time."""
+    rows = []
+    for shape in similarity.astype(np.float64):
+        entropies = []
+        for view, weight in zip(shape, weights, strict=True):
+            total = sum(math.exp(scale * (cosine - view.max())) for cosine in view)
+            chances = [math.exp(scale * (cosine - view.max())) / total for cosine in view]
+            entropies.append(-sum(p * math.log(p) for p in chances if p > 0) if weight else math.inf)
+        kept = sorted(range(len(shape)), key=lambda view: (entropies[view], view))[:keep]
+        rows.append(scale * sum(weights[view] * shape[view] for view in kept) / sum(weights[view] for view in kept))
+    return np.array(rows)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 1000), keep=st.integers(1, 6), scale=st.floats(1.0, 100.0), weighted=st.booleans())
+def test_entropy_agrees_with_the_reference(seed: int, keep: int, scale: float, weighted: bool) -> None:
+    s = similarity(views=6, seed=seed) / 4
+    weights = [0.0, 1.0, 0.5, 2.0, 0.25, 0.0] if weighted else [1.0] * 6
+    found = pool_views(s, Pooling("entropy", keep=keep, weights=tuple(weights) if weighted else None), logit_scale=scale)
+    np.testing.assert_allclose(found.numpy(), entropy_reference(s.numpy(), scale, keep, weights), rtol=1e-4, atol=1e-4)
+
+
+def test_keeping_all_views_is_the_mean() -> None:
+    s, weights = similarity(views=6), (1.0, 2.0, 0.0, 1.0, 1.0, 3.0)
+    assert torch.allclose(pool_views(s, Pooling("entropy", keep=6), logit_scale=9.0), pool_views(s, Pooling("mean"), logit_scale=9.0))
+    weighted = pool_views(s, Pooling("mean", weights=weights), logit_scale=9.0)
+    assert torch.allclose(pool_views(s, Pooling("entropy", keep=6, weights=weights), logit_scale=9.0), weighted)
+    assert torch.allclose(weighted, 9 * (s * torch.tensor(weights)[:, None]).sum(1) / 8, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 1000), keep=st.integers(1, 6))
+def test_entropy_does_not_depend_on_the_order_of_views_and_labels(seed: int, keep: int) -> None:
+    s, order = similarity(views=6, seed=seed), torch.Generator().manual_seed(seed)
+    views, labels = torch.randperm(6, generator=order), torch.randperm(5, generator=order)
+    pooling = Pooling("entropy", keep=keep)
+    found = pool_views(s[:, views][:, :, labels], pooling, logit_scale=5.0)
+    assert torch.allclose(found, pool_views(s, pooling, logit_scale=5.0)[:, labels], atol=1e-5)
+
+
+def test_views_of_equal_entropy_are_taken_in_order() -> None:
+    view = torch.tensor([0.9, 0.1, 0.2])
+    s = torch.stack([view, view.flip(0), view.roll(1)])[None]
+    assert torch.equal(pool_views(s, Pooling("entropy", keep=1)), view[None])
+
+
+def test_a_rule_for_some_of_the_views() -> None:
+    assert Pooling("entropy", keep=3).of_views([0, 5]) == Pooling("entropy", keep=2)
+    assert Pooling("concat", weights=(1.0, 0.5, 0.0)).of_views([2, 1]) == Pooling("concat", weights=(0.0, 0.5))
+    assert Pooling("mean", weights=(1.0, 0.0)).of_views([1]) == Pooling("mean")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pooling("median"), "Unknown pooling rule 'median'; expected one of mean, max, concat, sum, softmax-sum"),
-        (lambda: Pooling("mean", weights=(1.0,)), "Pooling 'mean' takes no weights, but there are 1"),
+        (lambda: Pooling("median"), "Unknown pooling rule 'median'; expected one of mean, max, concat, sum, softmax-sum, entropy"),
+        (lambda: Pooling("max", weights=(1.0,)), "Pooling 'max' takes no weights, but there are 1. Use rule 'mean' or 'concat'."),
+        (lambda: Pooling("mean", weights=(0.0, 0.0)), r"weights is \[0.0, 0.0\]; expected numbers from 0 up, one of them above 0"),
+        (lambda: Pooling("entropy"), "keep is None; 'entropy' needs the number of views to keep, at least 1"),
+        (lambda: Pooling("mean", keep=2), "Pooling 'mean' keeps all views, but keep is 2. Use rule 'entropy', or leave keep out"),
+        (lambda: pool_views(similarity(), Pooling("entropy", keep=5)), "keep is 5, but there are 4 views. Keep fewer"),
         (lambda: pool_views(similarity(), Pooling("concat", weights=(1.0,))), "There are 1 weights for 4 views"),
     ],
 )

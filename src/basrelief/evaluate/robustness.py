@@ -63,10 +63,8 @@ def robustness(embedder: Embedder, benchmark: Benchmark, *, sweep: Sequence[Corr
 
 
 def _accuracy(model: Model, found: ViewFeatures, labels: LabelEmbeddings, name: str, only: Sequence[int] | None = None) -> Metric:
-    pooling = model.recipe.pooling
     kept = list(range(found.views.shape[1])) if only is None else list(only)
-    if pooling.weights is not None:
-        pooling = replace(pooling, weights=tuple(pooling.weights[v] for v in kept))
+    pooling = model.recipe.pooling.of_views(kept)
     scores = model.score_views(torch.from_numpy(found.views[:, kept]), labels, pooling=pooling).scores.cpu().numpy()
     lost = np.full(len(found.failures), UNREAD_RANK, dtype=np.int64)
     ranks = np.concatenate([truth_ranks(scores, found.truth), lost])

@@ -7,6 +7,7 @@ from basrelief.tasks.heads.kinds import HEADS, fit_head, head_scores
 from basrelief.tasks.pooling import Pooling
 from basrelief.tasks.query import find_nearest, mix_embeddings
 from basrelief.tasks.scoring import LabelEmbeddings, LabelScores, score_labels
+from basrelief.tasks.two_stage import SecondStage
 from basrelief.tasks.view_weights import search_view_weights
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LabelScores",
     "Pooling",
     "RejectPolicy",
+    "SecondStage",
     "find_nearest",
     "fit_head",
     "head_scores",

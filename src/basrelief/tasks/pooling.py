@@ -2,28 +2,34 @@
 
 | rule          | score of a label                        | probabilities      | whose                        |
 |---------------|-----------------------------------------|--------------------|------------------------------|
-| `mean`        | scale * mean_v cos_v                    | softmax            | tiny                         |
+| `mean`        | scale * weighted mean_v cos_v           | softmax            | tiny                         |
 | `max`         | scale * max_v cos_v                     | none               | ours                         |
 | `concat`      | scale * sum_v weight_v cos_v / sqrt(V)  | softmax            | PointCLIP, PointCLIP V2      |
 | `sum`         | scale * sum_v cos_v                     | softmax            | CLIP2Point (scale 1)         |
 | `softmax-sum` | sum_v softmax_c(cos_v)                  | score / V          | OpenDlign (no temperature)   |
+| `entropy`     | `mean` of the `keep` most certain views | softmax            | MV-CLIP                      |
 
 PointCLIP compares the concatenated view features with the text feature repeated V times and then normalised: that
 hides the factor 1 / sqrt(V), which its logits, and PointCLIP V2's, do contain.
+
+MV-CLIP (arXiv:2311.18402) keeps the views whose predictions are most confident. Here: the entropy of softmax_c(scale * cos_v) of each
+view, in nats; the `keep` views of lowest entropy are averaged, of equal ones the first.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from basrelief.errors import ConfigError, unknown_choice
 
-RULES = ("mean", "max", "concat", "sum", "softmax-sum")
+RULES = ("mean", "max", "concat", "sum", "softmax-sum", "entropy")
+_WEIGHTED = ("mean", "concat", "entropy")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Pooling:
     Attributes:
         rule: One of `RULES`.
         scale: Multiplier of the cosines; None takes the encoder's learned logit_scale. `softmax-sum` has none.
-        weights: One weight per view for `concat`; None for equal weights of 1.
+        weights: One weight per view for `mean`, `concat` and `entropy`; None for equal weights of 1.
+        keep: Number of views that `entropy` keeps; None for other rules.
 
     Raises:
         ConfigError: If the rule is unknown or a constant does not belong to it.
@@ -42,13 +49,26 @@ class Pooling:
     rule: str
     scale: float | None = None
     weights: tuple[float, ...] | None = None
+    keep: int | None = None
 
     def __post_init__(self) -> None:
         """Check the rule and its constants."""
         if self.rule not in RULES:
             raise ConfigError(unknown_choice("pooling rule", self.rule, RULES))
-        if self.weights is not None and self.rule != "concat":
-            raise ConfigError(f"Pooling {self.rule!r} takes no weights, but there are {len(self.weights)}. Use rule 'concat'.")
+        if self.weights is not None and self.rule not in _WEIGHTED:
+            raise ConfigError(f"Pooling {self.rule!r} takes no weights, but there are {len(self.weights)}. Use rule 'mean' or 'concat'.")
+        if self.weights is not None and not (min(self.weights, default=0.0) >= 0 and sum(self.weights) > 0):
+            raise ConfigError(f"weights is {list(self.weights)}; expected numbers from 0 up, one of them above 0.")
+        if self.rule == "entropy" and (self.keep is None or self.keep < 1):
+            raise ConfigError(f"keep is {self.keep}; 'entropy' needs the number of views to keep, at least 1.")
+        if self.rule != "entropy" and self.keep is not None:
+            raise ConfigError(f"Pooling {self.rule!r} keeps all views, but keep is {self.keep}. Use rule 'entropy', or leave keep out.")
+
+    def of_views(self, views: Sequence[int]) -> Pooling:
+        """Return the rule for some of the views, by their numbers; it keeps at most all of them; weights that are all 0 become equal."""
+        weights = None if self.weights is None else tuple(self.weights[view] for view in views)
+        weights = weights if weights is not None and sum(weights) > 0 else None
+        return replace(self, weights=weights, keep=None if self.keep is None else min(self.keep, len(views)))
 
 
 def pool_views(
@@ -62,19 +82,45 @@ def pool_views(
         logit_scale: The encoder's multiplier, already exponentiated; used where `pooling.scale` is None.
 
     Raises:
-        ConfigError: If `pooling.weights` does not have one number per view.
+        ConfigError: If `pooling.weights` does not have one number per view, or more views are to be kept than there are.
     """
     views = similarity.shape[1]
     scale = logit_scale if pooling.scale is None else pooling.scale
     if pooling.rule == "softmax-sum":
         return similarity.softmax(dim=-1).sum(dim=1)
-    if pooling.rule == "mean":
+    if pooling.rule == "mean" and pooling.weights is None:
         return scale * similarity.mean(dim=1)
+    if pooling.rule in ("mean", "entropy"):
+        weights = _view_weights(pooling, similarity).expand(similarity.shape[:2])
+        if pooling.keep is not None:
+            weights = weights * certain_views(scale * similarity, pooling.keep, among=weights > 0)
+        return scale * torch.einsum("bv,bvc->bc", weights / weights.sum(dim=1, keepdim=True), similarity)
     if pooling.rule == "max":
         return scale * similarity.amax(dim=1)
     if pooling.rule == "sum":
         return scale * similarity.sum(dim=1)
     return scale / math.sqrt(views) * torch.einsum("v,bvc->bc", _view_weights(pooling, similarity), similarity)
+
+
+def certain_views(
+    logits: Float[Tensor, "shapes views labels"], keep: int, *, among: Bool[Tensor, "shapes views"]
+) -> Float[Tensor, "shapes views"]:
+    """Mark the views of lowest entropy with 1 and the others with 0.
+
+    Args:
+        logits: Scaled cosines.
+        keep: Number of views to mark for each shape; of equal entropies the first.
+        among: Views to prefer to the others.
+
+    Raises:
+        ConfigError: If there are fewer views.
+    """
+    if keep > logits.shape[1]:
+        raise ConfigError(f"keep is {keep}, but there are {logits.shape[1]} views. Keep fewer.")
+    chances = logits.double().softmax(dim=-1)  # float32 makes nearly certain views equal
+    entropy = torch.special.entr(chances).sum(dim=-1).masked_fill(~among, torch.inf)
+    first = entropy.argsort(dim=1, stable=True)[:, :keep]
+    return torch.zeros_like(logits[..., 0]).scatter(1, first, 1.0)
 
 
 def probabilities(scores: Float[Tensor, "shapes labels"], pooling: Pooling, *, views: int) -> Float[Tensor, "shapes labels"] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from basrelief.errors import ConfigError
 from basrelief.tasks.pooling import Pooling, pool_views, probabilities
+from basrelief.tasks.two_stage import SecondStage, merge_stages
 from basrelief.types import Prediction
 
 
@@ -21,10 +23,12 @@ class LabelEmbeddings:
         texts: (C, D) unit-length embedding of each label.
         penalty: (C,) subtracted from the cosines of each label (calibrated stacking, see `Vocabulary.class_penalties`); zero unless the
             model was trained on labelled shapes.
+        second_stage: Detailed prompts for the best labels of each shape, or None for one stage.
     """
 
     texts: Float[Tensor, "labels dim"]
     penalty: Float[Tensor, " labels"]
+    second_stage: SecondStage | None = None
 
     def similarity(self, embeddings: Float[Tensor, "*shapes dim"]) -> Float[Tensor, "*shapes labels"]:
         """Return the cosines of unit-length embeddings with every label minus its penalty, on the labels' device."""
@@ -36,7 +40,8 @@ class LabelScores:
     """Scores of C labels for B shapes of V views.
 
     Attributes:
-        similarity: (B, V, C) cosine of each view with each label, minus the label's penalty.
+        similarity: (B, V, C) cosine of each view with each label, minus the label's penalty; with two stages that of the second stage for
+            candidates, and at most that of the last candidate for others.
         scores: (B, C) pooled over the views; larger is better, the scale is the pooling rule's own.
         probabilities: (B, C) rows that sum to 1; None if the pooling rule defines none.
     """
@@ -72,7 +77,7 @@ class LabelScores:
 def score_labels(
     views: Float[Tensor, "shapes views dim"], labels: LabelEmbeddings, *, pooling: Pooling, logit_scale: float = 1.0
 ) -> LabelScores:
-    """Score every label for every shape: similarity, class penalty, view pooling, probabilities.
+    """Score every label for every shape: similarity, class penalty, view pooling, probabilities; then the candidates again, if asked to.
 
     Args:
         views: Unit-length embedding of each view.
@@ -81,8 +86,31 @@ def score_labels(
         logit_scale: The encoder's multiplier of cosines, already exponentiated; used where `pooling.scale` is None.
 
     Raises:
-        ConfigError: If `pooling` has view weights, and not one for each view.
+        ConfigError: If `pooling` has view weights, and not one for each view, or keeps more views than there are.
     """
     similarity = labels.similarity(views)
     scores = pool_views(similarity, pooling, logit_scale=logit_scale)
+    if labels.second_stage is not None:
+        return _two_stage(views, labels, labels.second_stage, LabelScores(similarity, scores, None), pooling, logit_scale)
     return LabelScores(similarity, scores, probabilities(scores, pooling, views=views.shape[1]))
+
+
+def _two_stage(
+    views: Float[Tensor, "shapes views dim"],
+    labels: LabelEmbeddings,
+    stage: SecondStage,
+    first: LabelScores,
+    pooling: Pooling,
+    logit_scale: float,
+) -> LabelScores:
+    """Compare the candidates of each shape again; see `basrelief.tasks.two_stage`."""
+    chosen = stage.choose(first.scores)
+    detailed = stage.similarity(views.to(chosen.device), chosen) - labels.penalty[chosen][:, None]
+    scores = pool_views(detailed, pooling, logit_scale=logit_scale)
+    chances = probabilities(scores, pooling, views=views.shape[1])
+    each_view = chosen[:, None].expand(-1, views.shape[1], -1)
+    return LabelScores(
+        merge_stages(first.similarity, detailed, each_view),
+        merge_stages(first.scores, scores, chosen),
+        None if chances is None else torch.zeros_like(first.scores).scatter(1, chosen, chances),
+    )
