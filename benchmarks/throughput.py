@@ -29,7 +29,7 @@ from basrelief.encoders.towers import ClipTowers
 from basrelief.evaluate.plan import SPEED_FILE, draw_key, plan_table
 from basrelief.models import Recipe, get_recipe, recipes
 from basrelief.models.cost import COSTS_FILE
-from basrelief.models.shape_input import CloudInput, DepthInput, ShapeInput
+from basrelief.models.shape_input import CloudInput, ShapeInput, ViewInput
 from basrelief.types import PointCloud
 
 POINTS = 10_000
@@ -68,7 +68,8 @@ def cloud_ms(network: PointNetwork, points: int, repeats: int) -> float:
 def draw_ms(recipe: Recipe, repeats: int) -> float:
     """Time to prepare one cloud: all its depth images, or the points of a point network."""
     cloud = PointCloud(np.random.default_rng(0).normal(size=(recipe.points, 3)).astype(np.float32))
-    read: ShapeInput = DepthInput.of(recipe.projection, recipe.projection_options, recipe.points) if recipe.projection else _clouds(recipe)
+    tower = encoder_spec(recipe.encoder).config.vision
+    read: ShapeInput = ViewInput(recipe.drawers(tower.image_size)) if tower and recipe.kind == "views" else _clouds(recipe)
     return processor_ms(lambda: read.prepare([cloud]), repeats)
 
 

@@ -17,8 +17,9 @@ from basrelief.index.read import THUMBNAIL, FileOptions, encode_webp, read_file
 from basrelief.io import load, save
 from basrelief.io.write import CLOUD_FORMATS, MESH_FORMATS
 from basrelief.models import Model
-from basrelief.models.shape_input import DepthInput
+from basrelief.models.shape_input import ViewInput
 from basrelief.render import get_projection, render_batch
+from basrelief.render.drawing import DepthDrawer
 from basrelief.shapes import make_shape
 from basrelief.types import PointCloud
 
@@ -27,7 +28,7 @@ VIEWS = get_projection("discs", size=32)
 
 
 def _options(points: int = 256, *, seed: int = 0, up: str | None = None) -> FileOptions:
-    return FileOptions(DepthInput(VIEWS, {}, points), up, seed)
+    return FileOptions(ViewInput((DepthDrawer(VIEWS, {}, points),)), up, seed)
 
 
 @pytest.mark.parametrize("suffix", MESH_FORMATS)
@@ -72,13 +73,15 @@ def test_images_are_those_the_model_draws(tmp_path: Path, model: Model) -> None:
 def test_isolated_points_are_kept_or_removed(tmp_path: Path, removed: bool) -> None:
     points = sample_surface(MUG, 1000).points
     clean, scan = (save(PointCloud(p), tmp_path / f"{i}.ply") for i, p in enumerate((points, np.concatenate([points, points[:3] * 20]))))
-    options = FileOptions(DepthInput(VIEWS, {}, 2000, removed))
+    options = FileOptions(ViewInput((DepthDrawer(VIEWS, {}, 2000, removed),)))
     assert np.array_equal(read_file(clean, options).prepared, read_file(scan, options).prepared) == removed
 
 
 @pytest.mark.parametrize("rig", ["turntable10", "clip2point10"])
 def test_the_sheet_shows_the_views_in_two_rows(tmp_path: Path, rig: str) -> None:
-    found = read_file(save(MUG, tmp_path / "mug.glb"), FileOptions(DepthInput(get_projection("discs", rig=rig, size=32), {}, 4096)))
+    found = read_file(
+        save(MUG, tmp_path / "mug.glb"), FileOptions(ViewInput((DepthDrawer(get_projection("discs", rig=rig, size=32), {}, 4096),)))
+    )
     with Image.open(io.BytesIO(found.sheet)) as picture:
         assert (picture.format, picture.size) == ("WEBP", (5 * 32, 2 * 32))
         shown = np.asarray(picture.convert("L")).astype(float) / 255

@@ -14,7 +14,8 @@ from basrelief.errors import ConfigError, WeightsNotFoundError
 from basrelief.geometry import rotate
 from basrelief.geometry.transforms import axis_rotation
 from basrelief.models import FewShotClassifier, get_recipe, load_model, recipes
-from basrelief.models.recipe import CloudSettings, Recipe
+from basrelief.models.recipe import Recipe
+from basrelief.models.recipe_parts import CloudSettings
 from basrelief.models.shape_input import FRAMES, CloudInput
 from basrelief.shapes import make_shape
 from basrelief.tasks import Pooling

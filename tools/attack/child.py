@@ -32,13 +32,11 @@ def main() -> None:
     from basrelief.io import load
     from basrelief.limits import limits
     from basrelief.models.recipe import get_recipe
-    from basrelief.models.shape_input import DepthInput
+    from basrelief.models.shape_input import ViewInput
 
     torch.set_num_threads(1)
     recipe = get_recipe("tiny")
-    options = FileOptions(
-        DepthInput.of(recipe.projection, recipe.projection_options, recipe.points, remove_outliers=recipe.remove_outliers)
-    )
+    options = FileOptions(ViewInput(recipe.drawers(0)))
     space = int(_status("VmSize")) + limits().memory_bytes + _SLACK
     warmed = Path(__file__)
     for reader in (read_state_dict, load):  # import what they need, so that the hook below sees only what files do

@@ -21,7 +21,7 @@ from outcomes import Outcome
 from basrelief.index.read import FileOptions, import_readers, read_file
 from basrelief.limits import limits
 from basrelief.models.recipe import get_recipe
-from basrelief.models.shape_input import DepthInput
+from basrelief.models.shape_input import ViewInput
 from basrelief.processes import Failure, WorkerPool
 
 _HERE = Path(__file__).parent
@@ -87,9 +87,7 @@ def read_in_workers(files: Sequence[Path], *, workers: int = 2) -> Iterator[Outc
         An outcome for each file; its seconds are the time since the previous one.
     """
     recipe = get_recipe("tiny")
-    options = FileOptions(
-        DepthInput.of(recipe.projection, recipe.projection_options, recipe.points, remove_outliers=recipe.remove_outliers)
-    )
+    options = FileOptions(ViewInput(recipe.drawers(0)))
     before = time.monotonic()
     with WorkerPool(workers, prepare=import_readers) as pool:
         results = pool.map(functools.partial(read_file, options=options), files, size=lambda path: path.stat().st_size)

@@ -17,6 +17,12 @@ _SETS: Mapping[str, Callable[[], tuple[str, ...]]] = {
     "opendlign-scanobjectnn": lambda: depth_templates(slip=True),
     "pointclip": lambda: ("point cloud depth map of a {}.",),
     "pointclip-fewshot": lambda: ("point cloud of a big {}.",),
+    "rendering": lambda: (
+        "a 3D model of a {}.",
+        "a rendering of a {}.",
+        "a picture of a {} in front of a white background.",
+        "a photo of a {}.",
+    ),
     "ulip": ulip_templates,
 }
 
@@ -39,6 +45,7 @@ def templates(name: str) -> tuple[str, ...]:
     | `opendlign-scanobjectnn` | 80        | the same but for `, 3D` at the end of one, as published             |
     | `pointclip`              | 1         | PointCLIP, zero-shot (arXiv:2112.02413)                             |
     | `pointclip-fewshot`      | 1         | PointCLIP, few-shot                                                 |
+    | `rendering`              | 4         | ours, for shaded colour images                                      |
     | `ulip`                   | 64        | ULIP (arXiv:2212.05171); OpenShape, TAMM, ULIP-2 and Uni3D use them |
 
     Args:

@@ -110,6 +110,7 @@ def describe_protocol(
         "pooling": recipe.pooling.rule,
         "pooling scale": "learned" if recipe.pooling.scale is None else recipe.pooling.scale,
         "view weights": None if recipe.pooling.weights is None else list(recipe.pooling.weights),
+        **_rules(model, benchmark.labels),
     }
     about_data = {
         "name": benchmark.name,
@@ -123,6 +124,19 @@ def describe_protocol(
         "fingerprint": benchmark.fingerprint(),
     }
     return Protocol(task, about_model, about_data, dict(options or {}), seed)
+
+
+def _rules(model: Model, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of rules that few models have."""
+    pooling, stage, detailed = model.recipe.pooling, model.recipe.second_stage, model.prompter.detailed
+    kept = {} if pooling.keep is None else {"views kept": pooling.keep}
+    if stage is None or detailed is None:
+        return kept
+    prompts = [detailed.prompts(label) for label in labels]
+    return kept | {
+        "candidates": stage.candidates,
+        "detailed prompts": f"{sum(map(len, prompts))} texts {_digest(prompts)}, {detailed.description}",
+    }
 
 
 def published_numbers(protocol: Protocol) -> tuple[PaperNumber, ...]:

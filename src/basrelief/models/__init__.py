@@ -8,7 +8,8 @@ from basrelief.models.files import FileResult, ReadOptions, classify_files
 from basrelief.models.load import load_model, load_untuned
 from basrelief.models.model import Model
 from basrelief.models.pose import Pose, resolve_pose
-from basrelief.models.recipe import PaperNumber, Recipe, get_recipe, recipes
+from basrelief.models.recipe import Recipe, get_recipe, recipes
+from basrelief.models.recipe_parts import PaperNumber
 from basrelief.models.registry import ModelStatus, list_models
 
 __all__ = [

@@ -18,7 +18,6 @@ from basrelief.encoders.towers import empty_towers
 from basrelief.models.load import embedded_folder
 from basrelief.models.model import Model
 from basrelief.models.recipe import EMBEDDED, get_recipe
-from basrelief.render import get_projection
 from basrelief.types import PointCloud
 
 COSTS_FILE = Path(__file__).with_name("point_costs.json")
@@ -76,8 +75,7 @@ def _count(name: str) -> ModelCost:
             name, record["parameters"], _text_parameters(recipe.encoder), record["views"], record["multiply_adds"], recipe.points
         )
     config = _config(recipe.encoder)
-    projection = get_projection(recipe.projection, **recipe.projection_options)
-    views = len(projection.cameras)
+    views = sum(len(drawer.cameras) for drawer in recipe.drawers(config.image_tower.image_size))
     with torch.device("meta"):
         towers = empty_towers(config, tuned=int(bool(recipe.tuned_views))).to("meta")
         pixels = torch.empty(1, 3, config.image_tower.image_size, config.image_tower.image_size)

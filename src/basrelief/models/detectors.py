@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from basrelief.models.recipe import Checkpoint, PaperNumber
+from basrelief.models.recipe_parts import Checkpoint, PaperNumber
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from basrelief.encoders.weights import FETCH
 from basrelief.errors import ConfigError, WeightsNotFoundError, unknown_choice
 from basrelief.folders import cache_folder
 from basrelief.models.detectors import Detector, detectors
-from basrelief.models.recipe import EMBEDDED, Checkpoint, Recipe, recipes
+from basrelief.models.recipe import EMBEDDED, Recipe, recipes
+from basrelief.models.recipe_parts import Checkpoint
 
 
 @dataclass(frozen=True)

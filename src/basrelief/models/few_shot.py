@@ -310,6 +310,7 @@ def _path(model: Model) -> dict[str, Any]:
         "points": recipe.points,
         "normalisation": recipe.normalisation,
         "branches": recipe.branches,
+        **({"shaded": model.input.settings} if recipe.shaded is not None else {}),
     }
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from basrelief.errors import ConfigError
 from basrelief.io import load
 from basrelief.types import Mesh, PointCloud, Shape
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @runtime_checkable
@@ -49,6 +52,22 @@ def as_shapes(shapes: ShapeLike | Sequence[ShapeLike]) -> list[Shape]:
     if not found:
         raise ConfigError("There is no shape to embed. Pass a path, an array of points, or what basrelief.load(path) returns.")
     return found
+
+
+def as_picture(image: Image.Image | np.ndarray) -> Image.Image:
+    """Return a picture of a user as a Pillow image.
+
+    Raises:
+        ConfigError: If an array is not (H, W, 3).
+    """
+    from PIL import Image as Pillow
+
+    if not isinstance(image, np.ndarray):
+        return image
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ConfigError(f"An image has shape {image.shape}; expected (H, W, 3). Convert it to RGB.")
+    pixels = image if image.dtype == np.uint8 else (np.clip(image, 0.0, 1.0) * 255).round().astype(np.uint8)
+    return Pillow.fromarray(pixels)
 
 
 def _as_shape(shape: object) -> Shape:

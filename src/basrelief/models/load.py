@@ -129,7 +129,7 @@ def load_text(
     inside = not recipe.needs_clip and recipe.encoder != EMBEDDED and weights is None
     path = _checkpoint(recipe, checkpoint) if inside else Path()
     listed = None if prompts is None else PromptList.read(prompts, backbone=recipe.encoder)
-    return Prompter(recipe.templates, listed), _load_text(recipe, _ModelFiles(weights=weights), path, place)
+    return Prompter.of(recipe, listed), _load_text(recipe, _ModelFiles(weights=weights), path, place)
 
 
 def embedded_folder() -> Path:
@@ -205,7 +205,7 @@ def _load_one(name: str, files: _ModelFiles, place: _Placement) -> Model:
         encoder = _load_views(recipe, files.weights, files.checkpoint, place)
     if recipe.tuned_views and not encoder.has_tuned_block:
         raise WeightsError(f"The checkpoint has no tuned block, which {name} needs. Plain CLIP weights are for opendlign-untuned.")
-    return Model(recipe, encoder, prompter=Prompter(recipe.templates, listed))
+    return Model(recipe, encoder, prompter=Prompter.of(recipe, listed))
 
 
 def _base_recipe(name: str, checkpoint: Path | str | None, *, trained: bool) -> Recipe:

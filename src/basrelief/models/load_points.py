@@ -18,7 +18,8 @@ from basrelief.encoders.state_dict import read_state_dicts
 from basrelief.errors import ConfigError, WeightsError
 from basrelief.models.model import Model
 from basrelief.models.prompting import Prompter
-from basrelief.models.recipe import CloudSettings, Recipe
+from basrelief.models.recipe import Recipe
+from basrelief.models.recipe_parts import CloudSettings
 from basrelief.models.shape_encoder import CloudEncoder
 from basrelief.models.shape_input import FRAMES
 from basrelief.tasks import Pooling
@@ -59,7 +60,7 @@ class LoadedPoints:
         if trained_with and own and own != trained_with:
             raise WeightsError(f"{self.file.name} was trained with other weights of {text.name}. Load those, or train again.")
         recipe = self.recipe if isinstance(text, ClipEncoder) else replace(self.recipe, templates="label")
-        return Model(recipe, text, prompter=Prompter(recipe.templates, prompts), shape_encoder=CloudEncoder(recipe, self.encoder))
+        return Model(recipe, text, prompter=Prompter.of(recipe, prompts), shape_encoder=CloudEncoder(recipe, self.encoder))
 
 
 def load_points(recipe: Recipe, path: Path, *, device: torch.device, dtype: str = "auto", trained: bool = False) -> LoadedPoints:
@@ -121,6 +122,7 @@ def _trained_recipe(recipe: Recipe, record: PointRecord, *, views: int) -> Recip
         title=f"{record.network}, trained in the space of {recipe.name}",
         projection="",
         projection_options={},
+        shaded=None,
         tuned_views=(),
         branches="split",
         checkpoint=None,

@@ -18,12 +18,13 @@ from basrelief.datasets import list_label_sets, parse_labels
 from basrelief.encoders.exported_text import ExportedText
 from basrelief.encoders.photos import fit_image
 from basrelief.errors import ConfigError
-from basrelief.models.inputs import ShapeLike, as_shapes, is_one_shape
+from basrelief.models.inputs import ShapeLike, as_picture, as_shapes, is_one_shape
 from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
+from basrelief.models.recipe_parts import TwoStagePrompts
 from basrelief.models.shape_encoder import ShapeEncoder, ViewEncoder, combined_fingerprint
-from basrelief.models.shape_input import DepthInput, Prepared, ShapeInput
+from basrelief.models.shape_input import Prepared, ShapeInput, ViewInput
 from basrelief.render import Projection
 from basrelief.tasks import LabelEmbeddings, LabelScores, Pooling, mix_embeddings, score_labels
 from basrelief.types import Mesh, PointCloud, Prediction, Shape
@@ -53,7 +54,7 @@ class Model:
         self.recipe = recipe
         self.encoder = encoder
         self.shape_encoder: ShapeEncoder = shape_encoder or ViewEncoder(recipe, encoder)
-        self.prompter = prompter or Prompter(recipe.templates)
+        self.prompter = prompter or Prompter.of(recipe)
         pictures = NORMALISATIONS[recipe.normalisation] if recipe.normalisation == "imagenet" else None
         self._photo_encoder = encoder if pictures is None else encoder.with_preprocessing(*pictures)
 
@@ -70,13 +71,19 @@ class Model:
         """Return the model with the recipe's few-shot settings, see `Recipe.for_few_shot`."""
         return self._with_recipe(self.recipe.for_few_shot())
 
+    def with_rules(self, *, pooling: Pooling | None = None, second_stage: TwoStagePrompts | None = None) -> Model:
+        """Return the model with another pooling rule or a second stage of prompts, e.g. MV-CLIP's; what is None stays."""
+        kept = self.recipe
+        return self._with_recipe(replace(kept, pooling=pooling or kept.pooling, second_stage=second_stage or kept.second_stage))
+
     def _with_recipe(self, recipe: Recipe) -> Model:
-        prompter = Prompter(recipe.templates, self.prompter.prompt_list)
-        return Model(recipe, self.encoder, prompter=prompter, shape_encoder=self.shape_encoder.with_recipe(recipe))
+        shapes = self.shape_encoder.with_recipe(recipe)
+        return Model(recipe, self.encoder, prompter=self.prompter.with_recipe(recipe), shape_encoder=shapes)
 
     def __repr__(self) -> str:
         """Return name, what it reads of a shape, and encoder."""
-        reads = f"{self.views} views by {self.recipe.projection}" if self.recipe.projection else f"{self.recipe.points:,} points"
+        drawers = self.input.drawers if isinstance(self.input, ViewInput) else ()
+        reads = f"{self.views} views by {' and '.join(d.name for d in drawers)}" if drawers else f"{self.recipe.points:,} points"
         return f"Model({self.name!r}, {reads}, encoder {self.encoder.name} on {self.encoder.device})"
 
     @property
@@ -89,11 +96,12 @@ class Model:
         """How a shape becomes depth images.
 
         Raises:
-            ConfigError: If the model reads no depth images.
+            ConfigError: If the model reads anything but depth images.
         """
-        if not isinstance(self.input, DepthInput):
-            raise ConfigError(f"{self.name} reads points, not depth images. Name a model that renders, e.g. opendlign-b32.")
-        return self.input.projection
+        self.recipe.check_depth()
+        (drawer,) = self.shape_encoder.input.drawers  # type: ignore[attr-defined]
+        projection: Projection = drawer.projection
+        return projection
 
     @property
     def views(self) -> int:
@@ -117,7 +125,7 @@ class Model:
         return self.encoder.logit_scale if own is None else own
 
     def prepare(self, shapes: Sequence[Shape], *, seed: int = 0) -> list[Prepared]:
-        """Turn shapes into what the network reads: depth images (V, S, S) before mean and standard deviation, or a cloud (N, 6) each.
+        """Turn shapes into what the network reads: images (V, S, S) or (V, 3, S, S) before mean and deviation, or a cloud (N, 6) each.
 
         Args:
             shapes: World frame; meshes are sampled to `recipe.points` points, larger clouds thinned to that.
@@ -194,7 +202,7 @@ class Model:
         return {text: like[0] if like else near for text, like, near in zip(unknown, spelled, nearest, strict=True)}
 
     def encode_labels(self, labels: Sequence[str]) -> LabelEmbeddings:
-        """Encode labels for comparison with shapes: their embeddings, see `embed_text`, and class penalties.
+        """Encode labels for comparison with shapes: their embeddings, see `embed_text`, class penalties, detailed prompts if it has any.
 
         Raises:
             ConfigError: If there is no label or one is empty.
@@ -208,7 +216,8 @@ class Model:
             0
         """
         texts = self.embed_text(labels)
-        return LabelEmbeddings(texts, torch.tensor(self.class_penalties(labels), device=texts.device))
+        penalty = torch.tensor(self.class_penalties(labels), device=texts.device)
+        return LabelEmbeddings(texts, penalty, self.prompter.second_stage(labels, self.encoder))
 
     def class_penalties(self, labels: Sequence[str]) -> tuple[float, ...]:
         """Return what is subtracted from the cosines of each label, see `Vocabulary.class_penalties`; 0 for an open vocabulary."""
@@ -224,7 +233,7 @@ class Model:
         if not images:
             raise ConfigError("images is empty. Pass Pillow images or (H, W, 3) arrays.")
         side, fit = self.encoder.image_size, self.encoder.image_fit
-        pixels = torch.stack([fit_image(_as_picture(image), side, fit) for image in images])
+        pixels = torch.stack([fit_image(as_picture(image), side, fit) for image in images])
         return F.normalize(self._photo_encoder.encode_images(pixels), dim=-1)
 
     def embed_query(
@@ -335,14 +344,3 @@ class Model:
 
 def _source(shape: Shape) -> str:
     return shape.origin.path if shape.origin else ""
-
-
-def _as_picture(image: Image.Image | np.ndarray) -> Image.Image:
-    from PIL import Image as Pillow
-
-    if not isinstance(image, np.ndarray):
-        return image
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ConfigError(f"An image has shape {image.shape}; expected (H, W, 3). Convert it to RGB.")
-    pixels = image if image.dtype == np.uint8 else (np.clip(image, 0.0, 1.0) * 255).round().astype(np.uint8)
-    return Pillow.fromarray(pixels)

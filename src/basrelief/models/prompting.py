@@ -11,11 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basrelief.datasets import PromptList, templates
+from basrelief.datasets.function_prompts import FUNCTION, function_prompts
 from basrelief.datasets.prompts import fill_template
 from basrelief.errors import ConfigError
+from basrelief.tasks import SecondStage
 
 if TYPE_CHECKING:
     from basrelief.encoders import Encoder
+    from basrelief.models.recipe import Recipe
+    from basrelief.models.recipe_parts import TwoStagePrompts
 
 _LABELS_PER_PASS = 64
 _LABELS_KEPT = 8192
@@ -25,15 +29,35 @@ class Prompter:
     """Turns labels into embeddings and remembers them.
 
     Attributes:
-        templates: Texts with `{}`; every one is filled with the label.
+        templates: Texts with `{}`; every one is filled with the label. None of them for the descriptions of `function_prompts`.
         prompt_list: Published prompts that take the templates' place, or None.
+        detailed: What embeds the candidates of a second stage, or None for one stage.
     """
 
-    def __init__(self, template_set: str, prompt_list: PromptList | None = None) -> None:
-        self.templates = templates(template_set)
+    def __init__(self, template_set: str, prompt_list: PromptList | None = None, *, second_stage: TwoStagePrompts | None = None) -> None:
+        self._describes = template_set == FUNCTION
+        self.templates = () if self._describes else templates(template_set)
         self._template_set = template_set
-        self.prompt_list = prompt_list
+        self._second_stage = second_stage
+        self.detailed: Prompter | None = None if second_stage is None else Prompter(second_stage.prompts, prompt_list)
+        self.prompt_list = prompt_list if second_stage is None else None
         self._kept: dict[str, Float[Tensor, " dim"]] = {}
+
+    @classmethod
+    def of(cls, recipe: Recipe, prompt_list: PromptList | None = None) -> Prompter:
+        """Build that of a recipe; a published prompt list takes the place of its templates, or of its second stage if it has one."""
+        return cls(recipe.templates, prompt_list, second_stage=recipe.second_stage)
+
+    def with_recipe(self, recipe: Recipe) -> Prompter:
+        """Return that of another recipe with the same prompt list."""
+        return Prompter.of(recipe, self.prompt_list if self.detailed is None else self.detailed.prompt_list)
+
+    def second_stage(self, labels: Sequence[str], encoder: Encoder) -> SecondStage | None:
+        """Return what embeds the detailed prompts of labels, or None for one stage."""
+        stage, detailed = self._second_stage, self.detailed
+        if stage is None or detailed is None:
+            return None
+        return SecondStage(stage.candidates, lambda numbers: detailed.embed([labels[number] for number in numbers], encoder))
 
     @property
     def description(self) -> str:
@@ -48,6 +72,8 @@ class Prompter:
         """
         if self.prompt_list is not None:
             return self.prompt_list.of(label)
+        if self._describes:
+            return function_prompts(label)
         return tuple(fill_template(template, label) for template in self.templates)
 
     def embed(self, labels: Sequence[str], encoder: Encoder) -> Float[Tensor, "labels dim"]:

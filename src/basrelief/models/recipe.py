@@ -9,11 +9,12 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from basrelief.checks import check_at_least
+from basrelief.checks import check_at_least, check_range
 from basrelief.encoders.kinds import ACTIVATIONS, Activation
 from basrelief.errors import ConfigError, unknown_choice
-from basrelief.models.shape_input import FRAMES
+from basrelief.models.recipe_parts import Checkpoint, CloudSettings, PaperNumber, TwoStagePrompts
 from basrelief.render import get_projection
+from basrelief.render.drawing import DepthDrawer, ShadedDrawer, ViewDrawer
 from basrelief.tasks import Pooling
 
 NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]] | None] = {
@@ -29,97 +30,36 @@ EMBEDDED = "tiny"
 
 Branches = Literal["split", "both"]
 _WITH_CLIP = ("opendlign", "ulip")  # layouts of checkpoints that hold the CLIP, too
+_ANY_SIZE = 32  # pixels; the number of views does not depend on it
 _PER_DATASET = ("points", "templates", "variant", "cloud")
 _FOR_SHOTS = ("projection", "templates", "head", "second", "branches")
 BRANCHES: tuple[Branches, ...] = ("split", "both")
 
 
 @dataclass(frozen=True)
-class PaperNumber:
-    """A published figure: data set, metric, value in percent, and where it is printed."""
-
-    dataset: str
-    metric: str
-    value: float
-    source: str
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A method's own weights on top of CLIP's.
-
-    Attributes:
-        layout: How its keys are named: `clip2point`, `opendlign`, `ulip`, `ulip2`, `openshape`, `tamm`, `uni3d`.
-        file: File name, or which one to take.
-        source: Where its authors published it, in words.
-        licence: Its licence as stated there.
-        repository: Its repository on the Hugging Face hub, `owner/name` or `datasets/owner/name`, or empty.
-        path: Its path in the repository; if empty, the one file whose path names the architecture of the encoder.
-        bytes: Its size, or None where it is not known.
-        address: Page to download it from by hand where it is not on the hub, or empty.
-        preset: Preset of `basrelief train point` that trains it, where nobody publishes it; empty for published weights.
-    """
-
-    layout: str
-    file: str
-    source: str
-    licence: str
-    repository: str = ""
-    path: str = ""
-    bytes: int | None = None
-    address: str = ""
-    preset: str = ""
-
-    @property
-    def published(self) -> bool:
-        """Whether it can be had from somebody; otherwise it must be trained."""
-        return not self.preset
-
-
-@dataclass(frozen=True)
-class CloudSettings:
-    """What a point network reads.
-
-    Attributes:
-        network: Name of the point network, one of `basrelief.encoders.points.registry.list_point_networks()`.
-        frame: Axes it was trained with, a key of `basrelief.models.shape_input.FRAMES`.
-        missing_color: Red, green and blue of points without a colour.
-        use_colors: Whether it reads colours; otherwise every point has `missing_color`.
-        normalise: Whether clouds are centred on their mean and scaled to radius 1.
-        replace: Whether points are drawn with replacement, so that smaller clouds are filled up.
-    """
-
-    network: str
-    frame: str = "y-up"
-    missing_color: float = 0.4
-    use_colors: bool = True
-    normalise: bool = True
-    replace: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the frame."""
-        if self.frame not in FRAMES:
-            raise ConfigError(unknown_choice("frame", self.frame, FRAMES))
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A method as data. `load_model` turns it into a `Model`.
 
-    A recipe is one of three kinds: it renders depth images (`projection`), reads clouds (`cloud`), or joins other models (`members`).
+    A recipe is one of three kinds: it draws views (`projection`, `shaded` or both), reads clouds (`cloud`), or joins other models
+    (`members`).
 
     Attributes:
         name: What users type.
         title: One line for people.
         paper: Title, venue and arXiv number; empty for our own.
         encoder: Name of the CLIP weights, as open_clip spells it, or `tiny`; a point network needs their text tower.
-        projection: Name of the depth projection; empty for other kinds.
+        projection: Name of the depth projection; empty without depth images.
         projection_options: Options of the projection that differ from its defaults.
-        points: Points sampled from each shape.
+        shaded: Options of `basrelief.render.drawing.ShadedDrawer` but for size and points, which are the tower's and the recipe's; None
+            without colour images.
+        color_weight: With both kinds of views, the weight of the colour images' mean embedding; that of the depth images' is 1 minus it.
+            `pooling` gets one weight for each view from it.
+        points: Points sampled from each shape; with colour images alone, the most points of a cloud that are drawn.
         remove_outliers: Whether isolated points of a cloud are removed, which no paper does; see `basrelief.geometry.remove_outliers`.
         normalisation: Key of `NORMALISATIONS` for depth images.
         templates: Name of the template set.
         pooling: How views become one.
+        second_stage: Detailed prompts for the best labels of each shape, or None for one stage.
         activation: Activation the weights are read with where it is not their own, or None.
         tuned_views: Views that go through the tuned last block; the others use the frozen one.
         branches: `split` sends each view where `tuned_views` says; `both` sends every view through both, first all through the frozen one.
@@ -149,6 +89,9 @@ class Recipe:
     projection: str = ""
     normalisation: str = "weights"
     projection_options: Mapping[str, Any] = field(default_factory=dict)
+    shaded: Mapping[str, Any] | None = None
+    color_weight: float = 0.5
+    second_stage: TwoStagePrompts | None = None
     remove_outliers: bool = False
     activation: Activation | None = None
     tuned_views: tuple[int, ...] = ()
@@ -173,6 +116,26 @@ class Recipe:
         """Whether CLIP's own weights are needed: the package does not hold them, nor does the method's checkpoint."""
         return self.encoder != EMBEDDED and (self.checkpoint is None or self.checkpoint.layout not in _WITH_CLIP)
 
+    @property
+    def reads_colors(self) -> bool:
+        """Whether colours of a shape change the answer."""
+        return self.shaded is not None or (self.cloud is not None and self.cloud.use_colors)
+
+    def drawers(self, size: int) -> tuple[ViewDrawer, ...]:
+        """Return what draws the views: depth images, colour images, or the one and then the other.
+
+        Args:
+            size: Side of the colour images: what the tower reads.
+        """
+        found: list[ViewDrawer] = []
+        if self.projection:
+            found.append(DepthDrawer.of(self.projection, self.projection_options, self.points, remove_outliers=self.remove_outliers))
+        if self.shaded is not None:
+            # Colour images of a cloud need more points than depth images are made of.
+            points = {} if self.projection else {"points": self.points}
+            found.append(ShadedDrawer.of({**self.shaded, **points, "size": size, "remove_outliers": self.remove_outliers}))
+        return tuple(found)
+
     def for_few_shot(self) -> Recipe:
         """Return the recipe with its paper's settings for few-shot."""
         own = self.few_shot
@@ -186,8 +149,18 @@ class Recipe:
         """The few-shot head of the paper, a key of `basrelief.tasks.HEADS`; `probe` if it names none."""
         return self.few_shot.get("head", "probe")
 
+    def check_depth(self) -> None:
+        """Check that a shape is read as depth images alone.
+
+        Raises:
+            ConfigError: If it is not.
+        """
+        if not self.projection or self.shaded is not None:
+            reads = "points" if self.cloud else "other models" if self.members else "colour images"
+            raise ConfigError(f"{self.name} reads {reads}, not depth images alone. Name a model that does, e.g. opendlign-b32.")
+
     def with_projection(self, projection: Mapping[str, Any]) -> Recipe:
-        """Return the recipe with another projection.
+        """Return the recipe with the depth images of another projection in place of its views.
 
         Args:
             projection: `name`, and options; those that are the projection's defaults are left out.
@@ -195,10 +168,16 @@ class Recipe:
         options = dict(projection)
         plain = get_projection(options.pop("name"))
         own = {option: value for option, value in options.items() if getattr(plain, option, None) != value}
-        return replace(self, projection=plain.name, projection_options=own)
+        pooling = self.pooling if self.shaded is None else replace(self.pooling, weights=None)
+        return replace(self, projection=plain.name, projection_options=own, shaded=None, pooling=pooling)
 
     def with_tuned_views(self) -> Recipe:
-        """Return the recipe with the second half of its views in the tuned branch, if it names none."""
+        """Return the recipe with the second half of its views in the tuned branch, if it names none.
+
+        Raises:
+            ConfigError: If it has no depth images.
+        """
+        self.check_depth()
         views = len(get_projection(self.projection, **self.projection_options).cameras)
         return replace(self, tuned_views=self.tuned_views or tuple(range(views // 2, views)))
 
@@ -250,15 +229,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the fields that need no other package."""
-        for name, own in self.datasets.items():
-            for key in own:
-                if key not in _PER_DATASET:
-                    raise ConfigError(unknown_choice("key", key, _PER_DATASET, where=f" of {name} under datasets"))
-        for key in self.few_shot:
-            if key not in _FOR_SHOTS:
-                raise ConfigError(unknown_choice("few_shot key", key, _FOR_SHOTS))
-        if bool(self.projection) + (self.cloud is not None) + bool(self.members) != 1:
-            raise ConfigError(f"Recipe {self.name!r} needs exactly one of projection, cloud and members.")
+        self._check_keys()
+        if bool(self.projection or self.shaded is not None) + (self.cloud is not None) + bool(self.members) != 1:
+            raise ConfigError(f"Recipe {self.name!r} needs exactly one of views (projection, shaded or both), cloud and members.")
+        if self.tuned_views and not self.projection:
+            raise ConfigError(f"Recipe {self.name!r} has tuned views but no depth images, which they are made for. Leave tuned_views out.")
+        check_range("color_weight", self.color_weight, 0.0, 1.0, "0.5 weighs both kinds of views alike.")
         if self.normalisation not in NORMALISATIONS:
             raise ConfigError(unknown_choice("normalisation", self.normalisation, NORMALISATIONS))
         if self.branches not in BRANCHES or (self.branches == "both" and not self.tuned_views):
@@ -267,6 +243,24 @@ class Recipe:
         if self.activation not in (None, *ACTIVATIONS):
             raise ConfigError(unknown_choice("activation", self.activation, ACTIVATIONS))
         check_at_least("points", self.points, 1, "The papers use 1,024 to 10,000.")
+        if self.shaded is not None:
+            self._weigh_views()
+
+    def _check_keys(self) -> None:
+        for name, own in self.datasets.items():
+            for key in own:
+                if key not in _PER_DATASET:
+                    raise ConfigError(unknown_choice("key", key, _PER_DATASET, where=f" of {name} under datasets"))
+        for key in self.few_shot:
+            if key not in _FOR_SHOTS:
+                raise ConfigError(unknown_choice("few_shot key", key, _FOR_SHOTS))
+
+    def _weigh_views(self) -> None:
+        """Check the colour images, and give every view its weight if there are both kinds."""
+        depth, *color = (len(drawer.cameras) for drawer in self.drawers(_ANY_SIZE))
+        if color:
+            weights = (round((1 - self.color_weight) / depth, 6),) * depth + (round(self.color_weight / color[0], 6),) * color[0]
+            object.__setattr__(self, "pooling", replace(self.pooling, weights=weights))
 
 
 def _parts(record: dict[str, Any]) -> dict[str, Any]:
@@ -277,6 +271,7 @@ def _parts(record: dict[str, Any]) -> dict[str, Any]:
         parts["projection_options"] = projection
     if "cloud" in record:
         parts["cloud"] = CloudSettings(**record["cloud"])
+    parts["second_stage"] = TwoStagePrompts(**record["second_stage"]) if record.get("second_stage") else None
     pooling = dict(record["pooling"])
     weights = pooling.pop("weights", None)
     parts["pooling"] = Pooling(**pooling, weights=None if weights is None else tuple(weights))

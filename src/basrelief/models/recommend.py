@@ -23,7 +23,8 @@ from basrelief.encoders.hub.licences import is_open
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.io import load
 from basrelief.models.cost import model_cost
-from basrelief.models.recipe import EMBEDDED, PaperNumber, Recipe, recipes
+from basrelief.models.recipe import EMBEDDED, Recipe, recipes
+from basrelief.models.recipe_parts import PaperNumber
 from basrelief.processes import Failure, WorkerPool
 from basrelief.types import Mesh
 

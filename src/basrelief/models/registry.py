@@ -9,7 +9,8 @@ from basrelief.encoders import cached_weights, encoder_spec
 from basrelief.models.cost import point_costs
 from basrelief.models.fetch import find_checkpoint, missing_files
 from basrelief.models.load import embedded_folder
-from basrelief.models.recipe import EMBEDDED, PaperNumber, Recipe, recipes
+from basrelief.models.recipe import EMBEDDED, Recipe, recipes
+from basrelief.models.recipe_parts import PaperNumber
 
 _BYTES = 4  # of a float32
 

@@ -1,4 +1,4 @@
-"""Networks that turn prepared shapes into features: an image tower over depth views, a point network over clouds."""
+"""Networks that turn prepared shapes into features: an image tower over drawn views, a point network over clouds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from basrelief.errors import ConfigError
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.models.shape_input import CloudInput, DepthInput, Prepared, ShapeInput
+from basrelief.models.shape_input import CloudInput, Prepared, ShapeInput, ViewInput
 
 if TYPE_CHECKING:
     from basrelief.encoders import Encoder
@@ -60,16 +60,18 @@ class ShapeEncoder(ABC):
 
 
 class ViewEncoder(ShapeEncoder):
-    """The image tower of a CLIP over depth images; one feature for each camera, or two if every view goes through both branches."""
+    """The image tower of a CLIP over drawn views; one feature for each view, or two if every view goes through both branches.
+
+    Depth images get the recipe's normalisation, colour images the mean and standard deviation of the weights. Colour images are drawn at
+    the size that the tower reads.
+    """
 
     def __init__(self, recipe: Recipe, encoder: Encoder) -> None:
         self.recipe, self.encoder = recipe, encoder
-        depth = DepthInput.of(recipe.projection, recipe.projection_options, recipe.points, remove_outliers=recipe.remove_outliers)
-        self.input: DepthInput = depth
-        self.cameras = len(depth.projection.cameras)
-        self.views = self.cameras * (2 if recipe.branches == "both" else 1)
+        self.input: ViewInput = ViewInput(recipe.drawers(encoder.image_size))
+        self.views = self.input.views * (2 if recipe.branches == "both" else 1)
         preprocessing = NORMALISATIONS[recipe.normalisation]
-        self._tower = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
+        self._depth_tower = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
 
     @property
     def fingerprint(self) -> str:
@@ -83,34 +85,47 @@ class ViewEncoder(ShapeEncoder):
         return {
             **self.input.settings,
             "normalisation": recipe.normalisation,
-            "views": self.cameras,
+            "views": self.input.views,
             "tuned views": list(recipe.tuned_views),
             "branches": recipe.branches,
         }
 
     def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views dim"]:
-        """Encode depth images; views named in `recipe.tuned_views` go through the tuned last block, and one trunk pass serves both.
+        """Encode views; those named in `recipe.tuned_views` go through the tuned last block, and one trunk pass serves both.
 
         With `recipe.branches` of `both`, all views through the frozen branch, then all through the tuned one.
         """
-        images = torch.stack([torch.as_tensor(each) for each in prepared])
-        images = images.to(self.encoder.device)
+        images = self._stacked(prepared)
         shapes, views = images.shape[:2]
         if self.recipe.branches == "both":
-            both = self._tower.encode_both(images.flatten(0, 1))
+            both = self._depth_tower.encode_both(images.flatten(0, 1))
             return torch.cat([branch.view(shapes, views, -1) for branch in both], dim=1)
-        tuned = None
-        if self.recipe.tuned_views:
-            mask = torch.zeros(views, dtype=torch.bool)
-            mask[list(self.recipe.tuned_views)] = True
-            tuned = mask.repeat(shapes)
-        return self._tower.encode_images(images.flatten(0, 1), tuned=tuned).view(shapes, views, -1)
+        tuned = torch.zeros(views, dtype=torch.bool)
+        tuned[list(self.recipe.tuned_views)] = True
+        return self._encode(images, tuned, depth=self.input.depth_views)
 
     def quick_features(self, prepared: Sequence[Prepared], *, views: int) -> Float[Tensor, "shapes some dim"]:
-        """Encode some of the depth images, evenly chosen, by the frozen branch."""
-        chosen = torch.linspace(0, self.cameras, min(views, self.cameras) + 1)[:-1].long()
-        images = torch.stack([torch.as_tensor(each) for each in prepared])[:, chosen].to(self.encoder.device)
-        return self._tower.encode_images(images.flatten(0, 1)).view(len(prepared), len(chosen), -1)
+        """Encode some of the views, evenly chosen, by the frozen branch."""
+        chosen = torch.linspace(0, self.input.views, min(views, self.input.views) + 1)[:-1].long()
+        images = self._stacked(prepared)[:, chosen]
+        return self._encode(images, torch.zeros(len(chosen), dtype=torch.bool), depth=int((chosen < self.input.depth_views).sum()))
+
+    def _stacked(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views *channels side side"]:
+        return torch.stack([torch.as_tensor(each) for each in prepared]).to(self.encoder.device)
+
+    def _encode(
+        self, images: Float[Tensor, "shapes views *channels side side"], tuned: Bool[Tensor, " views"], *, depth: int
+    ) -> Float[Tensor, "shapes views dim"]:
+        """Encode `depth` depth images and then colour images of each shape."""
+        shapes, parts = len(images), []
+        for tower, part, mask in (
+            (self._depth_tower, images[:, :depth], tuned[:depth]),
+            (self.encoder, images[:, depth:], tuned[depth:]),
+        ):
+            if part.shape[1]:
+                rows = mask.repeat(shapes) if mask.any() else None
+                parts.append(tower.encode_images(part.flatten(0, 1), tuned=rows).view(shapes, part.shape[1], -1))
+        return torch.cat(parts, dim=1)
 
     def with_recipe(self, recipe: Recipe) -> ViewEncoder:
         """Return the same tower under another recipe."""

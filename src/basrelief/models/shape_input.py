@@ -1,4 +1,4 @@
-"""How a shape becomes what a network reads: depth images, a cloud of points, or several of these. Needs no weights."""
+"""How a shape becomes what a network reads: drawn views, a cloud of points, or several of these. Needs no weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from basrelief.errors import ConfigError
 from basrelief.geometry import normalise_unit_sphere, subsample
-from basrelief.render import Projection, get_projection, render_batch, render_thumbnail, sample_points
+from basrelief.render import render_thumbnail, sample_points
+from basrelief.render.drawing import ViewDrawer
 from basrelief.render.sheet import camera_captions
 from basrelief.types import PointCloud, Shape
 
 Prepared = Any
-"""What a network reads of one shape: depth images (V, S, S), a cloud (N, 6), or a tuple of these for an ensemble; tensors or arrays."""
+"""What a network reads of one shape: depth images (V, S, S), views with colour (V, 3, S, S), a cloud (N, 6), or a tuple of these for an
+ensemble; tensors or arrays."""
+
+KINDS = ("depth", "colour")
+"""Kinds of views, in the order of a model that reads both."""
 
 FRAMES: Mapping[str, tuple[tuple[int, int, int], ...]] = {
     "y-up": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
@@ -77,60 +83,78 @@ class ShapeInput(ABC):
 
 
 @dataclass(frozen=True)
-class DepthInput(ShapeInput):
-    """Depth images of a shape.
+class ViewInput(ShapeInput):
+    """Drawn views of a shape: depth images, colour images, or depth images followed by colour images.
 
     Attributes:
-        projection: How points become depth images.
-        options: Options of the projection, as the recipe names them.
-        points: Points sampled from a mesh; larger clouds are thinned to that.
-        remove_outliers: Whether isolated points of clouds are removed; see `basrelief.geometry.remove_outliers`.
+        drawers: One, or one of depth images and then one of colour images. With both, depth images get three channels and the size of the
+            colour images, as the encoder would do.
+
+    Raises:
+        ConfigError: If there are other drawers.
     """
 
-    projection: Projection
-    options: Mapping[str, Any]
-    points: int
-    remove_outliers: bool = False
+    drawers: tuple[ViewDrawer, ...]
 
-    @classmethod
-    def of(cls, name: str, options: Mapping[str, Any], points: int, *, remove_outliers: bool = False) -> DepthInput:
-        """Build it from the name of a projection and its options."""
-        return cls(get_projection(name, **options), dict(options), points, remove_outliers)
+    def __post_init__(self) -> None:
+        """Check the drawers."""
+        if len(self.drawers) != 1 and [drawer.channels for drawer in self.drawers] != [1, 3]:
+            names = ", ".join(drawer.name for drawer in self.drawers) or "none"
+            raise ConfigError(f"The drawers are {names}; expected one, or one of depth images and then one of colour images.")
+
+    @property
+    def points(self) -> int:  # type: ignore[override]
+        """The points of a cloud that are drawn; those sampled from a mesh for depth images."""
+        return int(self.drawers[0].settings["points"])
+
+    @property
+    def views(self) -> int:
+        """Number of views."""
+        return sum(len(drawer.cameras) for drawer in self.drawers)
+
+    @property
+    def depth_views(self) -> int:
+        """Number of depth images, which come before the colour images."""
+        return sum(len(drawer.cameras) for drawer in self.drawers if drawer.channels == 1)
 
     def prepare(
         self, shapes: Sequence[Shape], *, seed: int = 0, device: torch.device | str = "cpu"
-    ) -> list[Float[Tensor, "views side side"]]:
-        """Render the depth images of shapes, before mean and standard deviation are applied."""
-        clouds = [sample_points(shape, self.points, seed=seed, remove_outliers=self.remove_outliers).points for shape in shapes]
-        return list(render_batch(clouds, self.projection, device=device))
+    ) -> list[Float[Tensor, "views *channels side side"]]:
+        """Draw shapes, before mean and standard deviation are applied: (V, S, S) depth images, or (V, 3, S, S) with colour images."""
+        drawn = [drawer.draw(shapes, seed=seed, device=device) for drawer in self.drawers]
+        if len(drawn) == 1:
+            return list(drawn[0])
+        return [torch.cat([_colored(depth, color.shape[-1]), color]) for depth, color in zip(*drawn, strict=True)]
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """Number and angles of each camera."""
-        return tuple(camera_captions(self.projection.cameras))
+        """Number and angles of each camera; with the kind of view if there are two."""
+        each = [camera_captions(drawer.cameras) for drawer in self.drawers]
+        if len(each) == 1:
+            return tuple(each[0])
+        return tuple(f"{kind} {caption}" for kind, captions in zip(KINDS, each, strict=True) for caption in captions)
 
     @property
     def view_records(self) -> list[dict[str, Any]]:
-        """Angles of each camera, degrees."""
-        cameras = self.projection.cameras
+        """Angles of each camera, degrees; with the kind of view if there are two."""
+        kinds = KINDS if len(self.drawers) > 1 else ("",)
         return [
-            {"azimuth": round(float(azimuth), 1), "elevation": round(float(elevation), 1)}
-            for azimuth, elevation in zip(cameras.azimuth, cameras.elevation, strict=True)
+            {**({"kind": kind} if kind else {}), "azimuth": round(float(azimuth), 1), "elevation": round(float(elevation), 1)}
+            for kind, drawer in zip(kinds, self.drawers, strict=True)
+            for azimuth, elevation in zip(drawer.cameras.azimuth, drawer.cameras.elevation, strict=True)
         ]
 
-    def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "views side side"]:
-        """Return the depth images."""
-        return _array(prepared)
+    def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "views side side *channels"]:
+        """Return the images; colour images, and depth images beside them, with the channels last."""
+        images = _array(prepared)
+        return images if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Projection, its options, points, and whether outliers are removed."""
-        return {
-            "projection": self.projection.name,
-            "projection options": dict(self.options),
-            "points": self.points,
-            "outliers": "removed" if self.remove_outliers else "kept",
-        }
+        """The settings of the drawer; by kind of view if there are two."""
+        if len(self.drawers) == 1:
+            return self.drawers[0].settings
+        return {kind: drawer.settings for kind, drawer in zip(KINDS, self.drawers, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -232,6 +256,14 @@ class JointInput(ShapeInput):
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+
+
+def _colored(depth: Float[Tensor, "views size size"], side: int) -> Float[Tensor, "views 3 side side"]:
+    """Depth images with three channels and another size, resized as encoders do."""
+    images = depth[:, None].expand(-1, 3, -1, -1)
+    if depth.shape[-1] == side:
+        return images
+    return torch.nn.functional.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _square(picture: np.ndarray, side: int) -> Float32[np.ndarray, "side side 3"]:
