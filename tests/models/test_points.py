@@ -185,7 +185,7 @@ def test_a_recipe_is_of_exactly_one_kind() -> None:
     assert made().kind == "points"
     assert get_recipe("tiny").kind == "views"
     for wrong in ({"cloud": None}, {"projection": "discs"}, {"members": ("a", "b")}):
-        with pytest.raises(ConfigError, match="needs exactly one of projection, cloud and members"):
+        with pytest.raises(ConfigError, match=r"needs exactly one of views \(projection, shaded or both\), cloud and members"):
             made(**wrong)
 
 

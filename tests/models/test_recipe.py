@@ -36,7 +36,10 @@ def made(**changes: object) -> Recipe:
 def test_every_recipe_names_things_that_exist(name: str) -> None:
     recipe = get_recipe(name)
     assert recipe.name == name
-    assert recipe.projection in PROJECTIONS if recipe.kind == "views" else recipe.cloud.network in list_point_networks()  # type: ignore[union-attr]
+    if recipe.cloud is not None:
+        assert recipe.cloud.network in list_point_networks()
+    else:
+        assert recipe.projection in PROJECTIONS or recipe.shaded is not None
     assert recipe.encoder == "tiny" or recipe.encoder in list_encoders()
     assert recipe.normalisation in NORMALISATIONS
     assert recipe.licence
@@ -75,7 +78,10 @@ def test_a_recipe_is_read_with_its_parts() -> None:
         ("[]", "The recipe is a list; expected a JSON object"),
         (json.dumps(MINIMAL | {"pionts": 3}), "Unknown recipe key 'pionts'; expected one of .*. Did you mean 'points'\\?"),
         (json.dumps({k: v for k, v in MINIMAL.items() if k != "points"}), "The recipe lacks a key or has an invalid one.*points"),
-        (json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}), "needs exactly one of projection, cloud and members"),
+        (
+            json.dumps({k: v for k, v in MINIMAL.items() if k != "projection"}),
+            r"needs exactly one of views \(projection, shaded or both\), cloud and members",
+        ),
         (json.dumps(MINIMAL | {"normalisation": "imagenets"}), "Unknown normalisation '.*'; expected one of none, imagenet, weights"),
         (json.dumps(MINIMAL | {"points": 0}), "points is 0; it must be at least 1"),
         (json.dumps(MINIMAL | {"pooling": {"rule": "median"}}), "Unknown pooling rule '.*'; expected one of"),
@@ -95,7 +101,7 @@ def test_the_models_page_lists_every_recipe() -> None:
     page = (REPOSITORY / "docs" / "use" / "models.md").read_text(encoding="utf-8")
     for recipe in recipes().values():
         views = f"{min(recipe.tuned_views)}-{max(recipe.tuned_views)}" if recipe.tuned_views else "none"
-        reads = (recipe.projection, views) if recipe.cloud is None else (recipe.cloud.network, f"{recipe.points:,}", recipe.cloud.frame)
+        reads = (recipe.reads, views) if recipe.cloud is None else (recipe.reads, f"{recipe.points:,}", recipe.cloud.frame)
         cells = (f"`{recipe.name}`", recipe.encoder, *reads, recipe.templates, recipe.pooling.rule)
         assert f"| {' | '.join(cells)} |" in page
 

@@ -62,6 +62,17 @@ def small_model(recipe: Recipe, *, seed: int = 0) -> Model:
 
 
 MODELS = tuple(name for name in recipes() if name != "tiny")
-QUICK = ("pointclip", "pointclip-v2", "clip2point", "opendlign-h14", "opendlign-untuned", "ulip", "openshape-spconv", "tamm-pointbert")
+COLOR = ("views-clip-b32", "views-depth-clip-b16", "mv-clip")
+QUICK = (
+    "pointclip",
+    "pointclip-v2",
+    "clip2point",
+    "opendlign-h14",
+    "opendlign-untuned",
+    "ulip",
+    "openshape-spconv",
+    "tamm-pointbert",
+    *COLOR,
+)
 MODEL_PARAMS = tuple(name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS)
 """Parameters for tests of every recipe: one of each method is quick, those that differ in the backbone alone are slow."""

@@ -140,8 +140,8 @@ def plan_table(name: str, *, datasets: Sequence[str] = ()) -> TablePlan:
 
 
 def draw_key(recipe: Recipe) -> str:
-    """Name the work of preparing a shape in `SPEED_FILE`: projection, or `cloud`, and number of points."""
-    return f"{recipe.projection or 'cloud'} {recipe.points}"
+    """Name the work of preparing a shape in `SPEED_FILE`: kinds of views, or `cloud`, and number of points."""
+    return f"{'cloud' if recipe.cloud else recipe.reads} {recipe.points}"
 
 
 def _data(name: str, record: Mapping[str, Any]) -> PlannedData:

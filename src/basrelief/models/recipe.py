@@ -112,6 +112,11 @@ class Recipe:
         return "points" if self.cloud else "ensemble" if self.members else "views"
 
     @property
+    def reads(self) -> str:
+        """Name of the point network, or of the kinds of views; empty for an ensemble."""
+        return self.cloud.network if self.cloud else " + ".join(filter(None, (self.projection, "" if self.shaded is None else "shaded")))
+
+    @property
     def needs_clip(self) -> bool:
         """Whether CLIP's own weights are needed: the package does not hold them, nor does the method's checkpoint."""
         return self.encoder != EMBEDDED and (self.checkpoint is None or self.checkpoint.layout not in _WITH_CLIP)
