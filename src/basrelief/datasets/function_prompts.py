@@ -1,6 +1,6 @@
 """Detailed prompts for a second stage: what a thing is for and what one sees of it, in sentences of our own.
 
-MV-CLIP (arXiv:2311.18402) refines its answers with descriptions of function, written by a language model; its texts are not published.
+MV-CLIP (arXiv:2311.18402) refines its answers with descriptions of function; its texts were not found.
 `function_prompts.json` has ours for the labels of ModelNet40, ScanObjectNN and ShapeNet55; other labels get general sentences.
 """
 
@@ -24,6 +24,7 @@ def function_prompts(label: str) -> tuple[str, ...]:
     """Return the detailed prompts of a label, with what it is for where that is known; case and underscores do not matter.
 
     Example:
+        >>> from basrelief.datasets.function_prompts import function_prompts
         >>> function_prompts("airplane")[0]
         'airplane: a vehicle with two wings and a tail that flies.'
     """
