@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import basrelief.io as shapes
+from basrelief.appearance import Wrap
 from basrelief.io.textures import Texture, Textures
 from basrelief.limits import limits, use_limits
 from basrelief.types import Mesh
@@ -89,6 +90,18 @@ def test_a_picture_is_converted_in_strips_without_a_seam(monkeypatch: pytest.Mon
     assert np.array_equal(whole, picture(encoded(image)).colors_at(uv))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("wrap", "columns"), [("repeat", [3, 0, 1, 3, 0]), ("clamp", [0, 0, 1, 3, 3]), ("mirror", [0, 0, 1, 3, 3])])
+def test_wrap_modes(wrap: Wrap, columns: list[int]) -> None:
+    image = Image.fromarray(np.arange(4, dtype=np.uint8)[None].repeat(2, axis=0))
+    places = np.stack([[-0.1, 0.1, 0.3, 0.9, 1.1], np.zeros(5)], axis=1)
+    found = picture(encoded(image)).colors_at(places, (wrap, "repeat"))
+    assert found is not None
+    assert found[:, 0].tolist() == columns
+    turned = picture(encoded(image.transpose(Image.Transpose.ROTATE_90))).colors_at(places[:, ::-1], ("repeat", wrap))
+    assert turned is not None
+    assert turned[:, 0].tolist() == columns
+
+
 @pytest.mark.parametrize("uv", [np.nan, np.inf, -np.inf, 1e30])
 def test_places_that_are_none_give_some_color(uv: float) -> None:
     found = picture(encoded(Image.new("RGB", (4, 4), RED))).colors_at(np.full((2, 2), uv))
@@ -120,6 +133,38 @@ def test_a_picture_is_read_once_and_only_when_needed() -> None:
     for _ in range(2):
         assert all(one.colors_at(np.zeros((5, 2))) is not None for one in found)
     assert (reads, textures.left) == ([1], limits().texture_pixels - 16)
+
+
+@pytest.mark.parametrize("size", [(40, 24), (41, 23), (17, 4), (4, 17)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_large_textures_are_averaged(size: tuple[int, int], alpha: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow reference: the mean of each block, weighted by alpha where alpha is used."""
+    monkeypatch.setattr("basrelief.io.textures._STRIP", 100)
+    image = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    image[:, :3, 3] = 0
+    with use_limits(replace(limits(), texture_side=16)):
+        found = Textures().get(0, lambda: encoded(Image.fromarray(image)), alpha=alpha).pixels
+    assert found is not None
+    step = -(-max(size) // 16)
+    assert found.shape == (-(-size[1] // step), -(-size[0] // step), 4)
+    for row in range(found.shape[0]):
+        for column in range(found.shape[1]):
+            block = image[row * step : (row + 1) * step, column * step : (column + 1) * step].reshape(-1, 4).astype(float)
+            weights = block[:, 3] if alpha and block[:, 3].any() else np.ones(len(block))
+            expected = [*(block[:, :3] * weights[:, None]).sum(axis=0) / weights.sum(), block[:, 3].mean() if alpha else 255]
+            assert np.allclose(found[row, column], expected, atol=6 if alpha else 1)
+
+
+def test_a_large_jpeg_is_decoded_at_a_lower_resolution_and_costs_less() -> None:
+    ramp = np.linspace(0, 255, 256).astype(np.uint8)
+    data = encoded(Image.fromarray(np.stack([np.tile(ramp, (128, 1))] * 3, axis=-1)), "JPEG")
+    with use_limits(replace(limits(), texture_side=50)):
+        textures = Textures()
+        found = textures.get(0, lambda: data).pixels
+    assert found is not None
+    assert found.shape == (32, 64, 4) or max(found.shape) <= 50
+    assert np.allclose(np.interp(np.arange(found.shape[1]) + 0.5, [0, found.shape[1]], [0, 255]), found[5, :, 0], atol=6)
+    assert limits().texture_pixels - textures.left == 128 * 256 // 4
 
 
 @pytest.mark.usefixtures("few_pixels")

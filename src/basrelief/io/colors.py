@@ -47,7 +47,7 @@ def base_color(part: Mapping[str, Any], *, linear: bool) -> tuple[float, float, 
         stored = part.get("color")
         found = None if stored is None else np.asarray(stored, dtype=np.float64).clip(0, 1)
         if found is not None and found.ndim == 1 and len(found) in (3, 4) and np.isfinite(found).all():
-            red, green, blue = (float(value) for value in (srgb_from_linear(found[:3]) if linear else found[:3]))
+            red, green, blue = (round(float(value), 6) for value in (srgb_from_linear(found[:3]) if linear else found[:3]))
             return red, green, blue, float(found[3]) if len(found) == 4 else 1.0
     return None
 

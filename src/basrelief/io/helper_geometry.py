@@ -153,30 +153,32 @@ class _Scene:
             notes.append(f"This file holds {objects:,} separate objects, which are read as one shape.")
         return tuple(notes)
 
-    def one_of(self, test: Callable[[int, np.ndarray, np.ndarray], bool]) -> list[int]:
-        """Return the part that passes a test against the corners of all others; at most one, because only the largest can."""
+    def one_of(self, test: Callable[[int, np.ndarray], bool]) -> list[int]:
+        """Return the part that passes a test against the corners (N, 2, 3) of all others; at most one, because only the largest can."""
         left = [i for i in self.left if self.bounds[i] is not None]
         if len(left) < 2:
             return []
         corners = np.array([self.bounds[i] for i in left])
         largest = int(np.argmax(np.sort(corners[:, 1] - corners[:, 0], axis=1)[:, 1]))
-        rest = np.delete(corners, largest, axis=0)
-        return [left[largest]] if test(left[largest], rest[:, 0].min(axis=0), rest[:, 1].max(axis=0)) else []
+        return [left[largest]] if test(left[largest], np.delete(corners, largest, axis=0)) else []
 
-    def is_sky(self, index: int, low: np.ndarray, high: np.ndarray) -> bool:
-        """Return whether a part is a shell around the box of all others."""
+    def is_sky(self, index: int, others: np.ndarray) -> bool:
+        """Return whether a part is a shell around all others; a ground plane may reach as far as it."""
         mine = self.bounds[index]
-        if mine is None or (mine[0] > low).any() or (mine[1] < high).any():
+        if mine is None or (mine[0] > others[:, 0]).any() or (mine[1] < others[:, 1]).any():
             return False
-        size, rest = mine[1] - mine[0], high - low
+        sizes = others[:, 1] - others[:, 0]
+        flat = sizes.min(axis=1) <= _FLAT * np.median(sizes, axis=1)
+        solid = others[~flat] if not flat.all() else others
+        size, rest = mine[1] - mine[0], solid[:, 1].max(axis=0) - solid[:, 0].min(axis=0)
         if any(_SKY.search(name) for name in self.parts[index].name.split("/")):
             return bool((size > 1.5 * rest).all())
         large = size.max() > _SKY_SIZE * rest.max() and (size > _SKY_SIZE / 2 * rest).all() and size.min() > size.max() / 4
         return bool(large and self.parts[index].faces_inward())
 
-    def is_ground(self, index: int, low: np.ndarray, high: np.ndarray) -> bool:
+    def is_ground(self, index: int, others: np.ndarray) -> bool:
         """Return whether a part is flat, lies at one end of the box of all others, and is many times as large."""
-        mine = self.bounds[index]
+        mine, low, high = self.bounds[index], others[:, 0].min(axis=0), others[:, 1].max(axis=0)
         if mine is None or not (high - low).max() > 0:
             return False
         size, rest = mine[1] - mine[0], high - low

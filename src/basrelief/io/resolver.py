@@ -62,9 +62,10 @@ class FolderResolver:
         Raises:
             FileFormatError: If the name, or a link it points to, leaves the folder and no similar file is taken.
         """
+        names = dict.fromkeys(found for kept in (name, name.strip()) for found in (kept, unquote(kept)))
         name = name.strip()
         try:
-            found = self._existing(name) or self._existing(unquote(name))
+            found = next((path for path in map(self._existing, names) if path is not None), None)
         except OutsideFolderError:
             found = self._similar(name) if similar else None
             if found is None:
