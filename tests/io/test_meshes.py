@@ -150,11 +150,6 @@ def test_draco_without_its_decoder_names_the_extra(put: Put, monkeypatch: pytest
         shapes.load(path)
 
 
-def test_meshopt_is_refused_by_name(put: Put) -> None:
-    with pytest.raises(FileFormatError, match="a.gltf uses EXT_meshopt_compression, which is not supported"):
-        shapes.load(put("a.gltf", gltf_text(extensionsRequired=["EXT_meshopt_compression"])))
-
-
 def test_off_of_modelnet_with_glued_counts(put: Put) -> None:
     shape = shapes.load(put("a.off", "OFF4 2 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n"))
     assert isinstance(shape, Mesh)

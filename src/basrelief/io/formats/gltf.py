@@ -22,7 +22,6 @@ from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
 
 _DRACO = "KHR_draco_mesh_compression"
-_UNREADABLE = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6  # modes of primitives
 _SURFACES, _CLOUDS = (_TRIANGLES, _STRIP, _FAN), (0, 1)  # points and single lines
 
@@ -88,9 +87,6 @@ def _check_extensions(source: Source, header: Header) -> None:
     used = {*header.get("extensionsUsed", []), *header.get("extensionsRequired", [])}
     if _DRACO in used and importlib.util.find_spec("DracoPy") is None:
         raise MissingExtraError(f"{source.path.name} is compressed with Draco, which needs DracoPy. Run `pip install 'basrelief[draco]'`.")
-    unreadable = [name for name in _UNREADABLE if name in header.get("extensionsRequired", [])]
-    if unreadable:
-        raise FileFormatError(f"{source.path.name} uses {unreadable[0]}, which is not supported. Export it without that extension.")
 
 
 class _Scene:

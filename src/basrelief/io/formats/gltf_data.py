@@ -13,12 +13,16 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.draco import decode_draco
 from basrelief.io.formats.gltf_header import Header
+from basrelief.io.meshopt import decode_indices, decode_triangles, decode_vertices
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Source
 from basrelief.limits import limits
 
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
+"""Extensions of buffer views compressed with meshoptimizer."""
+
 _DATA = "data:"
 _MAX_STRIDE = 252  # bytes, of the specification
 _MAX_ZEROS = 4096  # values without stored data
@@ -49,6 +53,8 @@ class GltfData:
         self._chunk = chunk
         self._arrays: dict[int, np.ndarray] = {}
         self._draco: dict[int, Mapping[int, np.ndarray]] = {}
+        self._unpacked: dict[int, bytes] = {}
+        self._left = limits().unpacked_bytes
         self._files: dict[int, BufferedIOBase] = {}
         self._buffers: dict[int, tuple[BufferedIOBase, int, int]] = {}
 
@@ -137,6 +143,8 @@ class GltfData:
     def _stored(self, view: int, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
         """Read rows that are contiguous or `byteStride` apart."""
         item = self.header["bufferViews"][view]
+        extensions = item.get("extensions", {})
+        packed = next((extensions[name] for name in MESHOPT if name in extensions), None)
         row = shape[1] * dtype.itemsize
         stride = item.get("byteStride", row)
         length = (shape[0] - 1) * stride + row if shape[0] else 0
@@ -145,10 +153,38 @@ class GltfData:
                 f"{self.source.path.name} is damaged: an accessor reads {offset + length:,} bytes of a buffer view that has "
                 f"{item['byteLength']:,}. Export it again."
             )
-        data = self._bytes(item["buffer"], item.get("byteOffset", 0) + offset, length)
+        if packed is None:
+            data = self._bytes(item["buffer"], item.get("byteOffset", 0) + offset, length)
+        else:
+            data = self._decompressed(view, packed)[offset : offset + length]
         if stride == row:
             return np.frombuffer(data, dtype).reshape(shape)
         return np.ndarray(shape, dtype, data, strides=(stride, dtype.itemsize)).copy()
+
+    def _decompressed(self, view: int, packed: Item) -> bytes:
+        """Decode a buffer view compressed with meshoptimizer, once."""
+        if view in self._unpacked:
+            return self._unpacked[view]
+        path, count, stride, mode = self.source.path, packed["count"], packed["byteStride"], packed["mode"]
+        check_count(path, count, 3 * limits().faces if mode == "TRIANGLES" else limits().points, of="elements of compressed data")
+        self._left -= max(count * stride, 0)
+        if self._left < 0:
+            raise FileFormatError(f"{path.name} unpacks to more than {limits().unpacked_bytes:,} bytes. Simplify it.")
+        data = self._bytes(packed["buffer"], packed.get("byteOffset", 0), packed["byteLength"])
+        try:
+            if mode == "ATTRIBUTES":
+                found = decode_vertices(data, count=count, stride=stride, kind=packed.get("filter", "NONE"))
+            elif mode in ("TRIANGLES", "INDICES") and stride in (2, 4):
+                decode = decode_triangles if mode == "TRIANGLES" else decode_indices
+                found = decode(data, count=count).astype(f"<u{stride}")
+            else:
+                raise ValueError(f"mode {mode} with {stride} bytes each")
+        except (ValueError, LookupError) as error:
+            raise FileFormatError(
+                f"The compressed data of {path.name} are damaged ({error}). Download or export the file again."
+            ) from error
+        self._unpacked[view] = found.tobytes()
+        return self._unpacked[view]
 
     def _replaced(self, array: np.ndarray, sparse: Item) -> np.ndarray:
         """Replace some elements of an accessor by its sparse values."""
