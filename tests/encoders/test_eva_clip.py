@@ -102,7 +102,7 @@ def test_the_published_size() -> None:
 
 
 def test_its_image_tower_is_distinguished(published: State, eva_config: ClipConfig, config: ClipConfig) -> None:
-    assert layout_of(published) == "eva"
+    assert layout_of(published) == "timm"
     assert tower_of(published) == ImageTower(32, 8, 3, "eva-vit") == tower_of(convert(published, eva_config))
     assert str(tower_of(published)) == "an EVA ViT of width 32, patch 8, 3 blocks"
     assert ImageTower(1792, 14, 64, "eva-vit").known_as == "EVA02-E-14-plus"

@@ -11,7 +11,15 @@ from basrelief.encoders.registry import list_encoders
 from basrelief.encoders.towers import empty_towers
 from basrelief.errors import ConfigError
 
-NAMES = (
+PE = tuple(f"PE-Core-{size}/meta" for size in ("B-16", "L-14-336", "S-16-384", "T-16-384", "bigG-14-448"))
+SIGLIP = tuple(
+    f"ViT-{size}/webli"
+    for size in (
+        *("B-16-SigLIP2", "B-16-SigLIP2-256", "B-16-SigLIP2-384", "B-32-SigLIP2-256", "L-16-SigLIP2-256", "L-16-SigLIP2-384"),
+        *("SO400M-14-SigLIP2", "SO400M-14-SigLIP2-378", "SO400M-16-SigLIP2-256", "SO400M-16-SigLIP2-384", "gopt-16-SigLIP2-384"),
+    )
+)
+CLIP = (
     "EVA02-E-14-plus/laion2b_s9b_b144k",
     "RN101/openai",
     "RN50/openai",
@@ -29,11 +37,28 @@ NAMES = (
 )
 
 
+NAMES = tuple(sorted((*CLIP, *PE, *SIGLIP)))
+
+
 def test_the_list() -> None:
     assert list_encoders() == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*PE, *SIGLIP])
+def test_perception_encoders_and_siglips(name: str) -> None:
+    spec = encoder_spec(name)
+    assert spec.name == name
+    assert spec.parameters == sum(p.numel() for p in empty_towers(spec.config).parameters())
+    assert (spec.repository, spec.licence) == (f"timm/{name.split('/', maxsplit=1)[0]}", "Apache-2.0")
+    assert (spec.mean, spec.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert spec.image_fit == ImageFit("squash", "bilinear" if name in PE else "bicubic")
+    text = spec.config.text
+    assert (text.tokenizer, text.eot) == (("clip", 49407) if name in PE else ("gemma", 1))
+    assert text.context_length == (64 if name in SIGLIP else 72 if "bigG" in name else 32)
+    assert spec.config.logit_bias == (name in SIGLIP)
+
+
+@pytest.mark.parametrize("name", CLIP)
 def test_a_record_holds_together(name: str) -> None:
     spec = encoder_spec(name)
     assert spec.name == name
@@ -52,7 +77,7 @@ def test_a_record_holds_together(name: str) -> None:
     assert spec.config.vision is None or spec.config.vision.image_size == 224
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLIP)
 def test_openai_slip_and_apple_trained_with_quick_gelu(name: str) -> None:
     spec = encoder_spec(name)
     quick = "openai" in name or "SLIP" in name or spec.repository.startswith("apple/")

@@ -13,10 +13,13 @@ from basrelief.encoders.registry import encoder_spec, list_encoders
 from basrelief.errors import WeightsError
 
 _TIMM = "visual.patch_embed.proj.weight"
+_POOL = ("visual.attn_pool.latent", "visual.attn_pool.probe", "vision_model.head.probe")
+_PRE_NORM = ("visual.norm_pre.weight", "visual.ln_pre.weight", "vision_model.pre_layrnorm.weight")
 _EVA = ("visual.blocks.0.attn.q_bias", "visual_projection.bias")
 _FIRST = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "vision_model.conv1.weight", _TIMM)
 _STAGES = ("visual.layer", "vision_model.layer")
 _BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.", "visual.blocks.")
+_FAMILIES = {"timm-vit": "a timm ViT", "eva-vit": "an EVA ViT", "pe-vit": "a Perception Encoder", "siglip-vit": "a SigLIP ViT"}
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,7 @@ class ImageTower:
         """Describe it, e.g. `a ViT of width 768, patch 32, 12 blocks`."""
         if self.kind == "resnet":
             return f"a ResNet of width {self.width}, {self.blocks} blocks"
-        family = {"timm-vit": "a timm ViT", "eva-vit": "an EVA ViT"}.get(self.kind, "a ViT")
-        return f"{family} of width {self.width}, patch {self.patch}, {self.blocks} blocks"
+        return f"{_FAMILIES.get(self.kind, 'a ViT')} of width {self.width}, patch {self.patch}, {self.blocks} blocks"
 
     @property
     def known_as(self) -> str:
@@ -73,6 +75,8 @@ def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
     kind: Kind = "timm-vit" if _TIMM in names or "vision_model.embeddings.patch_embedding.bias" in names else "vit"
     if any(name in names for name in _EVA):
         kind = "eva-vit"
+    if any(name in names for name in _POOL):
+        kind = "pe-vit" if any(name in names for name in _PRE_NORM) else "siglip-vit"
     return ImageTower(int(conv.shape[0]), int(conv.shape[-1]) * (2 * 2**stem if stem else 1), len(numbers), kind)
 
 

@@ -1,11 +1,11 @@
 """Convert every known layout of CLIP weights to the parameter names of `ClipTowers`.
 
 Layouts:
-    openai: Names of OpenAI and open_clip, those of the text tower perhaps below `text.`.
-    huggingface: Names of transformers.
+    openai: Names of OpenAI and open_clip, those of the text tower perhaps below `text.`; Meta's Perception Encoder has them, too.
+    huggingface: Names of transformers, for CLIP and SigLIP.
     opendlign: The published checkpoints: names of open_clip below `clip_model.`, a copy of the last block, `logit_scale` twice.
     clip2point: The pre-training checkpoint: an image tower below `point_model.`.
-    eva: open_clip's with timm's EVA-02-CLIP-E below `visual.trunk.`.
+    timm: open_clip's with one of timm's transformers below `visual.trunk.`: EVA-02-CLIP-E, the Perception Encoder, SigLIP.
     slip: SLIP's, alone or in a checkpoint of ULIP: a text tower as in `openai`, timm's image tower, `image_projection`.
 
 The conversion is strict: an unknown or missing name or a wrong shape raises `WeightsError`.
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from basrelief.encoders.architecture import check_tower
 from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.pool_names import rename_pool
 from basrelief.encoders.state_dict import check_finite
 from basrelief.encoders.towers import empty_towers, tuned_count
 from basrelief.errors import WeightsError
@@ -53,13 +54,17 @@ _TEXT = {
     "ln_final.weight": "text_model.final_layer_norm.weight",
     "ln_final.bias": "text_model.final_layer_norm.bias",
     "text_projection": "text_projection.weight",
+    "text_projection.weight": "text_projection.weight",
+    "text_projection.bias": "text_projection.bias",
     "logit_scale": "logit_scale",
+    "logit_bias": "logit_bias",
 }
 _SLIP = {
     "image_projection": "visual.proj",
     "visual.cls_token": "visual.class_embedding",
     "visual.pos_embed": "visual.positional_embedding",
     "visual.patch_embed.proj": "visual.conv1",
+    "visual.norm_pre": "visual.ln_pre",
     "visual.norm": "visual.ln_post",
 }
 _SLIP_BLOCK = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
@@ -81,7 +86,7 @@ _IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
 
 def layout_of(names: Iterable[str]) -> str:
-    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point`, `slip`, `eva` or `unknown`.
+    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point`, `slip`, `timm` or `unknown`.
 
     Raises:
         WeightsError: If the names are those of a few-shot adapter, not of an encoder.
@@ -94,7 +99,7 @@ def layout_of(names: Iterable[str]) -> str:
             "Use the pre-training checkpoint, whose names start with point_model."
         )
     marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "text_model": "huggingface"}
-    marks |= {"image_projection": "slip", "visual": "eva" if any(name.startswith(_TRUNK) for name in names) else "openai"}
+    marks |= {"image_projection": "slip", "visual": "timm" if any(name.startswith(_TRUNK) for name in names) else "openai"}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
@@ -147,11 +152,18 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
     """Rename tensors to our names; unknown names get the prefix `?`."""
     if layout == "huggingface":
         known = empty_towers(config, tuned=tuned_count(state)).state_dict().keys()
-        return {name if name in known else f"?{name}": t for name, t in state.items() if not _POSITION_IDS.fullmatch(name)}
+        found: dict[str, Tensor] = {}
+        for name, tensor in state.items():
+            if not _POSITION_IDS.fullmatch(name):
+                own = name.replace("text_model.head.", "text_projection.")
+                found |= rename_pool(name, tensor) or {own if own in known else f"?{name}": tensor}
+        return found
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
-    if layout == "eva":
+    if layout == "timm":
         state = {_slip_name(name): _slip_tensor(name, t) for name, t in _from_eva(state).items()}
+    if layout == "openai" and "visual.attn_pool.probe" in state and "visual.proj" in state:
+        state = {**state, "visual.head.bias": state["visual.proj"].new_zeros(state["visual.proj"].shape[1:])}
     if layout == "slip":
         state = {_slip_name(name): _slip_tensor(name, t) for name, t in state.items() if not name.startswith(_SLIP_OTHERS)}
     renamed: dict[str, Tensor] = {}
@@ -174,7 +186,7 @@ def _rename_one(name: str, tensor: Tensor, *, resnet: bool) -> dict[str, Tensor]
         return _rename_block(f"tuned_blocks.{tuned['number']}.", tuned["rest"], tensor) or {f"?{name}": tensor}
     block = _RESBLOCK.fullmatch(name)
     if block is None:
-        return {f"?{name}": tensor}
+        return rename_pool(name, tensor) or {f"?{name}": tensor}
     tower = "vision_model" if block["where"] else "text_model"
     return _rename_block(f"{tower}.encoder.layers.{block['number']}.", block["rest"], tensor) or {f"?{name}": tensor}
 
@@ -228,6 +240,7 @@ def _fit(named: dict[str, Tensor], layout: str, expected: Mapping[str, Tensor]) 
                 f"The weights do not fit the architecture; {len(names)} {problem}: {shown}{more} "
                 f"(layout looks like {layout}, {len(named)} tensors). Check that the file belongs to this encoder."
             )
+    named |= {name: named[name].reshape(()) for name in ("logit_scale", "logit_bias") if name in named and named[name].numel() == 1}
     for name, own in expected.items():
         got = named[name]
         if got.shape != own.shape:

@@ -77,12 +77,13 @@ class Tokenizer:
         backend.no_padding()
         backend.no_truncation()
         rules = TOKEN_RULES[kind]
-        found = {token: backend.token_to_id(token) for token in (rules.start, rules.end, rules.padding) if token}
-        if None in found.values():
-            raise WeightsError(f"The tokenizer lacks {' or '.join(found)}. Use the files that belong to the weights.")
+        needed = [token for token in (rules.start, rules.end, rules.padding) if token]
+        found = {token: int(number) for token in needed if (number := backend.token_to_id(token)) is not None}
+        if len(found) < len(needed):
+            raise WeightsError(f"The tokenizer lacks {' or '.join(needed)}. Use the files that belong to the weights.")
         self.kind = kind
-        self.start: int | None = found.get(rules.start)
-        self.eot, self.padding = int(found[rules.end]), int(found.get(rules.padding, 0))
+        self.start = found.get(rules.start)
+        self.eot, self.padding = found[rules.end], found.get(rules.padding, 0)
         self.vocab_size = 1 + max(backend.get_vocab().values())
         named = backend.to_str() if kind == "clip" else f"{kind} {backend.to_str()}"
         self.fingerprint = hashlib.sha256(named.encode()).hexdigest()
