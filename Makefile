@@ -43,5 +43,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("basrelief needs Python 3.11 or newer, but %s is %d.%d. Name another: make PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv, once"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lidar,draco,cad,usd,fbx,fast,openvino,generate,index,app,train]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lidar,draco,cad,usd,fast,openvino,generate,index,app,train]'
 	@touch $@

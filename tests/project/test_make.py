@@ -32,7 +32,7 @@ def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_target_sets_up_first(checkout: Path, target: str) -> None:
     steps = make(checkout, "--dry-run", target).stdout.splitlines()
     install = next(i for i, step in enumerate(steps) if "pip install" in step)
-    assert "-c constraints.txt -e '.[dev,lidar,draco,cad,usd,fbx,fast,openvino,generate,index,app,train]'" in steps[install]
+    assert "-c constraints.txt -e '.[dev,lidar,draco,cad,usd,fast,openvino,generate,index,app,train]'" in steps[install]
     used = [i for i, step in enumerate(steps) if step.startswith(".venv/bin/") and i != install] or [len(steps)]
     assert install < min(used)
 

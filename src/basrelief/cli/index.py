@@ -47,6 +47,7 @@ def index(
     An interrupted run resumes when the command is repeated. The exit code is 1 if a file could not be read; the others are indexed.
     """
     from basrelief.index import IndexOptions
+    from basrelief.io import unread_note
 
     library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
     options = IndexOptions(opt.cores(jobs), up, retry_failed=retry, scenes=scenes, intrinsics=opt.read_intrinsics(intrinsics))
@@ -61,6 +62,8 @@ def index(
             counts = f"{report.read:,} read, {report.reused:,} moved or copied, {report.removed:,} removed, {report.unchanged:,} unchanged"
             found = f"; {report.boxes:,} boxes in scans" if report.boxes else ""
             typer.echo(f"{opt.printable(str(folder))}: {counts}{found}; {len(library):,} files in {db}")
+            if report.unread:
+                typer.echo(unread_note(report.unread))
     opt.end_with(failures, see_all="--json lists them all")
 
 

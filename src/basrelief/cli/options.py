@@ -205,12 +205,16 @@ def _exists(path: Path) -> bool:
 
 
 def expand_files(names: Sequence[str]) -> list[Path]:
-    """Expand arguments into files: folders are searched, `-` reads names from stdin.
+    """Expand arguments into files: folders are searched, `-` reads names from stdin; say what in them is not read.
 
     Raises:
         FileFormatError: If nothing readable is found.
     """
-    from basrelief.io import find_shapes
+    from basrelief.io import count_unread, find_shapes, unread_note
 
     typed = [line for name in names for line in (sys.stdin.read().splitlines() if name == "-" else [name]) if line.strip()]
-    return find_shapes([Path(name) for name in typed])
+    paths = [Path(name) for name in typed]
+    note = unread_note(count_unread(paths))
+    if note:
+        typer.echo(f"basrelief: {note}", err=True)
+    return find_shapes(paths)

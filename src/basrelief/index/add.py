@@ -18,6 +18,7 @@ from basrelief.index.read import SCENES, FileOptions, ReadFile, import_readers, 
 from basrelief.index.rows import IS_FILE
 from basrelief.index.schema import BOX_MARK
 from basrelief.index.table import Tables
+from basrelief.io import count_unread
 from basrelief.io.intrinsics import Intrinsics
 from basrelief.limits import limits, use_limits
 from basrelief.models import Model
@@ -74,6 +75,7 @@ class Report:
         unchanged: Files that needed nothing.
         failures: Path and reason of every file under the folder that could not be read, now or before.
         boxes: Boxes that were found in the scans that were read.
+        unread: Files of 3D formats that are not read, by suffix.
     """
 
     read: int = 0
@@ -82,6 +84,7 @@ class Report:
     unchanged: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     boxes: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 def add_folder(
@@ -120,6 +123,7 @@ def add_folder(
         tables.compact()
     resolved = folder.resolve()
     run.report.failures = sorted((path, reason) for path, reason in tables.failure_reasons().items() if is_inside(resolved, path))
+    run.report.unread = count_unread([resolved])
     return run.report
 
 

@@ -1,12 +1,57 @@
-"""Find shape files in folders."""
+"""Find shape files in folders, and count files of other 3D formats."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from basrelief.io.load import FORMATS
+
+UNREAD_FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        "3dm": "Rhino",
+        "3ds": "3D Studio",
+        "abc": "Alembic",
+        "amf": "AMF",
+        "blend": "Blender",
+        "bvh": "motion capture",
+        "c4d": "Cinema 4D",
+        "catpart": "CATIA",
+        "ctm": "OpenCTM",
+        "drc": "Draco",
+        "dwg": "AutoCAD",
+        "dxf": "AutoCAD",
+        "e57": "E57 scans",
+        "f3d": "Fusion",
+        "fcstd": "FreeCAD",
+        "ifc": "IFC buildings",
+        "ipt": "Inventor",
+        "lwo": "LightWave",
+        "ma": "Maya",
+        "max": "3ds Max",
+        "mb": "Maya",
+        "md2": "Quake II",
+        "md3": "Quake III",
+        "ms3d": "MilkShape",
+        "nif": "NetImmerse",
+        "prt": "CAD part",
+        "scad": "OpenSCAD",
+        "sldprt": "SolidWorks",
+        "skp": "SketchUp",
+        "splat": "Gaussian splats",
+        "spz": "Gaussian splats",
+        "vox": "MagicaVoxel",
+        "vrm": "VRM avatars",
+        "wrl": "VRML",
+        "x3d": "X3D",
+        "zpr": "ZBrush",
+        "ztl": "ZBrush",
+    }
+)
+"""Programs and formats of 3D files that are not read, by suffix."""
 
 
 def find_shapes(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -23,6 +68,41 @@ def find_shapes(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for path in map(Path, paths):
         found.update(dict.fromkeys(sorted(_inside(path)) if _is_folder(path) else [path]))
     return list(found)
+
+
+def count_unread(paths: Iterable[str | os.PathLike[str]]) -> dict[str, int]:
+    """Count the 3D files in folders whose formats are not read.
+
+    Args:
+        paths: Files and folders; only folders are looked into, as by `find_shapes`.
+
+    Returns:
+        Number of files by suffix without the dot, the most frequent first.
+    """
+    counts = Counter[str]()
+    for folder in filter(_is_folder, map(Path, paths)):
+        for _, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            suffixes = (name.rpartition(".")[2].lower() for name in names if not name.startswith("."))
+            counts.update(suffix for suffix in suffixes if suffix in UNREAD_FORMATS)
+    return dict(counts.most_common())
+
+
+def unread_note(counts: Mapping[str, int]) -> str:
+    """Return a sentence about files of formats that are not read; empty if there are none.
+
+    Args:
+        counts: From `count_unread`.
+
+    Example:
+        >>> unread_note({"blend": 4, "max": 1})
+        '5 files are of formats that are not read: 4 .blend (Blender), 1 .max (3ds Max). Export them as .glb.'
+    """
+    total = sum(counts.values())
+    if not total:
+        return ""
+    named = ", ".join(f"{count:,} .{suffix} ({UNREAD_FORMATS[suffix]})" for suffix, count in counts.items())
+    return f"{total:,} {'file is' if total == 1 else 'files are'} of formats that are not read: {named}. Export them as .glb."
 
 
 def _is_folder(path: Path) -> bool:

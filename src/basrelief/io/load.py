@@ -14,6 +14,7 @@ from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surfa
 from basrelief.io.checks import parser_errors
 from basrelief.io.formats.dae import read_dae
 from basrelief.io.formats.depth import IMAGES, read_depth_image
+from basrelief.io.formats.fbx import read_fbx
 from basrelief.io.formats.gltf import read_gltf
 from basrelief.io.formats.hdf5 import read_h5
 from basrelief.io.formats.las import read_las
@@ -23,9 +24,11 @@ from basrelief.io.formats.obj import read_obj
 from basrelief.io.formats.off import read_off
 from basrelief.io.formats.pcd import read_pcd
 from basrelief.io.formats.ply import read_ply
+from basrelief.io.formats.step import read_step
 from basrelief.io.formats.stl import read_stl
 from basrelief.io.formats.text import read_text
 from basrelief.io.formats.threemf import read_3mf
+from basrelief.io.formats.usd import read_usd
 from basrelief.io.intrinsics import Intrinsics, parse_intrinsics
 from basrelief.io.sniff import check_content
 from basrelief.io.source import RawShape, Source, open_source
@@ -41,6 +44,15 @@ _READERS: Mapping[str, Callable[[Source], RawShape]] = MappingProxyType(
         "off": read_off,
         "3mf": read_3mf,
         "dae": read_dae,
+        "fbx": read_fbx,
+        "usd": read_usd,
+        "usda": read_usd,
+        "usdc": read_usd,
+        "usdz": read_usd,
+        "step": read_step,
+        "stp": read_step,
+        "iges": read_step,
+        "igs": read_step,
         "pcd": read_pcd,
         "xyz": read_text,
         "txt": read_text,

@@ -13,7 +13,7 @@ from gradio.components.gallery import GalleryData, GalleryImage
 from gradio.data_classes import ImageData
 
 from basrelief.errors import BasreliefError, ConfigError
-from basrelief.io import FORMATS
+from basrelief.io import FORMATS, unread_note
 from basrelief.limits import limits
 from basrelief.markup import as_text, visible
 from basrelief.web.service import IMAGE_SUFFIXES, LibraryService
@@ -177,7 +177,8 @@ def _index_tab(service: LibraryService) -> None:
         counts = f"{report.read} read, {report.reused} moved or copied, {report.removed} removed, {report.unchanged} unchanged"
         failures = "".join(f"\n- {as_text(path)}: {as_text(reason)}" for path, reason in report.failures[:50])
         boxes = f"; {report.boxes} boxes in scans" if report.boxes else ""
-        return f"{counts}{boxes}; {len(service.index)} files in the library{failures}"
+        unread = "".join(f"\n\n{note}" for note in filter(None, [unread_note(report.unread)]))
+        return f"{counts}{boxes}; {len(service.index)} files in the library{unread}{failures}"
 
     start.click(add, [folder], [status], concurrency_id="index", concurrency_limit=1, api_visibility="private")
 
