@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +176,7 @@ def _parse_text(path: Path, data: bytes) -> FbxNode:
             nodes += 1
             check_count(path, nodes, limits().json_values, of="nodes and values")
         elif kind == "text":
-            last.values.append(_text(last.name, token["text"]))
+            last.values.append(token["text"].decode(errors="replace"))
         elif kind == "numbers":
             last.values.extend(_numbers(token["numbers"]))
         elif kind == "word":
@@ -193,10 +192,6 @@ def _parse_text(path: Path, data: bytes) -> FbxNode:
     if len(open_nodes) > 1:
         raise FileFormatError(f"{path.name} is truncated: {len(open_nodes) - 1} brackets stay open. Download it again.")
     return open_nodes[0]
-
-
-def _text(name: str, text: bytes) -> str | bytes:
-    return b64decode(text, validate=False) if name == "Content" else text.decode(errors="replace")
 
 
 def _numbers(text: bytes) -> list[Any]:

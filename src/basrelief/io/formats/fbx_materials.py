@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from basrelief.errors import FileFormatError
+from basrelief.io.formats.fbx_document import FbxNode
 from basrelief.io.formats.fbx_objects import FbxObjects, number, properties
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.textures import Texture, Textures
@@ -55,9 +57,9 @@ class FbxMaterials:
         if node.name == "LayeredTexture":
             return next((self._texture(one) for one in self._objects.below(texture, "Texture")), None)
         for video in self._objects.below(texture, "Video"):
-            content = self._objects.nodes[video].value("Content", b"")
-            if isinstance(content, bytes) and content:
-                return self._textures.get(("embedded", video), lambda content=content: content)  # type: ignore[misc]
+            content = self._objects.nodes[video].first("Content")
+            if content is not None and any(content.values):
+                return self._textures.get(("embedded", video), lambda content=content: _bytes(content))  # type: ignore[misc]
         names = [str(name) for name in (node.value("RelativeFilename", ""), node.value("FileName", "")) if name]
         names += [PureWindowsPath(name).name for name in names]
         return self._textures.from_file(self._resolver, next(filter(self._is_there, names), names[-1])) if names else None
@@ -67,3 +69,8 @@ class FbxMaterials:
             return PureWindowsPath(name).drive == "" and self._resolver.find(name) is not None
         except FileFormatError:
             return False
+
+
+def _bytes(content: FbxNode) -> bytes:
+    """The content of an embedded image: bytes in a binary file, pieces of base64 in a text file."""
+    return b"".join(value if isinstance(value, bytes) else b64decode(str(value)) for value in content.values)

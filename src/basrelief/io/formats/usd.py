@@ -14,7 +14,7 @@ from basrelief.io.corners import Polygons
 from basrelief.io.formats.usd_layers import open_stage
 from basrelief.io.formats.usd_materials import UsdMaterials
 from basrelief.io.formats.usd_solids import SOLIDS, solid_part
-from basrelief.io.mesh import Instance, Part, check_size, join_parts
+from basrelief.io.mesh import Instance, NamedInstance, Part, check_size, join_parts
 from basrelief.io.silence import silenced
 from basrelief.io.source import RawShape, Source
 from basrelief.limits import limits
@@ -53,7 +53,7 @@ def read_usd(source: Source) -> RawShape:
         stage, layers = open_stage(source)
         scene = _Scene(source, stage, UsdMaterials(source, layers))
         instances = list(scene.instances())
-    solid = [(part, matrix) for part, matrix in instances if "faces" in part]
+    solid = [instance for instance in instances if "faces" in instance.part]
     raw = join_parts(solid or instances, with_faces=bool(solid))
     up = str(UsdGeom.GetStageUpAxis(stage)).lower()
     reason = "the USD stage says so" if stage.HasAuthoredMetadata("upAxis") else "USD is +Y up unless a stage says otherwise"
@@ -71,8 +71,8 @@ class _Scene:
         self._vertices = self._faces = self._places = 0
         self.materials = materials
 
-    def instances(self) -> Iterator[Instance]:
-        """Yield the parts of all visible geometry.
+    def instances(self) -> Iterator[NamedInstance]:
+        """Yield the parts of all geometry.
 
         Raises:
             FileFormatError: If there is none, or too much.
@@ -85,9 +85,10 @@ class _Scene:
             image = UsdGeom.Imageable(prim)
             if not image:
                 continue
-            if image.GetVisibilityAttr().Get(self._time) == UsdGeom.Tokens.invisible or image.ComputePurpose() in _HIDDEN:
+            if image.ComputePurpose() in _HIDDEN:
                 walk.PruneChildren()
                 continue
+            hidden = image.ComputeVisibility(self._time) == UsdGeom.Tokens.invisible
             if prim.IsA(UsdGeom.PointInstancer):
                 walk.PruneChildren()  # its prototypes are shown only where it places them
                 parts = self._placed(UsdGeom.PointInstancer(prim))
@@ -96,7 +97,7 @@ class _Scene:
                 parts = ((part, matrix) for part in self._parts(prim))
             for part, matrix in parts:
                 found = True
-                yield {**part, "name": prim.GetName()}, matrix
+                yield NamedInstance(part, matrix, str(prim.GetPath()).strip("/"), hidden)
         if not found:
             raise FileFormatError(f"{self._source.path.name} shows no geometry. Export the model with its meshes.")
 
