@@ -52,6 +52,7 @@ def test_indexing_again_reads_nothing(run: Run, made: Path, db: Path) -> None:
         "unchanged": 3,
         "failures": [],
         "boxes": 0,
+        "unread": {},
     }
 
 
@@ -86,6 +87,16 @@ def test_bad_file_is_reported_and_exit_code_is_1(run: Run, made: Path, tmp_path:
     assert "1 read" in ended.out
     assert f"{folder / 'bad.glb'}: error: bad.glb does not start with a complete glTF header" in ended.err
     assert "1 shapes could not be used" in ended.err
+
+
+def test_files_of_unread_formats_are_counted(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "scene.blend").write_bytes(b"BLENDER")
+    note = "1 file is of formats that are not read: 1 .blend (Blender). Export them as .glb."
+    assert run("index", folder, "--db", tmp_path / "l.lance", "--jobs", 1).out.splitlines()[-1] == note
+    record = json.loads(run("index", folder, "--db", tmp_path / "l.lance", "--json").out)
+    assert record["unread"] == {"blend": 1}
 
 
 def test_library_can_be_set_by_environment_variable(run: Run, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from basrelief.io import FORMATS, find_shapes
+from basrelief.io import FORMATS, count_unread, find_shapes, unread_note
+from basrelief.io.find import UNREAD_FORMATS
 
 
 @pytest.fixture
@@ -100,3 +101,17 @@ def test_what_may_not_be_looked_at_is_passed_on(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "stat", guarded_stat)
     assert find_shapes([tmp_path]) == [tmp_path / "a.ply", tmp_path / "shut"]
     assert find_shapes([tmp_path / "a.ply"]) == [tmp_path / "a.ply"]
+
+
+def test_files_of_other_3d_formats_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "deep" / ".hidden").mkdir(parents=True)
+    for name in ("a.blend", "b.BLEND", "deep/c.max", "deep/.hidden/d.max", "e.glb", "f.txt", ".g.blend"):
+        (tmp_path / name).write_bytes(b"x")
+    counts = count_unread([tmp_path, tmp_path / "a.blend"])
+    assert counts == {"blend": 2, "max": 1}
+    assert unread_note(counts) == "3 files are of formats that are not read: 2 .blend (Blender), 1 .max (3ds Max). Export them as .glb."
+    assert unread_note(count_unread([tmp_path / "e.glb"])) == ""
+
+
+def test_no_format_is_both_read_and_not(tmp_path: Path) -> None:
+    assert not set(UNREAD_FORMATS) & set(FORMATS)

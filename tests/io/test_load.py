@@ -20,7 +20,7 @@ from .conftest import VERTICES, Put, gltf_text
 
 
 def test_public_names() -> None:
-    assert shapes.__all__ == ["FORMATS", "find_shapes", "load", "save", "side_files", "split_row"]
+    assert shapes.__all__ == ["FORMATS", "count_unread", "find_shapes", "load", "save", "side_files", "split_row", "unread_note"]
     assert all(hasattr(shapes, name) for name in shapes.__all__)
 
 

@@ -13,11 +13,11 @@ from basrelief.io.formats.fbx_document import MAGIC, FbxNode
 SQUARE = np.array([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]], np.float64)
 
 
-def node(name: str, *values: Any, nodes: tuple[FbxNode, ...] = ()) -> FbxNode:  # noqa: ANN401
+def node(name: str, *values: Any, nodes: tuple[FbxNode, ...] = ()) -> FbxNode:
     return FbxNode(name, list(values), list(nodes))
 
 
-def properties(**named: Any) -> FbxNode:  # noqa: ANN401
+def properties(**named: Any) -> FbxNode:
     rows = []
     for name, value in named.items():
         values = value if isinstance(value, tuple) else (value,)
@@ -26,7 +26,12 @@ def properties(**named: Any) -> FbxNode:  # noqa: ANN401
 
 
 def square_scene(
-    *, up: int = 1, model: dict[str, Any] | None = None, child: dict[str, Any] | None = None, extra: tuple[FbxNode, ...] = (), links: tuple[FbxNode, ...] = ()
+    *,
+    up: int = 1,
+    model: dict[str, Any] | None = None,
+    child: dict[str, Any] | None = None,
+    extra: tuple[FbxNode, ...] = (),
+    links: tuple[FbxNode, ...] = (),
 ) -> list[FbxNode]:
     """A square below a node `Root`: two triangles, the first red, the second with texture coordinates and a texture beside the file."""
     layer = (
