@@ -16,6 +16,7 @@ from basrelief.encoders import (
     ClipConfig,
     ClipEncoder,
     Encoder,
+    choose_backend,
     encoder_spec,
     load_encoder,
     load_encoder_folder,
@@ -23,10 +24,10 @@ from basrelief.encoders import (
     registry,
     save_encoder,
 )
+from basrelief.encoders.backends import choose
 from basrelief.encoders.checkpoint.read import Checkpoint
 from basrelief.encoders.convert import convert
 from basrelief.encoders.photos import fit_image
-from basrelief.encoders.precision import bfloat16_gain, choose_dtype, least_cosine
 from basrelief.errors import ConfigError, WeightsError
 
 Layout = Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -156,13 +157,14 @@ def test_a_folder_holds_what_the_encoder_can_do(file: Path, tmp_path: Path, imag
     assert again.towers.vision_model is None
 
 
-def test_the_text_tower_decides_on_the_dtype(file: Path, text_config: ClipConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, other = load(file), load(file, dtype="bfloat16")
-    assert bfloat16_gain(found) > 0
-    assert 0.9 < least_cosine(found, other) <= 1.0001
-    monkeypatch.setattr("basrelief.encoders.precision.SMALL", 0)
-    monkeypatch.setattr("basrelief.encoders.precision.bfloat16_gain", lambda encoder: 2.0)
-    monkeypatch.setattr("basrelief.encoders.precision.LEAST_COSINE", 0.9)
-    chosen = choose_dtype(random_encoder(text_config))
-    assert chosen.dtype_reason.startswith("bfloat16: 2.00 times as fast in a block, cosine to float32 0.99")
+def test_the_text_tower_decides_on_the_dtype(text_config: ClipConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASRELIEF_CACHE", str(tmp_path))
+    monkeypatch.setattr(choose, "SMALL", 0)
+    monkeypatch.setattr(choose, "_seconds", lambda encoders, **_: [2.0, 1.0])
+    found = random_encoder(text_config)
+    chosen = choose_backend(found)
+    assert chosen.dtype_reason.startswith(
+        "torch bfloat16: measured torch float32 2000 ms, torch bfloat16 1000 ms, cosine to torch float32 0.99"
+    )
     assert chosen.dtype == torch.bfloat16
+    assert chosen.fingerprint == found.fingerprint

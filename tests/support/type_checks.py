@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +20,19 @@ def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
 
     jaxtyping checks arguments twice: before the call, and once more with the result, which is the stub that has one
     more parameter, `ret...`. Only the second is used: a function that refuses a wrong argument with an error of its own
-    is right, one that takes it is not. Records with a `__post_init__` convert and check their fields themselves.
+    is right, one that takes it is not. Records with a `__post_init__` convert and check their fields themselves. While torch traces, sizes
+    are not numbers, and nothing is checked.
     """
     names = inspect.signature(function).parameters
     if not any(name.startswith("ret") for name in names):
         return _accept
-    checked = _CHECKED(function)
+    compared = _CHECKED(function)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        torch = sys.modules.get("torch")
+        return None if torch is not None and torch.jit.is_tracing() else compared(*args, **kwargs)
+
     if function.__name__ != "__init__":
         return checked
 

@@ -40,6 +40,7 @@ def classify(
     calibration: Annotated[Path | None, typer.Option(help="calibration.json from basrelief evaluate --task calibration.")] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
+    backend: opt.Backend = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -64,9 +65,13 @@ def classify(
     )
     paths = opt.expand_files(files)
     if adapter is not None:
-        classifier: Model | FewShotClassifier = load_few_shot(adapter, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)
+        classifier: Model | FewShotClassifier = load_few_shot(
+            adapter, weights=weights, checkpoint=checkpoint, device=device, backend=backend, dtype=dtype
+        )
     else:
-        classifier = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
+        classifier = load_model(
+            model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, backend=backend, dtype=dtype
+        )
     names = classifier.default_labels if labels is None else opt.read_labels(labels)
     unknown = opt.warn_unknown(classifier, names, given=labels is not None or adapter is not None)
     printer = _Printer(classifier, top, picture, as_json, {"unknown": unknown} if unknown else {}, paths, names)

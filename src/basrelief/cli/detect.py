@@ -75,6 +75,7 @@ def detect(
     prompts: opt.Prompts = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
+    backend: opt.Backend = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -93,7 +94,9 @@ def detect(
         _background(background), min_score=min_score, min_confidence=min_confidence, keep_none=keep_none, size_prior=size_prior
     )
     paths = opt.expand_files(files)
-    network = load_model(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
+    network = load_model(
+        model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, backend=backend, dtype=dtype
+    )
     names = network.default_labels if labels is None else opt.read_labels(labels, least=1)
     opt.warn_unknown(network, names, given=labels is not None)
     with opt.progress("label boxes", quiet=as_json) as progress:

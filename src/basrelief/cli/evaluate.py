@@ -51,6 +51,7 @@ _Partial = Annotated[bool, typer.Option("--partial", help="Accept a data set who
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore cached embeddings.")]
 _Table = Annotated[str | None, typer.Option(help="Print a published table beside our cards: Table 1 or 3 of OpenDlign.")]
 _Plan = Annotated[bool, typer.Option("--plan", help="With --table: files, commands, hours and known differences of every row.")]
+_Backend = Annotated[str, typer.Option(help="torch; openvino; auto picks the fastest.")]
 _Dtype = Annotated[str, typer.Option(help="float32 repeats exactly; auto picks the fastest.")]
 
 
@@ -83,6 +84,7 @@ def evaluate(
     up: opt.Up = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
+    backend: _Backend = "torch",
     dtype: _Dtype = "float32",
     as_json: opt.Json = False,
 ) -> None:
@@ -99,7 +101,9 @@ def evaluate(
     from basrelief.evaluate import evaluate as run
 
     opt.check_points(points)
-    source = ModelSource(model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, dtype=dtype)
+    source = ModelSource(
+        model, weights=weights, checkpoint=checkpoint, prompts=prompts, text=text, device=device, backend=backend, dtype=dtype
+    )
     name, rooms = opt.dataset_name(dataset), _seeds(seeds) if seeds else ()
     data = DataSource(root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=rooms)
     options = EvalOptions(

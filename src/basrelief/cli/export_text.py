@@ -19,6 +19,7 @@ def export_text(
     checkpoint: opt.CheckpointFile = None,
     prompts: opt.Prompts = None,
     device: opt.Device = "auto",
+    backend: opt.Backend = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -31,7 +32,9 @@ def export_text(
     from basrelief.models.load import load_text
 
     names = opt.read_labels(labels)
-    prompter, encoder = load_text(name, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, dtype=dtype)
+    prompter, encoder = load_text(
+        name, weights=weights, checkpoint=checkpoint, prompts=prompts, device=device, backend=backend, dtype=dtype
+    )
     path = export(prompter, encoder, names, path=out)
     record = {"file": str(path), "labels": len(names), "encoder": encoder.name, "dimension": encoder.embedding_dim}
     typer.echo(to_json(record) if as_json else f"{path}: {len(names):,} labels by {encoder.name}, {encoder.embedding_dim} numbers each")

@@ -39,6 +39,7 @@ def index(
     ] = None,
     retry: Annotated[bool, typer.Option(help="Retry files that could not be read before.")] = False,
     device: opt.Device = "auto",
+    backend: opt.Backend = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -49,7 +50,7 @@ def index(
     from basrelief.index import IndexOptions
     from basrelief.io import unread_note
 
-    library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
+    library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, backend=backend, dtype=dtype)
     options = IndexOptions(opt.cores(jobs), up, retry_failed=retry, scenes=scenes, intrinsics=opt.read_intrinsics(intrinsics))
     failures: list[tuple[str, str]] = []
     for folder in folders:
@@ -145,13 +146,14 @@ def open_index(
     checkpoint: Path | None = None,
     text: Path | None = None,
     device: str = "auto",
+    backend: str = "auto",
     dtype: str = "auto",
 ) -> Index:
     """Open the library that was named; its model is loaded when it is first needed."""
     from basrelief.index import Index
     from basrelief.models import load_model
 
-    loader = functools.partial(load_model, weights=weights, checkpoint=checkpoint, text=text, device=device, dtype=dtype)
+    loader = functools.partial(load_model, weights=weights, checkpoint=checkpoint, text=text, device=device, backend=backend, dtype=dtype)
     return Index.open(db, model=model, loader=loader)
 
 

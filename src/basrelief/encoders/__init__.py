@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from basrelief.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from basrelief.encoders.backends.choose import choose_backend
     from basrelief.encoders.base import Encoder
     from basrelief.encoders.cache import VectorCache
     from basrelief.encoders.clip import ClipEncoder
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from basrelief.encoders.folder import load_encoder_folder, save_encoder
     from basrelief.encoders.hub.selection import cached_weights
     from basrelief.encoders.load import choose_device, load_encoder, random_encoder
-    from basrelief.encoders.precision import choose_dtype
     from basrelief.encoders.registry import EncoderSpec, encoder_spec, list_encoders
     from basrelief.encoders.tokenizer import Tokenizer
     from basrelief.encoders.tuned import is_tuned_file, load_tuned
@@ -39,7 +39,7 @@ _HOMES = {
     "is_tuned_file": "tuned",
     "load_tuned": "tuned",
     "cached_weights": "hub.selection",
-    "choose_dtype": "precision",
+    "choose_backend": "backends.choose",
     "EncoderSpec": "registry",
     "encoder_spec": "registry",
     "list_encoders": "registry",
@@ -55,8 +55,8 @@ __all__ = [
     "VectorCache",
     "VisionConfig",
     "cached_weights",
+    "choose_backend",
     "choose_device",
-    "choose_dtype",
     "encoder_spec",
     "is_tuned_file",
     "list_encoders",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash that changes with weights, tokenizer, preprocessing or dtype."""
+        """Hash that changes with weights, tokenizer, preprocessing, or a precision that changes what is computed."""
         ...
 
     @property
@@ -66,6 +66,11 @@ class Encoder(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """Compute dtype."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """Backend and precision that compute features, e.g. `torch float32`."""
         ...
 
     @property
@@ -96,4 +101,42 @@ class Encoder(Protocol):
 
     def with_preprocessing(self, mean: Channels, std: Channels) -> Encoder:
         """Return the same towers with another mean and std."""
+        ...
+
+
+@runtime_checkable
+class CompiledTowers(Protocol):
+    """Runs graphs of both towers in place of the torch modules, see `basrelief.encoders.towers.ClipTowers`.
+
+    Attributes:
+        differs: Whether features are further than a cosine of 0.999 from those of torch in float32.
+    """
+
+    differs: bool
+
+    @property
+    def towers(self) -> object:
+        """The torch modules that were exported."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """`float32`, `bfloat16` or `int8`."""
+        ...
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the torch modules still hold what was exported."""
+        ...
+
+    def image_features(self, pixels: Float[Tensor, "n 3 s s"], *, tuned: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
+        """Encode normalised images; `tuned` rows go through the tuned branch."""
+        ...
+
+    def both_features(self, pixels: Float[Tensor, "n 3 s s"]) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"]]:
+        """Encode normalised images through both branches."""
+        ...
+
+    def text_features(self, ids: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
+        """Encode token ids."""
         ...

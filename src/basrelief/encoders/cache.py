@@ -67,7 +67,7 @@ class VectorCache:
         database = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not _own(self.path):
+            if not is_own(self.path):
                 raise PermissionError(f"{self.path} is not ours")
             database = sqlite3.connect(self.path, timeout=_SECONDS)
             database.execute("PRAGMA trusted_schema = OFF")
@@ -92,13 +92,14 @@ class VectorCache:
                 self.path.replace(self.path.with_name(f"{self.path.name}.broken-{os.getpid()}"))
 
 
-def _own(path: Path) -> bool:
-    """Whether a file is absent, or a plain one of this user or the system's."""
+def is_own(path: Path, *, folder: bool = False) -> bool:
+    """Whether a file (or folder) is absent, or a plain one of this user or the system's, not a link."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return True
-    return stat.S_ISREG(found.st_mode) and (not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()))
+    plain = stat.S_ISDIR(found.st_mode) if folder else stat.S_ISREG(found.st_mode)
+    return plain and (not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()))
 
 
 def _key(fingerprint: str, text: str) -> bytes:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from basrelief.encoders.base import CompiledTowers, Encoder
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import IMAGE_PARTS, convert_visual
@@ -44,7 +45,9 @@ class ClipEncoder:
         image_fit: How a picture of any size becomes the square that it takes.
         cache: Cache of text features, or None.
         batch_size: Maximum number of images per forward pass, which bounds memory.
-        dtype_reason: How the compute dtype was chosen, for reports.
+        dtype_reason: How backend and compute dtype were chosen, for reports.
+        compiled: Graphs that run in place of the towers while these hold what was exported, or None.
+        float32_sample: Sampled weights as they were in float32, where the towers were cast without changing what they say; else None.
         vocabulary: Names the encoder was trained on; None for an open vocabulary, such as CLIP's.
         image_weights: File that holds the image tower where only the text tower was loaded; it is read with the first image.
 
@@ -73,6 +76,8 @@ class ClipEncoder:
         self.mean, self.std, self.image_fit, self.cache = mean, std, image_fit, cache
         self.batch_size = 32
         self.dtype_reason = "as loaded"
+        self.compiled: CompiledTowers | None = None
+        self.float32_sample: bytes | None = None
         self.vocabulary: Vocabulary | None = None
         self.image_weights: Path | None = None
 
@@ -109,8 +114,14 @@ class ClipEncoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Compute dtype."""
+        """Floating point type of the towers."""
         return self.towers.dtype
+
+    @property
+    def runtime(self) -> str:
+        """Backend and precision that compute features, e.g. `torch float32` or `openvino bfloat16`."""
+        compiled = self._current()
+        return f"torch {str(self.dtype).removeprefix('torch.')}" if compiled is None else f"openvino {compiled.precision}"
 
     @property
     def has_tuned_block(self) -> bool:
@@ -119,22 +130,31 @@ class ClipEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of architecture, tokenizer, preprocessing, dtype and up to 512 values of every tensor; not cached.
+        """Hash of architecture, tokenizer, preprocessing and up to 512 values of every tensor; not cached.
 
-        If only the text tower was loaded, it covers that one alone, whether or not the image tower was read since.
+        Backend and precision do not count if features keep a cosine of 0.999 to those of torch in float32: embeddings of both can be
+        compared. Otherwise they do. If only the text tower was loaded, the hash covers that one alone, whether or not the image tower was
+        read since.
         """
-        record: list[object] = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std, str(self.dtype)]
+        same = self.float32_sample is not None
+        record: list[object] = [self.config.to_json(), self.tokenizer.fingerprint, self.mean, self.std]
+        record.append(str(torch.float32 if same else self.dtype))
+        compiled = self._current()
+        if compiled is not None and compiled.differs:
+            record.append(self.runtime)
         if not self.towers.tuned_residual:
             record.append("tuned blocks alone")
         if self.image_fit != ImageFit():
             record.append(asdict(self.image_fit))
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
-        for name, tensor in self.towers.state_dict().items():
-            if self.image_weights is not None and name.startswith(IMAGE_PARTS):
-                continue
-            digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(sampled_bytes(tensor, torch.float64))
+        digest.update(self.sample() if self.float32_sample is None else self.float32_sample)
         return digest.hexdigest()
+
+    def sample(self) -> bytes:
+        """Return name, shape and up to 512 values of every tensor that counts for `fingerprint`."""
+        state = self.towers.state_dict().items()
+        counted = [pair for pair in state if self.image_weights is None or not pair[0].startswith(IMAGE_PARTS)]
+        return b"".join(f"{name}{tuple(tensor.shape)}".encode() + sampled_bytes(tensor, torch.float64) for name, tensor in counted)
 
     def with_preprocessing(self, mean: Channels, std: Channels) -> ClipEncoder:
         """Return the same towers with another mean and std, e.g. ImageNet's for OpenDlign or none for PointCLIP."""
@@ -152,6 +172,7 @@ class ClipEncoder:
         if self.towers.vision_model is None:
             self.towers.add_image_tower(state)
             return self
+        self.float32_sample = None
         if tuned := tuned_count(state):
             self.towers.add_tuned_blocks(tuned)
         self.towers.load_state_dict(state, strict=False)
@@ -192,7 +213,8 @@ class ClipEncoder:
             return torch.zeros(0, self.embedding_dim, device=self.device)
         chunks = torch.split(images, self.batch_size)
         masks = [None] * len(chunks) if tuned is None else torch.split(tuned, self.batch_size)
-        return torch.cat([self.towers.image_features(self.prepare(c), tuned=m).float() for c, m in zip(chunks, masks, strict=True)])
+        network = self._current() or self.towers
+        return torch.cat([network.image_features(self.prepare(c), tuned=m).float() for c, m in zip(chunks, masks, strict=True)])
 
     @torch.no_grad()
     def encode_both(
@@ -206,7 +228,8 @@ class ClipEncoder:
         self.read_image_tower()
         none = torch.zeros(0, self.embedding_dim, device=self.device)
         chunks = torch.split(images, self.batch_size) if len(images) else ()
-        pairs = [(none, none), *(self.towers.both_features(self.prepare(chunk)) for chunk in chunks)]
+        network = self._current() or self.towers
+        pairs = [(none, none), *(network.both_features(self.prepare(chunk)) for chunk in chunks)]
         return torch.cat([frozen.float() for frozen, _ in pairs]), torch.cat([tuned.float() for _, tuned in pairs])
 
     @torch.no_grad()
@@ -222,7 +245,7 @@ class ClipEncoder:
         wanted = list(dict.fromkeys(prompts))
         if isinstance(prompts, str) or not wanted or not all(clean(p) for p in wanted):
             raise ConfigError(f"prompts is {_shown(prompts)}; expected a list of texts with words. Remove empty labels.")
-        features = self._read(wanted) if self.cache is None else self._read_through(self.cache, wanted)
+        features = self.encode_uncached(wanted) if self.cache is None else self._read_through(self.cache, wanted)
         rows = {prompt: row for row, prompt in enumerate(wanted)}
         return features[[rows[p] for p in prompts]]
 
@@ -247,8 +270,9 @@ class ClipEncoder:
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return (pixels - mean) / std
 
-    def _read(self, prompts: Sequence[str]) -> Tensor:
-        """Text features in the order given; prompts of like length share a pass."""
+    @torch.no_grad()
+    def encode_uncached(self, prompts: Sequence[str]) -> Float[Tensor, "p dim"]:
+        """Encode prompts as `encode_text` does, without checks and cache; prompts of like length share a pass."""
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         features = torch.empty(len(prompts), self.embedding_dim, device=self.device)
         for start in range(0, len(order), _TEXT_BATCH):
@@ -256,18 +280,28 @@ class ClipEncoder:
             text = self.config.text
             few = [prompts[i] for i in rows]
             ids = self.tokenizer.encode(few, context_length=text.context_length, padded=not text.traits.causal)
-            features[rows] = self.towers.text_features(ids.to(self.device)).float()
+            features[rows] = (self._current() or self.towers).text_features(ids.to(self.device)).float()
         return features
 
+    def _current(self) -> CompiledTowers | None:
+        """The compiled graphs, if they hold what the towers do."""
+        compiled = self.compiled
+        return compiled if compiled is not None and compiled.towers is self.towers and compiled.is_current else None
+
     def _read_through(self, cache: VectorCache, prompts: Sequence[str]) -> Tensor:
-        fingerprint = self.fingerprint
+        fingerprint = cache_key(self)
         known = {p: v for p, v in cache.get(fingerprint, prompts).items() if v.shape == (self.embedding_dim,)}
         missing = [p for p in prompts if p not in known]
         if missing:
-            fresh = dict(zip(missing, self._read(missing).cpu().numpy(), strict=True))
+            fresh = dict(zip(missing, self.encode_uncached(missing).cpu().numpy(), strict=True))
             cache.put(fingerprint, fresh)
             known.update(fresh)
         return torch.from_numpy(np.stack([known[p] for p in prompts])).to(self.device)
+
+
+def cache_key(encoder: Encoder) -> str:
+    """Return the fingerprint with what computes features where that is not torch in float32: equal keys mean equal numbers."""
+    return encoder.fingerprint if encoder.runtime == "torch float32" else f"{encoder.fingerprint} {encoder.runtime}"
 
 
 def _shown(prompts: object) -> str:

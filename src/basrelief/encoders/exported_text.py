@@ -109,6 +109,11 @@ class ExportedText:
         return self.embeddings.dtype
 
     @property
+    def runtime(self) -> str:
+        """The embeddings are looked up."""
+        return "torch float32"
+
+    @property
     def vocabulary(self) -> None:
         """None: a label that is not exported is an error, not an unknown word."""
         return

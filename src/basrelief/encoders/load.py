@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 
+from basrelief.encoders.backends.choose import choose_backend
 from basrelief.encoders.cache import VectorCache
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.config import ClipConfig
 from basrelief.encoders.convert import IMAGE_TENSORS, convert
 from basrelief.encoders.kinds import Activation
-from basrelief.encoders.precision import choose_dtype
 from basrelief.encoders.preprocessing import read_preprocessing
 from basrelief.encoders.random_weights import random_towers
 from basrelief.encoders.registry import encoder_spec
@@ -28,6 +28,7 @@ def load_encoder(
     *,
     weights: Path | str | None = None,
     device: str = "auto",
+    backend: str = "auto",
     dtype: str = "auto",
     cache: VectorCache | Literal["default"] | None = "default",
     activation: Activation | None = None,
@@ -39,13 +40,14 @@ def load_encoder(
         name: One of `list_encoders()`, e.g. `ViT-B-32/datacomp_xl_s13b_b90k`.
         weights: A file or folder in any layout `convert` reads, OpenDlign's checkpoints included; the hub when left out.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto` (measured, see `choose_dtype`), `float32`, `bfloat16` or `float16`.
+        backend: `auto` (measured, see `choose_backend`), `torch` or `openvino`.
+        dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
         cache: Cache of text features, or None.
         activation: Read the weights with another activation than they were trained with (the notes of a record say why).
         text_only: Load the text tower alone; the image tower is read from the same file when the first image is encoded.
 
     Raises:
-        ConfigError: If the name, device, dtype or activation is unknown.
+        ConfigError: If the name, device, backend, dtype or activation is unknown.
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
         WeightsError: If the file is broken or belongs to another architecture.
     """
@@ -63,7 +65,7 @@ def load_encoder(
     tokenizer = find_tokenizer(spec, path)
     encoder = ClipEncoder(towers.to(place), tokenizer, name=spec.name, mean=found.mean, std=found.std, image_fit=found.fit, cache=kept)
     encoder.image_weights = path if text_only and vision is not None else None
-    return choose_dtype(encoder, dtype)
+    return choose_backend(encoder, backend=backend, dtype=dtype)
 
 
 def random_encoder(

@@ -102,7 +102,7 @@ def describe_protocol(
         "encoder": recipe.encoder,
         "weights": model.fingerprint[:16],
         "activation": recipe.activation or "the weights' own",
-        "dtype": str(model.encoder.dtype).removeprefix("torch."),
+        "runtime": model.encoder.runtime,
         "points": recipe.points,
         **model.shape_encoder.settings,
         "templates": recipe.templates if prompter.prompt_list is None else "published prompt list",

@@ -24,6 +24,7 @@ class ModelSource:
         prompts: A published prompt list, `FILE` or `FILE#dataset`, or None.
         text: Exported embeddings of labels in place of a point network's text tower, or None.
         device: `auto`, `cpu`, `cuda`, ...
+        backend: `torch`, `openvino` or `auto`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
     """
 
@@ -33,6 +34,7 @@ class ModelSource:
     prompts: Path | None = None
     text: Path | None = None
     device: str = "auto"
+    backend: str = "torch"
     dtype: str = "float32"
 
     def load(self) -> Model:
@@ -44,12 +46,13 @@ class ModelSource:
             prompts=self.prompts,
             text=self.text,
             device=self.device,
+            backend=self.backend,
             dtype=self.dtype,
         )
 
     def load_untuned(self) -> Model:
         """Load the model as it is before its method's training, see `basrelief.models.load_untuned`."""
-        return load_untuned(self.name, weights=self.weights, device=self.device, dtype=self.dtype)
+        return load_untuned(self.name, weights=self.weights, device=self.device, backend=self.backend, dtype=self.dtype)
 
     def load_second_path(self, head: str, *, cache: VectorCache | None = None, seed: int = 0) -> Embedder | None:
         """Load the second path of a few-shot head with its few-shot settings; None for heads with one path.

@@ -173,8 +173,10 @@ class Embedder:
     @property
     def _fingerprint(self) -> str:
         """Changes with everything but the shape that decides a view embedding."""
-        settings = self.model.shape_encoder.settings
-        text = json.dumps(["features", __version__, self.model.shape_encoder.fingerprint, settings, self.seed], default=str, sort_keys=True)
+        encoder = self.model.shape_encoder
+        other = [] if encoder.runtime == "torch float32" else [encoder.runtime]
+        about = ["features", __version__, encoder.fingerprint, encoder.settings, self.seed, *other]
+        text = json.dumps(about, default=str, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

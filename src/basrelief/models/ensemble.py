@@ -147,6 +147,11 @@ class _JointShapes(ShapeEncoder):
         return combined_fingerprint("ensemble", *(member.shape_encoder.fingerprint for member in self.members))
 
     @property
+    def runtime(self) -> str:
+        """Those of all members."""
+        return ", ".join(dict.fromkeys(member.shape_encoder.runtime for member in self.members))
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The settings of each member."""
         return {"members": {member.name: member.shape_encoder.settings for member in self.members}, "views": self.views}
@@ -228,6 +233,10 @@ class _JointTowers:
     @property
     def dtype(self) -> torch.dtype:
         return self._first.dtype
+
+    @property
+    def runtime(self) -> str:
+        return ", ".join(dict.fromkeys(member.encoder.runtime for member in self.members))
 
     @property
     def vocabulary(self) -> Vocabulary | None:

@@ -259,7 +259,13 @@ def view_features(
 
 
 def load_few_shot(
-    path: Path | str, *, weights: Path | str | None = None, checkpoint: Path | str | None = None, device: str = "auto", dtype: str = "auto"
+    path: Path | str,
+    *,
+    weights: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    device: str = "auto",
+    backend: str = "auto",
+    dtype: str = "auto",
 ) -> FewShotClassifier:
     """Load a saved head with the models it was fitted on.
 
@@ -268,6 +274,7 @@ def load_few_shot(
         weights: CLIP weights of every model; see `load_model`.
         checkpoint: The method's own weights, for the first model.
         device: `auto`, `cpu`, `cuda`, ...
+        backend: `auto` (measured), `torch` or `openvino`.
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
     Raises:
@@ -275,8 +282,8 @@ def load_few_shot(
         ConfigError: If the models are not those the head was fitted on.
     """
     first, *others = _head_recipes(path)
-    models = [load_model(first, weights=weights, checkpoint=checkpoint, device=device, dtype=dtype)]
-    models += [load_model(name, weights=weights, device=device, dtype=dtype) for name in others]
+    models = [load_model(first, weights=weights, checkpoint=checkpoint, device=device, backend=backend, dtype=dtype)]
+    models += [load_model(name, weights=weights, device=device, backend=backend, dtype=dtype) for name in others]
     return FewShotClassifier.load(path, models)
 
 
@@ -325,6 +332,6 @@ def _tower(clip: Model, state: Mapping[str, Tensor], part: str) -> ClipEncoder:
     if not isinstance(encoder, ClipEncoder):
         raise ConfigError(f"clip has a {type(encoder).__name__}; expected CLIP's towers. Load clip2point-untuned.")
     own = {f"visual.{name.removeprefix(f'{part}.')}": tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
-    encoder.towers = copy.deepcopy(encoder.towers)
+    encoder.towers, encoder.compiled, encoder.float32_sample = copy.deepcopy(encoder.towers), None, None
     encoder.towers.load_state_dict(convert_visual(own, encoder.config), strict=False)
     return encoder

@@ -11,8 +11,8 @@ from basrelief.datasets import PromptList, parse_labels
 from basrelief.encoders import (
     ClipEncoder,
     Encoder,
+    choose_backend,
     choose_device,
-    choose_dtype,
     is_tuned_file,
     load_encoder,
     load_encoder_folder,
@@ -38,6 +38,7 @@ def load_model(
     prompts: Files = None,
     text: Files = None,
     device: str = "auto",
+    backend: str = "auto",
     dtype: str = "auto",
 ) -> Model:
     """Load a model by name: its recipe, its networks, its prompts.
@@ -55,6 +56,7 @@ def load_model(
         text: Embeddings of labels that `basrelief models export-text` wrote or OpenShape published (`FILE#labels` for an array without
             names), in place of a point network's text tower; the model then knows these labels alone.
         device: `auto`, `cpu`, `cuda`, ...
+        backend: Of the towers: `auto` (measured once, see `basrelief.encoders.choose_backend`), `torch` or `openvino`.
         dtype: Of all networks: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
     Raises:
@@ -68,7 +70,7 @@ def load_model(
         'tiny'
     """
     files = {"weights": weights, "checkpoint": checkpoint, "prompts": prompts, "text": text}
-    place = _Placement(device, dtype)
+    place = _Placement(device, backend, dtype)
     if name.endswith(".json"):
         members, scales = read_ensemble(name)
         return EnsembleModel(_members(members, files, place), scales=scales)
@@ -80,13 +82,16 @@ def load_model(
     return _load_one(name, _ModelFiles(**files), place)  # type: ignore[arg-type]
 
 
-def load_untuned(name: str, *, weights: Path | str | None = None, device: str = "auto", dtype: str = "float32") -> Model:
+def load_untuned(
+    name: str, *, weights: Path | str | None = None, device: str = "auto", backend: str = "torch", dtype: str = "float32"
+) -> Model:
     """Load a recipe on plain CLIP, as it is before its method's training: no checkpoint, no tuned views.
 
     Args:
         name: One of `list_models()` that renders depth images.
         weights: CLIP weights, a file or a folder; the hub's local copy when left out, then the hub if the licence allows any use.
         device: `auto`, `cpu`, `cuda`, ...
+        backend: `auto` (measured), `torch` or `openvino`.
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
     Raises:
@@ -97,7 +102,7 @@ def load_untuned(name: str, *, weights: Path | str | None = None, device: str = 
     if recipe.cloud is not None:
         raise ConfigError(f"{name} reads points; plain CLIP reads pictures. Name a model that renders, e.g. opendlign-b32.")
     _check_embedded(recipe, weights)
-    return Model(recipe, _load_views(recipe, weights, None, _Placement(device, dtype)))
+    return Model(recipe, _load_views(recipe, weights, None, _Placement(device, backend, dtype)))
 
 
 def load_text(
@@ -107,6 +112,7 @@ def load_text(
     checkpoint: Path | str | None = None,
     prompts: Path | str | None = None,
     device: str = "auto",
+    backend: str = "auto",
     dtype: str = "auto",
 ) -> tuple[Prompter, Encoder]:
     """Load what embeds the labels of a model: its prompts and its text tower, without its image tower or point network.
@@ -117,6 +123,7 @@ def load_text(
         checkpoint: The method's own weights where they hold the text tower (OpenDlign, ULIP), as for `load_model`.
         prompts: Your copy of a published prompt list; takes the place of the templates.
         device: `auto`, `cpu`, `cuda`, ...
+        backend: `auto` (measured), `torch` or `openvino`.
         dtype: `auto` (measured), `float32`, `bfloat16` or `float16`.
 
     Raises:
@@ -124,7 +131,7 @@ def load_text(
         WeightsNotFoundError: If weights are not on this machine and cannot be fetched.
         WeightsError: If a file is broken or belongs to another architecture.
     """
-    recipe, place = get_recipe(name), _Placement(device, dtype)
+    recipe, place = get_recipe(name), _Placement(device, backend, dtype)
     _check_embedded(recipe, weights)
     inside = not recipe.needs_clip and recipe.encoder != EMBEDDED and weights is None
     path = _checkpoint(recipe, checkpoint) if inside else Path()
@@ -139,10 +146,31 @@ def embedded_folder() -> Path:
 
 @dataclass(frozen=True)
 class _Placement:
-    """Where and in which number type an encoder computes, as given to `load_model`."""
+    """Where, by what and in which number type an encoder computes, as given to `load_model`."""
 
     device: str
+    backend: str
     dtype: str
+
+    def load(self, recipe: Recipe, weights: Path | str | None, *, text_only: bool = False) -> ClipEncoder:
+        """Load the CLIP of a recipe in float32, for `choose`."""
+        if recipe.encoder == EMBEDDED:
+            encoder = load_encoder_folder(embedded_folder())
+            encoder.towers.to(choose_device(self.device))
+            return encoder
+        return load_encoder(
+            recipe.encoder,
+            weights=weights,
+            device=self.device,
+            backend="torch",
+            dtype="float32",
+            activation=recipe.activation,
+            text_only=text_only,
+        )
+
+    def choose(self, encoder: ClipEncoder) -> ClipEncoder:
+        """Put the towers on their backend, see `choose_backend`."""
+        return choose_backend(encoder, backend=self.backend, dtype=self.dtype)
 
 
 @dataclass(frozen=True)
@@ -245,12 +273,6 @@ def _checkpoint(recipe: Recipe, given: Path | str | None) -> Path:
     raise WeightsNotFoundError(f"{what} Run: {FETCH} {recipe.name}, or give your copy of {where(own)}: --checkpoint FILE.")
 
 
-def _load_embedded(place: _Placement) -> ClipEncoder:
-    encoder = load_encoder_folder(embedded_folder())
-    encoder.towers.to(choose_device(place.device))
-    return encoder
-
-
 def _load_text(recipe: Recipe, files: _ModelFiles, checkpoint: Path, place: _Placement) -> Encoder:
     """The text side of a point network: exported embeddings, or a CLIP whose image tower is read with the first picture."""
     if files.text is not None:
@@ -258,33 +280,22 @@ def _load_text(recipe: Recipe, files: _ModelFiles, checkpoint: Path, place: _Pla
 
         path, _, listed = str(files.text).partition("#")
         return read_exported_text(path, labels=parse_labels(listed) if listed else (), device=choose_device(place.device))
-    if recipe.encoder == EMBEDDED:
-        return choose_dtype(_load_embedded(place), place.dtype)
     weights = files.weights if recipe.needs_clip or files.weights is not None else checkpoint
-    return load_encoder(
-        recipe.encoder, weights=weights, device=place.device, dtype=place.dtype, activation=recipe.activation, text_only=True
-    )
+    return place.choose(place.load(recipe, weights, text_only=True))
 
 
 def _load_views(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | None, place: _Placement) -> Encoder:
-    if recipe.encoder == EMBEDDED:
-        return choose_dtype(_load_embedded(place), place.dtype)
-    own = recipe.checkpoint
-    if own is None:
-        return load_encoder(recipe.encoder, weights=weights, device=place.device, dtype=place.dtype, activation=recipe.activation)
+    if recipe.checkpoint is None:
+        return place.choose(place.load(recipe, weights))
     path = _checkpoint(recipe, checkpoint)
     if not recipe.needs_clip and weights is None:
-        return load_encoder(recipe.encoder, weights=path, device=place.device, dtype=place.dtype, activation=recipe.activation)
-    encoder = load_encoder(recipe.encoder, weights=weights, device=place.device, dtype="float32", activation=recipe.activation)
-    return choose_dtype(encoder.load_visual(path), place.dtype)
+        return place.choose(place.load(recipe, path))
+    return place.choose(place.load(recipe, weights).load_visual(path))
 
 
 def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, place: _Placement) -> tuple[Encoder, Recipe]:
     """CLIP with blocks that were tuned here, and the recipe that uses them."""
-    if recipe.encoder == EMBEDDED:
-        encoder = _load_embedded(place)
-    else:
-        encoder = load_encoder(recipe.encoder, weights=weights, device=place.device, dtype="float32", activation=recipe.activation)
+    encoder = place.load(recipe, weights)
     record = load_tuned(encoder, tuned)
     shown = NORMALISATIONS[recipe.normalisation] or (encoder.mean, encoder.std)
     if [list(part) for part in shown] != [record["mean"], record["std"]]:
@@ -296,4 +307,4 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, p
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = str(error) or type(error).__name__
         raise WeightsError(f"The checkpoint does not say how its depth maps were rendered: {got} Train again.") from error
-    return choose_dtype(encoder, place.dtype), recipe
+    return place.choose(encoder), recipe

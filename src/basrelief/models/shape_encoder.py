@@ -37,6 +37,11 @@ class ShapeEncoder(ABC):
         """Hash that changes with everything in the networks that decides a feature."""
 
     @property
+    def runtime(self) -> str:
+        """Backend and precision that compute features, e.g. `openvino bfloat16`; the fingerprint does not tell such that agree."""
+        return "torch float32"
+
+    @property
     def logit_scale(self) -> float | None:
         """Multiplier of cosines, already exponentiated; None for that of the text tower."""
         return None
@@ -77,6 +82,11 @@ class ViewEncoder(ShapeEncoder):
     def fingerprint(self) -> str:
         """Hash of both towers, which are one encoder."""
         return self.encoder.fingerprint
+
+    @property
+    def runtime(self) -> str:
+        """That of the image tower."""
+        return self.encoder.runtime
 
     @property
     def settings(self) -> dict[str, Any]:

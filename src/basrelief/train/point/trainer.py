@@ -115,7 +115,9 @@ def load_clip(source: ModelSource) -> Model:
     recipe = get_recipe(source.name)
     if recipe.cloud is None:
         return source.load_untuned()
-    encoder = load_encoder(recipe.encoder, weights=source.weights, device=source.device, dtype="float32", activation=recipe.activation)
+    encoder = load_encoder(
+        recipe.encoder, weights=source.weights, device=source.device, backend="torch", dtype="float32", activation=recipe.activation
+    )
     plain = replace(recipe, cloud=None, checkpoint=None, projection="opendlign", pooling=Pooling("mean"))
     return Model(plain, encoder)
 
