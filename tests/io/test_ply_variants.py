@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import basrelief.io as shapes
+from basrelief.errors import GeometryError
 from basrelief.io.formats.ply_header import ENCODINGS
 from basrelief.io.polygons import Lists, strip_triangles
 from basrelief.types import Mesh
@@ -89,3 +93,50 @@ def test_lists_before_positions(encoding: str, put: Put) -> None:
     shape = shapes.load(put("a.ply", ply(encoding, vertex=rows, face=faces(FACES.tolist(), name="vertex_index"))))
     assert isinstance(shape, Mesh)
     assert np.array_equal(shape.vertices, VERTICES)
+
+
+def png(color: tuple[int, int, int], size: int = 2) -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (size, size), color).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_texture_coordinates_of_faces_split_vertices_at_seams(encoding: str, put: Put) -> None:
+    put("Skin.png", png((255, 0, 0)))
+    properties = [("u1 i4", "vertex_indices"), ("u1 f4", "texcoord")]
+    rows = [[[0, 1, 2], [0.0, 0.0, 1.0, 0.0, 1.0, 1.0]], [[0, 2, 3], [0.0, 0.0, 0.5, 0.5, 0.0, 1.0]]]
+    data = (
+        ply(encoding, vertex=vertices(), face=(properties, rows))
+        .replace(b"made by hand", b"")
+        .replace(b"obj_info nothing", b"comment TextureFile skin.PNG")
+    )
+    shape = shapes.load(put("a.ply", data))
+    assert isinstance(shape, Mesh)
+    assert shape.appearance is not None
+    assert shape.appearance.uv is not None
+    assert len(shape.vertices) == 5
+    assert np.allclose(shape.appearance.uv[shape.faces].reshape(2, 6), [rows[0][1], rows[1][1]])
+    assert np.array_equal(shape.vertices[shape.faces], VERTICES[[[0, 1, 2], [0, 2, 3]]])
+
+
+def test_faces_choose_among_textures(put: Put) -> None:
+    put("red.png", png((255, 0, 0)))
+    put("green.png", png((0, 255, 0)))
+    properties = [("u1 i4", "vertex_indices"), ("u1 f4", "texcoord"), ("i4", "texnumber")]
+    rows = [[[0, 1, 2], [0.0] * 6, 1], [[0, 2, 3], [0.0] * 6, 0], [[1, 2, 3], [0.0] * 6, 2]]
+    names = b"comment TextureFile red.png\ncomment TextureFile green.png\ncomment TextureFile gone.png"
+    shape = shapes.load(put("a.ply", ply("ascii", vertex=vertices(), face=(properties, rows)).replace(b"obj_info nothing", names)))
+    assert isinstance(shape, Mesh)
+    assert shape.colors is not None
+    assert {tuple(colors[0]) for colors in shape.colors[shape.faces].tolist()} == {(1, 0, 0), (0, 1, 0), (np.float32(0.8).item(),) * 3}
+    assert shape.origin is not None
+    assert shape.origin.notes == ("1 texture is missing or damaged: gone.png.",)
+
+
+def test_texture_coordinates_of_vertices_that_do_not_exist(put: Put) -> None:
+    put("red.png", png((255, 0, 0)))
+    rows = [[[0, 1, 9], [0.0] * 6]]
+    data = ply("ascii", vertex=vertices(), face=([("u1 i4", "vertex_indices"), ("u1 f4", "texcoord")], rows))
+    with pytest.raises(GeometryError, match="Faces use vertices 0 to 9, but there are only 4"):
+        shapes.load(put("a.ply", data.replace(b"obj_info nothing", b"comment TextureFile red.png")))

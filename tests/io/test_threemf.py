@@ -7,6 +7,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
@@ -167,3 +168,73 @@ def test_the_root_model_has_the_name_that_a_relationship_gives_it(put: Put) -> N
             "3D/body.custom", f'<model><resources><object id="1">{TRIANGLE}</object></resources><build><item objectid="1"/></build></model>'
         )
     assert isinstance(shapes.load(put("a.3mf", out.getvalue())), Mesh)
+
+
+def square(resources: str, first: str, second: str, *, kind: str = "model", name: str = "") -> str:
+    """A square of two triangles with these attributes, and resources before it."""
+    corners = "".join(f'<vertex x="{x}" y="{y}" z="0"/>' for x, y in ((0, 0), (1, 0), (1, 1), (0, 1)))
+    triangles = f'<triangle v1="0" v2="1" v3="2" {first}/><triangle v1="0" v2="2" v3="3" {second}/>'
+    mesh = f"<mesh><vertices>{corners}</vertices><triangles>{triangles}</triangles></mesh>"
+    return (
+        f'<resources>{resources}<object id="1" type="{kind}" name="{name}">{mesh}</object></resources><build><item objectid="1"/></build>'
+    )
+
+
+GROUP = '<colorgroup id="8"><color color="#FF0000"/><color color="#00FF00"/><color color="#0000FF80"/></colorgroup>'
+
+
+def test_each_corner_of_a_triangle_has_a_color(put: Put) -> None:
+    shape = shapes.load(put("a.3mf", threemf(square(GROUP, 'pid="8" p1="0" p2="1" p3="2"', 'pid="8" p1="0" p2="2" p3="1"'))))
+    assert isinstance(shape, Mesh)
+    assert shape.colors is not None
+    found = shape.colors[shape.faces]
+    assert np.allclose(found[0], [RED, GREEN, BLUE])
+    assert np.allclose(found[1], [RED, BLUE, GREEN])
+
+
+@pytest.mark.parametrize(
+    ("paint", "expected"),
+    [
+        ('<multiproperties id="7" pids="9 8"><multi pindices="0 1"/></multiproperties>', GREEN),
+        ('<multiproperties id="7" pids="9 6"><multi pindices="1"/></multiproperties>', GREEN),
+        ('<multiproperties id="7" pids="9 8"><multi pindices="1"/></multiproperties>', RED),
+        ('<compositematerials id="7" matid="9" matindices="0 1"><composite values="0.75 0.25"/></compositematerials>', [0.75, 0.25, 0]),
+    ],
+)
+def test_paints_made_of_others(paint: str, expected: list[float], put: Put) -> None:
+    base = '<basematerials id="9"><base name="r" displaycolor="#FF0000"/><base name="g" displaycolor="#00FF00"/></basematerials>'
+    shape = shapes.load(put("a.3mf", threemf(square(base + GROUP + paint, 'pid="7" p1="0"', 'pid="7" p1="0"'))))
+    assert shape.colors is not None
+    assert np.allclose(shape.colors, expected, atol=1e-6)
+
+
+def test_a_texture_of_the_archive(put: Put) -> None:
+    picture, out = BytesIO(), BytesIO(threemf(""))
+    Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8)).save(picture, "PNG")
+    group = '<texture2d id="5" path="/3D/Wood.png" contenttype="image/png" tilestyleu="clamp" tilestylev="mirror"/>'
+    group += '<texture2dgroup id="4" texid="5"><tex2coord u="0.2" v="0.5"/><tex2coord u="0.8" v="0.5"/></texture2dgroup>'
+    model = square(group + GROUP, 'pid="4" p1="0" p2="1" p3="1"', 'pid="8" p1="1"')
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("3D/3dmodel.model", f"<model>{model}</model>")
+        archive.writestr("3D/wood.png", picture.getvalue())
+    shape = shapes.load(put("a.3mf", out.getvalue()))
+    assert isinstance(shape, Mesh)
+    assert shape.colors is not None
+    assert shape.appearance is not None
+    assert sorted(map(tuple, shape.colors.round(3).tolist())) == sorted([(1, 0, 0), (0, 0, 1), (0, 0, 1), *[(0, 1, 0)] * 3])
+    textured = [material for material in shape.appearance.materials if material.texture is not None]
+    assert [material.wrap for material in textured] == [("clamp", "mirror")]
+    broken = threemf(model)
+    shape = shapes.load(put("b.3mf", broken))
+    assert shape.origin is not None
+    assert any("/3D/Wood.png" in note for note in shape.origin.notes)
+
+
+def test_supports_are_left_out(put: Put) -> None:
+    corners = '<resources><object id="2" type="support" name="tree">' + TRIANGLE + "</object>"
+    model = square("", "", "").replace("<resources>", corners).replace("<build>", '<build><item objectid="2"/>')
+    shape = shapes.load(put("a.3mf", threemf(model)))
+    assert isinstance(shape, Mesh)
+    assert len(shape.faces) == 2
+    assert shape.origin is not None
+    assert shape.origin.notes == ("1 hidden part was left out: tree.",)

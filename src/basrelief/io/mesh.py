@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from basrelief.errors import FileFormatError, GeometryError
+from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.helper_geometry import PlacedPart, shown_parts
 from basrelief.io.source import RawShape
+from basrelief.io.split import check_corners
 from basrelief.io.surface import is_invisible, join_appearance, join_colors
 from basrelief.limits import limits
 
@@ -141,10 +142,7 @@ def _move(vertices: np.ndarray, matrices: np.ndarray, moved: np.ndarray) -> None
 
 def _shift(faces: np.ndarray, matrices: np.ndarray, shifted: np.ndarray, *, vertices: int, first: int) -> None:
     """Offset the faces of a part to its vertices in the joined list, which start at `first`, instance after instance."""
-    if len(faces) and (faces.min() < 0 or faces.max() >= vertices):
-        raise GeometryError(
-            f"Faces use vertices {faces.min()} to {faces.max()}, but there are only {vertices}. The file is probably truncated."
-        )
+    check_corners(faces, vertices)
     shifted = shifted.reshape(len(matrices), len(faces), 3)
     mirrored = np.linalg.det(matrices[:, :3, :3]) < 0
     shifted[~mirrored], shifted[mirrored] = faces, faces[:, ::-1]

@@ -50,7 +50,7 @@ def side_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 def _add(found: dict[Path, None], resolver: FolderResolver, name: str) -> None:
     try:
-        side = resolver.find(name)
+        side = resolver.find(name, similar=True)
     except BasreliefError:
         return
     if side is not None:

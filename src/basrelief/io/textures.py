@@ -60,7 +60,7 @@ class Textures:
         return self._textures.setdefault((key, alpha), Texture(self, read, name=name, alpha=alpha))
 
     def from_file(self, resolver: FolderResolver, name: str, *, alpha: bool = False) -> Texture:
-        """Return the texture stored in a side file.
+        """Return the texture stored in a side file, or in one of a similar name, see `FolderResolver.find`.
 
         Args:
             resolver: Reads side files; notes names that leave the folder, even when no pixel is needed.
@@ -72,8 +72,8 @@ class Textures:
         """
         if (name, alpha) not in self._textures:
             with suppress(BasreliefError):
-                resolver.find(name)
-        return self.get(name, lambda: resolver.get(name), name=name, alpha=alpha)
+                resolver.find(name, similar=True)
+        return self.get(name, lambda: resolver.get(name, similar=True), name=name, alpha=alpha)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from basrelief.io.mesh import join_parts
 from basrelief.io.polygons import Lists, degenerate_note, fan_triangles, strip_triangles
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
-from basrelief.io.textures import Textures
+from basrelief.io.split import check_corners, distinct_corners, split_corners
+from basrelief.io.textures import Texture, Textures
 from basrelief.limits import limits
 
 _CORNERS = ("vertex_indices", "vertex_index")
+_MAX_TEXTURES = 64
 
 
 def read_ply(source: Source) -> RawShape:
@@ -47,25 +50,52 @@ def read_ply(source: Source) -> RawShape:
     if vertex.stack("x", "y", "z") is None:
         raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
     part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex_colors(vertex)}
-    notes = [f"{body.left} after the last element were ignored."] if body.left else []
+    parts, notes = [part], [f"{body.left} after the last element were ignored."] if body.left else []
     resolver, textures = FolderResolver(source.path.parent), Textures()
     if header.count("face"):
         polygons = _corners(source, face)
         check_count(source.path, int(np.maximum(polygons.counts - 2, 0).sum()), limits().faces, of="faces")
-        part["faces"], of = fan_triangles(polygons)
-        colors = next((colors for colors in (face.stack(*names) for names in COLOR_COLUMNS) if colors is not None), None)
-        part["face_colors"] = None if colors is None else colors[of]
         notes += degenerate_note(polygons.counts)
-        if header.textures:
-            part["texture"] = textures.from_file(resolver, header.textures[0])
-            part["uv"] = _texture_places(vertex, face, polygons)
+        images = [textures.from_file(resolver, name) for name in header.textures[:_MAX_TEXTURES]]
+        parts = list(_surface(part, vertex, face, polygons, images))
     elif header.count("tristrips"):
         part["faces"] = strip_triangles(_corners(source, tables["tristrips"]))
         check_count(source.path, len(part["faces"]), limits().faces, of="faces")
     elif is_splats(vertex):
-        part = splat_points(part, vertex, notes)
-    raw = join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0)
+        parts = [splat_points(part, vertex, notes)]
+    check_count(source.path, sum(len(part["vertices"]) for part in parts), limits().points, of="vertices")
+    raw = join_parts([(part, np.eye(4)) for part in parts], with_faces=any(len(part.get("faces", ())) for part in parts))
     return dataclasses.replace(raw, notes=(*notes, *resolver.notes, *textures.notes))
+
+
+def _surface(part: Mapping[str, Any], vertex: Table, face: Table, polygons: Lists, images: Sequence[Texture]) -> Iterator[dict[str, Any]]:
+    """Yield the faces with their colours, one part for each image; an image replaces the colours of vertices."""
+    corners, of = fan_triangles(Lists(np.arange(len(polygons.values), dtype=np.int64), polygons.counts))
+    faces = polygons.values[corners]
+    colors = next((colors for colors in (face.stack(*names) for names in COLOR_COLUMNS) if colors is not None), None)
+    base = {**part, "face_colors": None if colors is None else colors[of]}
+    uv = next((uv for uv in (vertex.stack(*axes) for axes in TEXTURE_COLUMNS) if uv is not None), None)
+    wedges = face.lists.get("texcoord")
+    by_corner = uv is None and wedges is not None and np.array_equal(wedges.counts, 2 * polygons.counts)
+    if (uv is None and not by_corner) or not any(image.pixels is not None for image in images):
+        yield {**base, "faces": faces}
+        return
+    check_corners(faces, len(part["vertices"]))
+    number = face.columns.get("texnumber", np.zeros(len(polygons.counts)))[of] if len(images) > 1 else np.zeros(len(of))
+    for i, image in enumerate(images):
+        rows = np.flatnonzero(number == i)
+        if not len(rows):
+            continue
+        corner = faces[rows].reshape(-1)
+        places = wedges.values.reshape(-1, 2)[corners[rows].reshape(-1)] if by_corner and wedges is not None else None
+        chosen, index = distinct_corners(corner) if places is None else split_corners(corner, places)
+        used = corner[chosen]
+        own = {"vertices": part["vertices"][used], "faces": index.reshape(-1, 3), "texture": image}
+        own["uv"] = places[chosen] if places is not None else uv[used] if uv is not None else None
+        if image.pixels is None:
+            own["vertex_colors"] = None if part["vertex_colors"] is None else part["vertex_colors"][used]
+            own["face_colors"] = None if colors is None else base["face_colors"][rows]
+        yield own
 
 
 def _corners(source: Source, face: Table) -> Lists:
@@ -76,14 +106,3 @@ def _corners(source: Source, face: Table) -> Lists:
             "Export it again."
         )
     return face.lists[name]
-
-
-def _texture_places(vertex: Table, face: Table, polygons: Lists) -> np.ndarray | None:
-    """Return the texture coordinates of each vertex; on a seam, those of the last face."""
-    uv = next((uv for uv in (vertex.stack(*axes) for axes in TEXTURE_COLUMNS) if uv is not None), None)
-    wedges = face.lists.get("texcoord")
-    if uv is None and wedges is not None and np.array_equal(wedges.counts, 2 * polygons.counts):
-        inside = polygons.values < len(vertex.columns["x"])
-        uv = np.zeros((len(vertex.columns["x"]), 2))
-        uv[polygons.values[inside]] = wedges.values.reshape(-1, 2)[inside]
-    return uv

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import zipfile
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,44 +15,46 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.archive import open_archive, read_member
 from basrelief.io.checks import check_count
+from basrelief.io.formats.threemf_paint import GROUPS, NO_PAINT, PAINTS, Paints
 from basrelief.io.graph import count_instances
-from basrelief.io.mesh import join_parts
+from basrelief.io.mesh import check_size, join_parts
 from basrelief.io.source import RawShape, Source
-from basrelief.io.surface import UNCOLORED
+from basrelief.io.textures import Textures
 from basrelief.io.xml import each_element
 from basrelief.limits import limits
 
 _ROOT = "3d/3dmodel.model"  # unless a relationship names another
 _RELATIONS = "_rels/.rels"
-_NO_COLOR = -1
+_SUPPORTS = ("support", "solidsupport")  # types of objects that are no part of the shape
 
 Use = tuple[str, np.ndarray]  # the key of an object, and its transform
 
 
 @dataclass(slots=True)
 class _Object:
-    """An object: three numbers per vertex and triangle, and for each triangle the index of its colour."""
+    """An object: three numbers per vertex and triangle, and three paints per triangle."""
 
     vertices: array[float] = field(default_factory=lambda: array("d"))
     triangles: array[int] = field(default_factory=lambda: array("i"))
     paints: array[int] = field(default_factory=lambda: array("i"))
     uses: list[Use] = field(default_factory=list)
     group: str = ""
-    paint: int = _NO_COLOR
+    paint: int = NO_PAINT
+    name: str = ""
+    hidden: bool = False
 
 
 @dataclass(slots=True)
 class _Package:
-    """The contents of all models in an archive; a colour group is a range of the list of all colours."""
+    """The contents of all models in an archive."""
 
     objects: dict[str, _Object] = field(default_factory=dict)
     items: list[Use] = field(default_factory=list)
-    colors: array[float] = field(default_factory=lambda: array("f"))
-    groups: dict[str, range] = field(default_factory=dict)
+    paints: Paints = field(default_factory=Paints)
 
 
 def read_3mf(source: Source) -> RawShape:
-    """Read 3MF: the objects of its build with transforms applied, and the colours of objects and triangles.
+    """Read 3MF: the objects of its build with transforms applied, without supports, and the colours and textures of triangles.
 
     Args:
         source: The file.
@@ -73,12 +75,19 @@ def read_3mf(source: Source) -> RawShape:
         for name in models:
             model = _Model(source.path, _key(name), package, root=_key(name) == root)
             each_element(source.path, read_member(archive, name), model.take)
-    instances = _instances(source.path, package)
-    parts = {key: _part(package, key) for key in dict.fromkeys(key for key, _ in instances)}
+        instances = _instances(source.path, package)
+        textures = Textures()
+        members = {_key(name): name for name in archive.namelist()}
+        parts = {
+            key: _parts(package, key, lambda name: read_member(archive, members[_key(name)]), textures)
+            for key in dict.fromkeys(key for key, _ in instances)
+        }
     if not parts:
         raise FileFormatError(f"The build of {source.path.name} contains no triangles. Check the export settings.")
-    raw = join_parts([(parts[key], matrix) for key, matrix in instances], with_faces=True)
-    return RawShape(points=raw.points, faces=raw.faces, colors=raw.colors, up="z", up_reason="3MF is +Z up by its specification")
+    check_size(source.path, [(1, len(part["vertices"]), len(part["faces"])) for key, _ in instances for part in parts[key]])
+    raw = join_parts([(part, matrix) for key, matrix in instances for part in parts[key]], with_faces=True)
+    notes = (*raw.notes, *textures.notes)
+    return dataclasses.replace(raw, up="z", up_reason="3MF is +Z up by its specification", notes=notes)
 
 
 def _key(name: str) -> str:
@@ -107,7 +116,6 @@ class _Model:
         self._path, self._name, self._root = path, name, root
         self._package = package
         self._object = _Object()
-        self._group = ""
         self._left = limits().instances  # objects, groups, components and items
 
     def take(self, tag: str, attribute: Mapping[str, str]) -> None:
@@ -119,46 +127,43 @@ class _Model:
             self._object.vertices.extend((float(attribute["x"]), float(attribute["y"]), float(attribute["z"])))
         elif tag == "triangle":
             self._object.triangles.extend((int(attribute["v1"]), int(attribute["v2"]), int(attribute["v3"])))
-            self._object.paints.append(self._paint(attribute) if "p1" in attribute or "pid" in attribute else self._object.paint)
-        elif tag in ("base", "color"):
-            self._add_color(attribute.get("displaycolor") or attribute.get("color", ""))
+            paint = self._object.paint
+            self._object.paints.extend(self._paints(attribute) if "p1" in attribute or "pid" in attribute else (paint, paint, paint))
+        elif tag in PAINTS:
+            self._package.paints.add(tag, attribute)
         else:
             self._take_other(tag, attribute)
 
     def _take_other(self, tag: str, attribute: Mapping[str, str]) -> None:
-        if tag not in ("object", "component", "item", "basematerials", "colorgroup"):
+        if tag not in ("object", "component", "item", "texture2d", *GROUPS):
             return
         self._left -= 1
         if self._left < 0:
             check_count(self._path, limits().instances + 1, limits().instances, of="objects and components")
         if tag == "object":
-            self._object = self._package.objects[f"{self._name}#{attribute['id']}"] = _Object(group=attribute.get("pid", ""))
-            self._object.paint = self._place(self._object.group, attribute.get("pindex", ""))
+            self._object = _Object(group=attribute.get("pid", ""), name=attribute.get("name", ""))
+            self._object.hidden = attribute.get("type") in _SUPPORTS
+            self._object.paint = self._find(self._object.group, attribute.get("pindex", ""))
+            self._package.objects[f"{self._name}#{attribute['id']}"] = self._object
         elif tag == "component":
             self._object.uses.append(_use(self._name, attribute))
+        elif tag == "texture2d":
+            self._package.paints.add_texture(self._name, attribute)
         elif tag != "item":
-            self._group = f"{self._name}#{attribute['id']}"
-            self._package.groups[self._group] = range(len(self._package.colors) // 3, len(self._package.colors) // 3)
+            self._package.paints.open_group(self._name, attribute)
         elif self._root:
             self._package.items.append(_use(self._name, attribute))
 
-    def _paint(self, attribute: Mapping[str, str]) -> int:
-        """Return the colour index of a triangle's first corner: its own, or that of its object."""
-        return self._place(attribute.get("pid", self._object.group), attribute.get("p1", ""))
+    def _paints(self, attribute: Mapping[str, str]) -> tuple[int, int, int]:
+        """Return the paints of a triangle's corners, by its own group or that of its object; all are the first where others are absent."""
+        group, first = attribute.get("pid", self._object.group), attribute.get("p1", "")
+        paint = self._find(group, first)
+        if attribute.get("p2", first) == first == attribute.get("p3", first):
+            return paint, paint, paint
+        return paint, self._find(group, attribute.get("p2", first)), self._find(group, attribute.get("p3", first))
 
-    def _place(self, group: str, index: str) -> int:
-        """Return the index of a colour among all colours, `_NO_COLOR` if it is missing or invalid."""
-        places = self._package.groups.get(f"{self._name}#{group}", range(0))
-        return places[int(index)] if index.isdecimal() and len(index) < 10 and int(index) < len(places) else _NO_COLOR
-
-    def _add_color(self, text: str) -> None:
-        try:
-            red, green, blue = (part / 255 for part in bytes.fromhex(text.lstrip("#"))[:3])
-        except ValueError:
-            red = green = blue = math.nan
-        self._package.colors.extend((red, green, blue))
-        if self._group:
-            self._package.groups[self._group] = range(self._package.groups[self._group].start, len(self._package.colors) // 3)
+    def _find(self, group: str, index: str) -> int:
+        return self._package.paints.find(f"{self._name}#{group}", index)
 
 
 def _use(name: str, attribute: Mapping[str, str]) -> Use:
@@ -191,15 +196,12 @@ def _walk_components(package: _Package) -> Iterator[Use]:
         waiting.extend((used, matrix @ inner) for used, inner in package.objects[key].uses)
 
 
-def _part(package: _Package, key: str) -> dict[str, Any]:
+def _parts(package: _Package, key: str, read: Callable[[str], bytes], textures: Textures) -> list[dict[str, Any]]:
     thing = package.objects[key]
     part: dict[str, Any] = {
         "vertices": np.frombuffer(thing.vertices, dtype=np.float64).reshape(-1, 3),
         "faces": np.frombuffer(thing.triangles, dtype=np.int32).reshape(-1, 3),
+        "name": thing.name,
+        "hidden": thing.hidden,
     }
-    paints = np.frombuffer(thing.paints, dtype=np.int32)
-    colors = np.frombuffer(package.colors, dtype=np.float32).reshape(-1, 3) if package.colors else np.full((1, 3), np.nan, np.float32)
-    known = (paints != _NO_COLOR) & np.isfinite(colors[paints, 0])
-    if known.any():
-        part["face_colors"] = np.where(known[:, None], colors[paints], np.array(UNCOLORED, dtype=np.float32))
-    return part
+    return list(package.paints.parts(part, np.frombuffer(thing.paints, dtype=np.int32).reshape(-1, 3), read, textures))
