@@ -10,7 +10,7 @@ import pytest
 
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
-from basrelief.io.formats.mtl import library_names, parse_materials
+from basrelief.io.formats.mtl import TextureMap, library_names, parse_materials
 from basrelief.io.formats.obj_lines import Elements
 from basrelief.limits import limits, use_limits
 from basrelief.types import Mesh, PointCloud
@@ -114,8 +114,8 @@ def test_materials_of_a_library() -> None:
     found = parse_materials(
         b"Kd 1 1 1\nmap_Kd x\nnewmtl a\n\tkd 0 .5 1\nMap_kd  my picture.png \nnewmtl b\nKd a b c\nKd\nnewmtl\nnewmtl a\n"
     )
-    assert {name: (material.color, material.texture) for name, material in found.items()} == {"a": (None, ""), "b": (None, "")}
-    assert parse_materials(b"newmtl a\nKd 0 .5 1\nmap_Kd my picture.png\n")["a"].texture == "my picture.png"
+    assert {name: (material.color, material.texture) for name, material in found.items()} == {"a": (None, None), "b": (None, None)}
+    assert parse_materials(b"newmtl a\nKd 0 .5 1\nmap_Kd my picture.png\n")["a"].texture == TextureMap("my picture.png")
 
 
 def test_libraries_are_named_at_the_start_of_a_line() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from html import unescape
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import MappingProxyType
 from basrelief.errors import BasreliefError
 from basrelief.io.formats.gltf_header import json_span, parse_header
 from basrelief.io.formats.mtl import library_names, parse_materials
+from basrelief.io.formats.obj_materials import find_libraries
 from basrelief.io.formats.ply_header import read_header
 from basrelief.io.resolver import FolderResolver
 from basrelief.limits import limits
@@ -24,7 +24,7 @@ _PLY_HEADER = 1 << 16
 def side_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     """List the files beside a shape that loading it reads: buffers, materials and textures.
 
-    Names come from each `uri` of glTF, `mtllib` of OBJ and `map_Kd` of its materials, `init_from` of COLLADA, `TextureFile` of PLY.
+    Names come from each `uri` of glTF, `mtllib` of OBJ and the images of its materials, `init_from` of COLLADA, `TextureFile` of PLY.
     The shape file together with these files determines the result of `load`.
 
     Args:
@@ -71,10 +71,10 @@ def _gltf_names(path: Path, _resolver: FolderResolver) -> Iterator[str]:
 def _obj_names(path: Path, resolver: FolderResolver) -> Iterator[str]:
     with path.open("rb") as file:
         libraries = list(library_names(file.read(limits().text_bytes)))
-    yield from libraries
-    for name in libraries:
-        with suppress(BasreliefError):
-            yield from (material.texture for material in parse_materials(resolver.get(name)).values() if material.texture)
+    for name, data in find_libraries(path, resolver, libraries):
+        yield name
+        materials = {} if data is None else parse_materials(data)
+        yield from (image.name for material in materials.values() for image in material.maps.values())
 
 
 def _dae_names(path: Path, _resolver: FolderResolver) -> Iterator[str]:

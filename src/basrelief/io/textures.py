@@ -24,6 +24,7 @@ _STRIP = 1 << 22  # pixels converted at a time
 _CHUNK = 1 << 20  # texture coordinates looked up at a time
 _MAX_SCANS = 100  # a progressive JPEG has about ten; thousands would each be decoded over the whole image
 _DRAFT_COST = 4  # decoding a JPEG at a lower resolution takes at least this part of the time
+_BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue
 _NAMED = 3  # textures named in a note
 REPEAT: tuple[Wrap, Wrap] = ("repeat", "repeat")
 
@@ -75,6 +76,32 @@ class Textures:
                 resolver.find(name, similar=True)
         return self.get(name, lambda: resolver.get(name, similar=True), name=name, alpha=alpha)
 
+    def masked(self, color: Texture | None, mask: Texture) -> Texture:
+        """Return a texture with the colours of one image, white if None, and the alpha of another.
+
+        Args:
+            color: The image of the colours.
+            mask: Its alpha, or its brightness where it has none, is the alpha.
+        """
+        pixels = None if color is None else color.pixels
+        if mask.pixels is None:
+            return color or mask
+        size = np.prod(np.maximum(mask.pixels.shape[:2], (1, 1) if pixels is None else pixels.shape[:2]))
+        if size > self.left:
+            self.skipped += 1
+            return color or mask
+        self.left -= int(size)
+        return self._made(_masked(pixels, mask.pixels))
+
+    def opaque(self, texture: Texture) -> Texture:
+        """Return a texture with alpha 255 everywhere, the same one if it is opaque."""
+        return texture if texture.pixels is None or texture.alpha_range[0] == 1 else self._made(_opaque(texture.pixels))
+
+    def _made(self, pixels: np.ndarray) -> Texture:
+        texture = Texture(self, bytes)
+        texture.set_pixels(pixels)
+        return texture
+
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence on each kind of texture that was not decoded."""
@@ -117,6 +144,10 @@ class Texture:
             except Exception:  # a missing or broken image raises whatever its reader or decoder raises
                 self._textures.broken.append(self._name)
         return self._pixels
+
+    def set_pixels(self, pixels: np.ndarray) -> None:
+        """Use these pixels (height, width, 4) instead of reading an image."""
+        self._read, self._pixels = None, pixels
 
     @cached_property
     def alpha_range(self) -> tuple[float, float]:
@@ -202,6 +233,24 @@ def _reduced(image: Image.Image, shrink: int, *, alpha: bool) -> np.ndarray:
             away = found[:, :, 3] == 0
             found[away, :3] = np.asarray(plain.reduce(shrink))[away]
     return pixels
+
+
+def _masked(color: np.ndarray | None, mask: np.ndarray) -> np.ndarray:
+    """Return the colours of one image, white if None, with the alpha of another, or its brightness if that is opaque everywhere."""
+    alpha = mask[:, :, 3]
+    if alpha.min() == 255:
+        alpha = np.rint(mask[:, :, :3] @ np.array(_BRIGHTNESS)).astype(np.uint8)
+    if color is None:
+        color = np.full((1, 1, 4), 255, dtype=np.uint8)
+    size = np.maximum(color.shape[:2], alpha.shape)
+    return np.dstack([_resized(color[:, :, :3], size), _resized(alpha, size)])
+
+
+def _resized(pixels: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Repeat pixels to the given height and width."""
+    row, column = (np.arange(to) * of // to for to, of in zip(size, pixels.shape[:2], strict=True))
+    found: np.ndarray = pixels[np.ix_(row, column)]
+    return found
 
 
 def _opaque(pixels: np.ndarray) -> np.ndarray:

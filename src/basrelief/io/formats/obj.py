@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from basrelief.errors import BasreliefError, GeometryError
+from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
-from basrelief.io.formats.mtl import Material, library_names, parse_materials
+from basrelief.io.corners import check_corners, distinct_corners
+from basrelief.io.formats.mtl import library_names
 from basrelief.io.formats.obj_lines import Elements
+from basrelief.io.formats.obj_materials import Looks
 from basrelief.io.lines import model_lines
-from basrelief.io.mesh import check_size
+from basrelief.io.mesh import check_size, join_parts
 from basrelief.io.polygons import Lists, fan_triangles
-from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
 from basrelief.io.surface import UNCOLORED
-from basrelief.io.textures import Textures
 from basrelief.limits import limits
 
+_MAX_PARTS = 4096
 _CORNER_BYTES = 56  # peak memory per corner of a triangle while reading
 
 
@@ -55,26 +59,79 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> RawShape
     check_size(source.path, [(1, len(vertices), faces)])
     check_count(source.path, 3 * faces, limits().memory_bytes // _CORNER_BYTES, of="corners of faces")
     if not faces:
+        if elements.surfaces:
+            raise FileFormatError(f"{source.path.name} holds only free-form curves or surfaces. Export it as a mesh of polygons.")
         return RawShape(points=vertices, colors=_vertex_colors(vertices, colors))
     index, polygon = fan_triangles(Lists(np.arange(len(corners), dtype=np.int32), counts))
-    material = np.repeat(np.concatenate(elements.materials)[polygon], 3)
+    material, group = np.concatenate(elements.materials)[polygon], np.concatenate(elements.groups)[polygon]
     corners = corners[index.reshape(-1)]
-    if corners[:, 0].min() < 1 or corners[:, 0].max() > len(vertices):
-        raise GeometryError(
-            f"Faces use vertices {corners[:, 0].min() - 1} to {corners[:, 0].max() - 1}, but there are only {len(vertices)}. "
-            "The file is probably truncated."
-        )
+    check_corners(corners[:, 0] - 1, len(vertices))
     places = _joined(elements.places, 2)
-    _clear_partial(corners, material, len(elements.names), len(places))
-    chosen, index = _distinct(corners, material)
+    _clear_partial(corners, np.repeat(material, 3), len(elements.names), len(places))
+    used = np.bincount(material, minlength=len(elements.names)) > 0
+    looks = Looks(source.path, [name if used[i] else None for i, name in enumerate(elements.names)], libraries)
+    part = _part_of_face(looks.look[material], group)
+    order = np.argsort(part, kind="stable")
+    bounds = np.flatnonzero(np.diff(part[order], prepend=-1, append=np.iinfo(np.int64).max))
+    several = [np.repeat(part, 3)] if len(bounds) > 2 else []
+    chosen, index = distinct_corners(*_columns(corners, np.repeat(material, 3)), *several)
     check_size(source.path, [(1, len(chosen), faces)])
-    position, place, material = corners[chosen, 0] - 1, corners[chosen, 1] - 1, material[chosen]
-    points, face = vertices[position], index.reshape(-1, 3)
-    own = _vertex_colors(vertices, colors)
-    if own is not None:
-        return RawShape(points=points, faces=face, colors=own[position])
-    colorizer = _MaterialColors(source, elements, libraries)
-    return RawShape(points=points, faces=face, colors=colorizer.colors(points, places, place, material), notes=colorizer.notes)
+    surface = _Surface(vertices, places, _vertex_colors(vertices, colors), corners[chosen], index.reshape(-1, 3), material)
+    names = list(elements.group_names)
+    parts = []
+    for start, end in itertools.pairwise(bounds):
+        rows = order[start:end] if several else slice(None)
+        first = order[start]
+        parts.append(surface.part(rows, int(looks.look[material[first]]), looks) | {"name": names[group[first]]})
+    raw = join_parts([(part, np.eye(4)) for part in parts], with_faces=True)
+    free_form = ("Free-form curves and surfaces were left out.",) if elements.surfaces else ()
+    return dataclasses.replace(raw, notes=(*raw.notes, *free_form, *looks.notes))
+
+
+def _part_of_face(look: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return the part of each face: one for each look in each group, or, where those are too many, for each look, or one."""
+    for keys in (group.astype(np.int64) * (int(look.max()) + 1) + look, look.astype(np.int64)):
+        if len(np.unique(keys)) <= _MAX_PARTS:
+            return keys
+    return np.where(look < _MAX_PARTS, look, 0).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """The faces of a file, with one vertex for each distinct corner, sorted by part.
+
+    Attributes:
+        vertices: (N, 3) positions.
+        places: (T, 2) texture coordinates.
+        colors: (N, 3) colours of positions, or None.
+        corners: (V, 3) position, texture coordinate and normal of each vertex, counted from 1; 0 for none.
+        faces: (F, 3) vertices of each face.
+        material: (F,) material of each face.
+    """
+
+    vertices: np.ndarray
+    places: np.ndarray
+    colors: np.ndarray | None
+    corners: np.ndarray
+    faces: np.ndarray
+    material: np.ndarray
+
+    def part(self, rows: np.ndarray | slice, look: int, looks: Looks) -> dict[str, Any]:
+        """Return the part that consists of some faces, all of one look."""
+        faces = self.faces[rows]
+        first, last = int(faces.min()), int(faces.max()) + 1
+        corners = self.corners[first:last]
+        places = self.places[corners[:, 1] - 1] if looks.is_textured(look) and corners[:, 1].min() > 0 else None
+        part: dict[str, Any] = {"vertices": self.vertices[corners[:, 0] - 1], "faces": faces - first}
+        part |= looks.part(look, places)
+        if "texture" in part:
+            return part
+        if self.colors is not None:
+            return part | {"vertex_colors": self.colors[corners[:, 0] - 1], "color": part.get("color") and (1, 1, 1, part["color"][3])}
+        colors = looks.colors[self.material[rows]]
+        if look == 0 and np.isfinite(colors).any():
+            part["face_colors"] = np.where(np.isfinite(colors), colors, UNCOLORED)
+        return part
 
 
 def _joined(blocks: list[np.ndarray], width: int) -> np.ndarray:
@@ -84,7 +141,11 @@ def _joined(blocks: list[np.ndarray], width: int) -> np.ndarray:
 
 
 def _vertex_colors(vertices: np.ndarray, colors: np.ndarray) -> np.ndarray | None:
-    return part_colors({"vertices": vertices, "vertex_colors": colors}, linear=False) if len(colors) == len(vertices) else None
+    """Return the colours behind the positions; None if some have none, or all are white."""
+    if len(colors) < len(vertices):
+        return None
+    found = part_colors({"vertices": vertices, "vertex_colors": colors}, linear=False)
+    return None if found is None or (found == 1).all() else found
 
 
 def _clear_partial(corners: np.ndarray, material: np.ndarray, materials: int, places: int) -> None:
@@ -96,64 +157,7 @@ def _clear_partial(corners: np.ndarray, material: np.ndarray, materials: int, pl
             corners[without[material], column] = 0
 
 
-def _distinct(corners: np.ndarray, material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first of each distinct corner, sorted by material, and for each corner the index of its match."""
+def _columns(corners: np.ndarray, material: np.ndarray) -> list[np.ndarray]:
+    """Return what makes corners different vertices: position, texture coordinate, normal and material, without what says nothing new."""
     others = [corners[:, i] for i in (1, 2) if corners[:, i].any() and not np.array_equal(corners[:, i], corners[:, 0])]
-    first, index = _unique(corners[:, 0])
-    for column in (*others, *([material] if material.any() else [])):
-        first, index = _unique(column.astype(np.int64) * len(first) + index)
-    return first, index
-
-
-def _unique(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first position of each distinct key, in key order, and for each key the index of its match."""
-    order = np.argsort(keys, kind="stable").astype(np.int32)
-    new = np.ones(len(keys), dtype=bool)
-    sorted_keys = keys[order]
-    np.not_equal(sorted_keys[1:], sorted_keys[:-1], out=new[1:])
-    del sorted_keys
-    index = np.empty(len(keys), dtype=np.int32)
-    index[order] = np.cumsum(new, dtype=np.int32) - 1
-    return order[new], index
-
-
-class _MaterialColors:
-    """Computes vertex colours from materials."""
-
-    def __init__(self, source: Source, elements: Elements, libraries: list[str]) -> None:
-        self._names = list(elements.names)
-        self._resolver, self._textures = FolderResolver(source.path.parent), Textures()
-        self._materials: dict[str, Material] = {}
-        for name in dict.fromkeys(libraries[: limits().side_files]):
-            with suppress(BasreliefError, OSError), self._resolver.open(name) as file:
-                self._materials |= parse_materials(file.read(limits().material_bytes))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes on what was not read."""
-        return (*self._resolver.notes, *self._textures.notes)
-
-    def colors(self, points: np.ndarray, places: np.ndarray, place: np.ndarray, material: np.ndarray) -> np.ndarray | None:
-        """Return colours of vertices that are sorted by material.
-
-        Args:
-            points: (N, 3) positions.
-            places: Texture coordinates.
-            place: (N,) index of each vertex into `places`, -1 for none.
-            material: (N,) index of each vertex's material.
-
-        Returns:
-            (N, 3) colours, or None if no material has any.
-        """
-        materials = [self._materials.get(name, Material()) for name in self._names]
-        base = np.array([material.color or (np.nan,) * 3 for material in materials])
-        colors = np.round(base.clip(0, 1) * 255).astype(np.float32)[material] / 255
-        starts = np.searchsorted(material, np.arange(len(materials) + 1))
-        for i, found in enumerate(materials):
-            rows = slice(starts[i], starts[i + 1])
-            if found.texture and rows.start < rows.stop and place[rows].min() >= 0:
-                seen = self._textures.from_file(self._resolver, found.texture).colors_at(places[place[rows]])
-                colors[rows] = colors[rows] if seen is None else seen.astype(np.float32) / 255
-        plain = np.isnan(colors[:, 0])
-        colors[plain] = UNCOLORED
-        return None if plain.all() else colors
+    return [corners[:, 0], *others, *([material] if material.any() else [])]

@@ -13,6 +13,10 @@ from basrelief.errors import FileFormatError
 _COMMENT = re.compile(rb"(?<![^\s])#[^\n]*")
 _BLANK = 32  # this byte and lower ones separate words
 _USE = b"usemtl"
+_FREE_FORM = (b"curv", b"curv2", b"surf")
+_LONGEST = 200  # characters of the name of a group
+_EXPONENT = re.compile(rb"(?<=[\d.])([+-])[eE](?=\d)")
+_NO_NUMBER = re.compile(rb"-?1\.#\w+|-?nan\(\w+\)", re.IGNORECASE)  # as programs of Windows write it
 
 
 @dataclass
@@ -28,6 +32,9 @@ class Elements:
         sizes: (N,) number of corners of each face.
         materials: (N,) for each face the index of its material in `names`.
         names: Material names in order of first use; empty for faces before the first `usemtl`.
+        groups: (N,) for each face the index of its object and group in `group_names`.
+        group_names: `object/group`, or one of them, in order of first use; empty for faces before the first.
+        surfaces: Number of free-form curves and surfaces.
     """
 
     vertices: list[np.ndarray] = field(default_factory=list)
@@ -39,6 +46,11 @@ class Elements:
     materials: list[np.ndarray] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=lambda: {"": 0})
     material: int = 0  # material of the next face
+    groups: list[np.ndarray] = field(default_factory=list)
+    group_names: dict[str, int] = field(default_factory=lambda: {"": 0})
+    object: str = ""
+    group: int = 0  # group of the next face
+    surfaces: int = 0
 
     def add(self, block: bytes) -> None:
         """Read one block of whole lines.
@@ -59,6 +71,7 @@ class Elements:
         self._add_vertices(words, is_kind[0])
         self._add_places(words, is_kind[1])
         self.normals += int(is_kind[2].sum())
+        self.surfaces += sum(int(words.kind(word).sum()) for word in _FREE_FORM)
         self._add_faces(words, counts + np.stack([np.cumsum(kind) for kind in is_kind], axis=1))
 
     def _add_vertices(self, words: _Words, lines: np.ndarray) -> None:
@@ -83,7 +96,7 @@ class Elements:
     def _add_faces(self, words: _Words, counts: np.ndarray) -> None:
         """Read faces; `counts` (lines, 3) holds the number of elements of each kind up to each line."""
         lines = words.kind(b"f")
-        material = self._materials(words)
+        material, group = self._materials(words, lines), self._groups(words, lines)
         sizes = words.sizes[lines]
         if not len(sizes):
             return
@@ -95,13 +108,51 @@ class Elements:
         self.corners.append(np.minimum(corners, np.iinfo(np.int32).max).astype(np.int32))
         self.sizes.append(sizes)
         self.materials.append(material[lines])
+        self.groups.append(group[lines])
 
-    def _materials(self, words: _Words) -> np.ndarray:
+    def _materials(self, words: _Words, faces: np.ndarray) -> np.ndarray:
         """Return the material of each line, and keep the last one."""
         changes = np.flatnonzero(words.kind(_USE))
-        used = [self.material, *(self.names.setdefault(words.rest(line), len(self.names)) for line in changes.tolist())]
-        self.material = used[-1]
-        return np.array(used, dtype=np.int32)[np.searchsorted(changes, np.arange(len(words.sizes)), side="right")]
+        used = np.zeros(len(changes) + 1, dtype=np.int32)
+        used[0] = self.material
+        for i in _followed(changes, faces).tolist():
+            used[i + 1] = self.names.setdefault(words.rest(int(changes[i])), len(self.names))
+        self.material = int(used[-1])
+        return used[np.searchsorted(changes, np.arange(len(faces)), side="right")]
+
+    def _groups(self, words: _Words, faces: np.ndarray) -> np.ndarray:
+        """Return the group of each line, and keep the last one; an object ends the group before it."""
+        objects = words.kind(b"o")
+        changes = np.flatnonzero(objects | words.kind(b"g"))
+        used = np.zeros(len(changes) + 1, dtype=np.int32)
+        used[0] = self.group
+        last_object = np.maximum.accumulate(np.where(objects[changes], np.arange(len(changes)), -1))
+        for i in _followed(changes, faces).tolist():
+            if last_object[i] >= 0:
+                self.object = self._name(words, int(changes[last_object[i]]))
+            group = "" if last_object[i] == i else self._name(words, int(changes[i]))
+            used[i + 1] = self.group_names.setdefault("/".join(filter(None, (self.object, group))), len(self.group_names))
+        self.group = int(used[-1])
+        return used[np.searchsorted(changes, np.arange(len(faces)), side="right")]
+
+    @staticmethod
+    def _name(words: _Words, line: int) -> str:
+        return words.rest(line)[:_LONGEST].replace("/", "_")
+
+
+def _followed(changes: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return which of some lines are followed by a face before the next of them, and the last one.
+
+    Args:
+        changes: Numbers of the lines.
+        faces: (lines,) whether each line is a face.
+    """
+    if not len(changes):
+        return changes
+    before = np.concatenate([[0], np.cumsum(faces)])
+    followed = before[np.append(changes[1:], len(faces))] > before[changes]
+    followed[-1] = True
+    return np.flatnonzero(followed)
 
 
 class _Words:
@@ -176,7 +227,13 @@ class _Words:
 
 
 def _parsed(text: bytes, count: int, kind: type[np.int64] | type[np.float64]) -> np.ndarray:
-    numbers: np.ndarray = np.fromstring(text, dtype=kind, sep=" ")
+    try:
+        numbers: np.ndarray = np.fromstring(text, dtype=kind, sep=" ")
+    except ValueError:
+        other = _NO_NUMBER.sub(b"nan", _EXPONENT.sub(rb"e\1", text)) if kind is np.float64 else text
+        if other == text:
+            raise
+        numbers = np.fromstring(other, dtype=kind, sep=" ")
     if len(numbers) != count:
         raise ValueError(f"only {len(numbers):,} of {count:,} words are numbers")
     return numbers
