@@ -12,7 +12,6 @@ import numpy as np
 from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.colors import part_colors
-from basrelief.io.corners import check_corners, distinct_corners
 from basrelief.io.formats.mtl import library_names
 from basrelief.io.formats.obj_lines import Elements
 from basrelief.io.formats.obj_materials import Looks
@@ -20,6 +19,7 @@ from basrelief.io.lines import model_lines
 from basrelief.io.mesh import check_size, join_parts
 from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.io.source import RawShape, Source
+from basrelief.io.split import check_corners, distinct_corners
 from basrelief.io.surface import UNCOLORED
 from basrelief.limits import limits
 
