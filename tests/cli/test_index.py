@@ -53,7 +53,19 @@ def test_indexing_again_reads_nothing(run: Run, made: Path, db: Path) -> None:
         "failures": [],
         "boxes": 0,
         "unread": {},
+        "colored": 0,
     }
+
+
+def test_a_new_library_says_once_which_model_is_used_and_which_would_be_better(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    save(make_shape("mug", seed=1), tmp_path / "files" / "mug.ply")
+    (line,) = run("index", tmp_path / "files", "--db", tmp_path / "lib.lance", "--jobs", 1).err.splitlines()
+    assert line.startswith("basrelief: tiny was used, which knows everyday names and no colours (1 of 1 files have some). views-")
+    assert "s a file on two cores, download " in line
+    assert line.endswith(f"basrelief models recommend {tmp_path / 'files'} names more.")
+    assert run("index", tmp_path / "files", "--db", tmp_path / "lib.lance", "--jobs", 1).err == ""
+    assert run("index", tmp_path / "files", "--db", tmp_path / "two.lance", "--jobs", 1, "--json").err == ""
 
 
 def test_things_in_a_scan_are_found(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -53,10 +54,12 @@ def index(
     library = open_index(db, model, weights=weights, checkpoint=checkpoint, text=text, device=device, backend=backend, dtype=dtype)
     options = IndexOptions(opt.cores(jobs), up, retry_failed=retry, scenes=scenes, intrinsics=opt.read_intrinsics(intrinsics))
     failures: list[tuple[str, str]] = []
+    new, read, colored = model is None and not library.exists, 0, 0
     for folder in folders:
         with opt.progress(f"index {folder.name}", quiet=as_json) as progress:
             report = library.add(folder, options=options, progress=progress)
         failures += report.failures
+        read, colored = read + report.read, colored + report.colored
         if as_json:
             typer.echo(to_json({"folder": str(folder), **asdict(report)}))
         else:
@@ -65,7 +68,24 @@ def index(
             typer.echo(f"{opt.printable(str(folder))}: {counts}{found}; {len(library):,} files in {db}")
             if report.unread:
                 typer.echo(unread_note(report.unread))
+    if new and read and not as_json:
+        _name_better_model(library.model.name, read, colored, shlex.join(map(str, folders)))
     opt.end_with(failures, see_all="--json lists them all")
+
+
+def _name_better_model(used: str, read: int, colored: int, folders: str) -> None:
+    """Say once, of a new library, which model was used and which one would see more of these files."""
+    from basrelief.models.recommend import ShapeSummary, machine_memory
+    from basrelief.models.recommend_colour import better_default
+
+    shapes = ShapeSummary(files=read, meshes=read, clouds=0, colored=colored, points=0, unreadable=0)
+    found = better_default(memory_gb=machine_memory(), shapes=shapes, files=(folders,))
+    better = "" if found is None else f" {found.name} knows any words: {found.summary}."
+    typer.echo(
+        f"basrelief: {used} was used, which knows everyday names and no colours ({colored:,} of {read:,} files have some).{better} "
+        f"For a new library: --model NAME; basrelief models recommend {folders} names more.",
+        err=True,
+    )
 
 
 def search(

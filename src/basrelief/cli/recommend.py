@@ -28,17 +28,24 @@ def recommend(
     reproduced. Memory and time are counted from the networks; nothing is downloaded.
     """
     from basrelief.models.recommend import machine_memory, recommend_models, summarise_shapes
+    from basrelief.models.recommend_colour import recommend_colour_models
 
     shapes = summarise_shapes(opt.expand_files(files)) if files else None
     gigabytes = machine_memory() if memory is None else memory
     found = recommend_models(memory_gb=gigabytes, shapes=shapes, licence=licence, files=files or ("FILES",))
+    colored = recommend_colour_models(memory_gb=gigabytes, shapes=shapes, licence=licence, files=files or ("FILES",))
     if as_json:
-        for one in found:
+        for one in (*found, *colored):
             typer.echo(to_json(dataclasses.asdict(one)))
         return
     typer.echo(_heading(gigabytes, shapes))
-    for labels, title in (("any", "With any words:"), ("exported", "With labels that a larger machine exports:")):
-        ranked = [one for one in found if one.labels == labels]
+    lists = {
+        "With any words:": [one for one in found if one.labels == "any"],
+        "With labels that a larger machine exports:": [one for one in found if one.labels == "exported"],
+    }
+    views = {"With any words, by what shapes look like (no figure on Objaverse-LVIS is published):": colored}
+    first = shapes is not None and shapes.has_colors
+    for title, ranked in (views | lists if first else lists | views).items():
         if ranked:
             typer.echo(f"\n{title}")
         for rank, one in enumerate(ranked, start=1):

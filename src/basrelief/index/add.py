@@ -76,6 +76,7 @@ class Report:
         failures: Path and reason of every file under the folder that could not be read, now or before.
         boxes: Boxes that were found in the scans that were read.
         unread: Files of 3D formats that are not read, by suffix.
+        colored: Files with colours among those that were read.
     """
 
     read: int = 0
@@ -85,6 +86,7 @@ class Report:
     failures: list[tuple[str, str]] = field(default_factory=list)
     boxes: int = 0
     unread: dict[str, int] = field(default_factory=dict)
+    colored: int = 0
 
 
 def add_folder(
@@ -234,6 +236,7 @@ class _IndexRun:
         tags = self._existing_tags([(file.key, file) for file, _ in batch])
         for i, (file, read) in enumerate(batch):
             width, depth, height = read.extent
+            self.report.colored += read.colored
             yield {
                 **_file_columns(file),
                 "format": read.format,

@@ -66,6 +66,7 @@ class ReadFile:
         points: Number of vertices or points.
         extent: Width, depth and height in the file's units, world frame.
         scene: Whether it is taken for a scan of several things.
+        colored: Whether it has colours.
     """
 
     prepared: Prepared
@@ -78,6 +79,7 @@ class ReadFile:
     points: int
     extent: tuple[float, float, float]
     scene: bool = False
+    colored: bool = False
 
 
 def import_readers() -> None:
@@ -109,6 +111,7 @@ def read_file(path: Path, options: FileOptions) -> ReadFile:
         points=len(points),
         extent=extent,
         scene=options.scenes == "all" or (options.scenes == "auto" and recognise_scene(shape) is not None),
+        colored=shape.colors is not None,
     )
 
 

@@ -31,6 +31,9 @@ from basrelief.types import Mesh
 MEMORY_SHARE = 0.25
 """Part of the memory that the networks of a model may take."""
 
+MULTIPLY_ADDS = 60e9
+"""A second on two cores; benchmarks/throughput.py measures 30 to 43 thousand million on one."""
+
 LICENCES = ("any", "open")
 """`open` leaves out models of which any weights have a restricted licence, or state none."""
 
@@ -39,7 +42,6 @@ _WITHOUT_COLORS = 10.0  # percent that a figure measured with colours counts les
 _NO_FIGURE, _LEAST = 10.0, 5.0  # percent
 _SAMPLE = 24  # files to read
 _BYTES = 4  # of a float32
-_MULTIPLY_ADDS = 60e9  # a second on two cores; benchmarks/throughput.py measures 30 to 43 thousand million on one
 
 Labels = Literal["any", "exported"]
 """Whether a model takes any words, or those that were exported on a machine with more memory."""
@@ -101,6 +103,11 @@ class Recommendation:
     reason: str
     commands: tuple[str, ...]
 
+    @property
+    def summary(self) -> str:
+        """Time, download and licence in a few words."""
+        return f"about {self.seconds:.2g} s a file on two cores, download {self.download_gb:.1f} GB, licence {self.licence}"
+
 
 def recommend_models(
     *, memory_gb: float, shapes: ShapeSummary | None = None, licence: str = "any", files: Sequence[str] = ("FILES",)
@@ -116,32 +123,43 @@ def recommend_models(
     Raises:
         ConfigError: If the licence is not one of these, or the memory is not positive.
     """
-    check_positive("memory", memory_gb, "Give the memory of the machine in GB.")
-    if licence not in LICENCES:
-        raise ConfigError(unknown_choice("licence", licence, LICENCES))
-    candidates = [recipe for recipe in recipes().values() if _is_candidate(recipe) and (licence == "any" or _is_open(recipe))]
+    check_request(memory_gb, licence)
+    candidates = [recipe for recipe in recipes().values() if _is_candidate(recipe) and (licence == "any" or has_open_licence(recipe))]
     found: list[Recommendation] = []
     for labels in get_args(Labels):
-        fitting = [recipe for recipe in candidates if _fits(recipe, labels, memory_gb)]
+        fitting = [recipe for recipe in candidates if fits(recipe, memory_gb, labels)]
         for recipe, *smaller in _families(fitting, shapes):
-            found.append(_recommendation(recipe, labels, shapes, files, tuple(one.name for one in smaller)))
+            reason, names = " ".join(_reasons(recipe, labels, shapes)), tuple(one.name for one in smaller)
+            found.append(make_recommendation(recipe, labels, files, figure=_figure(recipe), smaller=names, reason=reason))
         candidates = [recipe for recipe in candidates if _networks(recipe) not in set(map(_networks, fitting))]
     return found
 
 
-def summarise_shapes(paths: Sequence[Path], *, jobs: int = 1) -> ShapeSummary:
-    """Read at most 24 of the files, spread evenly, and say what they are.
+def check_request(memory_gb: float, licence: str) -> None:
+    """Check what is asked for.
+
+    Raises:
+        ConfigError: If the licence is none of `LICENCES`, or the memory is not positive.
+    """
+    check_positive("memory", memory_gb, "Give the memory of the machine in GB.")
+    if licence not in LICENCES:
+        raise ConfigError(unknown_choice("licence", licence, LICENCES))
+
+
+def summarise_shapes(paths: Sequence[Path], *, jobs: int = 1, sample: int = _SAMPLE) -> ShapeSummary:
+    """Read some of the files, spread evenly, and say what they are.
 
     Args:
         paths: Shape files.
         jobs: Worker processes, which have a deadline and a memory limit; 0 reads in this process.
+        sample: How many files to read at most.
 
     Raises:
         ConfigError: If there are no files.
     """
     if not paths:
         raise ConfigError("There are no shape files to look at. Name a folder with shapes.")
-    count = min(_SAMPLE, len(paths))
+    count = min(sample, len(paths))
     chosen = [paths[i * len(paths) // count] for i in range(count)]
     with WorkerPool(jobs) as pool:
         read = list(pool.map(_look, chosen))
@@ -181,8 +199,8 @@ def _is_candidate(recipe: Recipe) -> bool:
     return trained and (figure is None or figure.value >= _LEAST)
 
 
-def _is_open(recipe: Recipe) -> bool:
-    """Whether the licences of the method's weights and of CLIP's, separated by a semicolon, allow any use."""
+def has_open_licence(recipe: Recipe) -> bool:
+    """Return whether the licences of the method's weights and of CLIP's, separated by a semicolon, allow any use."""
     return all(is_open(part) for part in recipe.licence.split(";"))
 
 
@@ -192,14 +210,10 @@ def _figure(recipe: Recipe) -> PaperNumber | None:
     return min(found, key=lambda number: number.value, default=None)
 
 
-def _reads_colors(recipe: Recipe) -> bool:
-    return recipe.cloud is not None and recipe.cloud.use_colors
-
-
 def _score(recipe: Recipe, shapes: ShapeSummary | None) -> tuple[float, int]:
     """Rank of a recipe: its figure, then its size."""
     figure = _figure(recipe)
-    lacking = figure is not None and shapes is not None and not shapes.has_colors and _reads_colors(recipe)
+    lacking = figure is not None and shapes is not None and not shapes.has_colors and recipe.reads_colors
     value = _NO_FIGURE if figure is None else figure.value
     return value - lacking * _WITHOUT_COLORS, sum(_bytes(recipe))
 
@@ -210,7 +224,8 @@ def _bytes(recipe: Recipe) -> tuple[int, int]:
     return _BYTES * cost.parameters, _BYTES * cost.text_parameters
 
 
-def _fits(recipe: Recipe, labels: Labels, memory_gb: float) -> bool:
+def fits(recipe: Recipe, memory_gb: float, labels: Labels = "any") -> bool:
+    """Return whether the networks of a model take at most `MEMORY_SHARE` of the memory."""
     network, text = _bytes(recipe)
     if labels == "exported" and recipe.cloud is None:
         return False
@@ -233,28 +248,28 @@ def _networks(recipe: Recipe) -> tuple[str, str]:
     return recipe.cloud.network if recipe.cloud else recipe.projection, recipe.encoder
 
 
-def _recommendation(
-    recipe: Recipe, labels: Labels, shapes: ShapeSummary | None, files: Sequence[str], smaller: tuple[str, ...]
+def make_recommendation(
+    recipe: Recipe, labels: Labels, files: Sequence[str], *, figure: PaperNumber | None, smaller: tuple[str, ...], reason: str
 ) -> Recommendation:
+    """Add memory, download, time and commands, which are counted from the networks."""
     network, text = _bytes(recipe)
-    seconds = model_cost(recipe.name).multiply_adds / _MULTIPLY_ADDS
     return Recommendation(
         name=recipe.name,
         labels=labels,
-        figure=_figure(recipe),
+        figure=figure,
         memory_gb=round((network + (text if labels == "any" else 0)) / 1e9, 2),
         text_gb=round(text / 1e9, 2),
         download_gb=round(_download(recipe, labels) / 1e9, 2),
-        seconds=round(seconds, 2),
+        seconds=round(model_cost(recipe.name).multiply_adds / MULTIPLY_ADDS, 2),
         licence=recipe.licence,
         smaller=smaller,
-        reason=" ".join(_reasons(recipe, labels, shapes)),
+        reason=reason,
         commands=_commands(recipe, labels, files),
     )
 
 
 def _reasons(recipe: Recipe, labels: Labels, shapes: ShapeSummary | None) -> Iterator[str]:
-    figure, (_, text), colors = _figure(recipe), _bytes(recipe), _reads_colors(recipe)
+    figure, (_, text), colors = _figure(recipe), _bytes(recipe), recipe.reads_colors
     if recipe.encoder == EMBEDDED:
         yield f"Comes with basrelief. {recipe.notes}"
     elif figure is None:
@@ -277,7 +292,7 @@ def _download(recipe: Recipe, labels: Labels) -> int:
     """Return the bytes of the files to download, estimated at 4 a parameter where the size is not known."""
     own = recipe.checkpoint
     if own is None:
-        return 0  # tiny, which comes with basrelief
+        return 0 if recipe.encoder == EMBEDDED else _clip_bytes(recipe)
     if not recipe.needs_clip:
         return own.bytes or _clip_bytes(recipe)
     return (own.bytes or _bytes(recipe)[0]) + (_clip_bytes(recipe) if labels == "any" else 0)
