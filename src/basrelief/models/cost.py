@@ -77,7 +77,7 @@ def _count(name: str) -> ModelCost:
     config = _config(recipe.encoder)
     views = sum(len(drawer.cameras) for drawer in recipe.drawers(config.image_tower.image_size))
     with torch.device("meta"):
-        towers = empty_towers(config, tuned=int(bool(recipe.tuned_views))).to("meta")
+        towers = empty_towers(config, tuned=int(bool(recipe.tuned_views))).to("meta").requires_grad_(False)
         pixels = torch.empty(1, 3, config.image_tower.image_size, config.image_tower.image_size)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             towers.image_features(pixels)
