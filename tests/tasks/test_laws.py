@@ -27,7 +27,7 @@ def similarity(seed: int, shapes: int = 3, views: int = 4, labels: int = 5) -> t
 def slow_pool(rows: list[list[float]], rule: str, scale: float) -> list[float]:
     """One shape: V lists of C cosines."""
     columns = list(zip(*rows, strict=True))
-    if rule == "mean":
+    if rule in ("mean", "sigmoid"):
         return [scale * sum(column) / len(column) for column in columns]
     if rule == "max":
         return [scale * max(column) for column in columns]
@@ -64,11 +64,15 @@ def test_one_view_is_pooled_to_its_own_order(seed: int, rule: str) -> None:
 @given(seeds, rules)
 def test_probabilities_are_shares(seed: int, rule: str) -> None:
     values = similarity(seed)
-    chances = probabilities(pool_views(values, Pooling(rule)), Pooling(rule), views=4)
+    scores = pool_views(values, Pooling(rule))
+    chances = probabilities(scores, Pooling(rule), views=4, logit_bias=-2.0)
     if rule == "max":
         assert chances is None
         return
     assert chances is not None
+    if rule == "sigmoid":
+        torch.testing.assert_close(chances, 1 / (1 + (2.0 - scores).exp()))
+        return
     torch.testing.assert_close(chances.sum(dim=1), torch.ones(3, dtype=torch.float64))
     assert (chances >= 0).all()
 

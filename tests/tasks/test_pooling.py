@@ -64,7 +64,7 @@ def test_softmax_sum_has_no_temperature() -> None:
     assert torch.allclose(chances, scores / 4)
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if r != "max"])
+@pytest.mark.parametrize("rule", [r for r in RULES if r not in ("max", "sigmoid")])
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), shift=st.floats(-0.5, 0.5))
 def test_laws(rule: str, seed: int, shift: float) -> None:
@@ -188,3 +188,12 @@ def test_clip2point_zero_shot_logits_and_probabilities() -> None:
     chances = probabilities(scores, pooling, views=views.shape[1])
     assert chances is not None
     np.testing.assert_allclose(chances.numpy(), a["zeroshot_probs"], rtol=1e-5, atol=1e-6)
+
+
+def test_sigmoid_rates_each_label_by_itself() -> None:
+    scores = pool_views(torch.tensor([[[0.2, 0.1, 0.0], [0.0, 0.1, 0.0]]]), Pooling("sigmoid"), logit_scale=100.0)
+    chances = probabilities(scores, Pooling("sigmoid"), views=2, logit_bias=-10.0)
+    assert chances is not None
+    assert torch.allclose(chances, torch.tensor([[0.5, 0.5, torch.sigmoid(torch.tensor(-10.0))]]))
+    with pytest.raises(ConfigError, match=r"Pooling 'sigmoid' needs an encoder trained with the sigmoid loss, such as SigLIP 2\. Use rule"):
+        probabilities(scores, Pooling("sigmoid"), views=2)

@@ -54,6 +54,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def logit_bias(self) -> float | None:
+        """What the sigmoid loss adds to scaled cosines; None for an encoder that was not trained with it."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """Hash that changes with weights, tokenizer, preprocessing, or a precision that changes what is computed."""
         ...

@@ -103,7 +103,7 @@ class ClipEncoder:
 
     @property
     def logit_bias(self) -> float | None:
-        """What the sigmoid loss adds to `logit_scale` times a cosine; None for weights without one. See `tasks.sigmoid_probabilities`."""
+        """What the sigmoid loss adds to scaled cosines; None for weights that were not trained with it."""
         bias = self.towers.logit_bias
         return None if bias is None else float(bias.detach().float())
 

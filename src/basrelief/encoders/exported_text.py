@@ -50,6 +50,7 @@ class ExportedText:
         prompts: Name of the template set that was used, or what is known of it.
         logit_scale: Multiplier of cosines, already exponentiated.
         source: Name of the file.
+        logit_bias: What the sigmoid loss adds to scaled cosines; None for an encoder that was not trained with it.
     """
 
     labels: tuple[str, ...]
@@ -59,6 +60,7 @@ class ExportedText:
     prompts: str
     logit_scale: float
     source: str
+    logit_bias: float | None = None
 
     @property
     def name(self) -> str:
@@ -189,6 +191,8 @@ def save_exported_text(
         "fingerprint": encoder.fingerprint,
         "logit_scale": encoder.logit_scale,
     }
+    if encoder.logit_bias is not None:
+        record["logit_bias"] = encoder.logit_bias
     with replace_file(path) as part:
         save_file(
             {"embeddings": embeddings.detach().float().cpu().contiguous()}, part, metadata={"format": FORMAT, "text": to_json(record)}
@@ -226,7 +230,9 @@ def _read(path: Path) -> ExportedText:
         encoder, fingerprint, prompts = (str(record[key]) for key in ("encoder", "fingerprint", "prompts"))
         embeddings = state["embeddings"].float()
         _check(names, embeddings)
-        return ExportedText(tuple(names), embeddings, encoder, fingerprint, prompts, float(record["logit_scale"]), path.name)
+        scale, bias = float(record["logit_scale"]), record.get("logit_bias")
+        bias = None if bias is None else float(bias)
+        return ExportedText(tuple(names), embeddings, encoder, fingerprint, prompts, scale, path.name, bias)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path.name} holds no class embeddings: {str(error)[:200]}. Write them with {EXPORT}.") from error
 

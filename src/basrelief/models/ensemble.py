@@ -191,6 +191,7 @@ class _JointTowers:
         self.members, self.scales, self.weights = tuple(members), tuple(scales), _weights(scales)
         self._first = members[0].encoder
         self.has_tuned_block = False
+        self.logit_bias: float | None = None
 
     @property
     def name(self) -> str:

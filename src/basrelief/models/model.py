@@ -339,7 +339,9 @@ class Model:
         self, views: Float[Tensor, "shapes views dim"], labels: LabelEmbeddings, *, pooling: Pooling | None = None
     ) -> LabelScores:
         """Score embedded labels for shapes whose views are embedded, with the recipe's pooling or another; see `score_labels`."""
-        return score_labels(views, labels, pooling=pooling or self.recipe.pooling, logit_scale=self.logit_scale)
+        return score_labels(
+            views, labels, pooling=pooling or self.recipe.pooling, logit_scale=self.logit_scale, logit_bias=self.encoder.logit_bias
+        )
 
 
 def _source(shape: Shape) -> str:

@@ -8,12 +8,16 @@
 | `sum`         | scale * sum_v cos_v                     | softmax            | CLIP2Point (scale 1)         |
 | `softmax-sum` | sum_v softmax_c(cos_v)                  | score / V          | OpenDlign (no temperature)   |
 | `entropy`     | `mean` of the `keep` most certain views | softmax            | MV-CLIP                      |
+| `sigmoid`     | scale * mean_v cos_v                    | sigmoid(it + bias) | SigLIP                       |
 
 PointCLIP compares the concatenated view features with the text feature repeated V times and then normalised: that
 hides the factor 1 / sqrt(V), which its logits, and PointCLIP V2's, do contain.
 
 MV-CLIP (arXiv:2311.18402) keeps the views whose predictions are most confident. Here: the entropy of softmax_c(scale * cos_v) of each
 view, in nats; the `keep` views of lowest entropy are averaged, of equal ones the first.
+
+SigLIP (arXiv:2303.15343) was trained to say of each label by itself whether it fits: its probabilities do not sum to 1, and all are small
+where nothing fits. The bias is the same for all labels, so that every other rule works on its cosines as on CLIP's, without the bias.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from torch import Tensor
 
 from basrelief.errors import ConfigError, unknown_choice
 
-RULES = ("mean", "max", "concat", "sum", "softmax-sum", "entropy")
+RULES = ("mean", "max", "concat", "sum", "softmax-sum", "entropy", "sigmoid")
 _WEIGHTED = ("mean", "concat", "entropy")
 
 
@@ -88,7 +92,7 @@ def pool_views(
     scale = logit_scale if pooling.scale is None else pooling.scale
     if pooling.rule == "softmax-sum":
         return similarity.softmax(dim=-1).sum(dim=1)
-    if pooling.rule == "mean" and pooling.weights is None:
+    if pooling.rule in ("mean", "sigmoid") and pooling.weights is None:
         return scale * similarity.mean(dim=1)
     if pooling.rule in ("mean", "entropy"):
         weights = _view_weights(pooling, similarity).expand(similarity.shape[:2])
@@ -123,19 +127,29 @@ def certain_views(
     return torch.zeros_like(logits[..., 0]).scatter(1, first, 1.0)
 
 
-def probabilities(scores: Float[Tensor, "shapes labels"], pooling: Pooling, *, views: int) -> Float[Tensor, "shapes labels"] | None:
+def probabilities(
+    scores: Float[Tensor, "shapes labels"], pooling: Pooling, *, views: int, logit_bias: float | None = None
+) -> Float[Tensor, "shapes labels"] | None:
     """Turn pooled scores into the probabilities the method defines.
 
     Args:
         scores: From `pool_views` with the same pooling.
         pooling: The rule.
         views: Number of views that were pooled.
+        logit_bias: The encoder's, for `sigmoid`; None if it has none.
 
     Returns:
-        Rows that sum to 1, or None where the rule defines none (`max`).
+        Rows that sum to 1, except for `sigmoid`, or None where the rule defines none (`max`).
+
+    Raises:
+        ConfigError: If `sigmoid` has no bias.
     """
     if pooling.rule == "max":
         return None
+    if pooling.rule == "sigmoid":
+        if logit_bias is None:
+            raise ConfigError("Pooling 'sigmoid' needs an encoder trained with the sigmoid loss, such as SigLIP 2. Use rule 'mean'.")
+        return (scores + logit_bias).sigmoid()
     return scores / views if pooling.rule == "softmax-sum" else scores.softmax(dim=-1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,7 @@ class LabelScores:
         similarity: (B, V, C) cosine of each view with each label, minus the label's penalty; with two stages that of the second stage for
             candidates, and at most that of the last candidate for others.
         scores: (B, C) pooled over the views; larger is better, the scale is the pooling rule's own.
-        probabilities: (B, C) rows that sum to 1; None if the pooling rule defines none.
+        probabilities: (B, C) rows that sum to 1, except for pooling rule `sigmoid`; None if the rule defines none.
     """
 
     similarity: Float[Tensor, "shapes views labels"]
@@ -75,7 +75,12 @@ class LabelScores:
 
 
 def score_labels(
-    views: Float[Tensor, "shapes views dim"], labels: LabelEmbeddings, *, pooling: Pooling, logit_scale: float = 1.0
+    views: Float[Tensor, "shapes views dim"],
+    labels: LabelEmbeddings,
+    *,
+    pooling: Pooling,
+    logit_scale: float = 1.0,
+    logit_bias: float | None = None,
 ) -> LabelScores:
     """Score every label for every shape: similarity, class penalty, view pooling, probabilities; then the candidates again, if asked to.
 
@@ -84,15 +89,18 @@ def score_labels(
         labels: The embedded labels.
         pooling: How the views become one score.
         logit_scale: The encoder's multiplier of cosines, already exponentiated; used where `pooling.scale` is None.
+        logit_bias: The encoder's bias of logits, for `sigmoid`; None if it has none.
 
     Raises:
-        ConfigError: If `pooling` has view weights, and not one for each view, or keeps more views than there are.
+        ConfigError: If `pooling` has view weights, and not one for each view, keeps more views than there are, or needs a bias.
     """
-    similarity = labels.similarity(views)
-    scores = pool_views(similarity, pooling, logit_scale=logit_scale)
-    if labels.second_stage is not None:
-        return _two_stage(views, labels, labels.second_stage, LabelScores(similarity, scores, None), pooling, logit_scale)
-    return LabelScores(similarity, scores, probabilities(scores, pooling, views=views.shape[1]))
+
+    def score(similarity: Tensor) -> LabelScores:
+        scores = pool_views(similarity, pooling, logit_scale=logit_scale)
+        return LabelScores(similarity, scores, probabilities(scores, pooling, views=views.shape[1], logit_bias=logit_bias))
+
+    first = score(labels.similarity(views))
+    return first if labels.second_stage is None else _two_stage(views, labels, labels.second_stage, first, score)
 
 
 def _two_stage(
@@ -100,17 +108,15 @@ def _two_stage(
     labels: LabelEmbeddings,
     stage: SecondStage,
     first: LabelScores,
-    pooling: Pooling,
-    logit_scale: float,
+    score: Callable[[Tensor], LabelScores],
 ) -> LabelScores:
     """Compare the candidates of each shape again; see `basrelief.tasks.two_stage`."""
     chosen = stage.choose(first.scores)
     detailed = stage.similarity(views.to(chosen.device), chosen) - labels.penalty[chosen][:, None]
-    scores = pool_views(detailed, pooling, logit_scale=logit_scale)
-    chances = probabilities(scores, pooling, views=views.shape[1])
+    second = score(detailed)
     each_view = chosen[:, None].expand(-1, views.shape[1], -1)
     return LabelScores(
         merge_stages(first.similarity, detailed, each_view),
-        merge_stages(first.scores, scores, chosen),
-        None if chances is None else torch.zeros_like(first.scores).scatter(1, chosen, chances),
+        merge_stages(first.scores, second.scores, chosen),
+        None if second.probabilities is None else torch.zeros_like(first.scores).scatter(1, chosen, second.probabilities),
     )

@@ -30,9 +30,11 @@ class FakeEncoder:
         std: Per channel, divided by inside.
         image_fit: Shortest side and centre crop, bicubic.
         logit_scale: Multiplier of cosines.
+        logit_bias: Always None, as of encoders that were not trained with the sigmoid loss.
         fingerprint: Hash of all of these.
         device: Always the CPU.
         dtype: Always float32.
+        runtime: Always `torch float32`.
         has_tuned_block: Whether `tuned` rows get features of their own.
         vocabulary: Always None, an open vocabulary.
     """
@@ -40,8 +42,8 @@ class FakeEncoder:
     def __init__(self, *, embedding_dim: int = 16, image_size: int = 32, tuned: bool = True, seed: int = 0) -> None:
         self.name = f"fake-{seed}"
         self.embedding_dim, self.image_size, self.has_tuned_block = embedding_dim, image_size, tuned
-        self.mean, self.std, self.logit_scale = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 100.0
-        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.mean, self.std, self.logit_scale, self.logit_bias = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 100.0, None
+        self.device, self.dtype, self.runtime = torch.device("cpu"), torch.float32, "torch float32"
         self.vocabulary = None
         self.image_fit = ImageFit()
         self._seed = seed
