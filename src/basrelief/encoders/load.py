@@ -81,7 +81,7 @@ def random_encoder(
         name: What reports call it.
     """
     towers = random_towers(config, seed=seed, tuned=tuned)
-    return ClipEncoder(towers, tokenizer or Tokenizer.of_bytes(), name=name)
+    return ClipEncoder(towers, tokenizer or Tokenizer.of_bytes(config.text.tokenizer), name=name)
 
 
 def choose_device(device: str = "auto") -> torch.device:

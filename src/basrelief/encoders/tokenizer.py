@@ -53,6 +53,10 @@ TOKEN_RULES: Mapping[TokenizerKind, TokenRules] = {
 }
 """Gemma's tokenizer as SigLIP 2 was trained with it (`lower|tok(bos="no", eos="sticky")` in google-research/big_vision) and as
 transformers runs it; open_clip removes ASCII punctuation as well. XLM-V's (Liang et al. 2023, arXiv:2301.10472) keeps the case."""
+_SPECIAL: Mapping[TokenizerKind, list[str]] = {
+    "gemma": ["<pad>", "<eos>", "<bos>", "<unk>"],
+    "xlm-v": ["<s>", "<pad>", "</s>", "<unk>"],
+}
 
 
 class Tokenizer:
@@ -131,9 +135,20 @@ class Tokenizer:
         return cls.from_file(path, kind=kind)
 
     @classmethod
-    def of_bytes(cls) -> Tokenizer:
-        """Create a tokenizer without merges: 512 byte tokens, start token 512, end token 513; for tests and untrained towers."""
-        return cls(_backend(_vocabulary([]), []))
+    def of_bytes(cls, kind: TokenizerKind = "clip") -> Tokenizer:
+        """Create a tokenizer without merges, for tests and untrained towers.
+
+        CLIP's has 512 byte tokens, start token 512 and end token 513; the others have their special tokens, then 256 byte tokens.
+        """
+        if kind == "clip":
+            return cls(_backend(_vocabulary([]), []))
+        from tokenizers import Tokenizer as Backend
+        from tokenizers.models import BPE
+
+        vocabulary = {token: number for number, token in enumerate((*_SPECIAL[kind], *(f"<0x{byte:02X}>" for byte in range(256))))}
+        backend = Backend(BPE(vocabulary, [], byte_fallback=True, unk_token="<unk>"))
+        backend.add_special_tokens(_SPECIAL[kind])
+        return cls(backend, kind=kind)
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int = 2048) -> Tokenizer:
