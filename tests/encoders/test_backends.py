@@ -213,6 +213,8 @@ def test_openvino_agrees_with_torch(kind: str, config: ClipConfig, resnet_config
 def _config(kind: str, config: ClipConfig, resnet_config: ClipConfig) -> ClipConfig:
     if kind == "resnet":
         return resnet_config
+    if kind == "fastvit":
+        return dataclasses.replace(config, vision=VisionConfig(32, 32, (1, 1, 1, 1), 8, kind="fastvit"))
     chosen: Any = "vit" if kind == "tuned" else kind
     width = 24 if kind == "siglip-vit" else 32  # which has no projection
     return dataclasses.replace(config, vision=dataclasses.replace(config.image_tower, width=width, kind=chosen))

@@ -237,7 +237,7 @@ def test_a_resnet_encodes_images_of_any_size(resnet_encoder: ClipEncoder) -> Non
     features = resnet_encoder.encode_images(torch.rand(2, 96, 96, generator=torch.Generator().manual_seed(0)))
     assert features.shape == (2, 24)
     assert not resnet_encoder.has_tuned_block
-    with pytest.raises(ConfigError, match="A ResNet has no tuned blocks"):
+    with pytest.raises(ConfigError, match="A convolutional image tower has no tuned blocks"):
         resnet_encoder.encode_both(torch.zeros(1, 64, 64))
 
 

@@ -13,6 +13,7 @@ from basrelief.errors import ConfigError
 
 VIT = {"image_size": 32, "width": 32, "layers": 3, "heads": 4, "patch_size": 8}
 RESNET = {"image_size": 64, "width": 4, "layers": (1, 2, 1, 1), "heads": 4, "kind": "resnet"}
+FASTVIT = {"image_size": 64, "width": 8, "layers": (1, 2, 1, 1), "heads": 2, "kind": "fastvit"}
 TEXT = {"width": 16, "layers": 2, "heads": 2}
 
 
@@ -25,7 +26,7 @@ def test_derived_fields_are_filled() -> None:
     assert TextConfig(**TEXT, vocab_size=600, eot=0).eot == 0
 
 
-@pytest.mark.parametrize("vision", [VIT, RESNET, {**VIT, "stem": (6, 12)}])
+@pytest.mark.parametrize("vision", [VIT, RESNET, FASTVIT, {**VIT, "stem": (6, 12)}])
 def test_a_config_survives_json(vision: dict[str, Any]) -> None:
     config = ClipConfig(24, VisionConfig(**vision), TextConfig(**TEXT), "quick_gelu")
     assert ClipConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -47,7 +48,7 @@ def test_how_many_pixels_a_stem_makes_one(stem: tuple[int, ...], pixels: int) ->
     [
         ({**VIT, "stem": (6, 12, 24)}, r"vision.stem is 16, which does not divide 8"),
         ({**VIT, "stem": (6, 0)}, r"vision.stem is 0; expected a whole number"),
-        ({**RESNET, "stem": (6,)}, r"vision.stem is \(6,\), but a ResNet has its own"),
+        ({**RESNET, "stem": (6,)}, r"vision.stem is \(6,\), but a convolutional tower has its own"),
     ],
 )
 def test_a_stem_that_does_not_fit_is_refused(vision: dict[str, Any], said: str) -> None:
@@ -100,7 +101,7 @@ def test_configs_are_frozen_and_comparable() -> None:
     [
         (
             {"kind": "vitt"},
-            r"Unknown vision\.kind 'vitt'; expected one of vit, timm-vit, eva-vit, pe-vit, siglip-vit, resnet\. Did you mean 'vit'\?",
+            r"Unknown vision\.kind 'vitt'; expected one of vit, timm-vit, eva-vit, pe-vit, siglip-vit, resnet, fastvit\. Did you mean 'vit'\?",
         ),
         ({"layers": (1, 2, 1, 1)}, r"vision\.layers is \(1, 2, 1, 1\); vision\.kind 'vit' needs one number of blocks"),
         ({"layers": 0}, r"vision\.layers is 0; expected a whole number from 1 to 2147483647\. Check the configuration\."),
@@ -120,8 +121,8 @@ def test_wrong_vision_configs_say_why(changes: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layers": 3}, r"vision\.layers is 3; vision\.kind 'resnet' needs four numbers of blocks\."),
-        ({"layers": (1, 2, 1)}, r"vision\.layers is \(1, 2, 1\); vision\.kind 'resnet' needs four"),
+        ({"layers": 3}, r"vision\.layers is 3; vision\.kind 'resnet' needs 4 numbers of blocks\."),
+        ({"layers": (1, 2, 1)}, r"vision\.layers is \(1, 2, 1\); vision\.kind 'resnet' needs 4"),
         ({"layers": (1, 2, 0, 1)}, r"vision\.layers is 0; expected a whole number"),
         ({"image_size": 60}, r"vision\.patch_size is 32, which does not divide 60"),
     ],

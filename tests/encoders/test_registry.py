@@ -37,7 +37,8 @@ CLIP = (
 )
 
 
-NAMES = tuple(sorted((*CLIP, *PE, *SIGLIP)))
+MOBILECLIP = tuple(f"MobileCLIP2-{size}/dfndr2b" for size in ("S0", "S2", "S3", "S4"))
+NAMES = tuple(sorted((*CLIP, *PE, *SIGLIP, *MOBILECLIP)))
 
 
 def test_the_list() -> None:

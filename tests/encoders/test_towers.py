@@ -227,7 +227,7 @@ def test_a_cast_leaves_the_scale_alone(towers: ClipTowers, dtype: torch.dtype) -
 
 def test_a_resnet_has_no_blocks_to_tune(resnet_encoder: ClipEncoder) -> None:
     towers, pixels = resnet_encoder.towers, torch.zeros(1, 3, 64, 64)
-    message = r"A ResNet has no tuned blocks\. Choose a ViT encoder\."
+    message = r"A convolutional image tower has no tuned blocks\. Choose a ViT encoder\."
     for refused in (
         towers.add_tuned_blocks,
         towers.tuned_parameters,

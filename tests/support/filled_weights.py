@@ -38,7 +38,7 @@ def _scaled(uniform: np.ndarray, last: str, shape: tuple[int, ...]) -> np.ndarra
         "kernel": 1.5 * np.sqrt(3.0 / float(np.prod(shape[:-1]))),
         "gauss_B": 1.7,
     }
-    offsets = {"running_var": (1.0, 0.5), "logit_scale": (np.log(1 / 0.07), 0.1)}
+    offsets = {"running_var": (1.0, 0.5), "gamma": (0.2, 0.1), "logit_scale": (np.log(1 / 0.07), 0.1)}
     if last in offsets:
         offset, scale = offsets[last]
         return offset + scale * uniform

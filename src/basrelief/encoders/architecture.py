@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from basrelief.encoders.config import VisionConfig
-from basrelief.encoders.kinds import Kind
+from basrelief.encoders.kinds import STAGES, Kind
 from basrelief.encoders.registry import encoder_spec, list_encoders
 from basrelief.errors import WeightsError
 
@@ -18,6 +19,8 @@ _PRE_NORM = ("visual.norm_pre.weight", "visual.ln_pre.weight", "vision_model.pre
 _EVA = ("visual.blocks.0.attn.q_bias", "visual_projection.bias")
 _FIRST = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "vision_model.conv1.weight", _TIMM)
 _STAGES = ("visual.layer", "vision_model.layer")
+_FASTVIT = re.compile(r"(?:visual|vision_model)\.stem\.0\.(?:conv|reparam_conv|conv_kxk\.0\.conv)\.weight")
+_FASTVIT_BLOCK = re.compile(r"(?:visual|vision_model)\.stages\.(\d+\.blocks\.\d+)\.")
 _BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.", "visual.blocks.")
 _FAMILIES = {"timm-vit": "a timm ViT", "eva-vit": "an EVA ViT", "pe-vit": "a Perception Encoder", "siglip-vit": "a SigLIP ViT"}
 
@@ -28,7 +31,7 @@ class ImageTower:
 
     Attributes:
         width: Channels.
-        patch: Side of a patch in pixels; 0 for a ResNet.
+        patch: Side of a patch in pixels; 0 for a convolutional tower.
         blocks: Number of blocks.
         kind: As in `VisionConfig`.
     """
@@ -40,8 +43,8 @@ class ImageTower:
 
     def __str__(self) -> str:
         """Describe it, e.g. `a ViT of width 768, patch 32, 12 blocks`."""
-        if self.kind == "resnet":
-            return f"a ResNet of width {self.width}, {self.blocks} blocks"
+        if self.kind in STAGES:
+            return f"a {'ResNet' if self.kind == 'resnet' else 'FastViT'} of width {self.width}, {self.blocks} blocks"
         return f"{_FAMILIES.get(self.kind, 'a ViT')} of width {self.width}, patch {self.patch}, {self.blocks} blocks"
 
     @property
@@ -64,6 +67,9 @@ def tower_of(state: Mapping[str, Tensor]) -> ImageTower | None:
         state: Tensors by name.
     """
     names = {_visual(name): tensor for name, tensor in state.items()}
+    if first := next((name for name in names if _FASTVIT.fullmatch(name)), None):
+        blocks = {match[1] for match in map(_FASTVIT_BLOCK.match, names) if match}
+        return ImageTower(int(names[first].shape[0]) if names[first].ndim else 0, 0, len(blocks), "fastvit")
     conv = next((names[name] for name in _FIRST if name in names), None)
     if conv is None or conv.ndim != 4:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from basrelief.encoders.kinds import (
     ACTIVATIONS,
     KINDS,
+    STAGES,
     TEXT_KINDS,
     TEXT_TRAITS,
     TOKENIZERS,
@@ -26,17 +27,17 @@ from basrelief.limits import limits
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Image tower: a vision transformer, or CLIP's modified ResNet (Radford et al. 2021, arXiv:2103.00020, sec. 2.4).
+    """Image tower: a vision transformer, CLIP's modified ResNet (Radford et al. 2021, arXiv:2103.00020, sec. 2.4), or a `FastViT`.
 
     Attributes:
-        image_size: Side of the square input, pixels; a multiple of 32 for a ResNet, else of `patch_size`.
-        width: Length of the token vectors; for a ResNet, channels after the stem.
-        layers: Number of blocks; for a ResNet, the blocks of each of the four stages.
-        heads: Attention heads of a block; for a ResNet, of the attention pooling.
-        patch_size: Side of a patch, pixels; None for a ResNet.
-        mlp_width: Hidden units in the MLP of a block; 4 * `width` by default.
+        image_size: Side of the square input, pixels; a multiple of `stride`.
+        width: Length of the token vectors; for a convolutional tower, channels after the stem.
+        layers: Number of blocks; for a ResNet, the blocks of each of the four stages, for a FastViT of each of four or five.
+        heads: Attention heads of a block; for a ResNet, of the attention pooling, for a FastViT, of the last stage.
+        patch_size: Side of a patch, pixels; None for a convolutional tower.
+        mlp_width: Hidden units in the MLP of a block, for a FastViT in the first stage; 4 * `width` by default.
         kind: `vit`, CLIP's; `timm-vit`, timm's; `eva-vit`, EVA-02-CLIP-E's; `pe-vit`, the Perception Encoder's; `siglip-vit`,
-            SigLIP's; or `resnet`. `VISION_TRAITS` says how they differ.
+            SigLIP's; `resnet`; or `fastvit`, MobileCLIP's. `VISION_TRAITS` says how they differ.
         stem: Output channels of the convolutions before the patch embedding, see `Stem`; empty in CLIP.
         class_token: Whether a class token stands before the patches; only a tower with attention pooling can do without.
 
@@ -58,20 +59,20 @@ class VisionConfig:
         """Check the numbers and fill the derived one."""
         if self.kind not in KINDS:
             raise ConfigError(unknown_choice("vision.kind", self.kind, KINDS))
-        resnet = self.kind == "resnet"
+        staged = self.kind in STAGES
         if not self.class_token and not self.traits.attention_pooling:
             raise ConfigError(f"vision.class_token is false, but a tower of kind {self.kind!r} reads its feature from it. Leave it out.")
         object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
         object.__setattr__(self, "layers", self.layers if isinstance(self.layers, int) else tuple(self.layers))
-        if isinstance(self.layers, int) == resnet or (isinstance(self.layers, tuple) and len(self.layers) != 4):
-            rule = "four numbers of blocks" if resnet else "one number of blocks"
+        if (len(self.layers) if isinstance(self.layers, tuple) else 0) not in STAGES.get(self.kind, (0,)):
+            rule = f"{' or '.join(map(str, STAGES[self.kind]))} numbers of blocks" if staged else "one number of blocks"
             raise ConfigError(f"vision.layers is {self.layers}; vision.kind {self.kind!r} needs {rule}. Change one of the two.")
         layers = self.layers if isinstance(self.layers, tuple) else (self.layers,)
         _positive("vision", image_size=self.image_size, width=self.width, heads=self.heads, layers=min(layers), mlp_width=self.mlp_width)
-        _divides("vision", 32 * self.width if resnet else self.width, "heads", self.heads)
-        if not resnet and self.patch_size is None:
+        _divides("vision", self.last_width, "heads", self.heads)
+        if not staged and self.patch_size is None:
             raise ConfigError("vision.patch_size is missing. A vision transformer needs it; CLIP's own use 32, 16 or 14.")
-        _divides("vision", self.image_size, "patch_size", 32 if resnet else self.patch_size or 0)
+        _divides("vision", self.image_size, "patch_size", self.stride)
         pool = (self.traits.pool_heads if self.traits.attention_pooling else None) or 1
         if self.width % pool or (self.traits.rotary and self.width // self.heads % 4):
             raise ConfigError(
@@ -82,8 +83,8 @@ class VisionConfig:
         if self.stem:
             if len(self.stem) > _MOST_CONVOLUTIONS:
                 raise ConfigError(f"vision.stem has {len(self.stem)} convolutions. Take at most {_MOST_CONVOLUTIONS}.")
-            if resnet:
-                raise ConfigError(f"vision.stem is {self.stem}, but a ResNet has its own. Leave it out.")
+            if staged:
+                raise ConfigError(f"vision.stem is {self.stem}, but a convolutional tower has its own. Leave it out.")
             _positive("vision", stem=min(self.stem))
             _divides("vision", self.patch_size or 0, "stem", self.reduction)
 
@@ -93,9 +94,21 @@ class VisionConfig:
         return VISION_TRAITS.get(self.kind, VisionTraits())
 
     @property
+    def stride(self) -> int:
+        """Pixels along a side that become one place of the last layer: the patch size, or what all stages take together."""
+        return 2 ** (len(self.layers) + 1) if isinstance(self.layers, tuple) else self.patch_size or 0
+
+    @property
     def side(self) -> int:
-        """Patches in a row of the picture; for a ResNet, places in its last feature map."""
-        return self.image_size // (self.patch_size or 32)
+        """Patches in a row of the picture; for a convolutional tower, places in its last feature map."""
+        return self.image_size // self.stride
+
+    @property
+    def last_width(self) -> int:
+        """Channels of the last block; of a ResNet, those that its attention pooling reads."""
+        if not isinstance(self.layers, tuple):
+            return self.width
+        return 32 * self.width if self.kind == "resnet" else self.width * 2 ** (len(self.layers) - 1)
 
     @property
     def tokens(self) -> int:
@@ -260,9 +273,11 @@ _RAISE = "Check the configuration, or raise the limit with BASRELIEF_LIMITS."
 
 
 def _least_image_parameters(vision: VisionConfig, embed: int) -> int:
+    if vision.kind == "fastvit" and isinstance(vision.layers, tuple):
+        return sum(2 * vision.width * (vision.mlp_width or 0) * 4**stage * blocks for stage, blocks in enumerate(vision.layers))
     if isinstance(vision.layers, tuple):
-        width = 32 * vision.width
-        return (vision.image_size // 32) ** 2 * width + 3 * width**2 + width * embed + vision.layers[3] * (9 * (width // 4) ** 2)
+        width = vision.last_width
+        return vision.side**2 * width + 3 * width**2 + width * embed + vision.layers[3] * (9 * (width // 4) ** 2)
     patch = vision.patch_size or 1
     positions, cut = (vision.image_size // patch) ** 2, patch // vision.reduction
     stem = sum(9 * one * other for one, other in zip(vision.stem, vision.stem[1:], strict=False))

@@ -6,6 +6,7 @@ Layouts:
     opendlign: The published checkpoints: names of open_clip below `clip_model.`, a copy of the last block, `logit_scale` twice.
     clip2point: The pre-training checkpoint: an image tower below `point_model.`.
     timm: open_clip's with one of timm's transformers below `visual.trunk.`: EVA-02-CLIP-E, the Perception Encoder, SigLIP.
+    mobileclip: open_clip's with timm's FastViT below `visual.trunk.`, its branches added up or not.
     slip: SLIP's, alone or in a checkpoint of ULIP: a text tower as in `openai`, timm's image tower, `image_projection`.
 
 The conversion is strict: an unknown or missing name or a wrong shape raises `WeightsError`.
@@ -21,8 +22,9 @@ from torch import Tensor
 
 from basrelief.encoders.architecture import check_tower
 from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.fuse import fuse_fastvit
 from basrelief.encoders.pool_names import rename_pool
-from basrelief.encoders.state_dict import check_finite
+from basrelief.encoders.state_dict import check_finite, misfit
 from basrelief.encoders.towers import empty_towers, tuned_count
 from basrelief.errors import WeightsError
 
@@ -86,7 +88,7 @@ _IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
 
 def layout_of(names: Iterable[str]) -> str:
-    """Return the layout that tensor names belong to: `openai`, `huggingface`, `opendlign`, `clip2point`, `slip`, `timm` or `unknown`.
+    """Return the layout that tensor names belong to, one of those above or `unknown`.
 
     Raises:
         WeightsError: If the names are those of a few-shot adapter, not of an encoder.
@@ -99,7 +101,9 @@ def layout_of(names: Iterable[str]) -> str:
             "Use the pre-training checkpoint, whose names start with point_model."
         )
     marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "text_model": "huggingface"}
-    marks |= {"image_projection": "slip", "visual": "timm" if any(name.startswith(_TRUNK) for name in names) else "openai"}
+    trunks = {f"{_TRUNK}stem.": "mobileclip", _TRUNK: "timm"}
+    visual = next((layout for mark, layout in trunks.items() if any(name.startswith(mark) for name in names)), "openai")
+    marks |= {"image_projection": "slip", "visual": visual}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
@@ -122,6 +126,8 @@ def convert(state: Mapping[str, Tensor], config: ClipConfig, *, images: bool = T
     if layout == "clip2point":
         raise WeightsError("These weights are CLIP2Point's image tower alone. Load plain CLIP first, then pass this file to load_visual().")
     check_tower(state, config.vision, source=source)
+    if layout == "mobileclip" and not images:
+        state, layout = {name: tensor for name, tensor in state.items() if not name.startswith(_TRUNK)}, "openai"
     named = _rename(state, layout, config)
     if config.vision is None or not images:
         named = {name: t for name, t in named.items() if not name.startswith(_IMAGES)}
@@ -150,14 +156,12 @@ def convert_visual(state: Mapping[str, Tensor], config: ClipConfig, *, source: s
 
 def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dict[str, Tensor]:
     """Rename tensors to our names; unknown names get the prefix `?`."""
+    if layout == "mobileclip":
+        trunk = {name.removeprefix(_TRUNK): t for name, t in state.items() if name.startswith(_TRUNK)}
+        words = {name: t for name, t in state.items() if not name.startswith(_TRUNK)}
+        return fuse_fastvit(trunk, config.image_tower) | _rename(words, "openai", config)
     if layout == "huggingface":
-        known = empty_towers(config, tuned=tuned_count(state)).state_dict().keys()
-        found: dict[str, Tensor] = {}
-        for name, tensor in state.items():
-            if not _POSITION_IDS.fullmatch(name):
-                own = name.replace("text_model.head.", "text_projection.")
-                found |= rename_pool(name, tensor) or {own if own in known else f"?{name}": tensor}
-        return found
+        return _from_transformers(state, config)
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
     if layout == "timm":
@@ -173,6 +177,16 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
                 _rename_one(name.removeprefix("text."), tensor, resnet=config.vision is not None and config.vision.kind == "resnet")
             )
     return renamed
+
+
+def _from_transformers(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
+    known = empty_towers(config, tuned=tuned_count(state)).state_dict().keys()
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if not _POSITION_IDS.fullmatch(name):
+            own = name.replace("text_model.head.", "text_projection.")
+            found |= rename_pool(name, tensor) or {own if own in known else f"?{name}": tensor}
+    return found
 
 
 def _rename_one(name: str, tensor: Tensor, *, resnet: bool) -> dict[str, Tensor]:
@@ -234,12 +248,7 @@ def _turned(tensor: Tensor) -> Tensor:
 def _fit(named: dict[str, Tensor], layout: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for problem, names in (("unknown", named.keys() - expected.keys()), ("missing", expected.keys() - named.keys())):
         if names:
-            shown = ", ".join(sorted(n.removeprefix("?") for n in names)[:5])
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            raise WeightsError(
-                f"The weights do not fit the architecture; {len(names)} {problem}: {shown}{more} "
-                f"(layout looks like {layout}, {len(named)} tensors). Check that the file belongs to this encoder."
-            )
+            raise misfit(problem, [name.removeprefix("?") for name in names], layout=layout, tensors=len(named))
     named |= {name: named[name].reshape(()) for name in ("logit_scale", "logit_bias") if name in named and named[name].numel() == 1}
     for name, own in expected.items():
         got = named[name]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["vit", "timm-vit", "eva-vit", "pe-vit", "siglip-vit", "resnet"]
+Kind = Literal["vit", "timm-vit", "eva-vit", "pe-vit", "siglip-vit", "resnet", "fastvit"]
 TextKind = Literal["clip", "bidirectional", "siglip"]
 TokenizerKind = Literal["clip", "gemma", "xlm-v"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
-KINDS: tuple[Kind, ...] = ("vit", "timm-vit", "eva-vit", "pe-vit", "siglip-vit", "resnet")
+KINDS: tuple[Kind, ...] = ("vit", "timm-vit", "eva-vit", "pe-vit", "siglip-vit", "resnet", "fastvit")
 TEXT_KINDS: tuple[TextKind, ...] = ("clip", "bidirectional", "siglip")
 TOKENIZERS: tuple[TokenizerKind, ...] = ("clip", "gemma", "xlm-v")
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "quick_gelu")
@@ -20,6 +20,8 @@ TOKENIZER_FILES: Mapping[TokenizerKind, tuple[str, ...]] = {
     "xlm-v": ("tokenizer.json",),
 }
 """Names of files that may hold a vocabulary, best first."""
+STAGES: Mapping[str, tuple[int, ...]] = {"resnet": (4,), "fastvit": (4, 5)}
+"""Kinds of convolutional image towers, and how many stages they may have, each at half the resolution of the one before."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ def _deviation(name: str, like: Tensor, config: ClipConfig) -> float:
     if "embedding" in name and "patch" not in name:
         return float(like.shape[-1] ** -0.5)
     deviation = 1 / math.sqrt(math.prod(like.shape[1:]))
+    if name.endswith(".conv.weight"):  # of a FastViT, before a GELU, which halves the variance
+        return deviation * math.sqrt(2)
     if name.endswith(("out_proj.weight", "fc2.weight")):
         layers = config.text.layers if name.startswith("text_model") else config.image_tower.layers
         return deviation / math.sqrt(2 * (layers if isinstance(layers, int) else sum(layers)))

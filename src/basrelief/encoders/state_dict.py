@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -226,6 +226,22 @@ def _is_plain(tensor: Tensor) -> bool:
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def misfit(problem: str, names: Collection[str], *, layout: str, tensors: int) -> WeightsError:
+    """Return the error for weights that do not have the names of an architecture.
+
+    Args:
+        problem: `unknown` or `missing`.
+        names: The names, in any order; five are shown.
+        layout: How the names look.
+        tensors: How many there are.
+    """
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return WeightsError(
+        f"The weights do not fit the architecture; {len(names)} {problem}: {', '.join(sorted(names)[:5])}{more} "
+        f"(layout looks like {layout}, {tensors} tensors). Check that the file belongs to this encoder."
+    )
 
 
 def check_finite(name: str, tensor: Tensor) -> None:

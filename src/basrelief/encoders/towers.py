@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from basrelief.encoders.config import ClipConfig
+from basrelief.encoders.fastvit import FastViT
 from basrelief.encoders.resnet import ModifiedResNet
 from basrelief.encoders.transformer import TextTransformer, VisionTransformer
 from basrelief.errors import ConfigError
@@ -46,6 +47,8 @@ class ClipTowers(nn.Module):
         self.visual_projection: Any = None
         if isinstance(self.vision_model, VisionTransformer) and vision is not None and vision.traits.projection != "none":
             self.visual_projection = nn.Linear(vision.width, config.embed_dim, bias=vision.traits.projection == "bias")
+        elif isinstance(self.vision_model, FastViT):
+            self.visual_projection = nn.Linear(self.vision_model.features, config.embed_dim)
         self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=config.text.traits.projection_bias)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if config.logit_bias else None
@@ -88,7 +91,7 @@ class ClipTowers(nn.Module):
             residual: See `tuned_residual`.
 
         Raises:
-            ConfigError: If the image tower is a ResNet, which has no such blocks, has fewer than that, or pools by attention.
+            ConfigError: If the image tower is convolutional, has fewer than that, or pools by attention.
         """
         blocks = self._blocks()
         if self.vision_model.head is not None:
@@ -116,18 +119,18 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If `tuned` asks for a block that is not there.
         """
-        if isinstance(self.vision_model, ModifiedResNet):
+        if not isinstance(self.vision_model, VisionTransformer):
             if tuned is not None and bool(tuned.any()):
                 raise ConfigError(_NO_BLOCKS)
             features: Tensor = self.vision_model(pixels.to(self.dtype))
-            return features
+            return features if self.visual_projection is None else self.visual_projection(features)
         return self.finish(self.trunk(pixels), tuned=tuned)
 
     def trunk(self, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n tokens width"]:
         """Return the tokens before the blocks that have tuned copies, or before the last one: the trunk both branches share.
 
         Raises:
-            ConfigError: If the image tower is a ResNet.
+            ConfigError: If the image tower is convolutional.
         """
         blocks = self._blocks()[: -self._ends()]
         tokens: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(pixels.to(self.dtype)))
@@ -207,7 +210,7 @@ class ClipTowers(nn.Module):
         return ids.eq(text.eot or 0).int().argmax(dim=1)
 
     def _blocks(self) -> nn.ModuleList:
-        if isinstance(self.vision_model, ModifiedResNet):
+        if not isinstance(self.vision_model, VisionTransformer):
             raise ConfigError(_NO_BLOCKS)
         blocks: nn.ModuleList = self.vision_model.encoder.layers
         return blocks
@@ -218,11 +221,11 @@ class ClipTowers(nn.Module):
 
     def _tuned(self) -> nn.ModuleList:
         if self.tuned_blocks is None:
-            raise ConfigError(_NO_BLOCKS if isinstance(self.vision_model, ModifiedResNet) else _NO_TUNED)
+            raise ConfigError(_NO_BLOCKS if not isinstance(self.vision_model, VisionTransformer) else _NO_TUNED)
         return self.tuned_blocks
 
 
-_NO_BLOCKS = "A ResNet has no tuned blocks. Choose a ViT encoder."
+_NO_BLOCKS = "A convolutional image tower has no tuned blocks. Choose a ViT encoder."
 _NO_CLASS_TOKEN = (
     "This image tower pools all tokens by attention, but tuned blocks change the class token alone. Choose an encoder that reads its "
     "class token, such as ViT-B-16."
@@ -259,6 +262,8 @@ def towers_from_state(config: ClipConfig, state: Mapping[str, Tensor]) -> ClipTo
 
 def _image_tower(config: ClipConfig) -> nn.Module:
     vision = config.image_tower
+    if vision.kind == "fastvit":
+        return FastViT(vision)
     return ModifiedResNet(vision, config.embed_dim) if vision.kind == "resnet" else VisionTransformer(config)
 
 
