@@ -28,7 +28,9 @@ def recording(name: str) -> tuple[bytes, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("vertices")])
-def test_vertices_are_exact(name: str) -> None:
+@pytest.mark.parametrize("rows", [1 << 18, 300, 1])
+def test_vertices_are_exact(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("basrelief.io.meshopt._ROWS", rows)
     data, expected = recording(name)
     assert np.array_equal(decode_vertices(data, count=len(expected), stride=expected.shape[1]), expected)
 

@@ -117,10 +117,62 @@ def _gltf() -> Iterator[tuple[str, bytes]]:
     yield "deep_json.gltf", b'{"asset":{"version":"2.0"},"extras":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
     for name, side, images, materials in (("one_bomb", 30_000, 1, 1), ("many", 8192, 20, 20), ("shared", 8192, 1, 500)):
         yield f"textures_{name}.glb", _textured(glb, side, images, materials)
+    yield from _rest(glb)
 
 
-def _textured(glb: Callable[..., bytes], side: int, images: int, materials: int) -> bytes:
-    picture = png(side)
+def _rest(glb: Callable[..., bytes]) -> Iterator[tuple[str, bytes]]:
+    """Long names, morph targets, joints, instances, zeros packed by meshoptimizer, textures in KTX 2 and ones that are blended."""
+    scene = {"meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}]}
+    for name in ("a{}_LOD{}_collider", "x" * 300 + "{}_LOD{}"):
+        nodes = [{"mesh": 0, "name": name.format(i % 9, i)} for i in range(100_000)]
+        yield f"names_{len(name)}.glb", glb(**scene, nodes=nodes, scenes=[{"nodes": list(range(100_000))}])
+    zeros = [{"componentType": 5126, "count": 15_000_000, "type": "VEC3", "sparse": {"count": 0, "indices": {}, "values": {}}}]
+    place = np.zeros(16, np.uint8).tobytes()
+    zeros[0]["sparse"] = {"count": 1, "indices": {"bufferView": 0, "componentType": 5125}, "values": {"bufferView": 1}}
+    views = [{"buffer": 0, "byteLength": 4}, {"buffer": 0, "byteOffset": 4, "byteLength": 12}]
+    morphing = [{"primitives": [{"attributes": {"POSITION": 0}, "targets": [{"POSITION": 0}] * 10_000}], "weights": [1] * 10_000}]
+    yield "morph_targets.glb", glb(place, accessors=zeros, bufferViews=views, meshes=morphing, nodes=[{"mesh": 0}], scenes=[{"nodes": [0]}])
+    held = np.eye(3, dtype=np.float32).tobytes() + bytes(12) + np.full((3, 4), 0.25, np.float32).tobytes()
+    joints = {
+        "accessors": [
+            {"bufferView": 0, "byteOffset": start, "componentType": kind, "count": 3, "type": size}
+            for start, kind, size in ((0, 5126, "VEC3"), (36, 5121, "VEC4"), (48, 5126, "VEC4"))
+        ],
+        "bufferViews": [{"buffer": 0, "byteLength": 96}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "JOINTS_0": 1, "WEIGHTS_0": 2}}]}],
+    }
+    chain: list[dict[str, object]] = [{"children": [i + 1]} if i % 100 < 99 else {} for i in range(90_000)]
+    nodes = [{"mesh": 0, "skin": i % 50} for i in range(5000)]
+    skins = [{"joints": list(range(i, 90_000, 50))} for i in range(50)]
+    yield "joints.glb", glb(held, **joints, skins=skins, nodes=[*chain, {"mesh": 0, "skin": 0}], scenes=[{"nodes": [90_000]}])
+    yield (
+        "skins_x_nodes.glb",
+        glb(held, **joints, skins=skins[:1] * 50, nodes=chain + nodes, scenes=[{"nodes": list(range(90_000, 95_000))}]),
+    )
+    copies = {"extensions": {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": 0}}}}
+    yield (
+        "instances_x_nodes.glb",
+        glb(**scene, nodes=[{"mesh": 0, **copies}] * 90_000, scenes=[{"nodes": list(range(90_000))}]),
+    )
+    for count in (20_000_000, 8_000_000):
+        packed = bytes([0xA1]) + bytes([0b10101010] * 32) * (count // 64) + bytes(128 + 32)
+        view = {"buffer": 0, "byteLength": len(packed), "byteStride": 128, "count": count, "mode": "ATTRIBUTES"}
+        views = [{"buffer": 0, "byteLength": count * 128, "byteStride": 128, "extensions": {"EXT_meshopt_compression": view}}]
+        points = [{"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3"}]
+        yield (
+            f"meshopt_{count}.glb",
+            glb(packed, **scene, accessors=points, bufferViews=views, nodes=[{"mesh": 0}], scenes=[{"nodes": [0]}]),
+        )
+    for side in (60_000, 8192):
+        header = np.array([43, 1, side, side, 0, 0, 1, 1, 3, 0, 0, 0, 0], "<u4").tobytes() + bytes(16)
+        stored = zlib.compress(bytes(4 * side * 100))
+        ktx = b"\xabKTX 20\xbb\r\n\x1a\n" + header + np.array([104, len(stored), 4 * side * side], "<u8").tobytes() + stored
+        yield f"ktx2_{side}.glb", _textured(glb, 0, 1, 1, picture=ktx)
+    yield "blended.glb", _textured(glb, 4096, 1, 500, blend=True)
+
+
+def _textured(glb: Callable[..., bytes], side: int, images: int, materials: int, *, picture: bytes = b"", blend: bool = False) -> bytes:
+    picture = picture or png(side)
     data = np.concatenate([np.eye(3, dtype=np.float32).ravel(), np.zeros(6, np.float32)]).tobytes() + picture
     end = len(data) - len(picture)
     return glb(
@@ -136,7 +188,10 @@ def _textured(glb: Callable[..., bytes], side: int, images: int, materials: int)
         ],
         images=[{"bufferView": 2, "mimeType": "image/png"} for _ in range(images)],
         textures=[{"source": i} for i in range(images)],
-        materials=[{"pbrMetallicRoughness": {"baseColorTexture": {"index": i % images}}} for i in range(materials)],
+        materials=[
+            {"pbrMetallicRoughness": {"baseColorTexture": {"index": i % images}}, **({"alphaMode": "BLEND"} if blend else {})}
+            for i in range(materials)
+        ],
         meshes=[{"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "material": i} for i in range(materials)]}],
         nodes=[{"mesh": 0}],
         scenes=[{"nodes": [0]}],

@@ -12,7 +12,7 @@ import numpy as np
 
 _GROUP = 16  # elements whose bytes are stored together
 _BLOCK_BYTES, _MAX_BLOCK = 8192, 256
-_ROWS = 1 << 18  # elements filtered at a time
+_ROWS = 1 << 18  # elements decoded at a time
 _PIECE = 1 << 16  # triangles decoded at a time
 _VERTICES, _TRIANGLES, _INDICES = 0xA0, 0xE1, 0xD1  # first byte of each kind
 _PADDING = (32, 24)  # bytes at the end, at least, by version
@@ -47,18 +47,21 @@ def decode_vertices(data: bytes, *, count: int, stride: int, kind: str = "NONE")
     end = len(data) - max(tail, _PADDING[version])
     first = np.frombuffer(data, np.uint8, stride, len(data) - tail)
     channels = np.frombuffer(data, np.uint8, stride // 4, len(data) - stride // 4) if version else np.zeros(stride // 4, np.uint8)
-    deltas = _deltas(data[:end], count, stride, version)
-    values = np.empty((count, stride), np.uint8)
-    for channel in range(stride // 4):
-        rows = slice(4 * channel, 4 * channel + 4)
-        values[:, rows] = _accumulated(deltas[rows].T, first[rows], int(channels[channel]))
-    if kind == "NONE":
-        return values
     undo, strides = _FILTERS[kind]
     if strides and stride not in strides:
         raise ValueError(f"{kind} data of {stride} bytes each")
-    for start in range(0, count, _ROWS):
-        values[start : start + _ROWS] = undo(values[start : start + _ROWS])
+    values = np.empty((count, stride), np.uint8)
+    reader = _Deltas(data[:end], stride, version)
+    rows_read = max(_ROWS // _block(stride), 1) * _block(stride)
+    for start in range(0, count, rows_read):
+        piece = values[start : start + rows_read]
+        deltas = reader.read(len(piece))
+        for channel in range(stride // 4):
+            rows = slice(4 * channel, 4 * channel + 4)
+            piece[:, rows] = _accumulated(deltas[rows].T, first[rows], int(channels[channel]))
+        first = piece[-1].copy()
+        piece[:] = undo(piece)
+    reader.finish()
     return values
 
 
@@ -125,31 +128,53 @@ def _unzigzag(numbers: np.ndarray) -> np.ndarray:
     return signed
 
 
-def _deltas(data: bytes, count: int, stride: int, version: int) -> np.ndarray:
-    """Return the stored differences (stride, count) uint8, still in zigzag form."""
-    block = min(_BLOCK_BYTES // stride // _GROUP * _GROUP, _MAX_BLOCK)
-    groups: dict[int, list[tuple[int, int]]] = {1: [], 2: [], 4: [], 8: []}  # by bits: where each lies in the data and in the result
-    width = -(-count // _GROUP) * _GROUP
-    deltas = np.zeros((stride, width), np.uint8)
-    at = 1
-    for start in range(0, count, block):
-        size = min(block, count - start)
-        number = -(-size // _GROUP)
-        controls = data[at : at + stride // 4] if version else bytes(stride // 4)
-        at += stride // 4 if version else 0
-        for byte in range(stride):
-            control = controls[byte >> 2] >> (2 * (byte & 3)) & 3
-            if control == _PLAIN and version:
-                deltas[byte, start : start + size] = np.frombuffer(data, np.uint8, size, at)
-                at += size
-            elif control != _ZERO or not version:
-                at = _walk(data, at, _BITS[version + control], groups, number=number, target=byte * width + start)
-    if at != len(data):
-        raise ValueError("vertex data of another length")
-    for bits, found in groups.items():
-        if found:
-            _unpack(np.frombuffer(data, np.uint8), np.array(found), bits, deltas.reshape(-1))
-    return deltas[:, :count]
+def count_blocks(count: int, stride: int) -> int:
+    """Return how many blocks, each of one byte of some elements, store vertex attributes; decoding takes time for each."""
+    return -(-count // _block(stride)) * stride
+
+
+def _block(stride: int) -> int:
+    return min(_BLOCK_BYTES // stride // _GROUP * _GROUP, _MAX_BLOCK)
+
+
+class _Deltas:
+    """Reads the stored differences, a number of elements at a time."""
+
+    def __init__(self, data: bytes, stride: int, version: int) -> None:
+        self._data, self._stride, self._version = data, stride, version
+        self._at = 1
+
+    def read(self, count: int) -> np.ndarray:
+        """Return the differences (stride, count) uint8 of the next elements, in zigzag form; `count` fills blocks, but for the last."""
+        data, stride, version = self._data, self._stride, self._version
+        groups: dict[int, list[tuple[int, int]]] = {1: [], 2: [], 4: [], 8: []}  # by bits: where each lies in the data and in the result
+        width = -(-count // _GROUP) * _GROUP
+        deltas = np.zeros((stride, width), np.uint8)
+        block, at = _block(stride), self._at
+        zeros = bytes([0b10101010]) * (stride // 4)
+        for start in range(0, count, block):
+            size = min(block, count - start)
+            controls = data[at : at + stride // 4] if version else bytes(stride // 4)
+            at += stride // 4 if version else 0
+            if controls == zeros:
+                continue
+            for byte in range(stride):
+                control = controls[byte >> 2] >> (2 * (byte & 3)) & 3
+                if control == _PLAIN:
+                    deltas[byte, start : start + size] = np.frombuffer(data, np.uint8, size, at)
+                    at += size
+                elif control != _ZERO:
+                    at = _walk(data, at, _BITS[version + control], groups, number=-(-size // _GROUP), target=byte * width + start)
+        for bits, found in groups.items():
+            if found:
+                _unpack(np.frombuffer(data, np.uint8), np.array(found), bits, deltas.reshape(-1))
+        self._at = at
+        return deltas[:, :count]
+
+    def finish(self) -> None:
+        """Check that everything was read."""
+        if self._at != len(self._data):
+            raise ValueError("vertex data of another length")
 
 
 def _walk(data: bytes, at: int, kinds: tuple[int, ...], groups: dict[int, list[tuple[int, int]]], *, number: int, target: int) -> int:
@@ -158,6 +183,8 @@ def _walk(data: bytes, at: int, kinds: tuple[int, ...], groups: dict[int, list[t
     at += -(-number // 4)
     if at > len(data):
         raise IndexError("truncated vertex data")
+    if not kinds[0] and not any(data[header:at]):
+        return at
     for group in range(number):
         bits = kinds[data[header + (group >> 2)] >> (2 * (group & 3)) & 3]
         if not bits:
@@ -282,6 +309,10 @@ class _Triangles:
         return self._data[self._at - 1]
 
 
+def _plain(values: np.ndarray) -> np.ndarray:
+    return values
+
+
 def _octahedral(values: np.ndarray) -> np.ndarray:
     """Unit vectors folded onto an octahedron."""
     kind = "<i1" if values.shape[1] == 4 else "<i2"
@@ -332,5 +363,11 @@ def _color(values: np.ndarray) -> np.ndarray:
 
 
 _FILTERS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[int, ...]]] = MappingProxyType(
-    {"OCTAHEDRAL": (_octahedral, (4, 8)), "QUATERNION": (_quaternion, (8,)), "EXPONENTIAL": (_exponential, ()), "COLOR": (_color, (4, 8))}
+    {
+        "NONE": (_plain, ()),
+        "OCTAHEDRAL": (_octahedral, (4, 8)),
+        "QUATERNION": (_quaternion, (8,)),
+        "EXPONENTIAL": (_exponential, ()),
+        "COLOR": (_color, (4, 8)),
+    }
 )

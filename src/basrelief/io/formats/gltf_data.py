@@ -13,7 +13,7 @@ from basrelief.errors import FileFormatError
 from basrelief.io.checks import check_count
 from basrelief.io.draco import decode_draco
 from basrelief.io.formats.gltf_header import Header
-from basrelief.io.meshopt import decode_indices, decode_triangles, decode_vertices
+from basrelief.io.meshopt import count_blocks, decode_indices, decode_triangles, decode_vertices
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import Source
 from basrelief.limits import limits
@@ -27,6 +27,7 @@ _DATA = "data:"
 _MAX_STRIDE = 252  # bytes, of the specification
 _MAX_ZEROS = 4096  # values without stored data
 _PIECE = 1 << 22  # characters of base64, a multiple of four
+_MAX_BLOCKS = 1 << 22  # of compressed vertices
 _MAX_OPEN = 32  # buffers whose files are kept open
 
 Item = Mapping[str, Any]
@@ -53,7 +54,7 @@ class GltfData:
         self._chunk = chunk
         self._arrays: dict[int, np.ndarray] = {}
         self._draco: dict[int, Mapping[int, np.ndarray]] = {}
-        self._unpacked: dict[int, bytes] = {}
+        self._unpacked: dict[int, memoryview] = {}
         self._left = limits().unpacked_bytes
         self._files: dict[int, BufferedIOBase] = {}
         self._buffers: dict[int, tuple[BufferedIOBase, int, int]] = {}
@@ -154,19 +155,21 @@ class GltfData:
                 f"{item['byteLength']:,}. Export it again."
             )
         if packed is None:
-            data = self._bytes(item["buffer"], item.get("byteOffset", 0) + offset, length)
+            data: bytes | memoryview = self._bytes(item["buffer"], item.get("byteOffset", 0) + offset, length)
         else:
             data = self._decompressed(view, packed)[offset : offset + length]
         if stride == row:
             return np.frombuffer(data, dtype).reshape(shape)
         return np.ndarray(shape, dtype, data, strides=(stride, dtype.itemsize)).copy()
 
-    def _decompressed(self, view: int, packed: Item) -> bytes:
+    def _decompressed(self, view: int, packed: Item) -> memoryview:
         """Decode a buffer view compressed with meshoptimizer, once."""
         if view in self._unpacked:
             return self._unpacked[view]
         path, count, stride, mode = self.source.path, packed["count"], packed["byteStride"], packed["mode"]
         check_count(path, count, 3 * limits().faces if mode == "TRIANGLES" else limits().points, of="elements of compressed data")
+        if mode == "ATTRIBUTES":
+            check_count(path, count_blocks(count, stride), _MAX_BLOCKS, of="blocks of compressed data")
         self._left -= max(count * stride, 0)
         if self._left < 0:
             raise FileFormatError(f"{path.name} unpacks to more than {limits().unpacked_bytes:,} bytes. Simplify it.")
@@ -183,7 +186,7 @@ class GltfData:
             raise FileFormatError(
                 f"The compressed data of {path.name} are damaged ({error}). Download or export the file again."
             ) from error
-        self._unpacked[view] = found.tobytes()
+        self._unpacked[view] = found.reshape(-1).view(np.uint8).data
         return self._unpacked[view]
 
     def _replaced(self, array: np.ndarray, sparse: Item) -> np.ndarray:
