@@ -52,18 +52,8 @@ class PlacedPart:
     matrix: np.ndarray
     hidden: bool = False
 
-    def bounds(self, local: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray] | None:
-        """Transform local bounds; None if they are None or not finite."""
-        if local is None:
-            return None
-        middle, half = (local[0] + local[1]) / 2, (local[1] - local[0]) / 2
-        with np.errstate(invalid="ignore", over="ignore"):
-            middle, half = self.matrix[:3, :3] @ middle + self.matrix[:3, 3], np.abs(self.matrix[:3, :3]) @ half
-            low, high = middle - half, middle + half
-        return (low, high) if np.isfinite([low, high]).all() else None
-
-    def local_bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the corners of the box around the vertices that faces use; None if there are none."""
+    def local_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the corners of the box around the vertices that faces use; NaN if there are none."""
         used = self.vertices
         if self.faces is not None:
             mask = np.zeros(len(self.vertices), dtype=bool)
@@ -71,7 +61,9 @@ class PlacedPart:
                 faces = self.faces[start : start + _CHUNK]
                 mask[faces[(faces >= 0) & (faces < len(mask))]] = True
             used = self.vertices if mask.all() else self.vertices[mask]
-        return (used.min(axis=0).astype(np.float64), used.max(axis=0).astype(np.float64)) if len(used) else None
+        if not len(used):
+            return np.full(3, np.nan), np.full(3, np.nan)
+        return used.min(axis=0).astype(np.float64), used.max(axis=0).astype(np.float64)
 
     def faces_inward(self) -> bool:
         """Return whether nearly all faces are turned to the centre of the part."""
@@ -126,13 +118,21 @@ class _Scene:
 
     @cached_property
     def bounds(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        """The corners of each part; those of arrays that several parts share are computed once."""
-        local: dict[tuple[int, int], tuple[np.ndarray, np.ndarray] | None] = {}
+        """The corners of each part, None if not finite; those of arrays that several parts share are computed once."""
+        local: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         for part in self.parts:
             key = id(part.vertices), id(part.faces)
             if key not in local:
                 local[key] = part.local_bounds()
-        return [part.bounds(local[id(part.vertices), id(part.faces)]) for part in self.parts]
+        corners = np.array([local[id(part.vertices), id(part.faces)] for part in self.parts])
+        matrices = np.array([part.matrix for part in self.parts])
+        with np.errstate(invalid="ignore", over="ignore"):
+            middle, half = corners.mean(axis=1), (corners[:, 1] - corners[:, 0]) / 2
+            middle = np.einsum("nij,nj->ni", matrices[:, :3, :3], middle) + matrices[:, :3, 3]
+            half = np.einsum("nij,nj->ni", np.abs(matrices[:, :3, :3]), half)
+            low, high = middle - half, middle + half
+            finite = np.isfinite(low).all(axis=1) & np.isfinite(high).all(axis=1)
+        return [(low[i], high[i]) if finite[i] else None for i in range(len(low))]
 
     def leave_out(self, kind: str, found: Iterable[int]) -> None:
         """Leave out parts unless nothing would be left."""

@@ -15,7 +15,7 @@ from basrelief.io.draco import FACES
 from basrelief.io.formats.gltf_data import GltfData, Item
 from basrelief.io.formats.gltf_header import Header, json_span, parse_header
 from basrelief.io.formats.gltf_materials import Materials
-from basrelief.io.formats.gltf_nodes import Skeletons, copy_matrices, count_copies, is_hidden, morphed, node_matrix, weights_of
+from basrelief.io.formats.gltf_nodes import Skeletons, copy_matrices, count_copies, is_hidden, morphed, placed, weights_of
 from basrelief.io.graph import count_uses
 from basrelief.io.mesh import NamedInstance, check_size, join_parts
 from basrelief.io.source import RawShape, Source
@@ -149,13 +149,13 @@ class _Scene:
         while waiting:
             index, matrix, names, hidden = waiting.pop()
             node = self.nodes[index]
-            matrix = matrix @ node_matrix(node)
+            matrix = placed(matrix, node)
             names = (*names, str(node.get("name", ""))[:_NAME].replace("/", "_"))[-_NAMES:]
             hidden = hidden or is_hidden(node)
             if "mesh" in node:
                 own = names if names[-1] else (*names[:-1], str(self.meshes[node["mesh"]].get("name", ""))[:_NAME])
-                for copy in copy_matrices(self.data, node):
-                    yield self._use(index), matrix @ copy, "/".join(own), hidden
+                name, use = "/".join(own), self._use(index)
+                yield from ((use, place, name, hidden) for place in matrix @ copy_matrices(self.data, node))
             waiting.extend((child, matrix, names, hidden) for child in reversed(node.get("children", [])))
 
     def _item(self, key: Primitive) -> Item:

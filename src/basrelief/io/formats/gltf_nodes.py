@@ -15,21 +15,27 @@ from basrelief.limits import limits
 _INSTANCING = "EXT_mesh_gpu_instancing"
 _VISIBILITY = "KHR_node_visibility"
 _SHOWN_MARKS, _HIDDEN_MARKS = ("visible", "visibility"), ("hidden", "hide")  # names that exporters use in `extras`
+_MOVES = ("matrix", "translation", "rotation", "scale")
 _CHUNK = 1 << 16  # vertices skinned at a time
 
 
 def node_matrix(node: Item) -> np.ndarray:
     """Return the 4 x 4 matrix from a node to its parent: its own, or translation, rotation and scale."""
-    matrix = np.reshape(np.asarray(node.get("matrix", np.eye(4)), dtype=np.float64), (4, 4)).T
-    if "translation" in node:
-        moved = np.eye(4)
-        moved[:3, 3] = node["translation"]
-        matrix = matrix @ moved
+    if "matrix" in node:
+        return np.reshape(np.asarray(node["matrix"], dtype=np.float64), (4, 4)).T
+    matrix = np.eye(4)
     if "rotation" in node:
-        turned = np.eye(4)
-        turned[:3, :3] = _rotations(np.asarray(node["rotation"], dtype=np.float64)[None])[0]
-        matrix = matrix @ turned
-    return matrix @ np.diag([*node["scale"], 1]) if "scale" in node else matrix
+        matrix[:3, :3] = _rotations(np.asarray(node["rotation"], dtype=np.float64)[None])[0]
+    if "scale" in node:
+        matrix[:3, :3] *= np.asarray(node["scale"], dtype=np.float64).reshape(3)
+    if "translation" in node:
+        matrix[:3, 3] = node["translation"]
+    return matrix
+
+
+def placed(above: np.ndarray, node: Item) -> np.ndarray:
+    """Return the matrix of a node in the world, given that of the node above; the same array if the node does not move."""
+    return above @ node_matrix(node) if any(name in node for name in _MOVES) else above
 
 
 def is_hidden(node: Item) -> bool:
@@ -52,6 +58,8 @@ def count_copies(data: GltfData, node: Item) -> int:
 def copy_matrices(data: GltfData, node: Item) -> np.ndarray:
     """Return the transforms (copies, 4, 4) by which a node shows its mesh, applied before its own."""
     accessors = _copies(node)
+    if not accessors:
+        return np.eye(4)[None]
     matrices = np.tile(np.eye(4), (count_copies(data, node), 1, 1))
     for name, width in (("TRANSLATION", 3), ("ROTATION", 4), ("SCALE", 3)):
         if name not in accessors:
@@ -175,7 +183,7 @@ class Skeletons:
         check_count(self._data.source.path, len(self._worlds) + len(path), limits().instances, of="nodes above joints")
         matrix = np.eye(4) if at is None else self._worlds[at]
         for step in reversed(path):
-            matrix = self._worlds[step] = matrix @ node_matrix(self._nodes[step])
+            matrix = self._worlds[step] = placed(matrix, self._nodes[step])
         return matrix
 
 
