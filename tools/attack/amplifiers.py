@@ -156,12 +156,12 @@ def _rest(glb: Callable[..., bytes]) -> Iterator[tuple[str, bytes]]:
     )
     for count in (20_000_000, 8_000_000):
         packed = bytes([0xA1]) + bytes([0b10101010] * 32) * (count // 64) + bytes(128 + 32)
-        view = {"buffer": 0, "byteLength": len(packed), "byteStride": 128, "count": count, "mode": "ATTRIBUTES"}
-        views = [{"buffer": 0, "byteLength": count * 128, "byteStride": 128, "extensions": {"EXT_meshopt_compression": view}}]
+        view: dict[str, object] = {"buffer": 0, "byteLength": len(packed), "byteStride": 128, "count": count, "mode": "ATTRIBUTES"}
+        packs = [{"buffer": 0, "byteLength": count * 128, "byteStride": 128, "extensions": {"EXT_meshopt_compression": view}}]
         points = [{"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3"}]
         yield (
             f"meshopt_{count}.glb",
-            glb(packed, **scene, accessors=points, bufferViews=views, nodes=[{"mesh": 0}], scenes=[{"nodes": [0]}]),
+            glb(packed, **scene, accessors=points, bufferViews=packs, nodes=[{"mesh": 0}], scenes=[{"nodes": [0]}]),
         )
     for side in (60_000, 8192):
         header = np.array([43, 1, side, side, 0, 0, 1, 1, 3, 0, 0, 0, 0], "<u4").tobytes() + bytes(16)
