@@ -159,7 +159,7 @@ def bound(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "color"), [("plain", [0.2, 0.4, 0.6]), ("none", [0, 0, 0]), ("picture", [200 / 255, 10 / 255, 30 / 255]), ("gone", None)]
+    ("name", "color"), [("plain", [0.2, 0.4, 0.6]), ("none", None), ("picture", [200 / 255, 10 / 255, 30 / 255]), ("gone", None)]
 )
 def test_materials_give_colors(name: str, color: list[float] | None, put: Put) -> None:
     put("t.png", encoded(Image.new("RGB", (4, 4), (200, 10, 30))))

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from basrelief.errors import FileFormatError, GeometryError
-from basrelief.io.formats.dae_document import Array, Document, Geometry, Node, Primitive, read_document
+from basrelief.io.formats.dae_document import Array, Document, Geometry, Input, Node, Primitive, Use, read_document
+from basrelief.io.formats.dae_effects import Effect, Reference
 from basrelief.io.graph import count_uses
-from basrelief.io.mesh import Instance, check_size, join_parts
+from basrelief.io.mesh import NamedInstance, check_size, join_parts
 from basrelief.io.polygons import Lists, fan_triangles, list_positions
-from basrelief.io.resolver import FolderResolver
+from basrelief.io.side_textures import SideTextures
 from basrelief.io.source import RawShape, Source
-from basrelief.io.textures import Textures
+from basrelief.io.split import check_corners
 from basrelief.limits import limits
 
 _UP_AXIS = {"X_UP": "x", "Y_UP": "y", "Z_UP": "z"}
-_BLACK, _WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # for an effect without diffuse colour, and one whose texture is missing
+_WHITE = (1.0, 1.0, 1.0)  # for an effect whose texture is missing
+_EXACT = 1e-6  # of a unit of one metre
+_NAMES = 4  # nodes above each other whose names are kept
 
 
 def read_dae(source: Source) -> RawShape:
@@ -42,7 +45,7 @@ def read_dae(source: Source) -> RawShape:
     raw = join_parts(scene.instances(), with_faces=True)
     stated = scene.document.up_axis
     reason = f"<up_axis> of the file is {stated}" if stated in _UP_AXIS else "COLLADA is +Y up when it has no <up_axis>"
-    return dataclasses.replace(raw, up=_UP_AXIS.get(stated, "y"), up_reason=reason, notes=scene.notes)
+    return dataclasses.replace(raw, up=_UP_AXIS.get(stated, "y"), up_reason=reason, notes=(*raw.notes, *scene.notes))
 
 
 class _Scene:
@@ -50,7 +53,7 @@ class _Scene:
 
     def __init__(self, path: Path, document: Document) -> None:
         self.path, self.document = path, document
-        self._resolver, self._textures = FolderResolver(path.parent), Textures()
+        self._textures = SideTextures(path.parent)
         primitives = [primitive for geometry in document.geometries.values() for primitive in geometry.primitives]
         self._faces = {id(primitive): _faces(primitive) for primitive in primitives}
         children = {name: node.children for name, node in document.nodes.items()}
@@ -69,38 +72,45 @@ class _Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on what was not read."""
-        return (*self._resolver.notes, *self._textures.notes)
+        meter = self.document.meter
+        unit = (f"The file says that its unit is {meter:g} m; the numbers were kept.",) if meter > 0 and abs(meter - 1) > _EXACT else ()
+        return (*unit, *self._textures.notes)
 
-    def instances(self) -> list[Instance]:
-        """Build each part once, and list it with the matrix of each of its instances."""
-        parts: dict[tuple[int, str], dict[str, Any]] = {}
-        instances: list[Instance] = []
-        for geometry, matrix, materials in self._shown():
+    def instances(self) -> list[NamedInstance]:
+        """Build each part once, and list it with the matrix and the name of each of its instances."""
+        parts: dict[tuple[int, str, str], dict[str, Any]] = {}
+        instances: list[NamedInstance] = []
+        for geometry, matrix, use, name, hidden in self._shown():
             for primitive in geometry.primitives:
-                key = (id(primitive), materials.get(primitive.material, ""))
+                material = use.materials.get(primitive.material, primitive.material)
+                effect = self.document.effects.get(self.document.materials.get(material, ""))
+                channel = "" if effect is None or effect.texture is None else effect.texture.channel
+                uv_set = use.channels.get(primitive.material, {}).get(channel, "")
+                key = id(primitive), material, uv_set
                 if not self._faces[id(primitive)]:
                     continue
                 if key not in parts:
-                    parts[key] = self._part(geometry, primitive, key[1])
-                instances.append((parts[key], matrix))
+                    parts[key] = self._part(geometry, primitive, effect, uv_set)
+                instances.append(NamedInstance(parts[key], matrix, name, hidden))
         return instances
 
-    def _shown(self) -> Iterator[tuple[Geometry, np.ndarray, Mapping[str, str]]]:
-        """Walk the scene; yield each geometry with its matrix and its binding of material symbols."""
+    def _shown(self) -> Iterator[tuple[Geometry, np.ndarray, Use, str, bool]]:
+        """Walk the scene; yield each geometry with its matrix, its instance, the names above it, and whether it is hidden."""
         if self._alone:
-            yield from (
-                (geometry, np.eye(4), {name: name for name in self.document.materials}) for geometry in self.document.geometries.values()
-            )
+            yield from ((geometry, np.eye(4), Use(""), geometry.name, False) for geometry in self.document.geometries.values())
             return
-        waiting = [(name, np.eye(4)) for name in self._roots]
+        waiting: list[tuple[str, np.ndarray, tuple[str, ...], bool]] = [(name, np.eye(4), (), False) for name in self._roots]
         while waiting:
-            name, above = waiting.pop()
+            name, matrix, names, hidden = waiting.pop()
             node = self.document.nodes.get(name, Node())
-            matrix = above @ node.matrix
+            matrix = matrix @ node.matrix
+            names = (*names, node.name.replace("/", "_"))[-_NAMES:] if node.name else names
+            hidden = hidden or node.hidden
             for use in node.uses:
                 geometry, bound = self._geometry(use.target)
-                yield geometry, matrix @ bound, use.materials
-            waiting.extend((child, matrix) for child in reversed(node.children))
+                own = (*names, geometry.name.replace("/", "_")) if geometry.name and not names else names
+                yield geometry, matrix @ bound, use, "/".join(own), hidden
+            waiting.extend((child, matrix, names, hidden) for child in reversed(node.children))
 
     def _geometry(self, target: str) -> tuple[Geometry, np.ndarray]:
         """Return a geometry, or the one that a controller deforms, and its bind shape matrix."""
@@ -112,42 +122,58 @@ class _Scene:
             bound = matrix @ bound
         return self.document.geometries.get(target, Geometry()), bound
 
-    def _part(self, geometry: Geometry, primitive: Primitive, material: str) -> dict[str, Any]:
+    def _part(self, geometry: Geometry, primitive: Primitive, effect: Effect | None, uv_set: str) -> dict[str, Any]:
         """Expand a primitive to three vertices per triangle."""
-        inputs = list(_inputs(geometry, primitive))
         corners = _corners(primitive)
         part: dict[str, Any] = {"faces": np.arange(len(corners)).reshape(-1, 3)}
-        for semantic, array, offset in inputs:
-            if semantic == "POSITION" and "vertices" not in part:
-                part["vertices"] = _gather(array.rows(3), corners[:, offset])
-            elif semantic == "COLOR" and "vertex_colors" not in part:
-                part["vertex_colors"] = _gather(array.rows(3), corners[:, offset])
-            elif semantic == "TEXCOORD" and "uv" not in part:
-                part["uv"] = _gather(array.rows(2), corners[:, offset])
+        colors, places = None, None
+        for given, array in _inputs(geometry, primitive):
+            if given.semantic == "POSITION" and "vertices" not in part:
+                part["vertices"] = _gather(array.rows(3), corners[:, given.offset])
+            elif given.semantic == "COLOR" and colors is None:
+                colors = _gather(array.rows(4), corners[:, given.offset])
+            elif given.semantic == "TEXCOORD" and (places is None or given.set == uv_set):
+                places = _gather(array.rows(2), corners[:, given.offset])
         if "vertices" not in part:
             raise FileFormatError(f"The geometry in {self.path.name} has no vertex positions. Export it again.")
-        return part | self._material(material)
+        if colors is not None and colors.shape[1] >= 3 and not _says_nothing(colors[:, :3]):
+            part["vertex_colors"] = colors
+        look = {} if effect is None else self._material(effect)
+        if places is not None and places.shape[1] == 2:
+            part["uv"] = places
+        if "vertex_colors" in part and look.get("texture") is None and "color" in look:
+            look["color"] = (*_WHITE, look["color"][3])  # colours of vertices win over that of the material
+        return part | look
 
-    def _material(self, name: str) -> dict[str, Any]:
-        effect = self.document.effects.get(self.document.materials.get(name, ""))
-        if effect is None:
-            return {}
-        if not effect.texture:
-            return {"color": effect.color or _BLACK}
-        image = effect.texture
-        for _ in range(2):  # from a sampler to its surface to the image
-            image = effect.names.get(image, image)
-        name = self.document.images.get(image, "")
-        return {"color": _WHITE, "texture": self._textures.from_file(self._resolver, name) if name else None}
+    def _material(self, effect: Effect) -> dict[str, Any]:
+        image, mask = effect.texture, effect.images.get("transparent")
+        alpha = effect.alpha if mask is None else 1.0
+        if image is None and mask is None:
+            return {} if effect.color is None else {"color": (*effect.color, alpha), "blend": alpha < 1}
+        name, opacity = (self._file(effect, reference) for reference in (image, mask))
+        texture = self._textures.get(name, opacity)
+        wrap = effect.wrap((image or mask or Reference("", "")).name)
+        color = _WHITE if image is not None else effect.color or _WHITE
+        blend = alpha < 1 or (texture is not None and texture.alpha_range[0] < 1)
+        return {"color": (*color, alpha), "texture": texture, "wrap": wrap, "blend": blend}
+
+    def _file(self, effect: Effect, reference: Reference | None) -> str:
+        return "" if reference is None else self.document.images.get(effect.image(reference.name), "")
 
 
-def _inputs(geometry: Geometry, primitive: Primitive) -> Iterator[tuple[str, Array, int]]:
-    """Yield semantic, source and offset of each input, with those of `<vertices>` expanded."""
+def _says_nothing(colors: np.ndarray) -> bool:
+    """Return whether all colours are white, or all are black, as programs write that have none."""
+    return bool((colors == 0).all() or (colors == (255 if colors.max(initial=0) > 1 else 1)).all())
+
+
+def _inputs(geometry: Geometry, primitive: Primitive) -> Iterator[tuple[Input, Array]]:
+    """Yield each input with its source, those of `<vertices>` in place of it."""
     for given in primitive.inputs:
         if given.semantic == "VERTEX":
-            yield from ((inner.semantic, geometry.sources[inner.source], given.offset) for inner in geometry.vertices[given.source])
+            for inner in geometry.vertices[given.source]:
+                yield dataclasses.replace(inner, offset=given.offset), geometry.sources[inner.source]
         elif given.source in geometry.sources:
-            yield given.semantic, geometry.sources[given.source], given.offset
+            yield given, geometry.sources[given.source]
 
 
 def _width(primitive: Primitive) -> int:
@@ -187,9 +213,6 @@ def _corners(primitive: Primitive) -> np.ndarray:
 
 
 def _gather(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
-    if len(index) and (index.min() < 0 or index.max() >= len(rows)):
-        raise GeometryError(
-            f"Faces use vertices {index.min()} to {index.max()}, but there are only {len(rows)}. The file is probably truncated."
-        )
+    check_corners(index, len(rows))
     picked: np.ndarray = rows[index]
     return picked

@@ -10,42 +10,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from basrelief.io.formats.dae_effects import Effect, EffectReader
+from basrelief.io.formats.dae_transforms import TRANSFORMS, numbers
 from basrelief.io.xml import local_name, walk_xml
 
 _PRIMITIVES = ("triangles", "polylist", "polygons", "tristrips", "trifans")
+_HIDDEN = ("0", "false")
 _PLACES = ("instance_geometry", "instance_controller", "instance_node", "instance_visual_scene", "instance")
-
-
-def _numbers(text: str, kind: type[np.int32] | type[np.float64]) -> np.ndarray:
-    """Parse numbers separated by whitespace; some exporters write decimal commas."""
-    numbers: np.ndarray = np.fromstring(text.replace(",", "."), dtype=kind, sep=" ") if text.strip() else np.zeros(0, dtype=kind)
-    return numbers
-
-
-def _move(numbers: np.ndarray) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, 3] = numbers
-    return matrix
-
-
-def _rotate(numbers: np.ndarray) -> np.ndarray:
-    """Return the rotation about an axis of any length by an angle in degrees."""
-    x, y, z = numbers[:3] / max(float(np.linalg.norm(numbers[:3])), 1e-12)
-    angle = np.radians(numbers[3])
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    matrix = np.eye(4)
-    matrix[:3, :3] += np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return matrix
-
-
-_TURNS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
-    {
-        "matrix": lambda numbers: numbers.reshape(4, 4),
-        "translate": _move,
-        "rotate": _rotate,
-        "scale": lambda numbers: np.diag([*numbers, 1]),
-    }
-)
 
 
 @dataclass
@@ -64,11 +35,12 @@ class Array:
 
 @dataclass(frozen=True)
 class Input:
-    """The source that an index list, or `<vertices>`, refers to."""
+    """The source that an index list, or `<vertices>`, refers to; `set` numbers several of one semantic."""
 
     semantic: str
     source: str
     offset: int
+    set: str = ""
 
 
 @dataclass
@@ -84,37 +56,38 @@ class Primitive:
 
 @dataclass
 class Geometry:
-    """Sources, `<vertices>` by their name, and primitives."""
+    """Sources, `<vertices>` by their name, primitives, and the geometry's own name."""
 
     sources: dict[str, Array] = field(default_factory=dict)
     vertices: dict[str, list[Input]] = field(default_factory=dict)
     primitives: list[Primitive] = field(default_factory=list)
+    name: str = ""
 
 
 @dataclass
 class Use:
-    """An instance of a geometry or controller in a node, with the material of each of its symbols."""
+    """An instance of a geometry or controller in a node.
+
+    Attributes:
+        target: Its id.
+        materials: The material of each of its symbols.
+        channels: For each symbol the set of texture coordinates that each semantic of an effect means.
+    """
 
     target: str
     materials: dict[str, str] = field(default_factory=dict)
+    channels: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass
 class Node:
-    """A node of a scene: its matrix, its instances, and its child nodes by name or number."""
+    """A node of a scene: its matrix, its instances, its child nodes by id or number, its name, and whether it is hidden."""
 
     matrix: np.ndarray = field(default_factory=lambda: np.eye(4))
     uses: list[Use] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Effect:
-    """A material: a diffuse colour or the name of a texture, and the parameters that texture names refer to."""
-
-    color: tuple[float, ...] | None = None
-    texture: str = ""
-    names: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    hidden: bool = False
 
 
 @dataclass
@@ -130,6 +103,7 @@ class Document:
         effects: Effects.
         images: File names of images.
         up_axis: Content of `<up_axis>`.
+        meter: Length of a unit in metres, or 0 if it is not stated.
         lines: Whether a geometry has lines.
     """
 
@@ -141,6 +115,7 @@ class Document:
     effects: dict[str, Effect] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     up_axis: str = ""
+    meter: float = 0.0
     lines: bool = False
 
 
@@ -164,6 +139,7 @@ def read_document(path: Path, data: bytes) -> Document:
             collector.start(local_name(element), element.attrib)
         else:
             collector.end(element.text or "")
+    collector.document.effects = collector.effects.effects
     return collector.document
 
 
@@ -178,14 +154,17 @@ class _Collector:
         self.inputs: list[Input] = []  # of the vertices or the primitive that is open
         self.array = Array()
         self.primitive = Primitive("", "")
-        self.effect = Effect()
+        self.effects = EffectReader()
+        self.symbol = ""
         self.ids: dict[str, str] = {}  # of the last element of each name
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Begin an element."""
+        if tag == "effect" or "effect" in self.open:
+            self.effects.start(tag, attributes, self.open)
         self.open.append(tag)
-        if tag in ("controller", "material", "effect", "image", "newparam"):
-            self.ids[tag] = attributes.get("sid" if tag == "newparam" else "id", "")
+        if tag in ("controller", "material", "image"):
+            self.ids[tag] = attributes.get("id", "")
         if tag in _PRIMITIVES:
             self._start_primitive(tag, attributes)
         elif tag in _PLACES:
@@ -197,6 +176,8 @@ class _Collector:
         """End the element that is open."""
         tag = self.open.pop()
         above = self.open[-1] if self.open else ""
+        if "effect" in self.open:
+            self.effects.end(tag, text, self.open)
         if tag in (*_PRIMITIVES, "vertices"):
             self.inputs = []  # inputs of lines, joints and animations are not used
         if tag in ("node", "visual_scene", "scene"):
@@ -223,7 +204,7 @@ class _Collector:
             name = f"[{len(self.document.nodes)}]"
         if self.nodes:
             self.nodes[-1].children.append(name)
-        self.document.nodes[name] = Node()
+        self.document.nodes[name] = Node(name=attributes.get("name", attributes.get("id", "")))
         self.nodes.append(self.document.nodes[name])
         if self.open[-1] == "visual_scene":
             self.document.scenes.insert(0, name)
@@ -231,7 +212,8 @@ class _Collector:
             self.document.scenes.append(name)
 
     def _start_geometry(self, attributes: Mapping[str, str]) -> None:
-        self.geometry = self.document.geometries[attributes.get("id") or f"[{len(self.document.geometries)}]"] = Geometry()
+        self.geometry = Geometry(name=attributes.get("name", attributes.get("id", "")))
+        self.document.geometries[attributes.get("id") or f"[{len(self.document.geometries)}]"] = self.geometry
 
     def _start_source(self, attributes: Mapping[str, str]) -> None:
         self.array = Array()
@@ -246,7 +228,9 @@ class _Collector:
 
     def _start_input(self, attributes: Mapping[str, str]) -> None:
         offset = int(attributes.get("offset", attributes.get("idx", 0)))
-        self.inputs.append(Input(attributes.get("semantic", ""), _reference(attributes.get("source", "")), offset))
+        self.inputs.append(
+            Input(attributes.get("semantic", ""), _reference(attributes.get("source", "")), offset, attributes.get("set", ""))
+        )
 
     def _start_deformer(self, attributes: Mapping[str, str]) -> None:
         self.document.skins[self.ids.get("controller", "")] = (
@@ -256,41 +240,42 @@ class _Collector:
 
     def _start_binding(self, attributes: Mapping[str, str]) -> None:
         if self.nodes and self.nodes[-1].uses:
-            self.nodes[-1].uses[-1].materials[attributes.get("symbol", "")] = _reference(attributes.get("target", ""))
+            self.symbol = attributes.get("symbol", "")
+            self.nodes[-1].uses[-1].materials[self.symbol] = _reference(attributes.get("target", ""))
 
-    def _start_effect(self, _attributes: Mapping[str, str]) -> None:
-        self.effect = self.document.effects[self.ids["effect"]] = Effect()
+    def _start_channel(self, attributes: Mapping[str, str]) -> None:
+        if self.nodes and self.nodes[-1].uses and attributes.get("input_semantic", "TEXCOORD") == "TEXCOORD":
+            channels = self.nodes[-1].uses[-1].channels.setdefault(self.symbol, {})
+            channels.setdefault(attributes.get("semantic", ""), attributes.get("input_set", "0"))
 
-    def _start_texture(self, attributes: Mapping[str, str]) -> None:
-        if "diffuse" in self.open:
-            self.effect.texture = attributes.get("texture", "")
+    def _start_unit(self, attributes: Mapping[str, str]) -> None:
+        if self.open[-2:] == ["asset", "unit"] and "meter" in attributes:
+            self.document.meter = float(attributes["meter"].replace(",", "."))
 
     def _end_numbers(self, text: str) -> None:
-        self.array.numbers = _numbers(text, np.float64)
+        self.array.numbers = numbers(text, np.float64)
 
     def _end_counts(self, text: str) -> None:
-        self.primitive.counts = _numbers(text, np.int32)
+        self.primitive.counts = numbers(text, np.int32)
 
     def _end_indices(self, text: str) -> None:
-        self.primitive.lists.append(_numbers(text, np.int32))
+        self.primitive.lists.append(numbers(text, np.int32))
 
     def _turn(self, text: str, make: Callable[[np.ndarray], np.ndarray]) -> None:
         if self.nodes:
-            self.nodes[-1].matrix = self.nodes[-1].matrix @ make(_numbers(text, np.float64))
+            self.nodes[-1].matrix = self.nodes[-1].matrix @ make(numbers(text, np.float64))
 
     def _end_bind_shape(self, text: str) -> None:
         name = self.ids.get("controller", "")
-        self.document.skins[name] = (self.document.skins[name][0], _numbers(text, np.float64).reshape(4, 4))
+        self.document.skins[name] = (self.document.skins[name][0], numbers(text, np.float64).reshape(4, 4))
 
-    def _name_parameter(self, text: str) -> None:
-        self.effect.names[self.ids.get("newparam", "")] = text.strip()
+    def _hide(self, text: str) -> None:
+        if self.nodes and text.strip().lower() in _HIDDEN:
+            self.nodes[-1].hidden = True
 
     def _name_image(self, text: str) -> None:
         if text.strip():
             self.document.images[self.ids.get("image", "")] = text.strip()
-
-    def _set_color(self, text: str) -> None:
-        self.effect.color = tuple(_numbers(text, np.float64).tolist())
 
     def _set_up_axis(self, text: str) -> None:
         self.document.up_axis = text.strip()
@@ -315,9 +300,9 @@ _STARTS: Mapping[str, _Start] = MappingProxyType(
         **dict.fromkeys(("skin", "morph"), _Collector._start_deformer),
         "instance_material": _Collector._start_binding,
         "instance_effect": _Collector._set_effect,
-        "instance_image": lambda collector, attributes: collector._name_parameter(_reference(attributes.get("url", ""))),
-        "effect": _Collector._start_effect,
-        "texture": _Collector._start_texture,
+        "bind_vertex_input": _Collector._start_channel,
+        "bind": _Collector._start_channel,
+        "unit": _Collector._start_unit,
         **dict.fromkeys(("lines", "linestrips"), _Collector._set_lines),
     }
 )
@@ -327,10 +312,9 @@ _ENDS: Mapping[tuple[str, str], _End] = MappingProxyType(
         ("source", "array"): _Collector._end_numbers,
         ("polylist", "vcount"): _Collector._end_counts,
         **dict.fromkeys([*((kind, "p") for kind in _PRIMITIVES), ("ph", "p")], _Collector._end_indices),
-        **{("node", tag): partial(_Collector._turn, make=make) for tag, make in _TURNS.items()},
+        **{("node", tag): partial(_Collector._turn, make=make) for tag, make in TRANSFORMS.items()},
         ("skin", "bind_shape_matrix"): _Collector._end_bind_shape,
-        ("diffuse", "color"): _Collector._set_color,
-        **dict.fromkeys([("surface", "init_from"), ("sampler2D", "source")], _Collector._name_parameter),
+        ("technique", "visibility"): _Collector._hide,
         **dict.fromkeys([("image", "init_from"), ("init_from", "ref")], _Collector._name_image),
         ("asset", "up_axis"): _Collector._set_up_axis,
     }

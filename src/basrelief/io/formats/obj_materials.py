@@ -12,12 +12,11 @@ import numpy as np
 from basrelief.errors import BasreliefError
 from basrelief.io.formats.mtl import Material, parse_materials
 from basrelief.io.resolver import FolderResolver
+from basrelief.io.side_textures import SideTextures
 from basrelief.io.surface import UNCOLORED
-from basrelief.io.textures import Texture, Textures
+from basrelief.io.textures import Texture
 from basrelief.limits import limits
 
-_CUT, _DRAWN = 16, 239  # alpha below, above which a pixel of a cut-out is transparent, opaque
-_CUT_SHARE, _SHARP_SHARE = 0.01, 0.9  # of the pixels of a cut-out are transparent, are either
 _MISSING = 3  # libraries named in notes
 
 
@@ -77,13 +76,12 @@ class Looks:
             names: Name of each material, None for those that no face has.
             libraries: As written after `mtllib`.
         """
-        self._resolver, self._textures = FolderResolver(path.parent), Textures()
+        self._textures = SideTextures(path.parent)
         self._missing: list[str] = []
-        self._made: dict[tuple[str, ...], Texture | None] = {}
         materials: dict[str, Material] = {}
-        for library, data in find_libraries(path, self._resolver, libraries):
+        for library, data in find_libraries(path, self._textures.resolver, libraries):
             materials |= {} if data is None else parse_materials(data)
-            if data is None and library[:200] not in self._resolver.refused:
+            if data is None and library[:200] not in self._textures.resolver.refused:
                 self._missing.append(library)
         self._looks: list[tuple[Material | None, Texture | None]] = [(None, None)]
         numbers: dict[object, int] = {}
@@ -111,7 +109,7 @@ class Looks:
         names = ", ".join(repr(name[:60]) for name in self._missing[:_MISSING])
         more = ", ..." if len(self._missing) > _MISSING else ""
         missing = (f"The material library {names}{more} was not found beside the file.",) if names else ()
-        return (*missing, *self._resolver.notes, *self._textures.notes)
+        return (*missing, *self._textures.notes)
 
     def is_textured(self, look: int) -> bool:
         """Return whether a look has an image."""
@@ -128,7 +126,7 @@ class Looks:
         if material is None:
             return {}
         image = material.texture
-        covered = places is not None and image is not None and self._image(image.name) is not None
+        covered = places is not None and image is not None and self._textures.has(image.name)
         color = (1.0, 1.0, 1.0) if covered else material.color or UNCOLORED
         part: dict[str, Any] = {"color": (*np.clip(color, 0, 1).tolist(), material.alpha), "blend": material.alpha < 1}
         if texture is not None and places is not None:
@@ -143,26 +141,5 @@ class Looks:
 
     def _texture(self, material: Material) -> Texture | None:
         """Return the image of a material with its alpha; None if it has none that can be read."""
-        key = tuple("" if image is None else image.name for image in (material.texture, material.maps.get("map_d")))
-        if key not in self._made:
-            color, mask = (self._image(name) if name else None for name in key)
-            if key[0] == key[1]:
-                self._made[key] = color
-            elif mask is not None:
-                self._made[key] = self._textures.masked(color, mask)
-            else:
-                self._made[key] = color if color is None or _is_cutout(color) else self._textures.opaque(color)
-        return self._made[key]
-
-    def _image(self, name: str) -> Texture | None:
-        texture = self._textures.from_file(self._resolver, name, alpha=True)
-        return None if texture.pixels is None else texture
-
-
-def _is_cutout(texture: Texture) -> bool:
-    """Return whether the alpha of an image cuts something out: other alphas, such as gloss, are not meant for a viewer."""
-    if texture.pixels is None or texture.alpha_range[0] == 1:
-        return False
-    alpha = texture.pixels[:, :, 3]
-    cut, drawn = float(np.mean(alpha < _CUT)), float(np.mean(alpha > _DRAWN))
-    return cut > _CUT_SHARE and cut + drawn > _SHARP_SHARE and drawn > 0
+        names = ["" if image is None else image.name for image in (material.texture, material.maps.get("map_d"))]
+        return self._textures.get(*names)
