@@ -38,7 +38,8 @@ CLIP = (
 
 
 MOBILECLIP = tuple(f"MobileCLIP2-{size}/dfndr2b" for size in ("S0", "S2", "S3", "S4"))
-NAMES = tuple(sorted((*CLIP, *PE, *SIGLIP, *MOBILECLIP)))
+METACLIP = tuple(f"ViT-{size}-worldwide/metaclip2_worldwide" for size in ("B-32", "H-14", "L-14", "bigG-14"))
+NAMES = tuple(sorted((*CLIP, *PE, *SIGLIP, *MOBILECLIP, *METACLIP)))
 
 
 def test_the_list() -> None:
