@@ -13,6 +13,7 @@ import pytest
 from basrelief.io import load
 from basrelief.types import Mesh, PointCloud
 from support import shared_path
+from support.fbx_files import as_binary, as_text, square_scene
 
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32)
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -142,4 +143,5 @@ def valid_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[byt
     with h5py.File(h5, "w") as file:
         file["data"] = points
     files |= {kind: (text.getvalue(),) for kind in ("xyz", "txt", "pts")}
+    files["fbx"] = (as_binary(square_scene()), as_binary(square_scene(), version=7500), as_text(square_scene()).encode())
     return files | {"npy": (npy.getvalue(),), "npz": (npz.getvalue(),), "h5": (h5.getvalue(),)}

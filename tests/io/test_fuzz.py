@@ -13,7 +13,7 @@ import basrelief.io as shapes
 from basrelief.errors import FileFormatError, GeometryError
 from basrelief.types import Mesh, PointCloud
 
-KINDS = ("glb", "gltf", "obj", "stl", "ply", "off", "3mf", "dae", "pcd", "xyz", "txt", "pts", "npy", "npz", "h5", "las", "laz")
+KINDS = ("glb", "gltf", "obj", "stl", "ply", "off", "3mf", "dae", "pcd", "xyz", "txt", "pts", "npy", "npz", "h5", "las", "laz", "fbx")
 FUZZ = settings(
     derandomize=True,
     max_examples=25,
