@@ -3,8 +3,8 @@
     python benchmarks/reading.py corpora/assimp corpora/trimesh
     python benchmarks/reading.py corpora --json files.jsonl
 
-Files are read in workers with the usual deadline and memory limit. Prints the count per format and the files of each reason,
-without numbers and names; --json writes one line per file: its size as read, its notes or the error.
+Files are read in workers with the usual deadline and memory limit. Prints the count per format and the files of each reason
+and note, without numbers and names; --json writes one line per file: its size as read, its notes or the error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_all(paths: list[Path], jobs: int) -> Iterator[dict[str, Any]]:
 
 
 def summary(records: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of the report: counts per format, then reasons, most frequent first."""
+    """Yield the lines of the report: counts per format, then reasons and notes, most frequent first."""
     total, read = Counter(_format(record) for record in records), Counter(_format(record) for record in records if "error" not in record)
     yield f"{read.total()} of {total.total()} files read"
     yield "  ".join(f"{name} {read[name]}/{count}" for name, count in sorted(total.items()))
@@ -52,7 +52,16 @@ def summary(records: list[dict[str, Any]]) -> Iterator[str]:
     for record in records:
         if "error" in record:
             reasons[_DETAIL.sub("*", record["error"])].append(record["file"])
-    for reason, files in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+    yield from _most_frequent(reasons)
+    noted = defaultdict(list)
+    for record in records:
+        for note in record.get("notes", ()):
+            noted["note: " + _DETAIL.sub("*", note.partition(":")[0])].append(record["file"])
+    yield from _most_frequent(noted)
+
+
+def _most_frequent(found: dict[str, list[str]]) -> Iterator[str]:
+    for reason, files in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         yield f"\n{len(files)} x {reason}"
         yield from (f"    {file}" for file in files[:_SHOWN])
 

@@ -116,7 +116,7 @@ def test_a_plane_far_larger_than_the_rest_is_a_ground(axis: int, end: int) -> No
         [box("legs", size=(1, 1, 1)), box("top", at=(0, 0, 0.5), size=(1.5, 1.5, 0.02))],
         [box("mast", size=(0.2, 0.2, 5)), box("sail", at=(0, 0, 1), size=(0.01, 3, 3))],
         [box("pole", size=(0.1, 0.1, 3)), box("sign", at=(0, 0, 0), size=(2, 2, 0.01))],
-        [box("house"), box("terrain", at=(0, 0, -0.5), size=(20, 20, 2))],
+        [box("building"), box("terrain", at=(0, 0, -0.5), size=(20, 20, 2))],
     ],
 )
 def test_a_lone_plane_a_table_top_a_sail_and_a_terrain_are_no_ground(parts: list[PlacedPart]) -> None:
@@ -130,8 +130,8 @@ def test_a_huge_shell_that_faces_inward_is_a_sky() -> None:
     assert kept(box("chair"), box("SkyBox", size=3)) == [0]
 
 
-def test_a_house_around_a_chair_and_a_skyscraper_are_no_sky() -> None:
-    assert kept(box("chair"), box("house", size=100)) == [0, 1]
+def test_a_building_around_a_chair_and_a_skyscraper_are_no_sky() -> None:
+    assert kept(box("chair"), box("building", size=100)) == [0, 1]
     assert kept(box("chair"), box("room", size=5, faces=OUTWARD[:, ::-1])) == [0, 1]
     assert kept(box("chair"), box("skyscraper", size=3)) == [0, 1]
 
