@@ -19,7 +19,7 @@ from basrelief.render.base import Cameras, Projection
 from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.registry import get_projection
 from basrelief.render.rigs import get_rig
-from basrelief.render.shade import LIGHTINGS, WHITE, Lighting, shade
+from basrelief.render.shade import LIGHTINGS, WHITE, Lighting, drawn_positions, moved, shade
 from basrelief.render.spheres import ball_radius
 from basrelief.render.views import render_batch, sample_points
 from basrelief.types import Mesh, Shape
@@ -282,21 +282,3 @@ class ShadedDrawer(ViewDrawer):
         reach = across if distance is None else across - most * seen[..., 2] / distance
         nearest = 0.0 if distance is None else float(-seen[..., 2].min()) / (0.9 * distance)  # keeps the eye outside
         return most / max(float(reach.max()), most * nearest, 1e-6)
-
-
-def drawn_positions(shape: Shape) -> Float[np.ndarray, "points 3"]:
-    """Return the positions that a picture shows, float64: vertices of faces, or points."""
-    if not isinstance(shape, Mesh):
-        return shape.points.astype(np.float64)
-    used = np.zeros(len(shape.vertices), bool)
-    used[shape.faces.ravel()] = True
-    return shape.vertices[used].astype(np.float64)
-
-
-def moved(shape: Shape, centre: Float[np.ndarray, "3"], scale: float) -> Shape:
-    """Return a shape with `centre` at the origin, scaled."""
-    name = "vertices" if isinstance(shape, Mesh) else "points"
-    positions = getattr(shape, name).astype(np.float64)
-    # Vertices of no face may be far away: they must stay finite, and are not drawn.
-    placed = ((positions - centre) * scale).clip(-1e9, 1e9).astype(np.float32)
-    return dataclasses.replace(shape, **{name: placed})

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from basrelief.errors import GeometryError
 from basrelief.limits import limits
+from basrelief.render import fast
 from basrelief.render.cameras import Viewport
 from basrelief.render.ops import dot
 from basrelief.render.textures import SurfaceTable
-from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
+from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, overdraw_error, pieces
 from basrelief.types import Mesh
 
 SUBPIXELS = 4096
@@ -38,6 +38,10 @@ def rasterize_mesh(mesh: Mesh, viewport: Viewport, *, device: torch.device | str
     Raises:
         GeometryError: If so many faces overlap that rendering would take minutes, see `Limits.overdraw`.
     """
+    if fast.usable(device):
+        from basrelief.render.fast.draw import rasterize_mesh as compiled
+
+        return compiled(mesh, viewport)
     vertices, faces = mesh_tensors(mesh, device)
     numbers = torch.arange(len(faces), device=device)
     mask = _AlphaTest.of(mesh, viewport, device)
@@ -51,10 +55,7 @@ def rasterize_mesh(mesh: Mesh, viewport: Viewport, *, device: torch.device | str
             for piece in pieces(triangles.rows):
                 left -= _draw_rows(triangles, piece, buffer, viewport.size, mask)
                 if left < 0:
-                    raise GeometryError(
-                        f"More than {limits().overdraw:,} of the {len(faces):,} faces lie behind each other at a pixel, on average. "
-                        "Remove duplicate faces."
-                    )
+                    raise overdraw_error(len(faces))
     return buffer.resolve()
 
 
@@ -87,7 +88,8 @@ def _weights(corners: Float[Tensor, "pixels 3 3"], viewport: Viewport, pixels: I
     a, b, c = (corners - origin[:, None]).unbind(1)
     volume = torch.stack([dot(direction, torch.linalg.cross(*pair)) for pair in ((b, c), (c, a), (a, b))])
     inside = (volume / (volume[0] + volume[1] + volume[2])).clamp(0, 1)
-    return (inside / (inside[0] + inside[1] + inside[2])).T
+    total = inside[0] + inside[1] + inside[2]
+    return torch.where(total > 0, inside / total, 1 / 3).T  # a triangle seen edge-on has no such point
 
 
 class _AlphaTest:

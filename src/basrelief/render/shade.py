@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from basrelief.appearance import readonly
 from basrelief.checks import check_at_least, check_positive
 from basrelief.errors import ConfigError, unknown_choice
 from basrelief.geometry.appearance import srgb_from_linear
+from basrelief.render import fast
 from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import barycentric, mesh_tensors, rasterize_mesh
 from basrelief.render.normals import corner_normals, face_normals
@@ -31,12 +33,16 @@ GAMMA = 2.2  # approximates sRGB
 FOLD_REACH = (0.015, 0.04)  # half lengths of the sample lines for ambient occlusion, as shares of the image side
 
 
+_STRENGTHS = ("ambient", "sky", "headlight", "directional", "specular", "shininess", "occlusion")
+
+
 @dataclass(frozen=True)
 class Lighting:
     """Phong lighting (1975): ambient, a headlight at the eye, one distant light with highlight; linear light, 1 is full intensity.
 
     Attributes:
         ambient: Strength of the ambient light.
+        sky: Strength of the soft light from above (world +Z), which reaches surfaces that face down not at all, vertical ones by half.
         headlight: Strength of the light at the eye.
         directional: Strength of the distant light.
         direction: Towards the distant light, any length.
@@ -50,6 +56,7 @@ class Lighting:
     """
 
     ambient: float = 0.32
+    sky: float = 0.0
     headlight: float = 0.26
     directional: float = 0.62
     direction: tuple[float, float, float] = (-0.45, -0.8, -0.55)
@@ -60,7 +67,7 @@ class Lighting:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("ambient", "headlight", "directional", "specular", "shininess", "occlusion"):
+        for name in _STRENGTHS:
             check_positive(name, getattr(self, name), "Use 0 to switch it off.", zero=True)
         if not 0 < math.hypot(*self.direction) < math.inf:
             raise ConfigError(
@@ -84,7 +91,7 @@ class Lighting:
 
 LIGHTINGS: dict[str, Lighting] = {
     "phong": Lighting(),
-    "studio": Lighting(ambient=0.45, headlight=0.35, directional=0.35, specular=0.05, occlusion=0.6),
+    "studio": Lighting(ambient=0.35, sky=0.3, headlight=0.2, directional=0.35, specular=0.05, occlusion=0.6),
 }
 """Presets: `phong` models the form with a strong light from above left; `studio` is soft and keeps the colours of materials."""
 
@@ -117,11 +124,38 @@ def shade(
     check_at_least("supersample", supersample, 1, "Use 1 for hard edges.")
     lighting = lighting or Lighting()
     fine = Viewport(viewport.cameras, viewport.size * supersample, viewport.extent)
+    if fast.usable(device):
+        return _shade_compiled(shape, fine, viewport.size, lighting, background)
     surface = _mesh_surface(shape, fine, device) if isinstance(shape, Mesh) else _ball_surface(shape, fine, device)
     raster, normal, albedo = surface
     color = torch.as_tensor(background, dtype=albedo.dtype, device=albedo.device).expand(*raster.item.shape, 3).clone()
     color[raster.item >= 0] = _light(raster, normal, albedo, fine, lighting)
     return torch.nn.functional.avg_pool2d(color.permute(0, 3, 1, 2), supersample).permute(0, 2, 3, 1)
+
+
+def _shade_compiled(
+    shape: Shape, fine: Viewport, size: int, lighting: Lighting, background: tuple[float, float, float] | Tensor
+) -> Float[Tensor, "views size size 3"]:
+    """Do the same with the compiled kernels."""
+    from basrelief.render.fast import draw
+    from basrelief.render.fast.shading import Lights
+
+    ground = np.asarray(background, dtype=np.float32)
+    directions = draw.light_directions(lighting.direction, fine, follows_camera=lighting.follows_camera)
+    strength = np.array([getattr(lighting, name) for name in _STRENGTHS], np.float32)
+    ground = readonly(ground if ground.ndim == 3 else ground.reshape(1, 1, 3))
+    folds = _fold_lines(fine.size)
+    lines = np.array([(round(reach * math.sin(angle)), round(reach * math.cos(angle))) for reach, angle in folds])
+    steepness = np.array([fine.scale / reach for reach, _ in folds], np.float32)
+    curves = draw.curves(GAMMA, lighting.shininess)
+
+    def lights(view: int) -> Lights:
+        return Lights(strength, directions[view], ground, lines, int(np.abs(lines).max()), steepness, **curves)
+
+    colors = readonly(np.array([CLAY], np.float32)) if shape.colors is None else shape.colors
+    if isinstance(shape, Mesh):
+        return torch.from_numpy(draw.draw_mesh(shape, fine, size, colors, lights))
+    return torch.from_numpy(draw.draw_cloud(shape, fine, size, ball_radius(len(shape.points)), colors, lights))
 
 
 def render_thumbnail(
@@ -140,16 +174,35 @@ def render_thumbnail(
         sRGB in [0, 1], float32, on white.
     """
     cameras = look_at_cameras([azimuth], elevation)
-    positions = shape.vertices if isinstance(shape, Mesh) else shape.points
-    seen = positions @ cameras.rotation[0].astype(np.float64).T
-    drawn = seen[np.unique(shape.faces)] if isinstance(shape, Mesh) else seen
-    low, high = drawn.min(0), drawn.max(0)
-    reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, np.finfo(np.float32).tiny)
-    placed = ((seen - (low + high) / 2) / reach @ cameras.rotation[0]).astype(np.float32)
-    field, edge = ("vertices", 0.0) if isinstance(shape, Mesh) else ("points", ball_radius(len(seen)))
+    turn = cameras.rotation[0].astype(np.float64)
+    seen = turn @ drawn_positions(shape).T
+    low, high = seen.min(1), seen.max(1)
+    middle = (low + high) / 2
+    rounding = max(np.abs(middle).max() * 1e-9, np.finfo(np.float32).tiny)
+    reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, rounding)
+    placed = moved(shape, middle @ turn, 1 / float(reach))
+    edge = 0.0 if isinstance(shape, Mesh) else ball_radius(len(shape.points))
     viewport = Viewport(cameras, size, 1.06 + edge)
-    picture: np.ndarray = shade(dataclasses.replace(shape, **{field: placed}), viewport, supersample=supersample).numpy()[0]
+    picture: np.ndarray = shade(placed, viewport, supersample=supersample).numpy()[0]
     return picture
+
+
+def drawn_positions(shape: Shape) -> Float[np.ndarray, "points 3"]:
+    """Return the positions that a picture shows, float64: vertices of faces, or points."""
+    if not isinstance(shape, Mesh):
+        return shape.points.astype(np.float64)
+    used = np.zeros(len(shape.vertices), bool)
+    used[shape.faces.ravel()] = True
+    return (shape.vertices if used.all() else shape.vertices[used]).astype(np.float64)
+
+
+def moved(shape: Shape, centre: Float[np.ndarray, "3"], scale: float) -> Shape:
+    """Return a shape with `centre` at the origin, scaled."""
+    name = "vertices" if isinstance(shape, Mesh) else "points"
+    placed = (getattr(shape, name) - centre) * scale
+    if isinstance(shape, Mesh):
+        placed.clip(-1e30, 1e30, out=placed)  # vertices of no face may be far away: they are not drawn, but must stay finite
+    return dataclasses.replace(shape, **{name: placed.astype(np.float32)})
 
 
 def _mesh_surface(mesh: Mesh, viewport: Viewport, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
@@ -208,7 +261,8 @@ def _light(raster: Raster, normal: Tensor, color: Tensor, viewport: Viewport, li
     mirrored = 2 * lambert * normal - light
     shine = dot(mirrored, eye)[:, None].clamp(min=0) ** lighting.shininess * (lambert > 0)
     facing = dot(normal, eye)[:, None].clamp(min=0)
-    white = lighting.ambient + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
+    above = lighting.sky * (0.5 + 0.5 * normal[:, 2:])
+    white = lighting.ambient + above + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
     open_ = 1 - lighting.occlusion * _concavity(raster.depth, viewport)[raster.item >= 0][:, None]
     return (color**GAMMA * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)
 
@@ -221,10 +275,15 @@ def _concavity(depth: Float[Tensor, "views size size"], viewport: Viewport) -> F
     total = torch.zeros_like(depth)
     size, border = viewport.size, math.ceil(max(FOLD_REACH) * viewport.size) + 1
     padded = torch.nn.functional.pad(torch.where(depth.isfinite(), depth, torch.nan), (border,) * 4, value=torch.nan)
-    lines = [(max(1.0, share * size), math.radians(angle)) for share in FOLD_REACH for angle in range(0, 180, 30)]
+    lines = _fold_lines(size)
     for reach, angle in lines:
         y, x = round(reach * math.sin(angle)), round(reach * math.cos(angle))
         ends = (padded[:, border + s * y :, border + s * x :][:, :size, :size] for s in (-1, 1))
         t = (depth - sum(ends) / 2).mul_(viewport.scale / reach).nan_to_num_(0, 0, 0).clamp_(0)
         total += t * torch.exp(1 - t)
     return total / len(lines)
+
+
+def _fold_lines(size: int) -> list[tuple[float, float]]:
+    """Return half length in pixels and angle in radians of the sample lines."""
+    return [(max(1.0, share * size), math.radians(angle)) for share in FOLD_REACH for angle in range(0, 180, 30)]

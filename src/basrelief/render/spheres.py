@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from basrelief.errors import ConfigError
+from basrelief.render import fast
 from basrelief.render.cameras import Viewport
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import PointCloud
@@ -37,6 +38,10 @@ def rasterize_points(cloud: PointCloud, viewport: Viewport, *, radius: float, de
     """
     if not radius > 0:
         raise ConfigError(f"radius is {radius}; it must be positive. Pass the radius of each ball in scene units.")
+    if fast.usable(device):
+        from basrelief.render.fast.draw import rasterize_points as compiled
+
+        return compiled(cloud, viewport, radius)
     points = torch.tensor(cloud.points, dtype=torch.float64, device=device)
     buffer = ZBuffer(viewport, device)
     step = max(1, CHUNK // len(points))

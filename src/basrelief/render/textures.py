@@ -39,6 +39,7 @@ class MaterialTable:
         wrap: Indices in `WRAPS`, for both axes.
         factor: Base colour: linear light and alpha.
         cutoff: Alpha below which nothing is drawn.
+        tints: Colours of the vertices: linear light and alpha; no rows without.
     """
 
     texels: UInt8[np.ndarray, "texels 4"]
@@ -49,6 +50,7 @@ class MaterialTable:
     wrap: Int32[np.ndarray, "materials 2"]
     factor: Float32[np.ndarray, "materials 4"]
     cutoff: Float32[np.ndarray, " materials"]
+    tints: Float32[np.ndarray, "tints 4"]
 
     @classmethod
     def of(cls, appearance: Appearance) -> MaterialTable:
@@ -83,6 +85,7 @@ def _build(appearance: Appearance) -> MaterialTable:
         wrap=np.array([[WRAPS.index(mode) for mode in material.wrap] for material in materials], np.int32),
         factor=linear_light(np.array([material.color for material in materials], np.float64)).astype(np.float32),
         cutoff=np.array([material.cutoff for material in materials], np.float32),
+        tints=linear_light(np.empty((0, 4)) if appearance.tints is None else appearance.tints).astype(np.float32),
     )
 
 
@@ -115,7 +118,7 @@ class SurfaceTable:
         self._material = torch.tensor(appearance.material_ids, device=device).long()
         self._density = torch.tensor(texel_density(mesh, appearance), device=device)
         self._uv = None if appearance.uv is None else torch.tensor(appearance.uv, dtype=torch.float64, device=device)
-        self._tints = None if appearance.tints is None else torch.tensor(linear_light(appearance.tints), device=device).float()
+        self._tints = None if appearance.tints is None else torch.tensor(table.tints, device=device)
 
     @property
     def masked(self) -> Bool[Tensor, " faces"]:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from basrelief.errors import GeometryError
+from basrelief.limits import limits
 from basrelief.render.cameras import Viewport
 
 CHUNK = 1 << 17  # triangles, rows or pixels processed at a time, about 100 bytes each
@@ -65,6 +67,13 @@ class ZBuffer:
         return Raster(
             depth.masked_fill(empty, torch.inf).view(self._shape), (self._keys & 0xFFFFFFFF).masked_fill(empty, -1).view(self._shape)
         )
+
+
+def overdraw_error(faces: int) -> GeometryError:
+    """Return the error for a mesh of which too many faces overlap."""
+    return GeometryError(
+        f"More than {limits().overdraw:,} of the {faces:,} faces lie behind each other at a pixel, on average. Remove duplicate faces."
+    )
 
 
 def pieces(counts: Int64[Tensor, " n"], budget: int = CHUNK) -> Iterator[slice]:

@@ -1,0 +1,127 @@
+"""Materials and textures, compiled; like `basrelief.render.textures`."""
+
+# mypy: disable-error-code="arg-type, call-overload, no-any-return, operator, return-value"
+# Numba knows the types of numbers, mypy does not.
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from basrelief.render.fast.compile import inlined
+
+
+class Look(NamedTuple):
+    """The fields of `MaterialTable` and of an appearance that kernels read; arrays without rows where a mesh has none.
+
+    Attributes:
+        texels: (T, 4) uint8.
+        first: (M, L) int64.
+        width: (M, L) int32.
+        height: (M, L) int32.
+        levels: (M,) int32.
+        wrap: (M, 2) int32.
+        factor: (M, 4) float32.
+        cutoff: (M,) float32.
+        material: (F,) int32, material of each face.
+        uv: (V, 2) float32.
+        tints: (V, 4) float32, linear light and alpha.
+        linear: (256,) float32, linear light of 8-bit sRGB values.
+    """
+
+    texels: np.ndarray
+    first: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
+    levels: np.ndarray
+    wrap: np.ndarray
+    factor: np.ndarray
+    cutoff: np.ndarray
+    material: np.ndarray
+    uv: np.ndarray
+    tints: np.ndarray
+    linear: np.ndarray
+
+
+@inlined
+def neighbours(place: float, size: int, wrap: int) -> tuple[int, int, float]:
+    """Return the indices of the two texels around a place along an axis, and the share of the second."""
+    if wrap == 2:
+        place = min(max(place, 0.0), 1.0)
+    else:
+        period = 2.0 if wrap == 1 else 1.0
+        place = place - np.floor(place / period) * period
+        place = min(max(place, 0.0), period)
+    at = place * size - 0.5
+    first = int(np.floor(at))
+    return wrapped(first, size, wrap), wrapped(first + 1, size, wrap), at - first
+
+
+@inlined
+def wrapped(index: int, size: int, wrap: int) -> int:
+    """Return the texel that is shown at an index from -1 to twice the size."""
+    if wrap == 2:
+        return min(max(index, 0), size - 1)
+    if wrap == 0:
+        return index + size if index < 0 else (index - size if index >= size else index)
+    index = index + 2 * size if index < 0 else (index - 2 * size if index >= 2 * size else index)
+    return min(index, 2 * size - 1 - index)
+
+
+@inlined
+def surface_light(
+    look: Look, corners: tuple[int, int, int], weights: tuple[float, float, float], material: int, level: int
+) -> tuple[float, float, float, float]:
+    """Return linear light and alpha of a point on a face."""
+    i, j, k = corners
+    p, q, s = weights
+    red, green, blue, alpha = (
+        float(look.factor[material, 0]),
+        float(look.factor[material, 1]),
+        float(look.factor[material, 2]),
+        float(look.factor[material, 3]),
+    )
+    if len(look.tints):
+        t = look.tints
+        red *= p * t[i, 0] + q * t[j, 0] + s * t[k, 0]
+        green *= p * t[i, 1] + q * t[j, 1] + s * t[k, 1]
+        blue *= p * t[i, 2] + q * t[j, 2] + s * t[k, 2]
+        alpha *= p * t[i, 3] + q * t[j, 3] + s * t[k, 3]
+    first = look.first[material, level]
+    if len(look.uv) and first > 0:
+        u = p * look.uv[i, 0] + q * look.uv[j, 0] + s * look.uv[k, 0]
+        v = p * look.uv[i, 1] + q * look.uv[j, 1] + s * look.uv[k, 1]
+        width, height = look.width[material, level], look.height[material, level]
+        left, right, across = neighbours(u, width, look.wrap[material, 0])
+        top, bottom, down = neighbours(1 - v, height, look.wrap[material, 1])
+        r, g, b, a = 0.0, 0.0, 0.0, 0.0
+        for corner in range(4):
+            row = top if corner < 2 else bottom
+            column = left if corner % 2 == 0 else right
+            share = (1 - down if corner < 2 else down) * (1 - across if corner % 2 == 0 else across)
+            at = first + row * width + column
+            share *= look.texels[at, 3] / 255.0
+            r += share * look.linear[look.texels[at, 0]]
+            g += share * look.linear[look.texels[at, 1]]
+            b += share * look.linear[look.texels[at, 2]]
+            a += share
+        over = 1 / max(a, 1e-6)
+        red, green, blue, alpha = red * r * over, green * g * over, blue * b * over, alpha * a
+    return red, green, blue, alpha
+
+
+@inlined
+def texture_level(look: Look, corners: tuple[int, int, int], material: int, area: float, footprint: float) -> int:
+    """Return the mip level for a face whose parallelogram has `area`, at a pixel that shows `footprint` of it."""
+    levels = look.levels[material]
+    if levels <= 1 or not len(look.uv):
+        return 0
+    i, j, k = corners
+    uv = look.uv
+    u1, v1 = float(uv[j, 0]) - float(uv[i, 0]), float(uv[j, 1]) - float(uv[i, 1])
+    u2, v2 = float(uv[k, 0]) - float(uv[i, 0]), float(uv[k, 1]) - float(uv[i, 1])
+    texels = abs(u1 * v2 - u2 * v1) * float(look.width[material, 0]) * float(look.height[material, 0])
+    density = min(texels / max(area, 1e-30), 1e30)
+    level = int(np.rint(math.log2(max(density * footprint, 1e-9)) / 2))
+    return min(max(level, 0), levels - 1)
