@@ -15,6 +15,7 @@ for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETR
     os.environ[_name] = "1"
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+os.environ["BASRELIEF_NUMBA"] = "0"  # compiling takes seconds for each cache folder; tests/render/test_fast.py switches it on
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and so the programs under test, ignore Ctrl-C
 

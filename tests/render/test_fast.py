@@ -20,13 +20,19 @@ from basrelief.limits import limits, use_limits
 from basrelief.render import fast
 from basrelief.render.cameras import Viewport
 from basrelief.render.mesh import rasterize_mesh
-from basrelief.render.shade import LIGHTINGS, Lighting, shade
+from basrelief.render.shade import LIGHTINGS, Lighting, prepare_renderer, shade
 from basrelief.render.spheres import rasterize_points
 from basrelief.types import Mesh, PointCloud, Shape
 from render.mesh_samples import ball, box, from_above, grid_plane, soup, viewport
 from render.textured import dressed, several_materials
 
 pytest.importorskip("numba")
+
+
+@pytest.fixture(autouse=True)
+def numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(fast.VARIABLE, "1")
+
 
 MESHES: dict[str, Callable[[], Mesh]] = {
     "ball": lambda: ball(3),
@@ -190,6 +196,18 @@ def test_machine_code_is_kept_in_the_cache_folder_and_not_by_others(tmp_path: Pa
     assert probe(tmp_path) == [False, 0, 0]
     (tmp_path / "file").touch()
     assert probe(tmp_path / "file") == [False, 0, 0]
+
+
+def test_the_renderer_can_be_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    import basrelief.render.shade as module
+
+    drawn: list[Shape] = []
+    monkeypatch.setattr(module, "render_thumbnail", lambda shape, **_: drawn.append(shape))
+    prepare_renderer()
+    assert [type(shape) for shape in drawn] == [Mesh, PointCloud]
+    monkeypatch.setenv(fast.VARIABLE, "0")
+    prepare_renderer()
+    assert len(drawn) == 2
 
 
 def test_views_and_sizes_of_one() -> None:

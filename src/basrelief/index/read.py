@@ -16,6 +16,7 @@ from basrelief.io import load
 from basrelief.io.intrinsics import Intrinsics
 from basrelief.models.shape_input import Prepared, ShapeInput
 from basrelief.render import render_thumbnail
+from basrelief.render.shade import prepare_renderer
 from basrelief.scenes.recognise import recognise_scene
 from basrelief.types import Mesh, Shape
 
@@ -83,9 +84,10 @@ class ReadFile:
 
 
 def import_readers() -> None:
-    """Import what most files need, so that it does not count against the time and memory limits of the first file."""
+    """Import or compile what most files need, so that it does not count against the time and memory limits of the first file."""
     for name in ("lxml.etree", "PIL.Image", "scipy.spatial", "trimesh"):
         importlib.import_module(name)
+    prepare_renderer()
 
 
 def read_file(path: Path, options: FileOptions) -> ReadFile:

@@ -180,11 +180,22 @@ def render_thumbnail(
     middle = (low + high) / 2
     rounding = max(np.abs(middle).max() * 1e-9, np.finfo(np.float32).tiny)
     reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, rounding)
-    placed = moved(shape, middle @ turn, 1 / float(reach))
+    placed = moved(shape, np.linalg.solve(turn, middle), 1 / float(reach))
     edge = 0.0 if isinstance(shape, Mesh) else ball_radius(len(shape.points))
     viewport = Viewport(cameras, size, 1.06 + edge)
     picture: np.ndarray = shade(placed, viewport, supersample=supersample).numpy()[0]
     return picture
+
+
+def prepare_renderer() -> None:
+    """Draw a triangle and a point, so that compiling or loading the compiled code does not count against the first shape.
+
+    Does nothing where numba is not used. The first time after an installation, compiling takes 10 to 20 seconds.
+    """
+    if fast.usable("cpu"):
+        corners = np.eye(3, dtype=np.float32)
+        render_thumbnail(Mesh(corners, np.array([[0, 1, 2]])), size=8)
+        render_thumbnail(PointCloud(corners), size=8)
 
 
 def drawn_positions(shape: Shape) -> Float[np.ndarray, "points 3"]:

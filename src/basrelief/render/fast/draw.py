@@ -17,7 +17,7 @@ from basrelief.limits import limits
 from basrelief.render.cameras import Viewport
 from basrelief.render.fast.balls import draw_balls
 from basrelief.render.fast.geometry import View, project
-from basrelief.render.fast.materials import Look
+from basrelief.render.fast.materials import MaterialArrays
 from basrelief.render.fast.normals import Surface, face_normals, gather_corners, weld
 from basrelief.render.fast.shading import DEEPEST, STEPS, Lights, shade_balls, shade_mesh
 from basrelief.render.fast.triangles import draw_triangles
@@ -30,7 +30,7 @@ MOST_THREADS = 8
 
 def rasterize_mesh(mesh: Mesh, viewport: Viewport) -> Raster:
     """Find the nearest face at every pixel, see `basrelief.render.mesh.rasterize_mesh`."""
-    vertices, look = mesh.vertices.astype(np.float64), look_of(mesh)
+    vertices, materials = mesh.vertices.astype(np.float64), material_arrays(mesh)
     raster, most = _Images(viewport), most_fragments(viewport)
     used = np.zeros(len(viewport.cameras), np.int64)
 
@@ -39,7 +39,7 @@ def rasterize_mesh(mesh: Mesh, viewport: Viewport) -> Raster:
         for i in views:
             view = view_of(viewport, i)
             project(vertices, view, screen)
-            used[i] = draw_triangles(vertices, mesh.faces, screen, view, look, raster.depth[i], raster.item[i], most)
+            used[i] = draw_triangles(vertices, mesh.faces, screen, view, materials, raster.depth[i], raster.item[i], most)
 
     share_views(some, len(viewport.cameras))
     if used.sum() > most:
@@ -77,7 +77,7 @@ def draw_mesh(
     Returns:
         (V, size, size, 3) float32 sRGB.
     """
-    surface, look, most = surface_of(mesh), look_of(mesh), most_fragments(fine)
+    surface, materials, most = surface_of(mesh), material_arrays(mesh), most_fragments(fine)
     views = len(fine.cameras)
     pictures, used = np.zeros((views, size, size, 3), np.float32), np.zeros(views, np.int64)
 
@@ -88,9 +88,9 @@ def draw_mesh(
         for i in chosen:
             view = view_of(fine, i)
             project(surface.vertices, view, screen)
-            used[i] = draw_triangles(surface.vertices, mesh.faces, screen, view, look, depth, item, most)
+            used[i] = draw_triangles(surface.vertices, mesh.faces, screen, view, materials, depth, item, most)
             if used[i] <= most:
-                shade_mesh(surface, look, colors, view, lights(i), depth, item, smooth, ready, pictures[i])
+                shade_mesh(surface, materials, colors, view, lights(i), depth, item, smooth, ready, pictures[i])
 
     share_views(some, views)
     if used.sum() > most:
@@ -165,29 +165,29 @@ def surface_of(mesh: Mesh) -> Surface:
     return Surface(vertices, faces, normals, place, start, around)
 
 
-def look_of(mesh: Mesh) -> Look:
+def material_arrays(mesh: Mesh) -> MaterialArrays:
     """Return the materials of a mesh for the kernels."""
     if mesh.appearance is None:
-        return _no_look()
+        return _no_materials()
     table, uv = MaterialTable.of(mesh.appearance), mesh.appearance.uv
-    return _look(table, mesh.appearance.material_ids, np.empty((0, 2), np.float32) if uv is None else uv)
+    return _material_arrays(table, mesh.appearance.material_ids, np.empty((0, 2), np.float32) if uv is None else uv)
 
 
 @cache
-def _no_look() -> Look:
+def _no_materials() -> MaterialArrays:
     """Return the materials of a mesh without an appearance."""
     whole, real = np.empty(0, np.int32), np.empty((0, 4), np.float32)
     levels = whole.reshape(0, 1)
     table = MaterialTable(
         real.astype(np.uint8), levels.astype(np.int64), levels, levels, whole, whole.reshape(0, 2), real, real[:, 0].copy(), real
     )
-    return _look(table, whole, np.empty((0, 2), np.float32))
+    return _material_arrays(table, whole, np.empty((0, 2), np.float32))
 
 
-def _look(table: MaterialTable, material: np.ndarray, uv: np.ndarray) -> Look:
+def _material_arrays(table: MaterialTable, material: np.ndarray, uv: np.ndarray) -> MaterialArrays:
     """Collect arrays, all of them read-only: numba compiles a second time for arrays that can be written to."""
     arrays = [getattr(table, name) for name in ("texels", "first", "width", "height", "levels", "wrap", "factor", "cutoff")]
-    return Look(*map(readonly, (*arrays, material, uv, table.tints, LINEAR)))
+    return MaterialArrays(*map(readonly, (*arrays, material, uv, table.tints, LINEAR)))
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy as np
 from basrelief.render.fast.compile import inlined
 
 
-class Look(NamedTuple):
+class MaterialArrays(NamedTuple):
     """The fields of `MaterialTable` and of an appearance that kernels read; arrays without rows where a mesh has none.
 
     Attributes:
@@ -71,40 +71,40 @@ def wrapped(index: int, size: int, wrap: int) -> int:
 
 @inlined
 def surface_light(
-    look: Look, corners: tuple[int, int, int], weights: tuple[float, float, float], material: int, level: int
+    materials: MaterialArrays, corners: tuple[int, int, int], weights: tuple[float, float, float], material: int, level: int
 ) -> tuple[float, float, float, float]:
     """Return linear light and alpha of a point on a face."""
     i, j, k = corners
     p, q, s = weights
     red, green, blue, alpha = (
-        float(look.factor[material, 0]),
-        float(look.factor[material, 1]),
-        float(look.factor[material, 2]),
-        float(look.factor[material, 3]),
+        float(materials.factor[material, 0]),
+        float(materials.factor[material, 1]),
+        float(materials.factor[material, 2]),
+        float(materials.factor[material, 3]),
     )
-    if len(look.tints):
-        t = look.tints
+    if len(materials.tints):
+        t = materials.tints
         red *= p * t[i, 0] + q * t[j, 0] + s * t[k, 0]
         green *= p * t[i, 1] + q * t[j, 1] + s * t[k, 1]
         blue *= p * t[i, 2] + q * t[j, 2] + s * t[k, 2]
         alpha *= p * t[i, 3] + q * t[j, 3] + s * t[k, 3]
-    first = look.first[material, level]
-    if len(look.uv) and first > 0:
-        u = p * look.uv[i, 0] + q * look.uv[j, 0] + s * look.uv[k, 0]
-        v = p * look.uv[i, 1] + q * look.uv[j, 1] + s * look.uv[k, 1]
-        width, height = look.width[material, level], look.height[material, level]
-        left, right, across = neighbours(u, width, look.wrap[material, 0])
-        top, bottom, down = neighbours(1 - v, height, look.wrap[material, 1])
+    first = materials.first[material, level]
+    if len(materials.uv) and first > 0:
+        u = p * materials.uv[i, 0] + q * materials.uv[j, 0] + s * materials.uv[k, 0]
+        v = p * materials.uv[i, 1] + q * materials.uv[j, 1] + s * materials.uv[k, 1]
+        width, height = materials.width[material, level], materials.height[material, level]
+        left, right, across = neighbours(u, width, materials.wrap[material, 0])
+        top, bottom, down = neighbours(1 - v, height, materials.wrap[material, 1])
         r, g, b, a = 0.0, 0.0, 0.0, 0.0
         for corner in range(4):
             row = top if corner < 2 else bottom
             column = left if corner % 2 == 0 else right
             share = (1 - down if corner < 2 else down) * (1 - across if corner % 2 == 0 else across)
             at = first + row * width + column
-            share *= look.texels[at, 3] / 255.0
-            r += share * look.linear[look.texels[at, 0]]
-            g += share * look.linear[look.texels[at, 1]]
-            b += share * look.linear[look.texels[at, 2]]
+            share *= materials.texels[at, 3] / 255.0
+            r += share * materials.linear[materials.texels[at, 0]]
+            g += share * materials.linear[materials.texels[at, 1]]
+            b += share * materials.linear[materials.texels[at, 2]]
             a += share
         over = 1 / max(a, 1e-6)
         red, green, blue, alpha = red * r * over, green * g * over, blue * b * over, alpha * a
@@ -112,16 +112,16 @@ def surface_light(
 
 
 @inlined
-def texture_level(look: Look, corners: tuple[int, int, int], material: int, area: float, footprint: float) -> int:
+def texture_level(materials: MaterialArrays, corners: tuple[int, int, int], material: int, area: float, footprint: float) -> int:
     """Return the mip level for a face whose parallelogram has `area`, at a pixel that shows `footprint` of it."""
-    levels = look.levels[material]
-    if levels <= 1 or not len(look.uv):
+    levels = materials.levels[material]
+    if levels <= 1 or not len(materials.uv):
         return 0
     i, j, k = corners
-    uv = look.uv
+    uv = materials.uv
     u1, v1 = float(uv[j, 0]) - float(uv[i, 0]), float(uv[j, 1]) - float(uv[i, 1])
     u2, v2 = float(uv[k, 0]) - float(uv[i, 0]), float(uv[k, 1]) - float(uv[i, 1])
-    texels = abs(u1 * v2 - u2 * v1) * float(look.width[material, 0]) * float(look.height[material, 0])
+    texels = abs(u1 * v2 - u2 * v1) * float(materials.width[material, 0]) * float(materials.height[material, 0])
     density = min(texels / max(area, 1e-30), 1e30)
     level = int(np.rint(math.log2(max(density * footprint, 1e-9)) / 2))
     return min(max(level, 0), levels - 1)

@@ -40,8 +40,8 @@ def weld(vertices: np.ndarray, bits: np.ndarray, table: np.ndarray, first: np.nd
     Args:
         vertices: (V, 3) float64.
         bits: The same memory as uint64.
-        table: Room for a hash table: int32, a power of two, at least 2 V.
-        first: (V,) int32, room.
+        table: Scratch space for a hash table: int32, a power of two, at least 2 V.
+        first: (V,) int32, scratch space.
         place: (V,) int32, the number of each vertex is written to.
 
     Returns:

@@ -11,7 +11,7 @@ import numpy as np
 
 from basrelief.render.fast.compile import compiled, inlined
 from basrelief.render.fast.geometry import View, barycentric, sight_line
-from basrelief.render.fast.materials import Look, surface_light, texture_level
+from basrelief.render.fast.materials import MaterialArrays, surface_light, texture_level
 from basrelief.render.fast.normals import Surface, corner_normals
 
 STEPS = 4096
@@ -51,7 +51,7 @@ class Lights(NamedTuple):
 @compiled
 def shade_mesh(
     surface: Surface,
-    look: Look,
+    materials: MaterialArrays,
     colors: np.ndarray,
     view: View,
     lights: Lights,
@@ -65,7 +65,7 @@ def shade_mesh(
 
     Args:
         surface: The mesh.
-        look: Its materials; without faces if it has no appearance.
+        materials: Its materials; without faces if it has no appearance.
         colors: (V, 3) or (1, 3) float32 sRGB, used without an appearance.
         view: The camera.
         lights: The lights.
@@ -88,7 +88,7 @@ def shade_mesh(
                     if not ready[face]:
                         corner_normals(surface, face, smooth[face])
                         ready[face] = True
-                    r, g, b = mesh_pixel(surface, look, colors, view, lights, depth, face, smooth, row, column)
+                    r, g, b = mesh_pixel(surface, materials, colors, view, lights, depth, face, smooth, row, column)
                 red, green, blue = red + r, green + g, blue + b
         picture[up, across, 0], picture[up, across, 1], picture[up, across, 2] = red * share, green * share, blue * share
 
@@ -96,7 +96,7 @@ def shade_mesh(
 @inlined
 def mesh_pixel(
     surface: Surface,
-    look: Look,
+    materials: MaterialArrays,
     colors: np.ndarray,
     view: View,
     lights: Lights,
@@ -117,17 +117,17 @@ def mesh_pixel(
         side * (p * n[face, 0, 1] + q * n[face, 1, 1] + s * n[face, 2, 1]),
         side * (p * n[face, 0, 2] + q * n[face, 1, 2] + s * n[face, 2, 2]),
     )
-    if len(look.material):
-        material = look.material[face]
+    if len(materials.material):
+        material = materials.material[face]
         level = 0
-        if look.levels[material] > 1:
+        if materials.levels[material] > 1:
             area = surface.normals[face, 3]
             away = math.sqrt(line[3] * line[3] + line[4] * line[4] + line[5] * line[5])
             cosine = max(abs(flat) / max(area * away, 1e-30), 1e-6)
             nearness = depth[row, column] / view.distance if view.distance < math.inf else 1.0
             pixel = nearness / view.scale
-            level = texture_level(look, (i, j, k), material, area, pixel * pixel / cosine)
-        red, green, blue, _ = surface_light(look, (i, j, k), (p, q, s), material, level)
+            level = texture_level(materials, (i, j, k), material, area, pixel * pixel / cosine)
+        red, green, blue, _ = surface_light(materials, (i, j, k), (p, q, s), material, level)
         light = rooted(lights.display, red), rooted(lights.display, green), rooted(lights.display, blue)
     elif len(colors) == 1:
         light = lookup(lights.decode, colors[0, 0]), lookup(lights.decode, colors[0, 1]), lookup(lights.decode, colors[0, 2])

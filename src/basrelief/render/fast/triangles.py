@@ -10,12 +10,19 @@ import numpy as np
 
 from basrelief.render.fast.compile import compiled, inlined
 from basrelief.render.fast.geometry import View, barycentric, sight_line
-from basrelief.render.fast.materials import Look, surface_light
+from basrelief.render.fast.materials import MaterialArrays, surface_light
 
 
 @compiled
 def draw_triangles(
-    vertices: np.ndarray, faces: np.ndarray, screen: np.ndarray, view: View, look: Look, depth: np.ndarray, item: np.ndarray, most: int
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    screen: np.ndarray,
+    view: View,
+    materials: MaterialArrays,
+    depth: np.ndarray,
+    item: np.ndarray,
+    most: int,
 ) -> int:
     """Draw triangles in ascending order; return the number of rows and pixels, and stop when it exceeds `most`.
 
@@ -24,7 +31,7 @@ def draw_triangles(
         faces: (F, 3) int64.
         screen: From `project`.
         view: The camera.
-        look: Materials; those with a cutoff are tested at each pixel.
+        materials: Materials; those with a cutoff are tested at each pixel.
         depth: (S, S) float32, is written to.
         item: (S, S) int32, is written to.
         most: Limit.
@@ -47,7 +54,7 @@ def draw_triangles(
         if side < 0:
             edges = negative(edges[0]), negative(edges[1]), negative(edges[2])
         over, under = planes(screen, i, j, k, crosses, edges)
-        test = len(look.material) > 0 and look.cutoff[look.material[face]] > 0
+        test = len(materials.material) > 0 and materials.cutoff[materials.material[face]] > 0
         for row in range(top, bottom + 1):
             left, right = span(edges, float(row))
             first, last = min(max(np.ceil(left), 0.0), float(size)), min(max(np.ceil(right), 0.0), float(size))
@@ -60,7 +67,7 @@ def draw_triangles(
                 offset = np.float32(column - start)
                 z = (level + rise * offset) / (np.float32(1) + fall * offset)
                 nearer = z < depth[row, column] and not (view.near > 0 and not z >= view.near)
-                if nearer and not (test and hidden(vertices, i, j, k, face, view, look, row, column)):
+                if nearer and not (test and hidden(vertices, i, j, k, face, view, materials, row, column)):
                     depth[row, column] = z
                     item[row, column] = face
     return used
@@ -154,8 +161,8 @@ def span(edges: tuple[Line, Line, Line], row: float) -> tuple[float, float]:
 
 
 @inlined
-def hidden(vertices: np.ndarray, i: int, j: int, k: int, face: int, view: View, look: Look, row: int, column: int) -> bool:
+def hidden(vertices: np.ndarray, i: int, j: int, k: int, face: int, view: View, materials: MaterialArrays, row: int, column: int) -> bool:
     """Return whether alpha is below the cutoff at a pixel."""
-    material = look.material[face]
+    material = materials.material[face]
     weights = barycentric(vertices, i, j, k, sight_line(view, row, column))
-    return surface_light(look, (i, j, k), weights, material, 0)[3] < look.cutoff[material]
+    return surface_light(materials, (i, j, k), weights, material, 0)[3] < materials.cutoff[material]
