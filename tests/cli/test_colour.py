@@ -19,11 +19,11 @@ from support import parity_arrays, shared_path
 from support.filled_weights import fill
 from support.hub_server import HubRepository, LocalHub, local_hub
 from support.published_layouts import contiguous
-from support.textured import textured_gltf
+from support.textured import BLUE, RED, textured_gltf
 
 from .conftest import Run
 
-ENCODER, MODEL = "PE-Core-B-16/meta", "views-pe-core-b16"
+ENCODER, MODEL, BOTH = "PE-Core-B-16/meta", "views-pe-core-b16", "views-depth-pe-core-b16"
 SEED = 11
 VISION = VisionConfig(32, 32, 3, 4, 8, mlp_width=96, kind="pe-vit")
 CONFIG = ClipConfig(24, VISION, TextConfig(width=16, layers=2, heads=2, context_length=20, vocab_size=514))
@@ -66,6 +66,24 @@ def test_a_textured_file_is_classified_from_the_hub(run: Run, tmp_path: Path) ->
     assert set(record["labels"]) == {"red box", "blue box", "grey box"}
     assert (tmp_path / "seen.png").stat().st_size > 10_000
     assert run("doctor", MODEL).code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hub")
+def test_the_weight_of_colour_is_fitted_and_used_by_name(run: Run, tmp_path: Path) -> None:
+    for name, left in (("red box", RED), ("blue box", BLUE)):
+        (tmp_path / "boxes" / name).mkdir(parents=True)
+        for number in range(2):
+            textured_gltf(tmp_path / "boxes" / name / f"{number}.gltf", left=left, right=left)
+    fitted = run("train", "view-weight", BOTH, "--root", tmp_path / "boxes", "--json")
+    assert fitted.code == 0, fitted.err
+    name = json.loads(fitted.out)["name"]
+    assert name.startswith(f"{BOTH}@")
+    assert f"{name}: colour counts " in run("train", "view-weight", BOTH, "--root", tmp_path / "boxes").out
+    ended = run("classify", tmp_path / "boxes", "--labels", "red box,blue box", "--model", name, "--json")
+    assert {json.loads(line)["model"] for line in ended.out.splitlines()} == {name}
+    assert run("doctor", name).code == 0
+    assert run("train", "view-weight", MODEL, "--root", tmp_path / "boxes").code == 2
 
 
 @pytest.mark.usefixtures("hub")

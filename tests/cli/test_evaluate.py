@@ -135,6 +135,14 @@ def test_settings_that_are_given_are_on_the_card(run: Run, root: Path, tmp_path:
     assert protocol["seed"] == 3  # type: ignore[index]
 
 
+def test_other_rules_for_views_and_prompts_are_on_the_card(run: Run, root: Path, tmp_path: Path) -> None:
+    ended = run("evaluate", "tiny", "auto", "--root", root, "-o", tmp_path / "out", "--pooling", "entropy:3", "--candidates", "2")
+    assert ended.code == 0, ended.err
+    settings = card(tmp_path / "out")["protocol"]["model"]  # type: ignore[index]
+    assert (settings["pooling"], settings["views kept"], settings["candidates"]) == ("entropy", 3, 2)
+    assert settings["detailed prompts"].endswith(", function")
+
+
 def test_a_wrong_count_ends_with_2_and_partial_accepts_it(run: Run, tmp_path: Path) -> None:
     data = dataset_miniatures.modelnet_off(tmp_path / "data")
     ended = run("evaluate", "tiny", "modelnet40", "--root", data, "-o", tmp_path / "out", "--limit", 2)

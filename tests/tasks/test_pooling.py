@@ -133,6 +133,13 @@ def test_views_of_equal_entropy_are_taken_in_order() -> None:
     assert torch.equal(pool_views(s, Pooling("entropy", keep=1)), view[None])
 
 
+def test_a_rule_is_read_from_its_name() -> None:
+    assert Pooling.parse("mean") == Pooling("mean")
+    assert Pooling.parse("entropy:5") == Pooling("entropy", keep=5)
+    with pytest.raises(ConfigError, match="The pooling rule 'entropy:few' has no whole number after the colon. Example: entropy:5"):
+        Pooling.parse("entropy:few")
+
+
 def test_a_rule_for_some_of_the_views() -> None:
     assert Pooling("entropy", keep=3).of_views([0, 5]) == Pooling("entropy", keep=2)
     assert Pooling("concat", weights=(1.0, 0.5, 0.0)).of_views([2, 1]) == Pooling("concat", weights=(0.0, 0.5))

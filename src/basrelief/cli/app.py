@@ -25,6 +25,7 @@ from basrelief.cli import (
     train_opendlign,
     train_point,
     train_tiny,
+    train_view_weight,
 )
 from basrelief.errors import BasreliefError
 
@@ -51,6 +52,7 @@ train.app.command("filter")(train_opendlign.filter_images)
 train.app.command("opendlign")(train_opendlign.opendlign)
 train.app.command("point")(train_point.point)
 train.app.command("ensemble")(train_ensemble.ensemble)
+train.app.command("view-weight")(train_view_weight.view_weight)
 train.app.command("tiny")(train_tiny.tiny)
 train.app.command("upright")(train_tiny.upright)
 app.add_typer(train.app)

@@ -30,6 +30,13 @@ _Split = Annotated[str | None, typer.Option(help="train, val or test. Default: t
 _Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many shapes, balanced over classes, or scans; the card says so.")]
 _Points = Annotated[int | None, typer.Option(min=1, help="Points per shape. Default: the paper's on this data set.")]
 _Templates = Annotated[str | None, typer.Option(help="Template set. Default: the paper's on this data set.")]
+_Pooling = Annotated[
+    str | None,
+    typer.Option(help="Rule that makes one of the views: mean, max, ..., or entropy:N for the N most certain. Default: the model's."),
+]
+_Candidates = Annotated[
+    int | None, typer.Option(min=1, help="Compare so many labels of each shape again, by what things are for. Default: the model's.")
+]
 _Shots = Annotated[str, typer.Option(help="For few-shot: shapes per class, comma-separated.")]
 _Draws = Annotated[int, typer.Option(min=1, help="For few-shot: number of random support sets.")]
 _Head = Annotated[str, typer.Option(help="For few-shot: probe, cache, simplified, inter-view or dual-path.")]
@@ -66,6 +73,8 @@ def evaluate(
     limit: _Limit = None,
     points: _Points = None,
     templates: _Templates = None,
+    pooling: _Pooling = None,
+    candidates: _Candidates = None,
     shots: _Shots = "1,2,4,8,16",
     draws: _Draws = 10,
     head: _Head = "probe",
@@ -99,6 +108,8 @@ def evaluate(
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
     from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, write_evaluation
     from basrelief.evaluate import evaluate as run
+    from basrelief.models.recipe_parts import TwoStagePrompts
+    from basrelief.tasks import Pooling
 
     opt.check_points(points)
     source = ModelSource(
@@ -110,6 +121,8 @@ def evaluate(
         task,
         points=points,
         templates=templates,
+        pooling=None if pooling is None else Pooling.parse(pooling),
+        second_stage=None if candidates is None else TwoStagePrompts(candidates),
         few_shot=FewShotOptions(_numbers(shots), draws, seed, head),
         directions=tuple(word.strip() for word in queries.split(",")),
         pictures=pictures,

@@ -164,6 +164,8 @@ def paper_differences(protocol: Protocol) -> tuple[str, ...]:
         "points": (paper.points, protocol.model["points"]),
         "prompts": (prompts, protocol.model["templates"]),
         "pooling": (paper.pooling.rule, protocol.model["pooling"]),
+        "views kept": (paper.pooling.keep or "all", protocol.model.get("views kept", "all")),
+        "candidates": (paper.second_stage.candidates if paper.second_stage else "none", protocol.model.get("candidates", "none")),
         "split": (split, protocol.data["split"]),
         "variant": (variant, protocol.data["variant"]),
         "shapes": (card.count(variant, split) or protocol.data["shapes"], protocol.data["shapes"]),

@@ -8,7 +8,7 @@ import io
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from basrelief.evaluate.retrieval import DIRECTIONS, retrieval
 from basrelief.evaluate.robustness import robustness
 from basrelief.evaluate.sources import DataSource, ModelSource
 from basrelief.evaluate.zero_shot import zero_shot
-from basrelief.models import Embedder
+from basrelief.models import Embedder, Model
+from basrelief.models.recipe_parts import TwoStagePrompts
 from basrelief.output import write_picture, write_text
-from basrelief.tasks import Calibration
+from basrelief.tasks import Calibration, Pooling
 from basrelief.types import Progress
 
 DETECTION = "detection"
@@ -46,6 +47,8 @@ class EvalOptions:
         task: One of `TASKS`, or `detection`.
         points: Points per shape; None for the paper's number on the data set.
         templates: Name of a template set; None for the paper's.
+        pooling: Another pooling rule than the recipe's, or None.
+        second_stage: Another second stage of prompts than the recipe's, or None.
         few_shot: Options of the task `few-shot`.
         directions: For `retrieval`: kinds of queries.
         pictures: For `retrieval`: folder with one folder of pictures per class; None renders the shapes.
@@ -57,6 +60,8 @@ class EvalOptions:
     task: str = "zero-shot"
     points: int | None = None
     templates: str | None = None
+    pooling: Pooling | None = None
+    second_stage: TwoStagePrompts | None = None
     few_shot: FewShotOptions = field(default_factory=FewShotOptions)
     directions: tuple[str, ...] = DIRECTIONS
     pictures: Path | None = None
@@ -68,6 +73,15 @@ class EvalOptions:
         """Check the task."""
         if self.task not in (*TASKS, DETECTION):
             raise ConfigError(unknown_choice("task", self.task, (*TASKS, DETECTION)))
+
+    def apply(self, model: Model, dataset: str) -> Model:
+        """Return the model under the paper's settings for a data set, changed where these options say so."""
+        ready = model.for_dataset(dataset, points=self.points, templates=self.templates)
+        if self.pooling is None and self.second_stage is None:
+            return ready
+        own = ready.recipe
+        rules = replace(own, pooling=self.pooling or own.pooling, second_stage=self.second_stage or own.second_stage)
+        return ready.with_recipe(rules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +144,7 @@ def evaluate(
     if options.task == "few-shot":
         loaded, head = loaded.for_few_shot(), options.few_shot.head
         extra = FewShotSource(data.open_support(benchmark), model.load_second_path(head, cache=cache, seed=options.seed))
-    ready = loaded.for_dataset(benchmark.name, points=options.points, templates=options.templates)
+    ready = options.apply(loaded, benchmark.name)
     return run_evaluation(Embedder(ready, cache, options.seed, progress), benchmark, options=options, few_shot_source=extra)
 
 
@@ -201,7 +215,7 @@ def card_folder(card: EvalCard) -> str:
 
 def _detection(model: ModelSource, data: DataSource, options: EvalOptions, *, keep: bool, progress: Progress | None) -> Evaluation:
     scans = data.open_scans(options.detection)
-    ready = model.load().for_dataset(scans.name, points=options.points, templates=options.templates)
+    ready = options.apply(model.load(), scans.name)
     card, result = evaluate_detection(
         ready, scans, protocol=options.detection, seed=options.seed, keep=keep, command=options.command, progress=progress
     )

@@ -31,7 +31,6 @@ from basrelief.limits import limits
 from basrelief.models.model import Model
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import Recipe
-from basrelief.models.recipe_parts import TwoStagePrompts
 from basrelief.models.shape_encoder import ShapeEncoder, combined_fingerprint
 from basrelief.models.shape_input import JointInput, Prepared
 from basrelief.output import to_json, write_text
@@ -91,13 +90,13 @@ class EnsembleModel(Model):
         """Return the ensemble with every member's few-shot settings, see `Recipe.for_few_shot`."""
         return EnsembleModel([member.for_few_shot() for member in self.members], scales=self.scales)
 
-    def with_rules(self, *, pooling: Pooling | None = None, second_stage: TwoStagePrompts | None = None) -> Model:
-        """Ensembles add up their members: other rules belong to these.
+    def with_recipe(self, recipe: Recipe) -> Model:
+        """Refuse: an ensemble adds up its members, which have recipes of their own.
 
         Raises:
             ConfigError: Always.
         """
-        raise ConfigError("An ensemble adds up its members. Give them other rules, and join the results.")
+        raise ConfigError(f"{self.name} adds up its members. Give them other recipes, then join them.")
 
     def with_scales(self, scales: Sequence[float]) -> EnsembleModel:
         """Return the ensemble with other scales."""

@@ -22,7 +22,6 @@ from basrelief.models.inputs import ShapeLike, as_picture, as_shapes, is_one_sha
 from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.models.recipe_parts import TwoStagePrompts
 from basrelief.models.shape_encoder import ShapeEncoder, ViewEncoder, combined_fingerprint
 from basrelief.models.shape_input import Prepared, ShapeInput, ViewInput
 from basrelief.render import Projection
@@ -65,18 +64,14 @@ class Model:
 
     def for_dataset(self, dataset: str, *, points: int | None = None, templates: str | None = None) -> Model:
         """Return the model with the recipe's settings for a data set, see `Recipe.for_dataset`; a published prompt list stays."""
-        return self._with_recipe(self.recipe.for_dataset(dataset, points=points, templates=templates))
+        return self.with_recipe(self.recipe.for_dataset(dataset, points=points, templates=templates))
 
     def for_few_shot(self) -> Model:
         """Return the model with the recipe's few-shot settings, see `Recipe.for_few_shot`."""
-        return self._with_recipe(self.recipe.for_few_shot())
+        return self.with_recipe(self.recipe.for_few_shot())
 
-    def with_rules(self, *, pooling: Pooling | None = None, second_stage: TwoStagePrompts | None = None) -> Model:
-        """Return the model with another pooling rule or a second stage of prompts, e.g. MV-CLIP's; what is None stays."""
-        kept = self.recipe
-        return self._with_recipe(replace(kept, pooling=pooling or kept.pooling, second_stage=second_stage or kept.second_stage))
-
-    def _with_recipe(self, recipe: Recipe) -> Model:
+    def with_recipe(self, recipe: Recipe) -> Model:
+        """Return the same networks under another recipe, e.g. with another pooling rule or a second stage of prompts."""
         shapes = self.shape_encoder.with_recipe(recipe)
         return Model(recipe, self.encoder, prompter=self.prompter.with_recipe(recipe), shape_encoder=shapes)
 

@@ -164,6 +164,22 @@ class Recipe:
             reads = "points" if self.cloud else "other models" if self.members else "colour images"
             raise ConfigError(f"{self.name} reads {reads}, not depth images alone. Name a model that does, e.g. opendlign-b32.")
 
+    def with_color_weight(self, weight: float | str) -> Recipe:
+        """Return the recipe with another weight of colour, which becomes part of its name: `NAME@WEIGHT`.
+
+        Raises:
+            ConfigError: If it does not read both kinds of views, or the weight is no number from 0 to 1.
+        """
+        if self.shaded is None or not self.projection:
+            raise ConfigError(
+                f"{self.name} takes no weight of colour. Name a model that reads both kinds of views, e.g. views-depth-clip-b16."
+            )
+        try:
+            value = round(float(weight), 3)
+        except ValueError as error:
+            raise ConfigError(f"The weight of colour is {weight!r}; expected a number from 0 to 1.") from error
+        return replace(self, name=f"{self.name.partition('@')[0]}@{value:g}", color_weight=value)
+
     def with_projection(self, projection: Mapping[str, Any]) -> Recipe:
         """Return the recipe with the depth images of another projection in place of its views.
 
@@ -296,12 +312,13 @@ def recipes() -> Mapping[str, Recipe]:
 
 
 def get_recipe(name: str) -> Recipe:
-    """Find a recipe by name.
+    """Find a recipe by name; `NAME@WEIGHT` is a recipe of both kinds of views with another weight of colour.
 
     Raises:
         ConfigError: If there is none of that name; the message lists all and the nearest.
     """
+    base, mark, weight = name.partition("@")
     known = recipes()
-    if name not in known:
-        raise ConfigError(unknown_choice("model", name, known))
-    return known[name]
+    if base not in known:
+        raise ConfigError(unknown_choice("model", base, known))
+    return known[base].with_color_weight(weight) if mark else known[base]

@@ -68,6 +68,18 @@ class Pooling:
         if self.rule != "entropy" and self.keep is not None:
             raise ConfigError(f"Pooling {self.rule!r} keeps all views, but keep is {self.keep}. Use rule 'entropy', or leave keep out.")
 
+    @classmethod
+    def parse(cls, text: str) -> Pooling:
+        """Read a rule from its name; `entropy:5` keeps five views.
+
+        Raises:
+            ConfigError: If the rule or the number is wrong.
+        """
+        rule, mark, keep = text.partition(":")
+        if mark and not keep.isdecimal():
+            raise ConfigError(f"The pooling rule {text!r} has no whole number after the colon. Example: entropy:5")
+        return cls(rule, keep=int(keep) if mark else None)
+
     def of_views(self, views: Sequence[int]) -> Pooling:
         """Return the rule for some of the views, by their numbers; it keeps at most all of them; weights that are all 0 become equal."""
         weights = None if self.weights is None else tuple(self.weights[view] for view in views)

@@ -65,7 +65,7 @@ def diagnose(
             return check_weights(path, recipe)
         return check_file(target, up=data.up, intrinsics=intrinsics, recipe=recipe)
     members = target.split("+")
-    if unknown := [name for name in members if name not in recipes()]:
+    if unknown := [name for name in members if name.partition("@")[0] not in recipes()]:
         raise ConfigError(f"{unknown_choice('target', unknown[0], recipes())} Or name a file or folder that exists.")
     if len(members) > 1 and (model.weights, model.checkpoint, model.prompts) != (None, None, None):
         raise ConfigError(f"{target} is an ensemble, whose members have files of their own. Check each of them: {', '.join(members)}.")
