@@ -140,3 +140,26 @@ def test_texture_coordinates_of_vertices_that_do_not_exist(put: Put) -> None:
     data = ply("ascii", vertex=vertices(), face=([("u1 i4", "vertex_indices"), ("u1 f4", "texcoord")], rows))
     with pytest.raises(GeometryError, match="Faces use vertices 0 to 9, but there are only 4"):
         shapes.load(put("a.ply", data.replace(b"obj_info nothing", b"comment TextureFile red.png")))
+
+
+def test_lines_with_more_numbers_than_declared(put: Put) -> None:
+    text = ply("ascii", vertex=vertices(), face=faces(FACES.tolist())).decode()
+    head, _, body = text.partition("end_header\n")
+    longer = "".join(f"{line} 9 9 9\n" for line in body.splitlines())
+    shape = shapes.load(put("a.ply", f"{head}end_header\n{longer}"))
+    assert isinstance(shape, Mesh)
+    assert np.array_equal(shape.vertices, VERTICES)
+    assert np.array_equal(shape.faces, FACES)
+    assert shape.origin is not None
+    assert shape.origin.notes == ("Lines hold more numbers than the header declares; the last ones were ignored.",)
+
+
+def test_rows_that_span_lines(put: Put) -> None:
+    text = ply("ascii", vertex=vertices(), face=faces(FACES.tolist())).decode()
+    head, _, body = text.partition("end_header\n")
+    words = body.split()
+    for per_line in (1, 2, 5, 1000):
+        lines = "\n".join(" ".join(words[i : i + per_line]) for i in range(0, len(words), per_line))
+        shape = shapes.load(put("a.ply", f"{head}end_header\n{lines}\n"))
+        assert isinstance(shape, Mesh)
+        assert np.array_equal(shape.faces, FACES)

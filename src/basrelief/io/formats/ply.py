@@ -51,6 +51,7 @@ def read_ply(source: Source) -> RawShape:
         raise FileFormatError(f"{source.path.name} contains no triangles or points. Check the export settings.")
     part: dict[str, Any] = {"vertices": vertex.stack("x", "y", "z"), "vertex_colors": vertex_colors(vertex)}
     parts, notes = [part], [f"{body.left} after the last element were ignored."] if body.left else []
+    notes += ["Lines hold more numbers than the header declares; the last ones were ignored."] if body.surplus else []
     resolver, textures = FolderResolver(source.path.parent), Textures()
     if header.count("face"):
         polygons = _corners(source, face)

@@ -61,13 +61,15 @@ class Table:
 class Body:
     """Reads the elements of a PLY file one after another.
 
-    A text body is first converted to one float64 array and then handled like a binary body with values of that type.
+    A text body is first converted to one float64 array and then handled like a binary body with values of that type. Where it has one line
+    for each row, lines may hold more numbers than the header declares.
 
     Attributes:
         path: The file, for messages.
         data: Binary content, or the numbers of a text body as bytes.
         at: Start of the next element, bytes.
         text: Whether the body is text.
+        surplus: Whether lines of text held more numbers than declared.
     """
 
     def __init__(self, path: Path, header: Header, file: io.BufferedIOBase) -> None:
@@ -75,8 +77,15 @@ class Body:
         self.path = path
         self.text = header.encoding == "ascii"
         file.seek(header.size)
-        self.data = all_numbers(path, line_blocks(path, file))[0].view(np.uint8).data if self.text else memoryview(file.read())
-        self.at = 0
+        self.at, self.surplus = 0, False
+        self._line, self._lines = 0, np.zeros(0, dtype=np.int64)  # byte positions of the lines of text, the end included
+        if not self.text:
+            self.data = memoryview(file.read())
+            return
+        numbers, counts = all_numbers(path, line_blocks(path, file))
+        self.data = numbers.view(np.uint8).data
+        if len(counts) == sum(element.count for element in header.elements.values() if element.least):
+            self._lines = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]) * _NUMBER.itemsize
 
     @property
     def left(self) -> str:
@@ -99,13 +108,41 @@ class Body:
             return Table()
         if not self.text:
             return self._read(element)
-        table = self._read(replace(element, properties=tuple(_as_number(item) for item in element.properties)))
+        numbers = replace(element, properties=tuple(_as_number(item) for item in element.properties))
+        table = self._read_lines(numbers) or self._read(numbers)
         kinds = {item.name: item.kind for item in element.properties}
         with np.errstate(invalid="ignore", over="ignore"):
             return Table(
                 {name: column.astype(kinds[name]) for name, column in table.columns.items()},
                 {name: replace(lists, values=lists.values.astype(kinds[name])) for name, lists in table.lists.items()},
             )
+
+    def _read_lines(self, element: Element) -> Table | None:
+        """Read rows that are lines, if some hold more numbers than the header declares; None otherwise."""
+        if not len(self._lines):
+            return None
+        starts, ends = (self._lines[self._line + step : self._line + step + element.count] for step in (0, 1))
+        needed = self._row_ends(element, starts)
+        if (needed > ends).any():  # rows are not lines
+            self._lines = self._lines[:0]
+            return None
+        self._line += element.count
+        if (needed == ends).all():
+            return None
+        self.at, self.surplus = int(ends[-1]), True
+        return self._varying_rows(element, starts)
+
+    def _row_ends(self, element: Element, starts: np.ndarray) -> np.ndarray:
+        """Return where rows that start at byte positions `starts` end; invalid lengths give an end beyond the data."""
+        ends, beyond = starts.copy(), len(self.data) + 1
+        for item in element.properties:
+            if item.counter is None:
+                ends += item.kind.itemsize
+                continue
+            lengths = self._everywhere(item.counter)[np.minimum(ends, len(self.data) - item.counter.itemsize)]
+            valid = (lengths >= 0) & (lengths < beyond) & (ends < len(self.data))
+            ends += item.counter.itemsize + np.where(valid, lengths, beyond).astype(np.int64) * item.kind.itemsize
+        return ends
 
     def _read(self, element: Element) -> Table:
         self._need(element.count * element.least)
