@@ -108,3 +108,34 @@ def test_very_many_solids_of_one_name(put: Put) -> None:
 def test_lines_without_end_are_refused(put: Put) -> None:
     with pytest.raises(FileFormatError, match="A line of a.stl is longer than 16,777,216 bytes"):
         shapes.load(put("a.stl", "solid a\n" + "x" * 17_000_000))
+
+
+def colored_stl(header: bytes, attributes: list[int]) -> bytes:
+    """One triangle for each attribute."""
+    kind = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])
+    triangles = np.zeros(len(attributes), dtype=kind)
+    triangles["vertices"] = np.random.default_rng(0).random((len(attributes), 3, 3))
+    triangles["attribute"] = attributes
+    return header.ljust(80, b"\0") + len(attributes).to_bytes(4, "little") + triangles.tobytes()
+
+
+GREY = [0.8, 0.8, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("header", "attributes", "expected"),
+    [
+        (b"VisCAM", [0xFC00, 0x83E0, 0x801F, 0x7C00], [[1, 0, 0], [0, 1, 0], [0, 0, 1], GREY]),
+        (b"COLOR=\xff\x00\x00\xff,MATERIAL=", [0x8000, 0x001F, 0x03E0, 0x7C00], [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        (b"plain", [0, 7, 0, 0x7FFF], None),
+    ],
+)
+def test_colors_of_binary_triangles(header: bytes, attributes: list[int], expected: list[list[float]] | None, put: Put) -> None:
+    shape = shapes.load(put("a.stl", colored_stl(header, attributes)))
+    assert isinstance(shape, Mesh)
+    assert len(shape.faces) == 4
+    if expected is None:
+        assert shape.colors is None
+    else:
+        assert shape.colors is not None
+        assert np.allclose(shape.colors[shape.faces[:, 0]], expected)

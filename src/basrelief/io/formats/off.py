@@ -17,9 +17,11 @@ from basrelief.io.mesh import join_parts
 from basrelief.io.numbers import all_numbers
 from basrelief.io.polygons import Lists, degenerate_note, fan_triangles, list_positions
 from basrelief.io.source import RawShape, Source
+from basrelief.io.surface import UNCOLORED
 from basrelief.limits import limits
 
 _KEYWORD = re.compile(rb"(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
+_OTHER = re.compile(rb"(?:ST)?C?N?(?:4n|4|n)OFF")
 _HEAD = 1 << 16  # bytes that must contain comments, keyword and counts
 _CHUNK = 1 << 17  # faces triangulated at a time
 
@@ -78,9 +80,13 @@ def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], byt
         if not words:
             continue
         head = words if not head else head + b" " + words
-        keyword = _KEYWORD.match(head)
+        other, keyword = _OTHER.match(head), _KEYWORD.match(head)
+        if other is not None:
+            raise FileFormatError(f"{source.path.name} is {other[0].decode()}: its vertices do not have three coordinates. Save it as OFF.")
         if keyword is None:
             break
+        if head[keyword.end() :].upper().startswith(b"BINARY"):
+            raise FileFormatError(f"{source.path.name} is binary OFF, which is not supported. Save it as text.")
         if keyword.end() < len(head):
             return keyword, head[keyword.end() :]
     if (keyword := _KEYWORD.match(head)) is not None:
@@ -89,7 +95,7 @@ def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], byt
 
 
 def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Triangulate faces, with the colours after their corners if each line has three or four such numbers."""
+    """Triangulate faces, with the colours after their corners, three or four numbers; faces without them are grey beside others."""
     ends = np.cumsum(widths, dtype=np.int64)
     leading = numbers[ends - widths]
     if not ((leading >= 0) & (leading < widths)).all():
@@ -97,8 +103,7 @@ def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple
             f"A face of {source.path.name} has fewer corners than it declares. The file is truncated or damaged; export it again."
         )
     counts = leading.astype(np.int32)
-    spare = int(widths[0]) - 1 - int(counts[0])
-    colored = spare in (3, 4) and bool((widths - 1 - counts == spare).all())
+    colored = np.isin(widths - 1 - counts, (3, 4))
     check_count(source.path, int(np.maximum(counts - 2, 0).sum(dtype=np.int64)), limits().faces, of="triangles")
     triangles, colors = array("q"), array("f")
     for start in range(0, len(counts), _CHUNK):
@@ -107,9 +112,13 @@ def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple
         lists = Lists(numbers[list_positions(corners, counts[chunk])].astype(np.int64), counts[chunk])
         found, of = fan_triangles(lists)
         triangles.frombytes(found.tobytes())
-        if colored:
-            behind = numbers[(corners + counts[chunk])[:, None] + np.arange(3)].astype(np.float32)
+        if colored.any():
+            behind = np.full((len(corners), 3), np.nan, dtype=np.float32)
+            behind[colored[chunk]] = numbers[(corners + counts[chunk])[colored[chunk], None] + np.arange(3)]
             colors.frombytes(behind[of].tobytes())
     faces = np.frombuffer(triangles, dtype=np.int64).reshape(-1, 3)
-    shades = np.frombuffer(colors, dtype=np.float32).reshape(-1, 3) if colored else None
+    shades = np.array(colors, dtype=np.float32).reshape(-1, 3) if colored.any() else None
+    if shades is not None:
+        grey = np.array(UNCOLORED) * (255 if np.nanmax(shades, initial=0) > 1 else 1)
+        shades[~colored[np.repeat(np.arange(len(counts)), np.maximum(counts - 2, 0))]] = grey
     return faces, shades, degenerate_note(counts)
