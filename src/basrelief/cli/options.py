@@ -49,7 +49,7 @@ ValidationSplit = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the surface sampling.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Backend = Annotated[str, typer.Option(help="What runs the towers: auto (measured once), torch or openvino.")]
-Dtype = Annotated[str, typer.Option(help="auto (measured once), float32, bfloat16, float16, or int8 on OpenVINO.")]
+Dtype = Annotated[str, typer.Option(help="auto (measured once), float32, bfloat16, float16, or int8 (OpenVINO).")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes that read and render; 0 uses all cores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one line per item.")]
 

@@ -162,6 +162,12 @@ class ClipEncoder:
         other.mean, other.std = mean, std
         return other
 
+    def copy_with(self, compiled: CompiledTowers) -> ClipEncoder:
+        """Return the same towers, run by compiled graphs of them."""
+        other = copy.copy(self)
+        other.compiled = compiled
+        return other
+
     def load_visual(self, path: Path | str) -> ClipEncoder:
         """Replace the image tower by a file's, e.g. CLIP2Point's pre-training checkpoint, and return the encoder.
 

@@ -18,6 +18,7 @@ from basrelief.encoders import (
     load_encoder_folder,
     load_tuned,
 )
+from basrelief.encoders.backends.quantize import INT8
 from basrelief.encoders.weights import FETCH
 from basrelief.errors import ConfigError, WeightsError, WeightsNotFoundError, unknown_choice
 from basrelief.models.ensemble import EnsembleModel, read_ensemble
@@ -57,7 +58,8 @@ def load_model(
             names), in place of a point network's text tower; the model then knows these labels alone.
         device: `auto`, `cpu`, `cuda`, ...
         backend: Of the towers: `auto` (measured once, see `basrelief.encoders.choose_backend`), `torch` or `openvino`.
-        dtype: Of all networks: `auto` (measured), `float32`, `bfloat16` or `float16`.
+        dtype: Of all networks: `auto` (measured), `float32`, `bfloat16` or `float16`; of an image tower on OpenVINO also `int8`, calibrated
+            on views of generated shapes and refused if a view keeps a cosine below 0.95 to float32, or `int8-unchecked`.
 
     Raises:
         ConfigError: If the name or an option is wrong.
@@ -168,9 +170,14 @@ class _Placement:
             text_only=text_only,
         )
 
-    def choose(self, encoder: ClipEncoder) -> ClipEncoder:
+    def choose(self, encoder: ClipEncoder, recipe: Recipe) -> ClipEncoder:
         """Put the towers on their backend, see `choose_backend`."""
-        return choose_backend(encoder, backend=self.backend, dtype=self.dtype)
+        calibration = None
+        if self.dtype in INT8 and recipe.cloud is None:
+            from basrelief.models.quantization import view_calibration
+
+            calibration = view_calibration(recipe, encoder)
+        return choose_backend(encoder, backend=self.backend, dtype=self.dtype, calibration=calibration)
 
 
 @dataclass(frozen=True)
@@ -281,16 +288,16 @@ def _load_text(recipe: Recipe, files: _ModelFiles, checkpoint: Path, place: _Pla
         path, _, listed = str(files.text).partition("#")
         return read_exported_text(path, labels=parse_labels(listed) if listed else (), device=choose_device(place.device))
     weights = files.weights if recipe.needs_clip or files.weights is not None else checkpoint
-    return place.choose(place.load(recipe, weights, text_only=True))
+    return place.choose(place.load(recipe, weights, text_only=True), recipe)
 
 
 def _load_views(recipe: Recipe, weights: Path | str | None, checkpoint: Path | str | None, place: _Placement) -> Encoder:
     if recipe.checkpoint is None:
-        return place.choose(place.load(recipe, weights))
+        return place.choose(place.load(recipe, weights), recipe)
     path = _checkpoint(recipe, checkpoint)
     if not recipe.needs_clip and weights is None:
-        return place.choose(place.load(recipe, path))
-    return place.choose(place.load(recipe, weights).load_visual(path))
+        return place.choose(place.load(recipe, path), recipe)
+    return place.choose(place.load(recipe, weights).load_visual(path), recipe)
 
 
 def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, place: _Placement) -> tuple[Encoder, Recipe]:
@@ -307,4 +314,4 @@ def _with_tuned(recipe: Recipe, weights: Path | str | None, tuned: Path | str, p
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = str(error) or type(error).__name__
         raise WeightsError(f"The checkpoint does not say how its depth maps were rendered: {got} Train again.") from error
-    return place.choose(encoder), recipe
+    return place.choose(encoder, recipe), recipe

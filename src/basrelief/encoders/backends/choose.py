@@ -19,6 +19,7 @@ import torch
 from basrelief.encoders.backends.compiled import OpenVinoTowers
 from basrelief.encoders.backends.graphs import Graphs
 from basrelief.encoders.backends.probe import PROMPTS, probe_features, probe_images, smallest_cosine
+from basrelief.encoders.backends.quantize import INT8, Calibration, check_int8, quantized_encoder
 from basrelief.encoders.backends.store import Decision, recall, remember
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.precision import DTYPES, LEAST_COSINE, SMALL, best_seconds
@@ -31,7 +32,9 @@ _LONG_SECONDS = 0.5
 _MEMORY_FACTOR = 5  # towers, a copy in bfloat16, and graphs in both precisions with packed weights
 
 
-def choose_backend(encoder: ClipEncoder, *, backend: str = "auto", dtype: str = "auto") -> ClipEncoder:
+def choose_backend(
+    encoder: ClipEncoder, *, backend: str = "auto", dtype: str = "auto", calibration: Calibration | None = None
+) -> ClipEncoder:
     """Return the encoder on the backend and in the precision that are fastest here, and note the reason in `dtype_reason`.
 
     Candidates are torch in float32 and bfloat16 and, on a CPU with OpenVINO installed, OpenVINO in both. Each runs the image tower (a
@@ -43,12 +46,16 @@ def choose_backend(encoder: ClipEncoder, *, backend: str = "auto", dtype: str = 
     Args:
         encoder: Loaded in float32, on the device it will run on.
         backend: `auto`, `torch` or `openvino`.
-        dtype: `auto`, `float32`, `bfloat16` or `float16` (torch alone).
+        dtype: `auto`, `float32`, `bfloat16`, `float16` (torch alone), `int8` (OpenVINO alone, the image tower, never chosen by
+            `auto`), or `int8-unchecked`, whatever its cosine to float32.
+        calibration: For int8, which reads no other pictures.
 
     Raises:
-        ConfigError: If a name is unknown, or the towers cannot run so.
+        ConfigError: If a name is unknown, the towers cannot run so, or int8 costs too much, see `LEAST_INT8_COSINE`.
         MissingExtraError: If OpenVINO is requested and not installed.
     """
+    if dtype in INT8:
+        return _in_int8(encoder, backend, calibration, check=dtype == "int8")
     candidates = _candidates(encoder, backend, dtype)
     if candidates == [_FIRST]:
         requested = "float32" in dtype or backend == "torch"
@@ -60,8 +67,29 @@ def choose_backend(encoder: ClipEncoder, *, backend: str = "auto", dtype: str = 
         decision, chosen = _measure(encoder, candidates)
         remember(key, decision)
     else:
-        chosen = _built(encoder, decision.name) or encoder
+        chosen = _built(encoder, decision.name, Graphs(encoder.towers)) or encoder
     return _noted(chosen, encoder, decision)
+
+
+def _in_int8(encoder: ClipEncoder, backend: str, calibration: Calibration | None, *, check: bool) -> ClipEncoder:
+    if backend not in ("auto", "openvino") or encoder.device.type != "cpu":
+        raise ConfigError("int8 runs on OpenVINO on the CPU. Leave out --backend and --device, or use --dtype auto.")
+    if calibration is None or encoder.towers.vision_model is None:
+        raise ConfigError(f"int8 is for image towers that read views, which {encoder.name} does not do here. Use --dtype auto.")
+    _check_installed()
+    key = _key(encoder, [f"openvino int8 {calibration.name}"])
+    decision = recall(key)
+    chosen, cosine = quantized_encoder(encoder, calibration, known=None if decision is None else decision.cosines.get("openvino int8"))
+    decision = Decision(encoder.name, "openvino", "int8", {}, {"openvino int8": round(cosine, 6)})
+    remember(key, decision)
+    if check:
+        check_int8(encoder, cosine)
+    return _noted(chosen, encoder, decision)
+
+
+def _check_installed() -> None:
+    if not has_openvino():
+        raise MissingExtraError("The backend needs OpenVINO, which is not installed. Run: pip install 'basrelief[openvino]'.")
 
 
 def has_openvino() -> bool:
@@ -74,12 +102,11 @@ def _candidates(encoder: ClipEncoder, backend: str, dtype: str) -> list[str]:
     if backend not in BACKENDS:
         raise ConfigError(unknown_choice("backend", backend, BACKENDS))
     if dtype != "auto" and dtype not in DTYPES:
-        raise ConfigError(unknown_choice("dtype", dtype, ("auto", *DTYPES)))
+        raise ConfigError(unknown_choice("dtype", dtype, ("auto", *DTYPES, *INT8)))
     small = sum(p.numel() for p in encoder.towers.parameters()) < SMALL
     dtypes = [dtype] if dtype != "auto" else ["float32"] if small else ["float32", "bfloat16"]
     if backend == "openvino":
-        if not has_openvino():
-            raise MissingExtraError("The backend needs OpenVINO, which is not installed. Run: pip install 'basrelief[openvino]'.")
+        _check_installed()
         if encoder.device.type != "cpu" or dtype == "float16":
             got = "float16" if dtype == "float16" else str(encoder.device)
             raise ConfigError(f"OpenVINO runs on the CPU in float32 or bfloat16, not in {got}. Use --backend torch.")
@@ -96,9 +123,9 @@ def _measure(encoder: ClipEncoder, candidates: Sequence[str]) -> tuple[Decision,
     reference = probe_features(encoder)
     long = time.perf_counter() - start > _LONG_SECONDS
     several = len(candidates) > 1
-    built, cosines = {}, {}
+    built, cosines, graphs = {}, {}, Graphs(encoder.towers)
     for name in candidates:
-        other = _built(encoder, name, required=name == candidates[0])
+        other = _built(encoder, name, graphs, required=name == candidates[0])
         if other is None:
             continue
         cosines[name] = 1.0 if name == _FIRST else smallest_cosine(reference, probe_features(other))
@@ -121,17 +148,16 @@ def _seconds(encoders: Sequence[ClipEncoder], *, pictures: int, rounds: int) -> 
     return best_seconds([partial(each.encode_images, images) for each in encoders], rounds=rounds)
 
 
-def _built(encoder: ClipEncoder, name: str, *, required: bool = True) -> ClipEncoder | None:
+def _built(encoder: ClipEncoder, name: str, graphs: Graphs, *, required: bool = True) -> ClipEncoder | None:
     """An encoder on that backend that shares what it can; None if it cannot be exported and need not."""
     backend, dtype = name.split(" ")
-    other = copy.copy(encoder)
     if backend == "torch":
+        other = copy.copy(encoder)
         if dtype != "float32":
             other.float32_sample = encoder.sample()
             other.towers = copy.deepcopy(encoder.towers)
             other.towers.cast(DTYPES[dtype])
         return other
-    graphs = Graphs(encoder.towers)
     try:
         if encoder.towers.vision_model is not None:
             graphs.read("image")
@@ -140,8 +166,7 @@ def _built(encoder: ClipEncoder, name: str, *, required: bool = True) -> ClipEnc
         if not required:
             return None
         raise ConfigError(f"{encoder.name} cannot run on OpenVINO: {str(error)[:300]}. Use --backend torch.") from error
-    other.compiled = OpenVinoTowers(graphs, precision=dtype)
-    return other
+    return encoder.copy_with(OpenVinoTowers(graphs, precision=dtype))
 
 
 def _noted(chosen: ClipEncoder, encoder: ClipEncoder, decision: Decision) -> ClipEncoder:

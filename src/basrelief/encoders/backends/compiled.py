@@ -63,13 +63,13 @@ class OpenVinoTowers:
     Args:
         graphs: Of the towers.
         precision: See above.
-        quantized: Returns the graph of the image tower in int8.
+        quantized: The graph of the image tower in int8.
     """
 
-    def __init__(self, graphs: Graphs, *, precision: str, quantized: Callable[[], openvino.Model] | None = None) -> None:
+    def __init__(self, graphs: Graphs, *, precision: str, quantized: openvino.Model | None = None) -> None:
         self.towers, self.precision = graphs.towers, precision
         self.differs = False
-        images = quantized or partial(graphs.read, "image")
+        images = partial(graphs.read, "image") if quantized is None else lambda: quantized
         self._image = None if self.towers.vision_model is None else CompiledGraph(images, precision)
         self._text = CompiledGraph(partial(graphs.read, "text"), precision)
         self._state = _state(self.towers)
