@@ -37,6 +37,12 @@ def classify(
     min_confidence: Annotated[float, typer.Option(help="Answer `none of these` below this probability.")] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Answer `none of these` if the best leads by less probability.")] = 0.0,
     distractors: Annotated[str | None, typer.Option(help="Labels that compete too; if one is best, the answer is `none of these`.")] = None,
+    early_exit: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Leave out views that will hardly change the best label; 1: that cannot. Default: encode all views."
+        ),
+    ] = None,
     calibration: Annotated[Path | None, typer.Option(help="calibration.json from basrelief evaluate --task calibration.")] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
@@ -50,7 +56,7 @@ def classify(
     classified.
     """
     from basrelief.models import ReadOptions, classify_files, load_few_shot, load_model
-    from basrelief.tasks import Calibration, RejectPolicy
+    from basrelief.tasks import Calibration, EarlyExit, RejectPolicy
 
     if picture:
         opt.picture_file("picture", picture)
@@ -75,7 +81,8 @@ def classify(
     names = classifier.default_labels if labels is None else opt.read_labels(labels)
     unknown = opt.warn_unknown(classifier, names, given=labels is not None or adapter is not None)
     printer = _Printer(classifier, top, picture, as_json, {"unknown": unknown} if unknown else {}, paths, names)
-    results = classify_files(classifier, paths, labels=names, options=options, policy=policy)
+    leave = None if early_exit is None else EarlyExit(early_exit)
+    results = classify_files(classifier, paths, labels=names, options=options, policy=policy, early_exit=leave)
     for number, result in enumerate(_progress(results, len(paths), quiet=as_json)):
         printer.show(number, result)
     opt.end_if_failed(printer.failed, len(paths))
@@ -164,6 +171,7 @@ def _record(result: FileResult, classifier: Model | FewShotClassifier, top: int)
         "up": origin.up if origin else "z",
         "up_reason": origin.up_reason if origin else "",
         "pose": _pose(result),
+        **({} if result.encoded_views is None else {"encoded_views": result.encoded_views}),
         "views": [
             {**view, "label": label, "similarity": round(float(score), 6)}
             for view, label, score in zip(classifier.input.view_records, p.view_labels, best, strict=True)

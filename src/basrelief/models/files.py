@@ -15,13 +15,14 @@ from basrelief.io import load
 from basrelief.io.find import file_size
 from basrelief.io.intrinsics import Intrinsics
 from basrelief.io.load import AUTO
+from basrelief.models.early_exit import embed_decisive_views
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
 from basrelief.models.picture import draw_evidence
 from basrelief.models.pose import POSE_SEARCHES, Pose, PoseSearch, resolve_pose
 from basrelief.models.shape_input import Prepared
 from basrelief.processes import Failure, WorkerPool, batches
-from basrelief.tasks import RejectPolicy
+from basrelief.tasks import EarlyExit, RejectPolicy
 from basrelief.types import Prediction, Shape
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class FileResult:
         shape: What was read.
         prepared: What the model read: depth images (V, S, S), or a cloud (N, 6); see `Model.prepare`.
         pose: How the shape was turned upright, or None if the file's own axis was kept.
+        encoded_views: With early exit, how many of the views were encoded; else None.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class FileResult:
     shape: Shape | None = None
     prepared: Prepared | None = None
     pose: Pose | None = None
+    encoded_views: int | None = None
 
     def picture(self, model: Model | FewShotClassifier, *, top: int = 5) -> Image.Image:
         """Draw what the model saw of the file and what it concluded.
@@ -99,6 +102,7 @@ def classify_files(
     labels: str | Sequence[str] | None = None,
     options: ReadOptions | None = None,
     policy: RejectPolicy | None = None,
+    early_exit: EarlyExit | None = None,
 ) -> Iterator[FileResult]:
     """Classify files a few at a time, yielding results in the order of the paths.
 
@@ -110,10 +114,11 @@ def classify_files(
         labels: A list, a comma list or a label set's name, at least two names; `model.default_labels` when None.
         options: How files become upright shapes; each format's own rule when None.
         policy: Which answers to decline; its distractors compete as labels. None accepts every answer.
+        early_exit: When to leave out the remaining views of a shape; None encodes all of them.
 
     Raises:
         ConfigError: If the labels, `up` or a bound are wrong, labels or distractors are not those a few-shot head was fitted on, or the
-            calibration is another model's. An error of a file is yielded, not raised.
+            calibration is another model's, or the model cannot leave out views. An error of a file is yielded, not raised.
     """
     options, policy = options or ReadOptions(), policy or RejectPolicy()
     fitted = policy.calibration.model if policy.calibration else ""
@@ -122,6 +127,8 @@ def classify_files(
     asked = parse_labels(model.default_labels if labels is None else labels)
     distractors = tuple(word for word in policy.distractors if word not in asked)
     policy, names = replace(policy, distractors=distractors), (*asked, *distractors)
+    if isinstance(model, FewShotClassifier) and early_exit is not None:
+        raise ConfigError("An adapter reads all views. Leave out early_exit.")
     if isinstance(model, FewShotClassifier) and names != model.labels:
         raise ConfigError(
             f"The adapter was fitted on {len(model.labels)} labels of its own and knows no others. Leave labels and distractors out."
@@ -131,9 +138,12 @@ def classify_files(
             shapes = pool.map(functools.partial(load, up=options.up, intrinsics=options.intrinsics), batch, size=file_size)
             read = [_prepared(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [result for result in read if result.error is None]
-            answers = iter(_predict(model, good, names, options.seed) if good else ())
+            answers = iter(_predict(model, good, names, options.seed, early_exit) if good else ())
             for result in read:
-                yield result if result.error is not None else replace(result, prediction=policy(next(answers)))
+                if result.error is None:
+                    prediction, encoded = next(answers)
+                    result = replace(result, prediction=policy(prediction), encoded_views=encoded)  # noqa: PLW2901
+                yield result
 
 
 def _recipe_name(model: Model | FewShotClassifier) -> str:
@@ -145,13 +155,20 @@ def _zero_shot(model: Model | FewShotClassifier) -> Model:
     return model.models[0] if isinstance(model, FewShotClassifier) else model
 
 
-def _predict(model: Model | FewShotClassifier, read: Sequence[FileResult], labels: Sequence[str], seed: int) -> list[Prediction]:
+def _predict(
+    model: Model | FewShotClassifier, read: Sequence[FileResult], labels: Sequence[str], seed: int, early_exit: EarlyExit | None
+) -> Iterator[tuple[Prediction, int | None]]:
+    """Yield the prediction of each file, and how many of its views were encoded if some may be left out."""
     sources = [str(result.path) for result in read]
     prepared = [result.prepared for result in read if result.prepared is not None]
-    if isinstance(model, Model):
-        return model.classify_views(model.embed_prepared(prepared), labels, sources=sources)
-    found = model.predict([result.shape for result in read if result.shape is not None], seed=seed, prepared=prepared)
-    return [replace(prediction, source=source) for prediction, source in zip(found, sources, strict=True)]
+    if isinstance(model, Model) and early_exit is not None:
+        views, encoded = embed_decisive_views(model, prepared, model.encode_labels(labels), early_exit)
+        yield from zip(model.classify_views(views, labels, sources=sources), encoded.tolist(), strict=True)
+    elif isinstance(model, Model):
+        yield from ((prediction, None) for prediction in model.classify_views(model.embed_prepared(prepared), labels, sources=sources))
+    else:
+        found = model.predict([result.shape for result in read if result.shape is not None], seed=seed, prepared=prepared)
+        yield from ((replace(prediction, source=source), None) for prediction, source in zip(found, sources, strict=True))
 
 
 def _prepared(

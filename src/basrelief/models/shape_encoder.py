@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from basrelief.errors import ConfigError
@@ -119,6 +119,13 @@ class ViewEncoder(ShapeEncoder):
         chosen = torch.linspace(0, self.input.views, min(views, self.input.views) + 1)[:-1].long()
         images = self._stacked(prepared)[:, chosen]
         return self._encode(images, torch.zeros(len(chosen), dtype=torch.bool), depth=int((chosen < self.input.depth_views).sum()))
+
+    def some_features(self, prepared: Sequence[Prepared], chosen: Int[Tensor, " some"]) -> Float[Tensor, "shapes some dim"]:
+        """Encode some of the views, in the order of their numbers in `chosen`, as `features` does for recipes with one branch."""
+        ascending, back = chosen.sort()
+        tuned = torch.isin(ascending, torch.tensor(self.recipe.tuned_views, dtype=torch.int64))
+        images = self._stacked(prepared)[:, ascending]
+        return self._encode(images, tuned, depth=int((ascending < self.input.depth_views).sum()))[:, back.argsort()]
 
     def _stacked(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes views *channels side side"]:
         return torch.stack([torch.as_tensor(each) for each in prepared]).to(self.encoder.device)

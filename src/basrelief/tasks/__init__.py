@@ -1,6 +1,7 @@
 """Tasks on embeddings: score labels, calibrate, reject, few-shot heads, retrieve. Pure functions on tensors; a `Model` composes them."""
 
 from basrelief.tasks.calibration import Calibration, RejectPolicy
+from basrelief.tasks.early_exit import EarlyExit
 from basrelief.tasks.few_shot import sample_shots
 from basrelief.tasks.heads.base import FitOptions, Head
 from basrelief.tasks.heads.kinds import HEADS, fit_head, head_scores
@@ -13,6 +14,7 @@ from basrelief.tasks.view_weights import search_view_weights
 __all__ = [
     "HEADS",
     "Calibration",
+    "EarlyExit",
     "FitOptions",
     "Head",
     "LabelEmbeddings",

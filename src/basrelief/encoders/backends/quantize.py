@@ -62,13 +62,13 @@ def quantized_encoder(encoder: ClipEncoder, calibration: Calibration, *, known: 
     if graph is None and pixels is not None:
         graph = _quantized(graphs.read("image"), pixels[: _calibrating(pixels)], transformer=encoder.config.image_tower.kind != "resnet")
         store_graph(key, graph)
-    other = encoder.copy_with(OpenVinoTowers(graphs, precision="int8", quantized=graph))
+    compiled = OpenVinoTowers(graphs, precision="int8", quantized=graph)
     if known is None and pixels is not None:
         with torch.no_grad():
             held_out = pixels[_calibrating(pixels) :]
-            pair = [network.image_features(held_out).float() for network in (encoder.towers, other.compiled or encoder.towers)]
-        known = float(F.cosine_similarity(*pair).min())
-    return other, known or 0.0
+            full, low = (network.image_features(held_out).float() for network in (encoder.towers, compiled))
+        known = float(F.cosine_similarity(full, low).min())
+    return encoder.copy_with(compiled), known or 0.0
 
 
 def check_int8(encoder: ClipEncoder, cosine: float) -> None:
