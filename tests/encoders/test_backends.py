@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, VectorCache, VisionConfig, random_encoder
-from basrelief.encoders.backends import choose, store
+from basrelief.encoders.backends import choose, quantize, store
 from basrelief.encoders.backends.choose import choose_backend
 from basrelief.encoders.backends.compiled import OpenVinoTowers
 from basrelief.encoders.backends.graphs import Graphs
 from basrelief.encoders.backends.probe import probe_features, probe_images, smallest_cosine
+from basrelief.encoders.backends.quantize import Calibration
 from basrelief.encoders.backends.store import Decision, recall, recorded_decisions, remember
 from basrelief.encoders.clip import cache_key
 from basrelief.encoders.kinds import KINDS, TEXT_KINDS, TextKind
@@ -98,7 +99,7 @@ def test_a_requested_dtype_is_obeyed(encoder: ClipEncoder, images: Tensor, name:
 
 
 def test_unknown_names_are_refused(encoder: ClipEncoder) -> None:
-    message = r"Unknown dtype 'bf16'; expected one of auto, float32, bfloat16, float16\. Did you mean '\w+16'\?"
+    message = r"Unknown dtype 'bf16'; expected one of auto, float32, bfloat16, float16, int8, int8-unchecked\. Did you mean '\w+16'\?"
     with pytest.raises(ConfigError, match=message):
         choose_backend(encoder, dtype="bf16")
     with pytest.raises(ConfigError, match=r"Unknown backend 'onnx'; expected one of auto, torch, openvino\."):
@@ -371,3 +372,59 @@ def test_the_reason_names_what_was_measured() -> None:
     assert Decision("n", "torch", "float32").reason == "torch float32: requested"
     measured = Decision("n", "openvino", "float32", {"torch float32": 20.4, "openvino float32": 9.6}, {"openvino float32": 0.99999})
     assert measured.reason == "openvino float32: measured torch float32 20 ms, openvino float32 10 ms, cosine to torch float32 0.99999"
+
+
+def _calibration(side: int = 32) -> Calibration:
+    return Calibration("views", lambda: torch.randn(8, 3, side, side, generator=torch.Generator().manual_seed(0)))
+
+
+@needs_openvino
+def test_int8_is_reported_remembered_and_another_model(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "_quantized", lambda graph, pixels, **_: graph.clone() if len(pixels) == 6 else pytest.fail("pixels"))
+    found = choose_backend(encoder, dtype="int8", calibration=_calibration())
+    assert (found.runtime, found.dtype_reason) == ("openvino int8", "openvino int8: requested, cosine to torch float32 1.00000")
+    monkeypatch.setattr(quantize, "_quantized", lambda *_, **__: pytest.fail("quantised again"))
+    never = Calibration("views", lambda: pytest.fail("drawn again"))
+    again = choose_backend(encoder, dtype="int8", calibration=never)
+    assert again.dtype_reason == found.dtype_reason
+    images = torch.rand(3, 32, 32)
+    assert torch.equal(again.encode_images(images), found.encode_images(images))
+    assert again.compiled is not None
+    again.compiled.differs = True
+    assert again.fingerprint != encoder.fingerprint
+
+
+@needs_openvino
+def test_int8_that_changes_too_much_is_refused_unless_forced(
+    encoder: ClipEncoder, config: ClipConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Graphs(random_encoder(config, seed=9).towers).read("image")
+    monkeypatch.setattr(quantize, "_quantized", lambda *_, **__: other)
+    message = (
+        r"In int8 a view of random keeps a cosine of -?0\.\d+ only to float32; at least 0\.95 is required\. "
+        r"Use --dtype auto, or --dtype int8-unchecked to use it all the same\."
+    )
+    with pytest.raises(ConfigError, match=message):
+        choose_backend(encoder, dtype="int8", calibration=_calibration())
+    forced = choose_backend(encoder, dtype="int8-unchecked", calibration=_calibration())
+    assert forced.runtime == "openvino int8"
+    assert forced.fingerprint != encoder.fingerprint
+
+
+def test_int8_needs_openvino_and_views(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = r"int8 runs on OpenVINO on the CPU\. Leave out --backend and --device, or use --dtype auto\."
+    with pytest.raises(ConfigError, match=message):
+        choose_backend(encoder, backend="torch", dtype="int8", calibration=_calibration())
+    message = r"int8 is for image towers that read views, which random does not do here\. Use --dtype auto\."
+    with pytest.raises(ConfigError, match=message):
+        choose_backend(encoder, dtype="int8")
+    _no_openvino(monkeypatch)
+    with pytest.raises(MissingExtraError, match="needs OpenVINO"):
+        choose_backend(encoder, dtype="int8", calibration=_calibration())
+
+
+@needs_openvino
+def test_int8_needs_nncf(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"int8 needs NNCF, which is not installed\. Run: pip install 'basrelief\[openvino\]'\."):
+        choose_backend(encoder, dtype="int8", calibration=_calibration())

@@ -54,7 +54,7 @@ def test_files_say_how_many_views_were_encoded(model: br.Model) -> None:
 def test_models_without_separate_views_are_refused() -> None:
     model = br.load_model("tiny")
     assert isinstance(model.shape_encoder, ViewEncoder)
-    model.shape_encoder.recipe = replace(model.recipe, branches="both")
+    model.shape_encoder.recipe = replace(model.recipe, branches="both", tuned_views=(0,))
     message = r"tiny cannot leave out views: early exit needs views of one branch and one stage of prompts\."
     with pytest.raises(ConfigError, match=message):
         next(classify_files(model, [EXAMPLES / "chair.glb"], labels=LABELS, early_exit=EarlyExit()))

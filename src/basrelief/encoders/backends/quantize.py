@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -97,5 +99,6 @@ def _quantized(graph: openvino.Model, pixels: Tensor, *, transformer: bool) -> o
     logging.getLogger("nncf").setLevel(logging.ERROR)
     rows = nncf.Dataset([row[None].numpy() for row in pixels])
     kind = nncf.ModelType.TRANSFORMER if transformer else None
-    found: openvino.Model = nncf.quantize(graph.clone(), rows, subset_size=len(pixels), model_type=kind)
+    with contextlib.redirect_stdout(io.StringIO()):  # where NNCF shows its progress
+        found: openvino.Model = nncf.quantize(graph.clone(), rows, subset_size=len(pixels), model_type=kind)
     return found
