@@ -275,7 +275,7 @@ def test_wrong_choices_say_why(spec: EncoderSpec, folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"Unknown encoder 'small/onw'; expected one of .*\. Did you mean 'small/own'\?"):
         load_encoder("small/onw")
     with pytest.raises(ConfigError, match="Unknown dtype '.*'; expected one of"):
-        load_encoder("small/own", weights=folder, dtype="int8")
+        load_encoder("small/own", weights=folder, dtype="int4")
     with pytest.raises(
         ConfigError, match=r"Device 'gpu' is not available; expected auto, cpu or a CUDA device of this machine\. Use --device cpu\."
     ):
