@@ -100,7 +100,7 @@ def test_pickles_of_tensors(tmp_path: Path, name: str, zipped: bool) -> None:
     assert equal(read_state_dict(str(tmp_path / name)))
 
 
-@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict", "model", "module", "state_dict_ema", "ema"])
+@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict", "model", "module", "weights", "state_dict_ema", "ema"])
 def test_wrappers_and_module_prefixes_come_off(tmp_path: Path, wrapper: str) -> None:
     inner = {f"module.{n}": t for n, t in STATE.items()}
     torch.save({"epoch": 3, wrapper: inner, "optimizer": {"lr": 0.1}}, tmp_path / "w.pt")

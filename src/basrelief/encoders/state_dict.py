@@ -17,7 +17,7 @@ from basrelief.encoders.checkpoint.records import StoredTensor
 from basrelief.errors import FileFormatError, WeightsError
 from basrelief.io.checks import parser_errors
 
-_WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
+_WRAPPERS = ("model_state_dict", "state_dict", "model", "module", "weights")
 _AVERAGES = ("state_dict_ema", "model_ema_state_dict", "model_ema", "ema_state_dict", "ema")
 _PREFIXES = ("module.", "_orig_mod.")
 _DEEPEST = 3
@@ -59,8 +59,8 @@ def open_state_dict(path: Path | str) -> StateDict:
     """Read the tensors of a weights file, detected by its content, not its name.
 
     The state dict is looked for under the names that training scripts use: `model_state_dict`, `state_dict`, `model`, `module` (DeepSpeed),
-    in this order, then running averages (`state_dict_ema`, `ema` and others). `module.` and `_orig_mod.` are removed from the beginning of
-    the names if all have it. Files are mapped into memory where the format allows, so a tensor costs memory when it is used.
+    `weights`, in this order, then running averages (`state_dict_ema`, `ema` and others). `module.` and `_orig_mod.` are removed from the
+    beginning of the names if all have it. Files are mapped into memory where the format allows, so a tensor costs memory when it is used.
 
     Args:
         path: A safetensors file, one of `torch.save`, or a TorchScript archive.
