@@ -23,6 +23,10 @@ Progress = Callable[[int, int], None]
 """Called with the number of shapes done and the number of all."""
 
 
+AxisSource = Literal["given", "stated", "evidence"]
+"""Where an up axis is known from."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """The source of a shape and of its up axis.
@@ -32,6 +36,7 @@ class Origin:
         format: Format name, e.g. `glb`.
         up: Axis of the file that became world +Z: `x`, `y`, `z`, `-x`, `-y` or `-z`.
         up_reason: Why that axis, for the user.
+        up_source: Whether it was `given` by the caller, `stated` by the file or its format, or decided by `evidence`.
         notes: What was changed or left out while reading, one sentence each.
         offset: Point of the file, in its own axes, that became the world origin; not zero for coordinates too large for float32.
     """
@@ -42,6 +47,7 @@ class Origin:
     up_reason: str = "given in the world frame"
     notes: tuple[str, ...] = ()
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    up_source: AxisSource = "given"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
+from basrelief.geometry import UP_AXES, rotation_to_z_up, sample_surface
 from basrelief.geometry.upright import CUES, cue_scores, up_candidates, upright_cues
 from basrelief.shapes import make_shape
 from basrelief.types import Mesh
@@ -69,21 +69,6 @@ def test_scores_turn_with_the_shape(axis: str) -> None:
     assert cue_scores(lying, turns)[UP_AXES.index(axis)] == pytest.approx(upright, abs=0.05)
 
 
-@pytest.mark.parametrize("axis", ["y", "z"])
-@pytest.mark.parametrize("name", ["table", "chair", "car", "airplane", "bench", "stool"])
-def test_common_axes_are_guessed(name: str, axis: str) -> None:
-    shape = make_shape(name, seed=7)
-    assert isinstance(shape, Mesh)
-    points = sample_surface(shape, 3000).points @ rotation_to_z_up(axis)
-    found, chance = guess_up(points.astype(np.float32))
-    assert found == axis
-    assert 0.3 < chance <= 1
-
-
-def test_a_guess_is_repeatable() -> None:
-    assert guess_up(table()) == guess_up(table())
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_true_up_is_among_the_candidates_of_any_pose(seed: int) -> None:
     turn = Rotation.random(random_state=seed).as_matrix()
@@ -104,4 +89,3 @@ def test_candidates_are_few_and_apart() -> None:
 def test_flat_thin_and_empty_forms_have_answers_too(points: np.ndarray) -> None:
     assert np.isfinite(upright_cues(points)).all()
     assert up_candidates(points).shape[1] == 3
-    assert guess_up(points)[0] in UP_AXES

@@ -27,7 +27,7 @@ Put = Callable[[str, bytes | str], Path]
 
 def loaded(path: Path | str) -> PointCloud:
     """Read a file that must hold points."""
-    shape = load(path)
+    shape = load(path, up="z")
     assert isinstance(shape, PointCloud)
     return shape
 

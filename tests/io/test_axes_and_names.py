@@ -19,7 +19,6 @@ from .conftest import Put
 
 pytest.importorskip("trimesh")
 
-ASSUMED = "files do not say which axis is up; +Z is assumed"
 STATED = {
     "glb": ("y", "glTF is +Y up by its specification"),
     "gltf": ("y", "glTF is +Y up by its specification"),
@@ -42,7 +41,12 @@ def test_each_format_says_its_axis_and_why(kind: str, put: Put, valid_files: dic
     path = put(f"a.{kind}", valid_files[kind][0])
     origin = shapes.load(path).origin
     assert origin is not None
-    assert (origin.up, origin.up_reason) == STATED.get(kind, ("z", f".{kind} {ASSUMED}"))
+    if kind in STATED:
+        assert (origin.up, origin.up_reason, origin.up_source) == (*STATED[kind], "stated")
+    else:
+        common = "y" if kind == "obj" else "z"
+        reason = f".{kind} files do not state it; +{common.upper()} is most common, and there is no form to look at"
+        assert (origin.up, origin.up_reason.rpartition(" (")[0], origin.up_source) == (common, reason, "evidence")
     assert (origin.path, origin.format, origin.notes) == (str(path), kind, ())
 
 

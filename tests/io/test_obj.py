@@ -21,7 +21,7 @@ SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 
 
 def loaded(put: Put, content: bytes | str) -> Mesh:
-    shape = shapes.load(put("a.obj", content))
+    shape = shapes.load(put("a.obj", content), up="z")
     assert isinstance(shape, Mesh)
     return shape
 

@@ -37,7 +37,7 @@ TextFile = Annotated[
     Path | None, typer.Option("--text", help="Labels from models export-text, in place of the text tower of a model that reads points.")
 ]
 Prompts = Annotated[Path | None, typer.Option(help="Your copy of a published prompt list (PointCLIP V2).")]
-Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z, or auto. Default: each format's own rule.")]
+Up = Annotated[str | None, typer.Option(help="Up axis of the files: x, y, z, -x, -y, -z; auto, the default, finds it out.")]
 Intrinsics = Annotated[
     str | None,
     typer.Option(metavar="FX,FY,CX,CY", help="Camera of depth maps (npy, npz, h5, 16-bit png) in pixels, or a JSON or text file of it."),

@@ -3,11 +3,9 @@
 from basrelief.geometry.descriptor import shape_descriptor
 from basrelief.geometry.sampling import remove_outliers, sample_surface, subsample
 from basrelief.geometry.transforms import UP_AXES, normalise_unit_sphere, rotate, rotation_to_z_up
-from basrelief.geometry.upright import guess_up
 
 __all__ = [
     "UP_AXES",
-    "guess_up",
     "normalise_unit_sphere",
     "remove_outliers",
     "rotate",

@@ -1,4 +1,4 @@
-"""Guess which way is up from geometry alone: ground contact, balance, symmetry. `basrelief.models.pose` adds learned models."""
+"""How plausibly a shape stands on the ground: contact, balance, symmetry. `up_axis` and `basrelief.models.pose` add learned models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from basrelief.geometry.transforms import UP_AXES, normalise_unit_sphere, rotation_to_z_up
+from basrelief.geometry.transforms import normalise_unit_sphere
 
 CUES = ("support", "top", "height of mass", "balance", "mirror", "upside down", "tallness")
 """Names of the cues that `upright_cues` returns."""
@@ -15,26 +15,10 @@ CUES = ("support", "top", "height of mass", "balance", "mirror", "upside down", 
 _WEIGHTS = (2.16, 0.45, 2.05, 1.49, 1.76, -5.24, 1.0)
 """Fitted by cross entropy on 250 shapes of the training packs and 202 generated ones whose geometry shows which way is up."""
 
-_PRIOR = {"z": 0.5, "y": 0.4, "x": 0.025, "-x": 0.025, "-y": 0.025, "-z": 0.025}
 _CELLS = 24
 _POINTS = 2048
 _CONTACT = 0.03
 _SAME = np.cos(np.radians(8))
-
-
-def guess_up(points: Float[np.ndarray, "points 3"]) -> tuple[str, float]:
-    """Guess which axis of a point cloud points up; +Z and +Y are more likely a priori than other axes.
-
-    Args:
-        points: Any scale and position; a few thousand are used.
-
-    Returns:
-        One of `UP_AXES`, and its probability.
-    """
-    scores = cue_scores(points, np.stack([rotation_to_z_up(axis) for axis in UP_AXES])) + np.log([_PRIOR[axis] for axis in UP_AXES])
-    chances = np.exp(scores - scores.max())
-    best = int(chances.argmax())
-    return UP_AXES[best], float(chances[best] / chances.sum())
 
 
 def cue_scores(points: Float[np.ndarray, "points 3"], rotations: Float[np.ndarray, "candidates 3 3"]) -> Float[np.ndarray, " candidates"]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from basrelief.errors import ConfigError, FileFormatError, unknown_choice
+from basrelief.index.axes import RecordedAxis, RunAxes
 from basrelief.index.boxes import ScanBoxes, box_columns, box_rows, find_boxes
 from basrelief.index.files import FileEntry, find_changes, find_files, hash_file, is_inside, name_words, utf8_text
 from basrelief.index.read import SCENES, FileOptions, ReadFile, import_readers, read_file
@@ -20,6 +21,7 @@ from basrelief.index.schema import BOX_MARK
 from basrelief.index.table import Tables
 from basrelief.io import count_unread
 from basrelief.io.intrinsics import Intrinsics
+from basrelief.io.load import check_up
 from basrelief.limits import limits, use_limits
 from basrelief.models import Model
 from basrelief.models.model import SHAPES_PER_PASS
@@ -40,7 +42,8 @@ class IndexOptions:
 
     Attributes:
         jobs: Worker processes that read and render; with 0 files are read in this process, without deadline and memory limit.
-        up: Up axis of every file, `auto`, or None for each format's own rule.
+        up: Up axis of every file; `auto` to find it out; None continues what was chosen for the folder before, at first `auto`. Files whose
+            axis changes by that are read again.
         seed: Seed of the surface sampling.
         retry_failed: Whether to read files again that could not be read before, even if they did not change.
         scenes: In which files to find things, each with a row of its own: `auto` in those that look like scans of several things, `all`,
@@ -48,7 +51,7 @@ class IndexOptions:
         intrinsics: Camera of depth maps, see `basrelief.load`.
 
     Raises:
-        ConfigError: If `scenes` is another word.
+        ConfigError: If `scenes` is another word, or `up` is no axis.
     """
 
     jobs: int = 0
@@ -59,7 +62,8 @@ class IndexOptions:
     intrinsics: Intrinsics | None = None
 
     def __post_init__(self) -> None:
-        """Check the choice of scans."""
+        """Check the choice of scans and the axis."""
+        check_up(self.up)
         if self.scenes not in (None, *SCENES):
             raise ConfigError(unknown_choice("scenes", self.scenes, SCENES))
 
@@ -109,11 +113,18 @@ def add_folder(
     counts = tables.scan_files()
     chosen = options or IndexOptions()
     before = "auto" if any(count is not None for count in counts.values()) else "none"
-    run = _IndexRun(tables, model, replace(chosen, scenes=chosen.scenes or before))
-    unseen = {path for path, count in counts.items() if not run.is_examined(count)}
-    changes = find_changes(folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=chosen.retry_failed, again=unseen)
-    run.report.removed, run.report.unchanged = len(changes.removed), changes.unchanged
-    with WorkerPool(run.options.jobs, prepare=import_readers) as pool:
+    options = replace(chosen, scenes=chosen.scenes or before)
+    with WorkerPool(options.jobs, prepare=import_readers) as pool:
+        axes = RunAxes(found, {path: RecordedAxis(*axis) for path, axis in tables.axes().items()}, options.up, pool)
+        run = _IndexRun(tables, model, options, axes)
+        again = {path for path, count in counts.items() if not run.is_examined(count)}
+        compare = functools.partial(
+            find_changes, folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=options.retry_failed
+        )
+        turned, corrected = axes.changed(found, set(compare(again=again).to_read))
+        tables.set_axes({path: (axis.up, axis.source) for path, axis in corrected.items()})
+        changes = compare(again=again | turned)
+        run.report.removed, run.report.unchanged = len(changes.removed), changes.unchanged
         done = 0
         for files in batches(changes.to_read, _FILES_PER_BATCH):
             for count in run.process(files, pool):
@@ -136,6 +147,7 @@ class _IndexRun:
     tables: Tables
     model: Callable[[], Model]
     options: IndexOptions
+    axes: RunAxes
     report: Report = field(default_factory=Report)
     changed_meanwhile: set[FileEntry] = field(default_factory=set)
 
@@ -163,12 +175,21 @@ class _IndexRun:
     def _reuse_rows(self, files: Sequence[FileEntry]) -> list[FileEntry]:
         """Write rows for files whose content has a row, and return the other files."""
         rows = self.tables.rows("content_hash", list({file.state.content_hash for file in files}), where=IS_FILE)
-        known = {(row["content_hash"], row["format"]): row for row in rows if self.is_examined(row["boxes"])}
-        copies = [(file, known[_content_key(file)]) for file in files if _content_key(file) in known]
+        known: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in rows:
+            if self.is_examined(row["boxes"]):
+                known.setdefault((row["content_hash"], row["format"]), []).append(row)
+        found = ((file, self._row_of(file, known.get(_content_key(file), ()))) for file in files)
+        copies = [(file, row) for file, row in found if row is not None]
         self.tables.upsert([{**row, **_file_columns(file)} for file, row in copies if not row["boxes"]])
         reused = {file.key for file, row in copies if not row["boxes"] or self._reuse_scan(file, row)}
         self.report.reused += len(reused)
         return [file for file in files if file.key not in reused]
+
+    def _row_of(self, file: FileEntry, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+        """Return the last of the rows whose up axis is that of the file."""
+        fits = (row for row in reversed(rows) if self.axes.fits(file, RecordedAxis(row["up"], row["up_source"])))
+        return next(fits, None)
 
     def _reuse_scan(self, file: FileEntry, row: Mapping[str, Any]) -> bool:
         """Write rows for a scan whose content has a row with boxes; return whether all of them were there."""
@@ -183,9 +204,8 @@ class _IndexRun:
         if not files:
             return
         model = self.model()
-        options = FileOptions(
-            model.input, self.options.up, self.options.seed, scenes=self.options.scenes or "none", intrinsics=self.options.intrinsics
-        )
+        files = self.axes.assign(files)
+        options = FileOptions(model.input, seed=self.options.seed, scenes=self.options.scenes or "none", intrinsics=self.options.intrinsics)
         results = pool.map(functools.partial(_read_unchanged, read=read_file, options=options), files, size=_SIZE)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[FileEntry, str]] = []
@@ -252,6 +272,8 @@ class _IndexRun:
                 "form": read.form,
                 "thumbnail": read.thumbnail,
                 "sheet": read.sheet,
+                "up": read.up,
+                "up_source": read.up_source,
                 "boxes": None if self.options.scenes == "none" else 0,
             }
 
@@ -280,7 +302,7 @@ class _IndexRun:
 def _read_unchanged(file: FileEntry, *, read: Callable[[Path, FileOptions], T], options: FileOptions) -> T:
     """Read a file that is still the one that was hashed, so that no vectors are stored under the hash of other bytes."""
     try:
-        found = read(file.path, options)
+        found = read(file.path, replace(options, up=file.up, vote=file.vote))
     except Exception:
         if hash_file(file) != file:
             raise FileFormatError(_CHANGED_MEANWHILE) from None

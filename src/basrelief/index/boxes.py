@@ -16,7 +16,6 @@ from basrelief.index.files import FileEntry
 from basrelief.index.places import place_row
 from basrelief.index.read import FileOptions, thumbnail_of, view_sheet
 from basrelief.index.schema import BOX_MARK
-from basrelief.io import load
 from basrelief.models import Model
 from basrelief.scenes import CropSettings, Proposals, Scene, embed_boxes, prepare_scene, propose
 from basrelief.scenes.crops import crop_points, upright_crop
@@ -64,7 +63,7 @@ def find_boxes(path: Path, options: FileOptions) -> ScanBoxes | None:
     Raises:
         FileFormatError: If it cannot be read.
     """
-    shape = load(path, up=options.up, intrinsics=options.intrinsics)
+    shape = options.load(path)
     try:
         scene = prepare_scene(shape)
     except GeometryError:

@@ -8,12 +8,13 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from basrelief.errors import FileFormatError
 from basrelief.index.schema import FileState
 from basrelief.io import find_shapes, side_files
+from basrelief.io.folder_axis import FolderVote
 from basrelief.limits import limits
 
 
@@ -27,12 +28,16 @@ class FileEntry:
         state: What the library records of it; the hash is empty until `hash_file`.
         changed: Time of the last inode change (`st_ctime_ns`) of the file and of each side file, which no program can set; empty
             until `hash_file`.
+        up: Up axis that was given for it, or None.
+        vote: What the files of its folder say about it, or None.
     """
 
     path: Path
     relative_path: str
     state: FileState
     changed: tuple[int, ...] = ()
+    up: str | None = field(default=None, compare=False)
+    vote: FolderVote | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:

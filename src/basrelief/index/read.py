@@ -12,13 +12,14 @@ from jaxtyping import Float32
 
 from basrelief.errors import GeometryError
 from basrelief.geometry import shape_descriptor
-from basrelief.io import load
+from basrelief.io.folder_axis import FolderVote
 from basrelief.io.intrinsics import Intrinsics
+from basrelief.io.load import load_with_vote
 from basrelief.models.shape_input import Prepared, ShapeInput
 from basrelief.render import render_thumbnail
 from basrelief.render.shade import prepare_renderer
 from basrelief.scenes.recognise import recognise_scene
-from basrelief.types import Mesh, Shape
+from basrelief.types import Mesh, Origin, Shape
 
 THUMBNAIL = 128
 """Side of a thumbnail in pixels."""
@@ -35,10 +36,11 @@ class FileOptions:
 
     Attributes:
         input: How the model's network reads shapes; see `Model.input`.
-        up: Up axis of every file, `auto`, or None for each format's own rule.
+        up: Up axis of the file; None to find it out.
         seed: Seed of the surface sampling.
         scenes: Which files are taken for scans of several things, one of `SCENES`.
         intrinsics: Camera of depth maps, see `basrelief.load`.
+        vote: What the files of its folder say about the up axis, or None.
     """
 
     input: ShapeInput
@@ -46,6 +48,11 @@ class FileOptions:
     seed: int = 0
     scenes: str = "none"
     intrinsics: Intrinsics | None = None
+    vote: FolderVote | None = None
+
+    def load(self, path: Path) -> Shape:
+        """Read a file; see `basrelief.io.load.load_with_vote`."""
+        return load_with_vote(path, self.up, vote=self.vote, intrinsics=self.intrinsics)
 
     def prepare(self, shape: Shape) -> Prepared:
         """Prepare one shape, world frame, as arrays, which pass between processes."""
@@ -66,6 +73,8 @@ class ReadFile:
         faces: Number of triangles; 0 for a point cloud.
         points: Number of vertices or points.
         extent: Width, depth and height in the file's units, world frame.
+        up: Axis of the file that became world +Z.
+        up_source: See `Origin.up_source`.
         scene: Whether it is taken for a scan of several things.
         colored: Whether it has colours.
     """
@@ -79,6 +88,8 @@ class ReadFile:
     faces: int
     points: int
     extent: tuple[float, float, float]
+    up: str
+    up_source: str
     scene: bool = False
     colored: bool = False
 
@@ -98,7 +109,8 @@ def read_file(path: Path, options: FileOptions) -> ReadFile:
         GeometryError: If it holds nothing to render.
         MissingExtraError: If its format needs a library that is not installed.
     """
-    shape = load(path, up=options.up, intrinsics=options.intrinsics)
+    shape = options.load(path)
+    origin = shape.origin or Origin(str(path), "")
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     extent = _extent(points)
     prepared = options.prepare(shape)
@@ -112,6 +124,8 @@ def read_file(path: Path, options: FileOptions) -> ReadFile:
         faces=len(shape.faces) if isinstance(shape, Mesh) else 0,
         points=len(points),
         extent=extent,
+        up=origin.up,
+        up_source=origin.up_source,
         scene=options.scenes == "all" or (options.scenes == "auto" and recognise_scene(shape) is not None),
         colored=shape.colors is not None,
     )

@@ -101,6 +101,7 @@ def shapes_schema(info: LibraryInfo) -> pa.Schema:
         pa.field("thumbnail", pa.binary()),
         pa.field("sheet", pa.binary()),
         *scan_fields(),
+        *axis_fields(),
     ]
     return pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(info)).encode()})
 
@@ -120,6 +121,13 @@ def scan_fields() -> list[pa.Field]:
         pa.field("center", pa.list_(pa.float64())),
         pa.field("rotation", pa.list_(pa.float64())),
     ]
+
+
+def axis_fields() -> list[pa.Field]:
+    """Return the columns for the up axis of a file and `Origin.up_source`, which libraries made before them lack; null for boxes."""
+    import pyarrow as pa
+
+    return [pa.field("up", pa.string()), pa.field("up_source", pa.string())]
 
 
 def failures_schema() -> pa.Schema:

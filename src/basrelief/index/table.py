@@ -20,7 +20,16 @@ from basrelief.index.database import (
     unreadable_message,
 )
 from basrelief.index.rows import IS_FILE, check_columns, convert_columns, delete_rows, file_states, one_of, parts, upsert
-from basrelief.index.schema import RENAMED_COLUMNS, FileState, LibraryInfo, changes_schema, failures_schema, scan_fields, shapes_schema
+from basrelief.index.schema import (
+    RENAMED_COLUMNS,
+    FileState,
+    LibraryInfo,
+    axis_fields,
+    changes_schema,
+    failures_schema,
+    scan_fields,
+    shapes_schema,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,6 +125,12 @@ class Tables:
         """Return for every indexed file the number of boxes found in it; None if none were looked for."""
         found = self.shapes.search().where(IS_FILE).select(["path", "boxes"]).limit(None).to_arrow().to_pydict()
         return dict(zip(found["path"], found["boxes"], strict=True))
+
+    @translate_read_errors
+    def axes(self) -> dict[str, tuple[str | None, str | None]]:
+        """Return the up axis of every indexed file and where it is known from, by path."""
+        found = self.shapes.search().where(IS_FILE).select(["path", "up", "up_source"]).limit(None).to_arrow().to_pydict()
+        return dict(zip(found["path"], zip(found["up"], found["up_source"], strict=True), strict=True))
 
     @translate_read_errors
     def failed_files(self) -> dict[str, FileState]:
@@ -237,15 +252,22 @@ class Tables:
         found: list[str] = (query.where(where, prefilter=True) if where else query).to_arrow()["path"].to_pylist()
         return found
 
-    @translate_write_errors
     def set_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Replace the tags of files, by path."""
+        self._update([{"path": path, "tags": list(names)} for path, names in tags.items()])
+
+    def set_axes(self, axes: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Replace the up axes of files and where they are known from, by path."""
+        self._update([{"path": path, "up": up, "up_source": source} for path, (up, source) in axes.items()])
+
+    @translate_write_errors
+    def _update(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace some columns of rows, given by path."""
         import pyarrow as pa
 
-        schema = pa.schema([self.shapes.schema.field("path"), self.shapes.schema.field("tags")])
-        rows = [{"path": path, "tags": list(names)} for path, names in tags.items()]
         if rows:
-            self.shapes.merge_insert("path").when_matched_update_all().execute(pa.Table.from_pylist(rows, schema=schema))
+            schema = pa.schema([self.shapes.schema.field(name) for name in rows[0]])
+            self.shapes.merge_insert("path").when_matched_update_all().execute(pa.Table.from_pylist([*map(dict, rows)], schema=schema))
 
     @translate_write_errors
     def record_tag_change(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -296,7 +318,7 @@ class Tables:
         """Rename the columns of a library of basrelief 0.1, and add those that earlier versions lack."""
         message = f"Library {self.uri!r} was made by an earlier basrelief and must be converted, but it cannot be written: {{}}. "
         with database_errors(message + "Make it writable, or index the folder into a new library.", OutputError):
-            for table, added in ((self.shapes, scan_fields()), (self.failures, [])):
+            for table, added in ((self.shapes, [*scan_fields(), *axis_fields()]), (self.failures, [])):
                 try:
                     convert_columns(table, added)
                 except (RuntimeError, OSError, ValueError):

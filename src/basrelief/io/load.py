@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknown_choice
-from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up, sample_surface
+from basrelief.geometry import UP_AXES, rotation_to_z_up
 from basrelief.io.checks import parser_errors
 from basrelief.io.formats.dae import read_dae
 from basrelief.io.formats.depth import IMAGES, read_depth_image
@@ -32,7 +33,11 @@ from basrelief.io.formats.usd import read_usd
 from basrelief.io.intrinsics import Intrinsics, parse_intrinsics
 from basrelief.io.sniff import check_content
 from basrelief.io.source import RawShape, Source, open_source
-from basrelief.types import Mesh, Origin, PointCloud
+from basrelief.io.up_axis import AxisChoice, AxisEvidence, choose_axis, read_evidence, stated_axis
+from basrelief.types import AxisSource, Mesh, Origin, PointCloud
+
+if TYPE_CHECKING:
+    from basrelief.io.folder_axis import FolderVote
 
 _READERS: Mapping[str, Callable[[Source], RawShape]] = MappingProxyType(
     {
@@ -67,29 +72,27 @@ _READERS: Mapping[str, Callable[[Source], RawShape]] = MappingProxyType(
 )
 FORMATS: tuple[str, ...] = tuple(_READERS)
 
-AUTO = "auto"
-"""Value of `up` that guesses the axis if the format does not state one."""
+IntrinsicsLike = Intrinsics | str | os.PathLike[str] | Sequence[float]
+"""Camera of a depth map as `load` takes it."""
 
-_GUESS_POINTS = 4096
+AUTO = "auto"
+"""Value of `up` that decides by evidence, as None does; commands with a memory of an earlier choice drop that."""
+
 _CHUNK = 1 << 18  # points computed at a time
 _FARTHEST = 1e18  # beyond it, squared distances overflow float32
 _FAR = 168  # distance over extent at which float32 rounding reaches 1e-5 of the extent
 
 
-def load(
-    path: str | os.PathLike[str], up: str | None = None, *, intrinsics: Intrinsics | str | os.PathLike[str] | Sequence[float] | None = None
-) -> PointCloud | Mesh:
+def load(path: str | os.PathLike[str], up: str | None = None, *, intrinsics: IntrinsicsLike | None = None) -> PointCloud | Mesh:
     """Read a shape from a file and rotate it to the world frame.
 
-    The up axis is `up` when given, else what the file or its format states (glTF +Y, COLLADA `<up_axis>`, 3MF, PCD and LAS +Z), else +Z.
+    The up axis is `up` when given, else what the file or its format states (glTF +Y, COLLADA `<up_axis>`, 3MF, PCD and LAS +Z), else it is
+    decided by evidence: what is common for the format, what the program that wrote it does by default, and the form of the shape.
     Points with NaN or infinity are dropped; coordinates too far away for float32 are moved to the origin. `shape.origin` records both.
-
-    With `up="auto"` the axis of a file that states none is guessed from ground contact, balance and symmetry.
 
     Args:
         path: A file whose suffix is one of `FORMATS`; `file.h5#12` selects shape 12, counted from zero, of a file with many.
-        up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None for the format's rule, else +Z; `auto` for the
-            format's rule, else `basrelief.geometry.guess_up`.
+        up: The axis of the file that points up: one of `x`, `y`, `z`, `-x`, `-y`, `-z`; None or `auto` to find out.
         intrinsics: Camera of a depth map (.npy, .npz, .h5, 16-bit .png): fx, fy, cx, cy in pixels, or a JSON or text file that holds them.
             Other files do not need it.
 
@@ -107,8 +110,76 @@ def load(
         >>> br.load("examples/shapes/chair.glb").origin.up
         'y'
     """
+    return load_with_vote(path, up, intrinsics=intrinsics)
+
+
+def load_with_vote(
+    path: str | os.PathLike[str], up: str | None = None, *, vote: FolderVote | None = None, intrinsics: IntrinsicsLike | None = None
+) -> PointCloud | Mesh:
+    """Read a shape as `load` does; a vote of its folder decides the axis of a file that states none.
+
+    Args:
+        path: As for `load`.
+        up: As for `load`.
+        vote: From `FolderAxes.votes`.
+        intrinsics: As for `load`.
+    """
+    return _load(path, up, intrinsics, lambda source, raw: _by_evidence(source, raw, vote))
+
+
+def load_scan(path: str | os.PathLike[str], up: str | None = None, *, intrinsics: IntrinsicsLike | None = None) -> PointCloud | Mesh:
+    """Read a scan as `load` does, but assume +Z where no axis is stated: what is known about objects says nothing about rooms."""
+    assumed = "files do not state it; +Z is assumed for scans"
+    return _load(path, up, intrinsics, lambda source, _: AxisChoice("z", f".{source.format} {assumed}"))
+
+
+def _load(
+    path: str | os.PathLike[str], up: str | None, intrinsics: IntrinsicsLike | None, decide: Callable[[Source, RawShape], AxisChoice]
+) -> PointCloud | Mesh:
+    check_up(up)
+    source, raw = _open(path, intrinsics)
+    if up is not None and up != AUTO:
+        return _to_world(source, raw, AxisChoice(up, "given by the caller"), "given")
+    stated = stated_axis(source, raw)
+    return _to_world(source, raw, stated or decide(source, raw), "stated" if stated else "evidence")
+
+
+def _by_evidence(source: Source, raw: RawShape, vote: FolderVote | None) -> AxisChoice:
+    return (vote and vote.choice) or choose_axis(read_evidence(source, raw), vote)
+
+
+def axis_evidence(path: str | os.PathLike[str]) -> AxisEvidence | None:
+    """Collect what a file says about its up axis; None if it states it.
+
+    Raises:
+        FileFormatError: If it cannot be read.
+    """
+    source, raw = _open(path)
+    return None if stated_axis(source, raw) else read_evidence(source, raw)
+
+
+def decide_axis(path: str | os.PathLike[str], *, vote: FolderVote | None = None) -> tuple[str, AxisSource]:
+    """Return the up axis that `load_with_vote` finds in a file if none is given, and where it is known from.
+
+    Raises:
+        FileFormatError: If it cannot be read.
+    """
+    source, raw = _open(path)
+    stated = stated_axis(source, raw)
+    return (stated.up, "stated") if stated else (_by_evidence(source, raw, vote).up, "evidence")
+
+
+def check_up(up: str | None) -> None:
+    """Check an up axis as `load` takes it.
+
+    Raises:
+        ConfigError: If it is none.
+    """
     if up is not None and up not in (*UP_AXES, AUTO):
         raise ConfigError(unknown_choice("up axis", up, (*UP_AXES, AUTO)))
+
+
+def _open(path: str | os.PathLike[str], intrinsics: IntrinsicsLike | None = None) -> tuple[Source, RawShape]:
     source = open_source(path)
     if intrinsics is not None:
         source = replace(source, intrinsics=parse_intrinsics(intrinsics))
@@ -116,20 +187,15 @@ def load(
         raise FileFormatError(unknown_choice("file format", source.format, FORMATS))
     if source.format not in IMAGES:
         check_content(source)
-    return _to_world(source, _read(source), up)
-
-
-def _read(source: Source) -> RawShape:
     with parser_errors(source.path, source.format):
-        return (read_depth_image if source.format in IMAGES else _READERS[source.format])(source)
+        return source, (read_depth_image if source.format in IMAGES else _READERS[source.format])(source)
 
 
-def _to_world(source: Source, raw: RawShape, up: str | None) -> PointCloud | Mesh:
+def _to_world(source: Source, raw: RawShape, axis: AxisChoice, up_source: AxisSource) -> PointCloud | Mesh:
     """Rotate a shape to the world frame in chunks, so that only one more copy of the positions exists, in float32."""
-    axis, reason = _up_axis(source, raw, up)
     notes = list(raw.notes)
     kept = _usable(raw, notes)
-    turn = rotation_to_z_up(axis).T
+    turn = rotation_to_z_up(axis.up).T
     rows = len(raw.points) if kept is None else int(np.count_nonzero(kept))
     points, at = np.empty((rows, 3), dtype=np.float32), 0
     with np.errstate(invalid="ignore", over="ignore"):  # the shape itself reports values that are not finite
@@ -140,7 +206,15 @@ def _to_world(source: Source, raw: RawShape, up: str | None) -> PointCloud | Mes
             at += len(moved)
     colors = raw.colors if raw.colors is None or kept is None else raw.colors[kept]
     offset = (float(shift[0]), float(shift[1]), float(shift[2]))
-    origin = Origin(path=str(source.path), format=source.format, up=axis, up_reason=reason, notes=tuple(notes), offset=offset)
+    origin = Origin(
+        path=str(source.path),
+        format=source.format,
+        up=axis.up,
+        up_reason=axis.reason,
+        up_source=up_source,
+        notes=tuple(notes),
+        offset=offset,
+    )
     if raw.faces is None:
         return PointCloud(points=points, colors=colors, origin=origin)
     return Mesh(vertices=points, faces=raw.faces, colors=colors, origin=origin, appearance=raw.appearance)
@@ -180,32 +254,6 @@ def _usable(raw: RawShape, notes: list[str]) -> np.ndarray | None:
         name = "points" if raw.faces is None else "vertices"
         raise GeometryError(f"{count - left} of {count} {name} are more than {_FARTHEST:g} from the origin. Scale the shape down.")
     return None
-
-
-def _up_axis(source: Source, raw: RawShape, up: str | None) -> tuple[str, str]:
-    if up is not None and up != AUTO:
-        return up, "given by the caller"
-    if raw.up is not None:
-        return raw.up, raw.up_reason
-    if up == AUTO:
-        return _guessed(raw)
-    return "z", f".{source.format} files do not say which axis is up; +Z is assumed"
-
-
-def _guessed(raw: RawShape) -> tuple[str, str]:
-    points = raw.points
-    if raw.faces is None:  # some of them are enough
-        points = points[:: max(1, len(points) // _GUESS_POINTS // 16)].astype(np.float64)
-        points = points[np.isfinite(points).all(axis=1)]
-    else:
-        points = points.astype(np.float64)
-    try:
-        shape = PointCloud(points - points[:1]) if raw.faces is None else Mesh(points - points[:1], raw.faces)
-        surface = sample_surface(shape, _GUESS_POINTS) if isinstance(shape, Mesh) else shape
-    except GeometryError:
-        return "z", "there is nothing to guess from; +Z is assumed"
-    axis, chance = guess_up(surface.points)
-    return axis, f"guessed from its geometry ({chance:.0%} sure)"
 
 
 def _shift(raw: RawShape, kept: np.ndarray | None, notes: list[str]) -> np.ndarray:

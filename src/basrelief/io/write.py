@@ -16,13 +16,15 @@ from basrelief.types import Mesh, PointCloud
 
 MESH_FORMATS = ("ply", "obj", "glb", "off", "stl")
 CLOUD_FORMATS = ("ply", "glb", "xyz")
+_MARK = b"basrelief, +Z up"
+_STL_HEADER = 80
 
 
 def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
     """Write a shape to a file; `load` reads it back.
 
     Formats with colours (ply, obj, glb) store them with 8 bits. A .glb is rotated to +Y up and its colours are converted to linear light,
-    as its specification says; the other formats keep the world frame, +Z up.
+    as its specification says; the other formats keep the world frame, +Z up, and those with comments say so.
 
     Args:
         shape: Mesh (`MESH_FORMATS`) or point cloud (`CLOUD_FORMATS`).
@@ -42,8 +44,21 @@ def save(shape: PointCloud | Mesh, path: str | os.PathLike[str]) -> Path:
         raise FileFormatError(unknown_choice("file format", kind, choices))
     data = _geometry(shape, kind).export(file_type=kind)
     with replace_file(file) as part:
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
+        part.write_bytes(_marked(data.encode() if isinstance(data, str) else data, kind))
     return file
+
+
+def _marked(data: bytes, kind: str) -> bytes:
+    """Add the comment that says which axis is up, see `exporters.json`."""
+    if kind == "stl":
+        return _MARK.ljust(_STL_HEADER, b"\0") + data[_STL_HEADER:]
+    if kind == "obj":
+        return b"# " + _MARK + b"\n" + data
+    if kind in ("ply", "off"):
+        first, comment = (2, b"comment ") if kind == "ply" else (1, b"# ")
+        lines = data.split(b"\n", first)
+        return b"\n".join([*lines[:first], comment + _MARK, lines[first]])
+    return data
 
 
 def _geometry(shape: PointCloud | Mesh, kind: str) -> Any:  # noqa: ANN401 - trimesh is not typed

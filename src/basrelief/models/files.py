@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from basrelief.datasets import parse_labels
 from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES
-from basrelief.io import load
 from basrelief.io.find import file_size
+from basrelief.io.folder_axis import FolderAxes, FolderVote
 from basrelief.io.intrinsics import Intrinsics
-from basrelief.io.load import AUTO
+from basrelief.io.load import axis_evidence, check_up, load_with_vote
+from basrelief.io.up_axis import AxisEvidence
 from basrelief.models.early_exit import embed_decisive_views
 from basrelief.models.few_shot import FewShotClassifier
 from basrelief.models.model import SHAPES_PER_PASS, Model
@@ -71,7 +72,7 @@ class ReadOptions:
     """How files become upright shapes.
 
     Attributes:
-        up: Up axis of every file, `auto`, or None for each format's own rule; see `basrelief.load`.
+        up: Up axis of every file; None or `auto` to find it out, see `basrelief.load`. The files of a folder are compared for that.
         pose: `file` keeps that axis; `axes` or `any` let `resolve_pose` turn the shape.
         seed: Seed of the surface sampling.
         jobs: Worker processes that read files; 0 reads in this process, without deadline and memory limit.
@@ -89,8 +90,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         """Check the options once, not for every file."""
-        if self.up not in (None, *UP_AXES, AUTO):
-            raise ConfigError(unknown_choice("up axis", self.up, (*UP_AXES, AUTO)))
+        check_up(self.up)
         if self.pose not in ("file", *POSE_SEARCHES):
             raise ConfigError(unknown_choice("pose", self.pose, ("file", *POSE_SEARCHES)))
 
@@ -112,7 +112,7 @@ def classify_files(
         model: From `load_model` or `load_few_shot`.
         paths: Files that `basrelief.load` reads.
         labels: A list, a comma list or a label set's name, at least two names; `model.default_labels` when None.
-        options: How files become upright shapes; each format's own rule when None.
+        options: How files become upright shapes; the defaults when None.
         policy: Which answers to decline; its distractors compete as labels. None accepts every answer.
         early_exit: When to leave out the remaining views of a shape; None encodes all of them.
 
@@ -133,9 +133,12 @@ def classify_files(
         raise ConfigError(
             f"The adapter was fitted on {len(model.labels)} labels of its own and knows no others. Leave labels and distractors out."
         )
+    files = list(paths)
+    axes = FolderAxes(files)
     with WorkerPool(options.jobs) as pool:
-        for batch in batches(paths, SHAPES_PER_PASS):
-            shapes = pool.map(functools.partial(load, up=options.up, intrinsics=options.intrinsics), batch, size=file_size)
+        for batch in batches(files, SHAPES_PER_PASS):
+            votes = {} if options.up in UP_AXES else axes.votes(batch, functools.partial(_evidence, pool))
+            shapes = pool.map(functools.partial(_read, options=options, votes=votes), batch, size=file_size)
             read = [_prepared(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
             good = [result for result in read if result.error is None]
             answers = iter(_predict(model, good, names, options.seed, early_exit) if good else ())
@@ -144,6 +147,15 @@ def classify_files(
                     prediction, encoded = next(answers)
                     result = replace(result, prediction=policy(prediction), encoded_views=encoded)  # noqa: PLW2901
                 yield result
+
+
+def _evidence(pool: WorkerPool, paths: Sequence[Path]) -> Iterator[AxisEvidence | None]:
+    found = pool.map(axis_evidence, paths, size=file_size)
+    return (None if isinstance(item, Failure) else item for item in found)
+
+
+def _read(path: Path, *, options: ReadOptions, votes: Mapping[Path, FolderVote]) -> Shape:
+    return load_with_vote(path, options.up, vote=votes.get(path), intrinsics=options.intrinsics)
 
 
 def _recipe_name(model: Model | FewShotClassifier) -> str:

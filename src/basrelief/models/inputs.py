@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from basrelief.errors import ConfigError
-from basrelief.io import load
+from basrelief.errors import BasreliefError, ConfigError
+from basrelief.io.folder_axis import FolderAxes, FolderVote
+from basrelief.io.load import axis_evidence, load_with_vote
+from basrelief.io.up_axis import AxisEvidence
 from basrelief.types import Mesh, PointCloud, Shape
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ def is_one_shape(shapes: object) -> bool:
 
 
 def as_shapes(shapes: ShapeLike | Sequence[ShapeLike]) -> list[Shape]:
-    """Return one shape or many as a list of meshes and point clouds.
+    """Return one shape or many as a list of meshes and point clouds; the files of a folder share an up axis, see `FolderAxes`.
 
     Raises:
         ConfigError: If there is none, or one is of another type.
@@ -48,10 +51,12 @@ def as_shapes(shapes: ShapeLike | Sequence[ShapeLike]) -> list[Shape]:
         GeometryError: If an array does not hold points.
     """
     many: Iterable[object] = [shapes] if is_one_shape(shapes) else cast("Sequence[ShapeLike]", shapes)
-    found = [_as_shape(shape) for shape in many]
-    if not found:
+    given = list(many)
+    if not given:
         raise ConfigError("There is no shape to embed. Pass a path, an array of points, or what basrelief.load(path) returns.")
-    return found
+    paths = [Path(shape) for shape in given if isinstance(shape, str | Path)]
+    votes = FolderAxes(paths).votes(paths, lambda sample: map(_evidence, sample))
+    return [_as_shape(shape, votes) for shape in given]
 
 
 def as_picture(image: Image.Image | np.ndarray) -> Image.Image:
@@ -70,11 +75,17 @@ def as_picture(image: Image.Image | np.ndarray) -> Image.Image:
     return Pillow.fromarray(pixels)
 
 
-def _as_shape(shape: object) -> Shape:
+def _evidence(path: Path) -> AxisEvidence | None:
+    with suppress(BasreliefError):  # reading the shape itself reports it
+        return axis_evidence(path)
+    return None
+
+
+def _as_shape(shape: object, votes: Mapping[Path, FolderVote]) -> Shape:
     if isinstance(shape, Mesh | PointCloud):
         return shape
     if isinstance(shape, str | Path):
-        return load(shape)
+        return load_with_vote(shape, vote=votes.get(Path(shape)))
     if isinstance(shape, np.ndarray):
         return PointCloud(shape)
     if isinstance(shape, TrimeshLike):

@@ -1,43 +1,29 @@
 """A small network that tells whether a shape stands upright, from six depth pictures: four sides, top and bottom.
 
 It was trained on this project's own shapes (`basrelief.train.upright`); half a million parameters ship in the wheel.
-`basrelief.models.pose` asks it which of several candidates for up is right.
+`basrelief.models.pose` asks it which of several candidates for up is right; `basrelief.geometry.upright_network` applies it without torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import resources
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from basrelief.geometry.upright_network import RADIUS, SIDE, WEIGHTS, face_rotations
 from basrelief.render.clip2point import draw_discs
-
-SIDE = 96
-"""Pixels of a picture's side."""
 
 POINTS = 2048
 """Points drawn of each shape."""
 
-_RADIUS = 0.05
-_WEIGHTS = "upright.safetensors"
 _WIDTHS = (32, 64, 96, 160)
 _CELLS = 3
 _AT_ONCE = 1024
-
-
-def _faces() -> Float[np.ndarray, "6 3 3"]:
-    """Rotations from the world (+Z up) to the cameras (OpenCV): four sides, top, bottom."""
-    sides = [[[-np.sin(a), np.cos(a), 0], [0, 0, -1], [-np.cos(a), -np.sin(a), 0]] for a in np.radians([0, 90, 180, 270])]
-    top = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]
-    bottom = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    return np.array([*sides, top, bottom], dtype=np.float32)
 
 
 def face_images(clouds: Float[Tensor, "n points 3"]) -> Float[Tensor, "n 6 side side"]:
@@ -46,11 +32,11 @@ def face_images(clouds: Float[Tensor, "n points 3"]) -> Float[Tensor, "n 6 side 
     Args:
         clouds: World frame, +Z up, mean at the origin, farthest point at radius 1.
     """
-    faces = torch.as_tensor(_faces(), device=clouds.device)
+    faces = torch.as_tensor(face_rotations(), device=clouds.device)
     xyz = torch.einsum("vij,npj->ivnp", faces, clouds).flatten(2)
     xyz[2] += 1
     cloud = torch.arange(len(clouds), device=clouds.device).repeat_interleave(clouds.shape[1])
-    depth = draw_discs(xyz, cloud, len(clouds), size=SIDE, radius=_RADIUS)
+    depth = draw_discs(xyz, cloud, len(clouds), size=SIDE, radius=RADIUS)
     return torch.where(depth.isfinite(), 1 - 0.4 * depth, 0.0)
 
 
@@ -96,7 +82,7 @@ def load_upright() -> UprightNet:
     from safetensors.torch import load_file
 
     net = UprightNet()
-    weights = load_file(Path(str(resources.files("basrelief.models"))) / _WEIGHTS)
+    weights = load_file(WEIGHTS)
     net.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     return net.eval().requires_grad_(False)
 

@@ -12,8 +12,7 @@ from basrelief.errors import ConfigError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES, rotation_to_z_up, sample_surface
 from basrelief.geometry.transforms import axis_rotation
 from basrelief.geometry.voxels import Voxels, estimate_normals, voxelize
-from basrelief.io import load
-from basrelief.io.load import far_offset
+from basrelief.io.load import far_offset, load_scan
 from basrelief.limits import limits
 from basrelief.scenes.frame import Surface, find_unit, find_yaw, rotation_between
 from basrelief.scenes.scene import FLOOR, Scene, SceneKind
@@ -102,7 +101,7 @@ def prepare_scene(
 def _points(shape: Shape | str | os.PathLike[str] | np.ndarray, up: str | None) -> tuple[PointCloud, np.ndarray]:
     """Return the points with +Z up as far as is known, and the matrix from there to the file."""
     if isinstance(shape, str | os.PathLike):
-        shape = load(shape, up=up)
+        shape = load_scan(shape, up)
     elif isinstance(shape, np.ndarray):
         shape = _from_array(shape)
     origin = shape.origin or Origin("", "array")

@@ -188,17 +188,18 @@ class LibraryService:
         if not rows:
             raise ConfigError(f"{path!r} is not in the library. Choose one of the results.")
         row = rows[0]
-        file, place, kind = Path(path), None, row["kind"]
+        file, place, kind, up = Path(path), None, row["kind"], row["up"]
         name = row["content_hash"][:32]
         if row["scan"] is not None:
-            whole = self.index.tables.rows("path", [row["scan"]], columns=["kind"])
-            file, kind = Path(row["scan"]), whole[0]["kind"] if whole else "cloud"
+            whole = self.index.tables.rows("path", [row["scan"]], columns=["kind", "up"])
+            file, kind, up = Path(row["scan"]), whole[0]["kind"] if whole else "cloud", whole[0]["up"] if whole else None
             place = {column: row[column] for column in PLACE_COLUMNS}
             name += path.rpartition("#")[2]
+        name += f"_{up}" if up else ""
         sheet = self.files.generate(f"{name}.webp", lambda target: target.write_bytes(row["sheet"]))
         suffix = ".glb" if kind == "mesh" else ".ply"
         viewer_file = self.files.generate(
-            f"{name}{suffix}", lambda target: self._run(write_viewer_file, ViewerTask(file, target, place), file)
+            f"{name}{suffix}", lambda target: self._run(write_viewer_file, ViewerTask(file, target, place, up), file)
         )
         return OpenedShape(viewer_file, sheet, describe_file(row), row["relative_path"])
 

@@ -66,11 +66,13 @@ class ViewerTask:
         path: Path of the file.
         target: Path of the copy, without suffix.
         place: Where the box lies that is shown, see `basrelief.index.places`; None to show the whole file.
+        up: Up axis that the library records of the file; None to find it out.
     """
 
     path: Path
     target: Path
     place: Mapping[str, Any] | None = None
+    up: str | None = None
 
 
 def prepare_worker() -> None:
@@ -115,7 +117,7 @@ def write_viewer_file(task: ViewerTask) -> Path:
         FileFormatError: If the file cannot be read.
         GeometryError: If nothing is in the box.
     """
-    shape = load(task.path)
+    shape = load(task.path, task.up)
     return save_for_viewer(shape if task.place is None else cut_box(shape, task.place), task.target)
 
 

@@ -35,7 +35,7 @@ def read_dae(source: Source) -> RawShape:
         source: The file; textures are read from its folder only.
 
     Returns:
-        Vertices and faces; the up axis is that of `<up_axis>`, +Y when absent, as the specification says.
+        Vertices and faces; the up axis is that of `<up_axis>`, open when absent.
 
     Raises:
         FileFormatError: If the XML or the expanded scene exceeds the limits, or there are only lines.
@@ -44,8 +44,8 @@ def read_dae(source: Source) -> RawShape:
     scene = _Scene(source.path, read_document(source.path, source.read(limits().xml_bytes)))
     raw = join_parts(scene.instances(), with_faces=True)
     stated = scene.document.up_axis
-    reason = f"<up_axis> of the file is {stated}" if stated in _UP_AXIS else "COLLADA is +Y up when it has no <up_axis>"
-    return dataclasses.replace(raw, up=_UP_AXIS.get(stated, "y"), up_reason=reason, notes=(*raw.notes, *scene.notes))
+    reason = f"<up_axis> of the file is {stated}" if stated in _UP_AXIS else ""
+    return dataclasses.replace(raw, up=_UP_AXIS.get(stated), up_reason=reason, notes=(*raw.notes, *scene.notes))
 
 
 class _Scene:
