@@ -26,8 +26,9 @@ from scipy.spatial.transform import Rotation
 
 import basrelief as br
 from basrelief.datasets import maker_split
-from basrelief.geometry import UP_AXES, guess_up, rotation_to_z_up
+from basrelief.geometry import UP_AXES, rotation_to_z_up
 from basrelief.geometry.transforms import axis_rotation
+from basrelief.geometry.up_axis import form_evidence
 from basrelief.models import Model, resolve_pose
 from basrelief.shapes import CATEGORIES
 from basrelief.train.data import ShapeSet, generated_shapes, read_shapes, split_by_maker
@@ -117,8 +118,13 @@ def measure(title: str, model: Model, shapes: ShapeSet, names: Sequence[str]) ->
         after = top1(model, [pose.apply(cloud) for pose, cloud in zip(poses, moved, strict=True)], labels, names)
         saved = (after - before) / max(upright - before, 1e-9)
         print(f"        top-1 turned {before:.1%}, turned back {after:.1%}: {saved:.0%} of the loss undone")
-    guesses = [guess_up(cloud @ rotation_to_z_up(axis))[0] == axis for cloud in clouds[:200] for axis in ("z", "y")]
+    guesses = [guessed(cloud @ rotation_to_z_up(axis)) == axis for cloud in clouds[:200] for axis in ("z", "y")]
     print(f"  form alone, z or y: {np.mean(guesses):.1%}")
+
+
+def guessed(points: np.ndarray) -> str:
+    """The axis that looks most like up."""
+    return UP_AXES[int(form_evidence(points, points.min(axis=0), points.max(axis=0)).argmax())]
 
 
 def some(shapes: ShapeSet, most: int) -> ShapeSet:

@@ -88,7 +88,7 @@ def test_the_pose_page_names_the_size_of_the_shipped_network() -> None:
     weights = sum(parameter.numel() for parameter in UprightNet().parameters())
     assert f"{round(weights, -3):,} weights" in read("use/pose.md")
     assert f"{SIDE}-pixel depth images" in read("use/pose.md")
-    (file,) = (REPOSITORY / "src" / "basrelief" / "models").glob("upright.safetensors")
+    (file,) = (REPOSITORY / "src" / "basrelief" / "geometry").glob("upright.safetensors")
     assert f"{file.stat().st_size / 1e6:.2f} MB" in read("use/pose.md")
 
 

@@ -121,9 +121,10 @@ def add_folder(
         compare = functools.partial(
             find_changes, folder, found, indexed=indexed, failed=tables.failed_files(), retry_failed=options.retry_failed
         )
-        turned, corrected = axes.changed(found, set(compare(again=again).to_read))
+        changes = compare(again=again)
+        turned, corrected = axes.changed(found, set(changes.to_read))
         tables.set_axes({path: (axis.up, axis.source) for path, axis in corrected.items()})
-        changes = compare(again=again | turned)
+        changes = compare(again=again | turned) if turned else changes
         run.report.removed, run.report.unchanged = len(changes.removed), changes.unchanged
         done = 0
         for files in batches(changes.to_read, _FILES_PER_BATCH):

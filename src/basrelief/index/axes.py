@@ -81,14 +81,14 @@ class RunAxes:
         asked = []
         for file in files:
             known, given = self._recorded.get(file.key), self.given(file)
-            if known is None or known.source == "stated" or file in to_read:
+            if known is None or file in to_read:
                 continue
             if given is not None:
                 if known.up != given:
                     self._expected[file.key] = given
                 elif known.source != "given":
                     corrected[file.key] = RecordedAxis(given, "given")
-            elif self._is_open(known, file) or self._folders.group(file.path) in voting:
+            elif known.source != "stated" and (self._is_open(known, file) or self._folders.group(file.path) in voting):
                 asked.append(file)
         for file, decided in self._decided(asked):
             known = self._recorded[file.key]

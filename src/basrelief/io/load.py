@@ -128,7 +128,7 @@ def load_with_vote(
 
 
 def load_scan(path: str | os.PathLike[str], up: str | None = None, *, intrinsics: IntrinsicsLike | None = None) -> PointCloud | Mesh:
-    """Read a scan as `load` does, but assume +Z where no axis is stated: what is known about objects says nothing about rooms."""
+    """Read a scan as `load` does, but assume +Z where no axis is stated: the evidence is about single objects."""
     assumed = "files do not state it; +Z is assumed for scans"
     return _load(path, up, intrinsics, lambda source, _: AxisChoice("z", f".{source.format} {assumed}"))
 

@@ -110,7 +110,7 @@ def classify_files(
 
     Args:
         model: From `load_model` or `load_few_shot`.
-        paths: Files that `basrelief.load` reads.
+        paths: Files that `basrelief.load` reads. In a sequence, those of a folder share an up axis; those of an iterator are on their own.
         labels: A list, a comma list or a label set's name, at least two names; `model.default_labels` when None.
         options: How files become upright shapes; the defaults when None.
         policy: Which answers to decline; its distractors compete as labels. None accepts every answer.
@@ -133,10 +133,9 @@ def classify_files(
         raise ConfigError(
             f"The adapter was fitted on {len(model.labels)} labels of its own and knows no others. Leave labels and distractors out."
         )
-    files = list(paths)
-    axes = FolderAxes(files)
+    axes = FolderAxes(paths if isinstance(paths, Sequence) else ())
     with WorkerPool(options.jobs) as pool:
-        for batch in batches(files, SHAPES_PER_PASS):
+        for batch in batches(paths, SHAPES_PER_PASS):
             votes = {} if options.up in UP_AXES else axes.votes(batch, functools.partial(_evidence, pool))
             shapes = pool.map(functools.partial(_read, options=options, votes=votes), batch, size=file_size)
             read = [_prepared(model, path, shape, asked, options) for path, shape in zip(batch, shapes, strict=True)]
