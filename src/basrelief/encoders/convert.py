@@ -270,7 +270,7 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         state: Tensors under the names of `ClipTowers`; the image tower must be a vision transformer.
     """
-    theirs = {ours: name for name, ours in {**_VISION, **_TEXT}.items()}
+    theirs = {ours: name for name, ours in reversed({**_VISION, **_TEXT}.items())}  # of two names OpenAI's, which comes first
     parts = {ours: name for name, ours in _BLOCK.items()}
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
