@@ -33,7 +33,7 @@ GAMMA = 2.2  # approximates sRGB
 FOLD_REACH = (0.015, 0.04)  # half lengths of the sample lines for ambient occlusion, as shares of the image side
 
 
-_STRENGTHS = ("ambient", "sky", "headlight", "directional", "specular", "shininess", "occlusion")
+_STRENGTHS = ("ambient", "sky", "headlight", "directional", "specular", "shininess", "occlusion", "reflection")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Lighting:
         specular: Strength of the highlight.
         shininess: Exponent of the highlight.
         occlusion: How much concave places are darkened, in [0, 1].
+        reflection: Share of the light that surfaces of any colour send back, so that black ones show their form.
 
     Raises:
         ConfigError: If a strength is negative or the direction has no length.
@@ -64,6 +65,7 @@ class Lighting:
     specular: float = 0.12
     shininess: float = 16.0
     occlusion: float = 0.9
+    reflection: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -91,7 +93,7 @@ class Lighting:
 
 LIGHTINGS: dict[str, Lighting] = {
     "phong": Lighting(),
-    "studio": Lighting(ambient=0.35, sky=0.3, headlight=0.2, directional=0.35, specular=0.05, occlusion=0.6),
+    "studio": Lighting(ambient=0.3, sky=0.25, headlight=0.2, directional=0.3, specular=0.04, occlusion=0.6, reflection=0.012),
 }
 """Presets: `phong` models the form with a strong light from above left; `studio` is soft and keeps the colours of materials."""
 
@@ -275,7 +277,7 @@ def _light(raster: Raster, normal: Tensor, color: Tensor, viewport: Viewport, li
     above = lighting.sky * (0.5 + 0.5 * normal[:, 2:])
     white = lighting.ambient + above + lighting.headlight * facing + lighting.directional * lambert.clamp(min=0)
     open_ = 1 - lighting.occlusion * _concavity(raster.depth, viewport)[raster.item >= 0][:, None]
-    return (color**GAMMA * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)
+    return ((color**GAMMA + lighting.reflection) * white * open_ + lighting.specular * shine).clamp(0, 1) ** (1 / GAMMA)
 
 
 def _concavity(depth: Float[Tensor, "views size size"], viewport: Viewport) -> Float[Tensor, "views size size"]:

@@ -22,7 +22,7 @@ class Lights(NamedTuple):
     """A `Lighting`, and tables for its curves.
 
     Attributes:
-        strength: (7,) float32: ambient, sky, headlight, directional, specular, shininess, occlusion.
+        strength: (8,) float32: ambient, sky, headlight, directional, specular, shininess, occlusion, reflection.
         direction: (3,) float32, unit, towards the distant light, in the world frame.
         background: (S, S, 3) float32 or (1, 1, 3), sRGB.
         lines: (L, 2) int64, half lengths of the lines of ambient occlusion along rows and columns, pixels.
@@ -198,9 +198,9 @@ def lit(
     if strength[6] > 0:
         white *= np.float32(1) - strength[6] * concavity(lights, depth, row, column)
     return (
-        rooted(lights.encode, light[0] * white + shine),
-        rooted(lights.encode, light[1] * white + shine),
-        rooted(lights.encode, light[2] * white + shine),
+        rooted(lights.encode, (light[0] + strength[7]) * white + shine),
+        rooted(lights.encode, (light[1] + strength[7]) * white + shine),
+        rooted(lights.encode, (light[2] + strength[7]) * white + shine),
     )
 
 
