@@ -72,7 +72,7 @@ def test_pictures_are_written(run: Run, files: list[Path], tmp_path: Path) -> No
             assert picture.width >= 1000
 
 
-@pytest.mark.parametrize("projection", ["pointclip", "clip2point", "opendlign"])
+@pytest.mark.parametrize("projection", ["pointclip", "clip2point", "opendlign", "shaded"])
 def test_render_writes_a_sheet(run: Run, files: list[Path], tmp_path: Path, projection: str) -> None:
     sheet = tmp_path / "sheets" / "out.png"
     ended = run("render", files[0], "--projection", projection, "-o", sheet)

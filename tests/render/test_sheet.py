@@ -24,6 +24,11 @@ def views(count: int, *, size: int = 12) -> DepthViews:
     return DepthViews(torch.zeros(count, size, size), grey, look_at_cameras(np.arange(count) * 360 / count, 20.0), "test")
 
 
+def page_of(seen: DepthViews, **extra: object) -> Image.Image:
+    """The contact sheet of some views."""
+    return contact_sheet(seen.image, seen.cameras, **extra)  # type: ignore[arg-type]
+
+
 def prediction(count: int, labels: tuple[str, ...] = ("chair", "table", "lamp"), *, probabilities: bool = False) -> Prediction:
     scores = np.linspace(0.3, 0.2, len(labels)).astype(np.float32)
     each = np.tile(scores, (count, 1))
@@ -98,7 +103,7 @@ def test_straight_above_and_below_there_is_no_azimuth() -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_depth_sheets_draw_everything_apart(count: int, full: bool, recorded: Recorded) -> None:
     extra = {"title": LONG * 3, "captions": [LONG] * count, "shares": [0.5] * count} if full else {}
-    page = contact_sheet(views(count), **extra)  # type: ignore[arg-type]
+    page = page_of(views(count), **extra)  # type: ignore[arg-type]
     recorded.assert_apart_and_inside(page)
     assert page.width == WIDTH
     assert page.mode == "RGB"
@@ -106,7 +111,7 @@ def test_depth_sheets_draw_everything_apart(count: int, full: bool, recorded: Re
 
 
 def test_every_view_is_on_the_sheet_in_order(recorded: Recorded) -> None:
-    page = np.asarray(contact_sheet(views(7)))
+    page = np.asarray(page_of(views(7)))
     seen = [box for box in recorded.boxes if box[2] - box[0] == box[3] - box[1]]
     middles = [page[(top + bottom) // 2, (left + right) // 2, 0] for left, top, right, bottom in seen]
     assert np.allclose(middles, np.linspace(0.2, 0.8, 7) * 255, atol=1)
@@ -115,19 +120,26 @@ def test_every_view_is_on_the_sheet_in_order(recorded: Recorded) -> None:
 
 
 def test_cameras_titles_and_captions_are_written(recorded: Recorded) -> None:
-    contact_sheet(views(2), title="seat.glb", captions=["chair", "lamp"], shares=[0.1, 0.9])
+    page_of(views(2), title="seat.glb", captions=["chair", "lamp"], shares=[0.1, 0.9])
     assert {"seat.glb", "chair", "lamp", "0  az 0 el 20", "1  az 180 el 20"} <= set(recorded.words)
     assert recorded.shares == [0.1, 0.9]
 
 
 def test_a_sheet_without_title_is_shorter() -> None:
-    assert contact_sheet(views(5)).height < contact_sheet(views(5), title="seat").height
+    assert page_of(views(5)).height < page_of(views(5), title="seat").height
 
 
 @pytest.mark.parametrize("name", ["captions", "shares"])
 def test_lists_must_be_as_long_as_the_views(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} has 2 entries; expected 3, one for each view\. Leave it out for none"):
-        contact_sheet(views(3), **{name: ["a", "b"] if name == "captions" else [0.1, 0.2]})  # type: ignore[arg-type]
+        page_of(views(3), **{name: ["a", "b"] if name == "captions" else [0.1, 0.2]})  # type: ignore[arg-type]
+
+
+def test_colours_of_views_are_kept(recorded: Recorded) -> None:
+    color = torch.tensor([0.9, 0.5, 0.1])
+    page = np.asarray(contact_sheet(color.expand(3, 12, 12, 3), views(3).cameras))
+    left, top, right, bottom = next(box for box in recorded.boxes if box[2] - box[0] == box[3] - box[1])
+    assert np.abs(page[(top + bottom) // 2, (left + right) // 2] / 255 - color.numpy()).max() < 0.01
 
 
 # evidence sheets
@@ -232,6 +244,6 @@ def test_depths_beyond_one_keep_their_greys() -> None:
 
     views = render_depth(make_shape("chair"), "pointclip", points=2000)
     assert float(views.image.max()) > 1
-    tile = np.asarray(contact_sheet(views).convert("L"))
+    tile = np.asarray(page_of(views).convert("L"))
     greys = np.unique(tile[tile > 40])
     assert len(greys) > 20

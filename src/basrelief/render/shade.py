@@ -93,7 +93,7 @@ class Lighting:
 
 LIGHTINGS: dict[str, Lighting] = {
     "phong": Lighting(),
-    "studio": Lighting(ambient=0.3, sky=0.25, headlight=0.2, directional=0.3, specular=0.04, occlusion=0.6, reflection=0.012),
+    "studio": Lighting(ambient=0.34, sky=0.26, headlight=0.2, directional=0.3, specular=0.04, occlusion=0.6, reflection=0.015),
 }
 """Presets: `phong` models the form with a strong light from above left; `studio` is soft and keeps the colours of materials."""
 
@@ -163,7 +163,7 @@ def _shade_compiled(
 def render_thumbnail(
     shape: Shape, *, azimuth: float = -55.0, elevation: float = 24.0, size: int = 512, supersample: int = 3
 ) -> Float[np.ndarray, "size size 3"]:
-    """Render one image of a shape of any size and position, scaled to fill the image.
+    """Render one image of a shape of any size and position, scaled to fill the image; in soft light if it has colours.
 
     Args:
         shape: Mesh or point cloud, world frame.
@@ -185,7 +185,9 @@ def render_thumbnail(
     placed = moved(shape, np.linalg.solve(turn, middle), 1 / float(reach))
     edge = 0.0 if isinstance(shape, Mesh) else ball_radius(len(shape.points))
     viewport = Viewport(cameras, size, 1.06 + edge)
-    picture: np.ndarray = shade(placed, viewport, supersample=supersample).numpy()[0]
+    colored = shape.colors is not None or (isinstance(shape, Mesh) and shape.appearance is not None)
+    lighting = LIGHTINGS["studio" if colored else "phong"]
+    picture: np.ndarray = shade(placed, viewport, lighting=lighting, supersample=supersample).numpy()[0]
     return picture
 
 

@@ -9,12 +9,12 @@ from pathlib import PurePath
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from basrelief.checks import check_at_least
 from basrelief.errors import ConfigError
 from basrelief.render.base import Cameras
 from basrelief.render.canvas import ACCENT, MUTED, SECONDARY, TEXT, Canvas
-from basrelief.render.views import DepthViews
 from basrelief.types import Prediction
 
 WIDTH = 1200
@@ -56,12 +56,18 @@ def camera_captions(cameras: Cameras) -> list[str]:
 
 
 def contact_sheet(
-    views: DepthViews, *, title: str = "", captions: Sequence[str] | None = None, shares: Sequence[float] | None = None
+    images: Float[Tensor, "views size size *channels"],
+    cameras: Cameras,
+    *,
+    title: str = "",
+    captions: Sequence[str] | None = None,
+    shares: Sequence[float] | None = None,
 ) -> Image.Image:
     """Draw all views in a grid, each with its number and camera.
 
     Args:
-        views: V views of a shape; their `image` is drawn, scaled down if it exceeds 1.
+        images: V views of a shape, grey or RGB; scaled down if they exceed 1.
+        cameras: The V cameras.
         title: Heading; may be empty.
         captions: A line below each view, e.g. its best label.
         shares: Filled fraction of a bar below each view, in [0, 1].
@@ -73,15 +79,15 @@ def contact_sheet(
         ConfigError: If a list has another length than there are views.
     """
     for name, given in (("captions", captions), ("shares", shares)):
-        if given is not None and len(given) != len(views):
-            raise ConfigError(f"{name} has {len(given)} entries; expected {len(views)}, one for each view. Leave it out for none.")
-    names = camera_captions(views.cameras)
+        if given is not None and len(given) != len(images):
+            raise ConfigError(f"{name} has {len(given)} entries; expected {len(images)}, one for each view. Leave it out for none.")
+    names = camera_captions(cameras)
     tiles = [Tile(name, captions[i] if captions else "", share=shares[i] if shares else None) for i, name in enumerate(names)]
     top = MARGIN + (52 if title else 0)
     grid = _Grid.of(tiles, (MARGIN, top))
     canvas = Canvas(WIDTH, grid.bottom + MARGIN)
     canvas.text((MARGIN, MARGIN + 24), title, width=WIDTH - 2 * MARGIN, size=26)
-    grid.draw(canvas, views.image.cpu().numpy())
+    grid.draw(canvas, images.cpu().numpy())
     return canvas.image
 
 
