@@ -18,10 +18,12 @@ from basrelief.io.polygons import Lists, fan_triangles, list_positions
 from basrelief.io.side_textures import SideTextures
 from basrelief.io.source import RawShape, Source
 from basrelief.io.split import check_corners
+from basrelief.io.triangulate import triangulate
 from basrelief.limits import limits
 
 _UP_AXIS = {"X_UP": "x", "Y_UP": "y", "Z_UP": "z"}
 _WHITE = (1.0, 1.0, 1.0)  # for an effect whose texture is missing
+_POLYGONS = ("polylist", "polygons")
 _EXACT = 1e-6  # of a unit of one metre
 _NAMES = 4  # nodes above each other whose names are kept
 
@@ -124,7 +126,7 @@ class _Scene:
 
     def _part(self, geometry: Geometry, primitive: Primitive, effect: Effect | None, uv_set: str) -> dict[str, Any]:
         """Expand a primitive to three vertices per triangle."""
-        corners = _corners(primitive)
+        corners = _corners(geometry, primitive)
         part: dict[str, Any] = {"faces": np.arange(len(corners)).reshape(-1, 3)}
         colors, places = None, None
         for given, array in _inputs(geometry, primitive):
@@ -193,7 +195,7 @@ def _counts(primitive: Primitive) -> np.ndarray:
     return np.array([len(numbers) // _width(primitive) for numbers in primitive.lists], dtype=np.int64)
 
 
-def _corners(primitive: Primitive) -> np.ndarray:
+def _corners(geometry: Geometry, primitive: Primitive) -> np.ndarray:
     """Triangulate a primitive: return the indices (3 F, inputs) of the corners."""
     width, counts = _width(primitive), _counts(primitive)
     numbers = [list_[: len(list_) // width * width] for list_ in primitive.lists]
@@ -202,7 +204,14 @@ def _corners(primitive: Primitive) -> np.ndarray:
         return corners[: len(corners) // 3 * 3]
     if len(counts) and (counts.min() < 0 or counts.sum() > len(corners)):
         raise GeometryError(f"The counts in <vcount> add up to {counts.sum()} corners, but there are {len(corners)}. Export it again.")
-    index, _ = fan_triangles(Lists(np.arange(counts.sum()), counts.astype(np.int64)))
+    corners = corners[: counts.sum()]
+    positions = next(((given.offset, array) for given, array in _inputs(geometry, primitive) if given.semantic == "POSITION"), None)
+    if primitive.kind in _POLYGONS and positions is not None:
+        offset, rows = positions[0], positions[1].rows(3)
+        check_corners(corners[:, offset], len(rows))
+        index, _ = triangulate(counts, corners[:, offset], rows)
+    else:
+        index, _ = fan_triangles(Lists(np.arange(len(corners)), counts.astype(np.int64)))
     if primitive.kind == "tristrips":
         place = list_positions(np.zeros(len(counts), dtype=np.int64), np.maximum(counts - 2, 0))
         first = index[:, 1] - 1

@@ -17,10 +17,10 @@ from basrelief.io.formats.obj_lines import Elements
 from basrelief.io.formats.obj_materials import Looks
 from basrelief.io.lines import model_lines
 from basrelief.io.mesh import check_size, join_parts
-from basrelief.io.polygons import Lists, fan_triangles
 from basrelief.io.source import RawShape, Source
 from basrelief.io.split import check_corners, distinct_corners
 from basrelief.io.surface import UNCOLORED
+from basrelief.io.triangulate import triangulate
 from basrelief.limits import limits
 
 _MAX_PARTS = 4096
@@ -62,10 +62,10 @@ def _shape(source: Source, elements: Elements, libraries: list[str]) -> RawShape
         if elements.surfaces:
             raise FileFormatError(f"{source.path.name} holds only free-form curves or surfaces. Export it as a mesh of polygons.")
         return RawShape(points=vertices, colors=_vertex_colors(vertices, colors))
-    index, polygon = fan_triangles(Lists(np.arange(len(corners), dtype=np.int32), counts))
+    check_corners(corners[:, 0] - 1, len(vertices))
+    index, polygon = triangulate(counts, corners[:, 0] - 1, vertices)
     material, group = np.concatenate(elements.materials)[polygon], np.concatenate(elements.groups)[polygon]
     corners = corners[index.reshape(-1)]
-    check_corners(corners[:, 0] - 1, len(vertices))
     places = _joined(elements.places, 2)
     _clear_partial(corners, np.repeat(material, 3), len(elements.names), len(places))
     used = np.bincount(material, minlength=len(elements.names)) > 0

@@ -15,9 +15,11 @@ from basrelief.io.checks import check_count
 from basrelief.io.lines import line_blocks
 from basrelief.io.mesh import join_parts
 from basrelief.io.numbers import all_numbers
-from basrelief.io.polygons import Lists, degenerate_note, fan_triangles, list_positions
+from basrelief.io.polygons import degenerate_note, list_positions
 from basrelief.io.source import RawShape, Source
+from basrelief.io.split import check_corners
 from basrelief.io.surface import UNCOLORED
+from basrelief.io.triangulate import MOST_TRIES, triangulate
 from basrelief.limits import limits
 
 _KEYWORD = re.compile(rb"(?:ST)?(C?)(N?)OFF\s*", re.IGNORECASE)
@@ -62,7 +64,9 @@ def read_off(source: Source) -> RawShape:
     part: dict[str, Any] = {"vertices": rows[:, :3].copy(), "vertex_colors": rows[:, first : first + 3].copy() if keyword[1] else None}
     notes: tuple[str, ...] = ()
     if faces:
-        part["faces"], part["face_colors"], notes = _triangles(source, numbers[vertices * columns :], widths[vertices : vertices + faces])
+        part["faces"], part["face_colors"], notes = _triangles(
+            source, numbers[vertices * columns :], widths[vertices : vertices + faces], part["vertices"]
+        )
     del numbers, widths, rows
     return dataclasses.replace(join_parts([(part, np.eye(4))], with_faces=len(part.get("faces", ())) > 0), notes=notes)
 
@@ -94,7 +98,9 @@ def _head(source: Source, file: io.BufferedIOBase) -> tuple[re.Match[bytes], byt
     raise FileFormatError(f"{source.path.name} begins with {head[:8]!r}; expected OFF or COFF. Check its file extension.")
 
 
-def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+def _triangles(
+    source: Source, numbers: np.ndarray, widths: np.ndarray, vertices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Triangulate faces, with the colours after their corners, three or four numbers; faces without them are grey beside others."""
     ends = np.cumsum(widths, dtype=np.int64)
     leading = numbers[ends - widths]
@@ -109,9 +115,11 @@ def _triangles(source: Source, numbers: np.ndarray, widths: np.ndarray) -> tuple
     for start in range(0, len(counts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         corners = ends[chunk] - widths[chunk] + 1
-        lists = Lists(numbers[list_positions(corners, counts[chunk])].astype(np.int64), counts[chunk])
-        found, of = fan_triangles(lists)
-        triangles.frombytes(found.tobytes())
+        with np.errstate(invalid="ignore"):
+            listed = numbers[list_positions(corners, counts[chunk])].astype(np.int64)
+        check_corners(listed, len(vertices))
+        found, of = triangulate(counts[chunk], listed, vertices, tries=max(MOST_TRIES * len(corners) // len(counts), 1))
+        triangles.frombytes(listed[found].tobytes())
         if colored.any():
             behind = np.full((len(corners), 3), np.nan, dtype=np.float32)
             behind[colored[chunk]] = numbers[(corners + counts[chunk])[colored[chunk], None] + np.arange(3)]

@@ -14,11 +14,12 @@ from basrelief.io.formats.ply_colors import is_splats, splat_points, vertex_colo
 from basrelief.io.formats.ply_header import HEADER_BYTES, read_header
 from basrelief.io.formats.ply_rows import COLOR_COLUMNS, TEXTURE_COLUMNS, Body, Table
 from basrelief.io.mesh import join_parts
-from basrelief.io.polygons import Lists, degenerate_note, fan_triangles, strip_triangles
+from basrelief.io.polygons import Lists, degenerate_note, strip_triangles
 from basrelief.io.resolver import FolderResolver
 from basrelief.io.source import RawShape, Source
 from basrelief.io.split import check_corners, distinct_corners, split_corners
 from basrelief.io.textures import Texture, Textures
+from basrelief.io.triangulate import triangulate
 from basrelief.limits import limits
 
 _CORNERS = ("vertex_indices", "vertex_index")
@@ -71,7 +72,8 @@ def read_ply(source: Source) -> RawShape:
 
 def _surface(part: Mapping[str, Any], vertex: Table, face: Table, polygons: Lists, images: Sequence[Texture]) -> Iterator[dict[str, Any]]:
     """Yield the faces with their colours, one part for each image; an image replaces the colours of vertices."""
-    corners, of = fan_triangles(Lists(np.arange(len(polygons.values), dtype=np.int64), polygons.counts))
+    check_corners(polygons.values, len(part["vertices"]))
+    corners, of = triangulate(polygons.counts, polygons.values, part["vertices"])
     faces = polygons.values[corners]
     colors = next((colors for colors in (face.stack(*names) for names in COLOR_COLUMNS) if colors is not None), None)
     base = {**part, "face_colors": None if colors is None else colors[of]}
@@ -81,7 +83,6 @@ def _surface(part: Mapping[str, Any], vertex: Table, face: Table, polygons: List
     if (uv is None and not by_corner) or not any(image.pixels is not None for image in images):
         yield {**base, "faces": faces}
         return
-    check_corners(faces, len(part["vertices"]))
     number = face.columns.get("texnumber", np.zeros(len(polygons.counts)))[of] if len(images) > 1 else np.zeros(len(of))
     for i, image in enumerate(images):
         rows = np.flatnonzero(number == i)
