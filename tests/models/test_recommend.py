@@ -10,6 +10,7 @@ import pytest
 from basrelief.errors import ConfigError
 from basrelief.models import get_recipe
 from basrelief.models.recommend import Recommendation, ShapeSummary, machine_memory, recommend_models, summarise_shapes
+from basrelief.models.recommend_colour import PATIENCE, better_default, recommend_colour_models
 from support import REPOSITORY
 
 SHAPES = REPOSITORY / "examples" / "shapes"
@@ -125,3 +126,29 @@ def test_wrong_questions() -> None:
         recommend_models(memory_gb=0)
     with pytest.raises(ConfigError, match=r"^There are no shape files to look at\."):
         summarise_shapes([])
+
+
+def test_models_that_see_colour_are_ranked_apart() -> None:
+    found = recommend_colour_models(memory_gb=16, shapes=COLORED_SCANS, licence="open")
+    assert found[0].name == "views-pe-core-l14"
+    assert found[0].figure is not None
+    assert found[0].figure.dataset == "imagenet"
+    assert "Sees colours, which 9 of 9 of your shapes have." in found[0].reason
+    assert found[0].download_gb == pytest.approx(2.68)
+    assert all(not get_recipe(name).projection for name in names(found))
+    assert not names(found) & {"views-dfn-h14", "views-metaclip2-l14", "mv-clip"}
+
+
+def test_shapes_without_colours_get_both_kinds_of_views() -> None:
+    for one in recommend_colour_models(memory_gb=16, shapes=PLAIN_MESHES):
+        assert get_recipe(one.name).reads == "opendlign + shaded"
+        assert "Few of your shapes have colours, so depth images stand beside the shaded views." in one.reason
+
+
+def test_a_better_default_is_open_and_quick() -> None:
+    found = better_default(memory_gb=16, shapes=COLORED_SCANS, files=("a",))
+    assert found is not None
+    assert found.name == "views-pe-core-b16"
+    assert found.seconds <= PATIENCE
+    assert found.summary.endswith("s a file on two cores, download 1.8 GB, licence Apache-2.0")
+    assert better_default(memory_gb=0.5, shapes=COLORED_SCANS, files=("a",)) is None

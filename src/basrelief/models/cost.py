@@ -74,17 +74,24 @@ def _count(name: str) -> ModelCost:
         return ModelCost(
             name, record["parameters"], _text_parameters(recipe.encoder), record["views"], record["multiply_adds"], recipe.points
         )
-    config = _config(recipe.encoder)
-    views = sum(len(drawer.cameras) for drawer in recipe.drawers(config.image_tower.image_size))
+    size = _config(recipe.encoder).image_tower.image_size
+    views = sum(len(drawer.cameras) for drawer in recipe.drawers(size))
+    counted, each = _tower(recipe.encoder, tuned=int(bool(recipe.tuned_views)))
+    return ModelCost(name, counted, _text_parameters(recipe.encoder), views, each * views, recipe.points)
+
+
+@cache
+def _tower(encoder: str, *, tuned: int) -> tuple[int, int]:
+    """Parameters of an image tower, and its multiply-adds for one image."""
+    config = _config(encoder)
     with torch.device("meta"):
-        towers = empty_towers(config, tuned=int(bool(recipe.tuned_views))).to("meta").requires_grad_(False)
+        towers = empty_towers(config, tuned=tuned).to("meta").requires_grad_(False)
         pixels = torch.empty(1, 3, config.image_tower.image_size, config.image_tower.image_size)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             towers.image_features(pixels)
     image = [towers.vision_model, towers.visual_projection, towers.tuned_blocks]
     counted = sum(parameter.numel() for part in image if part is not None for parameter in part.parameters())
-    each = counter.get_total_flops() // 2
-    return ModelCost(name, counted, _text_parameters(recipe.encoder), views, each * views, recipe.points)
+    return counted, counter.get_total_flops() // 2
 
 
 @cache

@@ -156,3 +156,16 @@ def test_a_scan_of_several_things_is_a_warning(tmp_path: Path) -> None:
     assert finding.level == "warning"
     assert "more things, not like one object" in finding.fact
     assert finding.remedy.startswith("Run: basrelief detect ")
+
+
+def test_a_model_that_suits_the_file_is_named_if_none_is_given(tmp_path: Path) -> None:
+    save(box(), tmp_path / "a box.glb")
+    finding = of(check_file(tmp_path / "a box.glb", vote=standing(), suggest=True), "model")
+    assert finding.level == "ok"
+    assert finding.fact.startswith("views-depth-")
+    assert " suits it and this machine: about " in finding.fact
+    assert finding.fact.endswith(f"More: basrelief models recommend '{tmp_path / 'a box.glb'}'.")
+
+
+def test_colour_views_need_no_number_of_points(cloud: Put) -> None:
+    assert "points" not in levels(check_file(cloud(), vote=standing(), recipe=get_recipe("views-clip-b32")))

@@ -63,7 +63,7 @@ def diagnose(
     if path.is_file():
         if path.suffix in WEIGHTS_SUFFIXES:
             return check_weights(path, recipe)
-        return check_file(target, up=data.up, intrinsics=intrinsics, recipe=recipe)
+        return check_file(target, up=data.up, intrinsics=intrinsics, recipe=recipe, suggest=recipe is None)
     members = target.split("+")
     if unknown := [name for name in members if name.partition("@")[0] not in recipes()]:
         raise ConfigError(f"{unknown_choice('target', unknown[0], recipes())} Or name a file or folder that exists.")

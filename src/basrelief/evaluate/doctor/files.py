@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from basrelief.errors import BasreliefError
 from basrelief.io import load
 from basrelief.io.intrinsics import Intrinsics
 from basrelief.models import Pose, Recipe, resolve_pose
+from basrelief.models.recommend import ShapeSummary, machine_memory
+from basrelief.models.recommend_colour import better_default
 from basrelief.scenes import recognise_scene
 from basrelief.types import Finding, Mesh, Shape
 
@@ -28,6 +31,7 @@ def check_file(
     intrinsics: Intrinsics | None = None,
     recipe: Recipe | None = None,
     vote: Vote = resolve_pose,
+    suggest: bool = False,
 ) -> list[Finding]:
     """Check a shape file.
 
@@ -37,6 +41,7 @@ def check_file(
         intrinsics: Camera of a depth map, as for `basrelief.load`.
         recipe: Model whose number of points is compared, or None.
         vote: Estimates the pose of the shape.
+        suggest: Whether to name a model that suits the file and this machine.
 
     Returns:
         One finding for each check; a single `wrong` one for a file that cannot be read.
@@ -54,7 +59,15 @@ def check_file(
     findings += [Finding("reading", "warning", note, "Nothing to do if that is intended.") for note in notes]
     scene = recognise_scene(shape)
     findings += [] if scene is None else [scene.finding(str(path))]
-    return [*findings, *_axis(shape, vote), *_extent(shape), *_points(shape, recipe), *_colors(shape), *_form(shape)]
+    return [
+        *findings,
+        *_axis(shape, vote),
+        *_extent(shape),
+        *_points(shape, recipe),
+        *_colors(shape),
+        *_form(shape),
+        *(_model(shape, str(path)) if suggest else ()),
+    ]
 
 
 def _depth_maps(path: Path) -> Finding | None:
@@ -107,7 +120,7 @@ def _extent(shape: Shape) -> Iterator[Finding]:
 
 
 def _points(shape: Shape, recipe: Recipe | None) -> Iterator[Finding]:
-    if recipe is None or isinstance(shape, Mesh):
+    if recipe is None or isinstance(shape, Mesh) or not (recipe.projection or recipe.cloud):
         return
     count = len(shape.points)
     if count < recipe.points:
@@ -129,7 +142,25 @@ def _colors(shape: Shape) -> Iterator[Finding]:
         shade = " ".join(f"{value:.2f}" for value in shape.colors.mean(axis=0))
         yield Finding("colour", "ok", f"One colour, {shade}: the same as none. {needed}")
     else:
-        yield Finding("colour", "ok", f"Colours from {shape.colors.min():.2f} to {shape.colors.max():.2f} in [0, 1]. {needed}")
+        yield Finding(
+            "colour",
+            "ok",
+            f"Colours from {shape.colors.min():.2f} to {shape.colors.max():.2f} in [0, 1]. Models with shaded views see them. {needed}",
+        )
+
+
+def _model(shape: Shape, path: str) -> Iterator[Finding]:
+    """Name a model with an open licence that suits the file and this machine."""
+    mesh, points = isinstance(shape, Mesh), 0 if isinstance(shape, Mesh) else len(shape.points)
+    about = ShapeSummary(files=1, meshes=mesh, clouds=not mesh, colored=shape.colors is not None, points=points, unreadable=0)
+    try:
+        found = better_default(memory_gb=machine_memory(), shapes=about, files=(path,))
+    except BasreliefError:  # the system does not say how much memory there is
+        return
+    if found is not None:
+        yield Finding(
+            "model", "ok", f"{found.name} suits it and this machine: {found.summary}. More: basrelief models recommend {shlex.quote(path)}."
+        )
 
 
 def _form(shape: Shape) -> Iterator[Finding]:

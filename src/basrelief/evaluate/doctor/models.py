@@ -83,8 +83,12 @@ def _file(path: Path, recipe: Recipe, *, whole: bool) -> Iterator[Finding]:
 
 def _preprocessing(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
     how = {"none": "no mean and std", "imagenet": "ImageNet's mean and std", "weights": "the weights' own mean and std"}
-    if recipe.cloud is None:
-        yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}, as in the original code.")
+    if recipe.projection:
+        original = ", as in the original code" if recipe.shaded is None else ""
+        yield Finding("normalisation", "ok", f"Depth images get {how[recipe.normalisation]}{original}.")
+    if recipe.shaded is not None:
+        side = encoder_spec(recipe.encoder).config.image_tower.image_size
+        yield Finding("colour views", "ok", f"Drawn at the tower's {side} pixels, with the weights' own mean and std: nothing is resized.")
     yield from check_clouds(recipe)
     folder = source.weights
     if folder is None or not folder.is_dir():
