@@ -15,7 +15,7 @@ from basrelief.io.draco import FACES
 from basrelief.io.formats.gltf_data import GltfData, Item
 from basrelief.io.formats.gltf_header import Header, json_span, parse_header
 from basrelief.io.formats.gltf_materials import Materials
-from basrelief.io.formats.gltf_nodes import Skeletons, copy_matrices, count_copies, is_hidden, morphed, placed, weights_of
+from basrelief.io.formats.gltf_nodes import Skeletons, copies, count_copies, is_hidden, morphed, placed, weights_of
 from basrelief.io.graph import count_uses
 from basrelief.io.mesh import NamedInstance, check_size, join_parts
 from basrelief.io.source import RawShape, Source
@@ -155,7 +155,7 @@ class _Scene:
             if "mesh" in node:
                 own = names if names[-1] else (*names[:-1], str(self.meshes[node["mesh"]].get("name", ""))[:_NAME])
                 name, use = "/".join(own), self._use(index)
-                yield from ((use, place, name, hidden) for place in matrix @ copy_matrices(self.data, node))
+                yield from ((use, copy, name, hidden) for copy in copies(self.data, node, matrix))
             waiting.extend((child, matrix, names, hidden) for child in reversed(node.get("children", [])))
 
     def _item(self, key: Primitive) -> Item:

@@ -40,6 +40,8 @@ def placed(above: np.ndarray, node: Item) -> np.ndarray:
 
 def is_hidden(node: Item) -> bool:
     """Return whether a node is marked as not visible, by `KHR_node_visibility` or in its `extras`."""
+    if "extensions" not in node and "extras" not in node:
+        return False
     extensions, extras = node.get("extensions"), node.get("extras")
     state = extensions.get(_VISIBILITY) if isinstance(extensions, Mapping) else None
     if isinstance(state, Mapping) and state.get("visible") is False:
@@ -51,15 +53,24 @@ def is_hidden(node: Item) -> bool:
 
 def count_copies(data: GltfData, node: Item) -> int:
     """Return how often a node shows its mesh; more than once with `EXT_mesh_gpu_instancing`."""
-    accessors = _copies(node).values()
-    return data.count(next(iter(accessors)), limit=limits().instances) if accessors else 1
+    accessors = _copies(node)
+    return data.count(next(iter(accessors.values())), limit=limits().instances) if accessors else 1
 
 
-def copy_matrices(data: GltfData, node: Item) -> np.ndarray:
-    """Return the transforms (copies, 4, 4) by which a node shows its mesh, applied before its own."""
+def copies(data: GltfData, node: Item, matrix: np.ndarray) -> Sequence[np.ndarray]:
+    """Return the transforms (4, 4) to the world of each copy that a node shows of its mesh.
+
+    Args:
+        data: The file.
+        node: The node.
+        matrix: Its own transform.
+
+    Raises:
+        FileFormatError: If the copies have attributes of different numbers.
+    """
     accessors = _copies(node)
     if not accessors:
-        return np.eye(4)[None]
+        return (matrix,)
     matrices = np.tile(np.eye(4), (count_copies(data, node), 1, 1))
     for name, width in (("TRANSLATION", 3), ("ROTATION", 4), ("SCALE", 3)):
         if name not in accessors:
@@ -71,11 +82,14 @@ def copy_matrices(data: GltfData, node: Item) -> np.ndarray:
             matrices[:, :3, 3] = values
         else:
             matrices[:, :3, :3] = matrices[:, :3, :3] @ (_rotations(values) if name == "ROTATION" else values[:, None] * np.eye(3))
-    return matrices
+    moved: np.ndarray = matrix @ matrices
+    return list(moved)
 
 
 def _copies(node: Item) -> Mapping[str, int]:
-    extensions = node.get("extensions")
+    if "extensions" not in node:
+        return {}
+    extensions = node["extensions"]
     found = extensions.get(_INSTANCING) if isinstance(extensions, Mapping) else None
     attributes: Mapping[str, int] = found.get("attributes", {}) if isinstance(found, Mapping) else {}
     return {name: attributes[name] for name in ("TRANSLATION", "ROTATION", "SCALE") if name in attributes}
