@@ -108,9 +108,22 @@ def test_a_radius_must_be_positive(radius: float) -> None:
         rasterize_points(cloud(3), Viewport(look_at_cameras([0.0]), 8), radius=radius)
 
 
-@pytest.mark.parametrize("count", [1, 100, 1024, 10_000, 10**7])
-def test_more_points_have_smaller_balls_within_bounds(count: int) -> None:
-    assert 0.004 <= ball_radius(count + 1) <= ball_radius(count) <= 0.06
+def test_balls_close_the_surface_of_random_samples() -> None:
+    radii = []
+    for count in (1, 100, 1024, 10_000, 50_000):
+        direction = np.random.default_rng(count).normal(size=(count, 3))
+        points = (0.9 * direction / np.linalg.norm(direction, axis=1, keepdims=True)).astype(np.float32)
+        radii.append(ball_radius(points))
+        if count > 2000:
+            cover = 1 - np.exp(-count * (radii[-1] / 0.9) ** 2 / 4)  # of balls on a sphere
+            assert 0.9 < cover < 0.99
+    assert radii == sorted(radii, reverse=True)
+    assert radii[0] == 0.06
+    assert radii[-1] >= 0.004
+
+
+def test_points_at_one_place_have_balls() -> None:
+    assert 0.004 <= ball_radius(np.zeros((1000, 3), np.float32)) <= 0.06
 
 
 @pytest.mark.gpu

@@ -266,7 +266,7 @@ class ShadedDrawer(ViewDrawer):
         low, high = drawn.min(0), drawn.max(0)
         centre = (low + high) / 2
         radius = max(float(np.linalg.norm(drawn - centre, axis=1).max()), float(np.finfo(np.float32).tiny))
-        edge = 0.0 if isinstance(shape, Mesh) else ball_radius(len(shape.points))
+        edge = 0.0 if isinstance(shape, Mesh) else ball_radius((drawn - centre) / radius)
         scale = (1 - edge) / radius
         if self.fit == "frame":
             scale *= self._enlargement((drawn - centre) * scale, edge)

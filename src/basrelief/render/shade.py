@@ -157,7 +157,7 @@ def _shade_compiled(
     colors = readonly(np.array([CLAY], np.float32)) if shape.colors is None else shape.colors
     if isinstance(shape, Mesh):
         return torch.from_numpy(draw.draw_mesh(shape, fine, size, colors, lights))
-    return torch.from_numpy(draw.draw_cloud(shape, fine, size, ball_radius(len(shape.points)), colors, lights))
+    return torch.from_numpy(draw.draw_cloud(shape, fine, size, ball_radius(shape.points), colors, lights))
 
 
 def render_thumbnail(
@@ -183,7 +183,7 @@ def render_thumbnail(
     rounding = max(np.abs(middle).max() * 1e-9, np.finfo(np.float32).tiny)
     reach = max((high - low)[:2].max() / 2, (high - low)[2] * 1e-6, rounding)
     placed = moved(shape, np.linalg.solve(turn, middle), 1 / float(reach))
-    edge = 0.0 if isinstance(shape, Mesh) else ball_radius(len(shape.points))
+    edge = 0.0 if isinstance(placed, Mesh) else ball_radius(placed.points)
     viewport = Viewport(cameras, size, 1.06 + edge)
     colored = shape.colors is not None or (isinstance(shape, Mesh) and shape.appearance is not None)
     lighting = LIGHTINGS["studio" if colored else "phong"]
@@ -254,7 +254,7 @@ def _mesh_albedo(mesh: Mesh, viewport: Viewport, raster: Raster, weight: Tensor)
 
 def _ball_surface(cloud: PointCloud, viewport: Viewport, device: torch.device | str) -> tuple[Raster, Tensor, Tensor]:
     """Do the same for a point cloud drawn as balls."""
-    raster = rasterize_points(cloud, viewport, radius=ball_radius(len(cloud.points)), device=device)
+    raster = rasterize_points(cloud, viewport, radius=ball_radius(cloud.points), device=device)
     pixels = raster.seen
     point = raster.item[tuple(pixels.T)]
     origin, direction = viewport.rays(pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -14,12 +15,28 @@ from basrelief.render.cameras import Viewport
 from basrelief.render.zbuffer import CHUNK, Raster, ZBuffer, expand, pieces
 from basrelief.types import PointCloud
 
+_NEIGHBOURS, _PROBES, _MOST_POINTS, _LARGEST = 6, 256, 20_000, 0.06
 SMALLEST = 0.71  # pixels: a ball of this radius covers at least one pixel centre
 
 
-def ball_radius(count: int) -> float:
-    """Return the ball radius that closes the surface of a unit-size shape sampled with `count` points, scene units."""
-    return min(max(1.7 / math.sqrt(count), 0.004), 0.06)
+def ball_radius(points: Float[np.ndarray, "points 3"]) -> float:
+    """Return the ball radius that closes most of the surface of a sampled shape of about unit size, scene units.
+
+    It is 0.7 times the median distance to the sixth neighbour: of points that are spread at random, as samples of a mesh are, such balls
+    cover 95 % of the surface. It is at least that of evenly spread points, and at most 0.06.
+
+    Args:
+        points: N points.
+    """
+    from scipy.spatial import cKDTree
+
+    least = max(1.7 / math.sqrt(len(points)), 0.004)
+    step = -(-len(points) // _MOST_POINTS)
+    some = points[::step]
+    if len(some) > _NEIGHBOURS and least < _LARGEST:
+        distances = cKDTree(some).query(some[:: -(-len(some) // _PROBES)], k=_NEIGHBOURS + 1)[0][:, -1]
+        least = max(least, 0.7 * float(np.median(distances)) / math.sqrt(step))
+    return min(least, _LARGEST)
 
 
 def rasterize_points(cloud: PointCloud, viewport: Viewport, *, radius: float, device: torch.device | str = "cpu") -> Raster:
