@@ -108,6 +108,15 @@ def test_every_name_is_needed(arrays: dict[str, np.ndarray], name: str, odd: str
         convert({**state, f"{odd}.odd": state[odd]}, CONFIGS[name])
 
 
+def test_a_tensor_under_two_names_is_refused(arrays: dict[str, np.ndarray]) -> None:
+    state = recorded_state(arrays, "meta")
+    with pytest.raises(WeightsError, match=r"vision_model\.head\.probe is in the weights twice, under two names\. Check that the file"):
+        convert({**state, "visual.attn_pool.latent": state["visual.attn_pool.probe"]}, CONFIGS["meta"])
+    siglip = convert(recorded_state(arrays, "siglip"), CONFIGS["siglip"])
+    with pytest.raises(WeightsError, match=r"text_projection\.weight is in the weights twice"):
+        convert({**siglip, "text_model.head.weight": siglip["text_projection.weight"]}, CONFIGS["siglip"])
+
+
 def test_the_published_files_fit(arrays: dict[str, np.ndarray]) -> None:
     for name, names in json.loads(str(arrays["layouts"])).items():
         spec = encoder_spec(f"{name}/{'meta' if name.startswith('PE') else 'webli'}")

@@ -61,7 +61,7 @@ _TEXT = {
     "logit_scale": "logit_scale",
     "logit_bias": "logit_bias",
 }
-_SLIP = {
+_TIMM = {
     "image_projection": "visual.proj",
     "visual.cls_token": "visual.class_embedding",
     "visual.pos_embed": "visual.positional_embedding",
@@ -69,7 +69,7 @@ _SLIP = {
     "visual.norm_pre": "visual.ln_pre",
     "visual.norm": "visual.ln_post",
 }
-_SLIP_BLOCK = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+_TIMM_BLOCK = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
 _TRUNK = "visual.trunk."
 _QUERY_BIAS = re.compile(r"(visual\.blocks\.\d+\.attn)\.q_bias")
 _SLIP_OTHERS = ("image_mlp.", "point_encoder.", "pc_projection")
@@ -165,18 +165,23 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
     if layout == "timm":
-        state = {_slip_name(name): _slip_tensor(name, t) for name, t in _from_eva(state).items()}
+        state = {_timm_name(name): _timm_tensor(name, t) for name, t in _from_trunk(state).items()}
     if layout == "openai" and "visual.attn_pool.probe" in state and "visual.proj" in state:
         state = {**state, "visual.head.bias": state["visual.proj"].new_zeros(state["visual.proj"].shape[1:])}
     if layout == "slip":
-        state = {_slip_name(name): _slip_tensor(name, t) for name, t in state.items() if not name.startswith(_SLIP_OTHERS)}
+        state = {_timm_name(name): _timm_tensor(name, t) for name, t in state.items() if not name.startswith(_SLIP_OTHERS)}
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name not in _NO_WEIGHTS:
-            renamed.update(
-                _rename_one(name.removeprefix("text."), tensor, resnet=config.vision is not None and config.vision.kind == "resnet")
-            )
+            resnet = config.vision is not None and config.vision.kind == "resnet"
+            _add(renamed, _rename_one(name.removeprefix("text."), tensor, resnet=resnet))
     return renamed
+
+
+def _add(found: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    if twice := sorted(found.keys() & more.keys()):
+        raise WeightsError(f"{twice[0].removeprefix('?')} is in the weights twice, under two names. Check that the file holds one model.")
+    found.update(more)
 
 
 def _from_transformers(state: Mapping[str, Tensor], config: ClipConfig) -> dict[str, Tensor]:
@@ -185,7 +190,7 @@ def _from_transformers(state: Mapping[str, Tensor], config: ClipConfig) -> dict[
     for name, tensor in state.items():
         if not _POSITION_IDS.fullmatch(name):
             own = name.replace("text_model.head.", "text_projection.")
-            found |= rename_pool(name, tensor) or {own if own in known else f"?{name}": tensor}
+            _add(found, rename_pool(name, tensor) or {own if own in known else f"?{name}": tensor})
     return found
 
 
@@ -214,23 +219,23 @@ def _rename_block(prefix: str, rest: str, tensor: Tensor) -> dict[str, Tensor]:
     return {f"{prefix}{_BLOCK[part]}.{kind}": tensor} if part in _BLOCK else {}
 
 
-def _slip_name(name: str) -> str:
-    """OpenAI's name of a tensor of SLIP's image tower; other names stay."""
+def _timm_name(name: str) -> str:
+    """OpenAI's name of a tensor of timm's image tower; other names stay."""
     part, dot, kind = name.rpartition(".")
     if name.startswith("visual.blocks."):
         number, _, inner = part.removeprefix("visual.blocks.").partition(".")
         place = f"visual.transformer.resblocks.{number}"
-        return f"{place}.attn.in_proj_{kind}" if inner == "attn.qkv" else f"{place}.{_SLIP_BLOCK.get(inner, inner)}.{kind}"
-    return _SLIP.get(name) or f"{_SLIP.get(part, part)}{dot}{kind}"
+        return f"{place}.attn.in_proj_{kind}" if inner == "attn.qkv" else f"{place}.{_TIMM_BLOCK.get(inner, inner)}.{kind}"
+    return _TIMM.get(name) or f"{_TIMM.get(part, part)}{dot}{kind}"
 
 
-def _slip_tensor(name: str, tensor: Tensor) -> Tensor:
-    """A tensor of SLIP in OpenAI's shape: class token and positions without axes of length one."""
+def _timm_tensor(name: str, tensor: Tensor) -> Tensor:
+    """A tensor of timm in OpenAI's shape: class token and positions without axes of length one."""
     return tensor.squeeze() if name in ("visual.cls_token", "visual.pos_embed") else tensor
 
 
-def _from_eva(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of EVA's image tower in SLIP's names: one bias for query, key and value, in which the key's is zero."""
+def _from_trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of an open_clip file with timm's names throughout; of EVA, one bias for query, key and value, in which the key's is zero."""
     found = {f"visual.{name.removeprefix(_TRUNK)}" if name.startswith(_TRUNK) else name: t for name, t in state.items()}
     for match in filter(None, map(_QUERY_BIAS.fullmatch, list(found))):
         if (value := found.pop(f"{match[1]}.v_bias", None)) is not None:
