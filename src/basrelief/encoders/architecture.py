@@ -49,9 +49,10 @@ class ImageTower:
 
     @property
     def known_as(self) -> str:
-        """Names of known encoders with it, e.g. `ViT-B-32`; empty if there are none."""
+        """Names of known encoders with it, e.g. `ViT-B-32`, without variants such as `ViT-B-32-worldwide`; empty if there are none."""
         towers = [(name.split("/")[0], encoder_spec(name).config.vision) for name in list_encoders()]
-        return " and ".join(sorted({name for name, vision in towers if vision is not None and tower_in(vision) == self}))
+        same = {name for name, vision in towers if vision is not None and not vision.joint_blocks and tower_in(vision) == self}
+        return " and ".join(sorted(name for name in same if not any(name.startswith(f"{other}-") for other in same)))
 
 
 def tower_in(vision: VisionConfig) -> ImageTower:
@@ -106,7 +107,7 @@ def check_tower(state: Mapping[str, Tensor], vision: VisionConfig | None, *, sou
 
 
 def _visual(name: str) -> str:
-    name = name.removeprefix("clip_model.").replace("visual.trunk.", "visual.", 1)
+    name = name.removeprefix("clip_model.").removeprefix("duoduoclip.").replace("visual.trunk.", "visual.", 1)
     return f"visual.{name.removeprefix('point_model.')}" if name.startswith("point_model.") else name
 
 

@@ -129,6 +129,11 @@ class ClipEncoder:
         return self.towers.tuned_blocks is not None
 
     @property
+    def joint_views(self) -> bool:
+        """Whether the views of a shape are encoded together, by `encode_views`."""
+        return self.config.vision is not None and self.config.vision.joint_blocks > 0
+
+    @property
     def fingerprint(self) -> str:
         """Hash of architecture, tokenizer, preprocessing and up to 512 values of every tensor; not cached.
 
@@ -221,6 +226,23 @@ class ClipEncoder:
         masks = [None] * len(chunks) if tuned is None else torch.split(tuned, self.batch_size)
         network = self._current() or self.towers
         return torch.cat([network.image_features(self.prepare(c), tuned=m).float() for c, m in zip(chunks, masks, strict=True)])
+
+    @torch.no_grad()
+    def encode_views(self, images: Float[Tensor, "shapes views s s"] | Float[Tensor, "shapes views 3 s s"]) -> Float[Tensor, "shapes dim"]:
+        """Encode each shape from all its views at once: float32, not normalised, on the encoder's device; always by torch.
+
+        Args:
+            images: Values in [0, 1], sizes and channels as for `encode_images`; at least one view.
+
+        Raises:
+            ConfigError: If the images are not square and finite, or the image tower encodes each picture by itself.
+        """
+        self.read_image_tower()
+        views = images.shape[1]
+        parts = [torch.zeros(0, self.embedding_dim, device=self.device)]
+        for chunk in torch.split(images, max(1, self.batch_size // views)) if len(images) else ():
+            parts.append(self.towers.view_features(self.prepare(chunk.flatten(0, 1)).unflatten(0, (-1, views))).float())
+        return torch.cat(parts)
 
     @torch.no_grad()
     def encode_both(

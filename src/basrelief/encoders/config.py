@@ -40,6 +40,7 @@ class VisionConfig:
             SigLIP's; `resnet`; or `fastvit`, MobileCLIP's. `VISION_TRAITS` says how they differ.
         stem: Output channels of the convolutions before the patch embedding, see `Stem`; empty in CLIP.
         class_token: Whether a class token stands before the patches; only a tower with attention pooling can do without.
+        joint_blocks: How many of the last blocks read the views of a shape together, as in DuoduoCLIP; see `ClipTowers.view_features`.
 
     Raises:
         ConfigError: If a number is not positive or the sizes do not divide.
@@ -54,6 +55,7 @@ class VisionConfig:
     kind: Kind = "vit"
     stem: tuple[int, ...] = ()
     class_token: bool = True
+    joint_blocks: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers and fill the derived one."""
@@ -79,6 +81,9 @@ class VisionConfig:
                 f"vision.width is {self.width} for {self.heads} heads, but a tower of kind {self.kind!r} needs a multiple of {pool} "
                 f"channels, and of 4 for each head. Change one of the two."
             )
+        most = self.layers if isinstance(self.layers, int) and not (self.traits.rotary or self.traits.attention_pooling) else 0
+        if not isinstance(self.joint_blocks, int) or not 0 <= self.joint_blocks <= most:
+            raise ConfigError(f"vision.joint_blocks is {self.joint_blocks!r}; a tower of this kind and depth has 0 to {most}.")
         object.__setattr__(self, "stem", tuple(self.stem))
         if self.stem:
             if len(self.stem) > _MOST_CONVOLUTIONS:
@@ -263,7 +268,7 @@ class ClipConfig:
 
 _OPTIONAL: Mapping[str, Mapping[str, object]] = {
     "": {"logit_bias": False},
-    "vision": {"stem": (), "class_token": True},
+    "vision": {"stem": (), "class_token": True, "joint_blocks": 0},
     "text": {"kind": "clip", "tokenizer": "clip"},
 }
 """Fields that are written only where they differ from CLIP's, so that fingerprints of older weights stay."""

@@ -7,6 +7,7 @@ Layouts:
     clip2point: The pre-training checkpoint: an image tower below `point_model.`.
     timm: open_clip's with one of timm's transformers below `visual.trunk.`: EVA-02-CLIP-E, the Perception Encoder, SigLIP.
     mobileclip: open_clip's with timm's FastViT below `visual.trunk.`, its branches added up or not.
+    duoduoclip: DuoduoCLIP's checkpoint: names as in `openai` below `duoduoclip.`, and the scale of its training.
     slip: SLIP's, alone or in a checkpoint of ULIP: a text tower as in `openai`, timm's image tower, `image_projection`.
 
 The conversion is strict: an unknown or missing name or a wrong shape raises `WeightsError`.
@@ -71,6 +72,8 @@ _TIMM = {
 }
 _TIMM_BLOCK = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
 _TRUNK = "visual.trunk."
+_TRAINED = "contrastive_loss."
+_DUODUO = re.compile(rf"^(?:duoduoclip|{re.escape(_TRAINED[:-1])})\.")
 _QUERY_BIAS = re.compile(r"(visual\.blocks\.\d+\.attn)\.q_bias")
 _SLIP_OTHERS = ("image_mlp.", "point_encoder.", "pc_projection")
 _RESBLOCK = re.compile(r"(?P<where>visual\.|)transformer\.resblocks\.(?P<number>\d+)\.(?P<rest>.+)")
@@ -82,7 +85,7 @@ _PLACES = {
 _OURS = re.compile(rf"(?P<place>{'|'.join(map(re.escape, _PLACES))})\.(?P<number>\d+)\.(?P<part>.+)\.(?P<kind>weight|bias)")
 IMAGE_PARTS = ("vision_model.", "visual_projection.", "tuned_blocks.")
 """How the names of `ClipTowers` begin that belong to the image tower."""
-IMAGE_TENSORS = r"(?:module\.|_orig_mod\.)*(?:clip_model\.)?(?:visual\.|vision_model\.|visual_projection\.|tuned_blocks\.)"
+IMAGE_TENSORS = r"(?:module\.|_orig_mod\.)*(?:clip_model\.|duoduoclip\.)?(?:visual\.|vision_model\.|visual_projection\.|tuned_blocks\.)"
 """Regular expression for the beginning of names of the image tower in files of any layout."""
 _IMAGES = (*IMAGE_PARTS, "?visual", "?vision")
 
@@ -103,7 +106,7 @@ def layout_of(names: Iterable[str]) -> str:
     marks = {"clip_model": "opendlign", "point_model": "clip2point", "vision_model": "huggingface", "text_model": "huggingface"}
     trunks = {f"{_TRUNK}stem.": "mobileclip", _TRUNK: "timm"}
     visual = next((layout for mark, layout in trunks.items() if any(name.startswith(mark) for name in names)), "openai")
-    marks |= {"image_projection": "slip", "visual": visual}
+    marks |= {"duoduoclip": "duoduoclip", "image_projection": "slip", "visual": visual}
     return next((layout for mark, layout in marks.items() if mark in tops), "unknown")
 
 
@@ -162,6 +165,8 @@ def _rename(state: Mapping[str, Tensor], layout: str, config: ClipConfig) -> dic
         return fuse_fastvit(trunk, config.image_tower) | _rename(words, "openai", config)
     if layout == "huggingface":
         return _from_transformers(state, config)
+    if layout == "duoduoclip":  # the scale of its training comes last and takes the place of CLIP's
+        state = {_DUODUO.sub("", name): t for name, t in sorted(state.items(), key=lambda pair: pair[0].startswith(_TRAINED))}
     if layout == "opendlign":
         state = {name.removeprefix("clip_model."): t for name, t in state.items()}
     if layout == "timm":

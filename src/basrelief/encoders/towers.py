@@ -132,7 +132,29 @@ class ClipTowers(nn.Module):
         Raises:
             ConfigError: If the image tower is convolutional.
         """
-        blocks = self._blocks()[: -self._ends()]
+        return self._run(self._blocks()[: -self._ends()], pixels)
+
+    def view_features(self, pixels: Float[Tensor, "shapes views 3 s s"]) -> Float[Tensor, "shapes dim"]:
+        """Encode shapes from all their views at once; the features are not normalised.
+
+        In the last `VisionConfig.joint_blocks` blocks the tokens of all views of a shape attend to each other (Lee et al. 2024,
+        arXiv:2406.11579). The mean of the views' class tokens, after the final norm, is projected. The order of views has no effect.
+
+        Args:
+            pixels: Pictures at the tower's own size, mean and std already applied.
+
+        Raises:
+            ConfigError: If the image tower encodes each picture by itself.
+        """
+        joint = self.config.image_tower.joint_blocks
+        if not joint:
+            raise ConfigError("This image tower has no blocks that read several views. Choose an encoder that has, e.g. DuoduoCLIP's.")
+        blocks = self._blocks()
+        tokens = self.vision_model.read_jointly(blocks[-joint:], self._run(blocks[:-joint], pixels.flatten(0, 1)), views=pixels.shape[1])
+        return cast(Tensor, self.visual_projection(self.vision_model.post_layernorm(tokens).mean(1)))
+
+    def _run(self, blocks: nn.ModuleList, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n tokens width"]:
+        """All tokens after the first blocks."""
         tokens: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(pixels.to(self.dtype)))
         return cast(Tensor, self.vision_model.run(blocks, tokens))
 

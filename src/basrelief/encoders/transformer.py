@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -100,18 +100,23 @@ class Block(nn.Module):
         self, tokens: Float[Tensor, "n tokens width"], *, causal: bool = False, places: Rotation | None = None
     ) -> Float[Tensor, "n tokens width"]:
         """All tokens."""
-        return self._end(tokens + self._attended(tokens, tokens.shape[1], causal=causal, places=places))
+        return self._end(tokens + self._attended(tokens, slice(None), causal=causal, places=places))
 
     def class_token(self, tokens: Float[Tensor, "n tokens width"], *, places: Rotation | None = None) -> Float[Tensor, "n width"]:
         """The class token alone: of a last block, about a sixth of the work."""
-        return self._end(tokens[:, :1] + self._attended(tokens, 1, places=places))[:, 0]
+        return self._end(tokens[:, :1] + self._attended(tokens, slice(1), places=places))[:, 0]
+
+    def class_tokens(self, tokens: Float[Tensor, "n tokens width"], *, pictures: int) -> Float[Tensor, "n pictures width"]:
+        """The class tokens of pictures whose tokens stand one after another."""
+        rows = slice(None, None, tokens.shape[1] // pictures)
+        return self._end(tokens[:, rows] + self._attended(tokens, rows))
 
     def _attended(
-        self, tokens: Float[Tensor, "n tokens width"], queries: int, *, causal: bool = False, places: Rotation | None = None
+        self, tokens: Float[Tensor, "n tokens width"], rows: slice, *, causal: bool = False, places: Rotation | None = None
     ) -> Float[Tensor, "n queries width"]:
-        """What attention adds to the first tokens."""
+        """What attention adds to some of the tokens."""
         normal = self.layer_norm1(tokens)
-        attended: Tensor = self.self_attn(normal[:, :queries], normal, causal=causal, places=places)
+        attended: Tensor = self.self_attn(normal[:, rows], normal, causal=causal, places=places)
         return attended
 
     def _end(self, tokens: Float[Tensor, "n rows width"]) -> Float[Tensor, "n rows width"]:
@@ -123,9 +128,9 @@ class PostNormBlock(Block):
     """Attention and perceptron, each normalised and then added to the tokens, as in EVA-02-CLIP-E (Sun et al. 2023, arXiv:2303.15389)."""
 
     def _attended(
-        self, tokens: Float[Tensor, "n tokens width"], queries: int, *, causal: bool = False, places: Rotation | None = None
+        self, tokens: Float[Tensor, "n tokens width"], rows: slice, *, causal: bool = False, places: Rotation | None = None
     ) -> Float[Tensor, "n queries width"]:
-        attended: Tensor = self.layer_norm1(self.self_attn(tokens[:, :queries], tokens, causal=causal, places=places))
+        attended: Tensor = self.layer_norm1(self.self_attn(tokens[:, rows], tokens, causal=causal, places=places))
         return attended
 
     def _end(self, tokens: Float[Tensor, "n rows width"]) -> Float[Tensor, "n rows width"]:
@@ -239,6 +244,13 @@ class VisionTransformer(nn.Module):
         last: Any = blocks[-1]
         token: Tensor = last.class_token(self.run(blocks[:-1], tokens), places=self._places(tokens))
         return token
+
+    def read_jointly(
+        self, blocks: nn.ModuleList, tokens: Float[Tensor, "n tokens width"], *, views: int
+    ) -> Float[Tensor, "shapes views width"]:
+        """The class tokens of the views of each shape after some last blocks, at least one, in which each token reads all views."""
+        together, last = tokens.unflatten(0, (-1, views)).flatten(1, 2), cast(Block, blocks[-1])
+        return last.class_tokens(run_blocks(blocks[:-1], together), pictures=views)
 
     def _places(self, tokens: Tensor) -> Rotation | None:
         vision = self.vision

@@ -74,21 +74,22 @@ def _count(name: str) -> ModelCost:
         return ModelCost(
             name, record["parameters"], _text_parameters(recipe.encoder), record["views"], record["multiply_adds"], recipe.points
         )
-    size = _config(recipe.encoder).image_tower.image_size
-    views = sum(len(drawer.cameras) for drawer in recipe.drawers(size))
-    counted, each = _tower(recipe.encoder, tuned=int(bool(recipe.tuned_views)))
-    return ModelCost(name, counted, _text_parameters(recipe.encoder), views, each * views, recipe.points)
+    vision = _config(recipe.encoder).image_tower
+    views = sum(len(drawer.cameras) for drawer in recipe.drawers(vision.image_size))
+    together = views if vision.joint_blocks else 1
+    counted, adds = _tower(recipe.encoder, tuned=int(bool(recipe.tuned_views)), views=together)
+    return ModelCost(name, counted, _text_parameters(recipe.encoder), views, adds * views // together, recipe.points)
 
 
 @cache
-def _tower(encoder: str, *, tuned: int) -> tuple[int, int]:
-    """Parameters of an image tower, and its multiply-adds for one image."""
+def _tower(encoder: str, *, tuned: int, views: int) -> tuple[int, int]:
+    """Parameters of an image tower, and its multiply-adds for one image, or for several that are read together."""
     config = _config(encoder)
     with torch.device("meta"):
         towers = empty_towers(config, tuned=tuned).to("meta").requires_grad_(False)
-        pixels = torch.empty(1, 3, config.image_tower.image_size, config.image_tower.image_size)
+        pixels = torch.empty(views, 3, config.image_tower.image_size, config.image_tower.image_size)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            towers.image_features(pixels)
+            towers.image_features(pixels) if views == 1 else towers.view_features(pixels[None])
     image = [towers.vision_model, towers.visual_projection, towers.tuned_blocks]
     counted = sum(parameter.numel() for part in image if part is not None for parameter in part.parameters())
     return counted, counter.get_total_flops() // 2

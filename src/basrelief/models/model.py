@@ -22,7 +22,7 @@ from basrelief.models.inputs import ShapeLike, as_picture, as_shapes, is_one_sha
 from basrelief.models.picture import draw_evidence
 from basrelief.models.prompting import Prompter
 from basrelief.models.recipe import NORMALISATIONS, Recipe
-from basrelief.models.shape_encoder import ShapeEncoder, ViewEncoder, combined_fingerprint
+from basrelief.models.shape_encoder import ShapeEncoder, combined_fingerprint, view_encoder
 from basrelief.models.shape_input import Prepared, ShapeInput, ViewInput
 from basrelief.render import Projection
 from basrelief.tasks import LabelEmbeddings, LabelScores, Pooling, mix_embeddings, score_labels
@@ -52,7 +52,7 @@ class Model:
     ) -> None:
         self.recipe = recipe
         self.encoder = encoder
-        self.shape_encoder: ShapeEncoder = shape_encoder or ViewEncoder(recipe, encoder)
+        self.shape_encoder: ShapeEncoder = shape_encoder or view_encoder(recipe, encoder)
         self.prompter = prompter or Prompter.of(recipe)
         pictures = NORMALISATIONS[recipe.normalisation] if recipe.normalisation == "imagenet" else None
         self._photo_encoder = encoder if pictures is None else encoder.with_preprocessing(*pictures)
@@ -78,7 +78,8 @@ class Model:
     def __repr__(self) -> str:
         """Return name, what it reads of a shape, and encoder."""
         drawers = self.input.drawers if isinstance(self.input, ViewInput) else ()
-        reads = f"{self.views} views by {' and '.join(d.name for d in drawers)}" if drawers else f"{self.recipe.points:,} points"
+        views = f"{self.views} views" if self.views > 1 else self.input.captions[0]
+        reads = f"{views} by {' and '.join(d.name for d in drawers)}" if drawers else f"{self.recipe.points:,} points"
         return f"Model({self.name!r}, {reads}, encoder {self.encoder.name} on {self.encoder.device})"
 
     @property

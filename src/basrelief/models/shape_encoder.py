@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from basrelief.encoders import ClipEncoder
 from basrelief.errors import ConfigError
 from basrelief.models.recipe import NORMALISATIONS, Recipe
 from basrelief.models.shape_input import CloudInput, Prepared, ShapeInput, ViewInput
@@ -116,7 +117,7 @@ class ViewEncoder(ShapeEncoder):
 
     def quick_features(self, prepared: Sequence[Prepared], *, views: int) -> Float[Tensor, "shapes some dim"]:
         """Encode some of the views, evenly chosen, by the frozen branch."""
-        chosen = torch.linspace(0, self.input.views, min(views, self.input.views) + 1)[:-1].long()
+        chosen = _evenly(self.input.views, views)
         images = self._stacked(prepared)[:, chosen]
         return self._encode(images, torch.zeros(len(chosen), dtype=torch.bool), depth=int((chosen < self.input.depth_views).sum()))
 
@@ -147,6 +148,58 @@ class ViewEncoder(ShapeEncoder):
     def with_recipe(self, recipe: Recipe) -> ViewEncoder:
         """Return the same tower under another recipe."""
         return ViewEncoder(recipe, self.encoder)
+
+
+class JointViewEncoder(ShapeEncoder):
+    """An image tower that reads all views of a shape together, e.g. DuoduoCLIP's; one feature for each shape.
+
+    Raises:
+        ConfigError: If the recipe has views of two kinds or tuned views.
+    """
+
+    views = 1
+
+    def __init__(self, recipe: Recipe, encoder: ClipEncoder) -> None:
+        self.recipe, self.encoder = recipe, encoder
+        self.input: ViewInput = ViewInput(recipe.drawers(encoder.image_size), joint=True)
+        if len(self.input.drawers) > 1 or recipe.tuned_views:
+            raise ConfigError(f"{encoder.name} reads all views together: recipe {recipe.name!r} cannot mix kinds of views or branches.")
+        preprocessing = NORMALISATIONS[recipe.normalisation] if self.input.depth_views else None
+        self._tower = encoder if preprocessing is None else encoder.with_preprocessing(*preprocessing)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of both towers, which are one encoder."""
+        return self.encoder.fingerprint
+
+    @property
+    def runtime(self) -> str:
+        """Torch, whatever encodes single pictures."""
+        return f"torch {str(self.encoder.dtype).removeprefix('torch.')}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The rendering."""
+        return {**self.input.settings, "normalisation": self.recipe.normalisation, "views together": self.input.views}
+
+    def features(self, prepared: Sequence[Prepared]) -> Float[Tensor, "shapes 1 dim"]:
+        """Encode the views of each shape together."""
+        return self._tower.encode_views(torch.stack([torch.as_tensor(each) for each in prepared]))[:, None]
+
+    def quick_features(self, prepared: Sequence[Prepared], *, views: int) -> Float[Tensor, "shapes 1 dim"]:
+        """Encode some of the views of each shape together, evenly chosen."""
+        return self.features([torch.as_tensor(each)[_evenly(self.input.views, views)] for each in prepared])
+
+    def with_recipe(self, recipe: Recipe) -> JointViewEncoder:
+        """Return the same tower under another recipe."""
+        return JointViewEncoder(recipe, self.encoder)
+
+
+def view_encoder(recipe: Recipe, encoder: Encoder) -> ShapeEncoder:
+    """Return what encodes views as the tower does: each by itself, or those of a shape together."""
+    if isinstance(encoder, ClipEncoder) and encoder.joint_views:
+        return JointViewEncoder(recipe, encoder)
+    return ViewEncoder(recipe, encoder)
 
 
 class CloudEncoder(ShapeEncoder):
@@ -189,6 +242,11 @@ class CloudEncoder(ShapeEncoder):
     def with_recipe(self, recipe: Recipe) -> CloudEncoder:
         """Return the same network under another recipe."""
         return CloudEncoder(recipe, self.encoder)
+
+
+def _evenly(views: int, count: int) -> Int[Tensor, " some"]:
+    """Numbers of at most `count` of the views, evenly chosen."""
+    return torch.linspace(0, views, min(count, views) + 1)[:-1].long()
 
 
 def combined_fingerprint(*parts: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,12 +90,14 @@ class ViewInput(ShapeInput):
     Attributes:
         drawers: One, or one of depth images and then one of colour images. With both, depth images get three channels and the size of the
             colour images, as the encoder would do.
+        joint: Whether the encoder makes one feature of all views; they are then one picture with one caption.
 
     Raises:
         ConfigError: If there are other drawers.
     """
 
     drawers: tuple[ViewDrawer, ...]
+    joint: bool = False
 
     def __post_init__(self) -> None:
         """Check the drawers."""
@@ -129,6 +132,8 @@ class ViewInput(ShapeInput):
     @property
     def captions(self) -> tuple[str, ...]:
         """Number and angles of each camera; with the kind of view if there are two."""
+        if self.joint:
+            return (f"{self.views} views together",)
         each = [camera_captions(drawer.cameras) for drawer in self.drawers]
         if len(each) == 1:
             return tuple(each[0])
@@ -137,6 +142,8 @@ class ViewInput(ShapeInput):
     @property
     def view_records(self) -> list[dict[str, Any]]:
         """Angles of each camera, degrees; with the kind of view if there are two."""
+        if self.joint:
+            return super().view_records
         kinds = KINDS if len(self.drawers) > 1 else ("",)
         return [
             {**({"kind": kind} if kind else {}), "azimuth": round(float(azimuth), 1), "elevation": round(float(elevation), 1)}
@@ -145,9 +152,10 @@ class ViewInput(ShapeInput):
         ]
 
     def pictures(self, prepared: Prepared) -> Float32[np.ndarray, "views side side *channels"]:
-        """Return the images; colour images, and depth images beside them, with the channels last."""
+        """Return the images; colour images, and depth images beside them, with the channels last. Views that are joint are one picture."""
         images = _array(prepared)
-        return images if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
+        images = images if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
+        return _mosaic(images)[None] if self.joint else images
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -252,6 +260,16 @@ class JointInput(ShapeInput):
     def settings(self) -> dict[str, Any]:
         """The settings of each member by its name."""
         return {name: member.settings for name, member in zip(self.names, self.members, strict=True)}
+
+
+def _mosaic(images: np.ndarray) -> Float32[np.ndarray, "side side 3"]:
+    """Tile images from left to right and from top to bottom; what is left of the square is white."""
+    count, tile = math.isqrt(len(images) - 1) + 1, 2 * _PICTURE // (math.isqrt(len(images) - 1) + 1)
+    found = np.ones((count * tile, count * tile, 3), np.float32)
+    for number, image in enumerate(images):
+        top, left = number // count * tile, number % count * tile
+        found[top : top + tile, left : left + tile] = _square(image, tile)
+    return found
 
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:

@@ -43,4 +43,5 @@ def _small(vision: VisionConfig) -> VisionConfig:
     if isinstance(vision.layers, tuple):
         layers = (1,) * len(vision.layers)
         return replace(vision, image_size=2 * vision.stride, width=8, layers=layers, heads=_HEADS, mlp_width=16)
+    vision = replace(vision, joint_blocks=min(vision.joint_blocks, 1))
     return replace(vision, image_size=_PATCHES * vision.stride, width=_WIDTH, layers=_LAYERS, heads=_HEADS, mlp_width=2 * _WIDTH)

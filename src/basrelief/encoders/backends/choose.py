@@ -112,7 +112,7 @@ def _candidates(encoder: ClipEncoder, backend: str, dtype: str) -> list[str]:
             raise ConfigError(f"OpenVINO runs on the CPU in float32 or bfloat16, not in {got}. Use --backend torch.")
         return [f"openvino {name}" for name in dtypes]
     found = [f"torch {name}" for name in dtypes]
-    images = encoder.towers.vision_model is not None
+    images = encoder.towers.vision_model is not None and not encoder.joint_views  # views of a shape are encoded by torch alone
     if backend == "auto" and not small and images and encoder.device.type == "cpu" and has_openvino() and _has_memory(encoder):
         found += [f"openvino {name}" for name in dtypes if name != "float16"]
     return found
