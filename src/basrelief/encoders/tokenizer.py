@@ -62,8 +62,9 @@ _SPECIAL: Mapping[TokenizerKind, list[str]] = {
 class Tokenizer:
     """A tokenizer around a `tokenizers` backend.
 
-    Text is cleaned like in CLIP: HTML entities are unescaped twice, white space is collapsed, letters become lower case, Unicode is
-    normalised to NFC. Unlike OpenAI's code, which uses `ftfy`, this does not repair broken encodings; well-formed text gives equal ids.
+    Text is cleaned like in CLIP: HTML entities are unescaped twice, white space is collapsed, Unicode is normalised to NFC, and letters
+    become lower case, unless the kind keeps them. Unlike OpenAI's code, which uses `ftfy`, this does not repair broken encodings;
+    well-formed text gives equal ids.
 
     Attributes:
         kind: Whose it is; `TOKEN_RULES` says how kinds differ.
