@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save
 
 import basrelief as br
@@ -66,6 +68,16 @@ def test_a_textured_file_is_classified_from_the_hub(run: Run, tmp_path: Path) ->
     assert set(record["labels"]) == {"red box", "blue box", "grey box"}
     assert (tmp_path / "seen.png").stat().st_size > 10_000
     assert run("doctor", MODEL).code == 0
+
+
+def test_the_views_of_a_model_are_drawn_without_weights(run: Run, tmp_path: Path) -> None:
+    file = textured_gltf(tmp_path / "box.gltf")
+    ended = run("render", file, "--model", "views-depth-clip-b16", "-o", tmp_path / "sheet.png")
+    assert ended.code == 0, ended.err
+    assert f"sheet.png: the views that views-depth-clip-b16 reads of {file}, up axis y" in ended.out
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
+    assert (pixels[..., 0] - pixels[..., 2] > 60).any()
+    assert "ulip reads no views. Name a model that does" in run("render", file, "--model", "ulip", "-o", tmp_path / "two.png").err
 
 
 @pytest.mark.slow

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from basrelief.encoders import ClipConfig, encoder_spec, load_encoder_folder
 from basrelief.encoders.towers import empty_towers
-from basrelief.models.load import embedded_folder
+from basrelief.models.load import encoder_config
 from basrelief.models.model import Model
-from basrelief.models.recipe import EMBEDDED, get_recipe
+from basrelief.models.recipe import get_recipe
 from basrelief.types import PointCloud
 
 COSTS_FILE = Path(__file__).with_name("point_costs.json")
@@ -74,7 +73,7 @@ def _count(name: str) -> ModelCost:
         return ModelCost(
             name, record["parameters"], _text_parameters(recipe.encoder), record["views"], record["multiply_adds"], recipe.points
         )
-    vision = _config(recipe.encoder).image_tower
+    vision = encoder_config(recipe.encoder).image_tower
     views = sum(len(drawer.cameras) for drawer in recipe.drawers(vision.image_size))
     together = views if vision.joint_blocks else 1
     counted, adds = _tower(recipe.encoder, tuned=int(bool(recipe.tuned_views)), views=together)
@@ -84,7 +83,7 @@ def _count(name: str) -> ModelCost:
 @cache
 def _tower(encoder: str, *, tuned: int, views: int) -> tuple[int, int]:
     """Parameters of an image tower, and its multiply-adds for one image, or for several that are read together."""
-    config = _config(encoder)
+    config = encoder_config(encoder)
     with torch.device("meta"):
         towers = empty_towers(config, tuned=tuned).to("meta").requires_grad_(False)
         pixels = torch.empty(views, 3, config.image_tower.image_size, config.image_tower.image_size)
@@ -108,7 +107,7 @@ def point_costs() -> Mapping[str, Mapping[str, int]]:
 
 @cache
 def _text_parameters(encoder: str) -> int:
-    towers = empty_towers(_config(encoder), images=False)
+    towers = empty_towers(encoderencoder_config(encoder), images=False)
     return sum(parameter.numel() for parameter in towers.parameters())
 
 
@@ -133,7 +132,3 @@ def _wait(model: Model) -> None:
     """Wait until the device is done."""
     if model.encoder.device.type == "cuda":
         torch.cuda.synchronize(model.encoder.device)
-
-
-def _config(encoder: str) -> ClipConfig:
-    return load_encoder_folder(embedded_folder()).config if encoder == EMBEDDED else encoder_spec(encoder).config

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from basrelief.datasets import PromptList, parse_labels
 from basrelief.encoders import (
+    ClipConfig,
     ClipEncoder,
     Encoder,
     choose_backend,
     choose_device,
+    encoder_spec,
     is_tuned_file,
     load_encoder,
     load_encoder_folder,
@@ -144,6 +146,11 @@ def load_text(
 def embedded_folder() -> Path:
     """Return the folder of the weights that ship with basrelief."""
     return Path(str(resources.files("basrelief.models") / EMBEDDED))
+
+
+def encoder_config(name: str) -> ClipConfig:
+    """Return the architecture of an encoder, `tiny` included; no weights are loaded for the others."""
+    return load_encoder_folder(embedded_folder()).config if name == EMBEDDED else encoder_spec(name).config
 
 
 @dataclass(frozen=True)

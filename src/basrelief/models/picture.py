@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from basrelief.errors import ConfigError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -37,3 +39,31 @@ def draw_evidence(
     read = model.prepare([shape], seed=seed)[0] if prepared is None else prepared
     reads = model.input
     return evidence_sheet(prediction, reads.pictures(read), captions=reads.captions, picture=render_thumbnail(shape), top=top)
+
+
+def draw_views(name: str, shape: Shape, *, title: str = "", seed: int = 0) -> Image.Image:
+    """Draw the views that a model reads of a shape, each with its camera; needs no weights.
+
+    Args:
+        name: Name of a model that reads views.
+        shape: World frame.
+        title: Heading.
+        seed: Seed of the surface sampling.
+
+    Raises:
+        ConfigError: If there is no such model, or it reads points.
+        GeometryError: If the shape cannot be drawn.
+    """
+    import torch
+
+    from basrelief.models.load import encoder_config
+    from basrelief.models.recipe import get_recipe
+    from basrelief.models.shape_input import ViewInput
+    from basrelief.render import contact_sheet
+
+    recipe = get_recipe(name)
+    if recipe.kind != "views":
+        raise ConfigError(f"{name} reads no views. Name a model that does, e.g. tiny or views-pe-core-b16.")
+    reads = ViewInput(recipe.drawers(encoder_config(recipe.encoder).image_tower.image_size))
+    (seen,) = reads.prepare([shape], seed=seed)
+    return contact_sheet(torch.from_numpy(reads.pictures(seen)), reads.cameras, title=title, captions=reads.kinds)

@@ -16,6 +16,7 @@ from torch import Tensor
 from basrelief.errors import ConfigError
 from basrelief.geometry import normalise_unit_sphere, subsample
 from basrelief.render import render_thumbnail, sample_points
+from basrelief.render.base import Cameras
 from basrelief.render.drawing import ViewDrawer
 from basrelief.render.sheet import camera_captions
 from basrelief.types import PointCloud, Shape
@@ -119,6 +120,17 @@ class ViewInput(ShapeInput):
     def depth_views(self) -> int:
         """Number of depth images, which come before the colour images."""
         return sum(len(drawer.cameras) for drawer in self.drawers if drawer.channels == 1)
+
+    @property
+    def cameras(self) -> Cameras:
+        """The cameras of all views; whether they see in perspective is left out."""
+        return Cameras(np.concatenate([drawer.cameras.rotation for drawer in self.drawers]))
+
+    @property
+    def kinds(self) -> list[str] | None:
+        """The kind of each view, or None if there is one kind."""
+        each = zip(KINDS, self.drawers, strict=False)
+        return [kind for kind, drawer in each for _ in range(len(drawer.cameras))] if len(self.drawers) > 1 else None
 
     def prepare(
         self, shapes: Sequence[Shape], *, seed: int = 0, device: torch.device | str = "cpu"
