@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from basrelief.encoders import ClipConfig, ClipEncoder, TextConfig, VectorCache, VisionConfig, random_encoder
-from basrelief.encoders.backends import choose, quantize, store
+from basrelief.encoders.backends import choose, deferred, quantize, store
 from basrelief.encoders.backends.choose import choose_backend
 from basrelief.encoders.backends.compiled import OpenVinoTowers
 from basrelief.encoders.backends.graphs import Graphs
@@ -79,7 +79,6 @@ def _no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_small_towers_are_not_measured(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     _no_measuring(monkeypatch)
     found = choose_backend(encoder)
-    assert found is encoder
     assert (found.runtime, found.dtype_reason) == ("torch float32", "torch float32: the towers are small")
 
 
@@ -428,3 +427,30 @@ def test_int8_needs_nncf(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(quantize, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"int8 needs NNCF, which is not installed\. Run: pip install 'basrelief\[openvino\]'\."):
         choose_backend(encoder, dtype="int8", calibration=_calibration())
+
+
+@needs_openvino
+def test_small_towers_switch_after_many_pictures(encoder: ClipEncoder, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deferred, "PICTURES", 3 * len(images))
+    _time(monkeypatch, 2.0, 1.0)
+    found = choose_backend(encoder)
+    other = found.with_preprocessing((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    expected = encoder.encode_images(images)
+    assert torch.equal(found.encode_images(images), expected)
+    other.encode_images(images)
+    assert found.runtime == "torch float32"
+    torch.testing.assert_close(found.encode_images(images), expected, atol=2e-5, rtol=1e-4)
+    assert (found.runtime, other.runtime) == ("openvino float32", "openvino float32")
+    assert found.fingerprint == encoder.fingerprint
+    assert torch.equal(found.encode_text(["a chair"]), encoder.encode_text(["a chair"]))
+    with torch.no_grad():
+        encoder.towers.visual_projection.weight.mul_(2)
+    assert found.runtime == "torch float32"
+
+
+def test_small_towers_stay_in_torch_where_that_is_as_fast(encoder: ClipEncoder, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deferred, "PICTURES", 1)
+    _time(monkeypatch, *([1.0, 1.0] if choose.has_openvino() else [1.0]))
+    found = choose_backend(encoder)
+    assert torch.equal(found.encode_images(images), encoder.encode_images(images))
+    assert found.runtime == "torch float32"

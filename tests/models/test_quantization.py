@@ -24,7 +24,7 @@ def test_calibration_reads_what_the_tower_reads(monkeypatch: pytest.MonkeyPatch)
     assert pixels.shape == (2 * model.views, 3, model.encoder.image_size, model.encoder.image_size)
     assert calibration.name == view_calibration(model.recipe, model.encoder).name
     assert calibration.name != view_calibration(model.recipe, model.encoder.with_preprocessing((0, 0, 0), (1, 1, 1))).name
-    assert model.encoder.compiled is None
+    assert model.encoder.runtime == "torch float32"
 
 
 def test_calibration_shapes_are_in_no_split() -> None:

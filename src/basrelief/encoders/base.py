@@ -125,8 +125,8 @@ class CompiledTowers(Protocol):
         ...
 
     @property
-    def precision(self) -> str:
-        """`float32`, `bfloat16` or `int8`."""
+    def runtime(self) -> str:
+        """Backend and precision, e.g. `openvino bfloat16`."""
         ...
 
     @property

@@ -121,7 +121,7 @@ class ClipEncoder:
     def runtime(self) -> str:
         """Backend and precision that compute features, e.g. `torch float32` or `openvino bfloat16`."""
         compiled = self._current()
-        return f"torch {str(self.dtype).removeprefix('torch.')}" if compiled is None else f"openvino {compiled.precision}"
+        return f"torch {str(self.dtype).removeprefix('torch.')}" if compiled is None else compiled.runtime
 
     @property
     def has_tuned_block(self) -> bool:

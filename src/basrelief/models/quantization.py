@@ -47,7 +47,7 @@ class _Recorder:
         pixels: One array for each call.
     """
 
-    precision, differs, is_current = "float32", False, True
+    runtime, differs, is_current = "torch float32", False, True
 
     def __init__(self, encoder: ClipEncoder) -> None:
         self.towers = encoder.towers

@@ -17,10 +17,12 @@ from pathlib import Path
 import torch
 
 from basrelief.encoders.backends.compiled import OpenVinoTowers
+from basrelief.encoders.backends.deferred import DeferredTowers
 from basrelief.encoders.backends.graphs import Graphs
 from basrelief.encoders.backends.probe import PROMPTS, probe_features, probe_images, smallest_cosine
 from basrelief.encoders.backends.quantize import INT8, Calibration, check_int8, quantized_encoder
 from basrelief.encoders.backends.store import Decision, recall, remember
+from basrelief.encoders.base import CompiledTowers
 from basrelief.encoders.clip import ClipEncoder
 from basrelief.encoders.precision import DTYPES, LEAST_COSINE, SMALL, best_seconds
 from basrelief.errors import ConfigError, MissingExtraError, unknown_choice
@@ -40,8 +42,8 @@ def choose_backend(
     Candidates are torch in float32 and bfloat16 and, on a CPU with OpenVINO installed, OpenVINO in both. Each runs the image tower (a
     text tower alone: prompts) on a fixed probe of rendered views, and the fastest wins whose features keep a cosine of at least 0.999 to
     torch in float32, in both towers. The decision is kept in the user's cache folder by processor, threads, versions and weights, so that
-    a machine measures once and always chooses the same. Towers of fewer than 20 million numbers stay in torch and float32: they are quick
-    anyway, and starting OpenVINO would take longer than a few shapes.
+    a machine measures once and always chooses the same. Towers of fewer than 20 million numbers start in torch and float32: they are quick
+    anyway, and starting OpenVINO would take longer than a few shapes. After 3,000 pictures it is tried for them, too, in float32.
 
     Args:
         encoder: Loaded in float32, on the device it will run on.
@@ -60,7 +62,12 @@ def choose_backend(
     if candidates == [_FIRST]:
         requested = "float32" in dtype or backend == "torch"
         encoder.dtype_reason = "requested" if requested else f"{_FIRST}: the towers are small"
-        return encoder
+        return encoder if requested or not _may_switch(encoder) else _deferred(encoder)
+    return _chosen(encoder, candidates)
+
+
+def _chosen(encoder: ClipEncoder, candidates: Sequence[str]) -> ClipEncoder:
+    """What was decided before, or is measured now."""
     key = _key(encoder, candidates)
     decision = recall(key)
     if decision is None or decision.name not in candidates:
@@ -68,7 +75,18 @@ def choose_backend(
         remember(key, decision)
     else:
         chosen = _built(encoder, decision.name, Graphs(encoder.towers)) or encoder
-    return _noted(chosen, encoder, decision)
+    return _noted(chosen, decision)
+
+
+def _deferred(encoder: ClipEncoder) -> ClipEncoder:
+    """Small towers that look for a faster backend once they have encoded many pictures."""
+
+    def choose() -> CompiledTowers | None:
+        plain = copy.copy(encoder)
+        plain.compiled = None
+        return _chosen(plain, [_FIRST, "openvino float32"]).compiled
+
+    return encoder.copy_with(DeferredTowers(encoder.towers, choose))
 
 
 def _in_int8(encoder: ClipEncoder, backend: str, calibration: Calibration | None, *, check: bool) -> ClipEncoder:
@@ -84,7 +102,7 @@ def _in_int8(encoder: ClipEncoder, backend: str, calibration: Calibration | None
     remember(key, decision)
     if check:
         check_int8(encoder, cosine)
-    return _noted(chosen, encoder, decision)
+    return _noted(chosen, decision)
 
 
 def _check_installed() -> None:
@@ -112,10 +130,15 @@ def _candidates(encoder: ClipEncoder, backend: str, dtype: str) -> list[str]:
             raise ConfigError(f"OpenVINO runs on the CPU in float32 or bfloat16, not in {got}. Use --backend torch.")
         return [f"openvino {name}" for name in dtypes]
     found = [f"torch {name}" for name in dtypes]
-    images = encoder.towers.vision_model is not None and not encoder.joint_views  # views of a shape are encoded by torch alone
-    if backend == "auto" and not small and images and encoder.device.type == "cpu" and has_openvino() and _has_memory(encoder):
+    if backend == "auto" and not small and _may_switch(encoder):
         found += [f"openvino {name}" for name in dtypes if name != "float16"]
     return found
+
+
+def _may_switch(encoder: ClipEncoder) -> bool:
+    """Whether OpenVINO is worth a try."""
+    images = encoder.towers.vision_model is not None and not encoder.joint_views  # views of a shape are encoded by torch alone
+    return images and encoder.device.type == "cpu" and has_openvino() and _has_memory(encoder)
 
 
 def _measure(encoder: ClipEncoder, candidates: Sequence[str]) -> tuple[Decision, ClipEncoder]:
@@ -169,7 +192,7 @@ def _built(encoder: ClipEncoder, name: str, graphs: Graphs, *, required: bool = 
     return encoder.copy_with(OpenVinoTowers(graphs, precision=dtype))
 
 
-def _noted(chosen: ClipEncoder, encoder: ClipEncoder, decision: Decision) -> ClipEncoder:
+def _noted(chosen: ClipEncoder, decision: Decision) -> ClipEncoder:
     """Write down the decision, and whether features are those of torch in float32 up to the cosine that is required."""
     same = decision.cosines.get(decision.name, 0.0) >= LEAST_COSINE
     if chosen.compiled is not None:

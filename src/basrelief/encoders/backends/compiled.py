@@ -75,6 +75,11 @@ class OpenVinoTowers:
         self._state = _state(self.towers)
 
     @property
+    def runtime(self) -> str:
+        """Backend and precision of the image tower."""
+        return f"openvino {self.precision}"
+
+    @property
     def is_current(self) -> bool:
         """Whether the towers still hold what was exported; False after training or after an image tower was added."""
         return _state(self.towers) == self._state

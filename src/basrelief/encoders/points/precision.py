@@ -1,4 +1,4 @@
-"""The compute dtype of a point network, chosen by benchmarking, as `basrelief.encoders.precision` does for CLIP."""
+"""The compute dtype of a point network, chosen by benchmarking, as `basrelief.encoders.backends` does for CLIP."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from basrelief.datasets import PromptList, dataset_card
 from basrelief.datasets.layouts.base import plain
 from basrelief.encoders import encoder_spec
+from basrelief.encoders.backends.choose import has_openvino
+from basrelief.encoders.backends.store import recorded_decisions
 from basrelief.encoders.hub.selection import cached_vocabulary
 from basrelief.encoders.kinds import TOKENIZER_FILES
 from basrelief.encoders.tokenizer import tokenizer_file
@@ -17,6 +19,7 @@ from basrelief.evaluate.doctor.weights import check_weights
 from basrelief.evaluate.sources import ModelSource
 from basrelief.models import Recipe, get_recipe
 from basrelief.models.fetch import find_checkpoint, missing_files
+from basrelief.models.recipe import EMBEDDED
 from basrelief.types import Finding
 
 
@@ -37,6 +40,7 @@ def check_model(source: ModelSource, *, dataset: str = "", labels: Sequence[str]
         Finding("recipe", "ok", f"{recipe.title}. Trained on: {recipe.training_data}. Licence: {recipe.licence}."),
         *_weights(recipe, source, labels),
         *_preprocessing(recipe, source),
+        *_runtime(recipe),
         *_prompts(recipe, source, dataset, labels),
         *_paper(recipe, dataset),
     ]
@@ -98,6 +102,21 @@ def _preprocessing(recipe: Recipe, source: ModelSource) -> Iterator[Finding]:
     if tokenizer_file(folder, kind=kind) is None and cached_vocabulary(spec) is None:
         fact = f"The folder {folder.name!r} has no vocabulary ({', '.join(TOKENIZER_FILES[kind])}), nor has the hub's cache."
         yield Finding("tokenizer", "warning", fact, "Put one beside the weights; otherwise it is downloaded on first use.")
+
+
+def _runtime(recipe: Recipe) -> Iterator[Finding]:
+    """Which backend and precision run the towers on this machine, as far as it was measured."""
+    if recipe.members:
+        return
+    measured = [found for found in recorded_decisions(recipe.encoder) if found.milliseconds]
+    fact = "The first use measures which backend and precision are the fastest."
+    if measured:
+        fact = f"{measured[0].reason}, chosen on this machine."
+    elif recipe.encoder == EMBEDDED:
+        fact = "torch float32: the towers are small; OpenVINO is tried after 3,000 pictures of one run."
+    elif not has_openvino():
+        fact = "torch; on a CPU OpenVINO is often faster (pip install 'basrelief[openvino]')."
+    yield Finding("runtime", "ok", fact)
 
 
 def _prompts(recipe: Recipe, source: ModelSource, dataset: str, labels: Sequence[str]) -> Iterator[Finding]:
