@@ -425,7 +425,7 @@ def test_int8_needs_openvino_and_views(encoder: ClipEncoder, monkeypatch: pytest
 @needs_openvino
 def test_int8_needs_nncf(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantize, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"int8 needs NNCF, which is not installed\. Run: pip install 'basrelief\[openvino\]'\."):
+    with pytest.raises(MissingExtraError, match=r"int8 needs NNCF, which is not installed\. Run: pip install nncf\."):
         choose_backend(encoder, dtype="int8", calibration=_calibration())
 
 

@@ -92,7 +92,7 @@ def _calibrating(pixels: Tensor) -> int:
 
 def _quantized(graph: openvino.Model, pixels: Tensor, *, transformer: bool) -> openvino.Model:
     if find_spec("nncf") is None:
-        raise MissingExtraError("int8 needs NNCF, which is not installed. Run: pip install 'basrelief[openvino]'.")
+        raise MissingExtraError("int8 needs NNCF, which is not installed. Run: pip install nncf.")
     os.environ.setdefault("NNCF_CI", "1")  # without it, NNCF reports its use to a server
     import nncf
 
