@@ -414,7 +414,7 @@ def test_int8_needs_openvino_and_views(encoder: ClipEncoder, monkeypatch: pytest
     message = r"int8 runs on OpenVINO on the CPU\. Leave out --backend and --device, or use --dtype auto\."
     with pytest.raises(ConfigError, match=message):
         choose_backend(encoder, backend="torch", dtype="int8", calibration=_calibration())
-    message = r"int8 is for image towers that read views, which random does not do here\. Use --dtype auto\."
+    message = r"int8 is for image towers that read one view at a time, which random does not do here\. Use --dtype auto\."
     with pytest.raises(ConfigError, match=message):
         choose_backend(encoder, dtype="int8")
     _no_openvino(monkeypatch)
