@@ -214,3 +214,22 @@ def test_a_text_gltf_named_glb_and_the_other_way(put: Put, valid_files: dict[str
         shapes.load(put("a.glb", gltf_text()))
     with pytest.raises(FileFormatError, match="a.gltf is not a .gltf file; it looks like binary glTF"):
         shapes.load(put("a.gltf", valid_files["glb"][0]))
+
+
+@pytest.mark.parametrize("scene", ["hello", 7, -1, None])
+def test_a_default_scene_that_does_not_exist_is_the_first(scene: Any, put: Put) -> None:
+    scenes = [{"nodes": [1]}, {"nodes": [0]}]
+    shape = loaded(put, gltf([{"mesh": 0}, {"mesh": 0, "translation": [5, 5, 5]}], scenes=scenes, scene=scene))
+    assert (len(shape.faces), shape.vertices.min()) == (4, 5)
+
+
+def test_without_scenes_all_nodes_are_shown(put: Put) -> None:
+    shape = loaded(put, gltf([{"children": [1], "translation": [5, 0, 0]}, {"mesh": 0}, {"mesh": 0}], scenes=[]))
+    assert len(shape.faces) == 8
+    assert sorted(set(np.floor(shape.vertices[:, 0] / 5).tolist())) == [0, 1]
+
+
+def test_corners_left_over_and_primitives_without_positions_are_passed_over(put: Put) -> None:
+    primitives = [primitive(), {"attributes": {}}, {"attributes": {"NORMAL": 0}}]
+    text = gltf([{"mesh": 0}], meshes=[primitives]).replace('"count": 12', '"count": 11')
+    assert len(loaded(put, text).faces) == 3

@@ -83,6 +83,21 @@ def test_textures_are_found_wherever_they_are_stored(where: str, put: Put) -> No
     assert notes == ()
 
 
+def test_a_data_uri_without_base64(put: Put) -> None:
+    data = "data:image/png," + "".join(f"%{byte:02x}" for byte in encoded(Image.new("RGB", (3, 3), RED)))
+    colors, _ = loaded(put, textured([{"uri": data}]))
+    assert colors is not None
+    assert np.allclose(colors, np.array(RED) / 255)
+
+
+def test_a_texture_in_another_letter_case(put: Put) -> None:
+    put("Wood.PNG", encoded(Image.new("RGB", (3, 3), RED)))
+    colors, notes = loaded(put, textured([{"uri": "textures/wood.png"}]))
+    assert colors is not None
+    assert np.allclose(colors, np.array(RED) / 255)
+    assert notes == ()
+
+
 @pytest.mark.parametrize("image", [{"uri": "gone.png"}, {"uri": "../t.png"}, {"bufferView": 9}, {}, {"uri": "data:image/png;base64,!"}, 3])
 def test_a_picture_that_cannot_be_read_leaves_the_color_of_the_material(image: Any, put: Put) -> None:
     colors, notes = loaded(put, textured([image], factor=[0, 1, 0, 1]))

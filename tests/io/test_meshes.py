@@ -143,6 +143,39 @@ def test_damaged_draco_is_not_taken_for_a_mesh_of_zeros(put: Put) -> None:
         shapes.load(put("a.glb", data[:at] + b"\xff\xff" + data[at + 2 :]))
 
 
+def test_draco_with_metadata(put: Put) -> None:
+    """One attribute has an entry; the mesh has an entry and, inside, two named blocks, of which one has a block of its own."""
+    pytest.importorskip("DracoPy")
+    inner = (
+        bytes([1]) + b"a" + bytes([0, 0]),
+        bytes([1]) + b"b" + bytes([1, 1]) + b"k" + bytes([2]) + b"xy" + bytes([1]) + bytes([1]) + b"c" + bytes([0, 0]),
+    )
+    metadata = (
+        bytes([1, 0, 1, 3])
+        + b"key"
+        + bytes([2])
+        + b"ab"
+        + bytes([0])
+        + bytes([1, 1])
+        + b"k"
+        + bytes([1])
+        + b"v"
+        + bytes([2])
+        + b"".join(inner)
+    )
+    data = trimesh.exchange.gltf.export_glb(trimesh.Scene(trimesh.Trimesh(VERTICES, FACES, process=False)), extension_draco=True)
+    json_size = int.from_bytes(data[12:16], "little")
+    header = json.loads(data[20 : 20 + json_size])
+    view = header["bufferViews"][next(iter(header["meshes"][0]["primitives"][0]["extensions"].values()))["bufferView"]]
+    start = 28 + json_size + view.get("byteOffset", 0)
+    packed = data[start : start + view["byteLength"]]
+    noted = packed[:10] + bytes([packed[10] | 0x80]) + metadata + packed[11:]
+    view |= {"byteOffset": 0, "byteLength": len(noted)}
+    header["buffers"] = [{"byteLength": len(noted), "uri": "data:;base64," + base64.b64encode(noted).decode()}]
+    shape = shapes.load(put("a.gltf", json.dumps(header)), up="z")
+    assert np.allclose(corners(shape), VERTICES[FACES], atol=1e-3)
+
+
 def test_draco_without_its_decoder_names_the_extra(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     path = put("a.gltf", gltf_text(extensionsUsed=["KHR_draco_mesh_compression"]))

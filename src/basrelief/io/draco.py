@@ -52,18 +52,37 @@ def decode_draco(path: Path, data: bytes, *, vertices: int, faces: int) -> Mappi
 
 
 def _declared(data: bytes) -> tuple[int, int]:
-    """Return the declared numbers of vertices and faces; -1 for anything but a plain mesh."""
-    if data[:5] != b"DRACO" or data[7] != _MESH or data[10] & _METADATA:
+    """Return the declared numbers of vertices and faces; -1 for anything but a mesh."""
+    if data[:5] != b"DRACO" or data[7] != _MESH:
         return -1, -1
     version, sequential = (data[5], data[6]), data[8] == _SEQUENTIAL
     skipped = 0 if sequential or version >= (2, 2) else 1  # vertices that old versions add
-    at, numbers = _HEADER + (not sequential), []
+    at, numbers = _after_metadata(data, _HEADER) if data[10] & _METADATA else _HEADER, []
+    at += not sequential
     for _ in range(skipped + 2):
         fixed = version < (2, 2) if sequential else version < (2, 0)
         number, at = (int.from_bytes(data[at : at + 4], "little"), at + 4) if fixed else _varint(data, at)
         numbers.append(number)
     first, second = numbers[skipped:]
     return (second, first) if sequential else (first, second)
+
+
+def _after_metadata(data: bytes, at: int) -> int:
+    """Return where the metadata end: names with values, first of each attribute, then of the mesh, each with named metadata inside."""
+    attributes, at = _varint(data, at)
+    for number in range(attributes + 1):
+        if number < attributes:
+            _, at = _varint(data, at)  # which attribute
+        waiting, named = 1, False
+        while waiting:
+            at += 1 + data[at] if named else 0
+            entries, at = _varint(data, at)
+            for _ in range(entries):
+                size, at = _varint(data, at + 1 + data[at])
+                at += size
+            inside, at = _varint(data, at)
+            waiting, named = waiting - 1 + inside, True
+    return at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -101,13 +101,13 @@ class _Scene:
         self.data, self.materials, self.skeletons = data, Materials(data), Skeletons(data)
         self.nodes: Sequence[Item] = data.header.get("nodes", [])
         self.meshes: Sequence[Item] = data.header.get("meshes", [])
-        scenes = data.header.get("scenes", [])
-        self.roots: Sequence[int] = scenes[data.header.get("scene", 0)].get("nodes", []) if scenes else []
+        self.roots = self._roots()
         shown = self._shown()
         self.shows_all = not shown  # the scene shows no mesh: each is read once, untransformed
         if self.shows_all:
             shown = {Use(mesh): 1 for mesh in range(len(self.meshes))}
         uses = {(use, i): n for use, n in shown.items() for i in range(len(self.meshes[use.mesh]["primitives"]))}
+        uses = {key: n for key, n in uses.items() if "POSITION" in self._item(key).get("attributes", {})}
         self.triangles = any(self._mode(key) in _SURFACES for key in uses)
         self.chosen = {key: n for key, n in uses.items() if self._mode(key) in (_SURFACES if self.triangles else _CLOUDS)}
         check_size(data.source.path, [(n, *self._size(self._item(key))) for key, n in self.chosen.items()])
@@ -125,6 +125,15 @@ class _Scene:
             for use, matrix, name, hidden in self._walk()
             for part, posed in by_use.get(use, ())
         ]
+
+    def _roots(self) -> Sequence[int]:
+        """Return the nodes of the default scene, else of the first; without scenes, all that are not below another."""
+        scenes, number = self.data.header.get("scenes", []), self.data.header.get("scene", 0)
+        if scenes:
+            roots: Sequence[int] = scenes[number if isinstance(number, int) and 0 <= number < len(scenes) else 0].get("nodes", [])
+            return roots
+        below = {child for node in self.nodes for child in node.get("children", [])}
+        return [i for i in range(len(self.nodes)) if i not in below]
 
     def _shown(self) -> dict[Use, int]:
         """Count the instances of each mesh in the scene."""
@@ -220,7 +229,7 @@ def _unit(colors: np.ndarray | None) -> np.ndarray | None:
 
 def _triangles(corners: np.ndarray, mode: int) -> np.ndarray:
     if mode == _TRIANGLES:
-        return corners.reshape(-1, 3)
+        return corners[: len(corners) // 3 * 3].reshape(-1, 3)
     if mode == _FAN:
         return np.stack([np.broadcast_to(corners[:1], len(corners) - 2), corners[1:-1], corners[2:]], axis=1)
     strip = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1)

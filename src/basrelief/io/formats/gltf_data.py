@@ -6,6 +6,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from io import BufferedIOBase, BytesIO
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class GltfData:
         """Read the bytes of an image."""
         if "bufferView" in image:
             return self.view(image["bufferView"])
-        return _inline(image["uri"]) if image["uri"].startswith(_DATA) else self.resolver.get(image["uri"])
+        return _inline(image["uri"]) if image["uri"].startswith(_DATA) else self.resolver.get(image["uri"], similar=True)
 
     def _read(self, item: Item, count: int) -> np.ndarray:
         dtype, width = np.dtype(_TYPES[item["componentType"]]), _WIDTHS[item["type"]]
@@ -239,4 +240,7 @@ def _most_values() -> int:
 
 def _inline(uri: str) -> bytes:
     """Decode a data URI in pieces, so that other threads can run in between."""
-    return b"".join(b64decode(uri[start : start + _PIECE]) for start in range(uri.index(",") + 1, len(uri), _PIECE))
+    start = uri.index(",") + 1
+    if not uri[:start].endswith(";base64,"):
+        return unquote_to_bytes(uri[start:])
+    return b"".join(b64decode(uri[at : at + _PIECE]) for at in range(start, len(uri), _PIECE))
