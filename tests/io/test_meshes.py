@@ -287,6 +287,22 @@ def test_a_mesh_with_nan_is_refused(put: Put) -> None:
         shapes.load(put("a.off", "OFF\n3 1 0\n0 0 0\nnan 0 0\n0 1 0\n3 0 1 2\n"))
 
 
+@pytest.mark.parametrize(
+    ("rows", "faces", "note"),
+    [
+        ("nan 0 0", "3 0 1 2\n3 0 1 3", "1 of 4 vertices are not finite; 1 of 2 faces used them and were dropped."),
+        ("0 inf 0", "3 0 1 3\n3 0 1 3", "1 of 4 vertices are not finite; no face used them."),
+    ],
+)
+def test_faces_at_broken_vertices_are_dropped(rows: str, faces: str, note: str, put: Put) -> None:
+    shape = shapes.load(put("a.off", f"OFF\n4 2 0\n0 0 0\n1 0 0\n{rows}\n0 1 0\n{faces}\n"), up="z")
+    assert isinstance(shape, Mesh)
+    assert {tuple(face) for face in shape.faces.tolist()} == {(0, 1, 3)}
+    assert shape.vertices.max() == 1
+    assert shape.origin is not None
+    assert shape.origin.notes == (note,)
+
+
 def test_a_face_beyond_the_vertices_is_refused(put: Put) -> None:
     with pytest.raises(GeometryError, match="Faces use vertices 0 to 9, but there are only 3"):
         shapes.load(

@@ -12,6 +12,7 @@ import numpy as np
 
 from basrelief.errors import ConfigError, FileFormatError, GeometryError, unknown_choice
 from basrelief.geometry import UP_AXES, rotation_to_z_up
+from basrelief.io.broken_faces import drop_broken_faces
 from basrelief.io.checks import parser_errors
 from basrelief.io.formats.dae import read_dae
 from basrelief.io.formats.depth import IMAGES, read_depth_image
@@ -88,7 +89,8 @@ def load(path: str | os.PathLike[str], up: str | None = None, *, intrinsics: Int
 
     The up axis is `up` when given, else what the file or its format states (glTF +Y, COLLADA `<up_axis>`, 3MF, PCD and LAS +Z), else it is
     decided by evidence: what is common for the format, what the program that wrote it does by default, and the form of the shape.
-    Points with NaN or infinity are dropped; coordinates too far away for float32 are moved to the origin. `shape.origin` records both.
+    Points with NaN or infinity are dropped, and so are faces at such vertices; coordinates too far away for float32 are moved to the
+    origin. `shape.origin` records all of it.
 
     Args:
         path: A file whose suffix is one of `FORMATS`; `file.h5#12` selects shape 12, counted from zero, of a file with many.
@@ -101,7 +103,7 @@ def load(path: str | os.PathLike[str], up: str | None = None, *, intrinsics: Int
 
     Raises:
         FileFormatError: If the file is missing, broken, too large, or not what its suffix says.
-        GeometryError: If it holds no usable shape: no points, or a mesh with NaN or infinity.
+        GeometryError: If it holds no usable shape: no points, or no face at finite vertices.
         MissingExtraError: If the library for this format is not installed.
         ConfigError: If `up` is not an axis, or the intrinsics are incomplete.
 
@@ -188,7 +190,8 @@ def _open(path: str | os.PathLike[str], intrinsics: IntrinsicsLike | None = None
     if source.format not in IMAGES:
         check_content(source)
     with parser_errors(source.path, source.format):
-        return source, (read_depth_image if source.format in IMAGES else _READERS[source.format])(source)
+        read = read_depth_image if source.format in IMAGES else _READERS[source.format]
+        return source, drop_broken_faces(read(source))
 
 
 def _to_world(source: Source, raw: RawShape, axis: AxisChoice, up_source: AxisSource) -> PointCloud | Mesh:
