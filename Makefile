@@ -7,10 +7,11 @@ WORKERS ?= 2
 .PHONY: demo test test-all lint docs bench clean
 .DELETE_ON_ERROR:
 
-demo: $(INSTALLED) ## name a few shapes and the things in a scan with the embedded model, write pictures to demo-out/
+demo: $(INSTALLED) ## name a few shapes and the things in a scan, draw a textured one in colour, write pictures to demo-out/
 	$(BIN)/basrelief classify examples/shapes --labels examples/labels.txt --top 3 --picture demo-out/seen.png
 	$(BIN)/basrelief detect examples/scans/room.ply --labels "chair,table,sofa,lamp,bookshelf,monitor,trash can,potted plant" --top 6 -o demo-out/room.html
-	@echo "what the model was shown, and what each view says alone: demo-out/seen-*.png; the scan with its boxes: demo-out/room.html"
+	$(BIN)/basrelief render examples/shapes-colour/globe.glb --projection shaded -o demo-out/colour.png
+	@echo "what the model was shown, and what each view says alone: demo-out/seen-*.png; the scan with its boxes: demo-out/room.html; a texture in colour: demo-out/colour.png"
 
 test: lint ## the quick tests: at least one of every capability
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
