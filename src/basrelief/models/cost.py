@@ -107,7 +107,7 @@ def point_costs() -> Mapping[str, Mapping[str, int]]:
 
 @cache
 def _text_parameters(encoder: str) -> int:
-    towers = empty_towers(encoderencoder_config(encoder), images=False)
+    towers = empty_towers(encoder_config(encoder), images=False)
     return sum(parameter.numel() for parameter in towers.parameters())
 
 
