@@ -192,7 +192,9 @@ def test_the_probe_does_not_read_from_the_text_cache(encoder: ClipEncoder, tmp_p
 
 
 @needs_openvino
-@pytest.mark.parametrize("kind", [*KINDS, "tuned"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in ("tuned", "pe-vit", "fastvit") else pytest.mark.slow) for kind in (*KINDS, "tuned")]
+)
 def test_openvino_agrees_with_torch(kind: str, config: ClipConfig, resnet_config: ClipConfig) -> None:
     encoder = random_encoder(_config(kind, config, resnet_config), seed=3, tuned=2 if kind == "tuned" else 0)
     found = copy.copy(encoder)
@@ -414,7 +416,7 @@ def test_int8_needs_openvino_and_views(encoder: ClipEncoder, monkeypatch: pytest
     message = r"int8 runs on OpenVINO on the CPU\. Leave out --backend and --device, or use --dtype auto\."
     with pytest.raises(ConfigError, match=message):
         choose_backend(encoder, backend="torch", dtype="int8", calibration=_calibration())
-    message = r"int8 is for image towers that read one view at a time, which random does not do here\. Use --dtype auto\."
+    message = r"int8 is for image towers that read one view at a time, not for random\. Use --dtype auto\."
     with pytest.raises(ConfigError, match=message):
         choose_backend(encoder, dtype="int8")
     _no_openvino(monkeypatch)

@@ -62,7 +62,7 @@ def _costs(device: str, *, as_json: bool) -> None:
     found = []
     for status in list_models():
         if status.ready:
-            found.append(model_cost(load_model(status.name, device=device, dtype="float32")))
+            found.append(model_cost(load_model(status.name, device=device, backend="torch", dtype="float32")))
         else:
             found.append(model_cost(status.name))
     if as_json:

@@ -93,9 +93,7 @@ def _in_int8(encoder: ClipEncoder, backend: str, calibration: Calibration | None
     if backend not in ("auto", "openvino") or encoder.device.type != "cpu":
         raise ConfigError("int8 runs on OpenVINO on the CPU. Leave out --backend and --device, or use --dtype auto.")
     if calibration is None or encoder.towers.vision_model is None or encoder.joint_views:
-        raise ConfigError(
-            f"int8 is for image towers that read one view at a time, which {encoder.name} does not do here. Use --dtype auto."
-        )
+        raise ConfigError(f"int8 is for image towers that read one view at a time, not for {encoder.name}. Use --dtype auto.")
     _check_installed()
     key = _key(encoder, [f"openvino int8 {calibration.name}"])
     decision = recall(key)
