@@ -31,7 +31,7 @@ HALVES = png([[[255, 0, 0], [0, 0, 255]]])  # red to the left, blue to the right
 
 
 def loaded(put: Put, text: str) -> Mesh:
-    shape = shapes.load(put("a.obj", text))
+    shape = shapes.load(put("a.obj", text), up="z")
     assert isinstance(shape, Mesh)
     return shape
 
@@ -246,6 +246,6 @@ def test_free_form_surfaces(put: Put) -> None:
 
 
 def test_numbers_as_other_programs_write_them(put: Put) -> None:
-    cloud = shapes.load(put("a.obj", "v 1 2. +3.0\nv 1e2 2.e-1 3.1-e2\nv 1.#QNAN -nan(ind) 0\n"))
+    cloud = shapes.load(put("a.obj", "v 1 2. +3.0\nv 1e2 2.e-1 3.1-e2\nv 1.#QNAN -nan(ind) 0\n"), up="z")
     assert isinstance(cloud, PointCloud)
     assert np.allclose(cloud.points, [[1, 2, 3], [100, 0.2, 0.031]])

@@ -25,7 +25,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _SIZES: Mapping[str, tuple[str, ...]] = {"width": ("width", "w", "depthwidth"), "height": ("height", "h", "depthheight")}
 _MATRICES = ("k", "cam_k", "intrinsic_matrix", "camera_matrix", "intrinsics", "intrinsic", "matrix", "data", "depth_intrinsics")
 _NESTED = 4  # levels of JSON that are searched
-_PAIR = re.compile(r"^\s*(\w+)\s*[=:]\s*([-+.\deE]+)\s*$", re.MULTILINE)
+_PAIR = re.compile(r"^[ \t]*(\w+)[ \t]*[=:][ \t]*([-+.\deE]+)[ \t\r]*$", re.MULTILINE)
 _MILLIMETRES = 0.02  # a scale below it is metres per unit
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ def find_libraries(path: Path, resolver: FolderResolver, names: Sequence[str]) -
         The name and the content of each library, None if it was not found.
     """
     found = False
-    for name in dict.fromkeys(names[: limits().side_files]):
-        for one in [name] if _exists(resolver, name) else name.split():
-            data = _read(resolver, one)
-            found = found or data is not None
-            yield one, data
+    named = dict.fromkeys(names[: limits().side_files])
+    single = (one for name in named for one in ([name] if _exists(resolver, name) else name.split()))
+    for name in islice(single, limits().side_files):
+        data = _read(resolver, name)
+        found = found or data is not None
+        yield name, data
     beside = f"{path.stem}.mtl"
     if not found and (path.parent / beside).is_file():
         yield beside, _read(resolver, beside)

@@ -117,8 +117,10 @@ class Paints:
             return
         check_corners(part["faces"], len(part["vertices"]))
         shown = np.where(usable.all(axis=1), image[paints[:, 0]], _NO_IMAGE)
-        for number in np.unique(shown).tolist():
-            rows = np.flatnonzero(shown == number)
+        order = np.argsort(shown, kind="stable")
+        starts = np.flatnonzero(np.diff(shown[order], prepend=_NO_IMAGE - 1))
+        for rows in np.split(order, starts[1:]):
+            number = int(shown[rows[0]])
             own, paint = {**part, "faces": part["faces"][rows]}, np.where(usable[rows], paints[rows], NO_PAINT)
             texture = self._image_of(number, read, textures)
             flat = bool((paint == paint[:, :1]).all())
