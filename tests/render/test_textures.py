@@ -10,8 +10,9 @@ import torch
 
 from basrelief.appearance import Appearance, Material
 from basrelief.geometry.appearance import linear_from_srgb, srgb_from_linear, surface_colors
+from basrelief.render.cameras import Viewport, look_at_cameras
 from basrelief.render.mesh import rasterize_mesh
-from basrelief.render.shade import Lighting, shade
+from basrelief.render.shade import LIGHTINGS, Lighting, shade
 from basrelief.render.textures import MaterialTable, SurfaceTable
 from basrelief.types import Mesh
 from render.mesh_samples import ball, from_above, soup, viewport
@@ -137,3 +138,25 @@ def test_half_covered_pixels_have_the_mean_light_of_texels() -> None:
     """The mean of black and white is that of their light."""
     picture = shade(sheet(0, Material(texture=checks(2, 2))), from_above(1), lighting=EVEN, supersample=1)[0, 0, 0].numpy()
     np.testing.assert_allclose(linear_from_srgb(picture), 0.5, atol=0.3)
+
+
+@pytest.mark.parametrize("distance", [None, 2.2])
+def test_turning_shape_and_camera_together_changes_nothing(distance: float | None) -> None:
+    mesh = dressed(soup(40, seed=5), *several_materials())
+    quarter = np.float32([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    turned = dataclasses.replace(mesh, vertices=mesh.vertices @ quarter.T)
+    pictures = [
+        shade(shape, Viewport(look_at_cameras([azimuth], 25.0, distance=distance), 48), lighting=LIGHTINGS["studio"])
+        for shape, azimuth in ((mesh, 10.0), (turned, 100.0))
+    ]
+    assert ((pictures[0] - pictures[1]).abs().amax(-1) > 0.02).float().mean() < 0.01
+
+
+def test_a_texture_moved_by_whole_periods_is_the_same() -> None:
+    material = Material(texture=noise(8, 8, alpha=False), wrap=("repeat", "mirror"))
+    mesh = dressed(ball(2), material, tinted=False)
+    assert mesh.appearance is not None
+    assert mesh.appearance.uv is not None
+    look = dataclasses.replace(mesh.appearance, uv=mesh.appearance.uv + np.float32([3, -4]))
+    pictures = [shade(shape, viewport(32)) for shape in (mesh, dataclasses.replace(mesh, appearance=look))]
+    assert ((pictures[0] - pictures[1]).abs().amax(-1) > 0.02).float().mean() < 0.01

@@ -4,7 +4,6 @@
 # Numba knows the types of numbers, mypy does not.
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -51,8 +50,7 @@ def neighbours(place: float, size: int, wrap: int) -> tuple[int, int, float]:
         place = min(max(place, 0.0), 1.0)
     else:
         period = 2.0 if wrap == 1 else 1.0
-        place = place - np.floor(place / period) * period
-        place = min(max(place, 0.0), period)
+        place = min(max(place - np.floor(place * (1 / period)) * period, 0.0), period)
     at = place * size - 0.5
     first = int(np.floor(at))
     return wrapped(first, size, wrap), wrapped(first + 1, size, wrap), at - first
@@ -67,6 +65,28 @@ def wrapped(index: int, size: int, wrap: int) -> int:
         return index + size if index < 0 else (index - size if index >= size else index)
     index = index + 2 * size if index < 0 else (index - 2 * size if index >= 2 * size else index)
     return min(index, 2 * size - 1 - index)
+
+
+@inlined
+def texel(materials: MaterialArrays, at: int) -> tuple[float, float, float, float]:
+    """Return light times alpha, and alpha."""
+    texels, linear = materials.texels, materials.linear
+    r, g, b = linear[texels[at, 0]], linear[texels[at, 1]], linear[texels[at, 2]]
+    if texels[at, 3] == 255:
+        return r, g, b, np.float32(1)
+    alpha = texels[at, 3] * np.float32(1 / 255)
+    return r * alpha, g * alpha, b * alpha, alpha
+
+
+@inlined
+def mixed(p: tuple[float, float, float, float], q: tuple[float, float, float, float], share: float) -> tuple[float, float, float, float]:
+    """Interpolate between two texels."""
+    return (
+        p[0] + (q[0] - p[0]) * share,
+        p[1] + (q[1] - p[1]) * share,
+        p[2] + (q[2] - p[2]) * share,
+        p[3] + (q[3] - p[3]) * share,
+    )
 
 
 @inlined
@@ -95,19 +115,16 @@ def surface_light(
         width, height = materials.width[material, level], materials.height[material, level]
         left, right, across = neighbours(u, width, materials.wrap[material, 0])
         top, bottom, down = neighbours(1 - v, height, materials.wrap[material, 1])
-        r, g, b, a = 0.0, 0.0, 0.0, 0.0
-        for corner in range(4):
-            row = top if corner < 2 else bottom
-            column = left if corner % 2 == 0 else right
-            share = (1 - down if corner < 2 else down) * (1 - across if corner % 2 == 0 else across)
-            at = first + row * width + column
-            share *= materials.texels[at, 3] / 255.0
-            r += share * materials.linear[materials.texels[at, 0]]
-            g += share * materials.linear[materials.texels[at, 1]]
-            b += share * materials.linear[materials.texels[at, 2]]
-            a += share
-        over = 1 / max(a, 1e-6)
-        red, green, blue, alpha = red * r * over, green * g * over, blue * b * over, alpha * a
+        upper, lower = first + top * width, first + bottom * width
+        r, g, b, a = mixed(
+            mixed(texel(materials, upper + left), texel(materials, upper + right), across),
+            mixed(texel(materials, lower + left), texel(materials, lower + right), across),
+            down,
+        )
+        if a < 1:
+            over = 1 / max(a, 1e-6)
+            r, g, b = r * over, g * over, b * over
+        red, green, blue, alpha = red * r, green * g, blue * b, alpha * a
     return red, green, blue, alpha
 
 
@@ -123,5 +140,7 @@ def texture_level(materials: MaterialArrays, corners: tuple[int, int, int], mate
     u2, v2 = float(uv[k, 0]) - float(uv[i, 0]), float(uv[k, 1]) - float(uv[i, 1])
     texels = abs(u1 * v2 - u2 * v1) * float(materials.width[material, 0]) * float(materials.height[material, 0])
     density = min(texels / max(area, 1e-30), 1e30)
-    level = int(np.rint(math.log2(max(density * footprint, 1e-9)) / 2))
-    return min(max(level, 0), levels - 1)
+    shown, level = density * footprint, 0
+    while shown > 2 and level < levels - 1:  # the level at which a texel is nearest in area to what the pixel shows
+        shown, level = shown / 4, level + 1
+    return level
