@@ -83,11 +83,15 @@ def test_every_mode_becomes_three_channels(mode: str) -> None:
     assert torch.equal(fit_image(picture, SIDE, ImageFit()), expected)
 
 
-def test_the_big_tower_of_dfn_squashes() -> None:
-    fits = {name: encoder_spec(name).image_fit for name in list_encoders()}
-    assert fits.pop("ViT-H-14/dfn5b") == ImageFit("squash", "bicubic")
-    assert fits.pop("SLIP-ViT-B-16/yfcc15m") == ImageFit("shortest", "bilinear")
-    assert set(fits.values()) == {ImageFit("shortest", "bicubic")}
+def test_who_squashes_and_who_is_bilinear() -> None:
+    fits: dict[ImageFit, set[str]] = {}
+    for name in list_encoders():
+        family = next((one for one in ("PE-Core", "SigLIP2", "MobileCLIP2") if one in name), name)
+        fits.setdefault(encoder_spec(name).image_fit, set()).add(family)
+    assert fits.pop(ImageFit("squash", "bicubic")) == {"ViT-H-14/dfn5b", "SigLIP2"}
+    assert fits.pop(ImageFit("squash", "bilinear")) == {"PE-Core"}
+    assert fits.pop(ImageFit("shortest", "bilinear")) == {"SLIP-ViT-B-16/yfcc15m", "MobileCLIP2"}
+    assert fits.keys() == {ImageFit("shortest", "bicubic")}
 
 
 def written(folder: Path, name: str, record: object) -> Preprocessing:
