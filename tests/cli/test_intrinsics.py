@@ -56,3 +56,9 @@ def test_wrong_intrinsics(run: Run, depth: Path) -> None:
     ended = run("classify", depth / "ball.png", "--labels", "chair,ball", "--intrinsics", "60,60")
     assert ended.code == 2
     assert "The intrinsics hold 2 numbers" in ended.err
+
+
+def test_doctor_reads_an_organised_cloud(run: Run, tmp_path: Path) -> None:
+    v, u = np.meshgrid(np.linspace(0, 3, 40), np.linspace(0, 6, 60), indexing="ij")
+    np.save(tmp_path / "a.npy", np.stack([np.cos(u), np.sin(u), v], axis=2))
+    assert "An organised cloud of 60 x 40 points" in run("doctor", tmp_path / "a.npy").out

@@ -78,7 +78,7 @@ def _depth_maps(path: Path) -> Finding | None:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError):
         return None
-    if array.ndim < 3 or (array.shape[-1] in (3, 6) and array.ndim == 3 and array.shape[1] > 256):
+    if array.ndim < 3 or (array.ndim == 3 and array.shape[-1] in (3, 4, 6)):  # clouds
         return None
     seen = float(np.mean(np.asarray(array[:1]) != np.asarray(array[:1]).flat[0]))
     kind = f"depth maps {tuple(array.shape)}, {seen:.0%} of the first one covered: {'dense' if seen > 0.25 else 'sparse'}"
