@@ -94,10 +94,15 @@ def _pyramid(material: Material) -> list[np.ndarray]:
     if material.texture is None:
         return []
     levels = [visible_texture(material)]
-    image = Image.fromarray(levels[0]).convert("RGBa")
+    height, width = levels[0].shape[:2]
+    weighted = bool((levels[0][..., 3] < 255).any())
+    if weighted:
+        image = Image.fromarray(levels[0]).convert("RGBa")
+    else:  # the same bytes
+        image = Image.frombuffer("RGBa", (width, height), np.ascontiguousarray(levels[0]), "raw", "RGBa", 0, 1)
     while max(image.size) > 1:
         image = image.reduce((min(2, image.width), min(2, image.height)))
-        levels.append(np.asarray(image.convert("RGBA")))
+        levels.append(np.asarray(image.convert("RGBA") if weighted else image))
     return levels
 
 
