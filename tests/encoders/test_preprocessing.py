@@ -88,7 +88,11 @@ def test_who_squashes_and_who_is_bilinear() -> None:
     for name in list_encoders():
         family = next((one for one in ("PE-Core", "SigLIP2", "MobileCLIP2") if one in name), name)
         fits.setdefault(encoder_spec(name).image_fit, set()).add(family)
-    assert fits.pop(ImageFit("squash", "bicubic")) == {"ViT-H-14/dfn5b", "SigLIP2"}
+    assert fits.pop(ImageFit("squash", "bicubic")) == {
+        "ViT-H-14/dfn5b",
+        "SigLIP2",
+        *(f"ViT-{size}-worldwide/metaclip2_worldwide" for size in ("B-32", "L-14")),
+    }
     assert fits.pop(ImageFit("squash", "bilinear")) == {"PE-Core"}
     assert fits.pop(ImageFit("shortest", "bilinear")) == {"SLIP-ViT-B-16/yfcc15m", "MobileCLIP2"}
     assert fits.keys() == {ImageFit("shortest", "bicubic")}
