@@ -98,6 +98,7 @@ def search(
     top: _Top = 10,
     pooling: Annotated[str, typer.Option(help="Score shapes by the mean of their views, or by the best view: mean or max.")] = "mean",
     names: Annotated[bool, typer.Option(help="Move files up whose names contain the words.")] = True,
+    up: opt.Up = None,
     page: _Page = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
@@ -107,11 +108,12 @@ def search(
 ) -> None:
     """Find shapes by words, images, shapes, or a mixture of them, best first."""
     from basrelief.index import Query
+    from basrelief.io import load
 
     query = Query(
         words=tuple(words or ()),
         images=tuple(image or ()),
-        shapes=tuple(shape or ()),
+        shapes=tuple(load(path, up) for path in shape or ()),
         without=tuple(without or ()),
         where=tuple(where or ()),
         pooling=pooling,
@@ -130,6 +132,7 @@ def similar(
     where: Where = None,
     db: Database = DATABASE,
     top: _Top = 10,
+    up: opt.Up = None,
     page: _Page = None,
     weights: opt.Weights = None,
     checkpoint: opt.CheckpointFile = None,
@@ -139,7 +142,7 @@ def similar(
 ) -> None:
     """Find the shapes most similar to that of a file, best first."""
     library = open_index(db, weights=weights, checkpoint=checkpoint, text=text, device=device)
-    hits = library.similar(file, top_k=top, where=where or ())
+    hits = library.similar(file, top_k=top, where=where or (), up=up)
     _print_hits(library, hits, page=page, title=f"similar to {file.name}", as_json=as_json)
 
 

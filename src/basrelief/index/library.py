@@ -22,6 +22,7 @@ from basrelief.index.schema import LibraryInfo
 from basrelief.index.search import Hit, SearchOptions, search
 from basrelief.index.table import Tables
 from basrelief.index.tags import TagProposal, propose_tags, undo_tags, write_tags
+from basrelief.io import load
 from basrelief.models import Model, load_model
 from basrelief.tasks import RejectPolicy
 from basrelief.types import Progress
@@ -158,17 +159,18 @@ class Index:
         """
         return search(self.tables, vector, query.options, top_k=top_k, columns=columns)
 
-    def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = ()) -> list[Hit]:
+    def similar(self, file: str | PathLike[str], *, top_k: int = 10, where: Sequence[str] = (), up: str | None = None) -> list[Hit]:
         """Find the shapes most similar to that of a file, which need not be in the library and is never among the hits.
 
-        The path of a box in a scan (`scan.ply#box-3`) finds things like it.
+        The path of a box in a scan (`scan.ply#box-3`) finds things like it. `up` is the up axis of a file that is not in the library, see
+        `basrelief.load`.
 
         Raises:
             FileFormatError: If it cannot be read.
         """
         path = str(Path(file).resolve())
         rows = self.tables.rows("path", [path], columns=["vector"])
-        vector = np.asarray(rows[0]["vector"], np.float32) if rows else self.model.embed_shapes(Path(file))[0].cpu().numpy()
+        vector = np.asarray(rows[0]["vector"], np.float32) if rows else self.model.embed_shapes(load(file, up))[0].cpu().numpy()
         return search(self.tables, vector, SearchOptions(tuple(where)), top_k=top_k, exclude=path)
 
     def duplicates(self, *, where: Iterable[str] = (), tolerance: float = DUPLICATE_TOLERANCE) -> list[list[str]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HEAD = 4096  # bytes that hold the marks of an exporter
 _OTHERS = 0.005  # probability of an axis that is not named
 _DEFAULT = 0.93  # of the axis that a program writes unless told otherwise
-_FACES, _LEAST_FACES, _LEAST_POINTS = 100_000, 12, 32  # looked at, at most; of a mesh and of a cloud, at least
+_FACES, _LEAST_FACES, _LEAST_POINTS = 100_000, 5, 32  # looked at, at most; of a mesh and of a cloud, at least
 _TELLS = 0.5  # lead of one axis over the others, in nats, for the form to say something
 _NAMES: Mapping[str, str] = {axis: axis.upper() if axis.startswith("-") else f"+{axis.upper()}" for axis in UP_AXES}
 
