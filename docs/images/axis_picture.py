@@ -1,6 +1,6 @@
 """One file under three up axes, each with the answer of `tiny`: docs/images/up-axis.png.
 
-    python docs/images/axis_picture.py
+python docs/images/axis_picture.py
 """
 
 from __future__ import annotations
