@@ -19,7 +19,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from basrelief.encoders import ClipEncoder, encoder_spec, random_encoder
+from basrelief.encoders import ClipEncoder, TextConfig, encoder_spec, random_encoder
 from basrelief.encoders.backends.compiled import OpenVinoTowers
 from basrelief.encoders.backends.graphs import Graphs
 from basrelief.encoders.backends.quantize import quantized_encoder
@@ -34,10 +34,10 @@ SHAPES = ("chair", "airplane", "mug", "lamp")
 SEED = 500_000
 
 
-def small_vocabulary(name: str) -> ClipEncoder:
-    """The towers of an architecture with random weights; the image tower is whole, the text tower knows bytes only."""
+def image_encoder(name: str) -> ClipEncoder:
+    """The image tower of an architecture with random weights, beside a small text tower."""
     config = next(encoder_spec(known).config for known in (name, f"{name}/openai", f"{name}/dfn2b") if _is_known(known))
-    return random_encoder(replace(config, text=replace(config.text, vocab_size=514, eot=513)), name=name)
+    return random_encoder(replace(config, text=TextConfig(64, 1, 1, vocab_size=514)), name=name)
 
 
 def _is_known(name: str) -> bool:
@@ -96,7 +96,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for name in given.names:
-        encoder = load_model("tiny", backend="torch").encoder if name == "tiny" else small_vocabulary(name)
+        encoder = load_model("tiny", backend="torch").encoder if name == "tiny" else image_encoder(name)
         report(encoder, int8=given.int8, rounds=given.rounds, recipe="tiny" if name == "tiny" else "opendlign-untuned")
 
 
