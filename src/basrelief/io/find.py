@@ -95,6 +95,7 @@ def unread_note(counts: Mapping[str, int]) -> str:
         counts: From `count_unread`.
 
     Example:
+        >>> from basrelief.io import unread_note
         >>> unread_note({"blend": 4, "max": 1})
         '5 files are of formats that are not read: 4 .blend (Blender), 1 .max (3ds Max). Export them as .glb.'
     """
