@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import basrelief as br
 from basrelief.evaluate import DataSource, ModelSource, diagnose
 from basrelief.index import Index, Query
+from basrelief.index.read import FileOptions
 from basrelief.models import Model, get_recipe
+from basrelief.processes import Failure, WorkerPool
 from basrelief.scenes import detect
+from basrelief.web.workers import ShapeTask, render_shape
 from support.small_models import small_encoder
 from support.small_scenes import given, planted_scene
 from support.textured import BLUE, RED, textured_gltf
@@ -43,6 +47,18 @@ def test_a_library_keeps_and_finds_colour_views(name: str, tmp_path: Path) -> No
     assert (sheet[..., 0] - sheet[..., 2] > 60).any(), "the sheet of views shows red"
     query = Query(shapes=(textured_gltf(tmp_path / "other.gltf", left=BLUE, right=BLUE),))
     assert index.search(query)[0].path.endswith("blue.gltf")
+
+
+def test_workers_prepare_colour_views_for_libraries_and_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    file, model = textured_gltf(tmp_path / "box.gltf"), small(NAMES[1])
+    options = FileOptions(model.input)
+    with WorkerPool(1) as pool:
+        (rendered,) = pool.map(render_shape, [ShapeTask(file, options)])
+    assert not isinstance(rendered, Failure)
+    assert rendered.pictures.shape == (12, 32, 32, 3)
+    here = model.prepare([br.load(file)])[0].numpy()
+    np.testing.assert_allclose(rendered.prepared, here, atol=1e-5)
 
 
 def test_crops_of_a_scan_are_drawn_in_colour() -> None:
