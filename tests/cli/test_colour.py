@@ -108,6 +108,7 @@ def test_the_tower_sees_what_was_drawn_at_its_size_with_its_own_mean_and_deviati
     torch.testing.assert_close(model.features([seen])[0], features)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 def test_real_textured_files_are_classified(run: Run) -> None:
     home = shared_path("assets/real_files")

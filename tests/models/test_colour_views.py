@@ -161,6 +161,7 @@ def test_few_shot_with_colour(color: Model, tmp_path: Path) -> None:
     assert [answer.label for answer in again.predict(shapes)] == truth
 
 
+@pytest.mark.slow
 def test_the_tasks_of_evaluate(both: Model, tmp_path: Path) -> None:
     for name in ("chair", "mug"):
         (tmp_path / name).mkdir()

@@ -30,7 +30,7 @@ def small(name: str) -> Model:
     return Model(replace(get_recipe(name), shaded=rig, points=400), small_encoder())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(NAMES[0], marks=pytest.mark.slow), NAMES[1]])
 def test_a_library_keeps_and_finds_colour_views(name: str, tmp_path: Path) -> None:
     pytest.importorskip("lancedb")
     model = small(name)
@@ -49,6 +49,7 @@ def test_a_library_keeps_and_finds_colour_views(name: str, tmp_path: Path) -> No
     assert index.search(query)[0].path.endswith("blue.gltf")
 
 
+@pytest.mark.slow
 def test_workers_prepare_colour_views_for_libraries_and_the_page(tmp_path: Path) -> None:
     pytest.importorskip("lancedb")
     file, model = textured_gltf(tmp_path / "box.gltf"), small(NAMES[1])
