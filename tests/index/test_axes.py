@@ -129,6 +129,15 @@ def test_the_page_shows_a_file_by_its_recorded_axis(files: Path, tmp_path: Path)
     assert np.ptp(upright.vertices, axis=0) == pytest.approx(np.ptp(lying.vertices, axis=0)[[0, 2, 1]], rel=1e-4)
 
 
+def test_a_query_shape_can_be_given_an_axis(files: Path, tmp_path: Path, empty_index: Index) -> None:
+    run(empty_index, files)
+    query = write(tmp_path / "query.obj", "chair", 60)
+    known = str((files / "chair.obj").resolve())
+    (best, *_), other = empty_index.similar(query), empty_index.similar(query, up="z")
+    assert best.path == known
+    assert best.score > next(hit.score for hit in other if hit.path == known) + 0.01
+
+
 def test_an_unknown_axis_is_refused() -> None:
     with pytest.raises(ConfigError, match="Unknown up axis 'w'"):
         IndexOptions(up="w")
