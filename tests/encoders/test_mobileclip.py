@@ -129,8 +129,16 @@ def test_it_is_read_strictly(arrays: dict[str, np.ndarray]) -> None:
     for part in ("stem.1.conv_scale.bn.running_var", "stages.1.blocks.1.token_mixer.norm.identity.bias", "final_conv.se.fc1.bias"):
         with pytest.raises(WeightsError, match=rf"1 missing: visual\.trunk\.{part.replace('.', chr(92) + '.')}"):
             convert({name: tensor for name, tensor in state.items() if name != TRUNK + part}, config)
-    with pytest.raises(WeightsError, match="shapes that do not fit each other"):
+    with pytest.raises(WeightsError, match="types or shapes that do not fit each other"):
         convert({**state, f"{TRUNK}stem.1.conv_scale.conv.weight": torch.ones(3, 1, 1, 1)}, config)
+    for part, wrong in (
+        ("stem.1.conv_kxk.0.bn.bias", torch.ones(())),
+        ("stages.3.pos_emb.pos_enc.weight", torch.ones(3)),
+        ("stages.0.blocks.0.layer_scale.gamma", torch.ones(1, 1, 1)),
+        ("stem.0.conv_kxk.0.conv.weight", torch.ones(32, 3, 3, 3, dtype=torch.int64)),
+    ):
+        with pytest.raises(WeightsError, match="types or shapes that do not fit each other"):
+            convert({**state, f"{TRUNK}{part}": wrong}, config)
     with pytest.raises(WeightsError, match=r"vision_model\.stem\.2\.conv\.weight has shape"):
         convert({**published(arrays, "mci0_fused"), f"{TRUNK}stem.2.reparam_conv.weight": torch.ones(3, 1, 1, 1)}, config)
 

@@ -40,10 +40,11 @@ def fuse_fastvit(state: Mapping[str, Tensor], config: VisionConfig) -> dict[str,
     branches = _Branches({name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)})
     try:
         found = dict(_tower(branches, config))
-    except (RuntimeError, IndexError) as error:
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0][:120]
         raise WeightsError(
-            f"The branches of the image tower have shapes that do not fit each other: {reason}. The weights belong to another architecture."
+            f"The branches of the image tower have types or shapes that do not fit each other: {reason}. "
+            "The weights belong to another architecture."
         ) from error
     return {**found, **{f"?visual.trunk.{name}": tensor for name, tensor in branches.left.items()}}
 
@@ -61,17 +62,19 @@ class _Branches:
     def take(self, name: str) -> Tensor:
         if name not in self.left:
             raise misfit("missing", [f"visual.trunk.{name}"], layout="mobileclip", tensors=self._count)
-        tensor = self.left.pop(name)
-        return tensor.double() if tensor.is_floating_point() else tensor
+        if not self.left[name].is_floating_point():
+            raise ValueError(f"{name} has dtype {self.left[name].dtype}")
+        return self.left.pop(name).double()
 
     def layer(self, place: str) -> Layer:
         return self.take(f"{place}.weight"), self.take(f"{place}.bias")
 
     def norm(self, place: str) -> Layer:
         """Factor and offset of a batch norm."""
-        gain, bias = self.layer(place)
-        factor = gain / (self.take(f"{place}.running_var") + _EPSILON).sqrt()
-        return factor, bias - self.take(f"{place}.running_mean") * factor
+        (gain, bias), mean, variance = self.layer(place), self.take(f"{place}.running_mean"), self.take(f"{place}.running_var")
+        _check_vectors(place, len(gain), gain, bias, mean, variance)
+        factor = gain / (variance + _EPSILON).sqrt()
+        return factor, bias - mean * factor
 
     def normed(self, place: str, side: int) -> Layer:
         """A convolution without bias and its batch norm, padded to a kernel of that side."""
@@ -109,6 +112,7 @@ class _Branches:
         kernel, bias = self.unit(f"{place}.mixer", 3, skip=True, scale=True)
         own, offset = self.identity(f"{place}.norm", kernel)
         scale = self.take(f"{place}.layer_scale.gamma").flatten()
+        _check_vectors(place, len(kernel), scale)
         return _identity(kernel) + scale[:, None, None, None] * (kernel - own), scale * (bias - offset)
 
     def positions(self, place: str) -> Layer:
@@ -122,7 +126,14 @@ class _Branches:
         """A layer whose outputs are scaled."""
         kernel, bias = self.layer(place)
         scale = self.take(f"{gamma}.gamma").flatten()
+        _check_vectors(place, len(kernel), bias, scale)
         return kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)), bias * scale
+
+
+def _check_vectors(place: str, length: int, *vectors: Tensor) -> None:
+    for vector in vectors:
+        if vector.shape != (length,):
+            raise ValueError(f"{place} has {tuple(vector.shape)} beside {length} channels")
 
 
 def _tower(branches: _Branches, config: VisionConfig) -> Iterator[tuple[str, Tensor]]:
