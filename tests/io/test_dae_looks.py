@@ -16,7 +16,7 @@ from .test_textures import encoded
 MATERIAL = '<library_materials><material id="m"><instance_effect url="#e"/></material></library_materials>'
 SAMPLER = '<newparam sid="surface"><surface><init_from>i</init_from></surface></newparam>'
 SAMPLER += '<newparam sid="sampler"><sampler2D><source>surface</source><wrap_s>MIRROR</wrap_s><wrap_t>clamp</wrap_t></sampler2D></newparam>'
-IMAGE = '<library_images><image id="i"><init_from>file:///C:/work/T.PNG</init_from></image></library_images>'
+IMAGE = '<library_images><image id="i"><init_from>file:///C:/models/T.PNG</init_from></image></library_images>'
 TEXTURE = '<diffuse><texture texture="sampler" texcoord="CHANNEL1"/></diffuse>'
 
 

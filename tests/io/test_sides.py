@@ -197,8 +197,8 @@ def test_side_files_are_counted(put: Put, tmp_path: Path) -> None:
     [
         ("WOOD.PNG", "wood.png"),
         ("..\\textures\\Wood.png", "textures/wood.PNG"),
-        ("C:\\Users\\someone\\models\\wood.png", "wood.png"),
-        ("/home/someone/textures/wood.png", "textures/wood.PNG"),
+        ("D:\\models\\wood.png", "wood.png"),
+        ("/srv/someone/textures/wood.png", "textures/wood.PNG"),
         ("file:///c:/maps/wood%2epng", "wood.png"),
         ("maps/deep/iron.jpg", "maps/deep/Iron.jpg"),
         ("iron.jpg", "maps/deep/Iron.jpg"),

@@ -16,13 +16,18 @@ from basrelief.output import to_json, write_picture
 if TYPE_CHECKING:
     from basrelief.models import FewShotClassifier, FileResult, Model
 
+_Labels = Annotated[
+    str | None, typer.Option("--labels", "-l", help="`chair,table,lamp`, a file or a label set. Default: the names the model knows.")
+]
+_EarlyExit = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Leave out views that will hardly change the best label; 1: that cannot. Default: encode all views."),
+]
+
 
 def classify(
     files: opt.Files,
-    labels: Annotated[
-        str | None,
-        typer.Option("--labels", "-l", help="`chair,table,lamp`, a file or a label set. Default: the names the model knows."),
-    ] = None,
+    labels: _Labels = None,
     model: opt.ModelName = "tiny",
     adapter: Annotated[Path | None, typer.Option(help="A head from basrelief train adapter; it brings its own labels and models.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
@@ -37,12 +42,7 @@ def classify(
     min_confidence: Annotated[float, typer.Option(help="Answer `none of these` below this probability.")] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Answer `none of these` if the best leads by less probability.")] = 0.0,
     distractors: Annotated[str | None, typer.Option(help="Labels that compete too; if one is best, the answer is `none of these`.")] = None,
-    early_exit: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Leave out views that will hardly change the best label; 1: that cannot. Default: encode all views."
-        ),
-    ] = None,
+    early_exit: _EarlyExit = None,
     calibration: Annotated[Path | None, typer.Option(help="calibration.json from basrelief evaluate --task calibration.")] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -99,27 +99,15 @@ def detect(
     )
     names = network.default_labels if labels is None else opt.read_labels(labels, least=1)
     opt.warn_unknown(network, names, given=labels is not None)
+    given: dict[str, Any] = {"proposals": "boxes" if boxes else proposals, "limit": limit, "first_pass": first_pass, "seed": seed}
+    given |= {"guard": {"unit": unit, "kind": kind}, "options": _options(boxes, proposal_weights)}
+
+    def from_saved(path: Path) -> scenes.Detections:
+        return load_detections(path, model=network).relabel(names, settings)
+
     with opt.progress("label boxes", quiet=as_json) as progress:
-        finder = partial(
-            scenes.detect,
-            labels=names,
-            model=network,
-            proposals="boxes" if boxes else proposals,
-            limit=limit,
-            first_pass=first_pass,
-            settings=settings,
-            guard={"unit": unit, "kind": kind},
-            options=_options(boxes, proposal_weights),
-            seed=seed,
-            progress=progress,
-        )
-        results = detect_files(
-            paths,
-            finder,
-            again=lambda path: load_detections(path, model=network).relabel(names, settings),
-            up=up,
-            intrinsics=opt.read_intrinsics(intrinsics),
-        )
+        finder = partial(scenes.detect, labels=names, model=network, settings=settings, progress=progress, **given)
+        results = detect_files(paths, finder, again=from_saved, up=up, intrinsics=opt.read_intrinsics(intrinsics))
         failed = sum(_show(result, outputs, many=len(paths) > 1, top=top, as_json=as_json) for result in results)
     opt.end_if_failed(failed, len(paths))
 

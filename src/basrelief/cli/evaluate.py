@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -108,8 +108,6 @@ def evaluate(
         raise ConfigError("evaluate needs MODEL, DATASET and --root DIR, or --table. Example: evaluate tiny auto --root shapes/")
     from basrelief.evaluate import DataSource, EvalOptions, FewShotOptions, ModelSource, write_evaluation
     from basrelief.evaluate import evaluate as run
-    from basrelief.models.recipe_parts import TwoStagePrompts
-    from basrelief.tasks import Pooling
 
     opt.check_points(points)
     source = ModelSource(
@@ -117,23 +115,25 @@ def evaluate(
     )
     name, rooms = opt.dataset_name(dataset), _seeds(seeds) if seeds else ()
     data = DataSource(root or Path(), name, variant=variant, split=split, up=up, limit=limit, strict=not partial, seeds=rooms)
-    options = EvalOptions(
-        task,
-        points=points,
-        templates=templates,
-        pooling=None if pooling is None else Pooling.parse(pooling),
-        second_stage=None if candidates is None else TwoStagePrompts(candidates),
-        few_shot=FewShotOptions(_numbers(shots), draws, seed, head),
-        directions=tuple(word.strip() for word in queries.split(",")),
-        pictures=pictures,
-        detection=_protocol(name, choices),
-        seed=seed,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    )
+    given: dict[str, Any] = {"points": points, "templates": templates, "pictures": pictures, "seed": seed, **_rules(pooling, candidates)}
+    given |= {"few_shot": FewShotOptions(_numbers(shots), draws, seed, head), "detection": _protocol(name, choices)}
+    given["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    options = EvalOptions(task, directions=tuple(word.strip() for word in queries.split(",")), **given)
     with opt.progress("evaluate", quiet=as_json) as progress:
         evaluation = run(source, data, options=options, cache=None if fresh else opt.shape_cache(), progress=progress)
     _print_card(evaluation.card, write_evaluation(evaluation, out), as_json=as_json)
     _end(evaluation.card)
+
+
+def _rules(pooling: str | None, candidates: int | None) -> dict[str, Any]:
+    """How views and prompts are joined, where that is not the model's own way."""
+    from basrelief.models.recipe_parts import TwoStagePrompts
+    from basrelief.tasks import Pooling
+
+    return {
+        "pooling": None if pooling is None else Pooling.parse(pooling),
+        "second_stage": None if candidates is None else TwoStagePrompts(candidates),
+    }
 
 
 def _end(card: EvalCard) -> None:
