@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import basrelief.io as shapes
 from basrelief.errors import FileFormatError
 from basrelief.io.formats.pcd import lzf_decompress
+from basrelief.types import PointCloud
 
 from .conftest import POINT_RGB as RGB
 from .conftest import POINTS, Put, loaded, pcd_bytes
@@ -21,7 +22,8 @@ h5py = pytest.importorskip("h5py")
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])
 def test_pcd_positions_and_packed_colors(encoding: str, put: Put) -> None:
-    shape = loaded(put("a.pcd", pcd_bytes(encoding, POINTS, RGB)))
+    shape = shapes.load(put("a.pcd", pcd_bytes(encoding, POINTS, RGB)))
+    assert isinstance(shape, PointCloud)
     assert np.array_equal(shape.points, POINTS)
     assert shape.colors is not None
     assert np.allclose(shape.colors, RGB / 255, atol=1e-6)

@@ -78,6 +78,8 @@ def _small(spec: EncoderSpec) -> EncoderSpec:
     words = Tokenizer.of_bytes()
     text = TextConfig(width=32, layers=1, heads=2, context_length=77, vocab_size=words.vocab_size, eot=words.eot)
     own = spec.config.vision
+    if own is not None and own.kind not in ("vit", "timm-vit", "eva-vit", "resnet"):
+        return spec  # no file on this hub holds such a tower
     vision = None if own is None else RESNET if own.kind == "resnet" else replace(VISION, kind=own.kind)
     return replace(spec, config=ClipConfig(16, vision, text, spec.config.activation))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -15,10 +14,10 @@ from basrelief.train.stopping import StopSignal
 def test_the_first_signal_requests_a_stop_and_the_second_interrupts(number: signal.Signals) -> None:
     with StopSignal() as stop:
         assert not stop.requested
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)  # unlike os.kill, never to another thread
         assert stop.requested
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
 
 def test_handlers_are_restored() -> None:
