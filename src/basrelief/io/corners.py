@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from basrelief.errors import GeometryError
-from basrelief.io.polygons import Lists, fan_triangles
+from basrelief.io.split import check_corners, distinct_corners
+from basrelief.io.triangulate import triangulate
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,27 +45,24 @@ class Polygons:
         Raises:
             GeometryError: If a corner refers to something that does not exist.
         """
-        _check(self.positions, len(self.vertices), "positions")
-        triangles, polygon = fan_triangles(Lists(np.arange(len(self.positions)), self.counts))
+        check_corners(self.positions, len(self.vertices))
+        for _, values, index in self._layers():
+            check_corners(index, len(values))
+        triangles, polygon = triangulate(self.counts, self.positions, self.vertices)
         material = np.zeros(len(triangles), np.int64) if self.materials is None else np.asarray(self.materials, np.int64)[polygon]
-        for number in np.unique(material):
-            yield int(number), self._part(triangles[material == number])
+        order = np.argsort(material, kind="stable")
+        numbers, starts = np.unique(material[order], return_index=True)
+        for number, rows in zip(numbers, np.split(order, starts[1:]), strict=True):
+            yield int(number), self._part(triangles[rows])
+
+    def _layers(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, values and corners' indices of each layer that there is."""
+        layers = (("uv", self.uv, self.uv_index), ("vertex_colors", self.colors, self.color_index))
+        return [(name, values, index) for name, values, index in layers if values is not None and index is not None and len(values)]
 
     def _part(self, triangles: np.ndarray) -> dict[str, Any]:
         corners = triangles.reshape(-1)
-        key, chosen = self.positions[corners].astype(np.int64), {}
-        for name, values, index in (("uv", self.uv, self.uv_index), ("vertex_colors", self.colors, self.color_index)):
-            if values is None or index is None or not len(values):
-                continue
-            _check(index, len(values), name)
-            chosen[name] = values, index
-            key = np.unique(key, return_inverse=True)[1] * len(values) + index[corners]
-        first, vertex = np.unique(key, return_index=True, return_inverse=True)[1:]
+        first, vertex = distinct_corners(self.positions[corners], *(index[corners] for _, _, index in self._layers()))
         of = corners[first]
         part: dict[str, Any] = {"vertices": self.vertices[self.positions[of]], "faces": vertex.reshape(-1, 3)}
-        return part | {name: values[index[of]] for name, (values, index) in chosen.items()}
-
-
-def _check(index: np.ndarray, count: int, what: str) -> None:
-    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
-        raise GeometryError(f"Faces use {what} {index.min()} to {index.max()}, but there are only {count}. The file is probably truncated.")
+        return part | {name: values[index[of]] for name, values, index in self._layers()}
