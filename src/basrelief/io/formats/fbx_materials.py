@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from basrelief.errors import FileFormatError
 from basrelief.io.formats.fbx_document import FbxNode
 from basrelief.io.formats.fbx_objects import FbxObjects, number, properties
 from basrelief.io.resolver import FolderResolver
@@ -60,15 +59,8 @@ class FbxMaterials:
             content = self._objects.nodes[video].first("Content")
             if content is not None and any(content.values):
                 return self._textures.get(("embedded", video), lambda content=content: _bytes(content))  # type: ignore[misc]
-        names = [str(name) for name in (node.value("RelativeFilename", ""), node.value("FileName", "")) if name]
-        names += [PureWindowsPath(name).name for name in names]
-        return self._textures.from_file(self._resolver, next(filter(self._is_there, names), names[-1])) if names else None
-
-    def _is_there(self, name: str) -> bool:
-        try:
-            return PureWindowsPath(name).drive == "" and self._resolver.find(name) is not None
-        except FileFormatError:
-            return False
+        name = node.value("RelativeFilename", "") or node.value("FileName", "")
+        return self._textures.from_file(self._resolver, str(name)) if name else None
 
 
 def _bytes(content: FbxNode) -> bytes:
