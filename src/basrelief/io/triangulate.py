@@ -6,7 +6,7 @@ import numpy as np
 
 from basrelief.io.polygons import Lists, fan_triangles, list_positions
 
-_CHUNK = 1 << 15  # polygons examined at a time
+_CHUNK = 1 << 17  # corners of polygons examined at a time
 _BENT = 1e-3  # sine of the angle from which a corner is reflex
 MOST_TRIES = 20_000
 """Ears examined in a file; polygons beyond that stay fans."""
@@ -29,9 +29,11 @@ def triangulate(counts: np.ndarray, corners: np.ndarray, vertices: np.ndarray, *
     triangles, polygon = fan_triangles(Lists(np.arange(len(corners), dtype=np.int32), counts))
     counts = counts.astype(np.int64)
     starts, places = np.cumsum(counts) - counts, np.cumsum(np.maximum(counts - 2, 0)) - np.maximum(counts - 2, 0)
-    left, large = tries, np.flatnonzero(counts > 3)
-    for begin in range(0, len(large), _CHUNK):
-        some = large[begin : begin + _CHUNK]
+    left, large = tries, np.flatnonzero((counts > 3) & (counts <= _MOST_CORNERS))
+    chunk = np.cumsum(counts[large]) // _CHUNK
+    for some in np.split(large, np.flatnonzero(np.diff(chunk)) + 1):
+        if not len(some):
+            continue
         bent = _reflex_corners(counts[some], starts[some], corners, vertices)
         inner = list_positions(np.zeros(len(some), dtype=np.int64), counts[some])
         owner = np.repeat(np.arange(len(some)), counts[some])
@@ -41,7 +43,7 @@ def triangulate(counts: np.ndarray, corners: np.ndarray, vertices: np.ndarray, *
             np.stack([starts[quads] + 1, starts[quads] + 2, starts[quads] + 3], axis=1),
         )
         triangles[places[quads], 1:] = np.stack([starts[quads], starts[quads] + 1], axis=1)
-        for number in some[np.unique(owner[bent & (counts[some][owner] > 4) & (counts[some][owner] <= _MOST_CORNERS)])].tolist():
+        for number in some[np.unique(owner[bent & (counts[some][owner] > 4)])].tolist():
             if left <= 0:
                 return triangles, polygon
             start, count = int(starts[number]), int(counts[number])
