@@ -203,7 +203,6 @@ def test_gradients_can_be_accumulated(pairs: Made, tmp_path: Path) -> None:
 
 
 def test_a_stop_request_saves_and_the_run_resumes(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
     import signal
 
     settings = replace(SETTINGS, save_every=1000)
@@ -212,7 +211,7 @@ def test_a_stop_request_saves_and_the_run_resumes(pairs: Made, tmp_path: Path, m
 
     def asked(self: _PretrainRun, content: object) -> object:
         if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return real(self, content)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_PretrainRun, "train_step", asked)
@@ -243,7 +242,6 @@ def test_tensorboard_gets_the_curves(pairs: Made, tmp_path: Path) -> None:
 
 def test_accumulating_gradients_are_not_checkpointed(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped between two halves of an accumulated step, it finishes the step first."""
-    import os
     import signal
 
     settings = replace(SETTINGS, epochs=4, accumulate=2, save_every=3)
@@ -252,7 +250,7 @@ def test_accumulating_gradients_are_not_checkpointed(pairs: Made, tmp_path: Path
 
     def asked(self: _PretrainRun, content: object) -> object:
         if self.step == 4:  # the first half of the third pair of steps
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return real(self, content)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_PretrainRun, "train_step", asked)

@@ -171,7 +171,6 @@ def test_an_interrupted_run_resumes_on_the_same_curve(made: Made, tmp_path: Path
 
 
 def test_a_stop_request_saves_and_the_run_resumes(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
     import signal
 
     settings = replace(SETTINGS, save_every=10**6)
@@ -180,7 +179,7 @@ def test_a_stop_request_saves_and_the_run_resumes(made: Made, tmp_path: Path, mo
 
     def asked(self: _AlignRun, content: object) -> object:
         if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return real(self, content)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_AlignRun, "train_step", asked)
