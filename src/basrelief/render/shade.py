@@ -194,7 +194,7 @@ def render_thumbnail(
 def prepare_renderer() -> None:
     """Draw a triangle and a point, so that compiling or loading the compiled code does not count against the first shape.
 
-    Does nothing where numba is not used. The first time after an installation, compiling takes a minute at most.
+    Does nothing where numba is not used. The first time after an installation, compiling takes tens of seconds.
     """
     if fast.usable("cpu"):
         corners = np.eye(3, dtype=np.float32)
